@@ -1,0 +1,2 @@
+//! The `manycast` command.
+fn main() {}

@@ -1,0 +1,20 @@
+//! The vocabulary of `manycast`: data only, no I/O.
+//!
+//! * [`Address`]: one way to say where, as text and as a value.
+//! * [`Group`], [`SourceFilter`]: what a listener is a member of.
+//! * [`InterfaceSelector`], [`InterfaceId`]: which interface is meant, and which it was.
+//! * [`Received`], [`Datagram`]: a datagram that came, borrowed and owned.
+//! * [`Transmit`]: a datagram that is to go.
+//! * [`Malformed`]: the one error of everything that parses.
+
+mod address;
+mod datagram;
+mod group;
+mod interface;
+mod malformed;
+
+pub use address::{Address, AddressError, Host};
+pub use datagram::{Datagram, Ecn, MAX_PAYLOAD, Received, Transmit};
+pub use group::{Group, SourceFilter};
+pub use interface::{InterfaceId, InterfaceSelector};
+pub use malformed::Malformed;

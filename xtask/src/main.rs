@@ -1,0 +1,2 @@
+//! The one entrance for people and CI.
+fn main() {}
