@@ -85,7 +85,9 @@ impl Address {
 
     /// The group to join, if the address is one.
     pub fn group(&self) -> Option<Group> {
-        let Host::Ip(address) = self.host else { return None };
+        let Host::Ip(address) = self.host else {
+            return None;
+        };
         address.is_multicast().then(|| Group {
             address,
             interface: self.interface.clone(),
@@ -99,7 +101,10 @@ impl Address {
     /// The same address on `interface`.
     #[must_use]
     pub fn on(self, interface: InterfaceSelector) -> Self {
-        Self { interface: Some(interface), ..self }
+        Self {
+            interface: Some(interface),
+            ..self
+        }
     }
 }
 
@@ -134,8 +139,10 @@ impl FromStr for Address {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
-        parse::address(text)
-            .map_err(|malformed| AddressError { text: text.to_owned(), malformed })
+        parse::address(text).map_err(|malformed| AddressError {
+            text: text.to_owned(),
+            malformed,
+        })
     }
 }
 

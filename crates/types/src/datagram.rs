@@ -116,13 +116,23 @@ pub struct Transmit<P = Bytes> {
 impl<P> Transmit<P> {
     /// A datagram whose way is left to the socket and the kernel.
     pub const fn new(destination: SocketAddr, payload: P) -> Self {
-        Self { destination, source: None, interface: None, payload }
+        Self {
+            destination,
+            source: None,
+            interface: None,
+            payload,
+        }
     }
 
     /// The answer to `received`: to its sender, from the address that was asked. The way is the
     /// route's, which need not be the way that the question came.
     pub const fn answer(received: &Received<'_>, payload: P) -> Self {
-        Self { destination: received.source, source: received.local, interface: None, payload }
+        Self {
+            destination: received.source,
+            source: received.local,
+            interface: None,
+            payload,
+        }
     }
 }
 

@@ -28,25 +28,38 @@ pub struct Group {
 impl Group {
     /// The group on every interface and from any source.
     pub fn new(address: IpAddr) -> Self {
-        Self { address, interface: None, sources: SourceFilter::any() }
+        Self {
+            address,
+            interface: None,
+            sources: SourceFilter::any(),
+        }
     }
 
     /// The same group on one interface.
     #[must_use]
     pub fn on(self, interface: InterfaceSelector) -> Self {
-        Self { interface: Some(interface), ..self }
+        Self {
+            interface: Some(interface),
+            ..self
+        }
     }
 
     /// The same group from these sources only (source-specific multicast, RFC 4607).
     #[must_use]
     pub fn with_sources(self, sources: impl IntoIterator<Item = IpAddr>) -> Self {
-        Self { sources: SourceFilter::Include(sources.into_iter().collect()), ..self }
+        Self {
+            sources: SourceFilter::Include(sources.into_iter().collect()),
+            ..self
+        }
     }
 
     /// The same group from all but these sources (RFC 3376, EXCLUDE mode).
     #[must_use]
     pub fn without_sources(self, sources: impl IntoIterator<Item = IpAddr>) -> Self {
-        Self { sources: SourceFilter::Exclude(sources.into_iter().collect()), ..self }
+        Self {
+            sources: SourceFilter::Exclude(sources.into_iter().collect()),
+            ..self
+        }
     }
 }
 

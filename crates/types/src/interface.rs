@@ -37,7 +37,10 @@ impl FromStr for InterfaceSelector {
             return match text.parse() {
                 Ok(0) => Err(Malformed::new("interface indexes begin at 1", 0)),
                 Ok(index) => Ok(Self::Index(index)),
-                Err(_) => Err(Malformed::new(format!("{text} is too large for an index"), 0)),
+                Err(_) => Err(Malformed::new(
+                    format!("{text} is too large for an index"),
+                    0,
+                )),
             };
         }
         if let Ok(address) = text.parse() {
@@ -80,13 +83,20 @@ pub struct InterfaceId {
 impl InterfaceId {
     /// An interface of this index and name.
     pub fn new(index: u32, name: impl Into<Arc<str>>) -> Self {
-        Self { index, name: name.into() }
+        Self {
+            index,
+            name: name.into(),
+        }
     }
 }
 
 impl fmt::Display for InterfaceId {
     /// Writes the name, or the index where there is no name.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.name.is_empty() { self.index.fmt(f) } else { f.write_str(&self.name) }
+        if self.name.is_empty() {
+            self.index.fmt(f)
+        } else {
+            f.write_str(&self.name)
+        }
     }
 }

@@ -22,6 +22,9 @@ pub struct Malformed {
 impl Malformed {
     /// States what is wrong at `offset` bytes from the start of the input.
     pub fn new(what: impl Into<Cow<'static, str>>, offset: usize) -> Self {
-        Self { what: what.into(), offset }
+        Self {
+            what: what.into(),
+            offset,
+        }
     }
 }

@@ -14,7 +14,10 @@ pub(super) fn address(text: &str) -> Result<Address, Malformed> {
     }
     if let Some(offset) = text.find(|c: char| !c.is_ascii_graphic()) {
         let found = text[offset..].chars().next().unwrap_or_default();
-        return Err(Malformed::new(format!("{found:?} cannot stand in an address"), offset));
+        return Err(Malformed::new(
+            format!("{found:?} cannot stand in an address"),
+            offset,
+        ));
     }
     match text.split_once("://") {
         None => plain(text, 0),
@@ -50,7 +53,12 @@ fn plain(text: &str, offset: usize) -> Result<Address, Malformed> {
         Some(text) => sources(text, offset, &host)?,
         None => Vec::new(),
     };
-    Ok(Address { sources, host, interface, port })
+    Ok(Address {
+        sources,
+        host,
+        interface,
+        port,
+    })
 }
 
 fn host_and_port(
@@ -59,7 +67,10 @@ fn host_and_port(
 ) -> Result<(Host, Option<InterfaceSelector>, u16), Malformed> {
     let (inside, inside_offset, port_text, bracketed) = if let Some(rest) = text.strip_prefix('[') {
         let Some((inside, after)) = rest.split_once(']') else {
-            return Err(Malformed::new("the closing ] is missing", offset + text.len()));
+            return Err(Malformed::new(
+                "the closing ] is missing",
+                offset + text.len(),
+            ));
         };
         let after_offset = offset + inside.len() + 2;
         let Some(port) = after.strip_prefix(':') else {
@@ -103,7 +114,10 @@ fn port_number(text: &str, offset: usize) -> Result<u16, Malformed> {
         return Err(no_port(offset));
     }
     if !text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(Malformed::new(format!("port {text:?} is not a number"), offset));
+        return Err(Malformed::new(
+            format!("port {text:?} is not a number"),
+            offset,
+        ));
     }
     text.parse()
         .map_err(|_| Malformed::new(format!("port {text} is not between 0 and 65535"), offset))
@@ -113,13 +127,19 @@ fn host(text: &str, offset: usize, bracketed: bool) -> Result<Host, Malformed> {
     if bracketed {
         return match text.parse::<Ipv6Addr>() {
             Ok(address) => Ok(Host::Ip(address.into())),
-            Err(_) => Err(Malformed::new(format!("{text:?} is not an IPv6 address"), offset)),
+            Err(_) => Err(Malformed::new(
+                format!("{text:?} is not an IPv6 address"),
+                offset,
+            )),
         };
     }
     if text.is_empty() {
         return Ok(Host::Any);
     }
-    if text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
+    if text
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'.')
+    {
         return ipv4(text, offset).map(|address| Host::Ip(address.into()));
     }
     name(text, offset)
@@ -133,7 +153,10 @@ fn ipv4(text: &str, offset: usize) -> Result<Ipv4Addr, Malformed> {
     let mut count = 0;
     for part in text.split('.') {
         let Some(octet) = octets.get_mut(count) else {
-            return Err(Malformed::new("an IPv4 address has four parts, not more", at));
+            return Err(Malformed::new(
+                "an IPv4 address has four parts, not more",
+                at,
+            ));
         };
         if part.is_empty() {
             return Err(Malformed::new("a part of the IPv4 address is missing", at));
@@ -160,10 +183,16 @@ fn name(text: &str, offset: usize) -> Result<Host, Malformed> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if let Some(at) = text.find(|c| !allowed(c)) {
         let found = &text[at..=at];
-        return Err(Malformed::new(format!("{found:?} cannot stand in a host name"), offset + at));
+        return Err(Malformed::new(
+            format!("{found:?} cannot stand in a host name"),
+            offset + at,
+        ));
     }
     if text.len() > 253 {
-        return Err(Malformed::new("the host name is longer than 253 bytes", offset));
+        return Err(Malformed::new(
+            "the host name is longer than 253 bytes",
+            offset,
+        ));
     }
     if text.starts_with('.') || text.contains("..") {
         return Err(Malformed::new("a part of the host name is missing", offset));
@@ -194,7 +223,10 @@ fn sources(text: &str, offset: usize, host: &Host) -> Result<Vec<IpAddr>, Malfor
             return Err(Malformed::new(what, at));
         }
         if sources.contains(&source) {
-            return Err(Malformed::new(format!("source {source} is given twice"), at));
+            return Err(Malformed::new(
+                format!("source {source} is given twice"),
+                at,
+            ));
         }
         sources.push(source);
         at += part.len() + 1;

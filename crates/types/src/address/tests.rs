@@ -40,9 +40,15 @@ fn every_form_of_the_plan_is_read_and_printed_back() {
 
 #[test]
 fn pasted_urls_are_read_and_never_written() {
-    assert_eq!(parsed("udp://@239.1.1.1:5000").to_string(), "239.1.1.1:5000");
+    assert_eq!(
+        parsed("udp://@239.1.1.1:5000").to_string(),
+        "239.1.1.1:5000"
+    );
     assert_eq!(parsed("udp://239.1.1.1:5000").to_string(), "239.1.1.1:5000");
-    assert_eq!(parsed("udp://10.0.0.5@232.1.1.1:5000"), parsed("10.0.0.5@232.1.1.1:5000"));
+    assert_eq!(
+        parsed("udp://10.0.0.5@232.1.1.1:5000"),
+        parsed("10.0.0.5@232.1.1.1:5000")
+    );
     assert_eq!(parsed("udp://@[ff15::1]:5000"), parsed("[ff15::1]:5000"));
     assert_eq!(parsed("udp://@:5000"), parsed(":5000"));
     assert_eq!(
@@ -59,32 +65,86 @@ fn pasted_urls_are_read_and_never_written() {
 fn every_rejected_text_is_told_what_is_wrong_and_where() {
     for (text, expected) in [
         ("", "the address is empty; write HOST:PORT (column 1)"),
-        ("239.1.1.1:99999", "port 99999 is not between 0 and 65535 (column 11)"),
+        (
+            "239.1.1.1:99999",
+            "port 99999 is not between 0 and 65535 (column 11)",
+        ),
         ("239.1.1.1:-1", "port \"-1\" is not a number (column 11)"),
-        ("239.1.1.1:http", "port \"http\" is not a number (column 11)"),
-        ("239.1.1.1:", "the port is missing; write HOST:PORT (column 11)"),
-        ("239.1.1.1", "the port is missing; write HOST:PORT (column 10)"),
-        ("[ff15::1]", "the port is missing; write HOST:PORT (column 10)"),
+        (
+            "239.1.1.1:http",
+            "port \"http\" is not a number (column 11)",
+        ),
+        (
+            "239.1.1.1:",
+            "the port is missing; write HOST:PORT (column 11)",
+        ),
+        (
+            "239.1.1.1",
+            "the port is missing; write HOST:PORT (column 10)",
+        ),
+        (
+            "[ff15::1]",
+            "the port is missing; write HOST:PORT (column 10)",
+        ),
         ("[ff15::1:5000", "the closing ] is missing (column 14)"),
-        ("ff15::1:5000", "an IPv6 address stands in brackets: [ff15::1]:5000 (column 1)"),
-        ("[ff15::g]:5000", "\"ff15::g\" is not an IPv6 address (column 2)"),
-        ("[239.1.1.1]:5000", "\"239.1.1.1\" is not an IPv6 address (column 2)"),
+        (
+            "ff15::1:5000",
+            "an IPv6 address stands in brackets: [ff15::1]:5000 (column 1)",
+        ),
+        (
+            "[ff15::g]:5000",
+            "\"ff15::g\" is not an IPv6 address (column 2)",
+        ),
+        (
+            "[239.1.1.1]:5000",
+            "\"239.1.1.1\" is not an IPv6 address (column 2)",
+        ),
         ("239.1.1.256:1", "256 is not between 0 and 255 (column 9)"),
-        ("239.1.1:1", "an IPv4 address has four parts, not 3 (column 1)"),
-        ("239.1.1.1.1:1", "an IPv4 address has four parts, not more (column 11)"),
-        ("239..1.1:1", "a part of the IPv4 address is missing (column 5)"),
-        ("239.1.01.1:1", "01 has a leading zero, which some read as octal (column 7)"),
+        (
+            "239.1.1:1",
+            "an IPv4 address has four parts, not 3 (column 1)",
+        ),
+        (
+            "239.1.1.1.1:1",
+            "an IPv4 address has four parts, not more (column 11)",
+        ),
+        (
+            "239..1.1:1",
+            "a part of the IPv4 address is missing (column 5)",
+        ),
+        (
+            "239.1.01.1:1",
+            "01 has a leading zero, which some read as octal (column 7)",
+        ),
         ("239.1.1.1%:1", "the interface is empty (column 11)"),
         ("239.1.1.1%0:1", "interface indexes begin at 1 (column 11)"),
-        ("239.1.1.1%a%b:1", "'%' cannot stand in the name of an interface (column 12)"),
+        (
+            "239.1.1.1%a%b:1",
+            "'%' cannot stand in the name of an interface (column 12)",
+        ),
         ("ho$t:1", "\"$\" cannot stand in a host name (column 3)"),
         ("a..b:1", "a part of the host name is missing (column 1)"),
         ("239.1.1.1 :1", "' ' cannot stand in an address (column 10)"),
-        ("1.2.3.4@5.6.7.8:1", "sources stand before a multicast group only (column 1)"),
-        ("x@232.1.1.1:1", "source \"x\" is not an IP address (column 1)"),
-        ("1.2.3.4,@232.1.1.1:1", "source \"\" is not an IP address (column 9)"),
-        ("::1@232.1.1.1:1", "source ::1 and group 232.1.1.1 are not of one IP version (column 1)"),
-        ("1.2.3.4,1.2.3.4@232.1.1.1:1", "source 1.2.3.4 is given twice (column 9)"),
+        (
+            "1.2.3.4@5.6.7.8:1",
+            "sources stand before a multicast group only (column 1)",
+        ),
+        (
+            "x@232.1.1.1:1",
+            "source \"x\" is not an IP address (column 1)",
+        ),
+        (
+            "1.2.3.4,@232.1.1.1:1",
+            "source \"\" is not an IP address (column 9)",
+        ),
+        (
+            "::1@232.1.1.1:1",
+            "source ::1 and group 232.1.1.1 are not of one IP version (column 1)",
+        ),
+        (
+            "1.2.3.4,1.2.3.4@232.1.1.1:1",
+            "source 1.2.3.4 is given twice (column 9)",
+        ),
     ] {
         assert_eq!(fault(text), expected, "{text:?}");
     }
@@ -94,16 +154,28 @@ fn every_rejected_text_is_told_what_is_wrong_and_where() {
 fn a_group_carries_its_interface_and_its_sources() {
     let group = parsed("10.0.0.5@232.1.1.1%eth0:5000").group().unwrap();
     assert_eq!(group.address, IpAddr::from([232, 1, 1, 1]));
-    assert_eq!(group.interface, Some(InterfaceSelector::Name("eth0".into())));
-    assert_eq!(group.sources, SourceFilter::Include(vec![[10, 0, 0, 5].into()]));
+    assert_eq!(
+        group.interface,
+        Some(InterfaceSelector::Name("eth0".into()))
+    );
+    assert_eq!(
+        group.sources,
+        SourceFilter::Include(vec![[10, 0, 0, 5].into()])
+    );
     assert_eq!(parsed("192.0.2.7:5005").group(), None);
     assert_eq!(parsed(":5005").host(), &Host::Any);
 }
 
 #[test]
 fn a_host_and_a_port_are_an_address_too() {
-    assert_eq!(Address::try_from(("239.1.1.1", 5000)).unwrap(), parsed("239.1.1.1:5000"));
-    assert_eq!(Address::try_from(("ff15::1", 5000)).unwrap(), parsed("[ff15::1]:5000"));
+    assert_eq!(
+        Address::try_from(("239.1.1.1", 5000)).unwrap(),
+        parsed("239.1.1.1:5000")
+    );
+    assert_eq!(
+        Address::try_from(("ff15::1", 5000)).unwrap(),
+        parsed("[ff15::1]:5000")
+    );
     assert_eq!(
         Address::from("[fe80::1%3]:9".parse::<std::net::SocketAddr>().unwrap()),
         parsed("[fe80::1%3]:9")
@@ -125,7 +197,12 @@ fn address() -> impl Strategy<Value = Address> {
         "[a-z][a-z0-9-]{0,20}(\\.[a-z][a-z0-9]{0,9}){0,3}".prop_map(Host::Name),
     ];
     let unicast = (host, proptest::option::of(interface()), any::<u16>()).prop_map(
-        |(host, interface, port)| Address { sources: Vec::new(), host, interface, port },
+        |(host, interface, port)| Address {
+            sources: Vec::new(),
+            host,
+            interface,
+            port,
+        },
     );
     let v4 = (
         proptest::collection::btree_set(1..0xe000_0000_u32, 0..4),
@@ -134,7 +211,10 @@ fn address() -> impl Strategy<Value = Address> {
         any::<u16>(),
     )
         .prop_map(|(sources, group, interface, port)| Address {
-            sources: sources.into_iter().map(|source| Ipv4Addr::from(source).into()).collect(),
+            sources: sources
+                .into_iter()
+                .map(|source| Ipv4Addr::from(source).into())
+                .collect(),
             host: Host::Ip(Ipv4Addr::from(group).into()),
             interface,
             port,
@@ -146,7 +226,10 @@ fn address() -> impl Strategy<Value = Address> {
         any::<u16>(),
     )
         .prop_map(|(sources, group, interface, port)| Address {
-            sources: sources.into_iter().map(|source| Ipv6Addr::from(source).into()).collect(),
+            sources: sources
+                .into_iter()
+                .map(|source| Ipv6Addr::from(source).into())
+                .collect(),
             host: Host::Ip(Ipv6Addr::from(group).into()),
             interface,
             port,

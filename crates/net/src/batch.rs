@@ -1,0 +1,214 @@
+//! What one system call received: many datagrams, each with its metadata.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+
+use manycast_types::{InterfaceId, Received};
+
+use crate::features::{self, Metadata};
+use crate::sys::Slots;
+
+/// Memory for the datagrams of one receiving call, to be used again for the next.
+///
+/// ```
+/// use manycast_net::{RecvBatch, Socket, SocketConfig};
+/// use manycast_types::Transmit;
+///
+/// let socket = Socket::bind("127.0.0.1:0".parse()?, &SocketConfig::default())?;
+/// socket.send(&Transmit::new(socket.local_addr()?, "hello"))?;
+///
+/// let mut batch = RecvBatch::new();
+/// socket.recv_batch(&mut batch, None)?;
+/// assert_eq!(batch.get(0).map(|received| received.payload), Some(&b"hello"[..]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct RecvBatch {
+    slots: Slots,
+    entries: Vec<Entry>,
+    unreachable: Vec<Unreachable>,
+    /// The interfaces met so far. There are few, so a search in order is the fastest.
+    interfaces: Vec<InterfaceId>,
+}
+
+/// One datagram: which slot it is in, and what came with it.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    slot: usize,
+    source: SocketAddr,
+    destination: SocketAddr,
+    /// Position in `interfaces`.
+    interface: usize,
+    dropped: u64,
+    metadata: Metadata,
+}
+
+/// A datagram that came back: a host or router said by ICMP that it could not be delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unreachable {
+    /// What it had been sent to.
+    pub peer: SocketAddr,
+    /// The reason as an errno: `ECONNREFUSED` where nobody listens on the port, otherwise
+    /// `EHOSTUNREACH`, `ENETUNREACH`, `EMSGSIZE` and the like (`icmp(7)`).
+    pub errno: i32,
+}
+
+impl Unreachable {
+    /// Whether the host is there, but nobody listens on the port.
+    pub const fn is_refused(&self) -> bool {
+        self.errno == libc::ECONNREFUSED
+    }
+}
+
+impl RecvBatch {
+    /// Room for 32 datagrams of any size. What is not written to takes address space but no memory.
+    pub fn new() -> Self {
+        Self::with_capacity(32, 1 << 16)
+    }
+
+    /// Room for `count` datagrams of at most `size` bytes each; longer ones are truncated, and say
+    /// so.
+    ///
+    /// # Panics
+    ///
+    /// If `count` or `size` is 0.
+    pub fn with_capacity(count: usize, size: usize) -> Self {
+        assert!(
+            count > 0 && size > 0,
+            "a batch has room for one datagram of one byte at least"
+        );
+        Self {
+            slots: Slots::new(count, size),
+            entries: Vec::with_capacity(count),
+            unreachable: Vec::new(),
+            interfaces: Vec::new(),
+        }
+    }
+
+    /// How many datagrams there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is no datagram.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The datagram at `index`, in the order of arrival.
+    pub fn get(&self, index: usize) -> Option<Received<'_>> {
+        let entry = self.entries.get(index)?;
+        let Metadata {
+            local,
+            hops,
+            time,
+            ecn,
+            ..
+        } = entry.metadata;
+        Some(Received {
+            payload: self.slots.payload(entry.slot),
+            source: entry.source,
+            destination: entry.destination,
+            local,
+            interface: &self.interfaces[entry.interface],
+            hops,
+            time,
+            ecn,
+            truncated: self.slots.truncated(entry.slot),
+            dropped: entry.dropped,
+        })
+    }
+
+    /// The datagrams in the order of arrival.
+    pub fn iter(&self) -> impl Iterator<Item = Received<'_>> {
+        (0..self.len()).filter_map(|index| self.get(index))
+    }
+
+    /// The datagrams that came back as undeliverable since the last call.
+    pub fn unreachable(&self) -> &[Unreachable] {
+        &self.unreachable
+    }
+
+    /// Forgets the names of interfaces, which change when a device is renamed or recreated.
+    pub fn forget_interfaces(&mut self) {
+        self.clear();
+        self.interfaces.clear();
+    }
+
+    /// Forgets all datagrams.
+    pub fn clear(&mut self) {
+        self.entries.clear();
+        self.unreachable.clear();
+    }
+
+    pub(crate) fn slots(&mut self) -> &mut Slots {
+        &mut self.slots
+    }
+
+    pub(crate) fn push_unreachable(&mut self, unreachable: Unreachable) {
+        self.unreachable.push(unreachable);
+    }
+
+    /// Takes up the first `count` slots, which were just filled.
+    pub(crate) fn take_up(
+        &mut self,
+        count: usize,
+        local: SocketAddr,
+        name_of: impl Fn(u32) -> InterfaceId,
+        extend_dropped: impl Fn(Option<u32>) -> u64,
+    ) {
+        for slot in 0..count {
+            // Every datagram of an IP socket has a source; one without would be the kernel's fault.
+            let Some(source) = self.slots.name(slot) else {
+                continue;
+            };
+            let metadata = features::decode(self.slots.control(slot));
+            let known = self
+                .interfaces
+                .iter()
+                .position(|known| known.index == metadata.interface);
+            let interface = known.unwrap_or_else(|| {
+                self.interfaces.push(name_of(metadata.interface));
+                self.interfaces.len() - 1
+            });
+            self.entries.push(Entry {
+                slot,
+                source,
+                destination: destination(&metadata, local),
+                interface,
+                dropped: extend_dropped(metadata.dropped),
+                metadata,
+            });
+        }
+    }
+}
+
+/// The address that a datagram was sent to, with its zone where the address alone is ambiguous.
+fn destination(metadata: &Metadata, local: SocketAddr) -> SocketAddr {
+    match metadata.destination {
+        None => local,
+        Some(IpAddr::V4(address)) => SocketAddr::new(address.into(), local.port()),
+        Some(IpAddr::V6(address)) => {
+            let octets = address.octets();
+            let link_local =
+                address.is_unicast_link_local() || (octets[0] == 0xff && octets[1] & 0x0f <= 2);
+            let scope = if link_local { metadata.interface } else { 0 };
+            SocketAddrV6::new(address, local.port(), 0, scope).into()
+        }
+    }
+}
+
+impl Default for RecvBatch {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for RecvBatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RecvBatch")
+            .field("capacity", &self.slots.count())
+            .field("len", &self.len())
+            .field("unreachable", &self.unreachable)
+            .finish_non_exhaustive()
+    }
+}

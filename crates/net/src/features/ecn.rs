@@ -1,0 +1,31 @@
+//! The congestion mark of each datagram (RFC 3168 §5): `IP_RECVTOS` (`ip(7)`) and
+//! `IPV6_RECVTCLASS` (RFC 3542 §6.5).
+
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use manycast_types::Ecn;
+
+use super::{ControlMessage, Metadata};
+use crate::sys;
+
+pub(super) fn enable(fd: BorrowedFd<'_>, ipv4: bool) -> io::Result<()> {
+    if ipv4 {
+        sys::set_int(fd, libc::IPPROTO_IP, libc::IP_RECVTOS, 1)
+    } else {
+        sys::set_int(fd, libc::IPPROTO_IPV6, libc::IPV6_RECVTCLASS, 1)
+    }
+}
+
+pub(super) fn decode(message: &ControlMessage<'_>, metadata: &mut Metadata) -> bool {
+    // IPv4 sends one octet, IPv6 an int.
+    let octet = if message.is(libc::IPPROTO_IP, libc::IP_TOS) {
+        message.data.first().copied()
+    } else if message.is(libc::IPPROTO_IPV6, libc::IPV6_TCLASS) {
+        message.int().and_then(|class| u8::try_from(class).ok())
+    } else {
+        return false;
+    };
+    metadata.ecn = octet.map(Ecn::from_traffic_class).unwrap_or_default();
+    true
+}

@@ -1,0 +1,25 @@
+//! The hop limit that each datagram had left: `IP_RECVTTL` (`ip(7)`) and `IPV6_RECVHOPLIMIT`
+//! (RFC 3542 §6.3).
+
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use super::{ControlMessage, Metadata};
+use crate::sys;
+
+pub(super) fn enable(fd: BorrowedFd<'_>, ipv4: bool) -> io::Result<()> {
+    if ipv4 {
+        sys::set_int(fd, libc::IPPROTO_IP, libc::IP_RECVTTL, 1)
+    } else {
+        sys::set_int(fd, libc::IPPROTO_IPV6, libc::IPV6_RECVHOPLIMIT, 1)
+    }
+}
+
+pub(super) fn decode(message: &ControlMessage<'_>, metadata: &mut Metadata) -> bool {
+    let is = message.is(libc::IPPROTO_IP, libc::IP_TTL)
+        || message.is(libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT);
+    if is {
+        metadata.hops = message.int().and_then(|hops| u8::try_from(hops).ok());
+    }
+    is
+}

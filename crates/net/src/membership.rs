@@ -1,0 +1,82 @@
+//! Joining and leaving groups on a socket (RFC 3678 §5.1, `ip(7)`, `ipv6(7)`), always by the index
+//! of an interface.
+
+use std::net::IpAddr;
+
+use manycast_types::SourceFilter;
+
+use crate::{Error, Operation, Socket, sys};
+
+// The numbers are the same for both versions of IP (`linux/in.h`, `linux/in6.h`).
+const MCAST_JOIN_GROUP: i32 = 42;
+const MCAST_BLOCK_SOURCE: i32 = 43;
+const MCAST_LEAVE_GROUP: i32 = 45;
+const MCAST_JOIN_SOURCE_GROUP: i32 = 46;
+
+impl Socket {
+    /// Becomes a member of `group` on the interface with the index `interface`.
+    ///
+    /// # Errors
+    ///
+    /// * [`LimitReached`](crate::ErrorKind::LimitReached): the socket has as many groups as
+    ///   `net.ipv4.igmp_max_memberships` allows (20), or as many sources as
+    ///   `net.ipv4.igmp_max_msf` does (10).
+    /// * [`AddressInUse`](crate::ErrorKind::AddressInUse): the socket is a member already.
+    /// * [`NoInterface`](crate::ErrorKind::NoInterface): the interface is gone.
+    /// * [`InvalidInput`](crate::ErrorKind::InvalidInput): the address is no group.
+    ///
+    /// After an error the socket is no more a member than before.
+    pub fn join(&self, group: IpAddr, interface: u32, filter: &SourceFilter) -> Result<(), Error> {
+        let result = match filter {
+            SourceFilter::Include(sources) => {
+                self.each_source(MCAST_JOIN_SOURCE_GROUP, group, interface, sources)
+            }
+            SourceFilter::Exclude(sources) => {
+                sys::set_group(self.fd(), MCAST_JOIN_GROUP, interface, group)
+                    .map_err(|error| (0, error))
+                    .and_then(|()| {
+                        self.each_source(MCAST_BLOCK_SOURCE, group, interface, sources)
+                            .map_err(|(done, error)| (done + 1, error))
+                    })
+            }
+        };
+        result.map_err(|(done, error)| {
+            if done > 0 {
+                // Half a membership is none. The error that matters is the first one.
+                let _ = sys::set_group(self.fd(), MCAST_LEAVE_GROUP, interface, group);
+            }
+            Error::new(Operation::Join, on(group, interface), error)
+        })
+    }
+
+    /// Ends the membership of `group` on an interface, with all its sources.
+    ///
+    /// # Errors
+    ///
+    /// [`AddressNotAvailable`](crate::ErrorKind::AddressNotAvailable): the socket is no member of
+    /// it there.
+    pub fn leave(&self, group: IpAddr, interface: u32) -> Result<(), Error> {
+        sys::set_group(self.fd(), MCAST_LEAVE_GROUP, interface, group)
+            .map_err(|error| Error::new(Operation::Leave, on(group, interface), error))
+    }
+
+    /// On failure, says how many sources had succeeded.
+    fn each_source(
+        &self,
+        option: i32,
+        group: IpAddr,
+        interface: u32,
+        sources: &[IpAddr],
+    ) -> Result<(), (usize, std::io::Error)> {
+        for (done, source) in sources.iter().enumerate() {
+            sys::set_group_source(self.fd(), option, interface, group, *source)
+                .map_err(|error| (done, error))?;
+        }
+        Ok(())
+    }
+}
+
+fn on(group: IpAddr, interface: u32) -> String {
+    let name = crate::socket::interface_id(interface);
+    format!("{group} on {name}")
+}
