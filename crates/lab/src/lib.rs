@@ -1,1 +1,4 @@
-//! Placeholder.
+//! Test support for manycast: networks of the real kernel, and simulated ones in virtual time.
+
+#[cfg(target_os = "linux")]
+pub mod netns;

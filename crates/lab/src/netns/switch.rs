@@ -1,0 +1,118 @@
+//! A switch: a Linux bridge in a namespace of its own.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::Host;
+use super::namespace::Namespace;
+use super::wait::wait_until;
+
+/// A switch of a [`Lab`](super::Lab), to which hosts are [connected](Host::connect).
+///
+/// It floods multicast to all ports, and it carries frames of any size that its hosts send.
+#[derive(Debug)]
+pub struct Switch {
+    pub(super) namespace: Arc<Namespace>,
+}
+
+/// How a [`Switch`] snoops IGMP and MLD, that is, forwards a group to the ports only where it has
+/// been joined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Snooping {
+    /// Whether the switch asks for memberships itself. Without any querier, a Linux bridge floods,
+    /// as if it did not snoop.
+    pub querier: bool,
+    /// The IGMP version of its queries: 2, which ends source-specific joins on its hosts, or 3.
+    pub igmp_version: u8,
+    /// The MLD version of its queries: 1, which ends source-specific joins on its hosts, or 2.
+    pub mld_version: u8,
+}
+
+impl Default for Snooping {
+    /// With a querier, IGMPv3 and MLDv2.
+    fn default() -> Self {
+        Self {
+            querier: true,
+            igmp_version: 3,
+            mld_version: 2,
+        }
+    }
+}
+
+impl Switch {
+    #[track_caller]
+    pub(super) fn new(namespace: Namespace) -> Self {
+        // Duplicate address detection would keep the bridge from sending MLD queries for a second.
+        let switch = Self {
+            namespace: Arc::new(namespace),
+        };
+        // A fixed hardware address keeps the bridge from taking another with each port.
+        switch
+            .namespace
+            .ip("link add br0 address 02:00:00:00:00:00 type bridge \
+             mcast_snooping 0 forward_delay 0 stp_state 0\n\
+             link set br0 up");
+        switch
+    }
+
+    /// Makes the switch snoop.
+    ///
+    /// The querier asks once a second and expects answers within 0.1 s, and a membership of which
+    /// nothing more is heard ends after three seconds.
+    ///
+    /// ```no_run
+    /// use manycast_lab::netns::{Lab, Snooping};
+    ///
+    /// let lab = Lab::new();
+    /// let switch = lab.switch("sw").snooping(Snooping { igmp_version: 2, ..Default::default() });
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn snooping(self, snooping: Snooping) -> Self {
+        let Snooping {
+            querier,
+            igmp_version,
+            mld_version,
+        } = snooping;
+        // A bridge floods for one response interval after it has become querier, and does not tell
+        // when that is over. So it becomes querier with an interval of nothing, and while it is
+        // down, so that no query goes out with that interval, which would mean IGMPv1.
+        self.namespace.ip(&format!(
+            "link set br0 down
+             link set br0 type bridge mcast_snooping 1 \
+                 mcast_igmp_version {igmp_version} mcast_mld_version {mld_version} \
+                 mcast_query_interval 100 mcast_startup_query_interval 100 \
+                 mcast_startup_query_count 2 mcast_membership_interval 300 \
+                 mcast_last_member_interval 10 mcast_query_response_interval 0
+             link set br0 type bridge mcast_querier {}
+             link set br0 type bridge mcast_query_response_interval 10
+             link set br0 up",
+            u8::from(querier)
+        ));
+        self
+    }
+
+    /// Waits until the switch forwards `group` to the port where `device` of `host` is.
+    #[track_caller]
+    pub fn wait_for_member(&self, group: IpAddr, host: &Host, device: &str) {
+        let port = host.port(device);
+        let (port, group) = (format!(" port {port} "), format!(" grp {group} "));
+        wait_until(
+            &format!("a membership:{group}on the{port}of the switch"),
+            || {
+                let table = self
+                    .namespace
+                    .command("bridge")
+                    .args(["mdb", "show"])
+                    .output();
+                let table =
+                    table.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+                table.is_ok_and(|table| {
+                    table
+                        .lines()
+                        .any(|line| line.contains(&port) && line.contains(&group))
+                })
+            },
+        );
+    }
+}
