@@ -1,6 +1,6 @@
 //! One way to say where.
 
-mod parse;
+pub(crate) mod parse;
 #[cfg(test)]
 mod tests;
 

@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::str::FromStr;
 
-use crate::InterfaceSelector;
+use crate::address::parse;
+use crate::{AddressError, InterfaceSelector};
 
 /// A multicast group, on one interface or on all, from any source or from chosen ones.
 ///
@@ -81,6 +83,29 @@ impl fmt::Display for Group {
             Some(interface) => write!(f, "%{interface}"),
             None => Ok(()),
         }
+    }
+}
+
+impl FromStr for Group {
+    type Err = AddressError;
+
+    /// Reads `[SOURCE[,SOURCE…]@]GROUP[%INTERFACE]`: an [`Address`](crate::Address) without port.
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        parse::group(text).map_err(|malformed| AddressError { text: text.to_owned(), malformed })
+    }
+}
+
+impl TryFrom<&str> for Group {
+    type Error = AddressError;
+
+    fn try_from(text: &str) -> Result<Self, AddressError> {
+        text.parse()
+    }
+}
+
+impl From<IpAddr> for Group {
+    fn from(address: IpAddr) -> Self {
+        Self::new(address)
     }
 }
 

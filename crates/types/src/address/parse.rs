@@ -6,9 +6,9 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{Address, Host};
-use crate::{InterfaceSelector, Malformed};
+use crate::{Group, InterfaceSelector, Malformed};
 
-pub(super) fn address(text: &str) -> Result<Address, Malformed> {
+pub(crate) fn address(text: &str) -> Result<Address, Malformed> {
     if text.is_empty() {
         return Err(Malformed::new("the address is empty; write HOST:PORT", 0));
     }
@@ -27,6 +27,23 @@ pub(super) fn address(text: &str) -> Result<Address, Malformed> {
             Err(Malformed::new(what, 0))
         }
     }
+}
+
+/// `[SOURCE[,SOURCE…]@]GROUP[%INTERFACE]`, IPv6 with brackets or without: an address of a group that
+/// lacks the port.
+pub(crate) fn group(text: &str) -> Result<Group, Malformed> {
+    let host = text.rsplit('@').next().unwrap_or(text);
+    let whole = match host.strip_prefix('[') {
+        None if host.contains(':') => {
+            format!("{}[{host}]:0", &text[..text.len() - host.len()])
+        }
+        _ => format!("{text}:0"),
+    };
+    let no_group = || Malformed::new("it is no multicast group", text.len() - host.len());
+    address(&whole)
+        .map_err(|error| Malformed { offset: error.offset.min(text.len()), ..error })?
+        .group()
+        .ok_or_else(no_group)
 }
 
 /// `udp://[SOURCE]@GROUP:PORT`, as VLC, FFmpeg and multicat users write it. The empty user part

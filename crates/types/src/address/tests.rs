@@ -3,7 +3,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use proptest::prelude::*;
 
 use super::{Address, Host};
-use crate::{InterfaceSelector, SourceFilter};
+use crate::{Group, InterfaceSelector, SourceFilter};
 
 fn parsed(text: &str) -> Address {
     text.parse().unwrap()
@@ -182,6 +182,19 @@ fn a_host_and_a_port_are_an_address_too() {
     );
 }
 
+#[test]
+fn a_group_is_read_without_a_port() {
+    let group = |text: &str| text.parse::<Group>().unwrap().to_string();
+    for text in ["239.1.1.1", "239.1.1.1%eth0", "10.0.0.5@232.1.1.1%eth0", "fe80::5@ff35::1%eth0"] {
+        assert_eq!(group(text), text);
+    }
+    assert_eq!(group("[ff15::1%eth0]"), "ff15::1%eth0");
+    let error = "10.0.0.5".parse::<Group>().unwrap_err();
+    assert_eq!(error.to_string(), "\"10.0.0.5\": it is no multicast group (column 1)");
+    let error = "239.1.1.300".parse::<Group>().unwrap_err();
+    assert_eq!(error.to_string(), "\"239.1.1.300\": 300 is not between 0 and 255 (column 9)");
+}
+
 fn interface() -> impl Strategy<Value = InterfaceSelector> {
     prop_oneof![
         "[a-z][a-z0-9._-]{0,14}".prop_map(InterfaceSelector::Name),
@@ -247,6 +260,13 @@ proptest! {
     fn what_parses_prints_to_something_that_parses_to_the_same(text in "[0-9a-f.:%@,\\[\\]]{0,40}") {
         if let Ok(address) = text.parse::<Address>() {
             prop_assert_eq!(address.to_string().parse::<Address>().unwrap(), address);
+        }
+    }
+
+    #[test]
+    fn no_text_of_a_group_panics(text in "[0-9a-f.:%@,\\[\\]é]{0,40}") {
+        if let Ok(group) = text.parse::<Group>() {
+            prop_assert_eq!(group.to_string().parse::<Group>().unwrap(), group);
         }
     }
 
