@@ -1,0 +1,82 @@
+//! Routes by netlink (`rtnetlink(7)`): `RTM_GETROUTE`.
+
+use std::io;
+use std::net::IpAddr;
+
+use netlink_sys::protocols::NETLINK_ROUTE;
+
+use super::Route;
+use crate::netlink::{Connection, Message, Request, address, attributes, u32_at};
+
+/// `struct rtmsg`: family, destination's and source's prefix length, TOS, table, protocol, scope,
+/// type, flags (4).
+const ROUTE_HEADER: usize = 12;
+/// A gateway of another IP version than the route's: `struct rtvia`, family (2) and address.
+const RTA_VIA: u16 = 18;
+
+pub(super) fn route_to(destination: IpAddr, interface: Option<u32>) -> io::Result<Option<Route>> {
+    let (family, octets) = match destination {
+        IpAddr::V4(address) => (libc::AF_INET, address.octets().to_vec()),
+        IpAddr::V6(address) => (libc::AF_INET6, address.octets().to_vec()),
+    };
+    let mut header = [0; ROUTE_HEADER];
+    header[0] = u8::try_from(family).expect("families of addresses are below 256");
+    header[1] = if destination.is_ipv4() { 32 } else { 128 };
+    let mut request = Request::new(libc::RTM_GETROUTE, &header).with(libc::RTA_DST, &octets);
+    if let Some(index) = interface {
+        request = request.with(libc::RTA_OIF, &index.to_ne_bytes());
+    }
+    match Connection::open(NETLINK_ROUTE)?.ask(&request, route) {
+        Err(error) if is_no_way(&error) => Ok(None),
+        answer => answer.map(Option::flatten),
+    }
+}
+
+/// Reads one route. It is `None` where it leads nowhere.
+fn route(message: Message<'_>) -> Option<Option<Route>> {
+    if message.kind != libc::RTM_NEWROUTE {
+        return None;
+    }
+    let leads_nowhere = [
+        libc::RTN_BLACKHOLE,
+        libc::RTN_UNREACHABLE,
+        libc::RTN_PROHIBIT,
+        libc::RTN_THROW,
+    ];
+    if leads_nowhere.contains(message.payload.get(7)?) {
+        return Some(None);
+    }
+    let (mut interface, mut source, mut gateway) = (None, None, None);
+    for (kind, value) in attributes(message.payload, ROUTE_HEADER) {
+        match kind {
+            libc::RTA_OIF => interface = u32_at(value, 0),
+            libc::RTA_PREFSRC => source = address(value).filter(|source| !source.is_unspecified()),
+            libc::RTA_GATEWAY => gateway = address(value),
+            RTA_VIA => gateway = address(value.get(2..)?),
+            _ => {}
+        }
+    }
+    Some(interface.map(|interface| Route {
+        interface,
+        source,
+        gateway,
+    }))
+}
+
+/// Whether the kernel says by this error that it knows no way: there is no route, the route is
+/// one of those that lead nowhere (`ip-route(8)`: unreachable, prohibit, blackhole), or this
+/// version of IP is switched off.
+fn is_no_way(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(
+            libc::ENETUNREACH
+                | libc::ENETDOWN
+                | libc::EHOSTUNREACH
+                | libc::EACCES
+                | libc::EINVAL
+                | libc::EAFNOSUPPORT
+                | libc::EOPNOTSUPP
+        )
+    )
+}
