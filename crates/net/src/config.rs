@@ -26,6 +26,8 @@ pub struct SocketConfig {
     pub loopback: bool,
     /// Index of the interface by which datagrams to groups leave; `None` leaves it to the route.
     pub multicast_interface: Option<u32>,
+    /// Index of the only interface to receive by and to send by (`SO_BINDTODEVICE`); `None` for all.
+    pub device: Option<u32>,
     /// Whether datagrams may go to broadcast addresses; default no.
     pub broadcast: bool,
     /// Whether to hear of datagrams that came back as undeliverable (`IP_RECVERR`); default yes.
@@ -43,6 +45,7 @@ impl Default for SocketConfig {
             unicast_hops: None,
             loopback: true,
             multicast_interface: None,
+            device: None,
             broadcast: false,
             report_unreachable: true,
         }

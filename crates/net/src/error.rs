@@ -100,7 +100,12 @@ pub enum ErrorKind {
 impl Error {
     /// An error of `operation` on `target`, whose cause and remedy follow from `source`.
     pub fn new(operation: Operation, target: impl fmt::Display, source: io::Error) -> Self {
-        Self { operation, target: target.to_string(), source, explanation: None }
+        Self {
+            operation,
+            target: target.to_string(),
+            source,
+            explanation: None,
+        }
     }
 
     /// An error of `operation` on `target` with this errno.
@@ -115,8 +120,14 @@ impl Error {
         cause: impl Into<Cow<'static, str>>,
         remedy: impl Into<Cow<'static, str>>,
     ) -> Self {
-        let explanation = Explanation { cause: cause.into(), remedy: remedy.into() };
-        Self { explanation: Some(explanation), ..self }
+        let explanation = Explanation {
+            cause: cause.into(),
+            remedy: remedy.into(),
+        };
+        Self {
+            explanation: Some(explanation),
+            ..self
+        }
     }
 
     /// What was being done.
@@ -152,7 +163,10 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "cannot {} {}: ", self.operation, self.target)?;
-        let from_errno = || self.errno().and_then(|errno| explain::explain(self.operation, errno));
+        let from_errno = || {
+            self.errno()
+                .and_then(|errno| explain::explain(self.operation, errno))
+        };
         match (self.explanation.clone().or_else(from_errno), self.errno()) {
             (Some(Explanation { cause, remedy }), Some(errno)) => {
                 write!(f, "{cause} (os error {errno}); {remedy}")

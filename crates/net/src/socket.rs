@@ -98,6 +98,10 @@ impl Socket {
         if config.report_unreachable {
             self.set("IP_RECVERR", unreachable::enable(self.fd(), self.is_ipv4()))?;
         }
+        if let Some(index) = config.device {
+            let name = interface_id(index).name;
+            self.set("SO_BINDTODEVICE", self.inner.bind_device(Some(name.as_bytes())))?;
+        }
         self.request_buffers()?;
         self.set_multicast_hops(config.multicast_hops)?;
         if let Some(hops) = config.unicast_hops {

@@ -124,7 +124,10 @@ pub(super) fn explain(operation: Operation, errno: i32) -> Option<Explanation> {
              address without its interface",
             "give a port, and the interface after a % for link-local addresses",
         ),
-        (_, libc::EINVAL) => ("the value is out of range", "use one that the manual allows"),
+        (_, libc::EINVAL) => (
+            "the value is out of range",
+            "use one that the manual allows",
+        ),
         (_, libc::EDESTADDRREQ) => ("no peer is set", "connect first, or name the destination"),
         (_, libc::ECONNREFUSED) => (
             "nobody listens on that port",
@@ -140,5 +143,8 @@ pub(super) fn explain(operation: Operation, errno: i32) -> Option<Explanation> {
         ),
         _ => return None,
     };
-    Some(Explanation { cause: cause.into(), remedy: remedy.into() })
+    Some(Explanation {
+        cause: cause.into(),
+        remedy: remedy.into(),
+    })
 }

@@ -13,15 +13,22 @@ fn every_errno_that_users_meet_gets_its_sentence() {
         libc::EINVAL,
         libc::EHOSTUNREACH,
     ] {
-        for operation in
-            [Operation::Bind, Operation::Join, Operation::Leave, Operation::Send, Operation::Connect]
-        {
+        for operation in [
+            Operation::Bind,
+            Operation::Join,
+            Operation::Leave,
+            Operation::Send,
+            Operation::Connect,
+        ] {
             let error = Error::from_errno(operation, "X", errno);
             let text = error.to_string();
             assert_ne!(error.kind(), ErrorKind::Other, "{text}");
             // Cause, errno and remedy, in this order, and not the bare text of the C library.
             let (cause, remedy) = text.split_once(&format!(" (os error {errno}); ")).unwrap();
-            assert!(cause.starts_with(&format!("cannot {operation} X: ")), "{text}");
+            assert!(
+                cause.starts_with(&format!("cannot {operation} X: ")),
+                "{text}"
+            );
             assert!(remedy.len() > 10, "{text}");
             let bare = std::io::Error::from_raw_os_error(errno).to_string();
             assert!(!text.contains(bare.split(" (os").next().unwrap()), "{text}");

@@ -1,0 +1,526 @@
+//! The sockets behind a listener, a socket or a driver: opened, waited for and healed together.
+
+mod membership;
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use manycast_net::{
+    BufferSize, Change, ErrorKind, Operation, Poller, RecvBatch, Socket, SocketConfig, Stopper,
+    Token, Unreachable, Watch,
+};
+use manycast_types::{Address, Host, Received, Transmit};
+
+use crate::{Error, resolve};
+pub use membership::Membership;
+use membership::{Joined, Wanted};
+
+const WATCH: Token = Token::MAX;
+const STOP: Token = Token::MAX - 1;
+
+/// One or more sockets that act as one: those of both versions of IP, of several ports, of more
+/// groups than the kernel allows on one socket.
+///
+/// A [`Listener`](crate::Listener) and a [`Socket`](crate::Socket) each have one behind them, and
+/// turn into it for a [`Driver`](crate::Driver).
+#[derive(Debug)]
+pub struct Endpoint {
+    /// A slot that is empty belonged to a socket that is closed; its token may be given anew.
+    ports: Vec<Option<Port>>,
+    config: SocketConfig,
+    poller: Poller,
+    ready: Vec<Token>,
+    stopper: Option<Stopper>,
+    stopped: bool,
+    /// There once a group is wanted: only memberships need to heal.
+    watch: Option<Watch>,
+    wanted: Vec<Wanted>,
+    joined: Vec<Joined>,
+    news: VecDeque<News>,
+    batch: RecvBatch,
+    /// The next datagram of `batch` to hand out, and the port that it came from.
+    next: usize,
+    current: usize,
+}
+
+/// A socket and what it was bound for.
+#[derive(Debug)]
+struct Port {
+    socket: Socket,
+    local: SocketAddr,
+}
+
+/// What happened beside datagrams.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum News {
+    Joined(Membership),
+    Left(Membership),
+    Unreachable(Unreachable),
+}
+
+/// News that nobody asks for is forgotten beyond this.
+const MAX_NEWS: usize = 1024;
+
+impl Endpoint {
+    /// Listens on all `addresses`; for groups, on every interface that they do not rule out.
+    pub(crate) fn listen(addresses: &[Address], config: SocketConfig) -> Result<Self, Error> {
+        let mut endpoint = Self::new(config)?;
+        for address in addresses {
+            match address.group() {
+                Some(group) => endpoint.want(group, address.port())?,
+                None => endpoint.bind(address)?,
+            }
+        }
+        endpoint.join_wanted()?;
+        Ok(endpoint)
+    }
+
+    /// A socket that only `peer` can send to.
+    pub(crate) fn connect(peer: &Address, config: SocketConfig) -> Result<Self, Error> {
+        if *peer.host() == Host::Any {
+            return Err(Error::unsuitable(peer, "it names no peer; write HOST:PORT"));
+        }
+        let mut endpoint = Self::new(config)?;
+        let mut failure = None;
+        for peer in resolve::socket_addrs(peer)? {
+            let any = unspecified(peer.is_ipv4());
+            let result = Socket::bind((any, 0).into(), &endpoint.config)
+                .and_then(|socket| socket.connect(peer).map(|()| socket));
+            match result {
+                Ok(socket) => {
+                    endpoint.add(socket)?;
+                    return Ok(endpoint);
+                }
+                Err(error) => failure = Some(error),
+            }
+        }
+        match failure {
+            Some(error) => Err(error.into()),
+            None => Err(Error::unsuitable(peer, "its name has no address")),
+        }
+    }
+
+    fn new(config: SocketConfig) -> Result<Self, Error> {
+        Ok(Self {
+            ports: Vec::new(),
+            config,
+            poller: Poller::new()?,
+            ready: Vec::new(),
+            stopper: None,
+            stopped: false,
+            watch: None,
+            wanted: Vec::new(),
+            joined: Vec::new(),
+            news: VecDeque::new(),
+            batch: RecvBatch::new(),
+            next: 0,
+            current: 0,
+        })
+    }
+
+    /// Binds to a local address; to any of them with one socket for each version of IP.
+    fn bind(&mut self, address: &Address) -> Result<(), Error> {
+        let mut config = self.config.clone();
+        if let Some(selector) = address.interface() {
+            config.device = Some(manycast_net::find_interface(selector)?.index);
+        }
+        let locals = resolve::socket_addrs(address)?;
+        // Where the kernel chooses the port, the second socket needs the same, which may be taken.
+        let tries = if address.port() == 0 { 16 } else { 1 };
+        let mut outcome = Ok(Vec::new());
+        for _ in 0..tries {
+            outcome = bind_all(&locals, &config);
+            if !matches!(&outcome, Err(error) if error.kind() == ErrorKind::AddressInUse) {
+                break;
+            }
+        }
+        for socket in outcome? {
+            self.add(socket)?;
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, socket: Socket) -> Result<usize, Error> {
+        let free = self.ports.iter().position(Option::is_none);
+        let index = free.unwrap_or(self.ports.len());
+        self.poller.add(&socket, index as Token)?;
+        let port = Some(Port {
+            local: socket.local_addr()?,
+            socket,
+        });
+        match self.ports.get_mut(index) {
+            Some(slot) => *slot = port,
+            None => self.ports.push(port),
+        }
+        Ok(index)
+    }
+
+    fn ports(&self) -> impl Iterator<Item = &Port> {
+        self.ports.iter().flatten()
+    }
+
+    /// The sockets, each of one version of IP.
+    pub(crate) fn sockets(&self) -> impl Iterator<Item = &Socket> {
+        self.ports().map(|port| &port.socket)
+    }
+
+    /// The local addresses, without those of sockets that are bound to a group.
+    pub(crate) fn local_addrs(&self) -> impl Iterator<Item = SocketAddr> {
+        self.ports()
+            .map(|port| port.local)
+            .filter(|local| !local.ip().is_multicast())
+    }
+
+    pub(crate) const fn config(&self) -> &SocketConfig {
+        &self.config
+    }
+
+    /// Changes the set-up of all sockets, those to come included.
+    pub(crate) fn reconfigure(
+        &mut self,
+        change: impl FnOnce(&mut SocketConfig),
+        apply: impl Fn(&Socket) -> Result<(), manycast_net::Error>,
+    ) -> Result<(), Error> {
+        self.sockets().try_for_each(apply)?;
+        change(&mut self.config);
+        Ok(())
+    }
+
+    /// The smallest receive buffer among the sockets.
+    pub(crate) fn receive_buffer(&self) -> Result<BufferSize, Error> {
+        let mut smallest = BufferSize {
+            requested: self.config.receive_buffer,
+            granted: usize::MAX,
+        };
+        for socket in self.sockets() {
+            let size = socket.receive_buffer()?;
+            if size.granted < smallest.granted {
+                smallest = size;
+            }
+        }
+        Ok(smallest)
+    }
+
+    pub(crate) fn stopper(&mut self) -> Result<Stopper, Error> {
+        if let Some(stopper) = &self.stopper {
+            return Ok(stopper.clone());
+        }
+        let stopper = Stopper::new()?;
+        self.poller.add(&stopper, STOP)?;
+        self.stopper = Some(stopper.clone());
+        Ok(stopper)
+    }
+
+    pub(crate) const fn is_stopped(&self) -> bool {
+        self.stopped
+    }
+
+    pub(crate) fn next_news(&mut self) -> Option<News> {
+        self.news.pop_front()
+    }
+
+    fn tell(&mut self, news: News) {
+        tracing::debug!(?news, "news of an endpoint");
+        if self.news.len() == MAX_NEWS {
+            self.news.pop_front();
+        }
+        self.news.push_back(news);
+    }
+
+    /// Makes a datagram ready for [`Endpoint::take`], and says whether there is one. It waits until
+    /// `timeout` is over (`None`: for ever), until there is news, or until it is stopped.
+    pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> Result<bool, Error> {
+        if self.has_datagram() {
+            return Ok(true);
+        }
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        loop {
+            let left = match deadline {
+                Some(deadline) => Some(deadline.saturating_duration_since(Instant::now())),
+                None => timeout,
+            };
+            if self.advance(left)? || !self.news.is_empty() || self.stopped {
+                return Ok(self.has_datagram());
+            }
+            if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// As [`Endpoint::wait`], but passes over news: memberships are only traced, and a refusal is
+    /// kept for [`Endpoint::take_refusal`] and ends the wait.
+    pub(crate) fn wait_for_datagram(&mut self, timeout: Option<Duration>) -> Result<bool, Error> {
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        loop {
+            self.news
+                .retain(|news| matches!(news, News::Unreachable(_)));
+            let left = match deadline {
+                Some(deadline) => Some(deadline.saturating_duration_since(Instant::now())),
+                None => timeout,
+            };
+            let found = self.wait(left)?;
+            let over = left.is_some_and(|left| left.is_zero());
+            if found || over || self.stopped || self.refusal().is_some() {
+                return Ok(found);
+            }
+        }
+    }
+
+    fn refusal(&self) -> Option<SocketAddr> {
+        self.news.iter().find_map(|news| match news {
+            News::Unreachable(unreachable) if unreachable.is_refused() => Some(unreachable.peer),
+            _ => None,
+        })
+    }
+
+    /// The peer that refused a datagram, once.
+    pub(crate) fn take_refusal(&mut self) -> Option<SocketAddr> {
+        let peer = self.refusal();
+        self.news
+            .retain(|news| !matches!(news, News::Unreachable(_)));
+        peer
+    }
+
+    /// The one socket that it consists of, if it does.
+    pub(crate) fn into_single(mut self) -> Option<Socket> {
+        let socket = self.ports.pop().flatten().map(|port| port.socket);
+        if self.ports.iter().any(Option::is_some) {
+            None
+        } else {
+            socket
+        }
+    }
+
+    /// Does one step: serves what is ready, or else waits for something to be. Says whether there
+    /// is a datagram now.
+    fn advance(&mut self, timeout: Option<Duration>) -> Result<bool, Error> {
+        if let (None, None, [Some(port)]) = (&self.watch, &self.stopper, self.ports.as_slice()) {
+            // One socket can be waited for by the receiving call itself.
+            port.socket.recv_batch(&mut self.batch, timeout)?;
+            return Ok(self.begin_batch(0));
+        }
+        if self.ready.is_empty() {
+            self.poller.wait(&mut self.ready, timeout)?;
+        }
+        while let Some(token) = self.ready.pop() {
+            match token {
+                STOP => self.stopped = true,
+                WATCH => self.heal()?,
+                token => {
+                    let index = usize::try_from(token).unwrap_or(usize::MAX);
+                    // A socket may have been closed since it was found ready.
+                    let Some(Some(port)) = self.ports.get(index) else {
+                        continue;
+                    };
+                    port.socket
+                        .recv_batch(&mut self.batch, Some(Duration::ZERO))?;
+                    if self.begin_batch(index) {
+                        return Ok(true);
+                    }
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    fn begin_batch(&mut self, current: usize) -> bool {
+        (self.next, self.current) = (0, current);
+        for index in 0..self.batch.unreachable().len() {
+            self.tell(News::Unreachable(self.batch.unreachable()[index]));
+        }
+        self.has_datagram()
+    }
+
+    /// Skips what was not asked for, and says whether a datagram is left.
+    fn has_datagram(&mut self) -> bool {
+        while let Some(received) = self.batch.get(self.next) {
+            if self.admits(&received) {
+                return true;
+            }
+            self.next += 1;
+        }
+        false
+    }
+
+    /// Whether a datagram was sent to what its socket is bound to. On Linux the kernel sees to it;
+    /// this keeps it true where a wildcard socket stands in for one that is bound to a group.
+    fn admits(&self, received: &Received<'_>) -> bool {
+        let Some(Some(port)) = self.ports.get(self.current) else {
+            return true;
+        };
+        let (bound, to) = (port.local.ip(), received.destination.ip());
+        !bound.is_multicast() || bound == to
+    }
+
+    /// The datagram that [`Endpoint::wait`] made ready.
+    pub(crate) fn take(&mut self) -> Option<Received<'_>> {
+        if !self.has_datagram() {
+            return None;
+        }
+        self.next += 1;
+        self.batch.get(self.next - 1)
+    }
+
+    /// All datagrams of the batch that [`Endpoint::wait`] made ready.
+    pub(crate) fn take_batch(&mut self) -> impl Iterator<Item = Received<'_>> {
+        let first = std::mem::replace(&mut self.next, self.batch.len());
+        let (this, len) = (&*self, self.batch.len());
+        (first..len)
+            .filter_map(|index| this.batch.get(index))
+            .filter(|received| this.admits(received))
+    }
+
+    /// Sends `transmits` in order, each by the socket that fits it, and says how many went: all, or
+    /// those before the first that failed.
+    ///
+    /// With `wait`, a full send buffer is waited for; without, it ends the call.
+    pub(crate) fn send<P: AsRef<[u8]>>(
+        &self,
+        transmits: &[Transmit<P>],
+        wait: bool,
+    ) -> Result<usize, Error> {
+        let mut sent = 0;
+        while let Some(next) = transmits.get(sent) {
+            let port = self.port_for(next)?;
+            let alike = transmits[sent..]
+                .iter()
+                .take_while(|other| self.port_for(other).is_ok_and(|found| same(found, port)))
+                .count();
+            let run = &transmits[sent..sent + alike];
+            let send = |run| {
+                if wait {
+                    port.socket.send_batch(run)
+                } else {
+                    port.socket.try_send_batch(run)
+                }
+            };
+            let result = match send(run) {
+                Err(error) if needs_egress(&error, next) => {
+                    let Some(interface) = resolve::egress(next.destination.ip(), None)? else {
+                        return Err(error.into());
+                    };
+                    port.socket.set_multicast_interface(Some(interface.index))?;
+                    send(run)
+                }
+                result => result,
+            };
+            match result {
+                Ok(0) => break,
+                Ok(count) => sent += count,
+                Err(_) if sent > 0 => break,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(sent)
+    }
+
+    /// The socket to send by: of the right version of IP, and where a source is asked for, one that
+    /// is bound to it or to any address.
+    fn port_for<P>(&self, transmit: &Transmit<P>) -> Result<&Port, Error> {
+        let ipv4 = transmit.destination.is_ipv4();
+        let may = |port: &&Port| {
+            let local = port.local.ip();
+            let free = local.is_unspecified() || local.is_multicast();
+            port.local.is_ipv4() == ipv4
+                && (free || transmit.source.is_none_or(|source| source == local))
+        };
+        if let [Some(port)] = self.ports.as_slice()
+            && may(&port)
+        {
+            return Ok(port);
+        }
+        self.ports().find(may).ok_or_else(|| {
+            Error::unsuitable(
+                transmit.destination,
+                "no socket that was opened can send to it; open one of the same version of IP",
+            )
+        })
+    }
+
+    /// The socket by which something to `destination` would be sent.
+    pub(crate) fn socket_for(&self, destination: SocketAddr) -> Result<&Socket, Error> {
+        self.port_for(&Transmit::new(destination, ()))
+            .map(|port| &port.socket)
+    }
+
+    /// Follows the interfaces after something about them changed.
+    fn heal(&mut self) -> Result<(), Error> {
+        let Some(watch) = &mut self.watch else {
+            return Ok(());
+        };
+        let changes = watch.drain()?;
+        self.batch.forget_interfaces();
+        self.next = 0;
+        for change in changes {
+            match change {
+                // Its memberships are gone with it, also where the index is given anew.
+                Change::Removed(index) => self.leave_interface(index),
+                Change::Changed(_) | Change::Lost => {}
+            }
+        }
+        self.reconcile(false)
+    }
+}
+
+impl AsFd for Endpoint {
+    /// A descriptor that is readable when there is something to receive or to heal.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.poller.as_fd()
+    }
+}
+
+pub(crate) fn unspecified(ipv4: bool) -> IpAddr {
+    if ipv4 {
+        std::net::Ipv4Addr::UNSPECIFIED.into()
+    } else {
+        std::net::Ipv6Addr::UNSPECIFIED.into()
+    }
+}
+
+fn same(a: &Port, b: &Port) -> bool {
+    std::ptr::eq(a, b)
+}
+
+/// Whether it failed for want of a route to a group, which an interface can stand in for.
+fn needs_egress<P>(error: &manycast_net::Error, transmit: &Transmit<P>) -> bool {
+    error.operation() == Operation::Send
+        && error.kind() == ErrorKind::NetworkUnreachable
+        && transmit.destination.ip().is_multicast()
+        && transmit.interface.is_none()
+}
+
+/// One socket for each address; with port 0, all on the port that the first was given.
+fn bind_all(
+    locals: &[SocketAddr],
+    config: &SocketConfig,
+) -> Result<Vec<Socket>, manycast_net::Error> {
+    let mut sockets: Vec<Socket> = Vec::new();
+    let mut failure = None;
+    for local in locals {
+        let port = match sockets.first() {
+            Some(first) => first.local_addr()?.port(),
+            None => local.port(),
+        };
+        let mut local = *local;
+        local.set_port(port);
+        match Socket::bind(local, config) {
+            Ok(socket) => sockets.push(socket),
+            // A host with one version of IP switched off has the other one.
+            Err(error)
+                if locals.len() > 1
+                    && [ErrorKind::Unsupported, ErrorKind::AddressNotAvailable]
+                        .contains(&error.kind()) =>
+            {
+                failure = Some(error);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    match failure {
+        Some(error) if sockets.is_empty() => Err(error),
+        _ => Ok(sockets),
+    }
+}
