@@ -1,6 +1,6 @@
 //! Joined groups by the tables of `/proc/net` (`proc_pid_net(5)`).
 //!
-//! They are read under `/proc/net`: `/proc/net` shows the network namespace of the
+//! They are read under `/proc/thread-self/net`: `/proc/net` shows the network namespace of the
 //! first thread of the process, which is not always that of this one.
 
 use std::fs;
@@ -43,7 +43,7 @@ pub struct JoinedTables {
 }
 
 /// Where the tables are.
-const TABLES: &str = "/proc/net";
+const TABLES: &str = "/proc/thread-self/net";
 
 impl JoinedTables {
     /// Reads the tables of the network namespace of this thread. One that this kernel does not
