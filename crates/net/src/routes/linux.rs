@@ -1,5 +1,8 @@
 //! Routes by netlink (`rtnetlink(7)`): `RTM_GETROUTE`.
 
+#[cfg(test)]
+mod tests;
+
 use std::io;
 use std::net::IpAddr;
 
@@ -28,23 +31,21 @@ pub(super) fn route_to(destination: IpAddr, interface: Option<u32>) -> io::Resul
     }
     match Connection::open(NETLINK_ROUTE)?.ask(&request, route) {
         Err(error) if is_no_way(&error) => Ok(None),
-        answer => answer.map(Option::flatten),
+        answer => answer,
     }
 }
 
-/// Reads one route. It is `None` where it leads nowhere.
-fn route(message: Message<'_>) -> Option<Option<Route>> {
-    if message.kind != libc::RTM_NEWROUTE {
-        return None;
-    }
+/// Reads one route. One that leads nowhere counts as none: no manual promises that the kernel
+/// answers with an error in its place.
+fn route(message: Message<'_>) -> Option<Route> {
     let leads_nowhere = [
         libc::RTN_BLACKHOLE,
         libc::RTN_UNREACHABLE,
         libc::RTN_PROHIBIT,
         libc::RTN_THROW,
     ];
-    if leads_nowhere.contains(message.payload.get(7)?) {
-        return Some(None);
+    if message.kind != libc::RTM_NEWROUTE || leads_nowhere.contains(message.payload.get(7)?) {
+        return None;
     }
     let (mut interface, mut source, mut gateway) = (None, None, None);
     for (kind, value) in attributes(message.payload, ROUTE_HEADER) {
@@ -56,11 +57,11 @@ fn route(message: Message<'_>) -> Option<Option<Route>> {
             _ => {}
         }
     }
-    Some(interface.map(|interface| Route {
-        interface,
+    Some(Route {
+        interface: interface?,
         source,
         gateway,
-    }))
+    })
 }
 
 /// Whether the kernel says by this error that it knows no way: there is no route, the route is
