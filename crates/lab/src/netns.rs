@@ -13,7 +13,7 @@
 //!                 └────────────┘         └────────┘
 //! ```
 //!
-//! A test binary that uses it sets `harness = false` in its `Cargo.toml` and lists its tests:
+//! A test binary that uses it sets `harness = false` in `Cargo.toml`, and lists its tests:
 //!
 //! ```no_run
 //! use std::net::UdpSocket;

@@ -1,18 +1,28 @@
-//! How a test binary gets into namespaces of its own.
+//! How a test gets into namespaces of its own.
 
 use std::env;
 use std::ffi::OsString;
 use std::fs;
-use std::os::unix::process::CommandExt;
-use std::panic::{self, AssertUnwindSafe};
-use std::process::{Command, ExitCode};
+use std::panic;
+use std::process::{Command, ExitCode, Output};
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use super::command;
 
-/// Names the network namespace that the binary was started in, once it has been executed anew.
+/// Names the test that a process is for, which is then in namespaces of its own.
+const TEST: &str = "MANYCAST_LAB_TEST";
+
+/// Names the network namespace from which it came.
 const ORIGIN: &str = "MANYCAST_LAB_ORIGIN";
+
+const OWN_NAMESPACE: &str = "/proc/self/ns/net";
+
+/// The exit status of a test that cannot run here.
+const SKIPPED: u8 = 77;
+
+/// How long a test may take, in seconds, before it is killed.
+const LIMIT: &str = "120";
 
 /// Tries what every lab needs, so that a missing piece is found before the first test.
 const PROBE: &str = "mount -t tmpfs tmpfs /run && \
@@ -22,21 +32,31 @@ const PROBE: &str = "mount -t tmpfs tmpfs /run && \
 
 /// Runs tests in namespaces of their own; [`tests!`](crate::netns::tests) calls it.
 ///
-/// The binary executes itself anew under `unshare -Urnm`, which an ordinary user may do, and then
-/// behaves like any other test binary: filters, `--list`, threads and nextest work. Where
-/// namespaces are not to be had, each test counts as ignored and the reason is printed; with
-/// `CI=true` in the environment they fail instead.
+/// Each test is a process of its own, in which the binary executes itself anew under
+/// `unshare -Urnm`; an ordinary user may do that. Filters, `--list`, threads and nextest work as
+/// with any test binary, and what a test prints is shown when it fails, or with `--nocapture`.
+///
+/// Where namespaces are not to be had, each test counts as ignored and the reason is printed; with
+/// `CI=true` in the environment they fail instead. A test is killed after two minutes.
 pub fn main<const N: usize>(tests: [(&'static str, fn()); N]) -> ExitCode {
+    if let Ok(name) = env::var(TEST) {
+        return run_inside(&name, &tests);
+    }
     let arguments = Arguments::from_args();
-    let obstacle = if arguments.list { None } else { enter().err() };
-    if let Some(reason) = &obstacle {
+    let flags = if arguments.list {
+        Ok("")
+    } else {
+        flags_that_work()
+    };
+    if let Err(reason) = &flags {
         eprintln!("\nno test with network namespaces can run here: {reason}\n");
     }
-    let trials = tests.map(|(name, test)| {
-        let obstacle = obstacle.clone();
-        Trial::ignorable_test(name, move || match obstacle {
-            Some(reason) => skip(reason),
-            None => run(test),
+    let trials = tests.map(|(name, _)| {
+        let flags = flags.clone();
+        let capture = !arguments.nocapture;
+        Trial::ignorable_test(name, move || match flags {
+            Ok(flags) => run_outside(name, flags, capture),
+            Err(reason) => skip(reason),
         })
     });
     libtest_mimic::run(&arguments, trials.into()).exit_code()
@@ -45,7 +65,7 @@ pub fn main<const N: usize>(tests: [(&'static str, fn()); N]) -> ExitCode {
 /// Makes a `main` that runs these tests, each a `fn()`; see [`netns`](crate::netns).
 #[macro_export]
 macro_rules! netns_tests {
-    ($($test:ident),+ $(,)?) => {
+    ($($test:path),+ $(,)?) => {
         fn main() -> std::process::ExitCode {
             $crate::netns::main([$((stringify!($test), $test as fn())),+])
         }
@@ -78,13 +98,76 @@ pub fn require(programs: &[&str]) {
 /// What [`require`] unwinds with.
 struct Skip(String);
 
-fn run(test: fn()) -> Result<Completion, Failed> {
-    let Err(payload) = panic::catch_unwind(AssertUnwindSafe(test)) else {
-        return Ok(Completion::Completed);
+/// Starts the process that runs one test, and judges how it ended.
+fn run_outside(name: &str, flags: &str, capture: bool) -> Result<Completion, Failed> {
+    let mut command = Command::new("timeout");
+    command
+        .args([
+            "--foreground",
+            "--kill-after=1",
+            LIMIT,
+            "unshare",
+            flags,
+            "--",
+        ])
+        .arg(env::current_exe()?)
+        .env(TEST, name)
+        .env(ORIGIN, fs::read_link(OWN_NAMESPACE)?)
+        .env("PATH", path());
+    let output = if capture {
+        command.output()?
+    } else {
+        let status = command.status()?;
+        Output {
+            status,
+            stdout: Vec::new(),
+            stderr: Vec::new(),
+        }
     };
-    match payload.downcast::<Skip>() {
-        Ok(reason) => skip(reason.0),
-        Err(payload) => panic::resume_unwind(payload),
+
+    let mut printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    printed += &String::from_utf8_lossy(&output.stderr);
+    match output.status.code() {
+        Some(0) => Ok(Completion::Completed),
+        Some(code) if code == i32::from(SKIPPED) => skip(
+            printed
+                .lines()
+                .last()
+                .unwrap_or("it does not tell why")
+                .to_owned(),
+        ),
+        Some(124) => Err(format!("killed after {LIMIT} s\n{printed}").into()),
+        _ => Err(format!("{}\n{printed}", output.status).into()),
+    }
+}
+
+/// Runs one test, in the process that is for it alone.
+fn run_inside(name: &str, tests: &[(&'static str, fn())]) -> ExitCode {
+    let Some((_, test)) = tests.iter().find(|(known, _)| *known == name) else {
+        panic!("there is no test {name}");
+    };
+    let outside = env::var_os(ORIGIN).expect("it is set along with the name of the test");
+    let here = fs::read_link(OWN_NAMESPACE).expect("it could be read outside");
+    assert_ne!(
+        here.as_os_str(),
+        outside,
+        "a lab belongs into a namespace of its own"
+    );
+    // `ip netns` keeps its names below /run, which is another user's outside.
+    command::must(
+        Command::new("mount").args(["-t", "tmpfs", "tmpfs", "/run"]),
+        "",
+    );
+
+    match panic::catch_unwind(test) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(payload) => match payload.downcast::<Skip>() {
+            Ok(skip) => {
+                eprintln!("{}", skip.0);
+                ExitCode::from(SKIPPED)
+            }
+            Err(payload) => panic::resume_unwind(payload),
+        },
     }
 }
 
@@ -94,33 +177,6 @@ fn skip(reason: String) -> Result<Completion, Failed> {
     }
     eprintln!("SKIPPED: {reason}");
     Ok(Completion::ignored_with(reason))
-}
-
-/// Returns inside of fresh namespaces, or tells why there are none.
-fn enter() -> Result<(), String> {
-    let here = fs::read_link("/proc/self/ns/net")
-        .map_err(|error| format!("cannot read /proc/self/ns/net: {error}; mount /proc"))?;
-    if env::var_os(ORIGIN).is_some_and(|origin| here.as_os_str() != origin) {
-        // `ip netns` keeps its names below /run, which is another user's outside.
-        let mount = command::output(
-            Command::new("mount").args(["-t", "tmpfs", "tmpfs", "/run"]),
-            "",
-        );
-        return mount.map(drop);
-    }
-
-    let flags = flags_that_work()?;
-    let program = env::current_exe()
-        .map_err(|error| format!("cannot find the test binary, to execute it anew: {error}"))?;
-    let error = Command::new("unshare")
-        .arg(flags)
-        .arg("--")
-        .arg(program)
-        .args(env::args_os().skip(1))
-        .env(ORIGIN, here)
-        .env("PATH", path())
-        .exec();
-    Err(format!("cannot execute unshare: {error}"))
 }
 
 /// The flags of `unshare` that give namespaces in which a lab works.

@@ -31,7 +31,9 @@ pub enum Hook {
     Output,
 }
 
-/// A fault that lasts until it is [removed](Self::remove), or until its host or interface is gone.
+/// A rule in the way of packets, a fault or a mere counter.
+///
+/// It lasts until it is [removed](Self::remove), or until its host or interface is gone.
 #[derive(Debug)]
 pub struct Rule {
     namespace: Arc<Namespace>,
@@ -90,6 +92,26 @@ impl Host {
         )
     }
 
+    /// Counts what matches, in the language of `nft`, at a hook of the host's firewall.
+    ///
+    /// ```no_run
+    /// # use manycast_lab::netns::{Hook, Lab};
+    /// # let host = Lab::new().host("a");
+    /// let queries = host.count_at(Hook::Prerouting, "igmp type membership-query");
+    /// // …
+    /// assert!(queries.count() > 0);
+    /// ```
+    #[track_caller]
+    pub fn count_at(&self, hook: Hook, matching: &str) -> Rule {
+        let chain = format!("type filter hook {hook} priority 0");
+        Rule::add(
+            &self.namespace,
+            "inet",
+            &chain,
+            &format!("{matching} counter"),
+        )
+    }
+
     /// Limits how fast an interface receives: `rate` is in the words of `tc`, such as `10mbit`.
     ///
     /// Frames wait up to 50 ms, and are lost beyond that; up to 32 KiB pass at once.
@@ -117,7 +139,7 @@ impl Rule {
         count.unwrap_or_else(|| panic!("no counter in {listing:?}"))
     }
 
-    /// Ends the fault.
+    /// Takes the rule away.
     #[track_caller]
     pub fn remove(self) {
         self.namespace
@@ -125,7 +147,7 @@ impl Rule {
     }
 
     #[track_caller]
-    fn add(namespace: &Arc<Namespace>, family: &str, chain: &str, rule: &str) -> Self {
+    pub(super) fn add(namespace: &Arc<Namespace>, family: &str, chain: &str, rule: &str) -> Self {
         static RULES: AtomicU32 = AtomicU32::new(1);
         let table = format!("{family} lab{}", RULES.fetch_add(1, Ordering::Relaxed));
         namespace.nft(&format!(

@@ -29,20 +29,13 @@ pub struct Host {
 impl Host {
     #[track_caller]
     pub(super) fn new(name: &str, number: u32, namespace: Namespace) -> Self {
-        let host = Self {
+        Self {
             name: name.to_owned(),
             number,
             namespace: Arc::new(namespace),
             devices: Mutex::default(),
             multicast_router: Mutex::default(),
-        };
-        // The machine's own settings must not decide how a test ends, and an address must be of use
-        // as soon as it is there.
-        for scope in ["all", "default"] {
-            host.sysctl(&format!("net.ipv4.conf.{scope}.rp_filter"), "0");
-            host.sysctl(&format!("net.ipv6.conf.{scope}.accept_dad"), "0");
         }
-        host
     }
 
     /// Runs a closure on a thread in the host's network namespace, and gives what it gives.
@@ -51,15 +44,7 @@ impl Host {
     /// process; that of the thread is `/proc/thread-self/net`. And `/sys/class/net` shows the host's
     /// interfaces to its [commands](Self::command) only.
     pub fn run<T: Send>(&self, closure: impl FnOnce() -> T + Send) -> T {
-        thread::scope(|scope| {
-            let thread = scope.spawn(|| {
-                self.namespace.enter();
-                closure()
-            });
-            thread
-                .join()
-                .unwrap_or_else(|payload| panic::resume_unwind(payload))
-        })
+        self.namespace.inside(closure)
     }
 
     /// Like [`run`](Self::run), but in the background.
@@ -119,15 +104,7 @@ impl Host {
     /// ```
     #[track_caller]
     pub fn sysctl(&self, key: &str, value: &str) {
-        let path = if key.contains('/') {
-            key.to_owned()
-        } else {
-            key.replace('.', "/")
-        };
-        let path = format!("/proc/sys/{path}");
-        if let Err(error) = self.run(|| fs::write(&path, value)) {
-            panic!("cannot write {value:?} to {path} on {}: {error}", self.name);
-        }
+        self.namespace.sysctl(key, value);
     }
 
     /// Loads rules in the language of `nft`, for what the other methods do not offer.

@@ -1,8 +1,10 @@
 //! One network namespace: made, entered, and deleted on drop.
 
-use std::fs::File;
+use std::fs::{self, File};
+use std::panic;
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 use nix::sched::{CloneFlags, setns};
 
@@ -27,6 +29,12 @@ impl Namespace {
         }
         let namespace = Self { name };
         namespace.ip("link set lo up");
+        // The machine's own settings must not decide how a test ends, and an address must be of use
+        // as soon as it is there.
+        for scope in ["all", "default"] {
+            namespace.sysctl(&format!("net.ipv4.conf.{scope}.rp_filter"), "0");
+            namespace.sysctl(&format!("net.ipv6.conf.{scope}.accept_dad"), "0");
+        }
         namespace
     }
 
@@ -58,6 +66,34 @@ impl Namespace {
         command::must(self.command("nft").args(["-f", "-"]), rules)
     }
 
+    /// Sets a kernel parameter; see [`Host::sysctl`](super::Host::sysctl).
+    #[track_caller]
+    pub(super) fn sysctl(&self, key: &str, value: &str) {
+        let path = if key.contains('/') {
+            key.to_owned()
+        } else {
+            key.replace('.', "/")
+        };
+        let path = format!("/proc/sys/{path}");
+        // These files are those of the reading thread's namespace.
+        if let Err(error) = self.inside(|| fs::write(&path, value)) {
+            panic!("cannot write {value:?} to {path} in {}: {error}", self.name);
+        }
+    }
+
+    /// Runs a closure on a thread in the namespace; a panic goes on here.
+    pub(super) fn inside<T: Send>(&self, closure: impl FnOnce() -> T + Send) -> T {
+        thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                self.enter();
+                closure()
+            });
+            thread
+                .join()
+                .unwrap_or_else(|payload| panic::resume_unwind(payload))
+        })
+    }
+
     /// Runs a program to its end and gives what it printed; `arguments` are split at spaces.
     #[track_caller]
     pub(super) fn run(&self, program: &str, arguments: &str) -> String {
@@ -72,7 +108,7 @@ impl Namespace {
     }
 
     /// Moves the calling thread into the namespace, for good.
-    pub(super) fn enter(&self) {
+    fn enter(&self) {
         let path = format!("/run/netns/{}", self.name);
         let file = File::open(&path).unwrap_or_else(|error| panic!("cannot open {path}: {error}"));
         if let Err(errno) = setns(file, CloneFlags::CLONE_NEWNET) {

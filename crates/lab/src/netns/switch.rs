@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::Host;
 use super::namespace::Namespace;
 use super::wait::wait_until;
+use super::{Host, Rule};
 
 /// A switch of a [`Lab`](super::Lab), to which hosts are [connected](Host::connect).
 ///
@@ -14,6 +14,9 @@ use super::wait::wait_until;
 pub struct Switch {
     pub(super) namespace: Arc<Namespace>,
 }
+
+/// The `nft` chain of what the switch floods.
+const STUB: &str = "type filter hook ingress device stub priority 0";
 
 /// How a [`Switch`] snoops IGMP and MLD, that is, forwards a group to the ports only where it has
 /// been joined.
@@ -42,17 +45,18 @@ impl Default for Snooping {
 impl Switch {
     #[track_caller]
     pub(super) fn new(namespace: Namespace) -> Self {
-        // Duplicate address detection would keep the bridge from sending MLD queries for a second.
-        let switch = Self {
-            namespace: Arc::new(namespace),
-        };
-        // A fixed hardware address keeps the bridge from taking another with each port.
-        switch
-            .namespace
-            .ip("link add br0 address 02:00:00:00:00:00 type bridge \
-             mcast_snooping 0 forward_delay 0 stp_state 0\n\
+        // A fixed hardware address keeps the bridge from taking another with each port, and a port
+        // of its own, with a stub for a cable, gives it a carrier and so an IPv6 address before the
+        // first host comes: it needs that to send MLD queries.
+        namespace.ip("link add br0 address 02:00:00:00:00:00 type bridge \
+                 mcast_snooping 0 forward_delay 0 stp_state 0
+             link add port0 mtu 65535 type veth peer name stub
+             link set stub up
+             link set port0 master br0 up
              link set br0 up");
-        switch
+        Self {
+            namespace: Arc::new(namespace),
+        }
     }
 
     /// Makes the switch snoop.
@@ -77,6 +81,11 @@ impl Switch {
         // A bridge floods for one response interval after it has become querier, and does not tell
         // when that is over. So it becomes querier with an interval of nothing, and while it is
         // down, so that no query goes out with that interval, which would mean IGMPv1.
+        let queries = [
+            "igmp type membership-query",
+            "icmpv6 type mld-listener-query",
+        ]
+        .map(|query| Rule::add(&self.namespace, "netdev", STUB, &format!("{query} counter")));
         self.namespace.ip(&format!(
             "link set br0 down
              link set br0 type bridge mcast_snooping 1 \
@@ -89,6 +98,13 @@ impl Switch {
              link set br0 up",
             u8::from(querier)
         ));
+        for query in queries {
+            // Until it has sent a query of the family, the bridge floods.
+            if querier {
+                wait_until("the first queries of the switch", || query.count() > 0);
+            }
+            query.remove();
+        }
         self
     }
 

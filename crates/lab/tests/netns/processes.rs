@@ -1,0 +1,84 @@
+//! Programs in the background.
+
+use std::panic::{self, AssertUnwindSafe};
+use std::path::Path;
+use std::process::Command;
+
+use manycast_lab::netns::{self, Lab, Process};
+
+use crate::hosts_on;
+
+pub(crate) fn a_line_is_found_once() {
+    let mut process = Process::start(Command::new("sh").args([
+        "-c",
+        "echo one; echo two; echo problem >&2; read line; echo \"one $line\"; cat",
+    ]));
+    assert_eq!(process.wait_for_line("one"), "one");
+    assert_eq!(process.wait_for_error_line("problem"), "problem");
+    process.write_line("more");
+    assert_eq!(process.wait_for_line("one"), "one more");
+    process.write_line("last");
+    let finished = process.finish();
+    assert!(finished.status.success());
+    assert_eq!(finished.stdout, ["one", "two", "one more", "last"]);
+    assert_eq!(finished.stderr, ["problem"]);
+}
+
+pub(crate) fn a_missing_line_shows_what_was_printed() {
+    let mut process =
+        Process::start(Command::new("sh").args(["-c", "echo one; echo two >&2; exit 3"]));
+    let payload = panic::catch_unwind(AssertUnwindSafe(|| process.wait_for_line("three")));
+    let payload = payload.unwrap_err();
+    let message = payload.downcast_ref::<String>().unwrap();
+    for part in ["sh -c echo one", "\"three\"", "one\n", "two"] {
+        assert!(message.contains(part), "{part:?} is missing in: {message}");
+    }
+}
+
+pub(crate) fn a_process_ends_at_an_interrupt() {
+    let host = Lab::new().host("a");
+    let script = "
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+print('ready', flush=True)
+try:
+    signal.pause()
+except KeyboardInterrupt:
+    print('interrupted')
+";
+    let mut process = Process::start(host.command("python3").args(["-c", script]));
+    process.wait_for_line("ready");
+    assert!(process.is_running());
+    process.interrupt();
+    assert_eq!(process.finish().stdout, ["ready", "interrupted"]);
+}
+
+pub(crate) fn a_process_is_killed_on_drop() {
+    let host = Lab::new().host("a");
+    let process = host.start("cat");
+    let path = format!("/proc/{}", process.id());
+    assert!(Path::new(&path).exists());
+    drop(process);
+    assert!(!Path::new(&path).exists());
+}
+
+pub(crate) fn ncat_and_socat_talk_across_a_switch() {
+    netns::require(&["ncat", "socat"]);
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = hosts_on(&lab, &switch, ["a", "b"]);
+
+    let mut server = b.start("socat -u UDP4-RECV:5000 -");
+    b.wait_for_udp_port(5000);
+    let mut client = a.start("ncat --udp 10.0.0.2 5000");
+    client.write_line("hello from ncat");
+    assert_eq!(server.wait_for_line("hello"), "hello from ncat");
+
+    let group = "239.1.2.3".parse().unwrap();
+    let mut member = b.start("socat -u UDP4-RECV:5001,ip-add-membership=239.1.2.3:eth0 -");
+    b.wait_for_udp_port(5001);
+    b.wait_for_group("eth0", group);
+    let mut sender = a.start("socat -u - UDP4-DATAGRAM:239.1.2.3:5001,ip-multicast-if=10.0.0.1");
+    sender.write_line("hello, group");
+    assert_eq!(member.wait_for_line("hello"), "hello, group");
+}
