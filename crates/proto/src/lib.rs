@@ -1,5 +1,36 @@
 //! Protocols of `manycast` as state machines: no I/O and no clock.
+//!
+//! A protocol is told the time and what happens, and says what it wants: see [`Protocol`]. The
+//! same code then runs under a blocking driver, an asynchronous one, a simulator in virtual time,
+//! and a fuzzer.
+//!
+//! * [`ask`]: asking a host or a group, and answering.
+//!
+//! They are made of [`wire`] (cursors over the bytes of a datagram), [`timers`] (deadlines, each
+//! with its reason) and [`random`] (randomness that follows from a seed).
+//!
+//! # Anatomy
+//!
+//! Every protocol is a folder with the same files, so who knows one finds their way in all:
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `mod.rs` | what it is, a drawing of the exchange, a table of the RFC's sections: done, not done, deviates |
+//! | `message.rs` | the wire format: `parse` and `emit`; none where the payload is the application's, as in [`ask`] |
+//! | `client.rs` and `server.rs`, or `sender.rs` and `receiver.rs` | the roles, one state machine each, in the RFC's own words |
+//! | `config.rs` | what can be chosen: plain structs with defaults, and the RFC's constant and section at each field |
+//! | `tests.rs` | its behaviour, step by step; whole networks are in the crate's `tests/`, on the simulator of `lab` |
+//!
+//! And every role looks alike:
+//!
+//! * `new(config, seed, now)` makes it; what it does not need is left out. Nothing is sent before
+//!   [`Protocol::start`].
+//! * Commands are methods with the domain's verb.
+//! * It tells of itself by an enum of events, and by `stats()`, a plain struct of counters.
+//! * What a peer sends wrongly is counted there and traced, and never is an error.
+//! * RFCs are cited above the code that obeys them: `// RFC 5740 §5.4: NACK back-off`.
 
+pub mod ask;
 pub mod random;
 pub mod timers;
 pub mod wire;

@@ -1,0 +1,203 @@
+//! What a responder remembers of those who ask it: how often they do, and whether they are
+//! responders themselves.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hasher};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::ResponderConfig;
+
+/// Questions are in a row when each comes within this time of the answer before. A ball comes back
+/// within a round trip, and hardly any path takes longer.
+const ROUND_TRIP: Duration = Duration::from_secs(1);
+
+/// The sources of the latest questions.
+#[derive(Clone, Debug)]
+pub(super) struct Sources {
+    prefix: Bytes,
+    rate: u32,
+    burst: u32,
+    patience: u32,
+    latest: Latest,
+}
+
+/// What to do with a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Answer,
+    TooOften,
+    Game,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Source {
+    /// When it is to have the next answer at the sustained rate. As the bucket of a token bucket
+    /// is emptier, this lies further ahead.
+    due: Option<Instant>,
+    answered: Option<Answered>,
+    /// How much of the patience with it is used up.
+    row: u32,
+}
+
+/// The last answer that a source got: enough to recognise it when it comes back.
+#[derive(Clone, Copy, Debug)]
+struct Answered {
+    at: Instant,
+    length: usize,
+    digest: u64,
+}
+
+impl Sources {
+    pub(super) fn new(config: &ResponderConfig) -> Self {
+        Self {
+            prefix: config.prefix.clone(),
+            rate: config.rate,
+            burst: config.burst,
+            patience: config.patience,
+            latest: Latest::new(config.sources),
+        }
+    }
+
+    /// Whether `source` gets `answer` to `question`. If so, that is remembered.
+    pub(super) fn judge(
+        &mut self,
+        now: Instant,
+        source: SocketAddr,
+        question: &[u8],
+        answer: &[u8],
+    ) -> Verdict {
+        let source = self.latest.entry(source);
+        if !source.take_token(now, self.rate, self.burst) {
+            return Verdict::TooOften;
+        }
+
+        let weight = match source.answered {
+            Some(last) if now.saturating_duration_since(last.at) <= ROUND_TRIP => {
+                weight(self.patience, &self.prefix, &last, question)
+            }
+            _ => {
+                source.row = 0;
+                0
+            }
+        };
+        source.row = source.row.saturating_add(weight);
+        if self.patience > 0 && source.row >= self.patience {
+            source.row = 0;
+            source.answered = None;
+            return Verdict::Game;
+        }
+        source.answered = Some(Answered {
+            at: now,
+            length: answer.len(),
+            digest: digest(answer),
+        });
+        Verdict::Answer
+    }
+}
+
+/// How much of the patience a question uses up.
+///
+/// A second responder returns our last answer: with something added, or, if it has no prefix as we
+/// have none, as it was. A client may do the latter too, by asking the same again and again. With
+/// several balls in one game it is not the last answer that comes back; then our own prefix tells,
+/// and where there is none, the mere number.
+fn weight(patience: u32, prefix: &[u8], last: &Answered, question: &[u8]) -> u32 {
+    let surely = (patience / 10).max(1);
+    let perhaps = (patience / 10_000).max(1);
+    if !prefix.is_empty() && question.starts_with(prefix) {
+        surely
+    } else if !last.is_end_of(question) {
+        1
+    } else if prefix.is_empty() && question.len() == last.length {
+        perhaps
+    } else {
+        surely
+    }
+}
+
+impl Source {
+    /// A token bucket of `burst` tokens that gains `rate` a second, as a generic cell rate
+    /// algorithm (ITU-T I.371): one time in place of a level and the time at which it held.
+    fn take_token(&mut self, now: Instant, rate: u32, burst: u32) -> bool {
+        let Some(interval) = Duration::from_secs(1).checked_div(rate) else {
+            return true;
+        };
+        let due = self.due.map_or(now, |due| due.max(now));
+        let ahead = due.saturating_duration_since(now);
+        if ahead > interval.saturating_mul(burst.saturating_sub(1)) {
+            return false;
+        }
+        self.due = due.checked_add(interval);
+        true
+    }
+}
+
+impl Answered {
+    /// Whether `question` ends with the answer, or is it. Every question ends with nothing, so an
+    /// empty answer must come back as it was.
+    fn is_end_of(&self, question: &[u8]) -> bool {
+        let Some(before) = question.len().checked_sub(self.length) else {
+            return false;
+        };
+        (self.length > 0 || before == 0) && digest(&question[before..]) == self.digest
+    }
+}
+
+fn digest(payload: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(payload);
+    hasher.finish()
+}
+
+/// A table that forgets: half of it is at hand, and when that half is full, it becomes the other
+/// half, in place of what was there and was not asked for again.
+#[derive(Clone, Debug)]
+struct Latest {
+    half: usize,
+    young: BTreeMap<SocketAddr, Source>,
+    old: BTreeMap<SocketAddr, Source>,
+}
+
+impl Latest {
+    fn new(capacity: usize) -> Self {
+        Self {
+            half: (capacity / 2).max(1),
+            young: BTreeMap::new(),
+            old: BTreeMap::new(),
+        }
+    }
+
+    fn entry(&mut self, source: SocketAddr) -> &mut Source {
+        if !self.young.contains_key(&source) && self.young.len() >= self.half {
+            self.old = std::mem::take(&mut self.young);
+        }
+        let old = &mut self.old;
+        self.young
+            .entry(source)
+            .or_insert_with(|| old.remove(&source).unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(port: u16) -> SocketAddr {
+        ([10, 0, 0, 1], port).into()
+    }
+
+    #[test]
+    fn the_table_never_outgrows_its_capacity_and_keeps_who_comes_back() {
+        let mut latest = Latest::new(100);
+        for port in 1..10_000 {
+            latest.entry(peer(port)).row += 1;
+            latest.entry(peer(10_000)).row += 1;
+            assert!(latest.young.len() + latest.old.len() <= 100);
+        }
+        assert_eq!(latest.entry(peer(10_000)).row, 9_999);
+        assert_eq!(latest.entry(peer(1)).row, 0, "forgotten");
+    }
+}
