@@ -59,7 +59,7 @@ impl Switch {
         }
     }
 
-    /// Makes the switch snoop.
+    /// Makes the switch snoop; to be called before the first host is connected.
     ///
     /// The querier asks once a second and expects answers within 0.1 s, and a membership of which
     /// nothing more is heard ends after three seconds.
@@ -78,34 +78,38 @@ impl Switch {
             igmp_version,
             mld_version,
         } = snooping;
-        // A bridge floods for one response interval after it has become querier, and does not tell
-        // when that is over. So it becomes querier with an interval of nothing, and while it is
-        // down, so that no query goes out with that interval, which would mean IGMPv1.
+        self.namespace.ip(&format!(
+            "link set br0 type bridge mcast_snooping 1 \
+                 mcast_igmp_version {igmp_version} mcast_mld_version {mld_version} \
+                 mcast_query_interval 100 mcast_startup_query_interval 100 \
+                 mcast_startup_query_count 2 mcast_membership_interval 300 \
+                 mcast_last_member_interval 10 mcast_query_response_interval 0"
+        ));
+        if querier {
+            self.start_querier();
+        }
+        self.namespace
+            .ip("link set br0 type bridge mcast_query_response_interval 10");
+        self
+    }
+
+    /// Makes the switch a querier, and returns when it no longer floods.
+    ///
+    /// It floods for one response interval, which must be zero for that reason, and until it has
+    /// sent a query of the family. It tells of neither.
+    #[track_caller]
+    fn start_querier(&self) {
         let queries = [
             "igmp type membership-query",
             "icmpv6 type mld-listener-query",
         ]
         .map(|query| Rule::add(&self.namespace, "netdev", STUB, &format!("{query} counter")));
-        self.namespace.ip(&format!(
-            "link set br0 down
-             link set br0 type bridge mcast_snooping 1 \
-                 mcast_igmp_version {igmp_version} mcast_mld_version {mld_version} \
-                 mcast_query_interval 100 mcast_startup_query_interval 100 \
-                 mcast_startup_query_count 2 mcast_membership_interval 300 \
-                 mcast_last_member_interval 10 mcast_query_response_interval 0
-             link set br0 type bridge mcast_querier {}
-             link set br0 type bridge mcast_query_response_interval 10
-             link set br0 up",
-            u8::from(querier)
-        ));
+        self.namespace
+            .ip("link set br0 type bridge mcast_querier 1");
         for query in queries {
-            // Until it has sent a query of the family, the bridge floods.
-            if querier {
-                wait_until("the first queries of the switch", || query.count() > 0);
-            }
+            wait_until("the first queries of the switch", || query.count() > 0);
             query.remove();
         }
-        self
     }
 
     /// Waits until the switch forwards `group` to the port where `device` of `host` is.

@@ -61,9 +61,23 @@ pub(crate) fn snooping_ends_when_the_group_is_left() {
 }
 
 pub(crate) fn the_version_of_the_querier_is_that_of_its_hosts() {
-    for (igmp_version, mld_version, igmp_report, mld_report) in [
-        (2, 1, "membership-report-v2", "mld-listener-report"),
-        (3, 2, "membership-report-v3", "mld2-listener-report"),
+    for (igmp_version, mld_version, reports) in [
+        (
+            2,
+            1,
+            [
+                "igmp type membership-report-v2",
+                "icmpv6 type mld-listener-report",
+            ],
+        ),
+        (
+            3,
+            2,
+            [
+                "igmp type membership-report-v3",
+                "icmpv6 type mld2-listener-report",
+            ],
+        ),
     ] {
         let lab = Lab::new();
         let switch = lab.switch("sw").snooping(Snooping {
@@ -71,24 +85,20 @@ pub(crate) fn the_version_of_the_querier_is_that_of_its_hosts() {
             mld_version,
             querier: true,
         });
-        let [a] = hosts_on(&lab, &switch, ["a"]);
-        for (query, report, group) in [
-            (
-                "igmp type membership-query",
-                format!("igmp type {igmp_report}"),
-                GROUP_4,
-            ),
-            (
-                "icmpv6 type mld-listener-query",
-                format!("icmpv6 type {mld_report}"),
-                GROUP_6,
-            ),
-        ] {
-            let queries = a.count_at(Hook::Prerouting, query);
-            wait_until(query, || queries.count() > 0);
-            let reports = a.count_at(Hook::Output, &report);
+        let a = lab.host("a");
+        let queries = [
+            "igmp type membership-query",
+            "icmpv6 type mld-listener-query",
+        ]
+        .map(|query| a.count_at(Hook::Prerouting, query));
+        a.connect(&switch, "eth0", &["10.0.0.1/24"]);
+        for query in queries {
+            wait_until("a query", || query.count() > 0);
+        }
+        for (report, group) in reports.into_iter().zip([GROUP_4, GROUP_6]) {
+            let reports = a.count_at(Hook::Output, report);
             let _member = member(&a, group, "eth0");
-            wait_until(&report, || reports.count() > 0);
+            wait_until(report, || reports.count() > 0);
             switch.wait_for_member(group, &a, "eth0");
         }
     }
