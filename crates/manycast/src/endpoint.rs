@@ -250,6 +250,12 @@ impl Endpoint {
         }
     }
 
+    /// Whether a wait would end at once: there is a datagram, or news, or it is stopped.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn has_something(&mut self) -> Result<bool, Error> {
+        Ok(self.wait(Some(Duration::ZERO))? || !self.news.is_empty() || self.stopped)
+    }
+
     /// As [`Endpoint::wait`], but passes over news: memberships are only traced, and a refusal is
     /// kept for [`Endpoint::take_refusal`] and ends the wait.
     pub(crate) fn wait_for_datagram(&mut self, timeout: Option<Duration>) -> Result<bool, Error> {
@@ -335,7 +341,7 @@ impl Endpoint {
     }
 
     /// Skips what was not asked for, and says whether a datagram is left.
-    fn has_datagram(&mut self) -> bool {
+    pub(crate) fn has_datagram(&mut self) -> bool {
         while let Some(received) = self.batch.get(self.next) {
             if self.admits(&received) {
                 return true;
@@ -458,7 +464,9 @@ impl Endpoint {
             match change {
                 // Its memberships are gone with it, also where the index is given anew.
                 Change::Removed(index) => self.leave_interface(index),
-                Change::Changed(_) | Change::Lost => {}
+                // Any device may have been recreated; the kernel does not say which.
+                Change::Lost => self.leave_all(),
+                Change::Changed(_) => {}
             }
         }
         self.reconcile(false)

@@ -1,6 +1,5 @@
 //! The error of everything that users call.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 
@@ -52,12 +51,6 @@ impl Error {
             address: address.to_string(),
             why,
         }
-    }
-}
-
-impl From<Infallible> for Error {
-    fn from(never: Infallible) -> Self {
-        match never {}
     }
 }
 

@@ -38,27 +38,30 @@
 //! 9. Sources can be chosen (SSM) or blocked, for IPv4 and IPv6.
 //! 10. The system is never changed: no sysctl, route or firewall rule is written.
 
-//ASK mod ask;
+mod ask;
 mod drive;
 mod endpoint;
 mod error;
+mod into;
 mod listener;
 mod resolve;
 mod sender;
 mod socket;
-//TOK #[cfg(feature = "tokio")]
-//TOK pub mod tokio;
+#[cfg(feature = "tokio")]
+pub mod tokio;
 
-//ASK pub use ask::{Answer, AskConfig, Asker, ask};
+pub use ask::{AskConfig, ask, asker};
 pub use drive::Driver;
 pub use endpoint::{Endpoint, Membership};
 pub use error::Error;
+pub use into::{IntoAddress, IntoGroup};
 pub use listener::{Event, Listener};
 pub use manycast_net::{
     BufferSize, ErrorKind, Interface, InterfaceAddress, JoinedGroup, MacAddress, Route,
     SocketConfig, Stopper, Unreachable, find_interface, interfaces, joined_groups, route_to,
 };
 pub use manycast_proto as proto;
+pub use manycast_proto::ask::Answer;
 pub use manycast_proto::{Output, Protocol};
 pub use manycast_types::{
     Address, AddressError, Datagram, Ecn, Group, Host, InterfaceId, InterfaceSelector, MAX_PAYLOAD,
@@ -81,11 +84,7 @@ pub use socket::Socket;
 /// # Errors
 ///
 /// Those of [`Sender::open`] and [`Sender::send`].
-pub fn send<A>(address: A, payload: impl AsRef<[u8]>) -> Result<Sent, Error>
-where
-    A: TryInto<Address>,
-    Error: From<A::Error>,
-{
+pub fn send(address: impl IntoAddress, payload: impl AsRef<[u8]>) -> Result<Sent, Error> {
     Sender::new(address)?.send(payload)
 }
 
@@ -102,10 +101,6 @@ where
 /// # Errors
 ///
 /// Those of [`Listener::open`].
-pub fn listen<A>(address: A) -> Result<Listener, Error>
-where
-    A: TryInto<Address>,
-    Error: From<A::Error>,
-{
-    Listener::open(&[address.try_into()?], SocketConfig::default())
+pub fn listen(address: impl IntoAddress) -> Result<Listener, Error> {
+    Listener::open(&[address.into_address()?], SocketConfig::default())
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use manycast_net::{BufferSize, SocketConfig, Stopper, Unreachable};
 use manycast_types::{Address, Datagram, Received};
 
-use crate::Error;
 use crate::endpoint::{Endpoint, Membership, News};
+use crate::{Error, IntoAddress};
 
 /// Receives the datagrams of groups, on every interface that can multicast unless one is named,
 /// and those to local addresses.
@@ -138,6 +138,11 @@ impl Listener {
         Ok(Event::next(&mut self.endpoint))
     }
 
+    #[cfg(feature = "tokio")]
+    pub(crate) const fn endpoint(&mut self) -> &mut Endpoint {
+        &mut self.endpoint
+    }
+
     /// Waits for a datagram, and passes over news.
     fn wait(&mut self, timeout: Option<Duration>) -> Result<bool, Error> {
         let found = self.endpoint.wait_for_datagram(timeout)?;
@@ -151,12 +156,8 @@ impl Listener {
     /// # Errors
     ///
     /// As [`Listener::open`]; after an error the memberships are as before.
-    pub fn join<A>(&mut self, group: A) -> Result<bool, Error>
-    where
-        A: TryInto<Address>,
-        Error: From<A::Error>,
-    {
-        let address = group.try_into()?;
+    pub fn join(&mut self, group: impl IntoAddress) -> Result<bool, Error> {
+        let address = group.into_address()?;
         match address.group() {
             Some(group) => self.endpoint.join(group, address.port()),
             None => Err(Error::unsuitable(address, "it is no multicast group")),
@@ -168,12 +169,8 @@ impl Listener {
     /// # Errors
     ///
     /// The address is no group, or names an interface that is not there.
-    pub fn leave<A>(&mut self, group: A) -> Result<bool, Error>
-    where
-        A: TryInto<Address>,
-        Error: From<A::Error>,
-    {
-        let address = group.try_into()?;
+    pub fn leave(&mut self, group: impl IntoAddress) -> Result<bool, Error> {
+        let address = group.into_address()?;
         match address.group() {
             Some(group) => self.endpoint.leave(&group, address.port()),
             None => Err(Error::unsuitable(address, "it is no multicast group")),

@@ -8,8 +8,10 @@ use manycast_types::{Address, Host, InterfaceSelector};
 
 use crate::Error;
 
-/// The socket addresses of a host, in the order of preference (RFC 6724, as the system applies
-/// it), each with its zone. [`Host::Any`] gives both unspecified ones.
+/// The socket addresses of a host, each with its zone. [`Host::Any`] gives both unspecified ones.
+///
+/// Of a name, those of IPv4 come first, against RFC 6724: many a UDP service listens on IPv4 alone,
+/// and there is no connection whose failure would tell.
 ///
 /// It blocks while a name is looked up.
 pub(crate) fn socket_addrs(address: &Address) -> Result<Vec<SocketAddr>, Error> {
@@ -44,6 +46,7 @@ fn look_up(name: &str, port: u16) -> Result<Vec<SocketAddr>, Error> {
             found.push(address);
         }
     }
+    found.sort_by_key(SocketAddr::is_ipv6);
     if found.is_empty() {
         return Err(failed(io::Error::from(io::ErrorKind::NotFound)).into());
     }
@@ -109,6 +112,27 @@ pub(crate) fn egress(
 
 pub(crate) fn is_limited_broadcast(address: IpAddr) -> bool {
     matches!(address, IpAddr::V4(address) if address.is_broadcast())
+}
+
+/// Whether an address means every host of a link.
+pub(crate) fn is_broadcast(address: IpAddr, egress: Option<&Interface>) -> bool {
+    let of_interface = egress.is_some_and(|interface| {
+        interface.addresses.iter().any(|own| {
+            own.broadcast
+                .is_some_and(|broadcast| IpAddr::V4(broadcast) == address)
+        })
+    });
+    is_limited_broadcast(address) || of_interface
+}
+
+/// A seed for a protocol, from the system's randomness.
+pub(crate) fn seed() -> [u8; 32] {
+    let mut seed = [0; 32];
+    // Without randomness transaction identifiers can be guessed, but everything else works.
+    if let Err(error) = getrandom::fill(&mut seed) {
+        tracing::warn!(%error, "the system gives no randomness");
+    }
+    seed
 }
 
 /// Checks what the kernel does not check: it lets a socket join on an interface that cannot

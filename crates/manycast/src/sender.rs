@@ -1,15 +1,15 @@
 //! Sending to one destination.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-use manycast_net::{Interface, RecvBatch, SocketConfig, Unreachable};
+use manycast_net::{RecvBatch, SocketConfig, Unreachable};
 use manycast_types::{Address, Host, InterfaceId, Transmit};
 
 use crate::endpoint::unspecified;
-use crate::{Error, resolve};
+use crate::{Error, IntoAddress, resolve};
 
 /// Sends datagrams to one group or host, by one interface.
 ///
@@ -33,6 +33,9 @@ pub struct Sender {
     address: Address,
     config: SenderConfig,
 }
+
+/// How many datagrams are handed on at once, without memory from the heap.
+const CHUNK: usize = 64;
 
 /// How a [`Sender`] sends.
 #[derive(Clone, Debug, Default)]
@@ -81,11 +84,7 @@ impl Sender {
     /// # Errors
     ///
     /// As [`Sender::open`].
-    pub fn new<A>(address: A) -> Result<Self, Error>
-    where
-        A: TryInto<Address>,
-        Error: From<A::Error>,
-    {
+    pub fn new(address: impl IntoAddress) -> Result<Self, Error> {
         Self::open(address, SenderConfig::default())
     }
 
@@ -97,12 +96,8 @@ impl Sender {
     ///
     /// An interface that is not there, is down or cannot multicast; no route to a host; a local
     /// address that this host does not have.
-    pub fn open<A>(address: A, config: SenderConfig) -> Result<Self, Error>
-    where
-        A: TryInto<Address>,
-        Error: From<A::Error>,
-    {
-        let address = address.try_into()?;
+    pub fn open(address: impl IntoAddress, config: SenderConfig) -> Result<Self, Error> {
+        let address = address.into_address()?;
         if !address.sources().is_empty() {
             return Err(Error::unsuitable(
                 address,
@@ -134,7 +129,7 @@ impl Sender {
         let egress = resolve::egress(to, address.interface())?;
         let index = egress.as_ref().map(|interface| interface.index);
         let mut socket_config = SocketConfig {
-            broadcast: config.socket.broadcast || is_broadcast(to, egress.as_ref()),
+            broadcast: config.socket.broadcast || resolve::is_broadcast(to, egress.as_ref()),
             ..config.socket.clone()
         };
         if to.is_multicast() {
@@ -201,18 +196,35 @@ impl Sender {
     ///
     /// As [`Sender::send`], of the first datagram.
     pub fn send_batch<P: AsRef<[u8]>>(&self, payloads: &[P]) -> Result<usize, Error> {
+        self.send_chunks(payloads, |transmits| self.socket.send_batch(transmits))
+    }
+
+    /// As [`Sender::send_batch`], but never waits: 0 means that the send buffer is full.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sender::send`], of the first datagram.
+    pub fn try_send_batch<P: AsRef<[u8]>>(&self, payloads: &[P]) -> Result<usize, Error> {
+        self.send_chunks(payloads, |transmits| self.socket.try_send_batch(transmits))
+    }
+
+    fn send_chunks<P: AsRef<[u8]>>(
+        &self,
+        payloads: &[P],
+        send: impl Fn(&[Transmit<&[u8]>]) -> Result<usize, manycast_net::Error>,
+    ) -> Result<usize, Error> {
         let mut sent = 0;
-        for chunk in payloads.chunks(64) {
-            let transmits: Vec<_> = chunk
-                .iter()
-                .map(|payload| Transmit::new(self.destination, payload.as_ref()))
-                .collect();
-            match self.socket.send_batch(&transmits) {
+        for chunk in payloads.chunks(CHUNK) {
+            let mut transmits = [Transmit::new(self.destination, &[][..]); CHUNK];
+            for (transmit, payload) in transmits.iter_mut().zip(chunk) {
+                transmit.payload = payload.as_ref();
+            }
+            match send(&transmits[..chunk.len()]) {
                 Ok(count) => sent += count,
                 Err(_) if sent > 0 => break,
                 Err(error) => return Err(error.into()),
             }
-            if sent % 64 != 0 {
+            if sent % CHUNK != 0 {
                 break;
             }
         }
@@ -313,15 +325,4 @@ impl AsFd for Sender {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
-}
-
-/// Whether an address means every host of a link.
-fn is_broadcast(address: IpAddr, egress: Option<&Interface>) -> bool {
-    let of_interface = egress.is_some_and(|interface| {
-        interface.addresses.iter().any(|own| {
-            own.broadcast
-                .is_some_and(|broadcast| IpAddr::V4(broadcast) == address)
-        })
-    });
-    resolve::is_limited_broadcast(address) || of_interface
 }

@@ -5,10 +5,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use manycast_net::{BufferSize, SocketConfig, Stopper};
-use manycast_types::{Address, Group, InterfaceId, InterfaceSelector, Received, Transmit};
+use manycast_types::{InterfaceId, InterfaceSelector, Received, Transmit};
 
 use crate::endpoint::{Endpoint, Membership};
-use crate::{Error, Event, resolve};
+use crate::{Error, Event, IntoAddress, IntoGroup, resolve};
 
 /// Sends and receives: by unicast, to one peer or to anybody, and as a member of groups.
 ///
@@ -39,11 +39,7 @@ impl Socket {
     /// # Errors
     ///
     /// A port in use or privileged, an address that this host does not have.
-    pub fn bind<A>(address: A) -> Result<Self, Error>
-    where
-        A: TryInto<Address>,
-        Error: From<A::Error>,
-    {
+    pub fn bind(address: impl IntoAddress) -> Result<Self, Error> {
         Self::bind_with(address, SocketConfig::default())
     }
 
@@ -52,12 +48,8 @@ impl Socket {
     /// # Errors
     ///
     /// As [`Socket::bind`].
-    pub fn bind_with<A>(address: A, config: SocketConfig) -> Result<Self, Error>
-    where
-        A: TryInto<Address>,
-        Error: From<A::Error>,
-    {
-        let address = address.try_into()?;
+    pub fn bind_with(address: impl IntoAddress, config: SocketConfig) -> Result<Self, Error> {
+        let address = address.into_address()?;
         if address.group().is_some() {
             return Err(Error::unsuitable(
                 address,
@@ -80,12 +72,8 @@ impl Socket {
     /// # Errors
     ///
     /// No route leads there, or the name cannot be resolved.
-    pub fn connect<A>(peer: A) -> Result<Self, Error>
-    where
-        A: TryInto<Address>,
-        Error: From<A::Error>,
-    {
-        let endpoint = Endpoint::connect(&peer.try_into()?, SocketConfig::default())?;
+    pub fn connect(peer: impl IntoAddress) -> Result<Self, Error> {
+        let endpoint = Endpoint::connect(&peer.into_address()?, SocketConfig::default())?;
         let peer = endpoint.sockets().find_map(manycast_net::Socket::peer_addr);
         Ok(Self { endpoint, peer })
     }
@@ -95,12 +83,8 @@ impl Socket {
     /// # Errors
     ///
     /// As [`Socket::connect`]; and a peer of the other version of IP.
-    pub fn reconnect<A>(&mut self, peer: A) -> Result<(), Error>
-    where
-        A: TryInto<Address>,
-        Error: From<A::Error>,
-    {
-        let address = peer.try_into()?;
+    pub fn reconnect(&mut self, peer: impl IntoAddress) -> Result<(), Error> {
+        let address = peer.into_address()?;
         let mut result = Err(Error::unsuitable(&address, "its name has no address"));
         for peer in resolve::socket_addrs(&address)? {
             result = self
@@ -151,13 +135,22 @@ impl Socket {
     ///
     /// It is not connected, the payload is too long, or no route leads there.
     pub fn send(&self, payload: impl AsRef<[u8]>) -> Result<(), Error> {
-        match self.peer {
-            Some(peer) => self.send_to(payload, peer),
-            None => Err(Error::unsuitable(
-                "no peer",
-                "the socket is not connected; connect first, or name the destination",
-            )),
-        }
+        self.send_to(payload, self.connected_peer()?)
+    }
+
+    pub(crate) fn connected_peer(&self) -> Result<SocketAddr, Error> {
+        let why = "the socket is not connected; connect first, or name the destination";
+        self.peer.ok_or_else(|| Error::unsuitable("no peer", why))
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) const fn endpoint(&mut self) -> &mut Endpoint {
+        &mut self.endpoint
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) const fn endpoint_ref(&self) -> &Endpoint {
+        &self.endpoint
     }
 
     /// Sends to a host or a group. A group needs no route: where there is none, the first interface
@@ -265,13 +258,9 @@ impl Socket {
     /// # Errors
     ///
     /// As [`Listener::open`](crate::Listener::open).
-    pub fn join<G>(&mut self, group: G) -> Result<bool, Error>
-    where
-        G: TryInto<Group>,
-        Error: From<G::Error>,
-    {
+    pub fn join(&mut self, group: impl IntoGroup) -> Result<bool, Error> {
         let port = self.local_addr()?.port();
-        self.endpoint.join(group.try_into()?, port)
+        self.endpoint.join(group.into_group()?, port)
     }
 
     /// Leaves a group, on all interfaces unless one is named, and says whether it had been joined.
@@ -279,13 +268,9 @@ impl Socket {
     /// # Errors
     ///
     /// The text names no group, or an interface that is not there.
-    pub fn leave<G>(&mut self, group: G) -> Result<bool, Error>
-    where
-        G: TryInto<Group>,
-        Error: From<G::Error>,
-    {
+    pub fn leave(&mut self, group: impl IntoGroup) -> Result<bool, Error> {
         let port = self.local_addr()?.port();
-        self.endpoint.leave(&group.try_into()?, port)
+        self.endpoint.leave(&group.into_group()?, port)
     }
 
     /// The groups that are joined now, one entry an interface.

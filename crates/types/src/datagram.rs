@@ -101,7 +101,7 @@ impl Datagram {
 /// A datagram that is to go: where, by which way, and what.
 ///
 /// `P` is whatever holds the payload: [`Bytes`] for protocols, `&[u8]` for a caller's buffer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Transmit<P = Bytes> {
     /// The group or host, and the port.
     pub destination: SocketAddr,

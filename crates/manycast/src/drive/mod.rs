@@ -1,8 +1,8 @@
 //! Where sockets and protocols meet: one engine, driven by blocking or by a runtime.
 
 mod blocking;
-//TOK #[cfg(feature = "tokio")]
-//TOK pub(crate) mod tokio;
+#[cfg(feature = "tokio")]
+pub(crate) mod tokio;
 
 use std::time::{Duration, Instant};
 

@@ -122,6 +122,13 @@ impl Endpoint {
         }
     }
 
+    /// Leaves everything, to be joined anew.
+    pub(super) fn leave_all(&mut self) {
+        for position in (0..self.joined.len()).rev() {
+            self.undo(position);
+        }
+    }
+
     /// Makes what is joined equal to what is wanted on the interfaces that there are. If `strict`,
     /// a wanted group that is joined nowhere is an error; otherwise it waits for better times.
     pub(super) fn reconcile(&mut self, strict: bool) -> Result<(), Error> {

@@ -1,0 +1,135 @@
+//! Asking a host or a group, and gathering the answers.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use manycast_net::SocketConfig;
+use manycast_proto::ask::{Answer, Client, ClientConfig, ClientEvent};
+use manycast_types::{Address, Host};
+
+use crate::endpoint::{Endpoint, unspecified};
+use crate::{Driver, Error, IntoAddress, resolve};
+
+/// How patiently to ask.
+#[derive(Clone, Debug)]
+pub struct AskConfig {
+    /// How long answers to the first question are waited for; 1 s by default. Each retry waits
+    /// twice as long as the one before.
+    pub timeout: Duration,
+    /// How often to ask again while answers are wanting; not at all by default.
+    pub retries: u32,
+    /// How many answers are enough; `None`: one of a host, all of a group.
+    pub answers: Option<usize>,
+    /// Hop limit, loopback and buffers. The interface is part of the [`Address`].
+    pub socket: SocketConfig,
+}
+
+impl Default for AskConfig {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(1),
+            retries: 0,
+            answers: None,
+            socket: SocketConfig::default(),
+        }
+    }
+}
+
+/// Sends a question and gathers the answers: of a host the first, of a group all that come within
+/// the time-out. No answer is an empty list.
+///
+/// ```
+/// use manycast::{AskConfig, Socket};
+///
+/// let mut server = Socket::bind("127.0.0.1:0")?;
+/// let address = server.local_addr()?;
+/// std::thread::spawn(move || {
+///     let question = server.recv()?.to_datagram();
+///     server.answer(&question.as_received(), "OK...hello")
+/// });
+///
+/// let answers = manycast::ask(address, "hello", &AskConfig::default())?;
+/// assert_eq!(answers[0].datagram.payload, "OK...hello");
+/// println!("{} answered after {:?}", answers[0].datagram.source, answers[0].round_trip);
+/// # Ok::<(), manycast::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// * [`Error::ConnectionRefused`]: nobody listens on that port of that host.
+/// * Those of [`Sender::open`](crate::Sender::open).
+pub fn ask(
+    address: impl IntoAddress,
+    payload: impl AsRef<[u8]>,
+    config: &AskConfig,
+) -> Result<Vec<Answer>, Error> {
+    let mut asker = asker(address, payload, config)?;
+    let mut answers = Vec::new();
+    while let Some(event) = asker.next_event(None)? {
+        answers.extend(answer(event)?);
+    }
+    Ok(answers)
+}
+
+/// As [`ask`], but each event as it comes, answers among them; and the protocol's statistics.
+///
+/// # Errors
+///
+/// Those of [`Sender::open`](crate::Sender::open).
+pub fn asker(
+    address: impl IntoAddress,
+    payload: impl AsRef<[u8]>,
+    config: &AskConfig,
+) -> Result<Driver<Client>, Error> {
+    let (endpoint, client) = parts(&address.into_address()?, payload.as_ref(), config)?;
+    Ok(Driver::new(endpoint, client))
+}
+
+/// A socket that is not connected, since the answers of a group come from its members; and the
+/// protocol.
+pub(crate) fn parts(
+    address: &Address,
+    payload: &[u8],
+    config: &AskConfig,
+) -> Result<(Endpoint, Client), Error> {
+    if *address.host() == Host::Any || address.port() == 0 {
+        return Err(Error::unsuitable(
+            address,
+            "it names nobody to ask; write HOST:PORT",
+        ));
+    }
+    let Some(destination) = resolve::socket_addrs(address)?.into_iter().next() else {
+        return Err(Error::unsuitable(address, "its name has no address"));
+    };
+    let ip = destination.ip();
+    let egress = resolve::egress(ip, address.interface())?;
+    let mut socket = config.socket.clone();
+    let mut destination = destination;
+    if let Some(egress) = egress {
+        destination = resolve::with_zone(destination, egress.index);
+        socket.broadcast |= resolve::is_broadcast(ip, Some(&egress));
+        if ip.is_multicast() {
+            socket.multicast_interface = Some(egress.index);
+        } else if address.interface().is_some() || resolve::is_limited_broadcast(ip) {
+            socket.device = Some(egress.index);
+        }
+    }
+    let any = std::net::SocketAddr::new(unspecified(ip.is_ipv4()), 0);
+    let endpoint = Endpoint::listen(&[any.into()], socket)?;
+    let mut client = ClientConfig {
+        timeout: config.timeout,
+        retries: config.retries,
+        ..ClientConfig::new(destination, Bytes::copy_from_slice(payload))
+    };
+    client.answers = config.answers.or(client.answers);
+    Ok((endpoint, Client::new(client, resolve::seed())))
+}
+
+/// The answer that an event tells of, if it does.
+pub(crate) fn answer(event: ClientEvent) -> Result<Option<Answer>, Error> {
+    match event {
+        ClientEvent::Answer(answer) => Ok(Some(answer)),
+        ClientEvent::Refused { peer } => Err(Error::ConnectionRefused { peer }),
+        ClientEvent::Retried { .. } | ClientEvent::Finished { .. } => Ok(None),
+    }
+}

@@ -1,0 +1,101 @@
+//! The asynchronous listener.
+
+use manycast_net::SocketConfig;
+use manycast_types::{Address, Received};
+
+use super::readiness::Readiness;
+use super::{has_name, unblocked};
+use crate::endpoint::Endpoint;
+use crate::{Error, Event};
+
+/// A [`crate::Listener`] whose waits are asynchronous. What never waits, such as joining and
+/// leaving, is on the listener behind it: [`Listener::get_mut`].
+#[derive(Debug)]
+pub struct Listener {
+    inner: crate::Listener,
+    readiness: Readiness,
+}
+
+impl Listener {
+    /// As [`crate::Listener::open`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`crate::Listener::open`].
+    ///
+    /// # Panics
+    ///
+    /// Outside of a Tokio runtime.
+    pub async fn open(addresses: &[Address], config: SocketConfig) -> Result<Self, Error> {
+        let names = has_name(&addresses.iter().collect::<Vec<_>>());
+        let addresses = addresses.to_vec();
+        let inner = unblocked(names, move || crate::Listener::open(&addresses, config)).await?;
+        let readiness = Readiness::of(&inner)?;
+        Ok(Self { inner, readiness })
+    }
+
+    /// Waits for a datagram, borrowed until the next call.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`crate::Listener::recv`].
+    pub async fn recv(&mut self) -> Result<Received<'_>, Error> {
+        loop {
+            self.readiness.wait(self.inner.endpoint()).await?;
+            // News is passed over.
+            while self.inner.endpoint().next_news().is_some() {}
+            if self.inner.endpoint().has_datagram() {
+                break;
+            }
+            if self.inner.is_stopped() {
+                return Err(Error::Stopped);
+            }
+        }
+        self.inner.endpoint().take().ok_or(Error::Stopped)
+    }
+
+    /// Waits for datagrams, and takes all that came at once.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`crate::Listener::recv`].
+    pub async fn recv_batch(&mut self) -> Result<impl Iterator<Item = Received<'_>>, Error> {
+        loop {
+            self.readiness.wait(self.inner.endpoint()).await?;
+            while self.inner.endpoint().next_news().is_some() {}
+            if self.inner.endpoint().has_datagram() {
+                break;
+            }
+            if self.inner.is_stopped() {
+                return Err(Error::Stopped);
+            }
+        }
+        Ok(self.inner.endpoint().take_batch())
+    }
+
+    /// Waits for a datagram or for news of interfaces; `None` when it was stopped.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`crate::Listener::next_event`].
+    pub async fn next_event(&mut self) -> Result<Option<Event<'_>>, Error> {
+        self.readiness.wait(self.inner.endpoint()).await?;
+        Ok(Event::next(self.inner.endpoint()))
+    }
+
+    /// The listener behind it, for memberships and buffers.
+    pub const fn get_ref(&self) -> &crate::Listener {
+        &self.inner
+    }
+
+    /// The listener behind it, for joining and leaving. Its own waits block the thread.
+    pub const fn get_mut(&mut self) -> &mut crate::Listener {
+        &mut self.inner
+    }
+}
+
+impl From<Listener> for Endpoint {
+    fn from(listener: Listener) -> Self {
+        listener.inner.into()
+    }
+}
