@@ -40,8 +40,8 @@ pub(crate) fn a_process_ends_at_an_interrupt() {
     let script = "
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
-print('ready', flush=True)
 try:
+    print('ready', flush=True)
     signal.pause()
 except KeyboardInterrupt:
     print('interrupted')
