@@ -1,0 +1,529 @@
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use manycast_proto::{Output, Protocol};
+use manycast_types::{Group, Received, Transmit};
+
+use super::{Endpoint, Host, Link, Sim, Traffic, any_order, seeds};
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+const GROUP: [u8; 4] = [239, 192, 0, 100];
+
+/// Sends numbered datagrams at an even pace, and a farewell.
+struct Pulse {
+    to: SocketAddr,
+    pace: Duration,
+    number: u32,
+    count: u32,
+    next: Option<Instant>,
+    due: bool,
+    stopped: bool,
+}
+
+impl Pulse {
+    fn new(to: impl Into<SocketAddr>, pace: Duration, count: u32) -> Self {
+        let (number, next) = (0, None);
+        Self {
+            to: to.into(),
+            pace,
+            number,
+            count,
+            next,
+            due: false,
+            stopped: false,
+        }
+    }
+}
+
+impl Protocol for Pulse {
+    type Event = ();
+
+    fn start(&mut self, now: Instant) {
+        self.next = Some(now + self.pace);
+    }
+
+    fn stop(&mut self, _now: Instant) {
+        self.due = true;
+        self.stopped = true;
+    }
+
+    fn handle_datagram(&mut self, _now: Instant, _datagram: Received<'_>) {}
+
+    fn handle_timeout(&mut self, now: Instant) {
+        if self.next.is_some_and(|next| next <= now) {
+            self.next = Some(now + self.pace);
+            self.due = true;
+        }
+    }
+
+    fn poll_output(&mut self) -> Output<()> {
+        if std::mem::take(&mut self.due) {
+            let payload = self.number.to_be_bytes().to_vec();
+            self.number += 1;
+            return Output::Transmit(Transmit::new(self.to, payload.into()));
+        }
+        if self.stopped || self.number >= self.count {
+            return Output::Finished;
+        }
+        Output::Wait {
+            until: self.next,
+            reason: "the next pulse",
+        }
+    }
+}
+
+/// Tells of all that it hears, and of refusals.
+#[derive(Default)]
+struct Ear {
+    heard: Vec<Heard>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Heard {
+    Number(u32),
+    Refusal(SocketAddr),
+}
+
+impl Protocol for Ear {
+    type Event = Heard;
+
+    fn handle_datagram(&mut self, _now: Instant, datagram: Received<'_>) {
+        let number = u32::from_be_bytes(datagram.payload.try_into().expect("from a pulse"));
+        self.heard.push(Heard::Number(number));
+    }
+
+    fn handle_refused(&mut self, _now: Instant, peer: SocketAddr) {
+        self.heard.push(Heard::Refusal(peer));
+    }
+
+    fn handle_timeout(&mut self, _now: Instant) {}
+
+    fn poll_output(&mut self) -> Output<Heard> {
+        match self.heard.pop() {
+            Some(heard) => Output::Event(heard),
+            None => Output::Wait {
+                until: None,
+                reason: "anything",
+            },
+        }
+    }
+}
+
+/// Two hosts, one of which has sent `count` numbered datagrams to the other, one a millisecond.
+fn pulses(seed: u64, link: Link, count: u32) -> (Sim, Endpoint<Ear>) {
+    let mut sim = Sim::new(seed);
+    sim.set_links(link);
+    let [sender, receiver] = ["10.0.0.1", "10.0.0.2"].map(|address| sim.add_host([address]));
+    let ear = sim.bind(receiver, 5000, Ear::default());
+    sim.bind(
+        sender,
+        5000,
+        Pulse::new(([10, 0, 0, 2], 5000), MILLISECOND, count),
+    );
+    sim.run_for(MILLISECOND * (count + 1_000));
+    (sim, ear)
+}
+
+fn numbers(sim: &Sim, ear: Endpoint<Ear>) -> Vec<u32> {
+    let number = |(_, heard): &(Duration, Heard)| match heard {
+        Heard::Number(number) => Some(*number),
+        Heard::Refusal(_) => None,
+    };
+    sim.events(ear).iter().filter_map(number).collect()
+}
+
+#[test]
+fn a_plain_link_delivers_all_in_order_after_its_delay() {
+    let (sim, ear) = pulses(
+        1,
+        Link {
+            delay: MILLISECOND * 20,
+            ..Link::default()
+        },
+        100,
+    );
+    // The hundred, and the farewell.
+    assert_eq!(numbers(&sim, ear), (0..=100).collect::<Vec<_>>());
+    for (at, heard) in sim.events(ear) {
+        let Heard::Number(number) = heard else {
+            panic!("{heard:?}")
+        };
+        // The first is sent after a millisecond, and the farewell with the last.
+        assert_eq!(*at, MILLISECOND * (20 + (number + 1).min(100)));
+    }
+    let all = Traffic {
+        sent: 101,
+        delivered: 101,
+        ..Traffic::default()
+    };
+    assert_eq!(sim.traffic(), all);
+}
+
+#[test]
+fn loss_is_as_frequent_as_it_should_be() {
+    for seed in seeds(5) {
+        let (sim, ear) = pulses(
+            seed,
+            Link {
+                loss: 0.2,
+                ..Link::default()
+            },
+            10_000,
+        );
+        let lost = 10_001 - numbers(&sim, ear).len();
+        // The standard deviation is 40; four of them are passed once in 16,000 runs.
+        assert!((1_840..=2_160).contains(&lost), "{lost} of 10,000");
+        assert_eq!(sim.traffic().lost, lost as u64);
+    }
+}
+
+#[test]
+fn jitter_is_even_and_changes_no_order() {
+    for seed in seeds(5) {
+        let link = Link {
+            delay: MILLISECOND * 10,
+            jitter: MILLISECOND,
+            ..Link::default()
+        };
+        let (sim, ear) = pulses(seed, link, 10_000);
+        assert!(numbers(&sim, ear).is_sorted());
+        let mut sum = Duration::ZERO;
+        for (number, (at, _)) in (1..=10_000).zip(sim.events(ear)) {
+            let delay = *at - MILLISECOND * number;
+            assert!(
+                (MILLISECOND * 10..=MILLISECOND * 11).contains(&delay),
+                "{delay:?}"
+            );
+            sum += delay;
+        }
+        // Evenly spread over a millisecond, the mean of 10,000 has a standard deviation of 2.9 µs.
+        let mean = sum / 10_000;
+        let error = mean.abs_diff(Duration::from_micros(10_500));
+        assert!(error < Duration::from_micros(12), "{mean:?}");
+    }
+}
+
+#[test]
+fn great_jitter_changes_no_order_either() {
+    let (sim, ear) = pulses(
+        1,
+        Link {
+            jitter: MILLISECOND * 50,
+            ..Link::default()
+        },
+        1_000,
+    );
+    assert_eq!(numbers(&sim, ear), (0..=1_000).collect::<Vec<_>>());
+}
+
+#[test]
+fn duplicates_and_overtaking_are_as_frequent_as_they_should_be() {
+    for seed in seeds(5) {
+        let link = Link {
+            duplicate: 0.1,
+            ..Link::default()
+        };
+        let (sim, ear) = pulses(seed, link, 10_000);
+        let twice = numbers(&sim, ear).len() - 10_001;
+        // The standard deviation is 30.
+        assert!((880..=1_120).contains(&twice), "{twice}");
+        assert_eq!(sim.traffic().duplicated, twice as u64);
+
+        let link = Link {
+            reorder: 0.1,
+            hold: MILLISECOND * 3,
+            ..Link::default()
+        };
+        let (sim, ear) = pulses(seed, link, 10_000);
+        let mut heard = numbers(&sim, ear);
+        let overtaken = heard.iter().scan(0, |most, &number| {
+            *most = number.max(*most);
+            Some(number < *most)
+        });
+        let overtaken = overtaken.filter(|overtaken| *overtaken).count();
+        // Seldom, all that could overtake are held back themselves.
+        assert!((870..=1_120).contains(&overtaken), "{overtaken}");
+        heard.sort_unstable();
+        assert_eq!(heard, (0..=10_000).collect::<Vec<_>>(), "none is lost");
+    }
+}
+
+#[test]
+fn a_seed_is_one_course_of_events() {
+    let link = Link {
+        loss: 0.1,
+        jitter: MILLISECOND * 5,
+        duplicate: 0.1,
+        reorder: 0.1,
+        ..Link::default()
+    };
+    let course = |seed| {
+        let (sim, ear) = pulses(seed, link, 500);
+        sim.events(ear).to_vec()
+    };
+    assert_eq!(course(1), course(1));
+    assert_ne!(course(1), course(2));
+}
+
+/// Three hosts, each a member of the group with its own ear; the first sends to it.
+fn group_of_three(sim: &mut Sim) -> ([Host; 3], [Endpoint<Ear>; 3]) {
+    let hosts = ["10.0.0.1", "10.0.0.2", "10.0.0.3"].map(|address| sim.add_host([address]));
+    let ears = hosts.map(|host| sim.bind(host, 5000, Ear::default()));
+    for ear in ears {
+        sim.join(ear, Group::new(GROUP.into()));
+    }
+    sim.bind(
+        hosts[0],
+        40_000,
+        Pulse::new((GROUP, 5000), MILLISECOND, 100),
+    );
+    (hosts, ears)
+}
+
+#[test]
+fn a_group_reaches_its_members_and_the_sender_too() {
+    let mut sim = Sim::new(1);
+    let (hosts, ears) = group_of_three(&mut sim);
+    let other_group = sim.bind(hosts[1], 5000, Ear::default());
+    sim.join(other_group, Group::new([239, 192, 0, 101].into()));
+    let other_port = sim.bind(hosts[1], 5001, Ear::default());
+    sim.join(other_port, Group::new(GROUP.into()));
+    let other_source = sim.bind(hosts[1], 5000, Ear::default());
+    let group = Group::new(GROUP.into());
+    sim.join(
+        other_source,
+        group.clone().with_sources([[10, 0, 0, 9].into()]),
+    );
+    let this_source = sim.bind(hosts[1], 5000, Ear::default());
+    sim.join(this_source, group.with_sources([[10, 0, 0, 1].into()]));
+
+    sim.run_for(MILLISECOND * 50);
+    sim.leave(ears[2], GROUP.into());
+    sim.run_for(MILLISECOND * 200);
+
+    assert_eq!(ears.map(|ear| numbers(&sim, ear).len()), [101, 101, 49]);
+    let rest = [other_group, other_port, other_source, this_source];
+    assert_eq!(rest.map(|ear| numbers(&sim, ear).len()), [0, 0, 0, 101]);
+}
+
+#[test]
+fn members_lose_each_their_own() {
+    let mut sim = Sim::new(1);
+    let (hosts, ears) = group_of_three(&mut sim);
+    sim.set_links(Link {
+        loss: 0.3,
+        ..Link::default()
+    });
+    sim.set_link(
+        hosts[0],
+        hosts[2],
+        Link {
+            loss: 1.0,
+            ..Link::default()
+        },
+    );
+    sim.run_for(MILLISECOND * 200);
+    let [own, lossy, cut] = ears.map(|ear| numbers(&sim, ear).len());
+    assert_eq!((own, cut), (101, 0));
+    assert!((50..95).contains(&lossy), "{lossy}");
+}
+
+#[test]
+fn a_partition_cuts_and_heals() {
+    let mut sim = Sim::new(1);
+    let (hosts, ears) = group_of_three(&mut sim);
+    let heard = |sim: &Sim| ears.map(|ear| numbers(sim, ear).len());
+    sim.run_for(MILLISECOND * 20);
+    assert_eq!(heard(&sim), [19, 19, 19]);
+    sim.partition([hosts[1]]);
+    sim.run_for(MILLISECOND * 20);
+    // What was on the way still arrives.
+    assert_eq!(heard(&sim), [39, 20, 39]);
+    sim.partition([hosts[1], hosts[2]]);
+    sim.run_for(MILLISECOND * 20);
+    assert_eq!(heard(&sim), [59, 20, 40]);
+    sim.heal();
+    sim.run_for(MILLISECOND * 20);
+    assert_eq!(heard(&sim), [79, 39, 59]);
+    assert_eq!(sim.traffic().lost, 40 + 20);
+}
+
+#[test]
+fn ports_refuse_and_hosts_are_missing() {
+    let mut sim = Sim::new(1);
+    let [asker, asked] = ["fd00::1", "fd00::2"].map(|address| sim.add_host([address]));
+    let closed: SocketAddr = "[fd00::2]:5000".parse().unwrap();
+    // The ear hears the refusals of what is sent from its port.
+    sim.bind(asker, 40_000, Pulse::new(closed, MILLISECOND, 0));
+    let ear = sim.bind(asker, 40_000, Ear::default());
+    sim.run_for(MILLISECOND * 5);
+    assert_eq!(sim.events(ear), [(MILLISECOND * 2, Heard::Refusal(closed))]);
+    assert_eq!(
+        sim.traffic(),
+        Traffic {
+            sent: 1,
+            refused: 1,
+            ..Traffic::default()
+        }
+    );
+
+    let missing: SocketAddr = "[fd00::3]:5000".parse().unwrap();
+    let other_family = SocketAddr::from(([10, 0, 0, 1], 5000));
+    for nowhere in [missing, other_family] {
+        sim.bind(asked, 40_000, Pulse::new(nowhere, MILLISECOND, 0));
+    }
+    sim.run_for(MILLISECOND * 5);
+    assert_eq!(
+        sim.traffic(),
+        Traffic {
+            sent: 3,
+            refused: 1,
+            unroutable: 2,
+            ..Traffic::default()
+        }
+    );
+}
+
+#[test]
+fn a_protocol_is_stopped_once_and_may_say_farewell() {
+    let mut sim = Sim::new(1);
+    let [sender, receiver] = ["10.0.0.1", "10.0.0.2"].map(|address| sim.add_host([address]));
+    let ear = sim.bind(receiver, 5000, Ear::default());
+    let pulse = sim.bind(
+        sender,
+        5000,
+        Pulse::new(([10, 0, 0, 2], 5000), MILLISECOND, 1_000),
+    );
+    assert!(sim.run_until(MILLISECOND * 100, |sim| sim.events(ear).len() == 3));
+    assert_eq!(sim.elapsed(), MILLISECOND * 4);
+    sim.stop(pulse);
+    sim.stop(pulse);
+    assert!(!sim.is_running(pulse));
+    assert!(!sim.run_until(MILLISECOND * 100, |sim| sim.events(ear).len() == 5));
+    assert_eq!(numbers(&sim, ear), [0, 1, 2, 3], "the last is the farewell");
+    assert!(!sim.step(), "nothing is left to happen");
+}
+
+#[test]
+fn a_command_is_carried_out_at_once() {
+    let mut sim = Sim::new(1);
+    let host = sim.add_host(["10.0.0.1", "10.0.0.2"]);
+    let ear = sim.bind(host, 5000, Ear::default());
+    sim.run_for(MILLISECOND);
+    let before = sim.command(ear, |ear, now| {
+        ear.heard.push(Heard::Number(7));
+        now
+    });
+    assert_eq!(before, sim.now());
+    assert_eq!(sim.events(ear), [(MILLISECOND, Heard::Number(7))]);
+    assert!(sim.protocol(ear).heard.is_empty());
+}
+
+/// Breaks the contract in one way or the other.
+#[derive(Clone, Copy)]
+enum Broken {
+    NeverWaits,
+    WaitsInThePast,
+    ActsTooEarly,
+    ComesBack,
+    SendsTooMuch,
+}
+
+struct Breaker {
+    how: Broken,
+    start: Option<Instant>,
+    acted: bool,
+    polls: usize,
+}
+
+impl Protocol for Breaker {
+    type Event = ();
+
+    fn start(&mut self, now: Instant) {
+        self.start = Some(now);
+    }
+
+    fn handle_datagram(&mut self, _now: Instant, _datagram: Received<'_>) {}
+
+    fn handle_timeout(&mut self, _now: Instant) {
+        self.acted = true;
+    }
+
+    fn poll_output(&mut self) -> Output<()> {
+        self.polls += 1;
+        let reason = "breaking the contract";
+        let Some(start) = self.start else {
+            return Output::Wait {
+                until: None,
+                reason,
+            };
+        };
+        match self.how {
+            Broken::NeverWaits => Output::Event(()),
+            Broken::WaitsInThePast => Output::Wait {
+                until: Some(start + MILLISECOND),
+                reason,
+            },
+            Broken::ActsTooEarly if std::mem::take(&mut self.acted) => Output::Event(()),
+            Broken::ActsTooEarly => Output::Wait {
+                until: Some(start + MILLISECOND),
+                reason,
+            },
+            Broken::ComesBack if self.polls.is_multiple_of(3) => Output::Event(()),
+            Broken::ComesBack => Output::Finished,
+            Broken::SendsTooMuch if self.polls == 2 => Output::Transmit(Transmit::new(
+                ([10, 0, 0, 2], 7).into(),
+                vec![0; 65_508].into(),
+            )),
+            Broken::SendsTooMuch => Output::Finished,
+        }
+    }
+}
+
+fn breaker(how: Broken) -> Breaker {
+    Breaker {
+        how,
+        start: None,
+        acted: false,
+        polls: 0,
+    }
+}
+
+/// What a panic says.
+fn panic_of(run: impl FnOnce()) -> String {
+    let panic = catch_unwind(AssertUnwindSafe(run)).expect_err("it breaks the contract");
+    match panic.downcast::<String>() {
+        Ok(text) => *text,
+        Err(panic) => (*panic.downcast::<&str>().expect("a text")).to_owned(),
+    }
+}
+
+#[test]
+fn who_breaks_the_contract_is_caught() {
+    for (how, says) in [
+        (Broken::NeverWaits, "more than"),
+        (Broken::WaitsInThePast, "goes on after its deadline"),
+        (Broken::ActsTooEarly, "nothing happened since"),
+        (Broken::ComesBack, "nothing happened since"),
+        (Broken::SendsTooMuch, "a datagram of 65508 bytes"),
+    ] {
+        // Poll, start, time-out, time-out.
+        let said = panic_of(|| any_order(&mut breaker(how), &[12, 0, 13, 13], &[]));
+        assert!(said.contains(says), "{said}");
+    }
+    any_order(&mut Ear::default(), &[0, 12, 13, 1, 13], &[]);
+
+    for (how, says) in [
+        (Broken::NeverWaits, "in a row without waiting"),
+        (Broken::WaitsInThePast, "goes on after its deadline"),
+    ] {
+        let said = panic_of(|| {
+            let mut sim = Sim::new(1);
+            let host = sim.add_host(["10.0.0.1"]);
+            sim.bind(host, 5000, breaker(how));
+            sim.run_for(MILLISECOND * 2);
+        });
+        assert!(said.contains(says), "{said}");
+    }
+}

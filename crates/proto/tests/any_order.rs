@@ -1,0 +1,81 @@
+//! Every protocol keeps its contract, whatever it is called with and in whatever order.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use manycast_lab::sim::any_order;
+use manycast_proto::ask::{Client, ClientConfig, Responder, ResponderConfig, Responders};
+use proptest::prelude::*;
+
+/// Addresses that the protocols below deal with: the asked host, the asked group, and themselves.
+fn peers() -> [SocketAddr; 5] {
+    [
+        ([192, 0, 2, 7], 8888).into(),
+        ([239, 192, 0, 100], 8888).into(),
+        ([192, 0, 2, 1], 8888).into(),
+        ([192, 0, 2, 1], 40_000).into(),
+        "[fe80::7%2]:8888".parse().expect("an address"),
+    ]
+}
+
+fn script() -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(any::<u8>(), 0..2_000)
+}
+
+fn duration() -> impl Strategy<Value = Duration> {
+    prop_oneof![
+        Just(Duration::ZERO),
+        Just(Duration::MAX),
+        (1..5_000_u64).prop_map(Duration::from_millis),
+    ]
+}
+
+fn bytes() -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(any::<u8>(), 0..20)
+}
+
+proptest! {
+    #[test]
+    fn ask_client(
+        which in 0..5_usize,
+        question in bytes(),
+        anyone in any::<bool>(),
+        answers in prop::option::of(0..5_usize),
+        timeout in duration(),
+        retries in prop_oneof![0..4_u32, Just(u32::MAX)],
+        backoff in prop_oneof![0..4_u32, Just(u32::MAX)],
+        seed in any::<[u8; 32]>(),
+        script in script(),
+    ) {
+        let config = ClientConfig {
+            responders: if anyone { Responders::Anyone } else { Responders::Asked },
+            answers,
+            timeout,
+            retries,
+            backoff,
+            ..ClientConfig::new(peers()[which], question)
+        };
+        any_order(&mut Client::new(config, seed), &script, &peers());
+    }
+
+    #[test]
+    fn ask_responder(
+        prefix in bytes(),
+        rate in prop_oneof![0..4_u32, Just(u32::MAX)],
+        burst in prop_oneof![0..4_u32, Just(u32::MAX)],
+        patience in prop_oneof![0..100_u32, Just(u32::MAX)],
+        sources in prop_oneof![0..4_usize, Just(usize::MAX)],
+        script in script(),
+    ) {
+        let config = ResponderConfig {
+            prefix: prefix.into(),
+            rate,
+            burst,
+            patience,
+            sources,
+            own: vec![peers()[2].ip()],
+            broadcasts: vec![[192, 0, 2, 255].into()],
+        };
+        any_order(&mut Responder::new(config), &script, &peers());
+    }
+}
