@@ -1,2 +1,68 @@
-//! The one entrance for people and CI.
-fn main() {}
+//! The one entrance for people and CI: `cargo xtask COMMAND`.
+
+mod check;
+mod docs;
+mod guard;
+mod programs;
+mod summary;
+mod test;
+
+use std::env;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+const USAGE: &str = "\
+Usage: cargo xtask COMMAND
+
+  check   formatting, clippy, documentation and the rules of the house
+  test    all tests: units, documentation, sockets and network namespaces
+  docs    the documentation, in target/doc
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<_> = env::args().skip(1).collect();
+    let result = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["check"] => check::run(),
+        ["test"] => test::run(),
+        ["docs"] => docs::run(),
+        _ => {
+            eprint!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The folder of the workspace.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("xtask is a folder of the workspace")
+}
+
+/// The cargo that runs this, in the folder of the workspace; `arguments` are split at spaces.
+fn cargo(arguments: &str) -> Command {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(arguments.split_whitespace()).current_dir(root());
+    cargo
+}
+
+/// Shows a command line, runs it, and tells whether it succeeded.
+fn succeeds(command: &mut Command) -> anyhow::Result<bool> {
+    let arguments: Vec<_> = command
+        .get_args()
+        .map(|argument| argument.to_string_lossy())
+        .collect();
+    let program = Path::new(command.get_program())
+        .file_name()
+        .unwrap_or_default();
+    eprintln!("\n$ {} {}", program.to_string_lossy(), arguments.join(" "));
+    Ok(command.status()?.success())
+}

@@ -175,7 +175,6 @@ fn skip(reason: String) -> Result<Completion, Failed> {
     if env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false") {
         return Err(reason.into());
     }
-    eprintln!("SKIPPED: {reason}");
     Ok(Completion::ignored_with(reason))
 }
 

@@ -1,0 +1,131 @@
+//! Rules of the house that no compiler knows.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+/// The one folder where the lint against unsafe code may be lifted. Elsewhere the compiler denies
+/// it, as long as each crate takes the lints of the workspace.
+const UNSAFE_FOLDER: &str = "crates/net/src/sys";
+
+/// Written in two parts, so that this file does not match itself.
+const UNSAFE_LINT: &str = concat!("unsafe", "_code");
+
+/// Each breach of a rule below `root`, as `FILE:LINE: what is wrong`.
+pub(crate) fn complaints(root: &Path) -> anyhow::Result<Vec<String>> {
+    let mut complaints = Vec::new();
+    for path in files(root)? {
+        let name = path.strip_prefix(root).unwrap_or(&path);
+        if matches!(
+            name.extension().and_then(|e| e.to_str()),
+            Some("rs" | "py" | "toml")
+        ) {
+            let text =
+                fs::read_to_string(&path).with_context(|| format!("reading {}", name.display()))?;
+            complaints.extend(complaints_on(name, &text));
+        }
+    }
+    Ok(complaints)
+}
+
+fn complaints_on(name: &Path, text: &str) -> Vec<String> {
+    let mut complaints = Vec::new();
+    let is_crate = name.ends_with("Cargo.toml") && name.components().count() > 1;
+    if is_crate && !text.contains("[lints]\nworkspace = true") {
+        complaints.push(format!(
+            "{}:1: add [lints] workspace = true",
+            name.display()
+        ));
+    }
+    if name
+        .extension()
+        .is_some_and(|extension| extension == "toml")
+    {
+        return complaints;
+    }
+
+    let mut in_tests = is_test(name);
+    for (number, line) in (1..).zip(text.lines()) {
+        let mut complain =
+            |what: &str| complaints.push(format!("{}:{number}: {what}", name.display()));
+        in_tests |= line.starts_with("mod tests {");
+        if in_tests && line.contains("sleep(") {
+            complain("a test waits for what it can be told of, and never sleeps");
+        }
+        if line.contains(UNSAFE_LINT) && !name.starts_with(UNSAFE_FOLDER) {
+            complain(&format!("unsafe code belongs into {UNSAFE_FOLDER}"));
+        }
+    }
+    complaints
+}
+
+/// Whether all of the file is tests: `tests.rs`, or anything in a folder `tests`.
+fn is_test(name: &Path) -> bool {
+    name.iter()
+        .any(|part| part == "tests" || part == "tests.rs")
+}
+
+/// All files below a folder but those that are hidden or built.
+fn files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    let entries = fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))?;
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name();
+        if name == "target" || name.to_string_lossy().starts_with('.') {
+            continue;
+        }
+        if entry.file_type()?.is_dir() {
+            files.extend(self::files(&entry.path())?);
+        } else {
+            files.push(entry.path());
+        }
+    }
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn on(name: &str, text: &str) -> Vec<String> {
+        complaints_on(Path::new(name), text)
+    }
+
+    #[test]
+    fn unsafe_code_stands_in_one_folder() {
+        let text = format!("//! Words.\n#![allow({UNSAFE_LINT})]\n");
+        assert!(on("crates/net/src/sys/linux.rs", &text).is_empty());
+        assert_eq!(on("crates/net/src/lib.rs", &text).len(), 1);
+        assert!(on("crates/net/src/lib.rs", &text)[0].starts_with("crates/net/src/lib.rs:2: "));
+    }
+
+    #[test]
+    fn tests_do_not_sleep() {
+        let text = concat!("fn f() { thread::", "sleep", "(SECOND) }");
+        assert!(on("crates/net/src/retry.rs", text).is_empty());
+        for name in [
+            "crates/net/tests/a.rs",
+            "crates/net/src/a/tests.rs",
+            "python/tests/a.py",
+        ] {
+            assert_eq!(on(name, text).len(), 1, "{name}");
+        }
+        let below = format!("mod tests {{\n    {text}\n}}");
+        assert_eq!(on("crates/net/src/retry.rs", &below).len(), 1);
+    }
+
+    #[test]
+    fn crates_take_the_lints_of_the_workspace() {
+        assert_eq!(on("crates/net/Cargo.toml", "[package]\n").len(), 1);
+        assert!(
+            on(
+                "crates/net/Cargo.toml",
+                "[package]\n\n[lints]\nworkspace = true\n"
+            )
+            .is_empty()
+        );
+        assert!(on("Cargo.toml", "[workspace]\n").is_empty());
+    }
+}

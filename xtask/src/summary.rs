@@ -1,0 +1,147 @@
+//! What the output of `cargo test` says in sum.
+
+use std::fmt;
+use std::ops::AddAssign;
+
+/// Counts of tests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) passed: u64,
+    pub(crate) failed: u64,
+    pub(crate) skipped: u64,
+}
+
+/// What ran, read from the output line by line.
+#[derive(Debug, Default)]
+pub(crate) struct Summary {
+    /// The binary that runs now.
+    current: String,
+    /// Each binary that has run, with its counts.
+    binaries: Vec<(String, Counts)>,
+    /// The tests that did not run, each with its binary.
+    skipped: Vec<String>,
+}
+
+impl Summary {
+    /// Takes in one line of what cargo and the test binaries print.
+    pub(crate) fn read(&mut self, line: &str) {
+        let line = line.trim();
+        if let Some(binary) = line.strip_prefix("Running ") {
+            // "tests/netns.rs (target/debug/deps/netns-0bf0eb3157c7c76b)"
+            let (source, path) = binary.split_once(" (").unwrap_or((binary, ""));
+            let name = path.rsplit('/').next().unwrap_or(path);
+            let name = name.rsplit_once('-').map_or(name, |(name, _hash)| name);
+            self.current = format!("{name} ({source})");
+        } else if let Some(package) = line.strip_prefix("Doc-tests ") {
+            self.current = format!("{package} (documentation)");
+        } else if let Some(counts) = line.strip_prefix("test result: ") {
+            self.binaries
+                .push((self.current.clone(), Counts::parse(counts)));
+        } else if let Some((test, outcome)) = line.split_once(" ... ")
+            && outcome.starts_with("ignored")
+        {
+            let test = test.strip_prefix("test ").unwrap_or(test).trim_end();
+            self.skipped
+                .push(format!("{}: {test}: {outcome}", self.current));
+        }
+    }
+
+    /// The counts of all binaries together.
+    pub(crate) fn total(&self) -> Counts {
+        let mut total = Counts::default();
+        for (_, counts) in &self.binaries {
+            total += *counts;
+        }
+        total
+    }
+}
+
+impl fmt::Display for Summary {
+    /// A line for each binary with tests, and one for each test that did not run.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (binary, counts) in &self.binaries {
+            if *counts != Counts::default() {
+                writeln!(f, "{binary}: {counts}")?;
+            }
+        }
+        for skipped in &self.skipped {
+            writeln!(f, "SKIPPED {skipped}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Counts {
+    /// Reads `ok. 5 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s`.
+    fn parse(text: &str) -> Self {
+        let mut counts = Self::default();
+        let words: Vec<_> = text.split([' ', ';']).collect();
+        for pair in words.windows(2) {
+            if let Ok(number) = pair[0].parse() {
+                match pair[1] {
+                    "passed" => counts.passed = number,
+                    "failed" => counts.failed = number,
+                    "ignored" => counts.skipped = number,
+                    _ => {}
+                }
+            }
+        }
+        counts
+    }
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.skipped += other.skipped;
+    }
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            passed,
+            failed,
+            skipped,
+        } = self;
+        write!(f, "{passed} passed, {failed} failed, {skipped} skipped")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_counts_of_all_binaries_are_added_up() {
+        let mut summary = Summary::default();
+        let output = "
+     Running unittests src/lib.rs (target/debug/deps/manycast_net-b1e590ed3b32ca86)
+
+running 2 tests
+test error::tests::one ... ok
+test error::tests::two ... FAILED
+test result: FAILED. 1 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.05s
+     Running tests/netns.rs (/elsewhere/debug/deps/netns-0bf0eb3157c7c76b)
+test hosts::one   ... ignored (install socat to run this test)
+test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.05s
+   Doc-tests manycast_net
+test result: ok. 13 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s
+";
+        output.lines().for_each(|line| summary.read(line));
+        assert_eq!(
+            summary.total().to_string(),
+            "17 passed, 1 failed, 1 skipped"
+        );
+        assert_eq!(
+            summary.to_string(),
+            "\
+manycast_net (unittests src/lib.rs): 1 passed, 1 failed, 0 skipped
+netns (tests/netns.rs): 3 passed, 0 failed, 1 skipped
+manycast_net (documentation): 13 passed, 0 failed, 0 skipped
+SKIPPED netns (tests/netns.rs): hosts::one: ignored (install socat to run this test)
+"
+        );
+    }
+}
