@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn unsafe_code_stands_in_one_folder() {
+    fn the_lint_is_lifted_in_one_folder() {
         let text = format!("//! Words.\n#![allow({UNSAFE_LINT})]\n");
         assert!(on("crates/net/src/sys/linux.rs", &text).is_empty());
         assert_eq!(on("crates/net/src/lib.rs", &text).len(), 1);
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn tests_do_not_sleep() {
+    fn a_test_that_sleeps_is_found() {
         let text = concat!("fn f() { thread::", "sleep", "(SECOND) }");
         assert!(on("crates/net/src/retry.rs", text).is_empty());
         for name in [
