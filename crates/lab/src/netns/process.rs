@@ -133,7 +133,8 @@ impl Process {
         }
     }
 
-    /// Waits for the program's own end, ten seconds at most, and gives all that it printed.
+    /// Closes the program's standard input, waits for its own end, ten seconds at most, and gives
+    /// all that it printed.
     #[track_caller]
     pub fn finish(mut self) -> Finished {
         self.close_stdin();

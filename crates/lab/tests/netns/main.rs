@@ -41,6 +41,7 @@ netns::tests!(
     processes::a_process_ends_at_an_interrupt,
     processes::a_process_is_killed_on_drop,
     processes::ncat_and_socat_talk_across_a_switch,
+    routers::a_group_crosses_switches_that_snoop,
     routers::hop_limit_1_stays_and_2_crosses,
     routers::only_named_groups_cross,
     routers::unicast_crosses,

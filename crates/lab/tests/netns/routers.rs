@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use manycast_lab::netns::{Hook, Host, Lab, Switch};
+use manycast_lab::netns::{Hook, Host, Lab, Snooping, Switch};
 
 use crate::{GROUP_4, GROUP_6, PORT, listener, member, receive, receive_until, send, sender};
 
@@ -25,6 +25,23 @@ pub(crate) fn hop_limit_1_stays_and_2_crosses() {
             ["1", "2", "3"]
         );
         assert_eq!([receive(&far), receive(&far)], ["2", "3"]);
+    }
+}
+
+pub(crate) fn a_group_crosses_switches_that_snoop() {
+    let lab = Lab::new();
+    let [left, right] =
+        ["left", "right"].map(|name| lab.switch(name).snooping(Snooping::default()));
+    let [a, router, b] = between(&lab, &left, &right);
+    for group in [GROUP_4, GROUP_6] {
+        router.forward_group(group, "eth0", "eth1");
+        left.wait_for_member(group, &router, "eth0");
+        let far = member(&b, group, "eth0");
+        b.wait_for_group("eth0", group);
+        right.wait_for_member(group, &b, "eth0");
+        let sender = sender(&a, group, "eth0", 2);
+        sender.send_to(b"across", (group, PORT)).unwrap();
+        assert_eq!(receive(&far), "across");
     }
 }
 
@@ -67,10 +84,15 @@ pub(crate) fn unicast_crosses() {
 /// `a` on one link, `b` on another, and a router between them.
 fn two_links(lab: &Lab) -> (Switch, [Host; 3]) {
     let (left, right) = (lab.switch("left"), lab.switch("right"));
+    let hosts = between(lab, &left, &right);
+    (left, hosts)
+}
+
+fn between(lab: &Lab, left: &Switch, right: &Switch) -> [Host; 3] {
     let [a, router, b] = [lab.host("a"), lab.router("r"), lab.host("b")];
-    a.connect(&left, "eth0", &["10.0.0.1/24", "fd00::1/64"]);
-    router.connect(&left, "eth0", &["10.0.0.254/24", "fd00::fe/64"]);
-    router.connect(&right, "eth1", &["10.0.1.254/24", "fd01::fe/64"]);
-    b.connect(&right, "eth0", &["10.0.1.1/24", "fd01::1/64"]);
-    (left, [a, router, b])
+    a.connect(left, "eth0", &["10.0.0.1/24", "fd00::1/64"]);
+    router.connect(left, "eth0", &["10.0.0.254/24", "fd00::fe/64"]);
+    router.connect(right, "eth1", &["10.0.1.254/24", "fd01::fe/64"]);
+    b.connect(right, "eth0", &["10.0.1.1/24", "fd01::1/64"]);
+    [a, router, b]
 }
