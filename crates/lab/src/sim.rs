@@ -229,10 +229,12 @@ impl Sim {
         };
         let addresses = addresses.into_iter().map(parse).collect();
         let interface = InterfaceId::new(2, "eth0");
+        // A newcomer is on the side of those that no partition has named.
+        let partitions = self.hosts.first().map_or(0, |host| host.sides.len());
         self.hosts.push(HostState {
             addresses,
             interface,
-            sides: Vec::new(),
+            sides: vec![false; partitions],
         });
         Host(self.hosts.len() - 1)
     }

@@ -141,8 +141,9 @@ fn a_host_answers_on_either_family() {
 
 #[test]
 fn retries_get_through_where_datagrams_are_lost() {
-    let (mut once, mut again, mut asked) = (0, 0, 0);
+    let (mut runs, mut once, mut again, mut asked) = (0, 0, 0, 0);
     for seed in seeds(200) {
+        runs += 1;
         let link = Link {
             loss: 0.5,
             ..Link::default()
@@ -166,8 +167,9 @@ fn retries_get_through_where_datagrams_are_lost() {
         again += net.answers(client).len();
         asked += net.sim.protocol(client).stats().questions;
     }
-    if once + again < 2 {
-        return; // A single seed was asked for.
+    // Where a single seed was asked for, there is nothing to count.
+    if runs < 200 {
+        return;
     }
     // A question and its answer get through together one time in four: 50 ± 6 of 200.
     assert!((25..=75).contains(&once), "{once}");
