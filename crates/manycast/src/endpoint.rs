@@ -8,8 +8,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use manycast_net::{
-    BufferSize, Change, ErrorKind, Operation, Poller, RecvBatch, Socket, SocketConfig, Stopper,
-    Token, Unreachable, Watch,
+    BufferSize, Change, ErrorKind, Operation, Poller, Position, RecvBatch, Socket, SocketConfig,
+    Stopper, Token, Unreachable, Watch,
 };
 use manycast_types::{Address, Host, Received, Transmit};
 
@@ -41,7 +41,7 @@ pub struct Endpoint {
     news: VecDeque<News>,
     batch: RecvBatch,
     /// The next datagram of `batch` to hand out, and the port that it came from.
-    next: usize,
+    next: Position,
     current: usize,
 }
 
@@ -115,7 +115,7 @@ impl Endpoint {
             joined: Vec::new(),
             news: VecDeque::new(),
             batch: RecvBatch::new(),
-            next: 0,
+            next: Position::default(),
             current: 0,
         })
     }
@@ -333,7 +333,7 @@ impl Endpoint {
     }
 
     fn begin_batch(&mut self, current: usize) -> bool {
-        (self.next, self.current) = (0, current);
+        (self.next, self.current) = (Position::default(), current);
         for index in 0..self.batch.unreachable().len() {
             self.tell(News::Unreachable(self.batch.unreachable()[index]));
         }
@@ -342,11 +342,11 @@ impl Endpoint {
 
     /// Skips what was not asked for, and says whether a datagram is left.
     pub(crate) fn has_datagram(&mut self) -> bool {
-        while let Some(received) = self.batch.get(self.next) {
+        while let Some(received) = self.batch.at(self.next) {
             if self.admits(&received) {
                 return true;
             }
-            self.next += 1;
+            self.next = self.batch.after(self.next);
         }
         false
     }
@@ -366,17 +366,21 @@ impl Endpoint {
         if !self.has_datagram() {
             return None;
         }
-        self.next += 1;
-        self.batch.get(self.next - 1)
+        let this = self.next;
+        self.next = self.batch.after(this);
+        self.batch.at(this)
     }
 
     /// All datagrams of the batch that [`Endpoint::wait`] made ready.
     pub(crate) fn take_batch(&mut self) -> impl Iterator<Item = Received<'_>> {
-        let first = std::mem::replace(&mut self.next, self.batch.len());
-        let (this, len) = (&*self, self.batch.len());
-        (first..len)
-            .filter_map(|index| this.batch.get(index))
-            .filter(|received| this.admits(received))
+        let mut next = std::mem::replace(&mut self.next, self.batch.end());
+        let this = &*self;
+        std::iter::from_fn(move || {
+            let received = this.batch.at(next)?;
+            next = this.batch.after(next);
+            Some(received)
+        })
+        .filter(|received| this.admits(received))
     }
 
     /// Sends `transmits` in order, each by the socket that fits it, and says how many went: all, or
@@ -459,7 +463,7 @@ impl Endpoint {
         };
         let changes = watch.drain()?;
         self.batch.forget_interfaces();
-        self.next = 0;
+        self.next = Position::default();
         for change in changes {
             match change {
                 // Its memberships are gone with it, also where the index is given anew.

@@ -34,9 +34,6 @@ pub struct Sender {
     config: SenderConfig,
 }
 
-/// How many datagrams are handed on at once, without memory from the heap.
-const CHUNK: usize = 64;
-
 /// How a [`Sender`] sends.
 #[derive(Clone, Debug, Default)]
 pub struct SenderConfig {
@@ -196,7 +193,7 @@ impl Sender {
     ///
     /// As [`Sender::send`], of the first datagram.
     pub fn send_batch<P: AsRef<[u8]>>(&self, payloads: &[P]) -> Result<usize, Error> {
-        self.send_chunks(payloads, |transmits| self.socket.send_batch(transmits))
+        self.send_each(payloads, true)
     }
 
     /// As [`Sender::send_batch`], but never waits: 0 means that the send buffer is full.
@@ -205,30 +202,12 @@ impl Sender {
     ///
     /// As [`Sender::send`], of the first datagram.
     pub fn try_send_batch<P: AsRef<[u8]>>(&self, payloads: &[P]) -> Result<usize, Error> {
-        self.send_chunks(payloads, |transmits| self.socket.try_send_batch(transmits))
+        self.send_each(payloads, false)
     }
 
-    fn send_chunks<P: AsRef<[u8]>>(
-        &self,
-        payloads: &[P],
-        send: impl Fn(&[Transmit<&[u8]>]) -> Result<usize, manycast_net::Error>,
-    ) -> Result<usize, Error> {
-        let mut sent = 0;
-        for chunk in payloads.chunks(CHUNK) {
-            let mut transmits = [Transmit::new(self.destination, &[][..]); CHUNK];
-            for (transmit, payload) in transmits.iter_mut().zip(chunk) {
-                transmit.payload = payload.as_ref();
-            }
-            match send(&transmits[..chunk.len()]) {
-                Ok(count) => sent += count,
-                Err(_) if sent > 0 => break,
-                Err(error) => return Err(error.into()),
-            }
-            if sent % CHUNK != 0 {
-                break;
-            }
-        }
-        Ok(sent)
+    fn send_each<P: AsRef<[u8]>>(&self, payloads: &[P], wait: bool) -> Result<usize, Error> {
+        let nth = |index: usize| Transmit::new(self.destination, payloads[index].as_ref());
+        Ok(self.socket.send_each(payloads.len(), nth, wait)?)
     }
 
     /// The way that datagrams take: all of [`Sent`] but the length, which is 0.
@@ -249,7 +228,7 @@ impl Sender {
     ///
     /// Only where the machine itself fails.
     pub fn unreachable(&self, timeout: Duration) -> Result<Option<Unreachable>, Error> {
-        let mut batch = RecvBatch::with_capacity(1, 1 << 11);
+        let mut batch = RecvBatch::with_capacity(1);
         let deadline = Instant::now() + timeout;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());

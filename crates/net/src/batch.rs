@@ -30,10 +30,14 @@ pub struct RecvBatch {
     interfaces: Vec<InterfaceId>,
 }
 
-/// One datagram: which slot it is in, and what came with it.
+/// One buffer of one datagram, or of several that the kernel gathered, and what came with it.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     slot: usize,
+    /// Length of each datagram in it but the last, at least 1.
+    segment: usize,
+    /// How many datagrams came before this entry.
+    before: usize,
     source: SocketAddr,
     destination: SocketAddr,
     /// Position in `interfaces`.
@@ -41,6 +45,16 @@ struct Entry {
     dropped: u64,
     metadata: Metadata,
 }
+
+/// Where a datagram is in a [`RecvBatch`]; the default is the first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    entry: usize,
+    segment: usize,
+}
+
+/// The most that one receive can bring: a datagram of any size, or several gathered into one.
+const BUFFER: usize = 1 << 16;
 
 /// A datagram that came back: a host or router said by ICMP that it could not be delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,24 +74,21 @@ impl Unreachable {
 }
 
 impl RecvBatch {
-    /// Room for 32 datagrams of any size. What is not written to takes address space but no memory.
+    /// Room for 32 buffers of 64 KiB. Each takes one datagram of any size, or all that the kernel
+    /// has gathered into one. What is not written to takes address space but no memory.
     pub fn new() -> Self {
-        Self::with_capacity(32, 1 << 16)
+        Self::with_capacity(32)
     }
 
-    /// Room for `count` datagrams of at most `size` bytes each; longer ones are truncated, and say
-    /// so.
+    /// Room for `count` buffers of 64 KiB.
     ///
     /// # Panics
     ///
-    /// If `count` or `size` is 0.
-    pub fn with_capacity(count: usize, size: usize) -> Self {
-        assert!(
-            count > 0 && size > 0,
-            "a batch has room for one datagram of one byte at least"
-        );
+    /// If `count` is 0.
+    pub fn with_capacity(count: usize) -> Self {
+        assert!(count > 0, "a batch has room for one buffer at least");
         Self {
-            slots: Slots::new(count, size),
+            slots: Slots::new(count, BUFFER),
             entries: Vec::with_capacity(count),
             unreachable: Vec::new(),
             interfaces: Vec::new(),
@@ -86,7 +97,9 @@ impl RecvBatch {
 
     /// How many datagrams there are.
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.entries
+            .last()
+            .map_or(0, |entry| entry.before + self.count_of(entry))
     }
 
     /// Whether there is no datagram.
@@ -96,7 +109,32 @@ impl RecvBatch {
 
     /// The datagram at `index`, in the order of arrival.
     pub fn get(&self, index: usize) -> Option<Received<'_>> {
-        let entry = self.entries.get(index)?;
+        let entry = self
+            .entries
+            .partition_point(|entry| entry.before <= index)
+            .checked_sub(1)?;
+        let segment = index - self.entries[entry].before;
+        self.at(Position { entry, segment })
+    }
+
+    /// The datagrams in the order of arrival.
+    pub fn iter(&self) -> impl Iterator<Item = Received<'_>> {
+        let mut position = Position::default();
+        std::iter::from_fn(move || {
+            let received = self.at(position)?;
+            position = self.after(position);
+            Some(received)
+        })
+    }
+
+    /// The datagram at a position, in constant time; `None` at the end.
+    pub fn at(&self, position: Position) -> Option<Received<'_>> {
+        let entry = self.entries.get(position.entry)?;
+        let buffer = self.slots.payload(entry.slot);
+        let start = position.segment * entry.segment;
+        let rest = buffer
+            .get(start..)
+            .filter(|rest| !rest.is_empty() || start == 0)?;
         let Metadata {
             local,
             hops,
@@ -105,7 +143,7 @@ impl RecvBatch {
             ..
         } = entry.metadata;
         Some(Received {
-            payload: self.slots.payload(entry.slot),
+            payload: &rest[..entry.segment.min(rest.len())],
             source: entry.source,
             destination: entry.destination,
             local,
@@ -118,9 +156,35 @@ impl RecvBatch {
         })
     }
 
-    /// The datagrams in the order of arrival.
-    pub fn iter(&self) -> impl Iterator<Item = Received<'_>> {
-        (0..self.len()).filter_map(|index| self.get(index))
+    /// The position behind another one.
+    pub fn after(&self, position: Position) -> Position {
+        let next = Position {
+            segment: position.segment + 1,
+            ..position
+        };
+        match self.entries.get(position.entry) {
+            Some(entry) if next.segment < self.count_of(entry) => next,
+            _ => Position {
+                entry: position.entry + 1,
+                segment: 0,
+            },
+        }
+    }
+
+    /// The position behind the last datagram.
+    pub fn end(&self) -> Position {
+        Position {
+            entry: self.entries.len(),
+            segment: 0,
+        }
+    }
+
+    fn count_of(&self, entry: &Entry) -> usize {
+        self.slots
+            .payload(entry.slot)
+            .len()
+            .div_ceil(entry.segment)
+            .max(1)
     }
 
     /// The datagrams that came back as undeliverable since the last call.
@@ -156,6 +220,7 @@ impl RecvBatch {
         name_of: impl Fn(u32) -> InterfaceId,
         extend_dropped: impl Fn(Option<u32>) -> u64,
     ) {
+        let mut before = 0;
         for slot in 0..count {
             // Every datagram of an IP socket has a source; one without would be the kernel's fault.
             let Some(source) = self.slots.name(slot) else {
@@ -170,14 +235,19 @@ impl RecvBatch {
                 self.interfaces.push(name_of(metadata.interface));
                 self.interfaces.len() - 1
             });
-            self.entries.push(Entry {
+            let len = self.slots.payload(slot).len();
+            let entry = Entry {
                 slot,
+                segment: metadata.segment.unwrap_or(len).max(1),
+                before,
                 source,
                 destination: destination(&metadata, local),
                 interface,
                 dropped: extend_dropped(metadata.dropped),
                 metadata,
-            });
+            };
+            before += self.count_of(&entry);
+            self.entries.push(entry);
         }
     }
 }

@@ -9,19 +9,21 @@ mod joined;
 mod membership;
 #[cfg(target_os = "linux")]
 mod netlink;
+mod offload;
 mod poller;
 mod routes;
 mod socket;
 mod sys;
 mod watch;
 
-pub use batch::{RecvBatch, Unreachable};
+pub use batch::{Position, RecvBatch, Unreachable};
 pub use config::{BufferSize, SocketConfig};
 pub use error::{Error, ErrorKind, Operation};
 pub use interfaces::{Interface, InterfaceAddress, MacAddress, find as find_interface, interfaces};
 #[cfg(target_os = "linux")]
 pub use joined::JoinedTables;
 pub use joined::{JoinedGroup, JoinedSource, joined_groups};
+pub use offload::{Offload, OffloadState};
 pub use poller::{Poller, Stopper, Token};
 pub use routes::{Route, route_to};
 pub use socket::Socket;

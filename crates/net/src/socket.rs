@@ -1,16 +1,20 @@
 //! One UDP socket: batches in, batches out, and every option readable and settable while it runs.
 
+mod options;
+mod receive;
+mod send;
+
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{PoisonError, RwLock};
 
-use manycast_types::{InterfaceId, MAX_PAYLOAD, Transmit};
-use rustix::event::{PollFd, PollFlags, Timespec};
+use manycast_types::InterfaceId;
 
-use crate::features::{self, ControlWriter, pktinfo, unreachable};
-use crate::{BufferSize, Error, Operation, RecvBatch, SocketConfig, Unreachable, sys};
+use crate::features::{self, gro, unreachable};
+use crate::offload::{self, Offload, OffloadState};
+use crate::{Error, Operation, SocketConfig, sys};
 
 /// A UDP socket of one version of IP.
 ///
@@ -27,6 +31,12 @@ pub struct Socket {
     /// Whether a send met the error of an earlier datagram, whose details wait in the queue.
     error_waits: AtomicBool,
     report_unreachable: bool,
+    /// Datagrams longer than this are not merged: the kernel would not cut them apart.
+    segment_limit: AtomicUsize,
+    /// The errno that set the limit.
+    segment_errno: AtomicI32,
+    gro: io::Result<()>,
+    peer: RwLock<Option<SocketAddr>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -62,7 +72,14 @@ impl Socket {
             dropped: AtomicU64::new(0),
             error_waits: AtomicBool::new(false),
             report_unreachable: config.report_unreachable,
+            segment_limit: AtomicUsize::new(if offload::is_wanted() { usize::MAX } else { 0 }),
+            segment_errno: AtomicI32::new(0),
+            gro: Ok(()),
+            peer: RwLock::new(None),
         };
+        if offload::is_wanted() {
+            socket.gro = gro::enable(socket.fd());
+        }
         socket.set_up(config)?;
         socket
             .inner
@@ -100,7 +117,10 @@ impl Socket {
         }
         if let Some(index) = config.device {
             let name = interface_id(index).name;
-            self.set("SO_BINDTODEVICE", self.inner.bind_device(Some(name.as_bytes())))?;
+            self.set(
+                "SO_BINDTODEVICE",
+                self.inner.bind_device(Some(name.as_bytes())),
+            )?;
         }
         self.request_buffers()?;
         self.set_multicast_hops(config.multicast_hops)?;
@@ -154,7 +174,13 @@ impl Socket {
     pub fn connect(&self, peer: SocketAddr) -> Result<(), Error> {
         self.inner
             .connect(&peer.into())
-            .map_err(|error| Error::new(Operation::Connect, peer, error))
+            .map_err(|error| Error::new(Operation::Connect, peer, error))?;
+        self.set_peer(Some(peer));
+        Ok(())
+    }
+
+    fn set_peer(&self, peer: Option<SocketAddr>) {
+        *self.peer.write().unwrap_or_else(PoisonError::into_inner) = peer;
     }
 
     /// Undoes [`Socket::connect`]: datagrams of anybody are received again.
@@ -164,6 +190,7 @@ impl Socket {
     /// Only where the machine itself fails.
     pub fn disconnect(&self) -> Result<(), Error> {
         let port = self.local_addr()?.port();
+        self.set_peer(None);
         sys::disconnect(self.fd())
             .map_err(|error| Error::new(Operation::Connect, "nobody", error))?;
         // A port that the kernel had chosen is let go of by this, and taken again here.
@@ -181,376 +208,27 @@ impl Socket {
         self.inner.peer_addr().ok()?.as_socket()
     }
 
-    /// Receives what is there, at most as many datagrams as `batch` has room for, and says how
-    /// many. Where nothing is there it waits for `timeout`: `None` for ever, zero not at all.
-    ///
-    /// It also ends, with 0, when a datagram came back as undeliverable: see
-    /// [`RecvBatch::unreachable`]. That is news of a peer, not a failure, and the socket goes on
-    /// working.
-    ///
-    /// # Errors
-    ///
-    /// Only where the machine itself fails.
-    pub fn recv_batch(
-        &self,
-        batch: &mut RecvBatch,
-        timeout: Option<Duration>,
-    ) -> Result<usize, Error> {
-        batch.clear();
-        if self.error_waits.swap(false, Ordering::Relaxed) {
-            self.drain_error_queue(batch);
-            if !batch.unreachable().is_empty() {
-                return Ok(0);
-            }
+    /// Whether the kernel merges what is sent and gathers what is received.
+    pub fn offload(&self) -> Offload {
+        let because = |errno| OffloadState::Off(io::Error::from_raw_os_error(errno).to_string());
+        if !offload::is_wanted() {
+            let off = OffloadState::Off(format!("{}=off", offload::VARIABLE));
+            return Offload {
+                gso: off.clone(),
+                gro: off,
+            };
         }
-        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        // With no time-out the call itself waits, which saves a second one.
-        let flags = if timeout.is_none() {
-            libc::MSG_WAITFORONE
-        } else {
-            libc::MSG_DONTWAIT
-        };
-        loop {
-            let limit = batch.slots().count();
-            match batch.slots().receive(self.fd(), limit, flags) {
-                Ok(count) => {
-                    batch.take_up(count, self.local, interface_id, |seen| self.dropped(seen));
-                    return Ok(batch.len());
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
-                    let ready = self.wait(left)?;
-                    if ready.contains(PollFlags::ERR) {
-                        self.drain_error_queue(batch);
-                    }
-                    if !ready.contains(PollFlags::IN) {
-                        return Ok(0);
-                    }
-                }
-                Err(error) => {
-                    let errno = error.raw_os_error().unwrap_or_default();
-                    if !is_news_of_a_peer(errno) {
-                        return Err(Error::new(Operation::Receive, self.local, error));
-                    }
-                    self.drain_error_queue(batch);
-                    if batch.unreachable().is_empty()
-                        && let Some(peer) = self.peer_addr()
-                    {
-                        batch.push_unreachable(Unreachable { peer, errno });
-                    }
-                    return Ok(0);
-                }
-            }
+        Offload {
+            gso: match self.segment_limit.load(Ordering::Relaxed) {
+                0 => because(self.segment_errno.load(Ordering::Relaxed)),
+                usize::MAX => OffloadState::On,
+                limit => OffloadState::UpTo(limit),
+            },
+            gro: match &self.gro {
+                Ok(()) => OffloadState::On,
+                Err(error) => OffloadState::Off(error.to_string()),
+            },
         }
-    }
-
-    fn wait(&self, timeout: Option<Duration>) -> Result<PollFlags, Error> {
-        let mut fds = [PollFd::new(&self.inner, PollFlags::IN)];
-        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
-        match rustix::event::poll(&mut fds, timeout.as_ref()) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(fds[0].revents()),
-            Err(error) => Err(Error::new(Operation::Wait, self.local, error.into())),
-        }
-    }
-
-    fn drain_error_queue(&self, batch: &mut RecvBatch) {
-        // Whoever floods us with ICMP messages gets no more of our time than this.
-        for _ in 0..64 {
-            let slots = batch.slots();
-            match sys::error_queue(self.fd(), slots) {
-                Ok(true) => {}
-                Ok(false) | Err(_) => return,
-            }
-            let errno = features::control_messages(slots.control(0))
-                .find_map(|message| unreachable::decode(&message));
-            if let (Some(peer), Some(errno)) = (slots.name(0), errno) {
-                batch.push_unreachable(Unreachable { peer, errno });
-            }
-        }
-    }
-
-    fn dropped(&self, seen: Option<u32>) -> u64 {
-        let known = self.dropped.load(Ordering::Relaxed);
-        let Some(seen) = seen else { return known };
-        let mut extended = (known & !u64::from(u32::MAX)) | u64::from(seen);
-        if extended < known {
-            extended += 1 << 32;
-        }
-        self.dropped.store(extended, Ordering::Relaxed);
-        extended
-    }
-
-    /// Sends one datagram.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Socket::send_batch`].
-    pub fn send<P: AsRef<[u8]>>(&self, transmit: &Transmit<P>) -> Result<(), Error> {
-        self.send_batch(std::slice::from_ref(transmit)).map(drop)
-    }
-
-    /// Sends datagrams in order, waiting where the send buffer is full, and says how many the
-    /// kernel took: all of them, or as many as come before the first that fails. That one's error
-    /// is returned when it is the first of its call.
-    ///
-    /// # Errors
-    ///
-    /// * [`NetworkUnreachable`](crate::ErrorKind::NetworkUnreachable): no route leads there.
-    /// * [`MessageTooLong`](crate::ErrorKind::MessageTooLong): over 65,507 bytes.
-    /// * [`PermissionDenied`](crate::ErrorKind::PermissionDenied): a broadcast address without
-    ///   [`SocketConfig::broadcast`], or a firewall of this host.
-    /// * [`LimitReached`](crate::ErrorKind::LimitReached): the queue of the interface is full.
-    /// * [`InvalidInput`](crate::ErrorKind::InvalidInput): an address of the other version of IP,
-    ///   or port 0.
-    pub fn send_batch<P: AsRef<[u8]>>(&self, transmits: &[Transmit<P>]) -> Result<usize, Error> {
-        self.send_flagged(transmits, 0)
-    }
-
-    /// As [`Socket::send_batch`], but never waits: 0 means that the send buffer is full.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Socket::send_batch`].
-    pub fn try_send_batch<P: AsRef<[u8]>>(
-        &self,
-        transmits: &[Transmit<P>],
-    ) -> Result<usize, Error> {
-        self.send_flagged(transmits, libc::MSG_DONTWAIT)
-    }
-
-    fn send_flagged<P: AsRef<[u8]>>(
-        &self,
-        transmits: &[Transmit<P>],
-        flags: i32,
-    ) -> Result<usize, Error> {
-        let mut sent = 0;
-        let mut retried = false;
-        while let Some(next) = transmits.get(sent) {
-            let outgoing = transmits[sent..]
-                .iter()
-                .map(|transmit| self.outgoing(transmit));
-            match sys::send(self.fd(), outgoing, flags) {
-                Ok(count) => sent += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                // What an earlier datagram met is reported once, by whatever call comes next. This
-                // one was not sent, and is not at fault.
-                Err(error) if !retried && is_news_of_a_peer(error.raw_os_error().unwrap_or(0)) => {
-                    retried = true;
-                    self.error_waits
-                        .store(self.report_unreachable, Ordering::Relaxed);
-                }
-                Err(_) if sent > 0 => break,
-                Err(error) => return Err(self.send_error(next, error)),
-            }
-        }
-        Ok(sent)
-    }
-
-    fn outgoing<'a, P: AsRef<[u8]>>(&self, transmit: &'a Transmit<P>) -> sys::Outgoing<'a> {
-        let mut control = ControlWriter::new();
-        pktinfo::encode(
-            self.is_ipv4(),
-            transmit.source,
-            transmit.interface,
-            &mut control,
-        );
-        sys::Outgoing {
-            destination: Some(transmit.destination),
-            payload: transmit.payload.as_ref(),
-            control,
-        }
-    }
-
-    fn send_error<P: AsRef<[u8]>>(&self, transmit: &Transmit<P>, error: io::Error) -> Error {
-        let Transmit {
-            destination,
-            interface,
-            payload,
-            ..
-        } = transmit;
-        let len = payload.as_ref().len();
-        let too_long = error.raw_os_error() == Some(libc::EMSGSIZE);
-        let no_route = error.raw_os_error() == Some(libc::ENETUNREACH);
-        let error = Error::new(Operation::Send, destination, error);
-        if too_long && len > MAX_PAYLOAD {
-            error.explained(
-                format!("{len} bytes are more than a UDP datagram carries"),
-                format!("send at most {MAX_PAYLOAD} bytes at once; 1,472 pass any Ethernet"),
-            )
-        } else if let (true, Some(index)) = (no_route, interface) {
-            error.explained(
-                format!(
-                    "{} has no address or no way to send from",
-                    interface_id(*index)
-                ),
-                "give it an address, or choose another interface",
-            )
-        } else {
-            error
-        }
-    }
-
-    /// Hop limit of datagrams to groups.
-    ///
-    /// # Errors
-    ///
-    /// Only where the machine itself fails.
-    pub fn multicast_hops(&self) -> Result<u8, Error> {
-        let hops = if self.is_ipv4() {
-            self.inner.multicast_ttl_v4()
-        } else {
-            self.inner.multicast_hops_v6()
-        };
-        Ok(octet(self.get("IP_MULTICAST_TTL", hops)?))
-    }
-
-    /// Sets the hop limit of datagrams to groups: 1 stays on the link. With 0 they should stay on
-    /// this host, but Linux keeps them there only if this host is a member.
-    ///
-    /// # Errors
-    ///
-    /// Only where the machine itself fails.
-    pub fn set_multicast_hops(&self, hops: u8) -> Result<(), Error> {
-        let result = if self.is_ipv4() {
-            self.inner.set_multicast_ttl_v4(hops.into())
-        } else {
-            self.inner.set_multicast_hops_v6(hops.into())
-        };
-        self.set("IP_MULTICAST_TTL", result)
-    }
-
-    /// Hop limit of datagrams to hosts.
-    ///
-    /// # Errors
-    ///
-    /// Only where the machine itself fails.
-    pub fn unicast_hops(&self) -> Result<u8, Error> {
-        let hops = if self.is_ipv4() {
-            self.inner.ttl_v4()
-        } else {
-            self.inner.unicast_hops_v6()
-        };
-        Ok(octet(self.get("IP_TTL", hops)?))
-    }
-
-    /// Sets the hop limit of datagrams to hosts, from 1.
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput): `hops` is 0.
-    pub fn set_unicast_hops(&self, hops: u8) -> Result<(), Error> {
-        let result = if self.is_ipv4() {
-            self.inner.set_ttl_v4(hops.into())
-        } else {
-            self.inner.set_unicast_hops_v6(hops.into())
-        };
-        self.set("IP_TTL", result)
-    }
-
-    /// Whether members on this host receive what this socket sends to a group.
-    ///
-    /// # Errors
-    ///
-    /// Only where the machine itself fails.
-    pub fn loopback(&self) -> Result<bool, Error> {
-        let result = if self.is_ipv4() {
-            self.inner.multicast_loop_v4()
-        } else {
-            self.inner.multicast_loop_v6()
-        };
-        self.get("IP_MULTICAST_LOOP", result)
-    }
-
-    /// Sets whether members on this host receive what this socket sends to a group.
-    ///
-    /// # Errors
-    ///
-    /// Only where the machine itself fails.
-    pub fn set_loopback(&self, loopback: bool) -> Result<(), Error> {
-        let result = if self.is_ipv4() {
-            self.inner.set_multicast_loop_v4(loopback)
-        } else {
-            self.inner.set_multicast_loop_v6(loopback)
-        };
-        self.set("IP_MULTICAST_LOOP", result)
-    }
-
-    /// Index of the interface by which datagrams to groups leave; `None`: as the route says.
-    pub fn multicast_interface(&self) -> Option<u32> {
-        let index = self.multicast_interface.load(Ordering::Relaxed);
-        (index != 0).then_some(index)
-    }
-
-    /// Sets by which interface datagrams to groups leave. No route is needed then.
-    ///
-    /// # Errors
-    ///
-    /// [`NoInterface`](crate::ErrorKind::NoInterface): there is none with this index.
-    pub fn set_multicast_interface(&self, index: Option<u32>) -> Result<(), Error> {
-        let number = index.unwrap_or(0);
-        let result = if self.is_ipv4() {
-            sys::set_multicast_interface_v4(self.fd(), number)
-        } else {
-            self.inner.set_multicast_if_v6(number)
-        };
-        // Linux answers EADDRNOTAVAIL where IPv6 would answer ENODEV.
-        if let (Some(index), Err(_)) = (index, &result) {
-            return Err(Error::from_errno(
-                Operation::Find,
-                interface_id(index),
-                libc::ENODEV,
-            ));
-        }
-        self.set("IP_MULTICAST_IF", result)?;
-        self.multicast_interface.store(number, Ordering::Relaxed);
-        Ok(())
-    }
-
-    /// Whether datagrams may go to broadcast addresses.
-    ///
-    /// # Errors
-    ///
-    /// Only where the machine itself fails.
-    pub fn broadcast(&self) -> Result<bool, Error> {
-        self.get("SO_BROADCAST", self.inner.broadcast())
-    }
-
-    /// Sets whether datagrams may go to broadcast addresses.
-    ///
-    /// # Errors
-    ///
-    /// Only where the machine itself fails.
-    pub fn set_broadcast(&self, broadcast: bool) -> Result<(), Error> {
-        self.set("SO_BROADCAST", self.inner.set_broadcast(broadcast))
-    }
-
-    /// The receive buffer that was asked for and granted.
-    ///
-    /// # Errors
-    ///
-    /// Only where the machine itself fails.
-    pub fn receive_buffer(&self) -> Result<BufferSize, Error> {
-        let size = self.get("SO_RCVBUF", self.inner.recv_buffer_size())?;
-        // Linux doubles what was asked for, to pay for its own bookkeeping (socket(7)).
-        Ok(BufferSize {
-            requested: self.requested.receive_buffer,
-            granted: size / 2,
-        })
-    }
-
-    /// The send buffer that was asked for and granted.
-    ///
-    /// # Errors
-    ///
-    /// Only where the machine itself fails.
-    pub fn send_buffer(&self) -> Result<BufferSize, Error> {
-        let size = self.get("SO_SNDBUF", self.inner.send_buffer_size())?;
-        Ok(BufferSize {
-            requested: self.requested.send_buffer,
-            granted: size / 2,
-        })
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
@@ -617,8 +295,4 @@ const fn is_news_of_a_peer(errno: i32) -> bool {
             | libc::ENONET
             | libc::EMSGSIZE
     )
-}
-
-fn octet(value: u32) -> u8 {
-    u8::try_from(value).unwrap_or(u8::MAX)
 }

@@ -83,7 +83,7 @@ impl<P: Protocol> Driver<P> {
                 // Past the deadline is as good as something received.
                 Some(wait) => {
                     if let Ok(result) = ::tokio::time::timeout(wait, waiting).await {
-                        result?
+                        result?;
                     }
                 }
             }

@@ -45,8 +45,9 @@ pub(crate) fn control_messages(mut bytes: &[u8]) -> impl Iterator<Item = Control
     })
 }
 
-/// The control messages to send with one datagram.
+/// The control messages to send with one datagram, aligned as the kernel wants them.
 #[derive(Clone, Copy, Debug)]
+#[repr(align(8))]
 pub(crate) struct ControlWriter {
     bytes: [u8; Self::CAPACITY],
     len: usize,

@@ -6,6 +6,8 @@
 mod control;
 mod drops;
 mod ecn;
+pub(crate) mod gro;
+pub(crate) mod gso;
 mod hops;
 pub(crate) mod pktinfo;
 mod timestamp;
@@ -31,6 +33,8 @@ pub(crate) struct Metadata {
     pub(crate) ecn: Ecn,
     /// The kernel's own counter, which wraps; absent until something was dropped.
     pub(crate) dropped: Option<u32>,
+    /// Where the kernel gathered several datagrams: the size of each but the last.
+    pub(crate) segment: Option<usize>,
 }
 
 /// Asks the kernel to attach everything to each datagram.
@@ -62,7 +66,8 @@ pub(crate) fn decode(control: &[u8]) -> Metadata {
             || hops::decode(&message, &mut metadata)
             || ecn::decode(&message, &mut metadata)
             || timestamp::decode(&message, &mut metadata)
-            || drops::decode(&message, &mut metadata);
+            || drops::decode(&message, &mut metadata)
+            || gro::decode(&message, &mut metadata);
     }
     metadata
 }

@@ -1,6 +1,7 @@
 //! Linux: `recvmmsg(2)`, `sendmmsg(2)`, and socket options with structures.
 
 use std::io;
+use std::marker::PhantomData;
 use std::mem::{self, MaybeUninit};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -8,10 +9,11 @@ use std::ptr;
 
 use libc::{c_int, c_void};
 
-use crate::features::CONTROL_LEN;
+use crate::features::{CONTROL_LEN, ControlWriter};
 
-/// How many datagrams one system call moves at most.
-const BATCH: usize = 64;
+/// How many messages and how many payloads one system call sends at most.
+const MAX_MESSAGES: usize = 64;
+const MAX_PAYLOADS: usize = 512;
 
 /// Room for the control messages of one datagram, aligned as the kernel wants them.
 #[repr(align(8))]
@@ -27,6 +29,8 @@ pub(crate) struct Slots {
     controls: Vec<Control>,
     payloads: Vec<u8>,
     size: usize,
+    /// How many headers the last call wrote to.
+    used: usize,
 }
 
 // SAFETY: the raw pointers in `headers` and `vectors` point into heap memory that `Slots` itself
@@ -52,6 +56,7 @@ impl Slots {
             controls: vec![Control([0; CONTROL_LEN]); count],
             payloads: vec![0; count * size],
             size,
+            used: count,
         };
         for i in 0..count {
             let header: &mut libc::mmsghdr = &mut slots.headers[i];
@@ -76,7 +81,7 @@ impl Slots {
         flags: c_int,
     ) -> io::Result<usize> {
         let limit = limit.min(self.headers.len());
-        for header in &mut self.headers[..limit] {
+        for header in &mut self.headers[..self.used] {
             header.msg_hdr.msg_namelen = size_of::<libc::sockaddr_storage>() as _;
             header.msg_hdr.msg_controllen = CONTROL_LEN as _;
             header.msg_hdr.msg_flags = 0;
@@ -91,6 +96,8 @@ impl Slots {
                 ptr::null_mut(),
             )
         };
+        // A call that fails may have written to the first header.
+        self.used = usize::try_from(count).unwrap_or(1).max(1);
         checked(count).map(|count| count as usize)
     }
 
@@ -115,62 +122,100 @@ impl Slots {
     }
 }
 
-/// One datagram to go, as the kernel takes it.
-pub(crate) struct Outgoing<'a> {
-    pub(crate) destination: Option<SocketAddr>,
-    pub(crate) payload: &'a [u8],
-    /// Control messages, as `features` encodes them; empty for none.
-    pub(crate) control: crate::features::ControlWriter,
+/// Datagrams to go, gathered for one `sendmmsg` call on the stack of its caller: messages, each of
+/// one payload or of several that the kernel cuts apart.
+pub(crate) struct Messages<'a> {
+    headers: [MaybeUninit<libc::mmsghdr>; MAX_MESSAGES],
+    vectors: [MaybeUninit<libc::iovec>; MAX_PAYLOADS],
+    names: [MaybeUninit<Name>; MAX_MESSAGES],
+    controls: [MaybeUninit<ControlWriter>; MAX_MESSAGES],
+    /// Up to which vector each message goes.
+    ends: [usize; MAX_MESSAGES],
+    messages: usize,
+    payloads: usize,
+    /// The payloads that the vectors point to stay borrowed.
+    borrowed: PhantomData<&'a [u8]>,
 }
 
-/// Hands datagrams to the kernel, at most [`BATCH`] of them, and says how many it took.
-pub(crate) fn send<'a>(
-    fd: BorrowedFd<'_>,
-    outgoing: impl Iterator<Item = Outgoing<'a>>,
-    flags: c_int,
-) -> io::Result<usize> {
-    let mut headers = [const { MaybeUninit::<libc::mmsghdr>::uninit() }; BATCH];
-    let mut vectors = [const { MaybeUninit::<libc::iovec>::uninit() }; BATCH];
-    let mut names = [const { MaybeUninit::<Name>::uninit() }; BATCH];
-    let mut controls = [const { MaybeUninit::<Control>::uninit() }; BATCH];
-    let mut count = 0;
-    for (i, datagram) in outgoing.take(BATCH).enumerate() {
-        let vector = vectors[i].write(libc::iovec {
-            iov_base: datagram.payload.as_ptr().cast_mut().cast(),
-            iov_len: datagram.payload.len(),
+impl<'a> Messages<'a> {
+    pub(crate) const fn new() -> Self {
+        Self {
+            headers: [const { MaybeUninit::uninit() }; MAX_MESSAGES],
+            vectors: [const { MaybeUninit::uninit() }; MAX_PAYLOADS],
+            names: [const { MaybeUninit::uninit() }; MAX_MESSAGES],
+            controls: [const { MaybeUninit::uninit() }; MAX_MESSAGES],
+            ends: [0; MAX_MESSAGES],
+            messages: 0,
+            payloads: 0,
+            borrowed: PhantomData,
+        }
+    }
+
+    /// Whether there is room for one more payload and, with [`Messages::end`], one more message.
+    pub(crate) const fn has_room(&self) -> bool {
+        self.messages < MAX_MESSAGES && self.payloads < MAX_PAYLOADS
+    }
+
+    /// Adds a payload to the message that is being gathered.
+    pub(crate) fn push(&mut self, payload: &'a [u8]) {
+        self.vectors[self.payloads].write(libc::iovec {
+            iov_base: payload.as_ptr().cast_mut().cast(),
+            iov_len: payload.len(),
         });
+        self.payloads += 1;
+    }
+
+    /// Ends the message that is being gathered.
+    pub(crate) fn end(&mut self, destination: Option<SocketAddr>, control: &ControlWriter) {
+        let i = self.messages;
         // SAFETY: all-zero bytes are a valid value of this plain C structure.
-        let header = headers[i].write(unsafe { mem::zeroed() });
-        header.msg_hdr.msg_iov = vector;
-        header.msg_hdr.msg_iovlen = 1;
-        if let Some(destination) = datagram.destination {
+        let header = self.headers[i].write(unsafe { mem::zeroed() });
+        if let Some(destination) = destination {
             let (name, len) = to_name(destination);
-            header.msg_hdr.msg_name = (names[i].write(name) as *mut Name).cast();
+            self.names[i].write(name);
             header.msg_hdr.msg_namelen = len;
         }
-        let control = datagram.control.as_bytes();
-        if !control.is_empty() {
-            let room = controls[i].write(Control([0; CONTROL_LEN]));
-            room.0[..control.len()].copy_from_slice(control);
-            header.msg_hdr.msg_control = room.0.as_mut_ptr().cast();
-            header.msg_hdr.msg_controllen = control.len() as _;
+        let len = control.as_bytes().len();
+        if len > 0 {
+            self.controls[i].write(*control);
+            header.msg_hdr.msg_controllen = len as _;
         }
-        count = i + 1;
+        self.ends[i] = self.payloads;
+        self.messages = i + 1;
     }
-    if count == 0 {
-        return Ok(0);
+
+    /// Hands all ended messages to the kernel, and says how many payloads it took.
+    pub(crate) fn send(&mut self, fd: BorrowedFd<'_>, flags: c_int) -> io::Result<usize> {
+        if self.messages == 0 {
+            return Ok(0);
+        }
+        let mut begin = 0;
+        for i in 0..self.messages {
+            // SAFETY: `end` has initialised this header.
+            let header = unsafe { &mut self.headers[i].assume_init_mut().msg_hdr };
+            header.msg_iov = self.vectors[begin].as_mut_ptr();
+            header.msg_iovlen = (self.ends[i] - begin) as _;
+            if header.msg_namelen > 0 {
+                header.msg_name = self.names[i].as_mut_ptr().cast();
+            }
+            if header.msg_controllen > 0 {
+                // SAFETY: `end` has initialised it, since it set a length.
+                let control = unsafe { self.controls[i].assume_init_ref() };
+                header.msg_control = control.as_bytes().as_ptr().cast_mut().cast();
+            }
+            begin = self.ends[i];
+        }
+        // SAFETY: the first `messages` headers are initialised, and point to memory of `self` or to
+        // payloads that are borrowed for as long as `self` lives. The kernel only reads them.
+        let sent = unsafe {
+            let headers = self.headers.as_mut_ptr().cast();
+            libc::sendmmsg(fd.as_raw_fd(), headers, self.messages as _, flags)
+        };
+        match checked(sent)? as usize {
+            0 => Ok(0),
+            sent => Ok(self.ends[sent - 1]),
+        }
     }
-    // SAFETY: the first `count` headers are initialised, and point to memory of this frame or of
-    // the caller, which outlives the call.
-    let sent = unsafe {
-        libc::sendmmsg(
-            fd.as_raw_fd(),
-            headers.as_mut_ptr().cast(),
-            count as _,
-            flags,
-        )
-    };
-    checked(sent).map(|sent| sent as usize)
 }
 
 /// Takes one message from the error queue (`ip(7)`, `IP_RECVERR`): the destination of the datagram

@@ -14,7 +14,7 @@ mod linux;
 
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{
-    Outgoing, Slots, disconnect, error_queue, send, set_group, set_group_source, set_int,
+    Messages, Slots, disconnect, error_queue, set_group, set_group_source, set_int,
     set_multicast_interface_v4,
 };
 

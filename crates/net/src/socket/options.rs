@@ -1,0 +1,173 @@
+//! The options that can be read and set while the socket runs.
+
+use std::sync::atomic::Ordering;
+
+use super::{Socket, interface_id};
+use crate::{BufferSize, Error, Operation, sys};
+
+impl Socket {
+    /// Hop limit of datagrams to groups.
+    ///
+    /// # Errors
+    ///
+    /// Only where the machine itself fails.
+    pub fn multicast_hops(&self) -> Result<u8, Error> {
+        let hops = if self.is_ipv4() {
+            self.inner.multicast_ttl_v4()
+        } else {
+            self.inner.multicast_hops_v6()
+        };
+        Ok(octet(self.get("IP_MULTICAST_TTL", hops)?))
+    }
+
+    /// Sets the hop limit of datagrams to groups: 1 stays on the link. With 0 they should stay on
+    /// this host, but Linux keeps them there only if this host is a member.
+    ///
+    /// # Errors
+    ///
+    /// Only where the machine itself fails.
+    pub fn set_multicast_hops(&self, hops: u8) -> Result<(), Error> {
+        let result = if self.is_ipv4() {
+            self.inner.set_multicast_ttl_v4(hops.into())
+        } else {
+            self.inner.set_multicast_hops_v6(hops.into())
+        };
+        self.set("IP_MULTICAST_TTL", result)
+    }
+
+    /// Hop limit of datagrams to hosts.
+    ///
+    /// # Errors
+    ///
+    /// Only where the machine itself fails.
+    pub fn unicast_hops(&self) -> Result<u8, Error> {
+        let hops = if self.is_ipv4() {
+            self.inner.ttl_v4()
+        } else {
+            self.inner.unicast_hops_v6()
+        };
+        Ok(octet(self.get("IP_TTL", hops)?))
+    }
+
+    /// Sets the hop limit of datagrams to hosts, from 1.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput): `hops` is 0.
+    pub fn set_unicast_hops(&self, hops: u8) -> Result<(), Error> {
+        let result = if self.is_ipv4() {
+            self.inner.set_ttl_v4(hops.into())
+        } else {
+            self.inner.set_unicast_hops_v6(hops.into())
+        };
+        self.set("IP_TTL", result)
+    }
+
+    /// Whether members on this host receive what this socket sends to a group.
+    ///
+    /// # Errors
+    ///
+    /// Only where the machine itself fails.
+    pub fn loopback(&self) -> Result<bool, Error> {
+        let result = if self.is_ipv4() {
+            self.inner.multicast_loop_v4()
+        } else {
+            self.inner.multicast_loop_v6()
+        };
+        self.get("IP_MULTICAST_LOOP", result)
+    }
+
+    /// Sets whether members on this host receive what this socket sends to a group.
+    ///
+    /// # Errors
+    ///
+    /// Only where the machine itself fails.
+    pub fn set_loopback(&self, loopback: bool) -> Result<(), Error> {
+        let result = if self.is_ipv4() {
+            self.inner.set_multicast_loop_v4(loopback)
+        } else {
+            self.inner.set_multicast_loop_v6(loopback)
+        };
+        self.set("IP_MULTICAST_LOOP", result)
+    }
+
+    /// Index of the interface by which datagrams to groups leave; `None`: as the route says.
+    pub fn multicast_interface(&self) -> Option<u32> {
+        let index = self.multicast_interface.load(Ordering::Relaxed);
+        (index != 0).then_some(index)
+    }
+
+    /// Sets by which interface datagrams to groups leave. No route is needed then.
+    ///
+    /// # Errors
+    ///
+    /// [`NoInterface`](crate::ErrorKind::NoInterface): there is none with this index.
+    pub fn set_multicast_interface(&self, index: Option<u32>) -> Result<(), Error> {
+        let number = index.unwrap_or(0);
+        let result = if self.is_ipv4() {
+            sys::set_multicast_interface_v4(self.fd(), number)
+        } else {
+            self.inner.set_multicast_if_v6(number)
+        };
+        // Linux answers EADDRNOTAVAIL where IPv6 would answer ENODEV.
+        if let (Some(index), Err(_)) = (index, &result) {
+            return Err(Error::from_errno(
+                Operation::Find,
+                interface_id(index),
+                libc::ENODEV,
+            ));
+        }
+        self.set("IP_MULTICAST_IF", result)?;
+        self.multicast_interface.store(number, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Whether datagrams may go to broadcast addresses.
+    ///
+    /// # Errors
+    ///
+    /// Only where the machine itself fails.
+    pub fn broadcast(&self) -> Result<bool, Error> {
+        self.get("SO_BROADCAST", self.inner.broadcast())
+    }
+
+    /// Sets whether datagrams may go to broadcast addresses.
+    ///
+    /// # Errors
+    ///
+    /// Only where the machine itself fails.
+    pub fn set_broadcast(&self, broadcast: bool) -> Result<(), Error> {
+        self.set("SO_BROADCAST", self.inner.set_broadcast(broadcast))
+    }
+
+    /// The receive buffer that was asked for and granted.
+    ///
+    /// # Errors
+    ///
+    /// Only where the machine itself fails.
+    pub fn receive_buffer(&self) -> Result<BufferSize, Error> {
+        let size = self.get("SO_RCVBUF", self.inner.recv_buffer_size())?;
+        // Linux doubles what was asked for, to pay for its own bookkeeping (socket(7)).
+        Ok(BufferSize {
+            requested: self.requested.receive_buffer,
+            granted: size / 2,
+        })
+    }
+
+    /// The send buffer that was asked for and granted.
+    ///
+    /// # Errors
+    ///
+    /// Only where the machine itself fails.
+    pub fn send_buffer(&self) -> Result<BufferSize, Error> {
+        let size = self.get("SO_SNDBUF", self.inner.send_buffer_size())?;
+        Ok(BufferSize {
+            requested: self.requested.send_buffer,
+            granted: size / 2,
+        })
+    }
+}
+
+fn octet(value: u32) -> u8 {
+    u8::try_from(value).unwrap_or(u8::MAX)
+}

@@ -1,0 +1,113 @@
+//! Receiving: batches of datagrams, and news of those that came back.
+
+use std::io;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+
+use super::{Socket, interface_id, is_news_of_a_peer};
+use crate::features::{self, unreachable};
+use crate::{Error, Operation, RecvBatch, Unreachable, sys};
+
+impl Socket {
+    /// Receives what is there, at most as many datagrams as `batch` has room for, and says how
+    /// many. Where nothing is there it waits for `timeout`: `None` for ever, zero not at all.
+    ///
+    /// It also ends, with 0, when a datagram came back as undeliverable: see
+    /// [`RecvBatch::unreachable`]. That is news of a peer, not a failure, and the socket goes on
+    /// working.
+    ///
+    /// # Errors
+    ///
+    /// Only where the machine itself fails.
+    pub fn recv_batch(
+        &self,
+        batch: &mut RecvBatch,
+        timeout: Option<Duration>,
+    ) -> Result<usize, Error> {
+        batch.clear();
+        if self.error_waits.swap(false, Ordering::Relaxed) {
+            self.drain_error_queue(batch);
+            if !batch.unreachable().is_empty() {
+                return Ok(0);
+            }
+        }
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        // With no time-out the call itself waits, which saves a second one.
+        let flags = if timeout.is_none() {
+            libc::MSG_WAITFORONE
+        } else {
+            libc::MSG_DONTWAIT
+        };
+        loop {
+            let limit = batch.slots().count();
+            match batch.slots().receive(self.fd(), limit, flags) {
+                Ok(count) => {
+                    batch.take_up(count, self.local, interface_id, |seen| self.dropped(seen));
+                    return Ok(batch.len());
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+                    let ready = self.wait(left)?;
+                    if ready.contains(PollFlags::ERR) {
+                        self.drain_error_queue(batch);
+                    }
+                    if !ready.contains(PollFlags::IN) {
+                        return Ok(0);
+                    }
+                }
+                Err(error) => {
+                    let errno = error.raw_os_error().unwrap_or_default();
+                    if !is_news_of_a_peer(errno) {
+                        return Err(Error::new(Operation::Receive, self.local, error));
+                    }
+                    self.drain_error_queue(batch);
+                    if batch.unreachable().is_empty()
+                        && let Some(peer) = self.peer_addr()
+                    {
+                        batch.push_unreachable(Unreachable { peer, errno });
+                    }
+                    return Ok(0);
+                }
+            }
+        }
+    }
+
+    fn wait(&self, timeout: Option<Duration>) -> Result<PollFlags, Error> {
+        let mut fds = [PollFd::new(&self.inner, PollFlags::IN)];
+        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+        match rustix::event::poll(&mut fds, timeout.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(fds[0].revents()),
+            Err(error) => Err(Error::new(Operation::Wait, self.local, error.into())),
+        }
+    }
+
+    fn drain_error_queue(&self, batch: &mut RecvBatch) {
+        // Whoever floods us with ICMP messages gets no more of our time than this.
+        for _ in 0..64 {
+            let slots = batch.slots();
+            match sys::error_queue(self.fd(), slots) {
+                Ok(true) => {}
+                Ok(false) | Err(_) => return,
+            }
+            let errno = features::control_messages(slots.control(0))
+                .find_map(|message| unreachable::decode(&message));
+            if let (Some(peer), Some(errno)) = (slots.name(0), errno) {
+                batch.push_unreachable(Unreachable { peer, errno });
+            }
+        }
+    }
+
+    fn dropped(&self, seen: Option<u32>) -> u64 {
+        let known = self.dropped.load(Ordering::Relaxed);
+        let Some(seen) = seen else { return known };
+        let mut extended = (known & !u64::from(u32::MAX)) | u64::from(seen);
+        if extended < known {
+            extended += 1 << 32;
+        }
+        self.dropped.store(extended, Ordering::Relaxed);
+        extended
+    }
+}

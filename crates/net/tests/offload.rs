@@ -1,0 +1,148 @@
+//! Datagrams that the kernel moves as one buffer arrive as if each had gone alone.
+
+use std::net::SocketAddr;
+use std::process::Command;
+use std::time::Duration;
+
+use manycast_net::{OffloadState, RecvBatch, Socket, SocketConfig};
+use manycast_types::Transmit;
+use proptest::prelude::*;
+
+const WAIT: Option<Duration> = Some(Duration::from_secs(5));
+
+fn pair(host: &str) -> (Socket, Socket) {
+    let any: SocketAddr = format!("{host}:0").parse().unwrap();
+    let config = SocketConfig::default();
+    (
+        Socket::bind(any, &config).unwrap(),
+        Socket::bind(any, &config).unwrap(),
+    )
+}
+
+/// Payloads of these sizes, each different from its neighbours.
+fn payloads(sizes: &[usize]) -> Vec<Vec<u8>> {
+    let byte = |index: usize| u8::try_from(index % 251).unwrap();
+    sizes
+        .iter()
+        .enumerate()
+        .map(|(index, size)| vec![byte(index); *size])
+        .collect()
+}
+
+/// What arrives when payloads of these sizes are sent in one call.
+fn sent_and_received(sizes: &[usize], host: &str) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
+    let (sender, receiver) = pair(host);
+    let to = receiver.local_addr().unwrap();
+    let payloads = payloads(sizes);
+    let transmits: Vec<_> = payloads
+        .iter()
+        .map(|payload| Transmit::new(to, payload))
+        .collect();
+    assert_eq!(sender.send_batch(&transmits).unwrap(), sizes.len());
+
+    let mut batch = RecvBatch::new();
+    let mut received = Vec::new();
+    while received.len() < sizes.len() {
+        let count = receiver.recv_batch(&mut batch, WAIT).unwrap();
+        assert!(count > 0, "only {} of {} came", received.len(), sizes.len());
+        assert_eq!(count, batch.len());
+        for (index, datagram) in batch.iter().enumerate() {
+            assert_eq!(datagram.source, sender.local_addr().unwrap());
+            assert_eq!(datagram.destination, to);
+            assert!(!datagram.truncated);
+            assert_eq!(batch.get(index).unwrap().payload, datagram.payload);
+            received.push(datagram.payload.to_vec());
+        }
+        assert!(batch.get(count).is_none());
+    }
+    (payloads, received)
+}
+
+#[test]
+fn neighbours_of_equal_size_go_as_one_and_arrive_as_many() {
+    for host in ["127.0.0.1", "[::1]"] {
+        let sizes: Vec<usize> = (0..200)
+            .map(|index| if index % 50 == 49 { 7 } else { 60 })
+            .collect();
+        let (sent, received) = sent_and_received(&sizes, host);
+        assert_eq!(sent, received);
+    }
+}
+
+#[test]
+fn the_kernel_gathers_what_it_was_given_as_one() {
+    let (sender, receiver) = pair("127.0.0.1");
+    if sender.offload().gso != OffloadState::On || receiver.offload().gro != OffloadState::On {
+        println!(
+            "this kernel, or MANYCAST_OFFLOAD, does without offload: {:?}",
+            sender.offload()
+        );
+        return;
+    }
+    let payload = [7; 1000];
+    let transmits = [Transmit::new(receiver.local_addr().unwrap(), &payload[..]); 64];
+    assert_eq!(sender.send_batch(&transmits).unwrap(), 64);
+    // Room for one buffer: only gathered datagrams come 64 at a time.
+    let mut batch = RecvBatch::with_capacity(1);
+    assert_eq!(receiver.recv_batch(&mut batch, WAIT).unwrap(), 64);
+    assert!(batch.iter().all(|datagram| datagram.payload == payload));
+}
+
+#[test]
+fn a_batch_to_several_destinations_reaches_each() {
+    let (sender, a) = pair("127.0.0.1");
+    let (b, _) = pair("127.0.0.1");
+    let (to_a, to_b) = (a.local_addr().unwrap(), b.local_addr().unwrap());
+    let transmits: Vec<_> = (0..100)
+        .map(|index| Transmit::new(if index % 3 == 0 { to_b } else { to_a }, [index; 9]))
+        .collect();
+    assert_eq!(sender.send_batch(&transmits).unwrap(), 100);
+    for (socket, wanted) in [(&a, [1, 2]), (&b, [0, 0])] {
+        let mut batch = RecvBatch::new();
+        let mut received = Vec::new();
+        while received.len() < if wanted == [0, 0] { 34 } else { 66 } {
+            assert!(socket.recv_batch(&mut batch, WAIT).unwrap() > 0);
+            received.extend(batch.iter().map(|datagram| datagram.payload[0]));
+        }
+        let expected: Vec<u8> = (0..100)
+            .filter(|index| wanted.contains(&(index % 3)))
+            .collect();
+        assert_eq!(received, expected);
+    }
+}
+
+#[test]
+fn without_offload_everything_arrives_the_same() {
+    const INSIDE: &str = "MANYCAST_TEST_INSIDE";
+    if std::env::var_os(INSIDE).is_some() {
+        return;
+    }
+    let output = Command::new(std::env::current_exe().unwrap())
+        .env("MANYCAST_OFFLOAD", "off")
+        .env(INSIDE, "1")
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn any_sizes_in_any_order_arrive_as_they_were_sent(
+        sizes in proptest::collection::vec(
+            prop_oneof![Just(0_usize), Just(1), Just(100), Just(1316), 0_usize..3000, Just(65_507)],
+            1..40,
+        ),
+    ) {
+        // What does not fit the receive buffer would be dropped, and rightly so.
+        let buffer = pair("127.0.0.1").0.receive_buffer().unwrap().granted;
+        prop_assume!(sizes.iter().sum::<usize>() < buffer / 2);
+        let (sent, received) = sent_and_received(&sizes, "127.0.0.1");
+        prop_assert_eq!(sent, received);
+    }
+}
