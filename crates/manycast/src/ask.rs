@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use manycast_net::SocketConfig;
-use manycast_proto::ask::{Answer, Client, ClientConfig, ClientEvent};
+use manycast_proto::ask::{Answer, Client, ClientConfig, ClientEvent, Responders};
 use manycast_types::{Address, Host};
 
 use crate::endpoint::{Endpoint, unspecified};
@@ -105,9 +105,11 @@ pub(crate) fn parts(
     let egress = resolve::egress(ip, address.interface())?;
     let mut socket = config.socket.clone();
     let mut destination = destination;
+    let mut many = false;
     if let Some(egress) = egress {
         destination = resolve::with_zone(destination, egress.index);
-        socket.broadcast |= resolve::is_broadcast(ip, Some(&egress));
+        many = resolve::is_broadcast(ip, Some(&egress));
+        socket.broadcast |= many;
         if ip.is_multicast() {
             socket.multicast_interface = Some(egress.index);
         } else if address.interface().is_some() || resolve::is_limited_broadcast(ip) {
@@ -121,6 +123,10 @@ pub(crate) fn parts(
         retries: config.retries,
         ..ClientConfig::new(destination, Bytes::copy_from_slice(payload))
     };
+    if many {
+        // The broadcast address of one network looks like a host's.
+        (client.responders, client.answers) = (Responders::Anyone, None);
+    }
     client.answers = config.answers.or(client.answers);
     Ok((endpoint, Client::new(client, resolve::seed())))
 }

@@ -91,7 +91,10 @@ impl FromStr for Group {
 
     /// Reads `[SOURCE[,SOURCE…]@]GROUP[%INTERFACE]`: an [`Address`](crate::Address) without port.
     fn from_str(text: &str) -> Result<Self, AddressError> {
-        parse::group(text).map_err(|malformed| AddressError { text: text.to_owned(), malformed })
+        parse::group(text).map_err(|malformed| AddressError {
+            text: text.to_owned(),
+            malformed,
+        })
     }
 }
 

@@ -41,7 +41,10 @@ pub(crate) fn group(text: &str) -> Result<Group, Malformed> {
     };
     let no_group = || Malformed::new("it is no multicast group", text.len() - host.len());
     address(&whole)
-        .map_err(|error| Malformed { offset: error.offset.min(text.len()), ..error })?
+        .map_err(|error| Malformed {
+            offset: error.offset.min(text.len()),
+            ..error
+        })?
         .group()
         .ok_or_else(no_group)
 }

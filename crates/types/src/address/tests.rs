@@ -185,14 +185,25 @@ fn a_host_and_a_port_are_an_address_too() {
 #[test]
 fn a_group_is_read_without_a_port() {
     let group = |text: &str| text.parse::<Group>().unwrap().to_string();
-    for text in ["239.1.1.1", "239.1.1.1%eth0", "10.0.0.5@232.1.1.1%eth0", "fe80::5@ff35::1%eth0"] {
+    for text in [
+        "239.1.1.1",
+        "239.1.1.1%eth0",
+        "10.0.0.5@232.1.1.1%eth0",
+        "fe80::5@ff35::1%eth0",
+    ] {
         assert_eq!(group(text), text);
     }
     assert_eq!(group("[ff15::1%eth0]"), "ff15::1%eth0");
     let error = "10.0.0.5".parse::<Group>().unwrap_err();
-    assert_eq!(error.to_string(), "\"10.0.0.5\": it is no multicast group (column 1)");
+    assert_eq!(
+        error.to_string(),
+        "\"10.0.0.5\": it is no multicast group (column 1)"
+    );
     let error = "239.1.1.300".parse::<Group>().unwrap_err();
-    assert_eq!(error.to_string(), "\"239.1.1.300\": 300 is not between 0 and 255 (column 9)");
+    assert_eq!(
+        error.to_string(),
+        "\"239.1.1.300\": 300 is not between 0 and 255 (column 9)"
+    );
 }
 
 fn interface() -> impl Strategy<Value = InterfaceSelector> {

@@ -1,0 +1,55 @@
+//! The hot path takes no memory from the heap: neither for each datagram nor for each batch.
+
+use std::time::Duration;
+
+use allocation_counter::{AllocationInfo, measure};
+use manycast::{Listener, Sender, Socket, Transmit};
+
+const PAYLOADS: usize = 200;
+
+fn receive(listener: &mut Listener, expected: usize) {
+    let mut count = 0;
+    while count < expected {
+        let batch = listener.recv_batch(Some(Duration::from_secs(5))).unwrap();
+        let came = batch
+            .map(|received| assert_eq!(received.payload.len(), 100))
+            .count();
+        assert!(came > 0, "only {count} of {expected} came");
+        count += came;
+    }
+}
+
+fn assert_none(info: &AllocationInfo) {
+    assert_eq!(info.count_total, 0, "{info:?}");
+}
+
+#[test]
+fn sending_and_receiving_batches_allocates_nothing() {
+    let mut listener = manycast::listen("239.192.0.100%lo:5901").unwrap();
+    let sender = Sender::new("239.192.0.100%lo:5901").unwrap();
+    let payload = [7; 100];
+    let payloads = [&payload[..]; PAYLOADS];
+    // The first round meets the interface, whose name is looked up and kept.
+    sender.send_batch(&payloads).unwrap();
+    receive(&mut listener, PAYLOADS);
+
+    assert_none(&measure(|| {
+        assert_eq!(sender.send_batch(&payloads).unwrap(), PAYLOADS)
+    }));
+    assert_none(&measure(|| receive(&mut listener, PAYLOADS)));
+}
+
+#[test]
+fn asking_and_answering_one_by_one_allocates_nothing() {
+    let mut server = Socket::bind("127.0.0.1:0").unwrap();
+    let mut client = Socket::connect(server.local_addr().unwrap()).unwrap();
+    let mut round = || {
+        client.send([1; 64]).unwrap();
+        let question = server.recv().unwrap();
+        let answer = Transmit::answer(&question, [2; 64]);
+        server.send_batch(&[answer]).unwrap();
+        assert_eq!(client.recv().unwrap().payload, [2; 64]);
+    };
+    round();
+    assert_none(&measure(|| (0..100).for_each(|_| round())));
+}
