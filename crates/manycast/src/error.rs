@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
-use manycast_net::ErrorKind;
+use manycast_net::{ErrorKind, Operation, Unreachable};
 use manycast_types::AddressError;
 
 /// What went wrong, why, and what to do next, in one sentence.
@@ -50,6 +50,18 @@ impl Error {
         Self::Unsuitable {
             address: address.to_string(),
             why,
+        }
+    }
+}
+
+impl From<Unreachable> for Error {
+    /// Why a datagram that came back was not delivered.
+    fn from(unreachable: Unreachable) -> Self {
+        let Unreachable { peer, errno } = unreachable;
+        if unreachable.is_refused() {
+            Self::ConnectionRefused { peer }
+        } else {
+            manycast_net::Error::from_errno(Operation::Send, peer, errno).into()
         }
     }
 }
