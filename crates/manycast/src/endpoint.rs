@@ -261,8 +261,7 @@ impl Endpoint {
     pub(crate) fn wait_for_datagram(&mut self, timeout: Option<Duration>) -> Result<bool, Error> {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         loop {
-            self.news
-                .retain(|news| matches!(news, News::Unreachable(_)));
+            self.news.retain(is_refusal);
             let left = match deadline {
                 Some(deadline) => Some(deadline.saturating_duration_since(Instant::now())),
                 None => timeout,
@@ -482,6 +481,10 @@ impl AsFd for Endpoint {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.poller.as_fd()
     }
+}
+
+fn is_refusal(news: &News) -> bool {
+    matches!(news, News::Unreachable(unreachable) if unreachable.is_refused())
 }
 
 pub(crate) fn unspecified(ipv4: bool) -> IpAddr {

@@ -18,7 +18,7 @@ use crate::{Error, Operation, SocketConfig, sys};
 
 /// A UDP socket of one version of IP.
 ///
-/// Receiving fills a [`RecvBatch`] by one system call, with all that the kernel can tell of each
+/// Receiving fills a [`RecvBatch`](crate::RecvBatch) by one system call, with all that the kernel can tell of each
 /// datagram. The descriptor is a blocking one, but each call says itself whether it waits.
 #[derive(Debug)]
 pub struct Socket {
@@ -162,7 +162,7 @@ impl Socket {
         self.local.is_ipv4()
     }
 
-    /// Sets the peer: only its datagrams are received, and [`Transmit`]s to it need no route
+    /// Sets the peer: only its datagrams are received, and datagrams to it need no route
     /// lookup. A second call sets another peer.
     ///
     /// Answers to a *group* come from the addresses of its members, so a socket that is connected

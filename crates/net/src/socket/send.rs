@@ -31,7 +31,7 @@ impl Socket {
     /// * [`NetworkUnreachable`](crate::ErrorKind::NetworkUnreachable): no route leads there.
     /// * [`MessageTooLong`](crate::ErrorKind::MessageTooLong): over 65,507 bytes.
     /// * [`PermissionDenied`](crate::ErrorKind::PermissionDenied): a broadcast address without
-    ///   [`SocketConfig::broadcast`], or a firewall of this host.
+    ///   [`SocketConfig::broadcast`](crate::SocketConfig::broadcast), or a firewall of this host.
     /// * [`LimitReached`](crate::ErrorKind::LimitReached): the queue of the interface is full.
     /// * [`InvalidInput`](crate::ErrorKind::InvalidInput): an address of the other version of IP,
     ///   or port 0.
