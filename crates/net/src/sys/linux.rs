@@ -240,10 +240,19 @@ pub(crate) fn set_int(
 
 /// `IP_MULTICAST_IF` by index (`ip(7)`); 0 leaves it to the route.
 pub(crate) fn set_multicast_interface_v4(fd: BorrowedFd<'_>, index: u32) -> io::Result<()> {
-    let any = libc::in_addr { s_addr: 0 };
+    // The loopback interface has this index in every namespace (`LOOPBACK_IFINDEX` of the kernel).
+    // Its address has the scope of the host alone, so the kernel would pass over it and send from
+    // another interface's, or from 0.0.0.0.
+    let source = if index == 1 {
+        Ipv4Addr::LOCALHOST
+    } else {
+        Ipv4Addr::UNSPECIFIED
+    };
     let request = libc::ip_mreqn {
-        imr_multiaddr: any,
-        imr_address: any,
+        imr_multiaddr: libc::in_addr { s_addr: 0 },
+        imr_address: libc::in_addr {
+            s_addr: u32::from(source).to_be(),
+        },
         imr_ifindex: index as c_int,
     };
     set(fd, libc::IPPROTO_IP, libc::IP_MULTICAST_IF, &request)
