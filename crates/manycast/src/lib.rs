@@ -57,8 +57,8 @@ pub use error::Error;
 pub use into::{IntoAddress, IntoGroup};
 pub use listener::{Event, Listener};
 pub use manycast_net::{
-    BufferSize, ErrorKind, Interface, InterfaceAddress, JoinedGroup, JoinedSource, MacAddress, Route,
-    SocketConfig, Stopper, Unreachable, find_interface, interfaces, joined_groups, route_to,
+    BufferSize, ErrorKind, Interface, InterfaceAddress, JoinedGroup, JoinedSource, MacAddress,
+    Route, SocketConfig, Stopper, Unreachable, find_interface, interfaces, joined_groups, route_to,
 };
 pub use manycast_proto as proto;
 pub use manycast_proto::ask::Answer;
