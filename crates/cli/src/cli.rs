@@ -1,0 +1,102 @@
+//! What can be typed: the list of commands, and the options that all of them have.
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands::{ask, complete, demo, echo, interfaces, listen, send};
+
+/// Help begins with examples, since these are what most people look for.
+pub(crate) const HELP: &str =
+    "{before-help}{about-with-newline}\n{usage-heading} {usage}\n\n{all-args}{after-help}";
+
+const EXAMPLES: &str = "\
+Examples:
+  manycast listen 239.192.0.100:1000                     # in one terminal
+  manycast send 239.192.0.100:1000 'Hello, world!'       # in another
+  manycast demo                                          # both, on this machine alone";
+
+const ADDRESSES: &str = "\
+Addresses:
+  [SOURCE[,SOURCE…]@]HOST[%INTERFACE]:PORT
+
+  239.192.0.100:1000              a group, any source
+  239.192.0.100%eth0:1000         … on one interface (name, index or local address)
+  10.0.0.5@232.1.1.1%eth0:5000    … from one source only (SSM)
+  [ff15::1%eth0]:5000             IPv6; the interface stands inside the brackets
+  192.0.2.7:5005  localhost:8888  one host
+  :8888                           any local address (listening only)
+
+Exit codes:
+  0  done
+  1  the answer is \"no\": nothing arrived, nobody answered, a check failed
+  2  bad arguments, or this machine does not let it";
+
+/// UDP and UDP multicast that works the first time, and says why when it does not
+#[derive(Debug, Parser)]
+#[command(
+    name = "manycast",
+    version,
+    before_help = EXAMPLES,
+    after_help = ADDRESSES,
+    help_template = HELP,
+    disable_help_subcommand = true,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The options of all commands.
+#[derive(Args, Clone, Copy, Debug)]
+#[command(next_help_heading = "Options of all commands")]
+pub(crate) struct Global {
+    /// Print one JSON object a line
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Tell more on standard error; twice: everything
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// Print what comes in, and errors, but nothing else
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Send(send::Args),
+    Listen(listen::Args),
+    Echo(echo::Args),
+    Ask(ask::Args),
+    Interfaces(interfaces::Args),
+    Demo(demo::Args),
+    #[command(hide = true)]
+    Completions(complete::Completions),
+    #[command(hide = true)]
+    Man(complete::Man),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_begins_its_help_with_an_example() {
+        let mut cli = Cli::command();
+        cli.build();
+        for command in cli.get_subcommands_mut().filter(|c| !c.is_hide_set()) {
+            let help = command.render_help().to_string();
+            let example = format!("Examples:\n  manycast {}", command.get_name());
+            assert!(help.starts_with(&example), "{help}");
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! One file a command: its arguments and its `run`.
+
+pub(crate) mod ask;
+pub(crate) mod complete;
+pub(crate) mod demo;
+pub(crate) mod echo;
+pub(crate) mod input;
+pub(crate) mod interfaces;
+pub(crate) mod listen;
+pub(crate) mod send;
+
+use anyhow::bail;
+use manycast::{Address, InterfaceSelector};
+
+use crate::Outcome;
+use crate::cli::Command;
+use crate::output::Output;
+use crate::values::Interfaces;
+
+pub(crate) fn run(command: Command, output: &mut Output) -> anyhow::Result<Outcome> {
+    match command {
+        Command::Send(args) => send::run(args, output),
+        Command::Listen(args) => listen::run(args, output),
+        Command::Echo(args) => echo::run(args, output),
+        Command::Ask(args) => ask::run(args, output),
+        Command::Interfaces(args) => interfaces::run(args, output),
+        Command::Demo(args) => demo::run(args, output),
+        Command::Completions(args) => complete::completions(args, output),
+        Command::Man(args) => complete::man(args, output),
+    }
+}
+
+/// Which interfaces an address is to be used on, after the address itself and the options `-i`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Choice {
+    /// None is named, or the address names one.
+    AsIs,
+    All,
+    These(Vec<InterfaceSelector>),
+}
+
+fn choice(address: &Address, interfaces: &[Interfaces]) -> anyhow::Result<Choice> {
+    if interfaces.is_empty() {
+        return Ok(Choice::AsIs);
+    }
+    if let Some(interface) = address.interface() {
+        bail!("{address} names {interface} already; leave out one of %{interface} and -i");
+    }
+    let mut these = Vec::new();
+    for interface in interfaces {
+        match interface {
+            Interfaces::All => return Ok(Choice::All),
+            Interfaces::One(selector) if these.contains(selector) => {}
+            Interfaces::One(selector) => these.push(selector.clone()),
+        }
+    }
+    Ok(Choice::These(these))
+}
+
+/// The addresses to listen on. To listen on all interfaces is what an address without one means.
+fn to_listen_on(addresses: &[Address], interfaces: &[Interfaces]) -> anyhow::Result<Vec<Address>> {
+    let mut chosen = Vec::new();
+    for address in addresses {
+        match choice(address, interfaces)? {
+            Choice::AsIs | Choice::All => chosen.push(address.clone()),
+            Choice::These(these) => {
+                chosen.extend(these.into_iter().map(|on| address.clone().on(on)));
+            }
+        }
+    }
+    Ok(chosen)
+}

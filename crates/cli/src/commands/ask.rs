@@ -1,0 +1,309 @@
+//! `manycast ask`
+
+use std::ffi::OsString;
+use std::fmt;
+use std::io::{self, BufReader};
+use std::time::{Duration, Instant};
+
+use anyhow::{anyhow, bail};
+use manycast::proto::ask::{Answer, ClientEvent, ClientStats, Ending};
+use manycast::{Address, AskConfig, Error, Sender, asker};
+use serde::Serialize;
+
+use super::input::{self, Input};
+use super::{Choice, choice};
+use crate::Outcome;
+use crate::cli::HELP;
+use crate::interrupt::Interrupt;
+use crate::output::{self, DatagramReport, Output, Payload, Span, counted, named};
+use crate::values::{self, Interfaces};
+
+const EXAMPLES: &str = "\
+Examples:
+  manycast ask localhost:8888 hello                # one answer of one host
+  manycast ask 239.192.0.100:8888 'who is there?'  # all answers of a group, within a second
+  manycast ask 192.0.2.7:8888 hello --retries 3    # ask again where an answer is lost
+  manycast ask localhost:8888                      # line by line";
+
+const EXPLANATION: &str = "\
+Of one host, answers of others do not count. Each retry waits twice as long as the one before. \
+Without MESSAGE, each line of standard input is a question.";
+
+/// Send a question, and show who answers and how fast
+#[derive(clap::Args, Debug)]
+#[command(before_help = EXAMPLES, after_help = EXPLANATION, help_template = HELP)]
+pub(crate) struct Args {
+    /// Whom to ask: HOST:PORT or GROUP:PORT
+    address: Address,
+    /// What to ask; without it, it asks for it
+    message: Option<OsString>,
+    /// Interface by name, index or address
+    #[arg(short, long, value_name = "IFACE")]
+    interface: Vec<Interfaces>,
+    /// How long to wait for answers
+    #[arg(short, long, default_value = "1s", value_parser = values::duration)]
+    timeout: Duration,
+    /// How often to ask again while answers are wanting
+    #[arg(long, value_name = "N", default_value = "0", value_parser = values::retries)]
+    retries: u32,
+    /// Stop at so many answers [default: 1 of a host, all of a group]
+    #[arg(long, value_name = "N", value_parser = values::count)]
+    answers: Option<u64>,
+}
+
+pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
+    let question = Question {
+        address: on_interface(&args)?,
+        config: AskConfig {
+            timeout: args.timeout,
+            retries: args.retries,
+            answers: args
+                .answers
+                .map(|count| usize::try_from(count).unwrap_or(usize::MAX)),
+            ..AskConfig::default()
+        },
+    };
+    // Fails here where no way leads there, and not by a silence.
+    let way = Sender::new(&question.address)?.way();
+    output.detail(format_args!(
+        "asking {} from {} by {}",
+        named(way.to, &way.interface),
+        named(way.from, &way.interface),
+        way.interface
+    ));
+    let interrupt = Interrupt::install()?;
+    match args.message {
+        Some(message) => once(&question, message.as_encoded_bytes(), &interrupt, output),
+        None => line_by_line(&question, way.to.ip().is_multicast(), &interrupt, output),
+    }
+}
+
+fn on_interface(args: &Args) -> anyhow::Result<Address> {
+    let address = args.address.clone();
+    match choice(&address, &args.interface)? {
+        Choice::AsIs => Ok(address),
+        Choice::These(these) if these.len() == 1 => {
+            Ok(these.into_iter().fold(address, Address::on))
+        }
+        Choice::These(_) | Choice::All => {
+            bail!("a question goes by one interface; write -i eth0, and ask again by the next")
+        }
+    }
+}
+
+fn once(
+    question: &Question,
+    payload: &[u8],
+    interrupt: &Interrupt,
+    output: &mut Output,
+) -> anyhow::Result<Outcome> {
+    let result = question.ask(payload, interrupt, output, |answer, output| {
+        output.report(&AnswerReport::from(answer))
+    })?;
+    if interrupt.is_requested() {
+        output.after_interrupt();
+    }
+    if result.stats.answers == 0 {
+        output::problem(result.silence(question));
+        return Ok(Outcome::No);
+    }
+    output.note_in_text(result.summary());
+    Ok(Outcome::Done)
+}
+
+/// The dialogue: a prompt, a question, its answers.
+fn line_by_line(
+    question: &Question,
+    many: bool,
+    interrupt: &Interrupt,
+    output: &mut Output,
+) -> anyhow::Result<Outcome> {
+    let talks = !output.is_json() && !output.is_quiet();
+    let mut outcome = Outcome::Done;
+    let lines = input::lines(BufReader::new(io::stdin()), interrupt);
+    loop {
+        if talks {
+            output.text("Enter message to send : ")?;
+        }
+        output.flush()?;
+        let line = match lines.recv() {
+            Ok(Input::Payload(line)) if !interrupt.is_requested() => line,
+            Ok(Input::Failed(error)) => return Err(anyhow!("cannot read standard input: {error}")),
+            _ => break,
+        };
+        let result = question.ask(&line, interrupt, output, |answer, output| {
+            if output.is_json() {
+                return output.object(&AnswerReport::from(answer));
+            }
+            let payload = Payload::from(&answer.datagram.payload[..]);
+            if many {
+                let AnswerReport { datagram, .. } = AnswerReport::from(answer);
+                output.text(format_args!(
+                    "Server reply [{}] : {payload}\n",
+                    datagram.source()
+                ))
+            } else {
+                output.text(format_args!("Server reply : {payload}\n"))
+            }
+        })?;
+        if result.stats.answers == 0 {
+            outcome = Outcome::No;
+            if !output.is_json() && !interrupt.is_requested() {
+                output.text(format_args!("{}\n", result.silence(question)))?;
+            }
+        }
+    }
+    if talks {
+        output.text("\n")?;
+    }
+    Ok(outcome)
+}
+
+/// Whom to ask, and how.
+struct Question {
+    address: Address,
+    config: AskConfig,
+}
+
+impl Question {
+    /// Asks, and shows each answer as it comes.
+    fn ask(
+        &self,
+        payload: &[u8],
+        interrupt: &Interrupt,
+        output: &mut Output,
+        show: impl Fn(&Answer, &mut Output) -> io::Result<()>,
+    ) -> anyhow::Result<Asked> {
+        let mut asker = asker(&self.address, payload, &self.config)?;
+        interrupt.stops(asker.stopper()?);
+        let begin = Instant::now();
+        let mut refusal = None;
+        let mut ended = Ending::Stopped;
+        while let Some(event) = asker.next_event(None)? {
+            match event {
+                ClientEvent::Answer(answer) => {
+                    show(&answer, output)?;
+                    output.flush()?;
+                }
+                ClientEvent::Retried { attempt } => {
+                    let waited = Span(begin.elapsed());
+                    output.detail(format_args!("attempt {attempt}, after {waited}"));
+                }
+                ClientEvent::Refused { peer } => refusal = Some(Error::ConnectionRefused { peer }),
+                ClientEvent::Finished { ending, .. } => ended = ending,
+            }
+        }
+        let asked = Asked {
+            stats: asker.protocol().stats(),
+            elapsed: begin.elapsed(),
+            unsent: asker.unsent(),
+            refusal,
+        };
+        output.object(&asked.report(ended))?;
+        Ok(asked)
+    }
+}
+
+/// How a question went.
+struct Asked {
+    stats: ClientStats,
+    elapsed: Duration,
+    /// Questions that the kernel would not take.
+    unsent: u64,
+    refusal: Option<Error>,
+}
+
+impl Asked {
+    /// Why there is no answer.
+    fn silence(&self, question: &Question) -> String {
+        if let Some(refusal) = &self.refusal {
+            return refusal.to_string();
+        }
+        if self.unsent > 0 {
+            return "the kernel would not send the question; -v tells why".to_owned();
+        }
+        let questions = self.stats.questions;
+        let mut text = if questions == 1 && self.elapsed >= question.config.timeout {
+            format!("no reply after {}", Span(question.config.timeout))
+        } else {
+            format!("no reply after {}", Span(self.elapsed))
+        };
+        if questions > 1 {
+            text += &format!(", asked {questions} times");
+        }
+        text + &self.ignored()
+    }
+
+    fn summary(&self) -> String {
+        let answers = counted(self.stats.answers, "answer");
+        format!("{answers} in {}{}", Span(self.elapsed), self.ignored())
+    }
+
+    fn ignored(&self) -> String {
+        match self.stats.strangers {
+            0 => String::new(),
+            strangers => format!("; ignored {} of others", counted(strangers, "datagram")),
+        }
+    }
+
+    const fn report(&self, ended: Ending) -> Finished {
+        Finished {
+            event: "finished",
+            answers: self.stats.answers,
+            questions: self.stats.questions,
+            strangers: self.stats.strangers,
+            duplicates: self.stats.duplicates,
+            ending: match ended {
+                Ending::Enough => "enough",
+                Ending::TimeOut => "time-out",
+                Ending::Refused => "refused",
+                Ending::Stopped => "stopped",
+            },
+        }
+    }
+}
+
+/// The last object of a question.
+#[derive(Serialize)]
+struct Finished {
+    event: &'static str,
+    answers: u64,
+    /// How often it was asked.
+    questions: u64,
+    /// Datagrams from others than the asked host, which do not count.
+    strangers: u64,
+    duplicates: u64,
+    ending: &'static str,
+}
+
+/// An answer; its source is the responder.
+#[derive(Serialize)]
+struct AnswerReport<'a> {
+    #[serde(flatten)]
+    datagram: DatagramReport<'a>,
+    /// In seconds, since the question was last sent.
+    round_trip: f64,
+    /// How often the question had been sent by then.
+    attempt: u32,
+    #[serde(skip)]
+    payload: Payload<'a>,
+}
+
+impl<'a> From<&'a Answer> for AnswerReport<'a> {
+    fn from(answer: &'a Answer) -> Self {
+        Self {
+            datagram: DatagramReport::new("answer", &answer.datagram.as_received()),
+            round_trip: answer.round_trip.as_secs_f64(),
+            attempt: answer.attempt,
+            payload: Payload::from(&answer.datagram.payload[..]),
+        }
+    }
+}
+
+impl fmt::Display for AnswerReport<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let round_trip = Span(Duration::from_secs_f64(self.round_trip));
+        let source = self.datagram.source();
+        write!(f, "{source} answered in {round_trip}: {}", self.payload)
+    }
+}

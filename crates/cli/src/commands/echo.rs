@@ -1,0 +1,178 @@
+//! `manycast echo`
+
+use std::ffi::OsString;
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use manycast::proto::ask::{Responder, ResponderConfig, ResponderEvent, ResponderStats, Silence};
+use manycast::{Address, Datagram, Driver, Listener, SocketConfig};
+use serde::Serialize;
+
+use super::listen::announce;
+use super::to_listen_on;
+use crate::Outcome;
+use crate::cli::HELP;
+use crate::interrupt::Interrupt;
+use crate::output::{DatagramReport, Escaped, Output, Payload, counted, named};
+use crate::values::Interfaces;
+
+const EXAMPLES: &str = "\
+Examples:
+  manycast echo                                     # answer whatever comes to port 8888
+  manycast echo :5005 --prefix OK...                # the answer to hello is OK...hello
+  manycast echo 239.192.0.100:8888                  # answer questions to a group, by unicast
+  ncat -u localhost 8888                            # a client that others wrote";
+
+const EXPLANATION: &str = "\
+It never answers a group, a broadcast address, port 0 or itself, and it does not play ping-pong with \
+another echo server for ever.";
+
+/// Answer each datagram with the same, from the address that was asked
+#[derive(clap::Args, Debug)]
+#[command(before_help = EXAMPLES, after_help = EXPLANATION, help_template = HELP)]
+pub(crate) struct Args {
+    /// Where to listen
+    #[arg(default_value = ":8888")]
+    address: Address,
+    /// Interface by name, index or address, or all; can be repeated
+    #[arg(short, long, value_name = "IFACE")]
+    interface: Vec<Interfaces>,
+    /// What stands before the question in the answer
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    prefix: OsString,
+}
+
+pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
+    let addresses = to_listen_on(&[args.address], &args.interface)?;
+    let interrupt = Interrupt::install()?;
+    let listener = Listener::open(&addresses, SocketConfig::default())?;
+    announce(&listener, output)?;
+
+    let responder = Responder::new(config(args.prefix)?);
+    let mut driver = Driver::new(listener, responder);
+    interrupt.stops(driver.stopper()?);
+    let mut dropped = 0;
+    loop {
+        // What is printed waits in memory only as long as there is more to do at once.
+        let event = match driver.next_event(Some(Duration::ZERO))? {
+            Some(event) => Some(event),
+            None => {
+                output.flush()?;
+                driver.next_event(None)?
+            }
+        };
+        match event {
+            Some(ResponderEvent::Answered(question)) => {
+                dropped = question.dropped.max(dropped);
+                print(&question, output)?;
+            }
+            Some(ResponderEvent::Silent { source, why }) => {
+                let unanswered = Unanswered {
+                    event: "unanswered",
+                    source: source.to_string(),
+                    why: word(why),
+                };
+                output.object(&unanswered)?;
+                let reason = sentence(why);
+                output.detail(format_args!("{source} gets no answer: {reason}"));
+            }
+            None => break,
+        }
+    }
+    output.flush()?;
+
+    output.after_interrupt();
+    output.note(summary(driver.protocol().stats(), driver.unsent(), dropped));
+    Ok(Outcome::Done)
+}
+
+fn config(prefix: OsString) -> anyhow::Result<ResponderConfig> {
+    let interfaces = manycast::interfaces()?;
+    let addresses = || interfaces.iter().flat_map(|interface| &interface.addresses);
+    Ok(ResponderConfig {
+        prefix: prefix.into_encoded_bytes().into(),
+        own: addresses().map(|own| own.address).collect::<Vec<IpAddr>>(),
+        broadcasts: addresses().filter_map(|own| own.broadcast).collect(),
+        ..ResponderConfig::default()
+    })
+}
+
+fn print(question: &Datagram, output: &mut Output) -> anyhow::Result<()> {
+    let question = question.as_received();
+    if output.is_json() {
+        output.object(&DatagramReport::new("answered", &question))?;
+    } else {
+        let source = named(question.source, question.interface);
+        let payload = Stripped(question.payload);
+        output.text(format_args!("Message[{source}] - {payload}\n"))?;
+    }
+    Ok(())
+}
+
+/// A payload without the space around it.
+struct Stripped<'a>(&'a [u8]);
+
+impl fmt::Display for Stripped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match Payload::from(self.0) {
+            Payload::Text(text) => Escaped(text.trim()).fmt(f),
+            bytes @ Payload::Bytes(_) => bytes.fmt(f),
+        }
+    }
+}
+
+/// A question that gets no answer.
+#[derive(Serialize)]
+struct Unanswered {
+    event: &'static str,
+    source: String,
+    why: &'static str,
+}
+
+const fn word(why: Silence) -> &'static str {
+    match why {
+        Silence::Unanswerable => "unanswerable",
+        Silence::Itself => "itself",
+        Silence::TooOften => "too-often",
+        Silence::Game => "game",
+        Silence::TooLong => "too-long",
+    }
+}
+
+const fn sentence(why: Silence) -> &'static str {
+    match why {
+        Silence::Unanswerable => "it is no address of one host",
+        Silence::Itself => "it is this server",
+        Silence::TooOften => "it asks too often",
+        Silence::Game => "it seems to answer answers itself",
+        Silence::TooLong => "the answer would be longer than a datagram can be",
+    }
+}
+
+fn summary(stats: ResponderStats, unsent: u64, dropped: u64) -> String {
+    let mut text = format!(
+        "answered {} of {}",
+        stats.answers,
+        counted(stats.questions, "datagram")
+    );
+    let reasons = [
+        (stats.unanswerable, Silence::Unanswerable),
+        (stats.itself, Silence::Itself),
+        (stats.too_often, Silence::TooOften),
+        (stats.games, Silence::Game),
+        (stats.too_long, Silence::TooLong),
+    ];
+    for (count, why) in reasons {
+        if count > 0 {
+            text += &format!("; not {count}: {}", sentence(why));
+        }
+    }
+    if unsent > 0 {
+        text += &format!("; {} could not be sent", counted(unsent, "answer"));
+    }
+    if dropped > 0 {
+        text += &format!("; the kernel dropped {dropped} for want of buffer");
+    }
+    text
+}

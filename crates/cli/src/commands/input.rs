@@ -1,0 +1,152 @@
+//! Standard input and files, read on a thread of their own, so that Ctrl-C ends a wait for them.
+
+use std::io::{self, BufRead, Read};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+use manycast::MAX_PAYLOAD;
+
+use crate::interrupt::Interrupt;
+
+/// What a thread that reads has to tell.
+#[derive(Debug)]
+pub(super) enum Input {
+    /// What becomes one datagram.
+    Payload(Vec<u8>),
+    /// There is nothing more.
+    End,
+    /// It cannot be read any further.
+    Failed(io::Error),
+    /// The user has asked for an end.
+    Interrupted,
+}
+
+/// So many payloads are read ahead.
+const AHEAD: usize = 64;
+
+/// Reads lines; a line without its end is a payload. Lines that end in CR LF lose both.
+pub(super) fn lines(
+    reader: impl BufRead + Send + 'static,
+    interrupt: &Interrupt,
+) -> Receiver<Input> {
+    spawn(interrupt, move |inputs| each_line(reader, &inputs))
+}
+
+/// Reads pieces of `size` bytes; the last one may be shorter.
+pub(super) fn pieces(
+    reader: impl Read + Send + 'static,
+    size: usize,
+    interrupt: &Interrupt,
+) -> Receiver<Input> {
+    spawn(interrupt, move |inputs| each_piece(reader, size, &inputs))
+}
+
+fn spawn(
+    interrupt: &Interrupt,
+    read: impl FnOnce(SyncSender<Input>) + Send + 'static,
+) -> Receiver<Input> {
+    let (inputs, receiver) = sync_channel(AHEAD);
+    // Where the channel is full, nobody waits for it, and the request is seen anyway.
+    let interrupted = inputs.clone();
+    interrupt.then(move || drop(interrupted.try_send(Input::Interrupted)));
+    thread::spawn(move || read(inputs));
+    receiver
+}
+
+fn each_line(mut reader: impl BufRead, inputs: &SyncSender<Input>) {
+    for number in 1_u64.. {
+        let mut line = Vec::new();
+        // The longest that can be sent, and its end.
+        let longest = MAX_PAYLOAD as u64 + 2;
+        let input = match reader.by_ref().take(longest).read_until(b'\n', &mut line) {
+            Ok(0) => Input::End,
+            Ok(_) => {
+                if line.pop_if(|byte| *byte == b'\n').is_some() {
+                    line.pop_if(|byte| *byte == b'\r');
+                }
+                if line.len() > MAX_PAYLOAD {
+                    let what = format!(
+                        "line {number} is longer than a datagram can be ({MAX_PAYLOAD} bytes); \
+                         '--file -' sends in pieces"
+                    );
+                    Input::Failed(io::Error::new(io::ErrorKind::InvalidData, what))
+                } else {
+                    Input::Payload(line)
+                }
+            }
+            Err(error) => Input::Failed(error),
+        };
+        let more = matches!(input, Input::Payload(_));
+        if inputs.send(input).is_err() || !more {
+            return;
+        }
+    }
+}
+
+fn each_piece(mut reader: impl Read, size: usize, inputs: &SyncSender<Input>) {
+    loop {
+        let mut piece = Vec::with_capacity(size);
+        let input = match reader.by_ref().take(size as u64).read_to_end(&mut piece) {
+            Ok(0) => Input::End,
+            Ok(_) => Input::Payload(piece),
+            Err(error) => Input::Failed(error),
+        };
+        let more = matches!(input, Input::Payload(_));
+        if inputs.send(input).is_err() || !more {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(read: impl FnOnce(&SyncSender<Input>)) -> (Vec<Vec<u8>>, Input) {
+        let (inputs, receiver) = sync_channel(AHEAD);
+        read(&inputs);
+        drop(inputs);
+        let mut payloads = Vec::new();
+        for input in receiver {
+            match input {
+                Input::Payload(payload) => payloads.push(payload),
+                end => return (payloads, end),
+            }
+        }
+        panic!("it has no end: {payloads:?}");
+    }
+
+    #[test]
+    fn each_line_is_a_payload_and_empty_ones_are_too() {
+        let (payloads, end) = read(|inputs| each_line(&b"one\r\n\n\xff\0\rthree"[..], inputs));
+        assert_eq!(payloads, [&b"one"[..], b"", b"\xff\0\rthree"]);
+        assert!(matches!(end, Input::End));
+    }
+
+    #[test]
+    fn a_line_that_never_ends_is_not_gathered_for_ever() {
+        let (payloads, end) =
+            read(|inputs| each_line(io::BufReader::new(io::repeat(b'x')), inputs));
+        assert!(payloads.is_empty());
+        let Input::Failed(error) = end else {
+            panic!("{end:?}")
+        };
+        assert!(
+            error
+                .to_string()
+                .starts_with("line 1 is longer than a datagram"),
+            "{error}"
+        );
+
+        let longest = vec![b'x'; MAX_PAYLOAD];
+        let with_end = [&longest[..], b"\r\n"].concat();
+        assert_eq!(read(|inputs| each_line(&with_end[..], inputs)).0, [longest]);
+    }
+
+    #[test]
+    fn a_file_goes_in_pieces_with_the_rest_at_the_end() {
+        let (payloads, _) = read(|inputs| each_piece(&b"abcdefg"[..], 3, inputs));
+        assert_eq!(payloads, [&b"abc"[..], b"def", b"g"]);
+        assert!(read(|inputs| each_piece(&b""[..], 3, inputs)).0.is_empty());
+    }
+}

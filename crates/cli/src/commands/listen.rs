@@ -1,0 +1,243 @@
+//! `manycast listen`
+
+use std::fmt::Write;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+use manycast::{
+    Address, BufferSize, Event, Listener, Membership, Received, SocketConfig, SourceFilter,
+};
+use serde::Serialize;
+
+use super::to_listen_on;
+use crate::Outcome;
+use crate::cli::HELP;
+use crate::interrupt::Interrupt;
+use crate::output::{DatagramReport, MembershipReport, Output, Span, counted, grouped};
+use crate::values::{self, Interfaces};
+
+const EXAMPLES: &str = "\
+Examples:
+  manycast listen 239.192.0.100:1000                  # a group, on every interface
+  manycast listen 239.192.0.100:1000 -i eth0 --hex    # on one interface, with all bytes
+  manycast listen 10.0.0.5@232.1.1.1:5000 -c 10       # ten datagrams from one source (SSM)
+  manycast listen [ff15::1]:5000 239.1.1.1:5000       # several groups at once
+  manycast listen :5005 --json -t 1m                  # unicast, as JSON, for a minute
+  manycast listen 239.1.1.1:5000 --raw | ffplay -     # the payloads alone";
+
+const EXPLANATION: &str = "\
+Groups are joined on every interface that is up and can multicast, and on loopback, unless one is \
+named. Other groups on the same port stay out. When an interface comes back, its groups are joined \
+there again. Other programs that listen on a group get each datagram too.";
+
+/// Print each datagram that comes to a group or to a local address
+#[derive(clap::Args, Debug)]
+#[command(before_help = EXAMPLES, after_help = EXPLANATION, help_template = HELP)]
+pub(crate) struct Args {
+    /// Where to listen: GROUP:PORT, SOURCE@GROUP:PORT, or :PORT for this host's own addresses
+    #[arg(required = true)]
+    address: Vec<Address>,
+    /// Interface by name, index or address, or all; can be repeated
+    #[arg(short, long, value_name = "IFACE")]
+    interface: Vec<Interfaces>,
+    /// Stop after so many datagrams
+    #[arg(short, long, value_parser = values::count)]
+    count: Option<u64>,
+    /// Stop after this time; exit code 1 if COUNT datagrams (without COUNT: one) have not come
+    #[arg(short, long, value_parser = values::duration)]
+    timeout: Option<Duration>,
+    /// Show the bytes of each datagram, with offset and text
+    #[arg(long)]
+    hex: bool,
+    /// Write the payloads alone, as they are, one after the other
+    #[arg(long, conflicts_with = "hex")]
+    raw: bool,
+}
+
+pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
+    if args.raw && output.is_json() {
+        bail!("--raw and --json exclude each other; --json has the payload as \"text\" or \"hex\"");
+    }
+    let addresses = to_listen_on(&args.address, &args.interface)?;
+    let interrupt = Interrupt::install()?;
+    let mut listener = Listener::open(&addresses, SocketConfig::default())?;
+    interrupt.stops(listener.stopper()?);
+    announce(&listener, output)?;
+
+    let begin = Instant::now();
+    let deadline = args.timeout.and_then(|timeout| begin.checked_add(timeout));
+    let mut seen = Seen::default();
+    while args.count.is_none_or(|count| seen.datagrams < count) && !interrupt.is_requested() {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        if left.is_some_and(|left| left.is_zero()) {
+            break;
+        }
+        // What is printed waits in memory only as long as there is more to read at once.
+        let event = match listener.next_event(Some(Duration::ZERO))? {
+            Some(event) => Some(event),
+            None => {
+                output.flush()?;
+                listener.next_event(left)?
+            }
+        };
+        match event {
+            Some(Event::Datagram(received)) => {
+                seen.datagrams += 1;
+                seen.bytes += received.payload.len() as u64;
+                print(&received, &args, output)?;
+            }
+            Some(event) => tell(&event, output)?,
+            None => {}
+        }
+    }
+    output.flush()?;
+
+    if interrupt.is_requested() {
+        output.after_interrupt();
+    }
+    output.note(format_args!(
+        "{}, {} in {}",
+        counted(seen.datagrams, "datagram"),
+        counted(seen.bytes, "byte"),
+        Span(begin.elapsed())
+    ));
+    let enough = seen.datagrams >= args.count.unwrap_or(1);
+    Ok(if enough || interrupt.is_requested() {
+        Outcome::Done
+    } else {
+        Outcome::No
+    })
+}
+
+#[derive(Default)]
+struct Seen {
+    datagrams: u64,
+    bytes: u64,
+}
+
+fn print(received: &Received<'_>, args: &Args, output: &mut Output) -> anyhow::Result<()> {
+    if args.raw {
+        output.bytes(received.payload)?;
+        return Ok(());
+    }
+    let report = DatagramReport::new("datagram", received);
+    output.report(&if args.hex {
+        report.in_hex(received)
+    } else {
+        report
+    })?;
+    Ok(())
+}
+
+/// Tells what is listened on: as an object, or as notes.
+pub(crate) fn announce(listener: &Listener, output: &mut Output) -> anyhow::Result<()> {
+    let buffer = listener.receive_buffer()?;
+    let local: Vec<_> = listener.local_addrs().collect();
+    output.object(&Listening {
+        event: "listening",
+        memberships: listener.memberships().map(Into::into).collect(),
+        receive_buffer: buffer.granted,
+        local: local.iter().map(ToString::to_string).collect(),
+    })?;
+    output.flush()?;
+    for line in lines(listener.memberships(), &local) {
+        output.note_in_text(format_args!("listening on {line}"));
+    }
+    if buffer.is_capped() {
+        output.warn(capped(buffer));
+    }
+    Ok(())
+}
+
+/// The first object of those that listen.
+#[derive(Serialize)]
+struct Listening {
+    event: &'static str,
+    memberships: Vec<MembershipReport>,
+    /// In bytes, as the kernel granted it.
+    receive_buffer: usize,
+    /// The own addresses that are listened on beside groups.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    local: Vec<String>,
+}
+
+/// One line for each group, with its interfaces, and one for the local addresses.
+fn lines<'a>(
+    memberships: impl Iterator<Item = &'a Membership>,
+    local: &[SocketAddr],
+) -> Vec<String> {
+    let mut lines: Vec<(String, String)> = Vec::new();
+    for membership in memberships {
+        let group = title(membership);
+        let interface = membership.interface.to_string();
+        match lines.iter_mut().find(|(known, _)| *known == group) {
+            Some((_, interfaces)) => {
+                let _ = write!(interfaces, ", {interface}");
+            }
+            None => lines.push((group, interface)),
+        }
+    }
+    let mut lines: Vec<String> = lines
+        .into_iter()
+        .map(|(group, interfaces)| format!("{group}, joined on {interfaces}"))
+        .collect();
+    if !local.is_empty() {
+        let local: Vec<_> = local.iter().map(ToString::to_string).collect();
+        lines.push(local.join(" and "));
+    }
+    lines
+}
+
+/// The group and its sources, without the interface.
+fn title(membership: &Membership) -> String {
+    let mut group = membership.group;
+    if let SocketAddr::V6(group) = &mut group {
+        group.set_scope_id(0);
+    }
+    let (mark, sources) = match &membership.sources {
+        SourceFilter::Include(sources) => ("", sources),
+        SourceFilter::Exclude(sources) => ("!", sources),
+    };
+    let sources: Vec<_> = sources.iter().map(ToString::to_string).collect();
+    match sources.as_slice() {
+        [] => group.to_string(),
+        sources => format!("{mark}{}@{group}", sources.join(",")),
+    }
+}
+
+fn capped(BufferSize { requested, granted }: BufferSize) -> String {
+    format!(
+        "the receive buffer has {} bytes, not the {} that were asked for, so bursts may be lost; \
+         'sudo sysctl -w net.core.rmem_max={requested}' raises the limit",
+        grouped(granted as u64),
+        grouped(requested as u64)
+    )
+}
+
+/// Tells what happened beside datagrams.
+fn tell(event: &Event<'_>, output: &mut Output) -> anyhow::Result<()> {
+    let (event, text, membership) = match event {
+        Event::Joined(membership) => ("joined", "joined", membership),
+        Event::Left(membership) => ("left", "no longer joined to", membership),
+        _ => return Ok(()),
+    };
+    output.object(&Change {
+        event,
+        membership: membership.into(),
+    })?;
+    output.note_in_text(format_args!(
+        "{text} {} on {}",
+        title(membership),
+        membership.interface
+    ));
+    Ok(())
+}
+
+/// A membership that came or went with its interface.
+#[derive(Serialize)]
+struct Change {
+    event: &'static str,
+    #[serde(flatten)]
+    membership: MembershipReport,
+}

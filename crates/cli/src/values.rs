@@ -1,0 +1,206 @@
+//! Arguments that are more than a word: durations, sizes, rates, interfaces.
+
+use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
+use std::time::Duration;
+
+use manycast::{InterfaceSelector, Malformed};
+
+/// Bits per second, from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rate(u64);
+
+impl Rate {
+    /// How long so many bytes take.
+    pub(crate) fn time_for(self, bytes: usize) -> Duration {
+        let nanoseconds = bytes as u128 * 8 * 1_000_000_000 / u128::from(self.0);
+        Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX))
+    }
+}
+
+/// What `-i` takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Interfaces {
+    All,
+    One(InterfaceSelector),
+}
+
+impl FromStr for Interfaces {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "all" {
+            return Ok(Self::All);
+        }
+        text.parse()
+            .map(Self::One)
+            .map_err(|Malformed { what, .. }| format!("{what}; write eth0, 2, 10.0.0.2 or all"))
+    }
+}
+
+/// `500ms`, `2s`, `1m`, `1h 30m`.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = |what| format!("{text:?} {what}; write 500ms, 2s or 1m");
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) && text != "0" {
+        return Err(wrong("has no unit"));
+    }
+    humantime::parse_duration(text).map_err(|_| wrong("is not a duration"))
+}
+
+/// A number of bytes from 1: `1316`, `64k`, `1M`.
+pub(crate) fn size(text: &str) -> Result<usize, String> {
+    match scaled(text).map(usize::try_from) {
+        Some(Ok(size @ 1..)) => Ok(size),
+        _ => Err(format!("{text:?} is not a size; write 1316 or 64k")),
+    }
+}
+
+/// Bits per second: `500k`, `10M`, `2.5G`.
+pub(crate) fn rate(text: &str) -> Result<Rate, String> {
+    match scaled(text) {
+        Some(bits @ 1..) => Ok(Rate(bits)),
+        _ => Err(format!(
+            "{text:?} is not a rate; write 500k, 10M or 1G, in bits per second"
+        )),
+    }
+}
+
+/// A number of datagrams or answers, from 1.
+pub(crate) fn count(text: &str) -> Result<u64, String> {
+    match text.parse() {
+        Ok(count @ 1..) => Ok(count),
+        _ => Err(format!("{text:?} is not a number from 1; write 10")),
+    }
+}
+
+/// A number of retries, from 0.
+pub(crate) fn retries(text: &str) -> Result<u32, String> {
+    text.parse()
+        .map_err(|_| format!("{text:?} is not a number from 0; write 2"))
+}
+
+/// A hop limit, from 0 to 255.
+pub(crate) fn hops(text: &str) -> Result<u8, String> {
+    text.parse()
+        .map_err(|_| format!("{text:?} is not a number from 0 to 255; write 8"))
+}
+
+/// A local address, with a port or without: `10.0.0.2`, `10.0.0.2:5000`, `fd00::2`, `[fd00::2]:5000`.
+pub(crate) fn local(text: &str) -> Result<SocketAddr, String> {
+    let ip: Result<IpAddr, _> = text.parse();
+    ip.map(|ip| SocketAddr::new(ip, 0))
+        .or_else(|_| text.parse())
+        .map_err(|_| {
+            format!(
+                "{text:?} is not a local address; write 10.0.0.2, 10.0.0.2:5000 or [fd00::2]:5000"
+            )
+        })
+}
+
+/// A number with an optional `k`, `M` or `G`, which are powers of a thousand, and with a fraction
+/// as long as the result is whole.
+fn scaled(text: &str) -> Option<u64> {
+    let (number, factor): (_, u64) = match text.char_indices().next_back()? {
+        (at, 'k' | 'K') => (&text[..at], 1_000),
+        (at, 'M') => (&text[..at], 1_000_000),
+        (at, 'G') => (&text[..at], 1_000_000_000),
+        _ => (text, 1),
+    };
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits(whole) || !digits(fraction) {
+        return None;
+    }
+    let whole: u64 = whole.parse().ok()?;
+    let parts = 10_u64.checked_pow(u32::try_from(fraction.len()).ok()?)?;
+    let fraction = fraction.parse::<u64>().ok()?.checked_mul(factor)?;
+    if fraction % parts != 0 {
+        return None;
+    }
+    whole.checked_mul(factor)?.checked_add(fraction / parts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_decimal_and_whole() {
+        assert_eq!(size("1316"), Ok(1316));
+        assert_eq!(size("64k"), Ok(64_000));
+        assert_eq!(size("1.5M"), Ok(1_500_000));
+        assert_eq!(
+            size("0.0005k"),
+            Err("\"0.0005k\" is not a size; write 1316 or 64k".into())
+        );
+        for wrong in [
+            "",
+            "0",
+            "k",
+            "-1",
+            "1.",
+            ".5k",
+            "1m",
+            "1KiB",
+            "99999999999G",
+            "1e3",
+            "٣",
+        ] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_rate_tells_how_long_a_datagram_takes() {
+        let rate = rate("10M").unwrap();
+        assert_eq!(rate.time_for(1_250_000), Duration::from_secs(1));
+        assert_eq!(rate.time_for(1316), Duration::from_nanos(1_052_800));
+        assert_eq!(
+            super::rate("1").unwrap().time_for(usize::MAX).as_nanos(),
+            u64::MAX.into()
+        );
+        assert!(super::rate("0").is_err());
+    }
+
+    #[test]
+    fn durations_need_a_unit() {
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("1m"), Ok(Duration::from_secs(60)));
+        assert_eq!(duration("0"), Ok(Duration::ZERO));
+        assert_eq!(
+            duration("5").unwrap_err(),
+            "\"5\" has no unit; write 500ms, 2s or 1m"
+        );
+        assert_eq!(
+            duration("soon").unwrap_err(),
+            "\"soon\" is not a duration; write 500ms, 2s or 1m"
+        );
+    }
+
+    #[test]
+    fn local_addresses_have_a_port_or_none() {
+        for (text, address) in [
+            ("10.0.0.2", "10.0.0.2:0"),
+            ("10.0.0.2:5000", "10.0.0.2:5000"),
+            ("fd00::2", "[fd00::2]:0"),
+            ("[fd00::2]:5000", "[fd00::2]:5000"),
+        ] {
+            assert_eq!(local(text), Ok(address.parse().unwrap()));
+        }
+        assert!(local("eth0").is_err());
+    }
+
+    #[test]
+    fn all_is_a_word_for_interfaces() {
+        assert_eq!("all".parse(), Ok(Interfaces::All));
+        assert_eq!(
+            "eth0".parse(),
+            Ok(Interfaces::One(InterfaceSelector::Name("eth0".into())))
+        );
+        let error = "a/b".parse::<Interfaces>().unwrap_err();
+        assert_eq!(
+            error,
+            "'/' cannot stand in the name of an interface; write eth0, 2, 10.0.0.2 or all"
+        );
+    }
+}
