@@ -18,8 +18,9 @@ use crate::{Error, Operation, SocketConfig, sys};
 
 /// A UDP socket of one version of IP.
 ///
-/// Receiving fills a [`RecvBatch`](crate::RecvBatch) by one system call, with all that the kernel can tell of each
-/// datagram. The descriptor is a blocking one, but each call says itself whether it waits.
+/// Receiving fills a [`RecvBatch`](crate::RecvBatch) by one system call, with all that the kernel
+/// can tell of each datagram. The descriptor is a blocking one, but each call says itself whether
+/// it waits.
 #[derive(Debug)]
 pub struct Socket {
     inner: socket2::Socket,
