@@ -133,6 +133,10 @@ fn port_number(text: &str, offset: usize) -> Result<u16, Malformed> {
     if text.is_empty() {
         return Err(no_port(offset));
     }
+    if let Some(at) = text.find('%') {
+        let what = "the interface stands before the port: HOST%INTERFACE:PORT";
+        return Err(Malformed::new(what, offset + at));
+    }
     if !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(Malformed::new(
             format!("port {text:?} is not a number"),
