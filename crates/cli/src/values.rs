@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
 
-use manycast::{InterfaceSelector, Malformed};
+use manycast::{InterfaceSelector, MAX_PAYLOAD, Malformed};
 
 /// Bits per second, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,11 +47,14 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|_| wrong("is not a duration"))
 }
 
-/// A number of bytes from 1: `1316`, `64k`, `1M`.
-pub(crate) fn size(text: &str) -> Result<usize, String> {
+/// The length of a datagram in bytes, from 1 to 65,507: `1316`, `64k`.
+pub(crate) fn piece(text: &str) -> Result<usize, String> {
     match scaled(text).map(usize::try_from) {
-        Some(Ok(size @ 1..)) => Ok(size),
-        _ => Err(format!("{text:?} is not a size; write 1316 or 64k")),
+        Some(Ok(size @ 1..=MAX_PAYLOAD)) => Ok(size),
+        Some(_) => Err(format!(
+            "{text:?} is not from 1 to {MAX_PAYLOAD}; write 1316 or 64k"
+        )),
+        None => Err(format!("{text:?} is not a size; write 1316 or 64k")),
     }
 }
 
@@ -126,16 +129,16 @@ mod tests {
 
     #[test]
     fn sizes_are_decimal_and_whole() {
-        assert_eq!(size("1316"), Ok(1316));
-        assert_eq!(size("64k"), Ok(64_000));
-        assert_eq!(size("1.5M"), Ok(1_500_000));
-        assert_eq!(
-            size("0.0005k"),
-            Err("\"0.0005k\" is not a size; write 1316 or 64k".into())
-        );
+        for (text, size) in [
+            ("1316", 1_316),
+            ("64k", 64_000),
+            ("1.5M", 1_500_000),
+            ("2.25G", 2_250_000_000),
+        ] {
+            assert_eq!(scaled(text), Some(size));
+        }
         for wrong in [
             "",
-            "0",
             "k",
             "-1",
             "1.",
@@ -145,9 +148,26 @@ mod tests {
             "99999999999G",
             "1e3",
             "٣",
+            "0.0005k",
         ] {
-            assert!(size(wrong).is_err(), "{wrong}");
+            assert_eq!(scaled(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_piece_fits_a_datagram() {
+        assert_eq!(piece("65507"), Ok(MAX_PAYLOAD));
+        for wrong in ["0", "65508", "1M"] {
+            let error = piece(wrong).unwrap_err();
+            assert_eq!(
+                error,
+                format!("{wrong:?} is not from 1 to 65507; write 1316 or 64k")
+            );
+        }
+        assert_eq!(
+            piece("x").unwrap_err(),
+            "\"x\" is not a size; write 1316 or 64k"
+        );
     }
 
     #[test]

@@ -10,7 +10,7 @@ use manycast::proto::ask::{Answer, ClientEvent, ClientStats, Ending};
 use manycast::{Address, AskConfig, Error, Sender, asker};
 use serde::Serialize;
 
-use super::input::{self, Input};
+use super::input::Inputs;
 use super::{Choice, choice};
 use crate::Outcome;
 use crate::cli::HELP;
@@ -120,17 +120,16 @@ fn line_by_line(
 ) -> anyhow::Result<Outcome> {
     let talks = !output.is_json() && !output.is_quiet();
     let mut outcome = Outcome::Done;
-    let lines = input::lines(BufReader::new(io::stdin()), interrupt);
+    let lines = Inputs::lines(BufReader::new(io::stdin()));
     loop {
         if talks {
             output.text("Enter message to send : ")?;
         }
         output.flush()?;
-        let line = match lines.recv() {
-            Ok(Input::Payload(line)) if !interrupt.is_requested() => line,
-            Ok(Input::Failed(error)) => return Err(anyhow!("cannot read standard input: {error}")),
-            _ => break,
-        };
+        let line = lines
+            .next(interrupt)
+            .map_err(|error| anyhow!("cannot read standard input: {error}"))?;
+        let Some(line) = line else { break };
         let result = question.ask(&line, interrupt, output, |answer, output| {
             if output.is_json() {
                 return output.object(&AnswerReport::from(answer));

@@ -8,49 +8,57 @@ use manycast::MAX_PAYLOAD;
 
 use crate::interrupt::Interrupt;
 
-/// What a thread that reads has to tell.
+/// Payloads to come.
+pub(super) struct Inputs {
+    receiver: Receiver<Input>,
+    /// Ends the wait for them.
+    waker: SyncSender<Input>,
+}
+
+/// What the thread that reads has to tell.
 #[derive(Debug)]
-pub(super) enum Input {
-    /// What becomes one datagram.
+enum Input {
     Payload(Vec<u8>),
-    /// There is nothing more.
     End,
-    /// It cannot be read any further.
     Failed(io::Error),
-    /// The user has asked for an end.
     Interrupted,
 }
 
 /// So many payloads are read ahead.
 const AHEAD: usize = 64;
 
-/// Reads lines; a line without its end is a payload. Lines that end in CR LF lose both.
-pub(super) fn lines(
-    reader: impl BufRead + Send + 'static,
-    interrupt: &Interrupt,
-) -> Receiver<Input> {
-    spawn(interrupt, move |inputs| each_line(reader, &inputs))
-}
+impl Inputs {
+    /// Each line as a payload, without its end, LF or CR LF.
+    pub(super) fn lines(reader: impl BufRead + Send + 'static) -> Self {
+        Self::spawn(|inputs| each_line(reader, &inputs))
+    }
 
-/// Reads pieces of `size` bytes; the last one may be shorter.
-pub(super) fn pieces(
-    reader: impl Read + Send + 'static,
-    size: usize,
-    interrupt: &Interrupt,
-) -> Receiver<Input> {
-    spawn(interrupt, move |inputs| each_piece(reader, size, &inputs))
-}
+    /// Pieces of `size` bytes; the last one may be shorter.
+    pub(super) fn pieces(reader: impl Read + Send + 'static, size: usize) -> Self {
+        Self::spawn(move |inputs| each_piece(reader, size, &inputs))
+    }
 
-fn spawn(
-    interrupt: &Interrupt,
-    read: impl FnOnce(SyncSender<Input>) + Send + 'static,
-) -> Receiver<Input> {
-    let (inputs, receiver) = sync_channel(AHEAD);
-    // Where the channel is full, nobody waits for it, and the request is seen anyway.
-    let interrupted = inputs.clone();
-    interrupt.then(move || drop(interrupted.try_send(Input::Interrupted)));
-    thread::spawn(move || read(inputs));
-    receiver
+    fn spawn(read: impl FnOnce(SyncSender<Input>) + Send + 'static) -> Self {
+        let (waker, receiver) = sync_channel(AHEAD);
+        let inputs = waker.clone();
+        thread::spawn(move || read(inputs));
+        Self { receiver, waker }
+    }
+
+    /// Waits for the next payload; `None` at the end, or when the user asks for one.
+    pub(super) fn next(&self, interrupt: &Interrupt) -> io::Result<Option<Vec<u8>>> {
+        // Where the channel is full, nobody waits for it.
+        let waker = self.waker.clone();
+        interrupt.then(move || drop(waker.try_send(Input::Interrupted)));
+        if interrupt.is_requested() {
+            return Ok(None);
+        }
+        match self.receiver.recv() {
+            Ok(Input::Payload(payload)) => Ok(Some(payload)),
+            Ok(Input::Failed(error)) => Err(error),
+            Ok(Input::End | Input::Interrupted) | Err(_) => Ok(None),
+        }
+    }
 }
 
 fn each_line(mut reader: impl BufRead, inputs: &SyncSender<Input>) {

@@ -96,12 +96,7 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     if interrupt.is_requested() {
         output.after_interrupt();
     }
-    output.note(format_args!(
-        "{}, {} in {}",
-        counted(seen.datagrams, "datagram"),
-        counted(seen.bytes, "byte"),
-        Span(begin.elapsed())
-    ));
+    output.note(seen.summary(begin.elapsed()));
     let enough = seen.datagrams >= args.count.unwrap_or(1);
     Ok(if enough || interrupt.is_requested() {
         Outcome::Done
@@ -114,6 +109,18 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
 struct Seen {
     datagrams: u64,
     bytes: u64,
+}
+
+impl Seen {
+    fn summary(&self, elapsed: Duration) -> String {
+        let elapsed = Span(elapsed);
+        if self.datagrams == 0 {
+            return format!("nothing came in {elapsed}");
+        }
+        let datagrams = counted(self.datagrams, "datagram");
+        let bytes = counted(self.bytes, "byte");
+        format!("{datagrams}, {bytes} in {elapsed}")
+    }
 }
 
 fn print(received: &Received<'_>, args: &Args, output: &mut Output) -> anyhow::Result<()> {

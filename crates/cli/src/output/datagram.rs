@@ -7,7 +7,7 @@ use manycast::Received;
 use serde::Serialize;
 
 use super::payload::{Dump, Payload};
-use super::{counted, grouped, named, rfc3339, time};
+use super::{named, rfc3339, time};
 
 /// A datagram that came. The names and the order of the fields are part of what scripts rely on.
 #[derive(Serialize)]
@@ -76,12 +76,13 @@ impl fmt::Display for Report<'_> {
         if let Some(hops) = self.hops {
             write!(f, " hops {hops}")?;
         }
-        write!(f, ", {}", counted(self.bytes as u64, "byte"))?;
+        let plural = if self.bytes == 1 { "" } else { "s" };
+        write!(f, ", {} byte{plural}", self.bytes)?;
         if self.truncated {
             f.write_str(", truncated")?;
         }
         if self.dropped > 0 {
-            write!(f, ", {} dropped before", grouped(self.dropped))?;
+            write!(f, ", {} dropped before", self.dropped)?;
         }
         match self.dump {
             Some(bytes) => Dump(bytes).fmt(f),
@@ -146,7 +147,7 @@ mod tests {
                 ..*received
             };
             let cut = Report::new("datagram", &cut).to_string();
-            assert!(cut.ends_with(", 13 bytes, truncated, 1,234 dropped before: Hello, world!"));
+            assert!(cut.ends_with(", 13 bytes, truncated, 1234 dropped before: Hello, world!"));
         });
         report(b"", |report, _| {
             assert!(report.to_string().ends_with(" hops 1, 0 bytes"));

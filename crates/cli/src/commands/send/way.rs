@@ -1,0 +1,171 @@
+//! The way by which is sent: a socket, its interface, and what goes wrong there.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use anyhow::bail;
+use manycast::{
+    Address, ErrorKind, MAX_PAYLOAD, Sender, SenderConfig, Sent, SocketConfig, Unreachable,
+};
+use serde::Serialize;
+
+use super::Args;
+use crate::output::{self, Output, grouped, named};
+
+/// One interface to send by.
+pub(super) struct Way {
+    sender: Sender,
+    /// The longest payload that goes in one piece, in bytes.
+    unfragmented: usize,
+    warned: bool,
+    /// Only a host can say that it was not reached.
+    unicast: bool,
+    in_trouble: bool,
+}
+
+impl Way {
+    pub(super) fn open(address: Address, args: &Args, output: &Output) -> anyhow::Result<Self> {
+        let config = SenderConfig {
+            from: args.from,
+            socket: SocketConfig {
+                loopback: !args.no_loopback,
+                ..SocketConfig::default()
+            },
+        };
+        let mut sender = Sender::open(address, config)?;
+        let to = sender.way().to;
+        let multicast = to.ip().is_multicast();
+        match args.hops {
+            Some(0) if !multicast => {
+                bail!("a datagram to a host needs a hop limit of 1 at least; write --hops 1")
+            }
+            Some(hops) => sender.set_hops(hops)?,
+            None => {}
+        }
+        if multicast {
+            remark_on_hops(&sender, output);
+        }
+        let interface = sender.interface().index;
+        let found = manycast::interfaces()?
+            .into_iter()
+            .find(|found| found.index == interface);
+        let broadcast = |ip| {
+            let mut own = found.iter().flat_map(|interface| &interface.addresses);
+            ip == IpAddr::from([255; 4])
+                || own.any(|own| own.broadcast.is_some_and(|own| IpAddr::from(own) == ip))
+        };
+        // RFC 791 §3.1, RFC 8200 §3 and RFC 768: the headers of IP and UDP.
+        let headers = if to.is_ipv4() { 20 + 8 } else { 40 + 8 };
+        let mtu = found
+            .as_ref()
+            .and_then(|found| usize::try_from(found.mtu).ok());
+        Ok(Self {
+            unicast: !multicast && !broadcast(to.ip()),
+            unfragmented: mtu.map_or(MAX_PAYLOAD, |mtu| mtu.saturating_sub(headers)),
+            sender,
+            warned: false,
+            in_trouble: false,
+        })
+    }
+
+    pub(super) fn send(&mut self, payload: &[u8], output: &Output) -> anyhow::Result<Sent> {
+        let bytes = payload.len();
+        if bytes > self.unfragmented && bytes <= MAX_PAYLOAD && !self.warned {
+            self.warned = true;
+            output.warn(format_args!(
+                "{} bytes are more than {} carries in one piece ({}), so they go in fragments, and \
+                 are lost when one of them is",
+                grouped(bytes as u64),
+                self.sender.interface(),
+                grouped(self.unfragmented as u64)
+            ));
+        }
+        match self.sender.send(payload) {
+            // The interface may have come back under another index.
+            Err(error)
+                if [ErrorKind::NoInterface, ErrorKind::NetworkUnreachable]
+                    .contains(&error.kind())
+                    && self.sender.reopen().is_ok() =>
+            {
+                Ok(self.sender.send(payload)?)
+            }
+            result => Ok(result?),
+        }
+    }
+
+    /// Whether the host was heard not to be reached.
+    pub(super) const fn is_in_trouble(&self) -> bool {
+        self.in_trouble
+    }
+
+    /// Hears for so long whether the host was not reached, and tells of the first time.
+    pub(super) fn listen_for_trouble(
+        &mut self,
+        wait: Duration,
+        output: &mut Output,
+    ) -> anyhow::Result<()> {
+        if !self.unicast {
+            return Ok(());
+        }
+        let Some(unreachable) = self.sender.unreachable(wait)? else {
+            return Ok(());
+        };
+        if !self.in_trouble {
+            let trouble = Trouble::new(&self.sender, unreachable);
+            output.object(&trouble)?;
+            output.flush()?;
+            output::problem(trouble);
+        }
+        self.in_trouble = true;
+        Ok(())
+    }
+}
+
+fn remark_on_hops(sender: &Sender, output: &Output) {
+    match sender.hops() {
+        0 => output.warn(
+            "a hop limit of 0 means this host alone, but Linux keeps to that only where this host \
+             is a member of the group itself; elsewhere the datagram leaves",
+        ),
+        1 => output.detail(format_args!(
+            "hop limit 1: the datagrams stay on the link of {}; '--hops 8' crosses up to seven \
+             routers that forward the group",
+            sender.interface()
+        )),
+        _ => {}
+    }
+}
+
+/// A host that was not reached.
+#[derive(Serialize)]
+struct Trouble {
+    event: &'static str,
+    to: String,
+    errno: i32,
+    #[serde(skip)]
+    why: manycast::Error,
+}
+
+impl Trouble {
+    fn new(sender: &Sender, unreachable: Unreachable) -> Self {
+        let Unreachable { peer, errno, .. } = unreachable;
+        let to = named(peer, sender.interface());
+        Self {
+            event: if unreachable.is_refused() {
+                "refused"
+            } else {
+                "unreachable"
+            },
+            to,
+            errno,
+            why: unreachable.into(),
+        }
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.why.fmt(f)
+    }
+}
