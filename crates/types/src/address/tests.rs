@@ -75,6 +75,10 @@ fn every_rejected_text_is_told_what_is_wrong_and_where() {
             "port \"http\" is not a number (column 11)",
         ),
         (
+            "239.1.1.1:1%lo",
+            "the interface stands before the port: HOST%INTERFACE:PORT (column 12)",
+        ),
+        (
             "239.1.1.1:",
             "the port is missing; write HOST:PORT (column 11)",
         ),
