@@ -203,6 +203,11 @@ impl Endpoint {
         Ok(smallest)
     }
 
+    /// What the kernel dropped on all sockets.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.sockets().map(Socket::dropped).sum()
+    }
+
     pub(crate) fn stopper(&mut self) -> Result<Stopper, Error> {
         if let Some(stopper) = &self.stopper {
             return Ok(stopper.clone());

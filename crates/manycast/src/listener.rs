@@ -206,6 +206,12 @@ impl Listener {
         self.endpoint.receive_buffer()
     }
 
+    /// How many datagrams the kernel dropped for want of room in the receive buffers, as far as it
+    /// has told: it does so with the next datagram that it delivers.
+    pub fn dropped(&self) -> u64 {
+        self.endpoint.dropped()
+    }
+
     /// Something that ends a wait from another thread, for good.
     ///
     /// # Errors

@@ -44,7 +44,7 @@ impl Socket {
             let limit = batch.slots().count();
             match batch.slots().receive(self.fd(), limit, flags) {
                 Ok(count) => {
-                    batch.take_up(count, self.local, interface_id, |seen| self.dropped(seen));
+                    batch.take_up(count, self.local, interface_id, |seen| self.extend_dropped(seen));
                     return Ok(batch.len());
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -100,7 +100,13 @@ impl Socket {
         }
     }
 
-    fn dropped(&self, seen: Option<u32>) -> u64 {
+    /// How many datagrams the kernel had dropped on this socket, for want of room in the receive
+    /// buffer, before the last one that was received.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    fn extend_dropped(&self, seen: Option<u32>) -> u64 {
         let known = self.dropped.load(Ordering::Relaxed);
         let Some(seen) = seen else { return known };
         let mut extended = (known & !u64::from(u32::MAX)) | u64::from(seen);
