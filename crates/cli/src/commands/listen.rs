@@ -96,7 +96,7 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     if interrupt.is_requested() {
         output.after_interrupt();
     }
-    output.note(seen.summary(begin.elapsed()));
+    output.note(seen.summary(begin.elapsed(), listener.dropped()));
     let enough = seen.datagrams >= args.count.unwrap_or(1);
     Ok(if enough || interrupt.is_requested() {
         Outcome::Done
@@ -112,14 +112,21 @@ struct Seen {
 }
 
 impl Seen {
-    fn summary(&self, elapsed: Duration) -> String {
+    fn summary(&self, elapsed: Duration, dropped: u64) -> String {
         let elapsed = Span(elapsed);
         if self.datagrams == 0 {
             return format!("nothing came in {elapsed}");
         }
         let datagrams = counted(self.datagrams, "datagram");
         let bytes = counted(self.bytes, "byte");
-        format!("{datagrams}, {bytes} in {elapsed}")
+        let dropped = match dropped {
+            0 => String::new(),
+            dropped => format!(
+                "; the kernel dropped {} for want of buffer",
+                grouped(dropped)
+            ),
+        };
+        format!("{datagrams}, {bytes} in {elapsed}{dropped}")
     }
 }
 

@@ -116,7 +116,8 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
         output.after_interrupt();
     }
     if sent.datagrams > 1 || interrupt.is_requested() {
-        output.note(sent.summary(elapsed));
+        let streams = args.rate.is_some() || args.file.is_some();
+        output.note(sent.summary(elapsed, streams));
     }
     finish(&mut ways, args.wait, output)
 }
@@ -232,7 +233,7 @@ struct Total {
 }
 
 impl Total {
-    fn summary(&self, elapsed: Duration) -> String {
+    fn summary(&self, elapsed: Duration, streams: bool) -> String {
         let mut text = format!(
             "sent {}, {} in {}",
             counted(self.datagrams, "datagram"),
@@ -240,7 +241,7 @@ impl Total {
             Span(elapsed)
         );
         // A shorter time tells nothing of the rate.
-        if elapsed >= Duration::from_secs(1) {
+        if streams && elapsed >= Duration::from_secs(1) {
             let (rate, unit) = match self.bytes as f64 * 8.0 / elapsed.as_secs_f64() {
                 bits if bits >= 1e9 => (bits / 1e9, "Gbit/s"),
                 bits if bits >= 1e6 => (bits / 1e6, "Mbit/s"),
