@@ -44,7 +44,9 @@ impl Socket {
             let limit = batch.slots().count();
             match batch.slots().receive(self.fd(), limit, flags) {
                 Ok(count) => {
-                    batch.take_up(count, self.local, interface_id, |seen| self.extend_dropped(seen));
+                    batch.take_up(count, self.local, interface_id, |seen| {
+                        self.extend_dropped(seen)
+                    });
                     return Ok(batch.len());
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
