@@ -1,7 +1,7 @@
 //! The Python package's Rust side: translates, and decides nothing.
 //!
 //! Each file has one subject; the Python names that it brings are the ones that `__init__.py`
-//! passes on. Waiting is done in [`wait`], with the interpreter let go; everything else is a quick
+//! passes on. Waiting is done in `wait.rs`, with the interpreter let go; everything else is a quick
 //! call into `manycast`.
 
 mod address;
