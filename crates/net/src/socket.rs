@@ -82,10 +82,15 @@ impl Socket {
             socket.gro = gro::enable(socket.fd());
         }
         socket.set_up(config)?;
-        socket
-            .inner
-            .bind(&local.into())
-            .map_err(|error| Error::new(Operation::Bind, local, error))?;
+        let mut bound = socket.inner.bind(&local.into());
+        if config.share_port && is_in_use(&bound) {
+            // Whoever has the port shares it by SO_REUSEPORT alone. It comes second because of what
+            // Linux 6.18 does to sockets that share an address by it: a group's datagram for which
+            // one of them alone is a member on that interface goes to any of them, by chance.
+            socket.set("SO_REUSEPORT", socket.inner.set_reuse_port(true))?;
+            bound = socket.inner.bind(&local.into());
+        }
+        bound.map_err(|error| Error::new(Operation::Bind, local, error))?;
         socket.local = socket.local_addr()?;
         Ok(socket)
     }
@@ -93,7 +98,6 @@ impl Socket {
     fn set_up(&self, config: &SocketConfig) -> Result<(), Error> {
         if config.share_port {
             self.set("SO_REUSEADDR", self.inner.set_reuse_address(true))?;
-            self.set("SO_REUSEPORT", self.inner.set_reuse_port(true))?;
         }
         if self.is_ipv4() {
             // A member of a group receives that group alone, not whatever the host has joined.
@@ -176,32 +180,30 @@ impl Socket {
         self.inner
             .connect(&peer.into())
             .map_err(|error| Error::new(Operation::Connect, peer, error))?;
-        self.set_peer(Some(peer));
+        *self.peer.write().unwrap_or_else(PoisonError::into_inner) = Some(peer);
         Ok(())
     }
 
-    fn set_peer(&self, peer: Option<SocketAddr>) {
-        *self.peer.write().unwrap_or_else(PoisonError::into_inner) = peer;
-    }
-
-    /// Undoes [`Socket::connect`]: datagrams of anybody are received again.
+    /// A socket to take the place of this one: on the same address and port, with no peer, and a
+    /// member of no group. What waits in this one is not passed on.
+    ///
+    /// There is no way to take the peer away from the socket itself: Linux would go on comparing its
+    /// address for IPv6, and forget [`SocketConfig::device`].
     ///
     /// # Errors
     ///
-    /// Only where the machine itself fails.
-    pub fn disconnect(&self) -> Result<(), Error> {
-        let port = self.local_addr()?.port();
-        self.set_peer(None);
-        sys::disconnect(self.fd())
-            .map_err(|error| Error::new(Operation::Connect, "nobody", error))?;
-        // A port that the kernel had chosen is let go of by this, and taken again here.
-        if self.local_addr()?.port() != port {
-            let local = SocketAddr::new(self.local.ip(), port);
-            self.inner
-                .bind(&local.into())
-                .map_err(|error| Error::new(Operation::Bind, local, error))?;
-        }
-        Ok(())
+    /// Those of [`Socket::bind`].
+    pub fn disconnected(&self, config: &SocketConfig) -> Result<Self, Error> {
+        // While there are two, they share the port, so that nobody else can take it.
+        self.set("SO_REUSEADDR", self.inner.set_reuse_address(true))?;
+        let shared = SocketConfig {
+            share_port: true,
+            ..config.clone()
+        };
+        let socket = Self::bind(self.local, &shared)?;
+        let share = socket.inner.set_reuse_address(config.share_port);
+        socket.set("SO_REUSEADDR", share)?;
+        Ok(socket)
     }
 
     /// The peer, if there is one.
@@ -296,4 +298,8 @@ const fn is_news_of_a_peer(errno: i32) -> bool {
             | libc::ENONET
             | libc::EMSGSIZE
     )
+}
+
+fn is_in_use(result: &io::Result<()>) -> bool {
+    matches!(result, Err(error) if error.kind() == io::ErrorKind::AddrInUse)
 }

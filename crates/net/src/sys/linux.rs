@@ -288,22 +288,6 @@ pub(crate) fn set_group_source(
     set(fd, level(group), name, &request)
 }
 
-/// Dissolves the association with the peer (`connect(2)`, family `AF_UNSPEC`).
-pub(crate) fn disconnect(fd: BorrowedFd<'_>) -> io::Result<()> {
-    // SAFETY: all-zero bytes are a valid value of this plain C structure.
-    let mut address: libc::sockaddr = unsafe { mem::zeroed() };
-    address.sa_family = libc::AF_UNSPEC as _;
-    // SAFETY: the address is valid for its size.
-    let result = unsafe {
-        libc::connect(
-            fd.as_raw_fd(),
-            &raw const address,
-            size_of::<libc::sockaddr>() as _,
-        )
-    };
-    checked(result).map(drop)
-}
-
 fn set<T>(fd: BorrowedFd<'_>, level: c_int, name: c_int, value: &T) -> io::Result<()> {
     // SAFETY: `value` is valid for reading its size.
     let result = unsafe {
