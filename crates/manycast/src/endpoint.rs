@@ -11,7 +11,7 @@ use manycast_net::{
     BufferSize, Change, ErrorKind, Operation, Poller, Position, RecvBatch, Socket, SocketConfig,
     Stopper, Token, Unreachable, Watch,
 };
-use manycast_types::{Address, Host, Received, Transmit};
+use manycast_types::{Address, Host, Received, SourceFilter, Transmit};
 
 use crate::{Error, resolve};
 pub use membership::Membership;
@@ -50,6 +50,21 @@ pub struct Endpoint {
 struct Port {
     socket: Socket,
     local: SocketAddr,
+    groups: Vec<PortGroup>,
+}
+
+/// A group that a socket has joined on an interface.
+#[derive(Debug)]
+struct PortGroup {
+    address: IpAddr,
+    interface: u32,
+    sources: SourceFilter,
+}
+
+impl PortGroup {
+    fn is(&self, address: IpAddr, interface: u32) -> bool {
+        self.address == address && self.interface == interface
+    }
 }
 
 /// What happened beside datagrams.
@@ -58,6 +73,20 @@ pub(crate) enum News {
     Joined(Membership),
     Left(Membership),
     Unreachable(Unreachable),
+}
+
+impl News {
+    /// The peer that refused a datagram, if it is news of that.
+    const fn refusal(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Unreachable(unreachable) if unreachable.is_refused() => Some(unreachable.peer),
+            _ => None,
+        }
+    }
+
+    const fn is_refusal(&self) -> bool {
+        self.refusal().is_some()
+    }
 }
 
 /// News that nobody asks for is forgotten beyond this.
@@ -149,6 +178,7 @@ impl Endpoint {
         let port = Some(Port {
             local: socket.local_addr()?,
             socket,
+            groups: Vec::new(),
         });
         match self.ports.get_mut(index) {
             Some(slot) => *slot = port,
@@ -175,6 +205,26 @@ impl Endpoint {
 
     pub(crate) const fn config(&self) -> &SocketConfig {
         &self.config
+    }
+
+    /// Lets anybody send to it again, by sockets in the places of those that have a peer.
+    pub(crate) fn disconnect(&mut self) -> Result<(), Error> {
+        for (token, port) in (0..).zip(&mut self.ports) {
+            let Some(port) = port
+                .as_mut()
+                .filter(|port| port.socket.peer_addr().is_some())
+            else {
+                continue;
+            };
+            let socket = port.socket.disconnected(&self.config)?;
+            for group in &port.groups {
+                socket.join(group.address, group.interface, &group.sources)?;
+            }
+            self.poller.add(&socket, token)?;
+            port.local = socket.local_addr()?;
+            port.socket = socket;
+        }
+        Ok(())
     }
 
     /// Changes the set-up of all sockets, those to come included.
@@ -240,6 +290,9 @@ impl Endpoint {
         if self.has_datagram() {
             return Ok(true);
         }
+        if !self.news.is_empty() {
+            return Ok(false);
+        }
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         loop {
             let left = match deadline {
@@ -261,36 +314,34 @@ impl Endpoint {
         Ok(self.wait(Some(Duration::ZERO))? || !self.news.is_empty() || self.stopped)
     }
 
-    /// As [`Endpoint::wait`], but passes over news: memberships are only traced, and a refusal is
-    /// kept for [`Endpoint::take_refusal`] and ends the wait.
-    pub(crate) fn wait_for_datagram(&mut self, timeout: Option<Duration>) -> Result<bool, Error> {
+    /// As [`Endpoint::wait`], but passes over news, which is only traced. If `connected`, a refusal
+    /// ends the wait, and is kept for [`Endpoint::take_refusal`]; else it is news like any other,
+    /// since whoever asks a server and goes away must not end its wait.
+    pub(crate) fn wait_for_datagram(
+        &mut self,
+        timeout: Option<Duration>,
+        connected: bool,
+    ) -> Result<bool, Error> {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         loop {
-            self.news.retain(is_refusal);
+            self.news.retain(|news| connected && news.is_refusal());
             let left = match deadline {
                 Some(deadline) => Some(deadline.saturating_duration_since(Instant::now())),
                 None => timeout,
             };
             let found = self.wait(left)?;
             let over = left.is_some_and(|left| left.is_zero());
-            if found || over || self.stopped || self.refusal().is_some() {
+            let refused = connected && self.news.iter().any(News::is_refusal);
+            if found || over || self.stopped || refused {
                 return Ok(found);
             }
         }
     }
 
-    fn refusal(&self) -> Option<SocketAddr> {
-        self.news.iter().find_map(|news| match news {
-            News::Unreachable(unreachable) if unreachable.is_refused() => Some(unreachable.peer),
-            _ => None,
-        })
-    }
-
-    /// The peer that refused a datagram, once.
+    /// The peer that refused a datagram, once. Other news is passed over.
     pub(crate) fn take_refusal(&mut self) -> Option<SocketAddr> {
-        let peer = self.refusal();
-        self.news
-            .retain(|news| !matches!(news, News::Unreachable(_)));
+        let peer = self.news.iter().find_map(News::refusal);
+        self.news.clear();
         peer
     }
 
@@ -355,14 +406,19 @@ impl Endpoint {
         false
     }
 
-    /// Whether a datagram was sent to what its socket is bound to. On Linux the kernel sees to it;
-    /// this keeps it true where a wildcard socket stands in for one that is bound to a group.
+    /// Whether a datagram was asked for. Of a group, Linux does not compare the interface for
+    /// IPv6, where all members of a host receive what comes on any interface.
     fn admits(&self, received: &Received<'_>) -> bool {
         let Some(Some(port)) = self.ports.get(self.current) else {
             return true;
         };
-        let (bound, to) = (port.local.ip(), received.destination.ip());
-        !bound.is_multicast() || bound == to
+        let to = received.destination.ip();
+        if to.is_multicast() {
+            let on = received.interface.index;
+            port.groups.iter().any(|group| group.is(to, on))
+        } else {
+            !port.local.ip().is_multicast()
+        }
     }
 
     /// The datagram that [`Endpoint::wait`] made ready.
@@ -417,7 +473,8 @@ impl Endpoint {
                         return Err(error.into());
                     };
                     port.socket.set_multicast_interface(Some(interface.index))?;
-                    send(run)
+                    let to = next.destination.ip();
+                    send(run).map_err(|error| resolve::no_route(error, to, Some(&interface)))
                 }
                 result => result,
             };
@@ -486,10 +543,6 @@ impl AsFd for Endpoint {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.poller.as_fd()
     }
-}
-
-fn is_refusal(news: &News) -> bool {
-    matches!(news, News::Unreachable(unreachable) if unreachable.is_refused())
 }
 
 pub(crate) fn unspecified(ipv4: bool) -> IpAddr {

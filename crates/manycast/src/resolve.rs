@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, ToSocketAddrs};
 
-use manycast_net::{Interface, Operation};
+use manycast_net::{ErrorKind, Interface, Operation};
 use manycast_types::{Address, Host, InterfaceSelector};
 
 use crate::Error;
@@ -108,6 +108,28 @@ pub(crate) fn egress(
         .filter(can)
         .min_by_key(|interface| interface.loopback);
     Ok(found.cloned())
+}
+
+/// Says more of a missing route where the interface is known. Linux makes one to all groups of IPv6
+/// for each interface but lo, where it delivers them only by a route of another type.
+pub(crate) fn no_route(
+    error: manycast_net::Error,
+    destination: IpAddr,
+    egress: Option<&Interface>,
+) -> manycast_net::Error {
+    let is_group = destination.is_ipv6() && destination.is_multicast();
+    match egress {
+        Some(Interface { name, loopback, .. })
+            if is_group && error.kind() == ErrorKind::NetworkUnreachable =>
+        {
+            let kind = if *loopback { "local" } else { "multicast" };
+            error.explained(
+                format!("{name} has no route to groups"),
+                format!("add one with 'ip -6 route add {kind} ff00::/8 dev {name} table local'"),
+            )
+        }
+        _ => error,
+    }
 }
 
 pub(crate) fn is_limited_broadcast(address: IpAddr) -> bool {

@@ -1,11 +1,11 @@
 //! Sending to one destination.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-use manycast_net::{ErrorKind, Interface, RecvBatch, SocketConfig, Unreachable};
+use manycast_net::{RecvBatch, SocketConfig, Unreachable};
 use manycast_types::{Address, Host, InterfaceId, Transmit};
 
 use crate::endpoint::unspecified;
@@ -141,7 +141,7 @@ impl Sender {
         // A connected socket knows its own address, keeps the route, and hears of refusals.
         socket
             .connect(destination)
-            .map_err(|error| without_route(error, to, egress.as_ref()))?;
+            .map_err(|error| resolve::no_route(error, to, egress.as_ref()))?;
         let hops = if to.is_multicast() {
             socket.multicast_hops()?
         } else {
@@ -305,27 +305,5 @@ impl Sender {
 impl AsFd for Sender {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
-    }
-}
-
-/// Says more of a group for which there is no route by the interface that was chosen: IPv6 needs
-/// one, which the kernel adds to all interfaces but loopback.
-fn without_route(
-    error: manycast_net::Error,
-    to: IpAddr,
-    egress: Option<&Interface>,
-) -> manycast_net::Error {
-    match egress {
-        Some(Interface { name, .. })
-            if to.is_ipv6()
-                && to.is_multicast()
-                && error.kind() == ErrorKind::NetworkUnreachable =>
-        {
-            error.explained(
-                format!("{name} has no route to groups"),
-                format!("add one with 'ip -6 route add multicast ff00::/8 dev {name} table local'"),
-            )
-        }
-        _ => error,
     }
 }

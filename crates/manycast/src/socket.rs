@@ -99,17 +99,16 @@ impl Socket {
         result
     }
 
-    /// Lets anybody send to it again. The local port stays.
+    /// Lets anybody send to it again. The local port stays; what the peer had sent and was not
+    /// received yet is lost.
     ///
     /// # Errors
     ///
     /// Only where the machine itself fails.
     pub fn disconnect(&mut self) -> Result<(), Error> {
+        self.endpoint.disconnect()?;
         self.peer = None;
-        Ok(self
-            .endpoint
-            .sockets()
-            .try_for_each(manycast_net::Socket::disconnect)?)
+        Ok(())
     }
 
     /// The peer of a connected socket.
@@ -184,45 +183,13 @@ impl Socket {
         self.endpoint.send(transmits, true)
     }
 
-    /// As [`Socket::send_batch`], but never waits: 0 means that the send buffer is full, and
-    /// [`Socket::sending_fd`] tells when there is room again.
-    ///
-    /// ```
-    /// use manycast::{Socket, Transmit};
-    ///
-    /// let mut socket = Socket::bind("127.0.0.1:0")?;
-    /// let to = socket.local_addr()?;
-    /// assert_eq!(socket.try_send_batch(&[Transmit::new(to, "one"), Transmit::new(to, "two")])?, 2);
-    /// assert_eq!(socket.recv()?.payload, b"one");
-    /// # Ok::<(), manycast::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// As [`Socket::send_to`], of the first datagram.
-    pub fn try_send_batch<P: AsRef<[u8]>>(
-        &self,
-        transmits: &[Transmit<P>],
-    ) -> Result<usize, Error> {
-        self.endpoint.send(transmits, false)
-    }
-
-    /// The descriptor by which something to `to` is sent, for another event loop: writable when the
-    /// send buffer has room.
-    ///
-    /// # Errors
-    ///
-    /// No socket that was opened can send there.
-    pub fn sending_fd(&self, to: SocketAddr) -> Result<BorrowedFd<'_>, Error> {
-        Ok(self.endpoint.socket_for(to)?.as_fd())
-    }
-
     /// Waits for a datagram. It is borrowed until the next call; [`Received::to_datagram`] keeps it.
     ///
     /// # Errors
     ///
-    /// * [`Error::ConnectionRefused`]: nobody listens on the port that was sent to. The socket goes
-    ///   on working; [`Socket::next_event`] tells the same without an error.
+    /// * [`Error::ConnectionRefused`]: the socket is connected, and nobody listens on its peer's
+    ///   port. It goes on working; [`Socket::next_event`] tells the same without an error, also
+    ///   where the socket is not connected.
     /// * [`Error::Stopped`].
     pub fn recv(&mut self) -> Result<Received<'_>, Error> {
         while !self.wait(None)? {
@@ -276,11 +243,12 @@ impl Socket {
         Ok(Event::next(&mut self.endpoint))
     }
 
-    /// Waits for a datagram; a refusal is an error, other news is passed over.
+    /// Waits for a datagram; a refusal by the peer is an error, other news is passed over.
     fn wait(&mut self, timeout: Option<Duration>) -> Result<bool, Error> {
-        let found = self.endpoint.wait_for_datagram(timeout)?;
+        let connected = self.peer.is_some();
+        let found = self.endpoint.wait_for_datagram(timeout, connected)?;
         match self.endpoint.take_refusal() {
-            Some(peer) if !found => Err(Error::ConnectionRefused { peer }),
+            Some(peer) if connected && !found => Err(Error::ConnectionRefused { peer }),
             _ => Ok(found),
         }
     }

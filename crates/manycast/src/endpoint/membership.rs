@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use manycast_net::{ErrorKind, Interface, Operation, Socket, SocketConfig, Watch};
 use manycast_types::{Group, InterfaceId, InterfaceSelector, SourceFilter};
 
-use super::{Endpoint, News, WATCH};
+use super::{Endpoint, News, Port, PortGroup, WATCH};
 use crate::{Error, resolve};
 
 /// A group that is joined on one interface.
@@ -175,11 +175,12 @@ impl Endpoint {
                     interface: interface.id(),
                     sources: group.sources.clone(),
                 };
-                let here = |other: &Membership| {
+                let here = |other: &&mut Membership| {
                     other.group == membership.group && other.interface == membership.interface
                 };
-                if !goal.iter().any(here) {
-                    goal.push(membership);
+                match goal.iter_mut().find(here) {
+                    Some(other) => other.sources = either(&other.sources, &membership.sources),
+                    None => goal.push(membership),
                 }
             }
         }
@@ -231,60 +232,82 @@ impl Endpoint {
         Ok(())
     }
 
-    /// Joins on a socket that has room, or on a new one.
+    /// Joins on a socket that has room, or on a new one, or on several. After an error it is joined
+    /// on none.
     fn admit(&mut self, membership: &Membership) -> Result<Vec<usize>, Error> {
-        let Membership {
-            group,
-            interface,
-            sources,
-        } = membership;
+        let mut sockets = Vec::new();
+        match self.admit_sources(membership, &membership.sources, &mut sockets) {
+            Ok(()) => Ok(sockets),
+            Err(error) => {
+                self.release(membership, &sockets);
+                Err(error)
+            }
+        }
+    }
+
+    fn admit_sources(
+        &mut self,
+        membership: &Membership,
+        sources: &SourceFilter,
+        sockets: &mut Vec<usize>,
+    ) -> Result<(), Error> {
+        let (group, interface) = (membership.group, membership.interface.index);
         let mut limit = None;
         for index in 0..self.ports.len() {
-            let Some(port) = &self.ports[index] else {
+            let Some(Some(port)) = self.ports.get(index) else {
                 continue;
             };
-            let own = port.local.ip().is_unspecified() && port.local.is_ipv4() == group.is_ipv4();
-            if !(port.local == *group || (own && port.local.port() == group.port())) {
+            if !may_join(port, membership, sources) {
                 continue;
             }
-            match port.socket.join(group.ip(), interface.index, sources) {
-                Ok(()) => return Ok(vec![index]),
-                // Another filter of the same group on the same interface is on this socket.
-                Err(error)
-                    if [ErrorKind::LimitReached, ErrorKind::AddressInUse]
-                        .contains(&error.kind()) =>
-                {
-                    limit = Some(error);
+            match port.socket.join(group.ip(), interface, sources) {
+                Ok(()) => {
+                    self.enter(index, membership, sources);
+                    sockets.push(index);
+                    return Ok(());
                 }
+                Err(error) if error.kind() == ErrorKind::LimitReached => limit = Some(error),
                 Err(error) => return Err(error.into()),
             }
         }
-        if let (Some(error), true) = (limit, self.has_wildcard(*group)) {
+        if let (Some(error), true) = (limit, self.has_wildcard(group)) {
             return Err(error.into());
         }
         let config = SocketConfig {
             share_port: true,
             ..self.config.clone()
         };
-        let socket = Socket::bind(*group, &config)?;
-        match (socket.join(group.ip(), interface.index, sources), sources) {
-            (Ok(()), _) => Ok(vec![self.add(socket)?]),
+        let socket = Socket::bind(group, &config)?;
+        match (socket.join(group.ip(), interface, sources), sources) {
+            (Ok(()), _) => {
+                let index = self.add(socket)?;
+                self.enter(index, membership, sources);
+                sockets.push(index);
+                Ok(())
+            }
             // More sources than one socket may have (net.ipv4.igmp_max_msf): two sockets.
             (Err(error), SourceFilter::Include(list))
                 if error.kind() == ErrorKind::LimitReached && list.len() > 1 =>
             {
+                drop(socket);
                 let (first, second) = list.split_at(list.len() / 2);
-                let mut sockets = Vec::new();
-                for half in [first, second] {
+                [first, second].into_iter().try_for_each(|half| {
                     let half = SourceFilter::Include(half.to_vec());
-                    sockets.extend(self.admit(&Membership {
-                        sources: half,
-                        ..membership.clone()
-                    })?);
-                }
-                Ok(sockets)
+                    self.admit_sources(membership, &half, sockets)
+                })
             }
             (Err(error), _) => Err(error.into()),
+        }
+    }
+
+    /// Notes what a socket has joined.
+    fn enter(&mut self, index: usize, membership: &Membership, sources: &SourceFilter) {
+        if let Some(Some(port)) = self.ports.get_mut(index) {
+            port.groups.push(PortGroup {
+                address: membership.group.ip(),
+                interface: membership.interface.index,
+                sources: sources.clone(),
+            });
         }
     }
 
@@ -298,30 +321,31 @@ impl Endpoint {
         })
     }
 
-    /// Leaves what was joined, and closes the sockets that nothing else needs.
+    /// Leaves what was joined.
     fn undo(&mut self, position: usize) {
         let Joined {
             membership,
             sockets,
         } = self.joined.swap_remove(position);
+        self.release(&membership, &sockets);
+        self.tell(News::Left(membership));
+    }
+
+    /// Leaves a group on some sockets, and closes those that nothing else needs.
+    fn release(&mut self, membership: &Membership, sockets: &[usize]) {
+        let (group, interface) = (membership.group.ip(), membership.interface.index);
         for index in sockets {
-            let Some(Some(port)) = self.ports.get(index) else {
+            let Some(Some(port)) = self.ports.get_mut(*index) else {
                 continue;
             };
             // Where the interface is gone, so is the membership; the kernel then says so.
-            let left = port
-                .socket
-                .leave(membership.group.ip(), membership.interface.index);
+            let left = port.socket.leave(group, interface);
             tracing::debug!(?membership, ?left, "left");
-            let needed = self
-                .joined
-                .iter()
-                .any(|joined| joined.sockets.contains(&index));
-            if !needed && port.local.ip().is_multicast() {
-                self.ports[index] = None;
+            port.groups.retain(|joined| !joined.is(group, interface));
+            if port.groups.is_empty() && port.local.ip().is_multicast() {
+                self.ports[*index] = None;
             }
         }
-        self.tell(News::Left(membership));
     }
 }
 
@@ -337,6 +361,39 @@ fn by_name(group: Group) -> Result<Group, Error> {
             Ok(group)
         }
         None => Ok(group),
+    }
+}
+
+/// Whether a socket can receive a group, and would filter its sources as it is wanted.
+fn may_join(port: &Port, membership: &Membership, sources: &SourceFilter) -> bool {
+    let (local, group) = (port.local, membership.group);
+    let own = local.ip().is_unspecified() && local.is_ipv4() == group.is_ipv4();
+    if !(local == group || (own && local.port() == group.port())) {
+        return false;
+    }
+    let mut same = port
+        .groups
+        .iter()
+        .filter(|joined| joined.address == group.ip());
+    same.all(|joined| {
+        // For IPv6, Linux takes the first filter of a group, whatever the interface.
+        let alike = group.is_ipv4() || joined.sources == *sources;
+        joined.interface != membership.interface.index && alike
+    })
+}
+
+/// The sources that one or the other filter wants (RFC 9776 §3.2).
+fn either(one: &SourceFilter, other: &SourceFilter) -> SourceFilter {
+    use SourceFilter::{Exclude, Include};
+    match (one, other) {
+        (Include(one), Include(other)) => {
+            let new = other.iter().filter(|source| !one.contains(source));
+            Include(one.iter().chain(new).copied().collect())
+        }
+        (Exclude(unwanted), other) | (other, Exclude(unwanted)) => {
+            let still = unwanted.iter().filter(|source| !other.admits(**source));
+            Exclude(still.copied().collect())
+        }
     }
 }
 

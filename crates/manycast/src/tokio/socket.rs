@@ -160,11 +160,10 @@ impl Socket {
         loop {
             self.readiness.wait(self.inner.endpoint()).await?;
             let refusal = self.inner.endpoint().take_refusal();
-            while self.inner.endpoint().next_news().is_some() {}
             if self.inner.endpoint().has_datagram() {
                 break;
             }
-            if let Some(peer) = refusal {
+            if let (Some(peer), Some(_)) = (refusal, self.inner.peer_addr()) {
                 return Err(Error::ConnectionRefused { peer });
             }
             if self.inner.endpoint().is_stopped() {
