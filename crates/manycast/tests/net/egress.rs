@@ -1,0 +1,254 @@
+//! By which interface datagrams leave and come, on hosts that have several and no route.
+
+use manycast::{ErrorKind, InterfaceSelector, Sender, SenderConfig, SocketConfig};
+use manycast_lab::netns::{Host, Lab};
+
+use crate::{
+    GROUPS, PORT, at, bind, hosts, interfaces_of, listen, on, receive, receive_until, send, sender,
+};
+
+pub(crate) fn row_22_listening_joins_on_every_interface_unless_one_is_named() {
+    let lab = Lab::new();
+    let [a, b] = hosts(&lab, ["a", "b"]);
+    for [group, other] in GROUPS {
+        let mut everywhere = listen(&b, &at(group, PORT));
+        assert_eq!(interfaces_of(&everywhere), ["lo", "eth0", "eth1", "eth2"]);
+        let named = listen(&b, &on(other, "eth1"));
+        assert_eq!(interfaces_of(&named), ["eth1"]);
+        for device in ["eth0", "eth1", "eth2"] {
+            let sent = send(&a, &on(group, device), device);
+            let datagram = receive(&b, &mut everywhere);
+            assert_eq!(datagram.payload, device);
+            assert_eq!(&*datagram.interface.name, device);
+            assert_eq!(datagram.source, sent.from);
+        }
+        if group.contains(':') {
+            // Linux delivers IPv6 groups on lo only with a route that it does not make by itself.
+            b.add_route("local ff00::/8 dev lo");
+        }
+        send(&b, &on(group, "lo"), "own");
+        assert_eq!(&*receive(&b, &mut everywhere).interface.name, "lo");
+    }
+}
+
+pub(crate) fn row_15_listening_needs_no_route_and_tells_where_it_joined() {
+    let lab = Lab::new();
+    let [a, b] = hosts(&lab, ["a", "b"]);
+    assert_eq!(b.output("ip -4 route show default"), "");
+    let mut listener = listen(&b, "224.51.105.104:4242");
+    let joined: Vec<_> = listener
+        .memberships()
+        .map(|joined| format!("{} on {}", joined.group, joined.interface))
+        .collect();
+    let expected =
+        ["lo", "eth0", "eth1", "eth2"].map(|device| format!("224.51.105.104:4242 on {device}"));
+    assert_eq!(joined, expected);
+    send(&a, "224.51.105.104%eth2:4242", "robot");
+    assert_eq!(receive(&b, &mut listener).payload, "robot");
+}
+
+pub(crate) fn row_48_sending_needs_no_route_and_tells_its_way() {
+    let lab = Lab::new();
+    let [a, b] = hosts(&lab, ["a", "b"]);
+    for [group, _] in GROUPS {
+        let mut listener = listen(&b, &at(group, PORT));
+        let sent = send(&a, &at(group, PORT), "no route");
+        let datagram = receive(&b, &mut listener);
+        assert_eq!(
+            datagram.interface.name, sent.interface.name,
+            "the same switch"
+        );
+        assert_eq!(datagram.source, sent.from);
+        assert_eq!((sent.bytes, sent.hops), (8, 1));
+        assert_ne!(&*sent.interface.name, "lo");
+        if group.contains('.') {
+            assert_eq!(
+                (&*sent.interface.name, sent.from.ip()),
+                ("eth0", [10, 0, 0, 1].into())
+            );
+            let port = sent.from.port();
+            assert_eq!(
+                sent.to_string(),
+                format!("8 bytes to 239.1.2.3:5000 from 10.0.0.1:{port} by eth0, hop limit 1")
+            );
+        }
+
+        // A socket that is not connected finds its way in the same manner.
+        let socket = bind(&a, ":0");
+        a.run(|| {
+            socket
+                .send_to("by a socket", at(group, PORT).parse().unwrap())
+                .unwrap();
+        });
+        assert_eq!(receive(&b, &mut listener).payload, "by a socket");
+    }
+}
+
+pub(crate) fn row_49_a_route_decides_where_no_interface_is_named() {
+    let lab = Lab::new();
+    let [a, b] = hosts(&lab, ["a", "b"]);
+    a.add_route("224.0.0.0/4 dev eth2");
+    a.output("ip -6 route add ff15::/16 dev eth2 table local metric 1");
+    for [group, _] in GROUPS {
+        let mut listener = listen(&b, &at(group, PORT));
+        assert_eq!(
+            &*send(&a, &at(group, PORT), "by the route").interface.name,
+            "eth2"
+        );
+        assert_eq!(&*receive(&b, &mut listener).interface.name, "eth2");
+        // What is named comes before the route.
+        assert_eq!(
+            &*send(&a, &on(group, "eth1"), "by name").interface.name,
+            "eth1"
+        );
+        assert_eq!(&*receive(&b, &mut listener).interface.name, "eth1");
+    }
+}
+
+pub(crate) fn row_17_an_interface_is_chosen_by_name_index_or_address_alike() {
+    let lab = Lab::new();
+    let [a, b] = hosts(&lab, ["a", "b"]);
+    for ([group, _], own) in GROUPS
+        .into_iter()
+        .zip([["10.0.1.1", "10.0.1.2"], ["fd01::1", "fd01::2"]])
+    {
+        let index = |host: &Host| host.interface_index("eth1").to_string();
+        let by = ["eth1", &index(&a), own[0]];
+        let (index, listen_by) = (index(&b), own[1]);
+        for (from, to) in by.into_iter().zip(["eth1", &index, listen_by]) {
+            let mut listener = listen(&b, &on(group, to));
+            assert_eq!(interfaces_of(&listener), ["eth1"], "{to}");
+            let sent = send(&a, &on(group, from), from);
+            assert_eq!(
+                (&*sent.interface.name, sent.from.ip()),
+                ("eth1", own[0].parse().unwrap())
+            );
+            let datagram = receive(&b, &mut listener);
+            assert_eq!(datagram.payload, from);
+            assert_eq!(&*datagram.interface.name, "eth1");
+        }
+    }
+    // The address alone says nothing where two interfaces have it.
+    for device in ["eth0", "eth1"] {
+        b.output(&format!("ip address add 10.7.7.7/32 dev {device}"));
+    }
+    let error = b
+        .run(|| manycast::listen("239.1.2.3%10.7.7.7:5000"))
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "cannot find interface 10.7.7.7: eth0, eth1 have this address; choose one by name or index"
+    );
+}
+
+pub(crate) fn row_51_the_interface_of_a_sender_and_of_a_socket_can_change() {
+    let lab = Lab::new();
+    let [a, b] = hosts(&lab, ["a", "b"]);
+    for [group, _] in GROUPS {
+        let mut listener = listen(&b, &at(group, PORT));
+        let mut sender = sender(&a, &on(group, "eth0"));
+        let mut socket = bind(&a, ":0");
+        assert_eq!(socket.multicast_interface().unwrap(), None);
+        for device in ["eth2", "eth1"] {
+            let selector: InterfaceSelector = device.parse().unwrap();
+            a.run(|| sender.set_interface(selector.clone()).unwrap());
+            assert_eq!(&*sender.interface().name, device);
+            sender.send("by the sender").unwrap();
+            assert_eq!(&*receive(&b, &mut listener).interface.name, device);
+
+            a.run(|| {
+                socket.set_multicast_interface(Some(&selector)).unwrap();
+                assert_eq!(
+                    &*socket.multicast_interface().unwrap().unwrap().name,
+                    device
+                );
+                socket
+                    .send_to("by the socket", at(group, PORT).parse().unwrap())
+                    .unwrap();
+            });
+            assert_eq!(&*receive(&b, &mut listener).interface.name, device);
+        }
+        a.run(|| socket.set_multicast_interface(None).unwrap());
+        assert_eq!(socket.multicast_interface().unwrap(), None);
+    }
+}
+
+pub(crate) fn a_sender_finds_an_interface_that_was_recreated() {
+    let lab = Lab::new();
+    let [a, b] = hosts(&lab, ["a", "b"]);
+    for [group, _] in GROUPS {
+        let mut listener = listen(&b, &at(group, PORT));
+        let mut sender = sender(&a, &on(group, "eth0"));
+        a.delete_device("eth0");
+        let error = sender.send("gone").unwrap_err();
+        assert!(
+            [ErrorKind::NoInterface, ErrorKind::NetworkUnreachable].contains(&error.kind()),
+            "{error}"
+        );
+        let error = a.run(|| sender.reopen()).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with("cannot find interface eth0: there is no such interface"),
+            "{error}"
+        );
+        a.recreate_device("eth0");
+        a.run(|| sender.reopen().unwrap());
+        sender.send("again").unwrap();
+        assert_eq!(receive(&b, &mut listener).payload, "again");
+    }
+}
+
+pub(crate) fn hop_limit_1_stays_on_its_link_and_2_crosses_a_router() {
+    let lab = Lab::new();
+    let (left, right) = (lab.switch("left"), lab.switch("right"));
+    let [a, near, router, far] = [lab.host("a"), lab.host("n"), lab.router("r"), lab.host("f")];
+    a.connect(&left, "eth0", &["10.0.0.1/24", "fd00::1/64"]);
+    near.connect(&left, "eth0", &["10.0.0.2/24", "fd00::2/64"]);
+    router.connect(&left, "eth0", &["10.0.0.254/24", "fd00::fe/64"]);
+    router.connect(&right, "eth1", &["10.0.1.254/24", "fd01::fe/64"]);
+    far.connect(&right, "eth0", &["10.0.1.1/24", "fd01::1/64"]);
+    for [group, _] in GROUPS {
+        router.forward_group(group.parse().unwrap(), "eth0", "eth1");
+        let mut near_listener = listen(&near, &on(group, "eth0"));
+        let mut far_listener = listen(&far, &on(group, "eth0"));
+
+        let mut sender = sender(&a, &on(group, "eth0"));
+        assert_eq!(sender.send("default").unwrap().hops, 1);
+        for hops in [1, 2, 3] {
+            sender.set_hops(hops).unwrap();
+            assert_eq!(sender.hops(), hops);
+            assert_eq!(sender.send(format!("set {hops}")).unwrap().hops, hops);
+            let socket = SocketConfig {
+                multicast_hops: hops,
+                ..SocketConfig::default()
+            };
+            let config = SenderConfig {
+                socket,
+                ..SenderConfig::default()
+            };
+            let configured = a.run(|| Sender::open(&*on(group, "eth0"), config).unwrap());
+            configured.send(format!("configured {hops}")).unwrap();
+        }
+        sender.send("end").unwrap();
+
+        let everything = [
+            "default",
+            "set 1",
+            "configured 1",
+            "set 2",
+            "configured 2",
+            "set 3",
+            "configured 3",
+        ];
+        assert_eq!(receive_until(&near, &mut near_listener, "end"), everything);
+        for (payload, hops) in everything[3..].iter().zip([1, 1, 2, 2]) {
+            let datagram = receive(&far, &mut far_listener);
+            assert_eq!(
+                (&*datagram.payload, datagram.hops),
+                (payload.as_bytes(), Some(hops))
+            );
+        }
+        assert_eq!(receive(&far, &mut far_listener).payload, "end");
+    }
+}

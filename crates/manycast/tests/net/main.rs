@@ -1,0 +1,232 @@
+//! What the library promises, proved on the real kernel.
+//!
+//! A test whose name begins with `row_` proves that row of `docs/behaviours.md`.
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, reason = "a failure ends the test either way")]
+
+mod egress;
+
+mod heal;
+mod isolation;
+mod ssm;
+mod unicast;
+
+use std::time::{Duration, Instant};
+
+use manycast::{Datagram, Event, Listener, Membership, Sender, SenderConfig, Sent, Socket};
+use manycast_lab::netns::{self, Host, Lab};
+
+/// How long anything may take before it counts as failed.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+const PORT: u16 = 5000;
+
+/// Two groups of each version of IP.
+const GROUPS: [[&str; 2]; 2] = [["239.1.2.3", "239.1.2.4"], ["ff15::1234", "ff15::1235"]];
+
+netns::tests!(
+    egress::row_22_listening_joins_on_every_interface_unless_one_is_named,
+    egress::row_15_listening_needs_no_route_and_tells_where_it_joined,
+    egress::row_48_sending_needs_no_route_and_tells_its_way,
+    egress::row_49_a_route_decides_where_no_interface_is_named,
+    egress::row_17_an_interface_is_chosen_by_name_index_or_address_alike,
+    egress::row_51_the_interface_of_a_sender_and_of_a_socket_can_change,
+    egress::a_sender_finds_an_interface_that_was_recreated,
+    egress::hop_limit_1_stays_on_its_link_and_2_crosses_a_router,
+    heal::a_device_that_is_deleted_and_recreated_is_heard_again_within_2_s,
+    heal::a_device_that_is_recreated_under_its_index_is_heard_again,
+    heal::a_link_that_goes_down_and_up_is_heard_again,
+    heal::a_cable_that_is_pulled_and_plugged_keeps_the_membership,
+    heal::an_interface_that_appears_later_is_joined,
+    heal::listening_begins_before_the_first_interface_is_there,
+    heal::sources_are_the_same_after_healing,
+    heal::a_group_that_was_left_stays_left_after_healing,
+    heal::an_address_that_moves_takes_the_membership_along,
+    heal::a_device_under_another_name_is_told_by_it,
+    heal::ipv6_that_is_switched_off_and_on_is_heard_again,
+    heal::healing_outlives_lost_messages,
+    heal::a_driver_and_a_socket_heal,
+    isolation::row_34_two_groups_on_one_port_do_not_mix,
+    isolation::row_25_the_same_group_on_another_interface_does_not_leak_in,
+    isolation::row_24_memberships_of_other_programs_deliver_nothing,
+    isolation::row_26_a_socket_on_any_address_receives_its_groups_and_unicast_alone,
+    isolation::row_23_several_groups_come_labelled_by_group,
+    isolation::other_ports_and_unicast_stay_out_of_a_group,
+    ssm::a_source_is_delivered_and_nothing_else,
+    ssm::a_source_is_delivered_from_every_interface_where_none_is_named,
+    ssm::blocked_sources_stay_out,
+    ssm::listeners_of_different_sources_share_a_group,
+    ssm::one_listener_takes_different_sources_on_different_interfaces,
+    ssm::the_sources_of_a_group_that_is_named_twice_add_up,
+    ssm::more_sources_than_a_socket_may_have,
+    ssm::a_source_passes_a_snooping_switch,
+    unicast::row_1_a_datagram_is_sent_with_its_way_told,
+    unicast::row_9_a_server_answers_from_the_address_that_was_asked,
+    unicast::row_10_answers_of_others_than_the_asked_are_ignored,
+    unicast::row_10_a_lost_answer_is_no_hang_and_retries_ask_again,
+    unicast::row_64_third_parties_are_not_received_on_a_connected_socket,
+    unicast::row_64_a_socket_connected_to_a_group_does_not_hear_its_members,
+    unicast::row_65_a_refusal_is_an_event_within_a_second_and_the_next_write_works,
+    unicast::row_65_a_refusal_is_one_error_of_recv_and_none_of_send,
+    unicast::row_9_a_client_that_went_away_is_no_error_of_the_server,
+    unicast::row_66_reconnect_and_disconnect_keep_the_port,
+    unicast::row_67_port_0_is_any_free_port_and_told,
+    unicast::row_68_a_question_to_a_group_is_answered_by_unicast,
+    unicast::row_43_ask_gathers_the_answers_of_all_members,
+    unicast::row_35_broadcasts_reach_the_link,
+    unicast::a_router_that_knows_no_way_is_an_event,
+    unicast::a_sender_keeps_its_source_address,
+);
+
+/// Hosts with three interfaces each, `eth0` to `eth2`, on three switches, and with no default
+/// route. On `ethI` host number H (from 1) has the addresses 10.0.I.H and fd0I::H.
+fn hosts<const N: usize>(lab: &Lab, names: [&str; N]) -> [Host; N] {
+    let switches = ["sw0", "sw1", "sw2"].map(|name| lab.switch(name));
+    let mut number = 0;
+    names.map(|name| {
+        number += 1;
+        let host = lab.host(name);
+        for (i, switch) in switches.iter().enumerate() {
+            let addresses = [
+                format!("10.0.{i}.{number}/24"),
+                format!("fd0{i}::{number}/64"),
+            ];
+            host.connect(switch, &format!("eth{i}"), &[&addresses[0], &addresses[1]]);
+        }
+        host
+    })
+}
+
+/// `HOST:PORT`, with brackets where they are needed.
+fn at(host: &str, port: u16) -> String {
+    if host.contains(':') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    }
+}
+
+/// `GROUP%INTERFACE:PORT`, on the port that most tests use.
+fn on(group: &str, interface: &str) -> String {
+    at(&format!("{group}%{interface}"), PORT)
+}
+
+fn listen(host: &Host, address: &str) -> Listener {
+    host.run(|| manycast::listen(address).unwrap())
+}
+
+fn send(host: &Host, address: &str, payload: &str) -> Sent {
+    host.run(|| manycast::send(address, payload).unwrap())
+}
+
+fn sender(host: &Host, address: &str) -> Sender {
+    host.run(|| Sender::new(address).unwrap())
+}
+
+/// A sender from a local address.
+fn sender_from(host: &Host, address: &str, from: &str) -> Sender {
+    let config = SenderConfig {
+        from: Some(at(from, 0).parse().unwrap()),
+        ..SenderConfig::default()
+    };
+    host.run(|| Sender::open(address, config).unwrap())
+}
+
+fn bind(host: &Host, address: &str) -> Socket {
+    host.run(|| Socket::bind(address).unwrap())
+}
+
+/// What receives datagrams and tells of events.
+trait Receiver: Send {
+    fn datagram(&mut self) -> Option<Datagram>;
+    fn event(&mut self, timeout: Duration) -> Option<Event<'_>>;
+}
+
+impl Receiver for Listener {
+    fn datagram(&mut self) -> Option<Datagram> {
+        let received = self.recv_timeout(PATIENCE).unwrap();
+        received.map(|received| received.to_datagram())
+    }
+
+    fn event(&mut self, timeout: Duration) -> Option<Event<'_>> {
+        self.next_event(Some(timeout)).unwrap()
+    }
+}
+
+impl Receiver for Socket {
+    fn datagram(&mut self) -> Option<Datagram> {
+        let received = self.recv_timeout(PATIENCE).unwrap();
+        received.map(|received| received.to_datagram())
+    }
+
+    fn event(&mut self, timeout: Duration) -> Option<Event<'_>> {
+        self.next_event(Some(timeout)).unwrap()
+    }
+}
+
+/// The next datagram. Memberships heal in the namespace of the calling thread, so it waits on the
+/// host.
+#[track_caller]
+fn receive(host: &Host, receiver: &mut impl Receiver) -> Datagram {
+    let datagram = host.run(|| receiver.datagram());
+    datagram.expect("a datagram should have come")
+}
+
+/// The payloads of all datagrams before `end`, which is sent last.
+#[track_caller]
+fn receive_until(host: &Host, receiver: &mut impl Receiver, end: &str) -> Vec<String> {
+    let payloads = std::iter::repeat_with(|| text(&receive(host, receiver)));
+    payloads.take_while(|payload| payload != end).collect()
+}
+
+fn text(datagram: &Datagram) -> String {
+    String::from_utf8_lossy(&datagram.payload).into_owned()
+}
+
+/// The names of the interfaces on which something is joined, in order.
+fn interfaces_of(listener: &Listener) -> Vec<String> {
+    let names = listener
+        .memberships()
+        .map(|joined| joined.interface.name.to_string());
+    names.collect()
+}
+
+/// Waits for the first event that `wanted` takes.
+#[track_caller]
+fn wait_for<T: Send>(
+    host: &Host,
+    receiver: &mut impl Receiver,
+    mut wanted: impl FnMut(Event<'_>) -> Option<T> + Send,
+) -> T {
+    let found = host.run(|| {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return None;
+            }
+            if let Some(found) = receiver.event(left).and_then(&mut wanted) {
+                return Some(found);
+            }
+        }
+    });
+    found.expect("the event should have come")
+}
+
+/// Waits until a group is joined on an interface, because it came or came back.
+#[track_caller]
+fn wait_until_joined(host: &Host, receiver: &mut impl Receiver, interface: &str) -> Membership {
+    wait_for(host, receiver, |event| match event {
+        Event::Joined(membership) if *membership.interface.name == *interface => Some(membership),
+        _ => None,
+    })
+}
+
+/// Waits until a group is left on an interface, because it went away.
+#[track_caller]
+fn wait_until_left(host: &Host, receiver: &mut impl Receiver, interface: &str) -> Membership {
+    wait_for(host, receiver, |event| match event {
+        Event::Left(membership) if *membership.interface.name == *interface => Some(membership),
+        _ => None,
+    })
+}
