@@ -1,0 +1,335 @@
+//! Where: texts, pairs and [`Address`] in, `SocketAddress` out.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::{Mutex, PoisonError};
+
+use manycast::{Host, InterfaceSelector, IntoAddress as _};
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::sync::{MutexExt, PyOnceLock};
+use pyo3::types::{PyInt, PyString, PyTuple, PyType};
+
+use crate::error;
+
+/// Where to listen or to send: sources, host or group, interface and port.
+///
+/// It has one text form, the same everywhere in manycast::
+///
+///     [SOURCE[,SOURCE...]@]HOST[%INTERFACE]:PORT
+///
+///     239.192.0.100:1000            a group, any source
+///     239.192.0.100%eth0:1000       ... on one interface (name, index or local address)
+///     10.0.0.5@232.1.1.1%eth0:5000  ... from one source only (SSM)
+///     [ff15::1%eth0]:5000           IPv6; the zone stands inside the brackets
+///     192.0.2.7:5005                unicast
+///     localhost:8888                unicast; the name is resolved
+///     :8888                         any local address (listening only)
+///
+/// Wherever an address is wanted, such a text, a pair (host, port) or an Address will do.
+///
+/// >>> address = Address("239.192.0.100", 1000, interface="eth0")
+/// >>> str(address), address.host, address.port, address.is_group
+/// ('239.192.0.100%eth0:1000', '239.192.0.100', 1000, True)
+///
+/// AddressError says what is wrong with a text, and in which column.
+#[pyclass(frozen, eq, hash, module = "manycast", skip_from_py_object)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Address {
+    inner: manycast::Address,
+}
+
+#[pymethods]
+impl Address {
+    #[new]
+    #[pyo3(signature = (host, port=None, /, *, interface=None, sources=None))]
+    fn new(
+        host: &Bound<'_, PyAny>,
+        port: Option<u16>,
+        interface: Option<Interface>,
+        sources: Option<Sources>,
+    ) -> PyResult<Self> {
+        let inner = match port {
+            Some(port) => from_pair(host.extract()?, port)?,
+            None => from_any(host)?,
+        };
+        let inner = refine(inner, interface, sources)?;
+        Ok(Self { inner })
+    }
+
+    /// The host or group as text; empty for any local address.
+    #[getter]
+    fn host(&self) -> String {
+        match self.inner.host() {
+            Host::Any => String::new(),
+            Host::Ip(address) => address.to_string(),
+            Host::Name(name) => name.clone(),
+        }
+    }
+
+    /// The port, from 0 (any free one, when listening) to 65,535.
+    #[getter]
+    fn port(&self) -> u16 {
+        self.inner.port()
+    }
+
+    /// The interface as text, or None where none is named.
+    #[getter]
+    fn interface(&self) -> Option<String> {
+        self.inner.interface().map(ToString::to_string)
+    }
+
+    /// The sources that are wanted; empty means any.
+    #[getter]
+    fn sources(&self) -> Vec<String> {
+        self.inner
+            .sources()
+            .iter()
+            .map(ToString::to_string)
+            .collect()
+    }
+
+    /// Whether it is a multicast group.
+    #[getter]
+    fn is_group(&self) -> bool {
+        self.inner.group().is_some()
+    }
+
+    /// Whether its host is a name, which has to be looked up before it can be used.
+    #[getter]
+    fn is_name(&self) -> bool {
+        matches!(self.inner.host(), Host::Name(_))
+    }
+
+    fn __str__(&self) -> String {
+        self.inner.to_string()
+    }
+
+    fn __repr__(&self) -> String {
+        format!("Address('{}')", self.inner)
+    }
+
+    fn __getnewargs__(&self) -> (String,) {
+        (self.inner.to_string(),)
+    }
+}
+
+/// Looks up a host, and returns its addresses in numbers, those of IPv4 first.
+///
+/// It waits for the name server where the host is a name. SocketError: nobody knows the name.
+///
+/// >>> [str(address) for address in resolve("192.0.2.7:5005")]
+/// ['192.0.2.7:5005']
+#[pyfunction]
+#[pyo3(signature = (address, port=None, /))]
+pub(crate) fn resolve(
+    py: Python<'_>,
+    address: &Bound<'_, PyAny>,
+    port: Option<&Bound<'_, PyAny>>,
+) -> PyResult<Vec<Address>> {
+    let address = one(address, port, None, None)?;
+    let found = py
+        .detach(|| manycast::resolve(address))
+        .map_err(error::exception)?;
+    Ok(found
+        .into_iter()
+        .map(|found| Address {
+            inner: found.into(),
+        })
+        .collect())
+}
+
+/// An interface by name, index or local address.
+pub(crate) struct Interface(pub(crate) InterfaceSelector);
+
+impl FromPyObject<'_, '_> for Interface {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
+        if !object.is_instance_of::<PyString>() && !object.is_instance_of::<PyInt>() {
+            return Err(PyTypeError::new_err(
+                "an interface is chosen by its name or local address (str) or its index (int)",
+            ));
+        }
+        let text = object.str()?.to_string();
+        text.parse()
+            .map(Self)
+            .map_err(|malformed: manycast::Malformed| {
+                error::address(format!("interface {text:?}: {}", malformed.what))
+            })
+    }
+}
+
+/// One source address or many.
+pub(crate) struct Sources(Vec<String>);
+
+impl FromPyObject<'_, '_> for Sources {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
+        if object.is_instance_of::<PyString>() {
+            return Ok(Self(vec![object.extract()?]));
+        }
+        let sources = object
+            .try_iter()?
+            .map(|source| Ok(source?.str()?.to_string()));
+        sources.collect::<PyResult<_>>().map(Self)
+    }
+}
+
+impl Sources {
+    /// The sources as numbers.
+    pub(crate) fn ips(&self) -> PyResult<Vec<IpAddr>> {
+        self.0.iter().map(|source| ip(source)).collect()
+    }
+}
+
+/// The addresses of a call's positional arguments: each a text, a pair or an Address; or one host
+/// and its port.
+pub(crate) fn many(
+    arguments: &Bound<'_, PyTuple>,
+    interface: Option<Interface>,
+    sources: Option<Sources>,
+) -> PyResult<Vec<manycast::Address>> {
+    let plain = if arguments.len() == 2 && arguments.get_item(1)?.is_instance_of::<PyInt>() {
+        let host: String = arguments.get_item(0)?.extract()?;
+        vec![from_pair(host, arguments.get_item(1)?.extract()?)?]
+    } else {
+        let addresses = arguments.iter().map(|argument| from_any(&argument));
+        addresses.collect::<PyResult<_>>()?
+    };
+    if plain.is_empty() {
+        return Err(PyTypeError::new_err(
+            "an address is missing; give GROUP, PORT or a text such as '239.1.1.1:5000'",
+        ));
+    }
+    if interface.is_none() && sources.is_none() {
+        return Ok(plain);
+    }
+    let interface = interface.map(|interface| interface.0);
+    let sources = sources.map(|sources| sources.0);
+    plain
+        .into_iter()
+        .map(|address| {
+            let interface = interface.clone().map(Interface);
+            refine(address, interface, sources.clone().map(Sources))
+        })
+        .collect()
+}
+
+/// The one address of a call's arguments.
+pub(crate) fn one(
+    address: &Bound<'_, PyAny>,
+    port: Option<&Bound<'_, PyAny>>,
+    interface: Option<Interface>,
+    sources: Option<Sources>,
+) -> PyResult<manycast::Address> {
+    let plain = match port {
+        Some(port) => from_pair(address.extract()?, port.extract()?)?,
+        None => from_any(address)?,
+    };
+    refine(plain, interface, sources)
+}
+
+fn from_any(object: &Bound<'_, PyAny>) -> PyResult<manycast::Address> {
+    if let Ok(address) = object.cast::<Address>() {
+        return Ok(address.get().inner.clone());
+    }
+    if let Ok(text) = object.cast::<PyString>() {
+        return parse(text.to_cow()?.as_ref());
+    }
+    if let Ok(pair) = object.cast::<PyTuple>()
+        && pair.len() >= 2
+    {
+        return from_pair(pair.get_item(0)?.extract()?, pair.get_item(1)?.extract()?);
+    }
+    Err(PyTypeError::new_err(
+        "an address is a text such as '239.1.1.1:5000', a pair (host, port), or an Address",
+    ))
+}
+
+fn from_pair(host: String, port: u16) -> PyResult<manycast::Address> {
+    match host.split_once('%') {
+        // As a socket writes an address with a zone.
+        Some((before, _)) if before.parse::<Ipv6Addr>().is_ok() => {
+            parse(&format!("[{host}]:{port}"))
+        }
+        _ => (host.as_str(), port).into_address().map_err(rejected),
+    }
+}
+
+fn parse(text: &str) -> PyResult<manycast::Address> {
+    text.into_address().map_err(rejected)
+}
+
+fn rejected(rejected: manycast::AddressError) -> PyErr {
+    error::exception(rejected.into())
+}
+
+fn refine(
+    address: manycast::Address,
+    interface: Option<Interface>,
+    sources: Option<Sources>,
+) -> PyResult<manycast::Address> {
+    let address = match interface {
+        Some(Interface(selector)) => address.on(selector),
+        None => address,
+    };
+    match sources {
+        Some(Sources(sources)) if !sources.is_empty() => {
+            parse(&format!("{}@{address}", sources.join(",")))
+        }
+        _ => Ok(address),
+    }
+}
+
+/// A local address without a port, as text.
+pub(crate) fn ip(text: &str) -> PyResult<IpAddr> {
+    text.parse().map_err(|_| {
+        error::address(format!(
+            "{text:?}: it is no IP address; write it in numbers"
+        ))
+    })
+}
+
+/// How many socket addresses are remembered; a peer that invents sources gains nothing by it.
+const REMEMBERED: usize = 1024;
+
+/// The `SocketAddress` of an address. Those that come often are made once.
+pub(crate) fn socket_address(py: Python<'_>, address: SocketAddr) -> PyResult<Py<PyAny>> {
+    static REMEMBER: Mutex<Option<HashMap<SocketAddr, Py<PyAny>>>> = Mutex::new(None);
+    let lock = || {
+        REMEMBER
+            .lock_py_attached(py)
+            .unwrap_or_else(PoisonError::into_inner)
+    };
+    if let Some(known) = lock().as_ref().and_then(|known| known.get(&address)) {
+        return Ok(known.clone_ref(py));
+    }
+    let made = make(py, address)?;
+    let mut guard = lock();
+    let known = guard.get_or_insert_default();
+    if known.len() >= REMEMBERED {
+        known.clear();
+    }
+    known.insert(address, made.clone_ref(py));
+    Ok(made)
+}
+
+fn make(py: Python<'_>, address: SocketAddr) -> PyResult<Py<PyAny>> {
+    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    let class = CLASS.import(py, "manycast.address", "SocketAddress")?;
+    let host = match address {
+        SocketAddr::V6(v6) if v6.scope_id() != 0 => {
+            let selector = InterfaceSelector::Index(v6.scope_id());
+            // An interface that is gone has no name any more.
+            let zone = manycast::find_interface(&selector).map_or_else(
+                |_| v6.scope_id().to_string(),
+                |found| found.name.to_string(),
+            );
+            format!("{}%{zone}", v6.ip())
+        }
+        other => other.ip().to_string(),
+    };
+    Ok(class.call1((host, address.port()))?.unbind())
+}

@@ -1,0 +1,214 @@
+//! A datagram that came.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use manycast::{Ecn, InterfaceId, Received};
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use crate::address::socket_address;
+
+/// A datagram as it was received: the payload, and all that the kernel tells of it.
+///
+/// It cannot be changed, compares by all that it holds, and unpacks in a match statement:
+///
+/// >>> match listener.recv():                                    # doctest: +SKIP
+/// ...     case Datagram(payload, (host, port), interface="eth0"):
+/// ...         print(host, "said", payload)
+///
+/// ``bytes(datagram)`` is its payload. ``payload`` is a ``bytes`` object made once on arrival;
+/// ``memoryview(datagram.payload)`` looks at it without another copy.
+#[pyclass(frozen, module = "manycast", skip_from_py_object)]
+#[derive(Debug)]
+pub(crate) struct Datagram {
+    payload: Py<PyBytes>,
+    source: SocketAddr,
+    destination: SocketAddr,
+    local: Option<IpAddr>,
+    interface: InterfaceId,
+    hops: Option<u8>,
+    time: Option<SystemTime>,
+    ecn: Ecn,
+    truncated: bool,
+    dropped: u64,
+}
+
+impl Datagram {
+    pub(crate) fn new(py: Python<'_>, received: &Received<'_>) -> Self {
+        Self {
+            payload: PyBytes::new(py, received.payload).unbind(),
+            source: received.source,
+            destination: received.destination,
+            local: received.local,
+            interface: received.interface.clone(),
+            hops: received.hops,
+            time: received.time,
+            ecn: received.ecn,
+            truncated: received.truncated,
+            dropped: received.dropped,
+        }
+    }
+
+    pub(crate) fn as_received<'a>(&'a self, py: Python<'a>) -> Received<'a> {
+        Received {
+            payload: self.payload.as_bytes(py),
+            source: self.source,
+            destination: self.destination,
+            local: self.local,
+            interface: &self.interface,
+            hops: self.hops,
+            time: self.time,
+            ecn: self.ecn,
+            truncated: self.truncated,
+            dropped: self.dropped,
+        }
+    }
+}
+
+#[pymethods]
+impl Datagram {
+    #[classattr]
+    fn __match_args__() -> (
+        &'static str,
+        &'static str,
+        &'static str,
+        &'static str,
+        &'static str,
+        &'static str,
+        &'static str,
+        &'static str,
+    ) {
+        (
+            "payload",
+            "source",
+            "destination",
+            "interface",
+            "hops",
+            "time",
+            "dropped",
+            "truncated",
+        )
+    }
+
+    /// What was sent, from 0 to 65,507 bytes. Empty datagrams are datagrams too.
+    #[getter]
+    pub(crate) fn payload(&self, py: Python<'_>) -> Py<PyBytes> {
+        self.payload.clone_ref(py)
+    }
+
+    /// Who sent it: a SocketAddress, which is a (host, port).
+    #[getter]
+    fn source(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        socket_address(py, self.source)
+    }
+
+    /// What it was sent to: the group or the local address, and the port; a SocketAddress.
+    #[getter]
+    fn destination(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        socket_address(py, self.destination)
+    }
+
+    /// The own address to answer from; None for a group, where the kernel chooses.
+    #[getter]
+    fn local(&self) -> Option<String> {
+        self.local.map(|local| local.to_string())
+    }
+
+    /// The name of the interface that it came in on.
+    #[getter]
+    fn interface(&self) -> String {
+        self.interface.to_string()
+    }
+
+    /// The hop limit (IPv4: TTL) that was left, from 0 to 255; None where the kernel did not say.
+    #[getter]
+    fn hops(&self) -> Option<u8> {
+        self.hops
+    }
+
+    /// When the kernel received it, in seconds since 1970 as ``time.time()`` counts them; None
+    /// where the kernel did not say.
+    #[getter]
+    fn time(&self) -> Option<f64> {
+        let since = self.time?.duration_since(UNIX_EPOCH).ok()?;
+        Some(since.as_secs_f64())
+    }
+
+    /// As ``time``, in whole nanoseconds, as ``time.time_ns()`` counts them.
+    #[getter]
+    fn time_ns(&self) -> Option<u128> {
+        Some(self.time?.duration_since(UNIX_EPOCH).ok()?.as_nanos())
+    }
+
+    /// The congestion mark of the IP header (RFC 3168): 0 not ECT, 1 ECT(1), 2 ECT(0), 3 CE.
+    #[getter]
+    fn ecn(&self) -> u8 {
+        match self.ecn {
+            Ecn::NotEct => 0,
+            Ecn::Ect1 => 1,
+            Ecn::Ect0 => 2,
+            Ecn::Ce => 3,
+        }
+    }
+
+    /// Whether its end is lost, because it was longer than the buffer.
+    #[getter]
+    fn truncated(&self) -> bool {
+        self.truncated
+    }
+
+    /// How many datagrams the kernel had dropped on this socket before this one came, since the
+    /// socket was opened, because its receive buffer was full.
+    #[getter]
+    fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    fn __bytes__(&self, py: Python<'_>) -> Py<PyBytes> {
+        self.payload.clone_ref(py)
+    }
+
+    fn __eq__(&self, py: Python<'_>, other: &Bound<'_, Self>) -> bool {
+        let other = other.get();
+        self.payload.as_bytes(py) == other.payload.as_bytes(py)
+            && self.source == other.source
+            && self.destination == other.destination
+            && self.local == other.local
+            && self.interface == other.interface
+            && self.hops == other.hops
+            && self.time == other.time
+            && self.ecn == other.ecn
+            && self.truncated == other.truncated
+            && self.dropped == other.dropped
+    }
+
+    fn __hash__(&self, py: Python<'_>) -> PyResult<isize> {
+        self.payload.bind(py).hash()
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        /// Longer payloads are cut in the text.
+        const SHOWN: usize = 32;
+        let payload = self.payload.as_bytes(py);
+        let shown = PyBytes::new(py, &payload[..payload.len().min(SHOWN)]).repr()?;
+        let more = if payload.len() > SHOWN { "..." } else { "" };
+        let hops = self
+            .hops
+            .map_or_else(|| "None".to_owned(), |hops| hops.to_string());
+        Ok(format!(
+            "<Datagram {shown}{more} of {} bytes from {} to {} on {}, hops {hops}>",
+            payload.len(),
+            self.source,
+            self.destination,
+            self.interface,
+        ))
+    }
+
+    fn __reduce__(&self) -> PyResult<()> {
+        Err(PyTypeError::new_err(
+            "a Datagram belongs to the process that received it; pass on bytes(datagram)",
+        ))
+    }
+}

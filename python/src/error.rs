@@ -1,0 +1,94 @@
+//! From the library's error to the classes of `error.py`.
+
+use manycast::ErrorKind;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyType;
+
+const EPERM: i32 = 1;
+const EACCES: i32 = 13;
+const ENODEV: i32 = 19;
+const EINVAL: i32 = 22;
+const ETIMEDOUT: i32 = 110;
+const ECONNREFUSED: i32 = 111;
+
+/// The exception for an error of the library, with its sentence.
+pub(crate) fn exception(error: manycast::Error) -> PyErr {
+    let message = error.to_string();
+    match &error {
+        manycast::Error::Address(_) | manycast::Error::Unsuitable { .. } => address(message),
+        manycast::Error::ConnectionRefused { .. } => {
+            with_errno("ConnectionRefused", ECONNREFUSED, message)
+        }
+        manycast::Error::Stopped => closed(message),
+        manycast::Error::Net(error) => {
+            let errno = error.errno().or_else(|| match error.kind() {
+                ErrorKind::NoInterface => Some(ENODEV),
+                ErrorKind::InvalidInput => Some(EINVAL),
+                _ => None,
+            });
+            let class = match errno {
+                Some(EACCES | EPERM) => "PermissionDenied",
+                Some(ECONNREFUSED) => "ConnectionRefused",
+                _ => "SocketError",
+            };
+            with_errno(class, errno, message)
+        }
+        other => general(other.to_string()),
+    }
+}
+
+/// An error that has no better class.
+pub(crate) fn general(message: String) -> PyErr {
+    raise("Error", (message,))
+}
+
+/// A text is no address, or one that does not fit.
+pub(crate) fn address(message: String) -> PyErr {
+    raise("AddressError", (message,))
+}
+
+/// Something was closed before or while it was used.
+pub(crate) fn closed(message: String) -> PyErr {
+    raise("ClosedError", (message,))
+}
+
+/// A datagram is longer than the caller has room for; the exception carries it.
+pub(crate) fn truncated(message: String, datagram: Py<PyAny>) -> PyErr {
+    raise("TruncatedError", (message, datagram))
+}
+
+/// Nothing came in time.
+pub(crate) fn timed_out(message: String) -> PyErr {
+    with_errno("TimedOut", ETIMEDOUT, message)
+}
+
+/// A failure of the machine while `action` was done.
+pub(crate) fn machine(action: &str, error: &std::io::Error) -> PyErr {
+    with_errno(
+        "SocketError",
+        error.raw_os_error(),
+        format!("cannot {action}: {error}"),
+    )
+}
+
+fn with_errno(class: &str, errno: impl Into<Option<i32>>, message: String) -> PyErr {
+    raise(class, (errno.into(), message))
+}
+
+/// An exception of a class of `manycast.error`.
+fn raise<A>(class: &str, arguments: A) -> PyErr
+where
+    A: pyo3::PyErrArguments + Send + Sync + 'static,
+{
+    Python::attach(|py| match find(py, class) {
+        Ok(class) => PyErr::from_type(class, arguments),
+        Err(error) => error,
+    })
+}
+
+fn find<'py>(py: Python<'py>, class: &str) -> PyResult<Bound<'py, PyType>> {
+    static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
+    let module = MODULE.get_or_try_init(py, || py.import("manycast.error").map(Bound::unbind))?;
+    Ok(module.bind(py).getattr(class)?.cast_into()?)
+}

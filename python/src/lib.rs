@@ -1,0 +1,51 @@
+//! The Python package's Rust side: translates, and decides nothing.
+//!
+//! Each file has one subject; the Python names that it brings are the ones that `__init__.py`
+//! passes on. Waiting is done in `wait.rs`, with the interpreter let go; everything else is a quick
+//! call into `manycast`.
+
+mod address;
+mod ask;
+mod datagram;
+mod error;
+mod fork;
+mod interfaces;
+mod listener;
+mod multicast;
+mod options;
+mod payload;
+mod receive;
+mod sender;
+mod socket;
+mod wait;
+
+use pyo3::prelude::*;
+
+/// The compiled part of the package `manycast`, which passes all of it on.
+#[pymodule]
+mod _manycast {
+    #[pymodule_export]
+    use crate::address::{Address, resolve};
+    #[pymodule_export]
+    use crate::ask::{Answer, ask};
+    #[pymodule_export]
+    use crate::datagram::Datagram;
+    #[pymodule_export]
+    use crate::interfaces::{Interface, interfaces};
+    #[pymodule_export]
+    use crate::listener::{Listener, Membership, open_plain};
+    #[pymodule_export]
+    use crate::multicast::{MulticastListener, MulticastUDPReceiver};
+    #[pymodule_export]
+    use crate::sender::{Sender, Sent, send};
+    #[pymodule_export]
+    use crate::socket::Socket;
+
+    use super::*;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        fork::watch(module.py())
+    }
+}

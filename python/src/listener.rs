@@ -1,0 +1,306 @@
+//! Receiving from groups and from anybody.
+
+use std::os::fd::{IntoRawFd, RawFd};
+
+use manycast::{Received, SocketConfig, SourceFilter};
+use pyo3::prelude::*;
+use pyo3::types::{PyTuple, PyType};
+
+use crate::address::{self, Interface, Sources, socket_address};
+use crate::datagram::Datagram;
+use crate::receive::{Receiving, Source};
+use crate::wait::timeout;
+use crate::{error, options};
+
+/// Receives the datagrams of groups, on every interface that can multicast unless one is named, and
+/// those to local addresses.
+///
+/// It receives what it asked for and nothing else: other groups on the same port, the same group on
+/// other interfaces and other sources stay out. When an interface comes back, its groups are joined
+/// there again.
+///
+///     Listener("239.192.0.100", 5000)                      a group and its port
+///     Listener("239.192.0.100%eth0:5000", ":8888")         several addresses, as text
+///     Listener("232.1.1.1", 5000, interface="eth0", sources=["10.0.0.5"])
+///
+/// ``interface`` is a name, an index or a local address; ``sources`` are the senders that are wanted
+/// (SSM); ``timeout`` is how many seconds each wait may take, None for ever; ``receive_buffer`` is
+/// the size in bytes to ask the kernel for.
+///
+/// >>> with Listener("239.192.0.100%lo:5000", timeout=5) as listener:
+/// ...     sent = manycast.send("Hello, world!", "239.192.0.100%lo:5000")
+/// ...     datagram = listener.recv()
+/// >>> datagram.payload, datagram.destination.port, datagram.interface
+/// (b'Hello, world!', 5000, 'lo')
+///
+/// Iterate over it for all that comes; close it, or use it as a context manager. Threads may share
+/// it: each datagram goes to one of them. After a fork, open one anew in the child.
+///
+/// AddressError: a text is no address. PermissionDenied: the port is a privileged one. SocketError:
+/// the port is in use, the interface is not there, is down or cannot multicast.
+#[pyclass(frozen, module = "manycast", skip_from_py_object)]
+pub(crate) struct Listener {
+    receiving: Receiving<manycast::Listener>,
+}
+
+impl Source for manycast::Listener {
+    fn take(&mut self) -> Result<impl Iterator<Item = Received<'_>>, manycast::Error> {
+        self.recv_batch(Some(std::time::Duration::ZERO))
+    }
+
+    fn describe(&self) -> String {
+        let mut all: Vec<String> = Vec::new();
+        let groups = self.memberships().map(|joined| joined.group);
+        for address in groups.chain(self.local_addrs()) {
+            let text = address.to_string();
+            if !all.contains(&text) {
+                all.push(text);
+            }
+        }
+        if all.is_empty() {
+            "nothing".to_owned()
+        } else {
+            all.join(", ")
+        }
+    }
+}
+
+/// Opens a listener of the library, with the interpreter let go.
+pub(crate) fn open(
+    py: Python<'_>,
+    addresses: &[manycast::Address],
+    config: SocketConfig,
+) -> PyResult<manycast::Listener> {
+    py.detach(|| manycast::Listener::open(addresses, config))
+        .map_err(error::exception)
+}
+
+#[pymethods]
+impl Listener {
+    #[new]
+    #[pyo3(signature = (*addresses, interface=None, sources=None, timeout=None, receive_buffer=None))]
+    fn new(
+        py: Python<'_>,
+        addresses: &Bound<'_, PyTuple>,
+        interface: Option<Interface>,
+        sources: Option<Sources>,
+        timeout: Option<f64>,
+        receive_buffer: Option<usize>,
+    ) -> PyResult<Self> {
+        let timeout = self::timeout(timeout)?;
+        let addresses = address::many(addresses, interface, sources)?;
+        let listener = open(py, &addresses, options::receiving(receive_buffer)?)?;
+        Ok(Self {
+            receiving: Receiving::new("Listener", listener, timeout)?,
+        })
+    }
+
+    /// Waits for a datagram and returns it.
+    ///
+    /// ``timeout`` in seconds takes the place of the listener's own; 0 does not wait, infinity waits
+    /// for ever.
+    ///
+    /// TimedOut: nothing came in time. ClosedError: another thread closed the listener.
+    #[pyo3(signature = (*, timeout=None))]
+    fn recv(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Py<Datagram>> {
+        self.receiving.recv(py, self::timeout(timeout)?)
+    }
+
+    /// Waits for datagrams and returns a list of those that are there: at least one, and no more
+    /// than ``limit``. It is the fastest way to receive.
+    ///
+    /// Raises what ``recv`` raises.
+    #[pyo3(signature = (limit=1024, /, *, timeout=None))]
+    fn recv_many(
+        &self,
+        py: Python<'_>,
+        limit: usize,
+        timeout: Option<f64>,
+    ) -> PyResult<Vec<Py<Datagram>>> {
+        self.receiving.recv_many(py, limit, self::timeout(timeout)?)
+    }
+
+    /// Returns a list of the datagrams that are there now, which may be empty; never waits.
+    #[pyo3(signature = (limit=1024, /))]
+    fn try_recv_many(&self, py: Python<'_>, limit: usize) -> PyResult<Vec<Py<Datagram>>> {
+        self.receiving.take(py, limit)
+    }
+
+    /// Joins another group, and says whether it was not joined already.
+    ///
+    /// The same group with other sources takes the place of the former. Raises what opening a
+    /// Listener raises; the memberships are then as before.
+    #[pyo3(signature = (address, port=None, /, *, interface=None, sources=None))]
+    fn join(
+        &self,
+        py: Python<'_>,
+        address: &Bound<'_, PyAny>,
+        port: Option<&Bound<'_, PyAny>>,
+        interface: Option<Interface>,
+        sources: Option<Sources>,
+    ) -> PyResult<bool> {
+        let address = address::one(address, port, interface, sources)?;
+        self.receiving.with(py, |listener| {
+            listener.join(address).map_err(error::exception)
+        })
+    }
+
+    /// Leaves a group, on all interfaces unless one is named, and says whether it had been joined.
+    #[pyo3(signature = (address, port=None, /, *, interface=None))]
+    fn leave(
+        &self,
+        py: Python<'_>,
+        address: &Bound<'_, PyAny>,
+        port: Option<&Bound<'_, PyAny>>,
+        interface: Option<Interface>,
+    ) -> PyResult<bool> {
+        let address = address::one(address, port, interface, None)?;
+        self.receiving.with(py, |listener| {
+            listener.leave(address).map_err(error::exception)
+        })
+    }
+
+    /// The groups that are joined now, one entry for each interface.
+    #[getter]
+    fn memberships(&self, py: Python<'_>) -> PyResult<Vec<Membership>> {
+        let joined: Vec<_> = self
+            .receiving
+            .with(py, |listener| Ok(listener.memberships().cloned().collect()))?;
+        joined
+            .iter()
+            .map(|joined| Membership::new(py, joined))
+            .collect()
+    }
+
+    /// The local addresses that are listened on beside groups, with the ports that were chosen.
+    #[getter]
+    fn local_addresses(&self, py: Python<'_>) -> PyResult<Vec<Py<PyAny>>> {
+        let addresses: Vec<_> = self
+            .receiving
+            .with(py, |listener| Ok(listener.local_addrs().collect()))?;
+        addresses
+            .into_iter()
+            .map(|address| socket_address(py, address))
+            .collect()
+    }
+
+    /// The size in bytes of the receive buffer that the kernel granted, which may be less than what
+    /// was asked for (sysctl net.core.rmem_max).
+    #[getter]
+    fn receive_buffer(&self, py: Python<'_>) -> PyResult<usize> {
+        self.receiving.with(py, |listener| {
+            Ok(listener.receive_buffer().map_err(error::exception)?.granted)
+        })
+    }
+
+    /// A descriptor for select, poll and event loops: readable when there is something to receive.
+    ///
+    /// Take all that is there with ``try_recv_many`` each time: what was fetched already does not
+    /// make it readable again.
+    fn fileno(&self, py: Python<'_>) -> PyResult<RawFd> {
+        self.receiving.fileno(py)
+    }
+
+    /// Leaves the groups and closes the sockets; waits of other threads end with ClosedError.
+    /// Repeating it is harmless.
+    fn close(&self, py: Python<'_>) {
+        self.receiving.close(py);
+    }
+
+    /// Whether it was closed.
+    #[getter]
+    fn closed(&self, py: Python<'_>) -> bool {
+        self.receiving.is_closed(py)
+    }
+
+    fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    /// The next datagram; the iteration ends when the listener is closed.
+    fn __next__(&self, py: Python<'_>) -> PyResult<Option<Py<Datagram>>> {
+        self.receiving.next(py)
+    }
+
+    fn __enter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    #[pyo3(signature = (_class, _error, _traceback, /))]
+    fn __exit__(
+        &self,
+        py: Python<'_>,
+        _class: Option<&Bound<'_, PyType>>,
+        _error: Option<&Bound<'_, PyAny>>,
+        _traceback: Option<&Bound<'_, PyAny>>,
+    ) {
+        self.receiving.close(py);
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> String {
+        self.receiving.repr(py)
+    }
+}
+
+/// A group that is joined on one interface.
+///
+/// >>> with Listener("239.192.0.100%lo:5000") as listener:
+/// ...     [(joined.group, joined.interface) for joined in listener.memberships]
+/// [(SocketAddress('239.192.0.100', 5000), 'lo')]
+#[pyclass(frozen, get_all, module = "manycast", skip_from_py_object)]
+pub(crate) struct Membership {
+    /// The group and the port that is listened on; a SocketAddress.
+    group: Py<PyAny>,
+    /// The name of the interface.
+    interface: String,
+    /// The sources that are wanted; empty means any.
+    sources: Vec<String>,
+}
+
+impl Membership {
+    pub(crate) fn new(py: Python<'_>, joined: &manycast::Membership) -> PyResult<Self> {
+        let sources = match &joined.sources {
+            SourceFilter::Include(sources) => sources.iter().map(ToString::to_string).collect(),
+            SourceFilter::Exclude(_) => Vec::new(),
+        };
+        Ok(Self {
+            group: socket_address(py, joined.group)?,
+            interface: joined.interface.to_string(),
+            sources,
+        })
+    }
+}
+
+#[pymethods]
+impl Membership {
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        let group = self.group.bind(py).str()?;
+        Ok(format!("<Membership of {group} on {}>", self.interface))
+    }
+}
+
+/// Opens a plain socket and returns its descriptor: bound, and joined where the address is a group.
+#[pyfunction]
+#[pyo3(signature = (*addresses, interface=None, sources=None, receive_buffer=None))]
+pub(crate) fn open_plain(
+    py: Python<'_>,
+    addresses: &Bound<'_, PyTuple>,
+    interface: Option<Interface>,
+    sources: Option<Sources>,
+    receive_buffer: Option<usize>,
+) -> PyResult<RawFd> {
+    let addresses = address::many(addresses, interface, sources)?;
+    let config = SocketConfig {
+        // The news of undeliverable datagrams would come up as an error of whatever call is next.
+        report_unreachable: false,
+        ..options::receiving(receive_buffer)?
+    };
+    let fd = open(py, &addresses, config)?.into_fd().ok_or_else(|| {
+        error::address(
+            "one plain socket cannot listen on all of this; name one group or one address, such \
+             as 0.0.0.0:8888 or [::]:8888"
+                .to_owned(),
+        )
+    })?;
+    Ok(fd.into_raw_fd())
+}

@@ -1,0 +1,266 @@
+//! Receiving, the same for listeners and sockets: one queue of datagrams, many threads, one close.
+
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use manycast::{Received, Stopper};
+use pyo3::exceptions::PyResourceWarning;
+use pyo3::prelude::*;
+use pyo3::sync::MutexExt;
+use rustix::event::PollFlags;
+
+use crate::datagram::Datagram;
+use crate::error;
+use crate::fork::Birth;
+use crate::wait::{Deadline, wait};
+
+/// What datagrams come from.
+pub(crate) trait Source: AsFd + Send {
+    /// Takes the datagrams that are there; never waits.
+    fn take(&mut self) -> Result<impl Iterator<Item = Received<'_>>, manycast::Error>;
+
+    /// What it listens on, for messages.
+    fn describe(&self) -> String;
+}
+
+/// A source and the queue before it, shared by threads until it is closed.
+///
+/// No lock is held while anything is waited for, and no Python object is made under a lock that
+/// could run other Python code.
+pub(crate) struct Receiving<S: Source> {
+    class: &'static str,
+    birth: Birth,
+    timeout: Option<Duration>,
+    shared: Mutex<Option<Arc<Shared<S>>>>,
+}
+
+struct Shared<S> {
+    state: Mutex<State<S>>,
+    /// The source's descriptor, for waiting without the lock.
+    ready: OwnedFd,
+    /// Ends the waits when it is closed.
+    stopper: Stopper,
+}
+
+struct State<S> {
+    source: S,
+    pending: VecDeque<Py<Datagram>>,
+}
+
+impl<S: Source> Receiving<S> {
+    pub(crate) fn new(class: &'static str, source: S, timeout: Option<Duration>) -> PyResult<Self> {
+        let ready = source
+            .as_fd()
+            .try_clone_to_owned()
+            .map_err(|error| error::machine("duplicate a descriptor", &error))?;
+        let stopper = Stopper::new().map_err(|error| error::exception(error.into()))?;
+        let state = Mutex::new(State {
+            source,
+            pending: VecDeque::new(),
+        });
+        let shared = Shared {
+            state,
+            ready,
+            stopper,
+        };
+        Ok(Self {
+            class,
+            birth: Birth::now(),
+            timeout,
+            shared: Mutex::new(Some(Arc::new(shared))),
+        })
+    }
+
+    /// The oldest datagram, as soon as there is one.
+    pub(crate) fn recv(&self, py: Python<'_>, timeout: Option<Duration>) -> PyResult<Py<Datagram>> {
+        let shared = self.open(py)?;
+        self.wait_for(py, &shared, timeout, |state| {
+            state.fill(py)?;
+            Ok(state.pending.pop_front())
+        })
+    }
+
+    /// The next datagram of an iteration, which ends when it is closed.
+    pub(crate) fn next(&self, py: Python<'_>) -> PyResult<Option<Py<Datagram>>> {
+        match self.recv(py, None) {
+            Ok(datagram) => Ok(Some(datagram)),
+            Err(_) if self.is_closed(py) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// From one to `limit` datagrams, as soon as there are any.
+    pub(crate) fn recv_many(
+        &self,
+        py: Python<'_>,
+        limit: usize,
+        timeout: Option<Duration>,
+    ) -> PyResult<Vec<Py<Datagram>>> {
+        let shared = self.open(py)?;
+        self.wait_for(py, &shared, timeout, |state| {
+            let taken = state.take(py, limit)?;
+            Ok((!taken.is_empty()).then_some(taken))
+        })
+    }
+
+    /// At most `limit` datagrams that are there now; never waits.
+    pub(crate) fn take(&self, py: Python<'_>, limit: usize) -> PyResult<Vec<Py<Datagram>>> {
+        let shared = self.open(py)?;
+        let mut state = shared.lock(py);
+        state.take(py, limit)
+    }
+
+    /// Calls `attempt` until it has something, and waits in between.
+    fn wait_for<T>(
+        &self,
+        py: Python<'_>,
+        shared: &Shared<S>,
+        timeout: Option<Duration>,
+        mut attempt: impl FnMut(&mut State<S>) -> PyResult<Option<T>>,
+    ) -> PyResult<T> {
+        let timeout = timeout.or(self.timeout);
+        if let Some(found) = attempt(&mut shared.lock(py))? {
+            return Ok(found);
+        }
+        let deadline = Deadline::after(timeout);
+        loop {
+            let fds = [shared.ready.as_fd(), shared.stopper.as_fd()];
+            let ready = wait(py, &fds, PollFlags::IN, deadline)?;
+            if shared.stopper.is_stopped() {
+                return Err(self.closed());
+            }
+            if let Some(found) = attempt(&mut shared.lock(py))? {
+                return Ok(found);
+            }
+            if !ready || deadline.is_over() {
+                let seconds = timeout.unwrap_or_default().as_secs_f64();
+                let what = shared.lock(py).source.describe();
+                return Err(error::timed_out(format!(
+                    "nothing came on {what} within {seconds} s; see 'manycast doctor' for the \
+                     reasons that there can be"
+                )));
+            }
+        }
+    }
+
+    /// Does something with the source.
+    pub(crate) fn with<T>(
+        &self,
+        py: Python<'_>,
+        act: impl FnOnce(&mut S) -> PyResult<T>,
+    ) -> PyResult<T> {
+        let shared = self.open(py)?;
+        let mut state = shared.lock(py);
+        act(&mut state.source)
+    }
+
+    pub(crate) fn fileno(&self, py: Python<'_>) -> PyResult<RawFd> {
+        Ok(self.open(py)?.ready.as_raw_fd())
+    }
+
+    pub(crate) fn is_closed(&self, py: Python<'_>) -> bool {
+        self.lock(py).is_none()
+    }
+
+    /// Closes it, and ends the waits of other threads.
+    pub(crate) fn close(&self, py: Python<'_>) {
+        if let Some(shared) = self.lock(py).take()
+            && self.birth == Birth::now()
+        {
+            shared.stopper.stop();
+        }
+    }
+
+    pub(crate) fn repr(&self, py: Python<'_>) -> String {
+        match self.open(py) {
+            Ok(shared) => format!("<{} on {}>", self.class, shared.lock(py).source.describe()),
+            Err(_) => format!("<{}, closed>", self.class),
+        }
+    }
+
+    pub(crate) fn closed(&self) -> PyErr {
+        error::closed(format!("the {} is closed; open another", self.class))
+    }
+
+    fn open(&self, py: Python<'_>) -> PyResult<Arc<Shared<S>>> {
+        self.birth.check(self.class)?;
+        self.lock(py).clone().ok_or_else(|| self.closed())
+    }
+
+    fn lock(&self, py: Python<'_>) -> MutexGuard<'_, Option<Arc<Shared<S>>>> {
+        self.shared
+            .lock_py_attached(py)
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S: Source> Drop for Receiving<S> {
+    /// Warns, as Python's own sockets do, when nobody closed it.
+    fn drop(&mut self) {
+        let shared = self
+            .shared
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(shared) = shared
+            && self.birth == Birth::now()
+        {
+            let class = self.class;
+            Python::try_attach(|py| {
+                let what = shared.lock(py).source.describe();
+                warn_unclosed(py, &format!("unclosed <{class} on {what}>"));
+            });
+        }
+    }
+}
+
+/// Warns of something that was left open. It may be called while another exception is on its way.
+pub(crate) fn warn_unclosed(py: Python<'_>, message: &str) {
+    let pending = PyErr::take(py);
+    let category = py.get_type::<PyResourceWarning>();
+    let warned = std::ffi::CString::new(message)
+        .map_err(PyErr::from)
+        .and_then(|message| PyErr::warn(py, &category, &message, 1));
+    if let Err(error) = warned {
+        error.write_unraisable(py, None);
+    }
+    if let Some(pending) = pending {
+        pending.restore(py);
+    }
+}
+
+impl<S: Source> Shared<S> {
+    fn lock(&self, py: Python<'_>) -> MutexGuard<'_, State<S>> {
+        self.state
+            .lock_py_attached(py)
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S: Source> State<S> {
+    /// Fetches a batch where nothing is pending.
+    fn fill(&mut self, py: Python<'_>) -> PyResult<()> {
+        if self.pending.is_empty() {
+            for received in self.source.take().map_err(error::exception)? {
+                self.pending
+                    .push_back(Py::new(py, Datagram::new(py, &received))?);
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, py: Python<'_>, limit: usize) -> PyResult<Vec<Py<Datagram>>> {
+        let mut taken = Vec::new();
+        while taken.len() < limit {
+            self.fill(py)?;
+            if self.pending.is_empty() {
+                break;
+            }
+            let count = self.pending.len().min(limit - taken.len());
+            taken.extend(self.pending.drain(..count));
+        }
+        Ok(taken)
+    }
+}

@@ -1,0 +1,367 @@
+//! Sending to one destination.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use manycast::SenderConfig;
+use pyo3::prelude::*;
+use pyo3::sync::MutexExt;
+use pyo3::types::PyType;
+use rustix::event::PollFlags;
+
+use crate::address::{self, Interface, socket_address};
+use crate::fork::Birth;
+use crate::payload::Payload;
+use crate::receive::warn_unclosed;
+use crate::wait::{Deadline, wait};
+use crate::{error, options};
+
+/// Sends datagrams to one group or host, by one interface.
+///
+///     Sender("239.192.0.100", 5000)
+///     Sender("239.192.0.100%eth0:5000", hops=8)
+///
+/// They leave by ``interface`` (a name, an index or a local address); else as the route says; else,
+/// for a group, by the first interface that is up and can multicast. ``source`` is the local address
+/// to send from. ``hops`` is the hop limit from 0 to 255: to a group 1 by default, which stays on the
+/// link. ``loopback`` says whether members on this host receive it too.
+///
+/// >>> with Sender("239.192.0.100%lo:5000") as sender:
+/// ...     sent = sender.send("Hello, world!")
+/// >>> sent.size, sent.interface, sent.hops
+/// (13, 'lo', 1)
+///
+/// AddressError: the address is none, or names no destination. SocketError: the interface is not
+/// there, is down or cannot multicast, no route leads there, or the name is not known.
+#[pyclass(frozen, module = "manycast", skip_from_py_object)]
+pub(crate) struct Sender {
+    birth: Birth,
+    /// Its own address, for messages.
+    address: String,
+    inner: Mutex<Option<Arc<Mutex<manycast::Sender>>>>,
+}
+
+/// Sends one datagram to a group or a host, and returns on which way it left.
+///
+/// ``payload`` is str, sent as UTF-8, or bytes-like, of at most 65,507 bytes. Returning means that
+/// the kernel took it, never that it arrived. To send more than one, keep a Sender, which also
+/// explains the other arguments.
+///
+///     send("Hello, world!", "239.192.0.100", 1000)
+///     send(b"Hello, world!", "239.192.0.100%eth0:1000", hops=8)
+///
+/// >>> print(send("Hello, world!", "239.192.0.100%lo:5000"))     # doctest: +ELLIPSIS
+/// 13 bytes to 239.192.0.100:5000 from ... by lo, hop limit 1
+///
+/// Raises what opening a Sender raises, and SocketError where the payload is too long.
+#[pyfunction]
+#[pyo3(signature = (
+    payload, address, port=None, /, *, interface=None, source=None, hops=None, loopback=true
+))]
+#[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
+pub(crate) fn send(
+    py: Python<'_>,
+    payload: Payload,
+    address: &Bound<'_, PyAny>,
+    port: Option<&Bound<'_, PyAny>>,
+    interface: Option<Interface>,
+    source: Option<&str>,
+    hops: Option<u8>,
+    loopback: bool,
+) -> PyResult<Sent> {
+    let address = address::one(address, port, interface, None)?;
+    let config = config(source, hops, loopback)?;
+    let sender = open(py, address, config)?;
+    let sender = Arc::new(Mutex::new(sender));
+    push(py, &sender, std::slice::from_ref(&payload))?;
+    Ok(Sent {
+        size: payload.len(),
+        way: lock(py, &sender).way(),
+    })
+}
+
+fn open(
+    py: Python<'_>,
+    address: manycast::Address,
+    config: SenderConfig,
+) -> PyResult<manycast::Sender> {
+    py.detach(|| manycast::Sender::open(address, config))
+        .map_err(error::exception)
+}
+
+fn config(source: Option<&str>, hops: Option<u8>, loopback: bool) -> PyResult<SenderConfig> {
+    let from = source.map(address::ip).transpose()?;
+    Ok(SenderConfig {
+        from: from.map(|ip| SocketAddr::new(ip, 0)),
+        socket: options::sending(hops, loopback),
+    })
+}
+
+/// Sends all `payloads`, waiting where the send buffer is full, and says how many went.
+fn push<P: AsRef<[u8]>>(
+    py: Python<'_>,
+    sender: &Mutex<manycast::Sender>,
+    payloads: &[P],
+) -> PyResult<usize> {
+    let mut sent = 0;
+    while sent < payloads.len() {
+        let count = lock(py, sender)
+            .try_send_batch(&payloads[sent..])
+            .map_err(error::exception)?;
+        sent += count;
+        if count == 0 {
+            let fd = duplicate(&*lock(py, sender))?;
+            let forever = Deadline::after(None);
+            wait(py, &[fd.as_fd()], PollFlags::OUT, forever)?;
+        }
+    }
+    Ok(sent)
+}
+
+pub(crate) fn duplicate(fd: &impl AsFd) -> PyResult<OwnedFd> {
+    fd.as_fd()
+        .try_clone_to_owned()
+        .map_err(|error| error::machine("duplicate a descriptor", &error))
+}
+
+fn lock<'a, T>(py: Python<'_>, mutex: &'a Mutex<T>) -> MutexGuard<'a, T> {
+    mutex
+        .lock_py_attached(py)
+        .unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Sender {
+    fn open(&self, py: Python<'_>) -> PyResult<Arc<Mutex<manycast::Sender>>> {
+        self.birth.check("Sender")?;
+        let inner = lock(py, &self.inner).clone();
+        inner.ok_or_else(|| error::closed("the Sender is closed; open another".to_owned()))
+    }
+
+    fn with<T>(
+        &self,
+        py: Python<'_>,
+        act: impl FnOnce(&mut manycast::Sender) -> Result<T, manycast::Error>,
+    ) -> PyResult<T> {
+        let sender = self.open(py)?;
+        let mut sender = lock(py, &sender);
+        act(&mut sender).map_err(error::exception)
+    }
+}
+
+#[pymethods]
+impl Sender {
+    #[new]
+    #[pyo3(signature = (
+        address, port=None, /, *, interface=None, source=None, hops=None, loopback=true
+    ))]
+    fn new(
+        py: Python<'_>,
+        address: &Bound<'_, PyAny>,
+        port: Option<&Bound<'_, PyAny>>,
+        interface: Option<Interface>,
+        source: Option<&str>,
+        hops: Option<u8>,
+        loopback: bool,
+    ) -> PyResult<Self> {
+        let address = address::one(address, port, interface, None)?;
+        let text = address.to_string();
+        let sender = open(py, address, config(source, hops, loopback)?)?;
+        Ok(Self {
+            birth: Birth::now(),
+            address: text,
+            inner: Mutex::new(Some(Arc::new(Mutex::new(sender)))),
+        })
+    }
+
+    /// Sends one datagram, of at most 65,507 bytes, and returns on which way it left.
+    ///
+    /// ``payload`` is str, sent as UTF-8, or bytes-like. SocketError: it is too long, or the
+    /// interface went away; ``reopen`` then finds it again, or another.
+    #[pyo3(signature = (payload, /))]
+    fn send(&self, py: Python<'_>, payload: Payload) -> PyResult<Sent> {
+        let sender = self.open(py)?;
+        push(py, &sender, std::slice::from_ref(&payload))?;
+        let way = lock(py, &sender).way();
+        Ok(Sent {
+            size: payload.len(),
+            way,
+        })
+    }
+
+    /// Sends many datagrams with few system calls, and returns how many went, which is all.
+    ///
+    /// ``payloads`` is any iterable of str and bytes-like. Raises what ``send`` raises.
+    #[pyo3(signature = (payloads, /))]
+    fn send_many(&self, py: Python<'_>, payloads: &Bound<'_, PyAny>) -> PyResult<usize> {
+        let sender = self.open(py)?;
+        let payloads: Vec<Payload> = payloads
+            .try_iter()?
+            .map(|payload| payload?.extract())
+            .collect::<PyResult<_>>()?;
+        push(py, &sender, &payloads)
+    }
+
+    /// Sends what it can of many datagrams without waiting, and returns how many went; 0 means that
+    /// the send buffer is full.
+    #[pyo3(signature = (payloads, /))]
+    fn try_send_many(&self, py: Python<'_>, payloads: Vec<Payload>) -> PyResult<usize> {
+        self.with(py, |sender| sender.try_send_batch(&payloads))
+    }
+
+    /// The way that datagrams take: a Sent whose size is 0.
+    #[getter]
+    fn way(&self, py: Python<'_>) -> PyResult<Sent> {
+        let way = self.with(py, |sender| Ok(sender.way()))?;
+        Ok(Sent { size: 0, way })
+    }
+
+    /// The hop limit of what is sent, from 0 to 255. It can be set; to a group, 1 stays on the link.
+    #[getter]
+    fn hops(&self, py: Python<'_>) -> PyResult<u8> {
+        self.with(py, |sender| Ok(sender.hops()))
+    }
+
+    #[setter]
+    fn set_hops(&self, py: Python<'_>, hops: u8) -> PyResult<()> {
+        self.with(py, |sender| sender.set_hops(hops))
+    }
+
+    /// Whether members on this host receive what is sent to a group. It can be set.
+    #[getter]
+    fn loopback(&self, py: Python<'_>) -> PyResult<bool> {
+        self.with(py, |sender| Ok(sender.loopback()))
+    }
+
+    #[setter]
+    fn set_loopback(&self, py: Python<'_>, loopback: bool) -> PyResult<()> {
+        self.with(py, |sender| sender.set_loopback(loopback))
+    }
+
+    /// The name of the interface by which datagrams leave. It can be set, by name, index or address.
+    #[getter]
+    fn interface(&self, py: Python<'_>) -> PyResult<String> {
+        self.with(py, |sender| Ok(sender.interface().to_string()))
+    }
+
+    #[setter]
+    fn set_interface(&self, py: Python<'_>, interface: Interface) -> PyResult<()> {
+        self.with(py, |sender| sender.set_interface(interface.0))
+    }
+
+    /// Opens it anew, as the interfaces and routes are now. When that fails, it stays as it was.
+    fn reopen(&self, py: Python<'_>) -> PyResult<()> {
+        self.with(py, manycast::Sender::reopen)
+    }
+
+    /// The descriptor of its socket: writable when the send buffer has room.
+    fn fileno(&self, py: Python<'_>) -> PyResult<RawFd> {
+        self.with(py, |sender| Ok(sender.as_fd().as_raw_fd()))
+    }
+
+    /// Closes it. Repeating it is harmless.
+    fn close(&self, py: Python<'_>) {
+        lock(py, &self.inner).take();
+    }
+
+    /// Whether it was closed.
+    #[getter]
+    fn closed(&self, py: Python<'_>) -> bool {
+        lock(py, &self.inner).is_none()
+    }
+
+    fn __enter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    #[pyo3(signature = (_class, _error, _traceback, /))]
+    fn __exit__(
+        &self,
+        py: Python<'_>,
+        _class: Option<&Bound<'_, PyType>>,
+        _error: Option<&Bound<'_, PyAny>>,
+        _traceback: Option<&Bound<'_, PyAny>>,
+    ) {
+        self.close(py);
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> String {
+        let closed = if self.closed(py) { ", closed" } else { "" };
+        format!("<Sender to {}{closed}>", self.address)
+    }
+}
+
+impl Drop for Sender {
+    /// Warns, as Python's own sockets do, when nobody closed it.
+    fn drop(&mut self) {
+        let inner = self.inner.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if inner.take().is_some() && self.birth == Birth::now() {
+            Python::try_attach(|py| {
+                warn_unclosed(py, &format!("unclosed <Sender to {}>", self.address));
+            });
+        }
+    }
+}
+
+/// What was handed to the kernel, and on which way. That it arrived is not known.
+///
+/// >>> str(send("Hello, world!", "239.192.0.100%lo:5000"))        # doctest: +ELLIPSIS
+/// '13 bytes to 239.192.0.100:5000 from ... by lo, hop limit 1'
+#[pyclass(frozen, eq, module = "manycast", skip_from_py_object)]
+#[derive(PartialEq)]
+pub(crate) struct Sent {
+    size: usize,
+    way: manycast::Sent,
+}
+
+#[pymethods]
+impl Sent {
+    /// Length of the payload in bytes.
+    #[getter]
+    fn size(&self) -> usize {
+        self.size
+    }
+
+    /// The group or host; a SocketAddress.
+    #[getter]
+    fn destination(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        socket_address(py, self.way.to)
+    }
+
+    /// The local address and port that it was sent from; a SocketAddress.
+    #[getter]
+    fn source(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        socket_address(py, self.way.from)
+    }
+
+    /// The name of the interface by which it left.
+    #[getter]
+    fn interface(&self) -> String {
+        self.way.interface.to_string()
+    }
+
+    /// The hop limit that it left with, from 0 to 255.
+    #[getter]
+    fn hops(&self) -> u8 {
+        self.way.hops
+    }
+
+    fn __str__(&self) -> String {
+        self.to_string()
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<Sent {self}>")
+    }
+}
+
+impl fmt::Display for Sent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sent = manycast::Sent {
+            bytes: self.size,
+            ..self.way.clone()
+        };
+        sent.fmt(f)
+    }
+}

@@ -1,0 +1,453 @@
+//! Unicast and connected UDP, with groups beside it where they are wanted.
+
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, RawFd};
+use std::time::Duration;
+
+use manycast::{Host, Received, SocketConfig, Transmit};
+use pyo3::prelude::*;
+use pyo3::types::PyType;
+use rustix::event::PollFlags;
+
+use crate::address::{self, Interface, Sources, socket_address};
+use crate::datagram::Datagram;
+use crate::listener::Membership;
+use crate::payload::Payload;
+use crate::receive::{Receiving, Source};
+use crate::sender::duplicate;
+use crate::wait::{Deadline, timeout, wait};
+use crate::{error, options};
+
+/// Sends and receives: by unicast, to one peer or to anybody, and as a member of groups.
+///
+///     Socket("127.0.0.1", 5005)          bound to a local address
+///     Socket(":8888")                    ... to all of them, IPv4 and IPv6
+///     Socket(":0")                       ... on any free port, which local_address tells
+///     Socket.connect("192.0.2.7:5005")   sends to one peer, and receives from it alone
+///
+/// The port is not shared with other sockets, unless ``share_port`` is true. ``timeout`` is how many
+/// seconds each wait may take, None for ever; ``receive_buffer`` is the size in bytes to ask the
+/// kernel for.
+///
+/// >>> with Socket("127.0.0.1:0") as server, Socket.connect(server.local_address) as client:
+/// ...     client.send("ping")
+/// ...     server.answer(server.recv(timeout=5), "pong")
+/// ...     client.recv(timeout=5).payload
+/// b'pong'
+///
+/// Threads may share it. After a fork, open one anew in the child.
+///
+/// AddressError: a text is no address, or is a group. PermissionDenied: the port is a privileged
+/// one. SocketError: the port is in use, or the address is not one of this host.
+#[pyclass(frozen, module = "manycast", skip_from_py_object)]
+pub(crate) struct Socket {
+    receiving: Receiving<manycast::Socket>,
+}
+
+impl Source for manycast::Socket {
+    fn take(&mut self) -> Result<impl Iterator<Item = Received<'_>>, manycast::Error> {
+        self.recv_batch(Some(Duration::ZERO))
+    }
+
+    fn describe(&self) -> String {
+        let local = self
+            .local_addr()
+            .map_or_else(|_| "nothing".to_owned(), |local| local.to_string());
+        match self.peer_addr() {
+            Some(peer) => format!("{local} to {peer}"),
+            None => local,
+        }
+    }
+}
+
+#[pymethods]
+impl Socket {
+    #[new]
+    #[pyo3(signature = (address=None, port=None, /, *, share_port=false, timeout=None, receive_buffer=None))]
+    fn new(
+        py: Python<'_>,
+        address: Option<&Bound<'_, PyAny>>,
+        port: Option<&Bound<'_, PyAny>>,
+        share_port: bool,
+        timeout: Option<f64>,
+        receive_buffer: Option<usize>,
+    ) -> PyResult<Self> {
+        let timeout = self::timeout(timeout)?;
+        let address = match address {
+            Some(address) => address::one(address, port, None, None)?,
+            None => SocketAddr::from(([0, 0, 0, 0], 0)).into(),
+        };
+        let config = SocketConfig {
+            share_port,
+            ..options::receiving(receive_buffer)?
+        };
+        let socket = py
+            .detach(|| manycast::Socket::bind_with(address, config))
+            .map_err(error::exception)?;
+        Ok(Self {
+            receiving: Receiving::new("Socket", socket, timeout)?,
+        })
+    }
+
+    /// Opens a socket that sends to one peer and receives from it alone. UDP has no connections:
+    /// the peer hears nothing of it.
+    ///
+    /// Answers to a group come from the addresses of its members and are not received; ask a group
+    /// with ``ask``, or from a socket that is not connected.
+    ///
+    /// SocketError: no route leads there, or the name is not known.
+    #[classmethod]
+    #[pyo3(signature = (peer, port=None, /, *, timeout=None))]
+    fn connect(
+        _class: &Bound<'_, PyType>,
+        py: Python<'_>,
+        peer: &Bound<'_, PyAny>,
+        port: Option<&Bound<'_, PyAny>>,
+        timeout: Option<f64>,
+    ) -> PyResult<Self> {
+        let timeout = self::timeout(timeout)?;
+        let peer = address::one(peer, port, None, None)?;
+        let socket = py
+            .detach(|| manycast::Socket::connect(peer))
+            .map_err(error::exception)?;
+        Ok(Self {
+            receiving: Receiving::new("Socket", socket, timeout)?,
+        })
+    }
+
+    /// Connects to another peer, from the same local port.
+    #[pyo3(signature = (peer, port=None, /))]
+    fn reconnect(
+        &self,
+        py: Python<'_>,
+        peer: &Bound<'_, PyAny>,
+        port: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let peer = destination(py, peer, port)?;
+        self.with(py, |socket| socket.reconnect(peer))
+    }
+
+    /// Lets anybody send to it again. The local port stays.
+    fn disconnect(&self, py: Python<'_>) -> PyResult<()> {
+        self.with(py, manycast::Socket::disconnect)
+    }
+
+    /// Sends to the peer of a connected socket. ``payload`` is str, sent as UTF-8, or bytes-like,
+    /// of at most 65,507 bytes.
+    ///
+    /// SocketError: it is too long, or no route leads there. AddressError: there is no peer.
+    #[pyo3(signature = (payload, /))]
+    fn send(&self, py: Python<'_>, payload: Payload) -> PyResult<()> {
+        let peer = self
+            .receiving
+            .with(py, |socket| Ok(socket.peer_addr()))?
+            .ok_or_else(|| {
+                error::address(
+                    "the socket is not connected; use Socket.connect, or send_to with the \
+                     destination"
+                        .to_owned(),
+                )
+            })?;
+        self.push(py, &Transmit::new(peer, payload))
+    }
+
+    /// Sends to a host or a group. A group needs no route.
+    ///
+    /// Raises what ``send`` raises.
+    #[pyo3(signature = (payload, address, port=None, /))]
+    fn send_to(
+        &self,
+        py: Python<'_>,
+        payload: Payload,
+        address: &Bound<'_, PyAny>,
+        port: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let destination = destination(py, address, port)?;
+        self.push(py, &Transmit::new(destination, payload))
+    }
+
+    /// As ``send_to`` (or ``send``, where the address is None), but never waits, and says whether
+    /// the send buffer had room.
+    #[pyo3(signature = (payload, address=None, /))]
+    fn try_send_to(
+        &self,
+        py: Python<'_>,
+        payload: Payload,
+        address: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<bool> {
+        let address = address
+            .map(|address| destination(py, address, None))
+            .transpose()?;
+        self.receiving.with(py, |socket| {
+            let no_peer = || error::address("the socket is not connected".to_owned());
+            let to = address.or_else(|| socket.peer_addr()).ok_or_else(no_peer)?;
+            let sent = socket.try_send_batch(&[Transmit::new(to, payload)]);
+            Ok(sent.map_err(error::exception)? > 0)
+        })
+    }
+
+    /// Answers a datagram, from the address that it was sent to. Raises what ``send`` raises.
+    #[pyo3(signature = (datagram, payload, /))]
+    fn answer(
+        &self,
+        py: Python<'_>,
+        datagram: &Bound<'_, Datagram>,
+        payload: Payload,
+    ) -> PyResult<()> {
+        let received = datagram.get().as_received(py);
+        self.push(py, &Transmit::answer(&received, payload))
+    }
+
+    /// Waits for a datagram and returns it.
+    ///
+    /// ``timeout`` in seconds takes the place of the socket's own; 0 does not wait, infinity waits
+    /// for ever.
+    ///
+    /// ConnectionRefused: nobody listens on the port that was sent to; the socket goes on working.
+    /// TimedOut: nothing came in time. ClosedError: another thread closed the socket.
+    #[pyo3(signature = (*, timeout=None))]
+    fn recv(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Py<Datagram>> {
+        self.receiving.recv(py, self::timeout(timeout)?)
+    }
+
+    /// Waits for datagrams and returns a list of those that are there: at least one, and no more
+    /// than ``limit``. Raises what ``recv`` raises.
+    #[pyo3(signature = (limit=1024, /, *, timeout=None))]
+    fn recv_many(
+        &self,
+        py: Python<'_>,
+        limit: usize,
+        timeout: Option<f64>,
+    ) -> PyResult<Vec<Py<Datagram>>> {
+        self.receiving.recv_many(py, limit, self::timeout(timeout)?)
+    }
+
+    /// Returns a list of the datagrams that are there now, which may be empty; never waits.
+    #[pyo3(signature = (limit=1024, /))]
+    fn try_recv_many(&self, py: Python<'_>, limit: usize) -> PyResult<Vec<Py<Datagram>>> {
+        self.receiving.take(py, limit)
+    }
+
+    /// Joins a group on the port of this socket, on every interface unless one is named, and says
+    /// whether it was not joined already. Datagrams to the host and to the group both arrive.
+    #[pyo3(signature = (group, /, *, interface=None, sources=None))]
+    fn join(
+        &self,
+        py: Python<'_>,
+        group: &str,
+        interface: Option<Interface>,
+        sources: Option<Sources>,
+    ) -> PyResult<bool> {
+        let group = self::group(group, interface, sources)?;
+        self.with(py, |socket| socket.join(group))
+    }
+
+    /// Leaves a group, on all interfaces unless one is named, and says whether it had been joined.
+    #[pyo3(signature = (group, /, *, interface=None))]
+    fn leave(&self, py: Python<'_>, group: &str, interface: Option<Interface>) -> PyResult<bool> {
+        let group = self::group(group, interface, None)?;
+        self.with(py, |socket| socket.leave(group))
+    }
+
+    /// The groups that are joined now, one entry for each interface.
+    #[getter]
+    fn memberships(&self, py: Python<'_>) -> PyResult<Vec<Membership>> {
+        let joined: Vec<_> = self.with(py, |socket| Ok(socket.memberships().cloned().collect()))?;
+        joined
+            .iter()
+            .map(|joined| Membership::new(py, joined))
+            .collect()
+    }
+
+    /// The local address and port; of two sockets that of IPv4. A SocketAddress.
+    #[getter]
+    fn local_address(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let local = self.with(py, |socket| socket.local_addr())?;
+        socket_address(py, local)
+    }
+
+    /// The peer of a connected socket, a SocketAddress, or None.
+    #[getter]
+    fn peer_address(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        let peer = self.with(py, |socket| Ok(socket.peer_addr()))?;
+        peer.map(|peer| socket_address(py, peer)).transpose()
+    }
+
+    /// The hop limit of datagrams to groups, from 0 to 255; 1 stays on the link. It can be set.
+    #[getter]
+    fn multicast_hops(&self, py: Python<'_>) -> PyResult<u8> {
+        self.with(py, |socket| Ok(socket.multicast_hops()))
+    }
+
+    #[setter]
+    fn set_multicast_hops(&self, py: Python<'_>, hops: u8) -> PyResult<()> {
+        self.with(py, |socket| socket.set_multicast_hops(hops))
+    }
+
+    /// The hop limit of datagrams to hosts, from 1 to 255. It can be set.
+    #[getter]
+    fn unicast_hops(&self, py: Python<'_>) -> PyResult<u8> {
+        self.with(py, |socket| socket.unicast_hops())
+    }
+
+    #[setter]
+    fn set_unicast_hops(&self, py: Python<'_>, hops: u8) -> PyResult<()> {
+        self.with(py, |socket| socket.set_unicast_hops(hops))
+    }
+
+    /// Whether members on this host receive what this socket sends to a group. It can be set.
+    #[getter]
+    fn loopback(&self, py: Python<'_>) -> PyResult<bool> {
+        self.with(py, |socket| Ok(socket.loopback()))
+    }
+
+    #[setter]
+    fn set_loopback(&self, py: Python<'_>, loopback: bool) -> PyResult<()> {
+        self.with(py, |socket| socket.set_loopback(loopback))
+    }
+
+    /// The name of the interface by which datagrams to groups leave; None leaves it to the route.
+    /// It can be set, by name, index or address.
+    #[getter]
+    fn multicast_interface(&self, py: Python<'_>) -> PyResult<Option<String>> {
+        self.with(py, |socket| {
+            Ok(socket.multicast_interface()?.map(|id| id.to_string()))
+        })
+    }
+
+    #[setter]
+    fn set_multicast_interface(
+        &self,
+        py: Python<'_>,
+        interface: Option<Interface>,
+    ) -> PyResult<()> {
+        let selector = interface.map(|interface| interface.0);
+        self.with(py, |socket| {
+            socket.set_multicast_interface(selector.as_ref())
+        })
+    }
+
+    /// Whether datagrams may go to broadcast addresses. It can be set.
+    #[getter]
+    fn broadcast(&self, py: Python<'_>) -> PyResult<bool> {
+        self.with(py, |socket| Ok(socket.broadcast()))
+    }
+
+    #[setter]
+    fn set_broadcast(&self, py: Python<'_>, broadcast: bool) -> PyResult<()> {
+        self.with(py, |socket| socket.set_broadcast(broadcast))
+    }
+
+    /// The size in bytes of the receive buffer that the kernel granted, which may be less than what
+    /// was asked for (sysctl net.core.rmem_max).
+    #[getter]
+    fn receive_buffer(&self, py: Python<'_>) -> PyResult<usize> {
+        self.with(py, |socket| Ok(socket.receive_buffer()?.granted))
+    }
+
+    /// A descriptor for select, poll and event loops: readable when there is something to receive.
+    ///
+    /// Take all that is there with ``try_recv_many`` each time: what was fetched already does not
+    /// make it readable again.
+    fn fileno(&self, py: Python<'_>) -> PyResult<RawFd> {
+        self.receiving.fileno(py)
+    }
+
+    /// Leaves its groups and closes it; waits of other threads end with ClosedError. Repeating it
+    /// is harmless.
+    fn close(&self, py: Python<'_>) {
+        self.receiving.close(py);
+    }
+
+    /// Whether it was closed.
+    #[getter]
+    fn closed(&self, py: Python<'_>) -> bool {
+        self.receiving.is_closed(py)
+    }
+
+    fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    /// The next datagram; the iteration ends when the socket is closed.
+    fn __next__(&self, py: Python<'_>) -> PyResult<Option<Py<Datagram>>> {
+        self.receiving.next(py)
+    }
+
+    fn __enter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    #[pyo3(signature = (_class, _error, _traceback, /))]
+    fn __exit__(
+        &self,
+        py: Python<'_>,
+        _class: Option<&Bound<'_, PyType>>,
+        _error: Option<&Bound<'_, PyAny>>,
+        _traceback: Option<&Bound<'_, PyAny>>,
+    ) {
+        self.receiving.close(py);
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> String {
+        self.receiving.repr(py)
+    }
+}
+
+impl Socket {
+    fn with<T>(
+        &self,
+        py: Python<'_>,
+        act: impl FnOnce(&mut manycast::Socket) -> Result<T, manycast::Error>,
+    ) -> PyResult<T> {
+        self.receiving
+            .with(py, |socket| act(socket).map_err(error::exception))
+    }
+
+    /// Sends one datagram, waiting where the send buffer is full.
+    fn push(&self, py: Python<'_>, transmit: &Transmit<Payload>) -> PyResult<()> {
+        let transmits = std::slice::from_ref(transmit);
+        while self.with(py, |socket| socket.try_send_batch(transmits))? == 0 {
+            let fd = self.receiving.with(py, |socket| {
+                let fd = socket.sending_fd(transmit.destination);
+                duplicate(&fd.map_err(error::exception)?)
+            })?;
+            wait(py, &[fd.as_fd()], PollFlags::OUT, Deadline::after(None))?;
+        }
+        Ok(())
+    }
+}
+
+/// The socket address of a destination; a name is looked up with the interpreter let go.
+fn destination(
+    py: Python<'_>,
+    address: &Bound<'_, PyAny>,
+    port: Option<&Bound<'_, PyAny>>,
+) -> PyResult<SocketAddr> {
+    let address = address::one(address, port, None, None)?;
+    if let (Host::Ip(ip), None) = (address.host(), address.interface()) {
+        return Ok(SocketAddr::new(*ip, address.port()));
+    }
+    let text = address.to_string();
+    let found = py
+        .detach(|| manycast::resolve(address))
+        .map_err(error::exception)?;
+    let none = || error::address(format!("{text}: its name has no address"));
+    found.first().copied().ok_or_else(none)
+}
+
+fn group(
+    text: &str,
+    interface: Option<Interface>,
+    sources: Option<Sources>,
+) -> PyResult<manycast::Group> {
+    let parsed: Result<manycast::Group, _> = text.try_into();
+    let mut group = parsed.map_err(|rejected| error::exception(rejected.into()))?;
+    if let Some(Interface(selector)) = interface {
+        group = group.on(selector);
+    }
+    match sources {
+        Some(sources) => Ok(group.with_sources(sources.ips()?)),
+        None => Ok(group),
+    }
+}

@@ -1,0 +1,204 @@
+"""The package as a whole: the wished-for lines, its names, its documentation, its size."""
+
+import doctest
+import inspect
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+import manycast
+
+
+def test_the_line_that_sends():
+    with manycast.MulticastListener("239.192.0.100", 1000, timeout=10) as listener:
+        sent = manycast.send("Hello, world!", "239.192.0.100", 1000)
+        assert listener.recv(100) == b"Hello, world!"
+    assert (sent.size, sent.destination, sent.hops) == (13, ("239.192.0.100", 1000), 1)
+    assert sent.interface in manycast.ifconfig()
+
+
+def test_the_line_that_listens_on_an_interface():
+    receiver = manycast.MulticastUDPReceiver("lo", "238.0.0.1", 1234)
+    manycast.send(b"by name", "238.0.0.1%lo:1234")
+    assert receiver.read() == b"by name"
+    receiver.close()
+
+
+def test_the_line_that_shows_interfaces():
+    lo = manycast.ifconfig()["lo"]
+    assert "127.0.0.1" in lo.addresses
+    assert lo.multicast is False  # the loopback interface does not say so, but it can
+    assert lo.can_multicast is True
+    assert lo.up is True
+
+
+def test_all_names_are_there_and_documented():
+    for name in manycast.__all__:
+        thing = getattr(manycast, name)
+        assert name == "__version__" or inspect.getdoc(thing), name
+    for thing in vars(manycast).values():
+        if inspect.isclass(thing) and thing.__module__ == "manycast":
+            for name, member in vars(thing).items():
+                if not name.startswith("_") and callable(getattr(thing, name)):
+                    assert inspect.getdoc(member), f"{thing.__name__}.{name}"
+
+
+def test_each_class_has_an_example():
+    for name in manycast.__all__:
+        thing = getattr(manycast, name)
+        if inspect.isclass(thing) and not issubclass(thing, Exception) and name != "Answer":
+            assert ">>>" in inspect.getdoc(thing), name
+
+
+@pytest.mark.parametrize("module", ["manycast", "manycast.address", "manycast._manycast"])
+def test_the_examples_of_the_documentation(module):
+    __import__(module)
+    module = sys.modules[module]
+    names = {**vars(manycast), "manycast": manycast, "threading": threading}
+    examples = doctest.DocTestFinder(exclude_empty=True).find(module, extraglobs=names)
+    # A compiled class does not say which module it was defined in, so doctest passes it over.
+    for name, thing in vars(module).items():
+        if getattr(thing, "__module__", "") in ("manycast", "manycast._manycast"):
+            examples += doctest.DocTestFinder().find(thing, name, False, extraglobs=names)
+    runner = doctest.DocTestRunner(optionflags=doctest.FAIL_FAST)
+    tried = 0
+    for example in examples:
+        if sys.version_info < (3, 10) and "match" in example.docstring:
+            continue
+        tried += runner.run(example).attempted
+    assert tried and not runner.failures
+
+
+def test_it_imports_fast_and_needs_nothing():
+    # Of several runs the fastest, since the machine may have other things to do.
+    code = (
+        "import sys, time; before = set(sys.modules); t = time.perf_counter(); import manycast; "
+        "print(time.perf_counter() - t); "
+        "print(*sorted(n for n in set(sys.modules) - before if '.' not in n))"
+    )
+    fastest = float("inf")
+    for _ in range(5):
+        output = subprocess.run(
+            [sys.executable, "-I", "-c", code], check=True, capture_output=True, text=True
+        ).stdout.splitlines()
+        fastest = min(fastest, float(output[0]))
+    assert fastest < 0.05
+    assert set(output[1].split()) <= {"manycast"} | set(sys.stdlib_module_names)
+
+
+if sys.version_info < (3, 10):
+    sys.stdlib_module_names = {"manycast"}
+
+
+def test_opening_and_closing_leaks_nothing(group):
+    def cycle(times):
+        for _ in range(times):
+            with manycast.listen(group), manycast.Sender(group), manycast.Socket("127.0.0.1:0"):
+                pass
+
+    def memory():
+        with open("/proc/self/statm") as statm:
+            return int(statm.read().split()[1]) * 4096
+
+    cycle(500)
+    files, before = len(os.listdir("/proc/self/fd")), memory()
+    cycle(10_000)
+    assert len(os.listdir("/proc/self/fd")) == files
+    # A leak of 100 bytes a cycle would be a megabyte.
+    assert memory() - before < 1_000_000
+
+
+def test_a_child_process_is_refused(listener, group):
+    with manycast.Sender(group) as sender:
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                for use in (lambda: listener.recv(timeout=0), lambda: sender.send("x")):
+                    with pytest.raises(manycast.Error, match="open one after the fork"):
+                        use()
+                listener.close()
+                with manycast.listen(group, timeout=10) as own:
+                    manycast.send("from the child", group)
+                    assert own.recv().payload == b"from the child"
+                status = 0
+            finally:
+                os._exit(status)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    # The parent's listener is as it was.
+    assert listener.recv().payload == b"from the child"
+
+
+def test_threads_share_a_listener(listener, group):
+    total, got, lock = 2000, [], threading.Lock()
+
+    def receive():
+        for datagram in listener:
+            with lock:
+                got.append(bytes(datagram))
+                if len(got) == total:
+                    listener.close()
+
+    threads = [threading.Thread(target=receive) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    with manycast.Sender(group) as sender:
+        for start in range(0, total, 100):
+            sender.send_many(str(i) for i in range(start, start + 100))
+    for thread in threads:
+        thread.join()
+    assert sorted(got, key=int) == [str(i).encode() for i in range(total)]
+
+
+WAITS = {
+    "Listener.recv": "manycast.listen('239.192.0.101%lo:5000').recv()",
+    "Listener.recv_many": "manycast.listen('239.192.0.101%lo:5000').recv_many()",
+    "Listener iteration": "list(manycast.listen('239.192.0.101%lo:5000'))",
+    "MulticastListener.recv": "manycast.MulticastListener('239.192.0.101%lo:5000').recv()",
+    "MulticastUDPReceiver.read": "manycast.MulticastUDPReceiver('lo', '239.1.1.1', 5000).read()",
+    "Socket.recv": "manycast.Socket('127.0.0.1:0').recv()",
+    "ask": "manycast.ask('?', '239.192.0.101%lo:5000', timeout=50)",
+}
+
+
+@pytest.mark.parametrize("wait", WAITS.values(), ids=WAITS.keys())
+def test_control_c_interrupts_a_wait_at_once(wait):
+    """A child waits; an alarm of its own interrupts it, as Ctrl-C does, and it tells when it ended."""
+    code = f"""
+import signal, time, warnings, manycast
+warnings.simplefilter("ignore", ResourceWarning)
+def interrupt(number, frame):
+    global before
+    before = time.perf_counter()
+    raise KeyboardInterrupt
+signal.signal(signal.SIGALRM, interrupt)
+signal.setitimer(signal.ITIMER_REAL, 0.3)
+try:
+    {wait}
+except KeyboardInterrupt:
+    print(time.perf_counter() - before)
+"""
+    started = time.perf_counter()
+    result = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=30
+    )
+    assert float(result.stdout) < 0.5
+    assert time.perf_counter() - started < 20
+
+
+def test_a_signal_without_an_exception_does_not_end_a_wait(group):
+    code = f"""
+import signal, manycast
+signal.signal(signal.SIGALRM, lambda number, frame: manycast.send("from the handler", "{group}"))
+signal.setitimer(signal.ITIMER_REAL, 0.2)
+with manycast.listen("{group}", timeout=10) as listener:
+    print(listener.recv().payload.decode())
+"""
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], check=True, capture_output=True, text=True
+    )
+    assert result.stdout == "from the handler\n"
