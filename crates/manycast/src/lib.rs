@@ -38,6 +38,8 @@
 //! 9. Sources can be chosen (SSM) or blocked, for IPv4 and IPv6.
 //! 10. The system is never changed: no sysctl, route or firewall rule is written.
 
+use std::net::SocketAddr;
+
 mod ask;
 mod drive;
 mod endpoint;
@@ -103,4 +105,20 @@ pub fn send(address: impl IntoAddress, payload: impl AsRef<[u8]>) -> Result<Sent
 /// Those of [`Listener::open`].
 pub fn listen(address: impl IntoAddress) -> Result<Listener, Error> {
     Listener::open(&[address.into_address()?], SocketConfig::default())
+}
+
+/// The addresses of a host, in numbers: one for a number, all that are known for a name, those of
+/// IPv4 first. It blocks while a name is looked up.
+///
+/// ```
+/// let found = manycast::resolve("192.0.2.7:5005")?;
+/// assert_eq!(found, ["192.0.2.7:5005".parse()?]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+///
+/// The text is no address, the name is not known, or the interface is not there.
+pub fn resolve(address: impl IntoAddress) -> Result<Vec<SocketAddr>, Error> {
+    resolve::socket_addrs(&address.into_address()?)
 }

@@ -1,7 +1,7 @@
 //! Receiving: from groups and from anybody.
 
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use manycast_net::{BufferSize, SocketConfig, Stopper, Unreachable};
@@ -222,6 +222,23 @@ impl Listener {
     /// Whether it was stopped.
     pub const fn is_stopped(&self) -> bool {
         self.endpoint.is_stopped()
+    }
+
+    /// The plain socket of the system, set up, bound and joined as it is; `None` where there are
+    /// several. Its memberships no longer follow the interfaces.
+    ///
+    /// ```
+    /// use std::net::UdpSocket;
+    ///
+    /// let listener = manycast::listen("239.192.0.100%lo:5001")?;
+    /// let socket = UdpSocket::from(listener.into_fd().ok_or("two sockets")?);
+    /// manycast::send("239.192.0.100%lo:5001", "Hello, world!")?;
+    /// let mut buffer = [0; 65_507];
+    /// assert_eq!(socket.recv(&mut buffer)?, 13);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn into_fd(self) -> Option<OwnedFd> {
+        self.endpoint.into_single().map(OwnedFd::from)
     }
 }
 

@@ -183,6 +183,39 @@ impl Socket {
         self.endpoint.send(transmits, true)
     }
 
+    /// As [`Socket::send_batch`], but never waits: 0 means that the send buffer is full, and
+    /// [`Socket::sending_fd`] tells when there is room again.
+    ///
+    /// ```
+    /// use manycast::{Socket, Transmit};
+    ///
+    /// let mut socket = Socket::bind("127.0.0.1:0")?;
+    /// let to = socket.local_addr()?;
+    /// assert_eq!(socket.try_send_batch(&[Transmit::new(to, "one"), Transmit::new(to, "two")])?, 2);
+    /// assert_eq!(socket.recv()?.payload, b"one");
+    /// # Ok::<(), manycast::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Socket::send_to`], of the first datagram.
+    pub fn try_send_batch<P: AsRef<[u8]>>(
+        &self,
+        transmits: &[Transmit<P>],
+    ) -> Result<usize, Error> {
+        self.endpoint.send(transmits, false)
+    }
+
+    /// The descriptor by which something to `to` is sent, for another event loop: writable when the
+    /// send buffer has room.
+    ///
+    /// # Errors
+    ///
+    /// No socket that was opened can send there.
+    pub fn sending_fd(&self, to: SocketAddr) -> Result<BorrowedFd<'_>, Error> {
+        Ok(self.endpoint.socket_for(to)?.as_fd())
+    }
+
     /// Waits for a datagram. It is borrowed until the next call; [`Received::to_datagram`] keeps it.
     ///
     /// # Errors
