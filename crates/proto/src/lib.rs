@@ -5,9 +5,11 @@
 //! and a fuzzer.
 //!
 //! * [`ask`]: asking a host or a group, and answering.
+//! * [`measure`]: what a network does to a stream: loss, duplicates, reordering, delay.
 //!
 //! They are made of [`wire`] (cursors over the bytes of a datagram), [`timers`] (deadlines, each
-//! with its reason) and [`random`] (randomness that follows from a seed).
+//! with its reason), [`pace`] (how much may be sent when) and [`random`] (randomness that follows
+//! from a seed).
 //!
 //! # Anatomy
 //!
@@ -31,6 +33,8 @@
 //! * RFCs are cited above the code that obeys them: `// RFC 5740 §5.4: NACK back-off`.
 
 pub mod ask;
+pub mod measure;
+pub mod pace;
 pub mod random;
 pub mod timers;
 pub mod wire;

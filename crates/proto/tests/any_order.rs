@@ -1,10 +1,11 @@
 //! Every protocol keeps its contract, whatever it is called with and in whatever order.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use manycast_lab::sim::any_order;
 use manycast_proto::ask::{Client, ClientConfig, Responder, ResponderConfig, Responders};
+use manycast_proto::measure::{Receiver, ReceiverConfig, Sender, SenderConfig};
 use proptest::prelude::*;
 
 /// Addresses that the protocols below deal with: the asked host, the asked group, and themselves.
@@ -16,6 +17,12 @@ fn peers() -> [SocketAddr; 5] {
         ([192, 0, 2, 1], 40_000).into(),
         "[fe80::7%2]:8888".parse().expect("an address"),
     ]
+}
+
+/// Somewhere in time: a protocol needs an instant to begin with, and no other.
+#[allow(clippy::disallowed_methods)]
+fn start() -> Instant {
+    Instant::now()
 }
 
 fn script() -> impl Strategy<Value = Vec<u8>> {
@@ -77,5 +84,40 @@ proptest! {
             broadcasts: vec![[192, 0, 2, 255].into()],
         };
         any_order(&mut Responder::new(config), &script, &peers());
+    }
+
+    #[test]
+    fn measure_sender(
+        which in 0..5_usize,
+        size in 0..2_000_usize,
+        rate in prop::option::of(any::<u64>()),
+        burst in duration(),
+        duration in prop::option::of(duration()),
+        count in prop::option::of(0..1_000_u64),
+        script in script(),
+    ) {
+        let config = SenderConfig {
+            size,
+            rate,
+            burst,
+            duration,
+            count,
+            ..SenderConfig::new(peers()[which])
+        };
+        let mut sender = Sender::new(config, start(), SystemTime::UNIX_EPOCH);
+        any_order(&mut sender, &script, &peers());
+    }
+
+    #[test]
+    fn measure_receiver(
+        interval in duration(),
+        duration in prop::option::of(duration()),
+        expect in prop::option::of(0..4_usize),
+        max_streams in 0..4_usize,
+        script in script(),
+    ) {
+        let config = ReceiverConfig { interval, duration, expect, max_streams };
+        let mut receiver = Receiver::new(config, start(), SystemTime::UNIX_EPOCH);
+        any_order(&mut receiver, &script, &peers());
     }
 }

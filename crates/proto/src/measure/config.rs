@@ -1,0 +1,65 @@
+//! What can be chosen.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::pace::Pacer;
+
+/// What a [`Sender`](super::Sender) sends, how fast and how long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SenderConfig {
+    /// The group or host, and its port.
+    pub destination: SocketAddr,
+    /// Length of each payload in bytes, from [`MIN_SIZE`](super::MIN_SIZE) to
+    /// [`MAX_PAYLOAD`](manycast_types::MAX_PAYLOAD); 1,316 by default, which is seven packets of
+    /// an MPEG transport stream. A size out of range is taken for the nearest one within.
+    pub size: usize,
+    /// Payload bits a second; `None`, the default, is as fast as it goes.
+    pub rate: Option<u64>,
+    /// The longest burst in which a rate is held, as time at that rate; 1 ms by default.
+    pub burst: Duration,
+    /// How long to send; `None` has no end. 10 s by default, as iperf does.
+    pub duration: Option<Duration>,
+    /// How many datagrams to send, at least 1; `None`, the default, is as many as it takes.
+    pub count: Option<u64>,
+}
+
+impl SenderConfig {
+    /// Sends to `destination` for ten seconds as fast as it goes.
+    pub const fn new(destination: SocketAddr) -> Self {
+        Self {
+            destination,
+            size: 1316,
+            rate: None,
+            burst: Pacer::BURST,
+            duration: Some(Duration::from_secs(10)),
+            count: None,
+        }
+    }
+}
+
+/// What a [`Receiver`](super::Receiver) tells, and when it ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReceiverConfig {
+    /// How often to tell of each stream; 1 s by default, zero for never.
+    pub interval: Duration,
+    /// When to end; `None`, the default, never.
+    pub duration: Option<Duration>,
+    /// How many streams are expected: it ends when as many have ended. `None`, the default, does
+    /// not end by it.
+    pub expect: Option<usize>,
+    /// How many streams are measured at most, 256 by default. Each takes up to 80 KB. Datagrams of
+    /// further ones are counted in [`ReceiverStats::untracked`](super::ReceiverStats::untracked).
+    pub max_streams: usize,
+}
+
+impl Default for ReceiverConfig {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_secs(1),
+            duration: None,
+            expect: None,
+            max_streams: 256,
+        }
+    }
+}

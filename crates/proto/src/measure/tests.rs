@@ -1,0 +1,554 @@
+use std::net::SocketAddr;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use manycast_types::{Ecn, InterfaceId, Received, Transmit};
+
+use super::*;
+use crate::{Output, Protocol};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MILLISECOND: Duration = Duration::from_millis(1);
+const GROUP: &str = "239.1.1.1:5001";
+const HOST: &str = "192.0.2.7:5001";
+const PEER: &str = "192.0.2.1:40000";
+
+/// Somewhere in time: a test needs an instant to begin with, and no other.
+#[allow(clippy::disallowed_methods)]
+fn start() -> Instant {
+    Instant::now()
+}
+
+fn address(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+/// The wall clock when the tests begin.
+fn noon() -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(1_800_000_000)
+}
+
+/// What `protocol` sends and tells before it waits, and how long it then waits.
+fn drain<P: Protocol>(
+    protocol: &mut P,
+    now: Instant,
+) -> (Vec<Transmit>, Vec<P::Event>, Option<Duration>) {
+    let (mut sent, mut told) = (Vec::new(), Vec::new());
+    loop {
+        match protocol.poll_output() {
+            Output::Transmit(transmit) => sent.push(transmit),
+            Output::Event(event) => told.push(event),
+            Output::Wait { until, .. } => {
+                return (sent, told, until.map(|until| until.duration_since(now)));
+            }
+            Output::Finished => return (sent, told, None),
+        }
+    }
+}
+
+/// A datagram for a receiver, and what the kernel says of it.
+#[derive(Clone, Copy)]
+struct Given<'a> {
+    from: &'a str,
+    to: &'a str,
+    time: Option<SystemTime>,
+    hops: Option<u8>,
+    dropped: u64,
+}
+
+const GIVEN: Given<'_> = Given {
+    from: PEER,
+    to: GROUP,
+    time: None,
+    hops: Some(1),
+    dropped: 0,
+};
+
+fn give<P: Protocol>(protocol: &mut P, now: Instant, payload: &[u8], given: Given<'_>) {
+    let received = Received {
+        payload,
+        source: address(given.from),
+        destination: address(given.to),
+        local: Some(address(given.to).ip()).filter(|address| !address.is_multicast()),
+        interface: &InterfaceId::new(2, "eth0"),
+        hops: given.hops,
+        time: given.time,
+        ecn: Ecn::NotEct,
+        truncated: false,
+        dropped: given.dropped,
+    };
+    protocol.handle_datagram(now, received);
+}
+
+mod sender {
+    use super::*;
+
+    fn config() -> SenderConfig {
+        SenderConfig {
+            rate: Some(8_000_000),
+            size: 100,
+            ..SenderConfig::new(address(GROUP))
+        }
+    }
+
+    /// Runs a sender to its end, and says what it sent when.
+    fn run(config: SenderConfig) -> (Vec<(Duration, Header)>, SenderStats) {
+        let begin = start();
+        let mut sender = Sender::new(config, begin, noon());
+        sender.start(begin);
+        let (mut now, mut all) = (begin, Vec::new());
+        loop {
+            let (sent, told, wait) = drain(&mut sender, now);
+            for transmit in sent {
+                let header = Header::parse(&transmit.payload).unwrap();
+                assert_eq!(header.time, noon() + floor(now - begin));
+                all.push((now - begin, header));
+            }
+            let Some(wait) = wait else {
+                assert_eq!(told, [SenderEvent::Finished(None)]);
+                return (all, sender.stats());
+            };
+            now += wait;
+            sender.handle_timeout(now);
+        }
+    }
+
+    fn floor(duration: Duration) -> Duration {
+        Duration::from_micros(u64::try_from(duration.as_micros()).unwrap())
+    }
+
+    #[test]
+    fn numbers_count_from_one_and_end_below_zero() {
+        let (sent, stats) = run(SenderConfig {
+            count: Some(1000),
+            ..config()
+        });
+        for (number, (_, header)) in (1..1000).zip(&sent) {
+            assert_eq!((header.number, header.last), (number, false));
+        }
+        let closings: Vec<_> = sent[999..]
+            .iter()
+            .map(|(_, it)| (it.number, it.last))
+            .collect();
+        assert_eq!(closings, [(1000, true); 3]);
+        assert_eq!((stats.datagrams, stats.bytes), (1000, 100_000));
+    }
+
+    #[test]
+    fn the_rate_is_held() {
+        let (sent, stats) = run(SenderConfig {
+            duration: Some(SECOND * 3),
+            ..config()
+        });
+        assert_eq!(stats.duration, SECOND * 3);
+        for second in 0..3 {
+            let within = sent.iter().filter(|(at, _)| at.as_secs() == second).count();
+            assert!((9_900..=10_100).contains(&within), "{within}");
+        }
+    }
+
+    #[test]
+    fn many_are_numbered_in_place() {
+        let now = start();
+        let config = SenderConfig {
+            rate: None,
+            count: Some(100),
+            ..config()
+        };
+        let mut sender = Sender::new(config, now, noon());
+        let mut buffers = vec![vec![0xaa; 100]; 64];
+        assert_eq!(sender.number(now, &mut buffers), 0, "it has not started");
+        sender.start(now);
+        assert_eq!(sender.number(now, &mut buffers), 64);
+        // The kernel took three, so the fourth is numbered again.
+        sender.sent(3);
+        assert_eq!(sender.number(now, &mut buffers), 64);
+        assert_eq!(Header::parse(&buffers[0]).unwrap().number, 4);
+        assert_eq!(buffers[0][20..], [0xaa; 80]);
+        sender.sent(64);
+        assert_eq!(sender.number(now, &mut buffers), 32);
+        sender.sent(32);
+        assert_eq!(sender.number(now, &mut buffers), 0);
+        let (sent, _, _) = drain(&mut sender, now);
+        assert_eq!(Header::parse(&sent[0].payload).unwrap().number, 100);
+    }
+
+    #[test]
+    fn a_host_is_asked_until_it_reports() {
+        let now = start();
+        let config = SenderConfig {
+            destination: address(HOST),
+            count: Some(1),
+            ..config()
+        };
+        let mut sender = Sender::new(config, now, noon());
+        sender.start(now);
+        let (sent, _, wait) = drain(&mut sender, now);
+        assert_eq!((sent.len(), wait), (1, Some(MILLISECOND * 100)));
+        sender.handle_timeout(now + SECOND);
+        assert_eq!(drain(&mut sender, now + SECOND).0.len(), 1);
+
+        let report = ServerReport {
+            lost: 3,
+            ..ServerReport::default()
+        };
+        let payload = report.emit(1316).unwrap();
+        let stranger = Given {
+            from: PEER,
+            to: PEER,
+            ..GIVEN
+        };
+        give(&mut sender, now, &payload, stranger);
+        assert!(drain(&mut sender, now + SECOND).1.is_empty());
+        give(
+            &mut sender,
+            now,
+            b"hello",
+            Given {
+                from: HOST,
+                ..stranger
+            },
+        );
+        give(
+            &mut sender,
+            now,
+            &payload,
+            Given {
+                from: HOST,
+                ..stranger
+            },
+        );
+        let (_, told, wait) = drain(&mut sender, now);
+        assert_eq!(
+            (told, wait),
+            (vec![SenderEvent::Finished(Some(report))], None)
+        );
+        assert_eq!(sender.stats().malformed, 1);
+    }
+
+    #[test]
+    fn a_host_that_is_silent_does_not_hold_it_for_ever() {
+        let (sent, _) = run(SenderConfig {
+            destination: address(HOST),
+            count: Some(1),
+            ..config()
+        });
+        assert_eq!(sent.len(), 10);
+        assert_eq!(sent[9].0, MILLISECOND * 900);
+    }
+
+    #[test]
+    fn when_stopped_it_announces_the_end_once() {
+        let now = start();
+        let mut sender = Sender::new(config(), now, noon());
+        sender.start(now);
+        let (before, _, _) = drain(&mut sender, now);
+        sender.stop(now);
+        let (sent, told, wait) = drain(&mut sender, now);
+        let header = Header::parse(&sent[0].payload).unwrap();
+        assert_eq!(
+            (header.number, header.last),
+            (before.len() as u64 + 1, true)
+        );
+        assert_eq!((sent.len(), told.len(), wait), (1, 1, None));
+    }
+}
+
+mod receiver {
+    use super::*;
+
+    fn receiver(config: ReceiverConfig) -> (Receiver, Instant) {
+        let now = start();
+        let mut receiver = Receiver::new(config, now, noon());
+        receiver.start(now);
+        (receiver, now)
+    }
+
+    fn payload(number: i64, sent: SystemTime) -> [u8; 100] {
+        let mut payload = [0; 100];
+        let header = Header {
+            number: number.unsigned_abs(),
+            last: number < 0,
+            wide: true,
+            time: sent,
+        };
+        header.emit(&mut payload);
+        payload
+    }
+
+    /// Gives datagrams of these numbers, a millisecond apart, each under way for a millisecond.
+    fn feed(receiver: &mut Receiver, now: Instant, numbers: impl IntoIterator<Item = i64>) {
+        for (sent, number) in (0..).zip(numbers) {
+            let sent = noon() + MILLISECOND * sent;
+            let time = Some(sent + MILLISECOND);
+            give(
+                receiver,
+                now,
+                &payload(number, sent),
+                Given { time, ..GIVEN },
+            );
+        }
+    }
+
+    fn only(receiver: &Receiver) -> StreamReport {
+        let mut streams = receiver.streams();
+        let stream = streams.next().unwrap();
+        assert!(streams.next().is_none());
+        stream
+    }
+
+    #[test]
+    fn counts_what_came_and_what_did_not() {
+        let (mut receiver, now) = receiver(ReceiverConfig::default());
+        feed(&mut receiver, now, [1, 2, 4, 4, 7, 6, 8, 9, -11, -11, -11]);
+        let stream = only(&receiver);
+        let expected = Counters {
+            datagrams: 9,
+            bytes: 900,
+            // 3, 5 and 10.
+            lost: 3,
+            duplicated: 1,
+            reordered: 1,
+            ..Counters::default()
+        };
+        assert_eq!(stream.counters, expected);
+        assert_eq!(stream.counters.expected(), 11);
+        assert!(stream.ended);
+        assert_eq!(stream.hops, Some((1, 1)));
+        assert_eq!(stream.duration, MILLISECOND * 8);
+    }
+
+    #[test]
+    fn what_the_kernel_dropped_is_told_apart() {
+        let (mut receiver, now) = receiver(ReceiverConfig::default());
+        for (number, dropped) in [(1, 100), (2, 100), (5, 102), (6, 102), (9, 103), (10, 107)] {
+            let given = Given { dropped, ..GIVEN };
+            give(&mut receiver, now, &payload(number, noon()), given);
+        }
+        let counters = only(&receiver).counters;
+        assert_eq!((counters.lost, counters.kernel_dropped), (4, 3));
+    }
+
+    #[test]
+    fn jitter_and_delays_are_those_of_the_text() {
+        let (mut receiver, now) = receiver(ReceiverConfig::default());
+        // Delays of 10 ms and 14 ms in turn: each difference is 4 ms, to which jitter tends.
+        for number in 1..=1000_i64 {
+            let sent = noon() + MILLISECOND * u32::try_from(number).unwrap();
+            let time = Some(sent + MILLISECOND * if number % 2 == 0 { 10 } else { 14 });
+            give(
+                &mut receiver,
+                now,
+                &payload(number, sent),
+                Given { time, ..GIVEN },
+            );
+        }
+        let stream = only(&receiver);
+        let near = |found: Duration, wanted: Duration| {
+            found.abs_diff(wanted) < wanted / 50 + Duration::from_micros(1)
+        };
+        assert!(near(stream.jitter, MILLISECOND * 4), "{:?}", stream.jitter);
+        assert!(near(stream.delay(0.4).unwrap(), MILLISECOND * 10));
+        assert!(near(stream.delay(0.99).unwrap(), MILLISECOND * 14));
+        assert!(near(stream.delay_variation(0.4).unwrap(), Duration::ZERO));
+        assert!(near(stream.delay_variation(0.99).unwrap(), MILLISECOND * 4));
+    }
+
+    #[test]
+    fn clocks_that_disagree_spoil_the_delay_alone() {
+        let (mut receiver, now) = receiver(ReceiverConfig::default());
+        for number in 1..=1000_i64 {
+            let sent = noon() + SECOND * 60;
+            let time = Some(noon() + Duration::from_micros(number.unsigned_abs()));
+            give(
+                &mut receiver,
+                now,
+                &payload(number, sent),
+                Given { time, ..GIVEN },
+            );
+        }
+        let stream = only(&receiver);
+        assert_eq!(stream.delay(0.5), None);
+        let variation = stream.delay_variation(0.5).unwrap();
+        assert!(
+            (490..=510).contains(&variation.as_micros()),
+            "{variation:?}"
+        );
+    }
+
+    #[test]
+    fn intervals_add_up() {
+        let (mut receiver, now) = receiver(ReceiverConfig::default());
+        feed(&mut receiver, now, [1, 2, 4]);
+        let (_, told, wait) = drain(&mut receiver, now);
+        assert!(
+            matches!(told.as_slice(), [ReceiverEvent::Began { .. }]),
+            "{told:?}"
+        );
+        assert_eq!(wait, Some(SECOND));
+        let mut told = Vec::new();
+        for (second, numbers) in [(1, vec![5, 3, 8]), (2, vec![]), (3, vec![-9]), (4, vec![])] {
+            let now = now + SECOND * second;
+            receiver.handle_timeout(now);
+            for event in drain(&mut receiver, now).1 {
+                let ReceiverEvent::Interval(streams) = event else {
+                    panic!("{event:?}")
+                };
+                let [stream] = streams.as_slice() else {
+                    panic!("{streams:?}")
+                };
+                assert_eq!(stream.duration, SECOND);
+                told.push((
+                    stream.counters.datagrams,
+                    stream.counters.lost,
+                    stream.counters.reordered,
+                ));
+            }
+            feed(&mut receiver, now, numbers);
+        }
+        // The loss of 3 was told before 3 came; those of 6 and 7 are told, less that one.
+        assert_eq!(told, [(3, 1, 0), (3, 1, 1), (0, 0, 0), (1, 0, 0)]);
+        assert_eq!(only(&receiver).counters.lost, 2);
+    }
+
+    #[test]
+    fn streams_are_told_apart() {
+        let (mut receiver, now) = receiver(ReceiverConfig::default());
+        for number in 1..=10 {
+            for (from, to) in [
+                (PEER, GROUP),
+                (PEER, "239.1.1.2:5001"),
+                ("192.0.2.2:1", GROUP),
+            ] {
+                give(
+                    &mut receiver,
+                    now,
+                    &payload(number, noon()),
+                    Given { from, to, ..GIVEN },
+                );
+            }
+        }
+        let counted: Vec<_> = receiver.streams().map(|it| it.counters.datagrams).collect();
+        assert_eq!(counted, [10, 10, 10]);
+    }
+
+    #[test]
+    fn a_sender_that_begins_anew_is_a_new_stream() {
+        let (mut receiver, now) = receiver(ReceiverConfig::default());
+        feed(&mut receiver, now, [1, 2, 3, -4, -4, 1, 3, -4]);
+        let counters = only(&receiver).counters;
+        assert_eq!((counters.datagrams, counters.lost), (3, 1));
+        assert_eq!(drain(&mut receiver, now).1.len(), 2);
+    }
+
+    #[test]
+    fn a_host_reports_and_a_group_does_not() {
+        let (mut receiver, now) = receiver(ReceiverConfig::default());
+        feed(&mut receiver, now, [1, 2, -4]);
+        assert_eq!(drain(&mut receiver, now).0, []);
+
+        let given = Given { to: HOST, ..GIVEN };
+        for number in [1, 2, -4, -5] {
+            give(&mut receiver, now, &payload(number, noon()), given);
+        }
+        let (sent, _, _) = drain(&mut receiver, now);
+        let [first, again] = sent.as_slice() else {
+            panic!("{sent:?}")
+        };
+        assert_eq!(first, again);
+        assert_eq!(first.destination, address(PEER));
+        assert_eq!(first.source, Some(address(HOST).ip()));
+        let report = ServerReport::parse(&first.payload).unwrap();
+        assert_eq!((report.datagrams, report.lost, report.bytes), (4, 1, 300));
+    }
+
+    #[test]
+    fn it_ends_when_the_expected_streams_have() {
+        let (mut receiver, now) = receiver(ReceiverConfig {
+            expect: Some(2),
+            ..ReceiverConfig::default()
+        });
+        feed(&mut receiver, now, [1, -2]);
+        give(
+            &mut receiver,
+            now,
+            &payload(-1, noon()),
+            Given {
+                from: HOST,
+                ..GIVEN
+            },
+        );
+        let (_, _, wait) = drain(&mut receiver, now);
+        let now = now + wait.unwrap();
+        receiver.handle_timeout(now);
+        let (_, told, wait) = drain(&mut receiver, now);
+        assert!(
+            matches!(told.last(), Some(ReceiverEvent::Finished)),
+            "{told:?}"
+        );
+        assert_eq!(wait, None);
+    }
+
+    #[test]
+    fn it_ends_when_its_time_is_over() {
+        let (mut receiver, now) = receiver(ReceiverConfig {
+            duration: Some(MILLISECOND * 1500),
+            ..ReceiverConfig::default()
+        });
+        feed(&mut receiver, now, [1, 2]);
+        receiver.handle_timeout(now + SECOND);
+        receiver.handle_timeout(now + SECOND * 2);
+        let (_, told, wait) = drain(&mut receiver, now);
+        assert!(matches!(
+            told.as_slice(),
+            [
+                ReceiverEvent::Began { .. },
+                ReceiverEvent::Interval(_),
+                ReceiverEvent::Interval(_),
+                ReceiverEvent::Finished
+            ]
+        ));
+        assert_eq!(wait, None);
+        feed(&mut receiver, now, [3]);
+        assert_eq!(receiver.stats().untimely, 1);
+    }
+
+    #[test]
+    fn a_flood_of_streams_is_bounded() {
+        let (mut receiver, now) = receiver(ReceiverConfig::default());
+        for port in 1..=2000 {
+            let from = format!("192.0.2.1:{port}");
+            give(
+                &mut receiver,
+                now,
+                &payload(1, noon()),
+                Given {
+                    from: &from,
+                    ..GIVEN
+                },
+            );
+        }
+        assert_eq!(receiver.streams().count(), 256);
+        assert_eq!(receiver.stats().untracked, 2000 - 256);
+    }
+
+    #[test]
+    fn other_payloads_are_counted() {
+        let (mut receiver, now) = receiver(ReceiverConfig::default());
+        give(&mut receiver, now, b"Hello, world! This is text.", GIVEN);
+        give(&mut receiver, now, b"", GIVEN);
+        assert_eq!(receiver.stats().malformed, 2);
+        assert_eq!(receiver.streams().count(), 0);
+    }
+
+    #[test]
+    fn without_the_kernels_time_the_own_will_do() {
+        let (mut receiver, now) = receiver(ReceiverConfig::default());
+        give(
+            &mut receiver,
+            now + SECOND,
+            &payload(1, noon() + MILLISECOND * 990),
+            GIVEN,
+        );
+        assert_eq!(only(&receiver).delay(0.5), Some(MILLISECOND * 10));
+    }
+}
