@@ -289,8 +289,9 @@ mod tests {
                 whole.add(&of(part.iter().copied()));
             }
             prop_assert_eq!(whole.count(), values.len() as u64);
-            let mut sorted = values.clone();
+            let mut sorted = values;
             sorted.sort_unstable();
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rank")]
             let rank = ((fraction * sorted.len() as f64).ceil() as usize).max(1);
             let (exact, found) = (sorted[rank - 1], whole.percentile(fraction).unwrap());
             // The distance is from the base, which is a value that was seen.
