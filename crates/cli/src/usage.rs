@@ -111,7 +111,11 @@ fn list(error: &clap::Error, kind: ContextKind) -> String {
             .to_owned()
     };
     match error.get(kind) {
-        Some(ContextValue::String(text)) if kind == ContextKind::InvalidArg => bare(text),
+        Some(ContextValue::String(text))
+            if [ContextKind::InvalidArg, ContextKind::PriorArg].contains(&kind) =>
+        {
+            bare(text)
+        }
         Some(ContextValue::String(text)) => text.clone(),
         Some(ContextValue::Strings(texts)) => texts
             .iter()

@@ -26,8 +26,7 @@ Examples:
   manycast ask localhost:8888                      # line by line";
 
 const EXPLANATION: &str = "\
-Of one host, answers of others do not count. Each retry waits twice as long as the one before. \
-Without MESSAGE, each line of standard input is a question.";
+Of one host, answers of others do not count. Each retry waits twice as long as the one before.";
 
 /// Send a question, and show who answers and how fast
 #[derive(clap::Args, Debug)]
@@ -35,7 +34,7 @@ Without MESSAGE, each line of standard input is a question.";
 pub(crate) struct Args {
     /// Whom to ask: HOST:PORT or GROUP:PORT
     address: Address,
-    /// What to ask; without it, it asks for it
+    /// What to ask; without it, each line of standard input is a question
     message: Option<OsString>,
     /// Interface by name, index or address
     #[arg(short, long, value_name = "IFACE")]
@@ -44,14 +43,15 @@ pub(crate) struct Args {
     #[arg(short, long, default_value = "1s", value_parser = values::duration)]
     timeout: Duration,
     /// How often to ask again while answers are wanting
-    #[arg(long, value_name = "N", default_value = "0", value_parser = values::retries)]
+    #[arg(long, value_name = "N", default_value = "0", value_parser = values::retries, allow_negative_numbers = true)]
     retries: u32,
     /// Stop at so many answers [default: 1 of a host, all of a group]
-    #[arg(long, value_name = "N", value_parser = values::count)]
+    #[arg(long, value_name = "N", value_parser = values::count, allow_negative_numbers = true)]
     answers: Option<u64>,
 }
 
 pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
+    let interrupt = Interrupt::install()?;
     let question = Question {
         address: on_interface(&args)?,
         config: AskConfig {
@@ -71,7 +71,6 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
         named(way.from, &way.interface),
         way.interface
     ));
-    let interrupt = Interrupt::install()?;
     match args.message {
         Some(message) => once(&question, message.as_encoded_bytes(), &interrupt, output),
         None => line_by_line(&question, way.to.ip().is_multicast(), &interrupt, output),

@@ -39,7 +39,12 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "IFACE")]
     interface: Vec<Interfaces>,
     /// What stands before the question in the answer
-    #[arg(long, value_name = "TEXT", default_value = "")]
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "",
+        hide_default_value = true
+    )]
     prefix: OsString,
 }
 

@@ -42,7 +42,7 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "IFACE")]
     interface: Vec<Interfaces>,
     /// Stop after so many datagrams
-    #[arg(short, long, value_parser = values::count)]
+    #[arg(short, long, value_parser = values::count, allow_negative_numbers = true)]
     count: Option<u64>,
     /// Stop after this time; exit code 1 if COUNT datagrams (without COUNT: one) have not come
     #[arg(short, long, value_parser = values::duration)]

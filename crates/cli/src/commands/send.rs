@@ -50,7 +50,7 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "IFACE")]
     interface: Vec<Interfaces>,
     /// Send so many datagrams: MESSAGE again and again, or the first N lines or pieces
-    #[arg(short, long, value_name = "N", value_parser = values::count)]
+    #[arg(short, long, value_name = "N", value_parser = values::count, allow_negative_numbers = true)]
     count: Option<u64>,
     /// Begin a datagram at most every so often, such as 500ms
     #[arg(long, value_parser = values::duration)]
@@ -59,7 +59,7 @@ pub(crate) struct Args {
     #[arg(long, value_parser = values::rate)]
     rate: Option<Rate>,
     /// Hop limit; groups: 1 by default, which stays on the link; hosts: the system's, often 64
-    #[arg(long, value_name = "N", value_parser = values::hops)]
+    #[arg(long, value_name = "N", value_parser = values::hops, allow_negative_numbers = true)]
     hops: Option<u8>,
     /// Keep datagrams to a group from the members on this host
     #[arg(long)]
@@ -71,7 +71,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PATH")]
     file: Option<PathBuf>,
     /// Bytes in a piece of the file
-    #[arg(long, value_name = "N", requires = "file", default_value = "1316", value_parser = values::piece)]
+    #[arg(long, value_name = "N", default_value = "1316", value_parser = values::piece)]
+    #[arg(requires = "file", conflicts_with = "message")]
     size: usize,
     /// How long to wait for a host to say that nobody listens
     #[arg(long, value_name = "TIME", default_value = "200ms", value_parser = values::duration)]

@@ -1,0 +1,150 @@
+//! `manycast echo`
+
+use manycast_lab::netns::{Hook, Host, Lab, Process, wait_until};
+
+use crate::{code, hosts_on, json, receive, run, socket, start};
+
+/// A server that is ready, and prints as people see it.
+fn serve(host: &Host, arguments: &[&str]) -> Process {
+    let mut server = start(host, &[&["echo"], arguments].concat());
+    server.wait_for_error_line("listening on ");
+    server
+}
+
+pub(crate) fn row_09_ten_clients_at_once_are_answered() {
+    let lab = Lab::new();
+    let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
+    let mut server = serve(&b, &["--prefix", "OK..."]);
+    let clients: Vec<_> = (0..10).map(|_| socket(&a, "0.0.0.0:0")).collect();
+    // All ask before any looks for an answer, and what they ask is not text.
+    let question = |number: u8, round: u8| vec![number, 0, 0xff, round, b'\n'];
+    for round in 0..3 {
+        for (number, client) in (0..).zip(&clients) {
+            client
+                .send_to(&question(number, round), "10.0.0.2:8888")
+                .unwrap();
+        }
+    }
+    for (number, client) in (0..).zip(&clients) {
+        for round in 0..3 {
+            let (answer, from) = receive(client);
+            assert_eq!(answer, [&b"OK..."[..], &question(number, round)].concat());
+            assert_eq!(from, "10.0.0.2:8888".parse().unwrap());
+        }
+    }
+    clients[0].send_to(b"hello \r\n", "10.0.0.2:8888").unwrap();
+    let port = clients[0].local_addr().unwrap().port();
+    let line = server.wait_for_line("hello");
+    assert_eq!(line, format!("Message[10.0.0.1:{port}] - hello"));
+    server.interrupt();
+    server.wait_for_error_line("answered 31 of 31 datagrams");
+    assert_eq!(code(&server.finish()), 0);
+}
+
+pub(crate) fn row_09_an_empty_datagram_does_not_stop_it() {
+    let lab = Lab::new();
+    let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
+    let _server = serve(&b, &[]);
+    let client = socket(&a, "10.0.0.1:0");
+    for question in [&b""[..], b"still there?", b"", b"and now?"] {
+        client.send_to(question, "10.0.0.2:8888").unwrap();
+        assert_eq!(receive(&client).0, question);
+    }
+}
+
+pub(crate) fn row_09_the_address_that_was_asked_answers() {
+    let lab = Lab::new();
+    let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
+    b.output("ip address add 10.0.0.22/24 dev eth0");
+    b.output("ip address add fd00::22/64 dev eth0 nodad");
+    let _server = serve(&b, &[":5005"]);
+    for (from, to) in [
+        ("10.0.0.1:0", "10.0.0.2:5005"),
+        ("10.0.0.1:0", "10.0.0.22:5005"),
+        ("[fd00::1]:0", "[fd00::2]:5005"),
+        ("[fd00::1]:0", "[fd00::22]:5005"),
+    ] {
+        let client = socket(&a, from);
+        client.send_to(b"hello", to).unwrap();
+        assert_eq!(receive(&client), (b"hello".to_vec(), to.parse().unwrap()));
+    }
+}
+
+pub(crate) fn row_68_a_question_to_a_group_is_answered_by_unicast() {
+    let lab = Lab::new();
+    let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
+    for (group, host) in [
+        ("239.1.1.1%eth0:8005", "10.0.0.2:8005"),
+        ("[ff15::1%eth0]:8005", "[fd00::2]:8005"),
+    ] {
+        let mut server = serve(&b, &[group, "--prefix", "Server: "]);
+        let asked = run(&a, &["ask", group, "Ping", "--answers", "1"]);
+        assert_eq!(code(&asked), 0, "{asked:?}");
+        let (responder, answer) = asked.stdout[0].split_once(" answered in ").unwrap();
+        assert_eq!(responder, host);
+        assert!(answer.ends_with(": Server: Ping"), "{answer}");
+        server.wait_for_line("] - Ping");
+    }
+}
+
+pub(crate) fn two_servers_do_not_play_ping_pong_for_ever() {
+    let lab = Lab::new();
+    let [a, b, c] = hosts_on(&lab, &lab.switch("sw"), ["a", "b", "c"]);
+    for options in [&[][..], &["--prefix", "OK..."]] {
+        let mut servers = [&a, &b].map(|host| {
+            let mut server = start(host, &[&["echo", "--json"], options].concat());
+            server.wait_for_line("listening");
+            server
+        });
+        // A third host throws the ball, in the name of the one to the other.
+        forge(&c, "10.0.0.1", 8888, "10.0.0.2", "ball");
+        let dropped =
+            |server: &Process| server.stdout().iter().any(|line| line.contains("\"game\""));
+        wait_until("one of them to drop the ball", || {
+            servers.iter().any(dropped)
+        });
+        for server in &mut servers {
+            server.interrupt();
+        }
+        let lines = servers.map(|server| server.finish().stdout).concat();
+        let count = |word| lines.iter().filter(|line| line.contains(word)).count();
+        assert_eq!(count("\"game\""), 1);
+        assert!(count("\"answered\"") > 0);
+    }
+}
+
+pub(crate) fn it_answers_no_source_that_cannot_have_asked() {
+    let lab = Lab::new();
+    let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
+    let mut server = start(&b, &["echo", "--json"]);
+    server.wait_for_line("listening");
+    let answers = b.count_at(Hook::Output, "udp sport 8888");
+    // Port 0, and the broadcast address of the network.
+    for (source, port) in [("10.0.0.1", 0), ("10.0.0.255", 7)] {
+        forge(&a, source, port, "10.0.0.2", "who?");
+        let unanswered = json(&server.wait_for_line("unanswered"));
+        assert_eq!(unanswered["why"], "unanswerable");
+    }
+    assert_eq!(answers.count(), 0);
+    // It goes on working.
+    let client = socket(&a, "10.0.0.1:0");
+    client.send_to(b"me", "10.0.0.2:8888").unwrap();
+    assert_eq!(receive(&client).0, b"me");
+}
+
+/// Sends a datagram to port 8888 in the name of another.
+fn forge(host: &Host, source: &str, port: u16, destination: &str, payload: &str) {
+    let script = format!(
+        "
+import socket, struct
+payload = {payload:?}.encode()
+udp = struct.pack('!HHHH', {port}, 8888, 8 + len(payload), 0) + payload
+ip = struct.pack('!BBHHHBBH4s4s', 0x45, 0, 20 + len(udp), 1, 0, 64, 17, 0,
+                 socket.inet_aton({source:?}), socket.inet_aton({destination:?}))
+raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+raw.sendto(ip + udp, ({destination:?}, 0))
+"
+    );
+    let finished = Process::start(host.command("python3").args(["-c", &script])).finish();
+    assert!(finished.status.success(), "{finished:?}");
+}

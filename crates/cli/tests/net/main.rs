@@ -1,0 +1,206 @@
+//! The built command as users run it, on hosts of the real kernel.
+//!
+//! Where a test proves a row of `docs/behaviours.md`, its name begins with the row's number.
+#![allow(clippy::unwrap_used, reason = "a failure ends the test either way")]
+
+mod ask;
+mod demo;
+mod echo;
+mod interfaces;
+mod listen;
+mod listen_events;
+mod peers;
+mod send;
+
+use std::net::{SocketAddr, UdpSocket};
+use std::process::Command;
+use std::time::Duration;
+
+use manycast_lab::netns::{self, Finished, Host, Lab, Process, Switch};
+use serde_json::Value;
+
+netns::tests!(
+    ask::no_answer_is_exit_1,
+    ask::row_10_a_lost_reply_is_told_and_never_hangs,
+    ask::row_10_answers_of_others_do_not_count,
+    ask::row_10_the_dialogue_is_as_it_was,
+    ask::row_10_what_is_lost_is_asked_again,
+    ask::row_43_all_answers_of_a_group_are_listed,
+    ask::row_43_enough_answers_end_it,
+    ask::row_64_nobody_to_ask_is_told_at_once,
+    ask::the_objects_tell_how_it_went,
+    demo::a_fault_is_seen_and_is_exit_1,
+    demo::without_any_network_all_is_right,
+    demo::without_loopback_it_says_what_to_do,
+    echo::it_answers_no_source_that_cannot_have_asked,
+    echo::row_09_ten_clients_at_once_are_answered,
+    echo::row_09_the_address_that_was_asked_answers,
+    echo::row_09_an_empty_datagram_does_not_stop_it,
+    echo::row_68_a_question_to_a_group_is_answered_by_unicast,
+    echo::two_servers_do_not_play_ping_pong_for_ever,
+    interfaces::row_22_the_choice_of_the_route_is_told,
+    interfaces::row_50_allmulti_is_not_a_membership,
+    interfaces::row_59_all_of_an_interface_is_listed,
+    listen::a_closed_pipe_is_no_failure,
+    listen::a_peer_cannot_drive_the_terminal,
+    listen::row_02_count_time_out_and_interrupt_end_it,
+    listen::row_02_every_datagram_has_sender_size_and_time,
+    listen::row_12_what_the_kernel_drops_is_counted,
+    listen::row_15_it_joins_everywhere_without_a_route_and_says_so,
+    listen::row_17_an_interface_has_a_name_an_index_and_addresses,
+    listen::row_23_each_datagram_is_labelled_with_its_group,
+    listen::row_27_hex_shows_all_bytes,
+    listen::row_30_four_listeners_on_one_host_get_each_datagram,
+    listen::row_31_no_size_is_truncated,
+    listen::row_34_two_groups_on_one_port_do_not_mix,
+    listen::row_42_raw_is_fit_for_a_pipe,
+    listen::row_51_the_same_group_on_another_interface_stays_out,
+    listen::row_67_port_0_tells_which_it_was,
+    listen::source_specific_groups_admit_their_source_alone,
+    listen_events::a_device_that_comes_back_is_joined_again,
+    listen_events::what_cannot_be_joined_is_explained,
+    peers::row_11_ncat_asks_our_server_and_our_client_asks_ncat,
+    peers::row_18_python_listens_and_sends,
+    peers::socat_listens_and_sends,
+    send::a_file_goes_in_pieces,
+    send::an_interrupt_ends_it_with_a_summary,
+    send::each_line_is_a_datagram,
+    send::row_01_a_closed_port_is_told,
+    send::row_01_the_way_is_told,
+    send::row_13_what_goes_in_fragments_is_warned_of,
+    send::row_20_all_interfaces_or_some,
+    send::row_44_the_hop_limit_is_obeyed_and_shown,
+    send::row_47_hop_limits_that_surprise_are_explained,
+    send::row_48_no_route_is_needed,
+    send::row_69_loopback_is_a_switch,
+    send::the_rate_is_kept,
+    send::the_source_can_be_chosen,
+);
+
+const BINARY: &str = env!("CARGO_BIN_EXE_manycast");
+
+/// Hosts `a`, `b`, `c` … on a switch, with the addresses 10.0.0.N and fd00::N. They have no default
+/// route.
+fn hosts_on<const N: usize>(lab: &Lab, switch: &Switch, names: [&str; N]) -> [Host; N] {
+    let mut number = 0;
+    names.map(|name| {
+        number += 1;
+        let host = lab.host(name);
+        let addresses = [format!("10.0.0.{number}/24"), format!("fd00::{number}/64")];
+        host.connect(switch, "eth0", &[&addresses[0], &addresses[1]]);
+        host
+    })
+}
+
+/// A host `a` with an interface on each of so many switches: 10.0.1.1 on `eth1`, 10.0.2.1 on `eth2`
+/// …; and on each switch a host with 10.0.N.2.
+fn host_between<const N: usize>(lab: &Lab) -> (Host, [Host; N]) {
+    let host = lab.host("a");
+    let mut number = 0;
+    let others = [(); N].map(|()| {
+        number += 1;
+        let switch = lab.switch(&format!("sw{number}"));
+        host.connect(
+            &switch,
+            &format!("eth{number}"),
+            &[
+                &format!("10.0.{number}.1/24"),
+                &format!("fd0{number}::1/64"),
+            ],
+        );
+        let other = lab.host(&format!("b{number}"));
+        other.connect(
+            &switch,
+            "eth0",
+            &[
+                &format!("10.0.{number}.2/24"),
+                &format!("fd0{number}::2/64"),
+            ],
+        );
+        other
+    });
+    (host, others)
+}
+
+fn manycast(host: &Host, arguments: &[&str]) -> Command {
+    let mut command = host.command(BINARY);
+    command.args(arguments);
+    command
+}
+
+fn start(host: &Host, arguments: &[&str]) -> Process {
+    Process::start(&mut manycast(host, arguments))
+}
+
+/// Runs the command to its end; its standard input is empty.
+fn run(host: &Host, arguments: &[&str]) -> Finished {
+    start(host, arguments).finish()
+}
+
+/// A listener that has joined, and prints objects.
+fn listen(host: &Host, arguments: &[&str]) -> Process {
+    let mut listener = start(host, &[&["listen", "--json"], arguments].concat());
+    listener.wait_for_line("\"event\":\"listening\"");
+    listener
+}
+
+/// Sends with success.
+fn send(host: &Host, arguments: &[&str]) -> Finished {
+    let finished = run(host, &[&["send"], arguments].concat());
+    assert_eq!(code(&finished), 0, "{finished:?}");
+    finished
+}
+
+/// The next datagram that a listener tells of.
+fn datagram(listener: &mut Process) -> Value {
+    json(&listener.wait_for_line("\"event\":\"datagram\""))
+}
+
+/// The texts of all datagrams that are among these lines.
+fn texts(lines: &[String]) -> Vec<String> {
+    lines
+        .iter()
+        .map(|line| json(line))
+        .filter(|object| object["event"] == "datagram")
+        .map(|object| object["text"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+fn json(line: &str) -> Value {
+    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+}
+
+fn code(finished: &Finished) -> i32 {
+    finished
+        .status
+        .code()
+        .unwrap_or_else(|| panic!("{finished:?}"))
+}
+
+/// A plain socket on a host, for what the command is tried against. It gives up after ten seconds.
+fn socket(host: &Host, local: &str) -> UdpSocket {
+    let local: SocketAddr = local.parse().unwrap();
+    let socket = host.run(|| UdpSocket::bind(local).unwrap());
+    socket
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .unwrap();
+    socket
+}
+
+fn receive(socket: &UdpSocket) -> (Vec<u8>, SocketAddr) {
+    let mut buffer = vec![0; 1 << 16];
+    let (length, from) = socket.recv_from(&mut buffer).unwrap();
+    buffer.truncate(length);
+    (buffer, from)
+}
+
+fn send_signal(process: &Process, signal: &str) {
+    let id = process.id().to_string();
+    assert!(
+        Command::new("kill")
+            .args([signal, &id])
+            .status()
+            .unwrap()
+            .success()
+    );
+}
