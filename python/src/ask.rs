@@ -1,17 +1,22 @@
 //! Asking a host or a group, and gathering the answers.
 
-use std::time::Duration;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use manycast::AskConfig;
-use manycast::proto::ask::ClientEvent;
+use manycast::proto::ask::{Client, ClientEvent};
+use manycast::{AskConfig, Driver};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::sync::MutexExt;
 use pyo3::types::PyBytes;
+use rustix::event::PollFlags;
 
 use crate::address::{self, Interface, socket_address};
 use crate::datagram::Datagram;
 use crate::payload::Payload;
-use crate::wait::{Deadline, timeout};
+use crate::sender::duplicate;
+use crate::wait::{Deadline, timeout, wait};
 use crate::{error, options};
 
 /// Sends a question and returns a list of the answers: of a host the first, of a group all that
@@ -49,36 +54,116 @@ pub(crate) fn ask(
     hops: Option<u8>,
     loopback: bool,
 ) -> PyResult<Vec<Answer>> {
-    let address = address::one(address, port, interface, None)?;
-    let config = AskConfig {
-        timeout: self::timeout(Some(timeout))?
-            .filter(|timeout| *timeout < Duration::MAX)
-            .ok_or_else(|| PyValueError::new_err("answers cannot be waited for without end"))?,
-        retries,
-        answers,
-        socket: options::sending(hops, loopback),
-    };
-    let mut asker = py
-        .detach(|| manycast::asker(address, payload, &config))
-        .map_err(error::exception)?;
+    let asker = Asker::new(
+        py, payload, address, port, timeout, retries, answers, interface, hops, loopback,
+    )?;
     let mut found = Vec::new();
     loop {
-        // In slices, so that signals are heard.
-        let slice = Deadline::after(None).slice();
-        let event = py
-            .detach(|| asker.next_event(Some(slice)))
-            .map_err(error::exception)?;
-        match event {
-            Some(ClientEvent::Answer(answer)) => found.push(Answer::new(py, &answer)?),
-            Some(ClientEvent::Refused { peer }) => {
-                return Err(error::exception(manycast::Error::ConnectionRefused {
-                    peer,
-                }));
+        found.extend(asker.step(py)?);
+        let (fd, until) = {
+            let driver = asker.lock(py);
+            if driver.is_finished() {
+                return Ok(found);
             }
-            None if asker.is_finished() => return Ok(found),
-            _ => {}
+            (duplicate(&*driver)?, driver.until())
+        };
+        wait(py, &[fd.as_fd()], PollFlags::IN, Deadline::at(until))?;
+    }
+}
+
+/// A question that is being asked, for event loops: they wait for ``fileno`` to be readable, for
+/// ``wait`` seconds at most, and call ``step`` until it is ``finished``.
+#[pyclass(frozen, module = "manycast._manycast", skip_from_py_object)]
+pub(crate) struct Asker {
+    driver: Mutex<Driver<Client>>,
+}
+
+impl Asker {
+    fn lock(&self, py: Python<'_>) -> MutexGuard<'_, Driver<Client>> {
+        self.driver
+            .lock_py_attached(py)
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[pymethods]
+impl Asker {
+    #[new]
+    #[pyo3(signature = (
+        payload, address, port=None, /, *, timeout=1.0, retries=0, answers=None, interface=None,
+        hops=None, loopback=true
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
+    fn new(
+        py: Python<'_>,
+        payload: Payload,
+        address: &Bound<'_, PyAny>,
+        port: Option<&Bound<'_, PyAny>>,
+        timeout: f64,
+        retries: u32,
+        answers: Option<usize>,
+        interface: Option<Interface>,
+        hops: Option<u8>,
+        loopback: bool,
+    ) -> PyResult<Self> {
+        let address = address::one(address, port, interface, None)?;
+        let config = AskConfig {
+            timeout: self::timeout(Some(timeout))?
+                .filter(|timeout| *timeout < Duration::MAX)
+                .ok_or_else(|| PyValueError::new_err("answers cannot be waited for without end"))?,
+            retries,
+            answers,
+            socket: options::sending(hops, loopback),
+        };
+        let driver = py
+            .detach(|| manycast::asker(address, payload, &config))
+            .map_err(error::exception)?;
+        Ok(Self {
+            driver: Mutex::new(driver),
+        })
+    }
+
+    /// Does what there is to do, without waiting, and returns the answers that came.
+    fn step(&self, py: Python<'_>) -> PyResult<Vec<Answer>> {
+        let mut driver = self.lock(py);
+        let mut found = Vec::new();
+        while let Some(event) = driver
+            .next_event(Some(Duration::ZERO))
+            .map_err(error::exception)?
+        {
+            match event {
+                ClientEvent::Answer(answer) => found.push(Answer::new(py, &answer)?),
+                ClientEvent::Refused { peer } => {
+                    return Err(error::exception(manycast::Error::ConnectionRefused {
+                        peer,
+                    }));
+                }
+                ClientEvent::Retried { .. } | ClientEvent::Finished { .. } => {}
+            }
         }
-        py.check_signals()?;
+        Ok(found)
+    }
+
+    /// Whether there is nothing more to wait for.
+    #[getter]
+    fn finished(&self, py: Python<'_>) -> bool {
+        self.lock(py).is_finished()
+    }
+
+    /// How many seconds to wait at most before the next step.
+    #[getter]
+    fn wait(&self, py: Python<'_>) -> Option<f64> {
+        let until = self.lock(py).until()?;
+        Some(
+            until
+                .saturating_duration_since(Instant::now())
+                .as_secs_f64(),
+        )
+    }
+
+    /// The descriptor that is readable when there is something to receive.
+    fn fileno(&self, py: Python<'_>) -> RawFd {
+        self.lock(py).as_fd().as_raw_fd()
     }
 }
 

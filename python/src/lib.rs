@@ -27,7 +27,7 @@ mod _manycast {
     #[pymodule_export]
     use crate::address::{Address, resolve};
     #[pymodule_export]
-    use crate::ask::{Answer, ask};
+    use crate::ask::{Answer, Asker, ask};
     #[pymodule_export]
     use crate::datagram::Datagram;
     #[pymodule_export]

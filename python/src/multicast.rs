@@ -77,6 +77,12 @@ impl MulticastListener {
         self.receiving.close(py);
     }
 
+    /// Whether it was closed.
+    #[getter]
+    fn closed(&self, py: Python<'_>) -> bool {
+        self.receiving.is_closed(py)
+    }
+
     fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
         slf
     }
@@ -150,9 +156,20 @@ impl MulticastUDPReceiver {
         Ok(datagram.get().payload(py))
     }
 
+    /// A descriptor for select, poll and event loops: readable when there is something to receive.
+    fn fileno(&self, py: Python<'_>) -> PyResult<std::os::fd::RawFd> {
+        self.receiving.fileno(py)
+    }
+
     /// Leaves the group and closes the socket. Repeating it is harmless.
     fn close(&self, py: Python<'_>) {
         self.receiving.close(py);
+    }
+
+    /// Whether it was closed.
+    #[getter]
+    fn closed(&self, py: Python<'_>) -> bool {
+        self.receiving.is_closed(py)
     }
 
     fn __enter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {

@@ -210,6 +210,18 @@ impl Sender {
         self.with(py, |sender| sender.try_send_batch(&payloads))
     }
 
+    /// As ``send``, but never waits: None means that the send buffer is full.
+    #[pyo3(signature = (payload, /))]
+    fn try_send(&self, py: Python<'_>, payload: Payload) -> PyResult<Option<Sent>> {
+        self.with(py, |sender| {
+            let sent = sender.try_send_batch(std::slice::from_ref(&payload))?;
+            Ok((sent > 0).then(|| Sent {
+                size: payload.len(),
+                way: sender.way(),
+            }))
+        })
+    }
+
     /// The way that datagrams take: a Sent whose size is 0.
     #[getter]
     fn way(&self, py: Python<'_>) -> PyResult<Sent> {

@@ -1,7 +1,7 @@
 //! Unicast and connected UDP, with groups beside it where they are wanted.
 
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::time::Duration;
 
 use manycast::{Host, Received, SocketConfig, Transmit};
@@ -138,17 +138,8 @@ impl Socket {
     /// SocketError: it is too long, or no route leads there. AddressError: there is no peer.
     #[pyo3(signature = (payload, /))]
     fn send(&self, py: Python<'_>, payload: Payload) -> PyResult<()> {
-        let peer = self
-            .receiving
-            .with(py, |socket| Ok(socket.peer_addr()))?
-            .ok_or_else(|| {
-                error::address(
-                    "the socket is not connected; use Socket.connect, or send_to with the \
-                     destination"
-                        .to_owned(),
-                )
-            })?;
-        self.push(py, &Transmit::new(peer, payload))
+        let transmit = self.transmit(py, payload, None)?;
+        self.push(py, &transmit)
     }
 
     /// Sends to a host or a group. A group needs no route.
@@ -166,24 +157,27 @@ impl Socket {
         self.push(py, &Transmit::new(destination, payload))
     }
 
-    /// As ``send_to`` (or ``send``, where the address is None), but never waits, and says whether
-    /// the send buffer had room.
-    #[pyo3(signature = (payload, address=None, /))]
-    fn try_send_to(
+    /// Sends without waiting, and says whether the send buffer had room: to an address, to the peer
+    /// where it is None, or as an answer to a Datagram.
+    ///
+    /// AddressError: the address is a name, which would have to be looked up.
+    #[pyo3(signature = (payload, to=None, /))]
+    fn try_send(
         &self,
         py: Python<'_>,
         payload: Payload,
-        address: Option<&Bound<'_, PyAny>>,
+        to: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<bool> {
-        let address = address
-            .map(|address| destination(py, address, None))
-            .transpose()?;
-        self.receiving.with(py, |socket| {
-            let no_peer = || error::address("the socket is not connected".to_owned());
-            let to = address.or_else(|| socket.peer_addr()).ok_or_else(no_peer)?;
-            let sent = socket.try_send_batch(&[Transmit::new(to, payload)]);
-            Ok(sent.map_err(error::exception)? > 0)
-        })
+        let transmit = self.transmit(py, payload, to)?;
+        let sent = self.with(py, |socket| socket.try_send_batch(&[transmit]))?;
+        Ok(sent > 0)
+    }
+
+    /// The descriptor by which ``try_send`` sends, writable when the send buffer has room.
+    #[pyo3(signature = (to=None, /))]
+    fn sending_fileno(&self, py: Python<'_>, to: Option<&Bound<'_, PyAny>>) -> PyResult<RawFd> {
+        let to = self.transmit(py, (), to)?.destination;
+        self.with(py, |socket| Ok(socket.sending_fd(to)?.as_raw_fd()))
     }
 
     /// Answers a datagram, from the address that it was sent to. Raises what ``send`` raises.
@@ -404,6 +398,32 @@ impl Socket {
             .with(py, |socket| act(socket).map_err(error::exception))
     }
 
+    /// What is to go where; nothing is looked up.
+    fn transmit<P>(
+        &self,
+        py: Python<'_>,
+        payload: P,
+        to: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Transmit<P>> {
+        let Some(to) = to else {
+            let why = "the socket is not connected; use Socket.connect, or send_to with the \
+                       destination";
+            let peer = self.with(py, |socket| Ok(socket.peer_addr()))?;
+            let peer = peer.ok_or_else(|| error::address(why.to_owned()))?;
+            return Ok(Transmit::new(peer, payload));
+        };
+        if let Ok(datagram) = to.cast::<Datagram>() {
+            return Ok(Transmit::answer(&datagram.get().as_received(py), payload));
+        }
+        let address = address::one(to, None, None, None)?;
+        if let Host::Name(name) = address.host() {
+            return Err(error::address(format!(
+                "{name} is a name, and looking it up would wait; resolve it first"
+            )));
+        }
+        Ok(Transmit::new(look_up(py, address)?, payload))
+    }
+
     /// Sends one datagram, waiting where the send buffer is full.
     fn push(&self, py: Python<'_>, transmit: &Transmit<Payload>) -> PyResult<()> {
         let transmits = std::slice::from_ref(transmit);
@@ -424,7 +444,10 @@ fn destination(
     address: &Bound<'_, PyAny>,
     port: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<SocketAddr> {
-    let address = address::one(address, port, None, None)?;
+    look_up(py, address::one(address, port, None, None)?)
+}
+
+fn look_up(py: Python<'_>, address: manycast::Address) -> PyResult<SocketAddr> {
     if let (Host::Ip(ip), None) = (address.host(), address.interface()) {
         return Ok(SocketAddr::new(*ip, address.port()));
     }

@@ -22,8 +22,12 @@ impl Deadline {
         Self(timeout.and_then(|timeout| Instant::now().checked_add(timeout)))
     }
 
+    pub(crate) const fn at(until: Option<Instant>) -> Self {
+        Self(until)
+    }
+
     /// What is left of it, and no more than a slice.
-    pub(crate) fn slice(self) -> Duration {
+    fn slice(self) -> Duration {
         self.0.map_or(SLICE, |at| {
             at.saturating_duration_since(Instant::now()).min(SLICE)
         })

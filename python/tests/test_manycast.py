@@ -1,5 +1,6 @@
 """The package as a whole: the wished-for lines, its names, its documentation, its size."""
 
+import asyncio
 import doctest
 import inspect
 import os
@@ -11,6 +12,7 @@ import time
 import pytest
 
 import manycast
+from manycast import aio
 
 
 def test_the_line_that_sends():
@@ -54,15 +56,18 @@ def test_each_class_has_an_example():
             assert ">>>" in inspect.getdoc(thing), name
 
 
-@pytest.mark.parametrize("module", ["manycast", "manycast.address", "manycast._manycast"])
+@pytest.mark.parametrize("module", [
+    "manycast", "manycast.address", "manycast.aio", "manycast._manycast",
+])  # fmt: skip
 def test_the_examples_of_the_documentation(module):
     __import__(module)
     module = sys.modules[module]
     names = {**vars(manycast), "manycast": manycast, "threading": threading}
+    names.update(asyncio=asyncio, aio=aio)
     examples = doctest.DocTestFinder(exclude_empty=True).find(module, extraglobs=names)
     # A compiled class does not say which module it was defined in, so doctest passes it over.
     for name, thing in vars(module).items():
-        if getattr(thing, "__module__", "") in ("manycast", "manycast._manycast"):
+        if getattr(thing, "__module__", "") == "manycast" and module is not aio:
             examples += doctest.DocTestFinder().find(thing, name, False, extraglobs=names)
     runner = doctest.DocTestRunner(optionflags=doctest.FAIL_FAST)
     tried = 0
@@ -70,7 +75,7 @@ def test_the_examples_of_the_documentation(module):
         if sys.version_info < (3, 10) and "match" in example.docstring:
             continue
         tried += runner.run(example).attempted
-    assert tried and not runner.failures
+    assert tried and not runner.summarize().failed
 
 
 def test_it_imports_fast_and_needs_nothing():

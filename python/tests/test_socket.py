@@ -64,8 +64,11 @@ def test_it_sends_to_anybody(server):
         for arguments in ((server.local_address,), (host, port), (f"{host}:{port}",)):
             client.send_to("x", *arguments)
             assert server.recv().source == client.local_address
-        assert client.try_send_to("y", (host, port)) is True
+        assert client.try_send("y", (host, port)) is True
         assert server.recv().payload == b"y"
+        assert client.sending_fileno((host, port)) > 0
+        with pytest.raises(manycast.AddressError, match="localhost is a name"):
+            client.try_send("y", ("localhost", port))
         client.send_to("named", "localhost", port)
         assert server.recv().payload == b"named"
 

@@ -1,5 +1,6 @@
 //! The driver that blocks.
 
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use manycast_net::Stopper;
@@ -65,6 +66,7 @@ use crate::endpoint::Endpoint;
 #[derive(Debug)]
 pub struct Driver<P: Protocol> {
     engine: Engine<P>,
+    until: Option<Instant>,
 }
 
 impl<P: Protocol> Driver<P> {
@@ -73,6 +75,7 @@ impl<P: Protocol> Driver<P> {
     pub fn new(endpoint: impl Into<Endpoint>, protocol: P) -> Self {
         Self {
             engine: Engine::new(endpoint.into(), protocol),
+            until: None,
         }
     }
 
@@ -102,6 +105,7 @@ impl<P: Protocol> Driver<P> {
                 Turn::Finished => return Ok(None),
                 Turn::Wait(wait) => wait,
             };
+            self.until = wait.and_then(|wait| now.checked_add(wait));
             let shorter = match (wait, left) {
                 (Some(wait), Some(left)) => Some(wait.min(left)),
                 (wait, left) => wait.or(left),
@@ -116,7 +120,11 @@ impl<P: Protocol> Driver<P> {
             if deadline.is_some_and(|deadline| deadline <= now) {
                 return match engine.turn(now)? {
                     Turn::Event(event) => Ok(Some(event)),
-                    Turn::Wait(_) | Turn::Finished => Ok(None),
+                    Turn::Wait(wait) => {
+                        self.until = wait.and_then(|wait| now.checked_add(wait));
+                        Ok(None)
+                    }
+                    Turn::Finished => Ok(None),
                 };
             }
         }
@@ -150,6 +158,26 @@ impl<P: Protocol> Driver<P> {
         self.engine.phase == super::Phase::Stopped
     }
 
+    /// When the protocol wants to go on even if nothing comes, as [`Driver::next_event`] last left
+    /// it: for another event loop, which waits for the descriptor until then, and calls
+    /// [`Driver::next_event`] with a time-out of zero until that gives `None`.
+    ///
+    /// ```
+    /// use std::time::{Duration, Instant};
+    ///
+    /// use manycast::{AskConfig, Socket};
+    ///
+    /// let mut server = Socket::bind("127.0.0.1:0")?;
+    /// let mut asker = manycast::asker(server.local_addr()?, "hello", &AskConfig::default())?;
+    /// assert!(asker.next_event(Some(Duration::ZERO))?.is_none());
+    /// assert!(asker.until().is_some_and(|until| until > Instant::now()));
+    /// assert_eq!(server.recv()?.payload, b"hello");
+    /// # Ok::<(), manycast::Error>(())
+    /// ```
+    pub const fn until(&self) -> Option<Instant> {
+        self.until
+    }
+
     /// How many datagrams the kernel would not take, for want of a route for instance.
     pub const fn unsent(&self) -> u64 {
         self.engine.unsent
@@ -162,5 +190,12 @@ impl<P: Protocol> Driver<P> {
     /// Too many open files.
     pub fn stopper(&mut self) -> Result<Stopper, Error> {
         self.engine.endpoint.stopper()
+    }
+}
+
+impl<P: Protocol> AsFd for Driver<P> {
+    /// A descriptor for another event loop: readable when there is something to receive.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.engine.endpoint.as_fd()
     }
 }

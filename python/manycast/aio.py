@@ -1,0 +1,923 @@
+"""The same names for asyncio, on its own event loop: there is no thread and no second runtime.
+
+    from manycast import aio
+
+    async for datagram in aio.listen("239.192.0.100", 5000):
+        print(datagram.source, datagram.payload)
+
+What waits in the package ``manycast`` is a coroutine here; the rest is as it is there. Cancelling a
+wait loses no datagram. Nothing blocks the event loop: a name is looked up by ``await resolve(...)``,
+and refused where there is no await. It works on any loop that has ``add_reader``, uvloop's too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+import manycast
+
+from ._manycast import (
+    Address,
+    Answer,
+    Asker,
+    Datagram,
+    Membership,
+    Sent,
+)
+from .address import SocketAddress
+from .error import AddressError, ClosedError, TimedOut
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+    from types import TracebackType
+    from typing import Any, Protocol, TypeVar
+
+    from ._manycast import AddressLike, Payload
+
+    P = TypeVar("P", bound=asyncio.DatagramProtocol)
+    Self = TypeVar("Self", bound="_Waiting")
+    T = TypeVar("T")
+
+    class _Inner(Protocol):
+        @property
+        def closed(self) -> bool: ...
+        def fileno(self) -> int: ...
+        def close(self) -> None: ...
+
+
+__all__ = [
+    "DatagramTransport",
+    "Listener",
+    "MulticastListener",
+    "MulticastUDPReceiver",
+    "Sender",
+    "Socket",
+    "ask",
+    "create_datagram_endpoint",
+    "listen",
+    "resolve",
+    "send",
+]
+
+# How many datagrams are handled before other tasks have their turn.
+_BATCH = 512
+
+
+async def resolve(address: AddressLike, port: int | None = None, /) -> list[Address]:
+    """Looks up a host as ``manycast.resolve`` does, in a thread of the loop's executor.
+
+    >>> asyncio.run(aio.resolve("127.0.0.1:5000"))
+    [Address('127.0.0.1:5000')]
+    """
+    wanted = Address(address, port)
+    if not wanted.is_name:
+        return [wanted]
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(None, manycast.resolve, wanted)
+
+
+async def _in_numbers(address: AddressLike, port: int | None) -> Address:
+    found = await resolve(address, port)
+    return found[0]
+
+
+def _refuse_names(*addresses: AddressLike | int) -> None:
+    if len(addresses) == 2 and isinstance(addresses[1], int):
+        addresses = ((addresses[0], addresses[1]),)  # type: ignore[assignment]
+    for address in addresses:
+        given = Address(address)  # type: ignore[arg-type]
+        if given.is_name:
+            raise AddressError(
+                f"{given}: looking up {given.host} would block the event loop; "
+                "give what 'await aio.resolve(...)' finds"
+            )
+
+
+class _Waiting:
+    """Something to wait for on the running loop: until it is readable, or writable."""
+
+    def __init__(self, inner: _Inner, timeout: float | None = None) -> None:
+        self._object = inner
+        self._timeout = timeout
+        self._waiters: set[asyncio.Future[None]] = set()
+        self._watched: asyncio.AbstractEventLoop | None = None
+
+    async def _readable(self, timeout: float | None) -> None:
+        """Waits until there is something to receive."""
+        loop = asyncio.get_running_loop()
+        if self._watched is not loop:
+            self._unwatch()
+            loop.add_reader(self._object.fileno(), self._wake)
+            self._watched = loop
+        waiter = loop.create_future()
+        self._waiters.add(waiter)
+        try:
+            await _in_time(waiter, timeout)
+        finally:
+            self._waiters.discard(waiter)
+
+    def _wake(self) -> None:
+        # With nobody waiting, it would be called again and again until somebody receives.
+        if not self._waiters:
+            self._unwatch()
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _unwatch(self) -> None:
+        if self._watched is not None and not self._watched.is_closed():
+            self._watched.remove_reader(self._object.fileno())
+        self._watched = None
+
+    async def _attempt(self, attempt: Callable[[], T], timeout: float | None) -> T:
+        """Calls ``attempt`` until there is something for it, which it tells by TimedOut."""
+        if timeout is None:
+            timeout = self._timeout
+        loop = asyncio.get_running_loop()
+        deadline = None if timeout is None else loop.time() + timeout
+        while True:
+            try:
+                return attempt()
+            except TimedOut:
+                left = None if deadline is None else deadline - loop.time()
+                await self._readable(left)
+
+    def fileno(self) -> int:
+        """The descriptor that the event loop waits for."""
+        return self._object.fileno()
+
+    def close(self) -> None:
+        """Closes it; waits of other tasks end with ClosedError. Repeating it is harmless."""
+        if self._object.closed:
+            return
+        self._unwatch()
+        self._object.close()
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_exception(ClosedError(f"the {type(self).__name__} was closed"))
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed."""
+        return self._object.closed
+
+    async def __aenter__(self: Self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return repr(self._object).replace("<", "<aio.", 1)
+
+
+async def _in_time(waiter: asyncio.Future[None], timeout: float | None) -> None:
+    if timeout is None or timeout == float("inf"):
+        return await waiter
+
+    def expire() -> None:
+        if not waiter.done():
+            waiter.set_exception(TimedOut(110, f"nothing came within {max(timeout, 0):g} s"))
+
+    timer = asyncio.get_running_loop().call_later(max(timeout, 0), expire)
+    try:
+        await waiter
+    finally:
+        timer.cancel()
+
+
+class _Receiving(_Waiting):
+    """Receives datagrams: what a Listener and a Socket have in common."""
+
+    _object: manycast.Listener | manycast.Socket
+
+    def __init__(
+        self, inner: manycast.Listener | manycast.Socket, timeout: float | None = None
+    ) -> None:
+        super().__init__(inner, timeout)
+        self._pending: deque[Datagram] = deque()
+
+    async def recv(self, *, timeout: float | None = None) -> Datagram:
+        """Waits for a datagram and returns it.
+
+        ``timeout`` in seconds takes the place of its own. TimedOut: nothing came in time.
+        ClosedError: another task closed it.
+        """
+        if self._pending:
+            return self._pending.popleft()
+        return await self._attempt(lambda: self._object.recv(timeout=0), timeout)
+
+    async def recv_many(
+        self, limit: int = 1024, /, *, timeout: float | None = None
+    ) -> list[Datagram]:
+        """Waits for datagrams and returns a list of those that are there: at least one, and no more
+        than ``limit``. Raises what ``recv`` raises.
+        """
+        if self._pending:
+            count = min(limit, len(self._pending))
+            return [self._pending.popleft() for _ in range(count)]
+        return await self._attempt(lambda: self._object.recv_many(limit, timeout=0), timeout)
+
+    def __aiter__(self: Self) -> Self:
+        return self
+
+    async def __anext__(self) -> Datagram:
+        """The next datagram; the iteration ends when it is closed."""
+        while not self._pending:
+            try:
+                await self._fill()
+            except ClosedError:
+                raise StopAsyncIteration from None
+        return self._pending.popleft()
+
+    async def _fill(self) -> None:
+        there = self._object.try_recv_many(_BATCH)
+        if there:
+            self._pending.extend(there)
+            # However fast they come, other tasks have their turn in between.
+            await asyncio.sleep(0)
+        else:
+            self._pending.append(await self.recv())
+
+    def close(self) -> None:
+        """Closes it; waits of other tasks end with ClosedError. Repeating it is harmless."""
+        self._pending.clear()
+        super().close()
+
+
+class Listener(_Receiving):
+    """Receives the datagrams of groups, and those to local addresses, as manycast.Listener does.
+
+    >>> async def main():
+    ...     async with aio.Listener("239.192.0.100%lo:5000", timeout=5) as listener:
+    ...         await aio.send("Hello, world!", "239.192.0.100%lo:5000")
+    ...         return await listener.recv()
+    >>> asyncio.run(main()).payload
+    b'Hello, world!'
+
+    Iterate with ``async for``. It takes the arguments of manycast.Listener and raises what that
+    raises; a name is refused with AddressError.
+    """
+
+    _object: manycast.Listener
+
+    def __init__(
+        self,
+        *addresses: AddressLike | int,
+        interface: str | int | None = None,
+        sources: str | Iterable[str] | None = None,
+        timeout: float | None = None,
+        receive_buffer: int | None = None,
+    ) -> None:
+        _refuse_names(*addresses)
+        super().__init__(
+            manycast.Listener(
+                *addresses, interface=interface, sources=sources, receive_buffer=receive_buffer
+            ),
+            timeout,
+        )
+
+    def join(
+        self,
+        address: AddressLike,
+        port: int | None = None,
+        /,
+        *,
+        interface: str | int | None = None,
+        sources: str | Iterable[str] | None = None,
+    ) -> bool:
+        """Joins another group, and says whether it was not joined already."""
+        return self._object.join(address, port, interface=interface, sources=sources)
+
+    def leave(
+        self,
+        address: AddressLike,
+        port: int | None = None,
+        /,
+        *,
+        interface: str | int | None = None,
+    ) -> bool:
+        """Leaves a group, on all interfaces unless one is named, and says whether it was joined."""
+        return self._object.leave(address, port, interface=interface)
+
+    @property
+    def memberships(self) -> list[Membership]:
+        """The groups that are joined now, one entry for each interface."""
+        return self._object.memberships
+
+    @property
+    def local_addresses(self) -> list[SocketAddress]:
+        """The local addresses that are listened on beside groups."""
+        return self._object.local_addresses
+
+
+def listen(
+    *addresses: AddressLike | int,
+    interface: str | int | None = None,
+    sources: str | Iterable[str] | None = None,
+    timeout: float | None = None,
+    receive_buffer: int | None = None,
+) -> Listener:
+    """Opens a Listener, to be iterated with ``async for``.
+
+    >>> async def main():
+    ...     async with aio.listen("239.192.0.100%lo:5000") as listener:
+    ...         print(listener)
+    >>> asyncio.run(main())
+    <aio.Listener on 239.192.0.100:5000>
+    """
+    return Listener(
+        *addresses,
+        interface=interface,
+        sources=sources,
+        timeout=timeout,
+        receive_buffer=receive_buffer,
+    )
+
+
+class MulticastListener(_Waiting):
+    """Receives the payloads that come to a group, as manycast.MulticastListener does.
+
+    >>> async def main():
+    ...     async with aio.MulticastListener("239.192.0.100", 5000, interface="lo") as listener:
+    ...         await aio.send("Hello, world!", "239.192.0.100%lo:5000")
+    ...         return await listener.recv(100)
+    >>> asyncio.run(main())
+    b'Hello, world!'
+    """
+
+    _object: manycast.MulticastListener
+
+    def __init__(
+        self,
+        group: AddressLike,
+        port: int | None = None,
+        *,
+        interface: str | int | None = None,
+        sources: str | Iterable[str] | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        inner = manycast.MulticastListener(group, port, interface=interface, sources=sources)
+        super().__init__(inner, timeout)
+
+    async def recv(
+        self, limit: int = 65507, /, *, truncate: bool = False, timeout: float | None = None
+    ) -> bytes:
+        """Waits for a datagram and returns its payload, of at most ``limit`` bytes.
+
+        A longer one raises TruncatedError; with ``truncate=True`` its beginning is returned.
+        """
+        return await self._attempt(
+            lambda: self._object.recv(limit, truncate=truncate, timeout=0), timeout
+        )
+
+    def __aiter__(self: Self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        """The next payload; the iteration ends when it is closed."""
+        try:
+            return await self.recv()
+        except ClosedError:
+            raise StopAsyncIteration from None
+
+
+class MulticastUDPReceiver(_Waiting):
+    """Receives the payloads that come to a group on one interface, as py-multicast did.
+
+    >>> async def main():
+    ...     async with aio.MulticastUDPReceiver("lo", "239.192.0.100", 5000) as receiver:
+    ...         await aio.send("Hello, world!", "239.192.0.100%lo:5000")
+    ...         return await receiver.read()
+    >>> asyncio.run(main())
+    b'Hello, world!'
+    """
+
+    _object: manycast.MulticastUDPReceiver
+
+    def __init__(
+        self, interface: str | int, group: str, port: int, *, timeout: float | None = None
+    ) -> None:
+        super().__init__(manycast.MulticastUDPReceiver(interface, group, port), timeout)
+
+    async def read(self, *, timeout: float | None = None) -> bytes:
+        """Waits for a datagram and returns its payload, all of it."""
+        return await self._attempt(lambda: self._object.read(timeout=0), timeout)
+
+
+async def _writable(fd: int) -> None:
+    loop = asyncio.get_running_loop()
+    waiter = loop.create_future()
+    loop.add_writer(fd, lambda: waiter.done() or waiter.set_result(None))
+    try:
+        await waiter
+    finally:
+        loop.remove_writer(fd)
+
+
+class Sender(_Waiting):
+    """Sends datagrams to one group or host, as manycast.Sender does.
+
+    >>> async def main():
+    ...     async with aio.Sender("239.192.0.100%lo:5000") as sender:
+    ...         print((await sender.send("Hello, world!")).size)
+    >>> asyncio.run(main())
+    13
+
+    It takes the arguments of manycast.Sender and raises what that raises; a name is refused with
+    AddressError.
+    """
+
+    _object: manycast.Sender
+
+    def __init__(
+        self,
+        address: AddressLike,
+        port: int | None = None,
+        /,
+        *,
+        interface: str | int | None = None,
+        source: str | None = None,
+        hops: int | None = None,
+        loopback: bool = True,
+    ) -> None:
+        _refuse_names(Address(address, port))
+        super().__init__(
+            manycast.Sender(
+                address, port, interface=interface, source=source, hops=hops, loopback=loopback
+            )
+        )
+
+    async def send(self, payload: Payload, /) -> Sent:
+        """Sends one datagram, of at most 65,507 bytes, and returns on which way it left."""
+        while True:
+            sent = self._object.try_send(payload)
+            if sent is not None:
+                return sent
+            await _writable(self.fileno())
+
+    async def send_many(self, payloads: Iterable[Payload], /) -> int:
+        """Sends many datagrams with few system calls, and returns how many went, which is all."""
+        left = list(payloads)
+        total = len(left)
+        while left:
+            sent = self._object.try_send_many(left[:_BATCH])
+            del left[:sent]
+            if sent:
+                await asyncio.sleep(0)
+            else:
+                await _writable(self.fileno())
+        return total
+
+    @property
+    def way(self) -> Sent:
+        """The way that datagrams take: a Sent whose size is 0."""
+        return self._object.way
+
+
+async def send(
+    payload: Payload,
+    address: AddressLike,
+    port: int | None = None,
+    /,
+    *,
+    interface: str | int | None = None,
+    source: str | None = None,
+    hops: int | None = None,
+    loopback: bool = True,
+) -> Sent:
+    """Sends one datagram to a group or a host, as manycast.send does. A name is looked up.
+
+    >>> print(asyncio.run(aio.send("Hello, world!", "239.192.0.100%lo:5000")).size)
+    13
+    """
+    numbers = await _in_numbers(address, port)
+    async with Sender(
+        numbers, interface=interface, source=source, hops=hops, loopback=loopback
+    ) as sender:
+        return await sender.send(payload)
+
+
+class Socket(_Receiving):
+    """Sends and receives: by unicast, to one peer or to anybody, and as a member of groups.
+
+    >>> async def main():
+    ...     async with aio.Socket("127.0.0.1:0") as server:
+    ...         async with aio.Socket.connect(server.local_address) as client:
+    ...             await client.send("ping")
+    ...             await server.answer(await server.recv(timeout=5), "pong")
+    ...             return await client.recv(timeout=5)
+    >>> asyncio.run(main()).payload
+    b'pong'
+
+    It takes the arguments of manycast.Socket and raises what that raises; a name is refused with
+    AddressError. What that can set is set on ``blocking``, which is the manycast.Socket behind it.
+    """
+
+    _object: manycast.Socket
+
+    def __init__(
+        self,
+        address: AddressLike | None = None,
+        port: int | None = None,
+        /,
+        *,
+        share_port: bool = False,
+        timeout: float | None = None,
+        receive_buffer: int | None = None,
+    ) -> None:
+        if address is not None:
+            _refuse_names(Address(address, port))
+        inner = manycast.Socket(address, port, share_port=share_port, receive_buffer=receive_buffer)
+        super().__init__(inner, timeout)
+
+    @classmethod
+    def connect(
+        cls, peer: AddressLike, port: int | None = None, /, *, timeout: float | None = None
+    ) -> Socket:
+        """Opens a socket that sends to one peer and receives from it alone."""
+        _refuse_names(Address(peer, port))
+        socket = cls.__new__(cls)
+        _Receiving.__init__(socket, manycast.Socket.connect(peer, port), timeout)
+        return socket
+
+    @property
+    def blocking(self) -> manycast.Socket:
+        """The socket behind it, for its options. Receive with this one alone."""
+        return self._object
+
+    async def send(self, payload: Payload, /) -> None:
+        """Sends to the peer of a connected socket."""
+        await self._send(payload, None)
+
+    async def send_to(
+        self, payload: Payload, address: AddressLike, port: int | None = None, /
+    ) -> None:
+        """Sends to a host or a group. A name is looked up."""
+        await self._send(payload, await _in_numbers(address, port))
+
+    async def answer(self, datagram: Datagram, payload: Payload, /) -> None:
+        """Answers a datagram, from the address that it was sent to."""
+        await self._send(payload, datagram)
+
+    async def _send(self, payload: Payload, to: Address | Datagram | None) -> None:
+        while not self._object.try_send(payload, to):
+            await _writable(self._object.sending_fileno(to))
+
+    async def reconnect(self, peer: AddressLike, port: int | None = None, /) -> None:
+        """Connects to another peer, from the same local port. A name is looked up."""
+        self._object.reconnect(await _in_numbers(peer, port))
+
+    def disconnect(self) -> None:
+        """Lets anybody send to it again. The local port stays."""
+        self._object.disconnect()
+
+    def join(
+        self,
+        group: str,
+        /,
+        *,
+        interface: str | int | None = None,
+        sources: str | Iterable[str] | None = None,
+    ) -> bool:
+        """Joins a group on the port of this socket, and says whether it was not joined already."""
+        return self._object.join(group, interface=interface, sources=sources)
+
+    def leave(self, group: str, /, *, interface: str | int | None = None) -> bool:
+        """Leaves a group, and says whether it had been joined."""
+        return self._object.leave(group, interface=interface)
+
+    @property
+    def local_address(self) -> SocketAddress:
+        """The local address and port."""
+        return self._object.local_address
+
+    @property
+    def peer_address(self) -> SocketAddress | None:
+        """The peer of a connected socket, or None."""
+        return self._object.peer_address
+
+
+async def ask(
+    payload: Payload,
+    address: AddressLike,
+    port: int | None = None,
+    /,
+    *,
+    timeout: float = 1.0,
+    retries: int = 0,
+    answers: int | None = None,
+    interface: str | int | None = None,
+    hops: int | None = None,
+    loopback: bool = True,
+) -> list[Answer]:
+    """Sends a question and returns a list of the answers, as manycast.ask does. A name is looked up.
+
+    >>> asyncio.run(aio.ask("anybody?", "239.192.0.199%lo:5000", timeout=0.01))
+    []
+    """
+    asker = Asker(
+        payload,
+        await _in_numbers(address, port),
+        timeout=timeout,
+        retries=retries,
+        answers=answers,
+        interface=interface,
+        hops=hops,
+        loopback=loopback,
+    )
+    found = asker.step()
+    loop = asyncio.get_running_loop()
+    while not asker.finished:
+        waiter = loop.create_future()
+        loop.add_reader(asker.fileno(), lambda w=waiter: w.done() or w.set_result(None))
+        try:
+            await asyncio.wait([waiter], timeout=asker.wait)
+        finally:
+            loop.remove_reader(asker.fileno())
+            waiter.cancel()
+        found += asker.step()
+    return found
+
+
+class DatagramTransport(asyncio.DatagramTransport):
+    """The transport of ``create_datagram_endpoint``: a standard one that also knows groups.
+
+    Its extra information is ``sockname``, ``peername``, and ``manycast``: the manycast.Socket.
+
+    >>> async def main():
+    ...     transport, protocol = await aio.create_datagram_endpoint(
+    ...         asyncio.DatagramProtocol, "127.0.0.1:0")
+    ...     transport.set_ttl(4)
+    ...     print(transport.get_ttl(), transport.get_extra_info("sockname").host)
+    ...     transport.close()
+    >>> asyncio.run(main())
+    4 127.0.0.1
+    """
+
+    # When this many bytes wait to be sent, the protocol is asked to pause.
+    _HIGH_WATER = 64 * 1024
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        socket: manycast.Socket,
+        protocol: asyncio.DatagramProtocol,
+    ) -> None:
+        super().__init__(
+            {
+                "sockname": socket.local_address,
+                "peername": socket.peer_address,
+                "manycast": socket,
+            }
+        )
+        self._loop = loop
+        self._socket = socket
+        self._protocol = protocol
+        self._reading = socket.fileno()
+        self._unsent: deque[tuple[Payload, AddressLike | None]] = deque()
+        self._unsent_size = 0
+        self._writing: int | None = None
+        self._paused = False
+        self._closing = False
+        self._lost = False
+
+    def _start(self) -> None:
+        try:
+            self._protocol.connection_made(self)
+        except BaseException:
+            self.abort()
+            raise
+        if not self._closing:
+            self._loop.add_reader(self._reading, self._read)
+
+    def _read(self) -> None:
+        try:
+            datagrams = self._socket.try_recv_many(_BATCH)
+        except OSError as error:
+            self._protocol.error_received(error)
+            return
+        received = self._protocol.datagram_received
+        for datagram in datagrams:
+            try:
+                received(datagram.payload, datagram.source)
+            except (SystemExit, KeyboardInterrupt):
+                raise
+            except BaseException as error:
+                # The datagrams behind it must not be lost with it.
+                self._loop.call_exception_handler(
+                    {
+                        "message": "datagram_received raised an exception",
+                        "exception": error,
+                        "transport": self,
+                        "protocol": self._protocol,
+                    }
+                )
+            if self._closing:
+                break
+
+    def sendto(
+        self, data: Payload, addr: tuple[Any, ...] | str | Address | None = None
+    ) -> None:
+        """Sends a datagram to ``addr``, in numbers, or to the peer where it is left out.
+
+        What the kernel refuses comes back by ``error_received``. AddressError: it is a name.
+        """
+        if self._lost or self._closing:
+            return
+        if self._unsent or not self._try_send(data, addr):
+            self._unsent.append((bytes(data) if not isinstance(data, str) else data, addr))
+            self._unsent_size += len(data)
+            if self._writing is None:
+                self._writing = self._socket.sending_fileno(addr)
+                self._loop.add_writer(self._writing, self._write)
+            if self._unsent_size > self._HIGH_WATER and not self._paused:
+                self._paused = True
+                self._protocol.pause_writing()
+
+    def _try_send(self, data: Payload, addr: AddressLike | None) -> bool:
+        try:
+            return self._socket.try_send(data, addr)
+        except OSError as error:
+            self._protocol.error_received(error)
+            return True
+
+    def _write(self) -> None:
+        while self._unsent:
+            data, addr = self._unsent[0]
+            if not self._try_send(data, addr):
+                return
+            self._unsent.popleft()
+            self._unsent_size -= len(data)
+        self._stop_writing()
+        if self._paused:
+            self._paused = False
+            self._protocol.resume_writing()
+        if self._closing:
+            self._finish()
+
+    def _stop_writing(self) -> None:
+        if self._writing is not None:
+            self._loop.remove_writer(self._writing)
+            self._writing = None
+
+    def get_write_buffer_size(self) -> int:
+        """How many bytes wait to be sent."""
+        return self._unsent_size
+
+    def is_closing(self) -> bool:
+        """Whether it is closed or about to be."""
+        return self._closing
+
+    def close(self) -> None:
+        """Sends what waits to be sent, then closes; ``connection_lost`` is called once."""
+        if not self._closing:
+            self._closing = True
+            self._loop.remove_reader(self._reading)
+            if not self._unsent:
+                self._finish()
+
+    def abort(self) -> None:
+        """Closes at once; ``connection_lost`` is called once."""
+        if not self._closing:
+            self._closing = True
+            self._loop.remove_reader(self._reading)
+        self._stop_writing()
+        self._unsent.clear()
+        self._unsent_size = 0
+        self._finish()
+
+    def _finish(self) -> None:
+        if not self._lost:
+            self._lost = True
+            self._loop.call_soon(self._lose)
+
+    def _lose(self) -> None:
+        try:
+            self._protocol.connection_lost(None)
+        finally:
+            self._socket.close()
+
+    def join_group(
+        self,
+        group: str,
+        interface: str | int | None = None,
+        sources: str | Iterable[str] | None = None,
+    ) -> bool:
+        """Joins a group on the transport's port, and says whether it was not joined already."""
+        return self._socket.join(group, interface=interface, sources=sources)
+
+    def leave_group(self, group: str, interface: str | int | None = None) -> bool:
+        """Leaves a group, and says whether it had been joined."""
+        return self._socket.leave(group, interface=interface)
+
+    def set_ttl(self, hops: int) -> None:
+        """Sets the hop limit of datagrams to groups, from 0 to 255; 1 stays on the link."""
+        self._socket.multicast_hops = hops
+
+    def get_ttl(self) -> int:
+        """The hop limit of datagrams to groups."""
+        return self._socket.multicast_hops
+
+    def set_outgoing_interface(self, interface: str | int | None) -> None:
+        """Sets by which interface datagrams to groups leave; None leaves it to the route."""
+        self._socket.multicast_interface = interface
+
+    def get_outgoing_interface(self) -> str | None:
+        """The name of the interface by which datagrams to groups leave, or None."""
+        return self._socket.multicast_interface
+
+    def set_loopback_mode(self, loopback: bool) -> None:
+        """Sets whether members on this host receive what is sent to a group."""
+        self._socket.loopback = loopback
+
+    def get_loopback_mode(self) -> bool:
+        """Whether members on this host receive what is sent to a group."""
+        return self._socket.loopback
+
+    def __repr__(self) -> str:
+        return f"<DatagramTransport of {self._socket!r}>"
+
+
+async def create_datagram_endpoint(
+    protocol_factory: Callable[[], P],
+    address: AddressLike | None = None,
+    port: int | None = None,
+    *,
+    peer: AddressLike | None = None,
+    interface: str | int | None = None,
+    sources: str | Iterable[str] | None = None,
+    share_port: bool | None = None,
+    receive_buffer: int | None = None,
+) -> tuple[DatagramTransport, P]:
+    """Opens an endpoint for any standard asyncio.DatagramProtocol.
+
+    ``address`` is a group to join, whose port is shared, so that datagrams to the group and to this
+    host both arrive; or a local address; or any free port where it is left out. With ``peer``
+    instead, it sends to one peer and receives from it alone. It returns a DatagramTransport and the
+    protocol.
+
+    The protocol hears ``connection_made``, then ``datagram_received(data, (host, port))`` for each
+    datagram, ``error_received`` with a ConnectionRefusedError where nobody listens, and
+    ``connection_lost`` once at the end.
+
+    >>> class Server(asyncio.DatagramProtocol):
+    ...     def connection_made(self, transport):
+    ...         self.transport = transport
+    ...     def datagram_received(self, data, address):
+    ...         self.transport.sendto(b"OK..." + data, address)
+    >>> async def main():
+    ...     transport, server = await aio.create_datagram_endpoint(Server, "127.0.0.1:0")
+    ...     (answer,) = await aio.ask("hello", transport.get_extra_info("sockname"))
+    ...     transport.close()
+    ...     return answer.payload
+    >>> asyncio.run(main())
+    b'OK...hello'
+    """
+    loop = asyncio.get_running_loop()
+    if peer is not None:
+        if address is not None:
+            raise ValueError("an endpoint has an address of its own or a peer; give one of the two")
+        socket = manycast.Socket.connect(await _in_numbers(peer, None))
+    else:
+        own = None if address is None else await _in_numbers(address, port)
+        socket = _open(own, interface, sources, share_port, receive_buffer)
+    try:
+        protocol = protocol_factory()
+        transport = DatagramTransport(loop, socket, protocol)
+    except BaseException:
+        socket.close()
+        raise
+    transport._start()
+    return transport, protocol
+
+
+def _open(
+    own: Address | None,
+    interface: str | int | None,
+    sources: str | Iterable[str] | None,
+    share_port: bool | None,
+    receive_buffer: int | None,
+) -> manycast.Socket:
+    if own is None or not own.is_group:
+        return manycast.Socket(own, share_port=bool(share_port), receive_buffer=receive_buffer)
+    anywhere = "::" if ":" in own.host else "0.0.0.0"
+    shared = True if share_port is None else share_port
+    socket = manycast.Socket((anywhere, own.port), share_port=shared, receive_buffer=receive_buffer)
+    try:
+        given = interface if interface is not None else own.interface
+        socket.join(own.host, interface=given, sources=sources or own.sources or None)
+        if given is not None:
+            socket.multicast_interface = given
+    except BaseException:
+        socket.close()
+        raise
+    return socket

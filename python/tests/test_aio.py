@@ -1,0 +1,493 @@
+import asyncio
+import gc
+import sys
+
+import pytest
+
+import manycast
+from manycast import aio
+
+class turn:
+    """Awaited, it lets the event loop have one turn."""
+
+    def __await__(self):
+        yield
+
+
+LOOPS = {"asyncio": asyncio.new_event_loop}
+try:
+    import uvloop
+except ImportError:
+    pass
+else:
+    LOOPS["uvloop"] = uvloop.new_event_loop
+
+
+def test_uvloop_is_tested_too():
+    assert "uvloop" in LOOPS, "install uvloop to run the tests"
+
+
+@pytest.fixture(params=LOOPS, autouse=True)
+def run(request):
+    """Runs a coroutine on a loop of each kind."""
+    loop = LOOPS[request.param]()
+    failures = []
+    loop.set_exception_handler(lambda loop, context: failures.append(context))
+    run.failures = failures
+    yield lambda coroutine: loop.run_until_complete(asyncio.wait_for(coroutine, 30))
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.run_until_complete(loop.shutdown_default_executor())
+    loop.close()
+    assert not failures
+
+
+def test_async_for(run, group):
+    async def main():
+        async with aio.listen(group) as listener:
+            await aio.send("one", group)
+            await aio.send("two", group)
+            got = []
+            async for datagram in listener:
+                got.append(datagram.payload)
+                if len(got) == 2:
+                    return got
+
+    assert run(main()) == [b"one", b"two"]
+
+
+def test_async_for_waits_and_ends_when_closed(run, group):
+    async def main():
+        listener = aio.listen(group)
+
+        async def speak():
+            async with aio.Sender(group) as sender:
+                for i in range(5):
+                    await sender.send(str(i))
+                    await turn()
+                await sender.send_many(str(i) for i in range(5, 3000))
+
+        speaking = asyncio.ensure_future(speak())
+        got = []
+        async for datagram in listener:
+            got.append(int(bytes(datagram)))
+            if len(got) == 3000:
+                listener.close()
+        await speaking
+        return got
+
+    assert run(main()) == list(range(3000))
+
+
+def test_a_flood_does_not_starve_other_tasks(run, group):
+    async def main():
+        turns = 0
+
+        async def other():
+            nonlocal turns
+            while True:
+                turns += 1
+                await turn()
+
+        async with aio.listen(group) as listener, aio.Sender(group) as sender:
+            await sender.send_many([b"x"] * 4000)
+            task = asyncio.ensure_future(other())
+            count = 0
+            async for _ in listener:
+                count += 1
+                if count == 4000:
+                    break
+            task.cancel()
+        return turns
+
+    assert run(main()) >= 4000 // 512
+
+
+def test_recv_and_recv_many(run, group):
+    async def main():
+        async with aio.listen(group) as listener, aio.Sender(group) as sender:
+            assert await sender.send_many(str(i) for i in range(10)) == 10
+            first = await listener.recv()
+            second = await listener.__anext__()
+            some = await listener.recv_many(3)
+            rest = await listener.recv_many()
+            return [int(bytes(d)) for d in [first, second, *some, *rest]]
+
+    assert run(main()) == list(range(10))
+
+
+def test_time_outs(run, group):
+    async def main():
+        async with aio.listen(group, timeout=0.01) as listener:
+            with pytest.raises(TimeoutError):
+                await listener.recv()
+            with pytest.raises(TimeoutError):
+                await listener.recv_many(timeout=0)
+            with pytest.raises(TimeoutError):
+                async for _ in listener:
+                    pass
+            await aio.send("x", group)
+            return (await listener.recv()).payload
+
+    assert run(main()) == b"x"
+
+
+def test_cancelling_loses_nothing(run, group):
+    async def main():
+        async with aio.listen(group) as listener:
+            for _ in range(3):
+                with pytest.raises(asyncio.TimeoutError):
+                    await asyncio.wait_for(listener.recv(), 0.01)
+            task = asyncio.ensure_future(listener.recv())
+            await turn()
+            manycast.send("kept", group)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            return (await listener.recv()).payload
+
+    assert run(main()) == b"kept"
+
+
+def test_closing_ends_the_wait_of_another_task(run, group):
+    async def main():
+        listener = aio.listen(group)
+        task = asyncio.ensure_future(listener.recv())
+        await turn()
+        listener.close()
+        listener.close()
+        with pytest.raises(manycast.ClosedError):
+            await task
+        assert listener.closed
+
+    run(main())
+
+
+def test_two_tasks_share_a_listener(run, group):
+    async def main():
+        async with aio.listen(group) as listener:
+            tasks = [asyncio.ensure_future(listener.recv()) for _ in range(2)]
+            await turn()
+            await aio.send("a", group)
+            await aio.send("b", group)
+            return sorted([bytes(await task) for task in tasks])
+
+    assert run(main()) == [b"a", b"b"]
+
+
+def test_left_open_it_warns(run, group):
+    async def main():
+        with pytest.warns(ResourceWarning, match="unclosed <Listener"):
+            aio.listen(group)
+            gc.collect()
+
+    run(main())
+
+
+def test_the_other_receivers(run, group):
+    async def main():
+        async with aio.MulticastListener(group.host, group.port, interface="lo") as listener:
+            async with aio.MulticastUDPReceiver("lo", group.host, group.port) as receiver:
+                await aio.send(bytes(50), group)
+                assert await receiver.read() == bytes(50)
+            with pytest.raises(manycast.TruncatedError):
+                await listener.recv(10)
+            await aio.send("next", group)
+            assert await listener.__anext__() == b"next"
+            with pytest.raises(TimeoutError):
+                await listener.recv(timeout=0.01)
+            listener.close()
+            with pytest.raises(StopAsyncIteration):
+                await listener.__anext__()
+
+    run(main())
+
+
+def test_sockets(run):
+    async def main():
+        async with aio.Socket("127.0.0.1:0", timeout=10) as server:
+            async with aio.Socket.connect(server.local_address, timeout=10) as client:
+                await client.send("ping")
+                question = await server.recv()
+                await server.answer(question, "pong")
+                assert (await client.recv()).payload == b"pong"
+                assert client.peer_address == server.local_address
+                await server.send_to("named", "localhost", client.local_address.port)
+                assert (await client.recv()).payload == b"named"
+            await server.send_to("gone", client_address := question.source)
+            assert client_address.port
+            with pytest.raises(ConnectionRefusedError):
+                await server.recv()
+
+    run(main())
+
+
+def test_reconnect_and_groups(run, group):
+    async def main():
+        async with aio.Socket(("0.0.0.0", group.port), share_port=True, timeout=10) as member:
+            assert member.join(group.host, interface="lo") is True
+            async with aio.Socket.connect("127.0.0.1:9") as client:
+                await client.reconnect("localhost", group.port)
+                await client.send("unicast")
+                assert (await member.recv()).payload == b"unicast"
+                client.disconnect()
+                assert client.peer_address is None
+            await aio.send("multicast", group)
+            assert (await member.recv()).payload == b"multicast"
+            assert member.leave(group.host) is True
+            assert member.blocking.memberships == []
+
+    run(main())
+
+
+def test_asking(run):
+    async def main():
+        async with aio.Socket("127.0.0.1:0") as server:
+
+            async def serve():
+                await server.recv()
+                await server.answer(await server.recv(), "OK")
+
+            serving = asyncio.ensure_future(serve())
+            (answer,) = await aio.ask("?", server.local_address, timeout=0.05, retries=5)
+            await serving
+            address = server.local_address
+        with pytest.raises(ConnectionRefusedError):
+            await aio.ask("?", address)
+        task = asyncio.ensure_future(aio.ask("?", "239.192.0.198%lo:5000", timeout=20))
+        await turn()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return answer
+
+    answer = run(main())
+    assert answer.payload == b"OK" and answer.attempt >= 2
+
+
+def test_a_name_never_blocks_the_loop(run):
+    async def main():
+        for opening in (aio.listen, aio.Sender, aio.Socket, aio.Socket.connect):
+            for where in (("localhost:5000",), ("localhost", 5000)):
+                with pytest.raises(manycast.AddressError, match="would block the event loop"):
+                    opening(*where)
+        assert manycast.Address("127.0.0.1:5000") in await aio.resolve("localhost:5000")
+
+    run(main())
+
+
+class Recorder(asyncio.DatagramProtocol):
+    def __init__(self):
+        self.calls = []
+        self.changed = asyncio.Event()
+
+    def note(self, *call):
+        self.calls.append(call)
+        self.changed.set()
+
+    async def until(self, count):
+        while len(self.calls) < count:
+            self.changed.clear()
+            await self.changed.wait()
+        return self.calls[-1]
+
+    def connection_made(self, transport):
+        self.transport = transport
+        self.note("made")
+
+    def datagram_received(self, data, addr):
+        self.note("received", data, addr)
+
+    def error_received(self, exc):
+        self.note("error", exc)
+
+    def connection_lost(self, exc):
+        self.note("lost", exc)
+
+
+def test_a_standard_protocol(run):
+    async def main():
+        transport, server = await aio.create_datagram_endpoint(Recorder, "127.0.0.1:0")
+        client_transport, client = await aio.create_datagram_endpoint(
+            Recorder, peer=transport.get_extra_info("sockname")
+        )
+        assert client_transport.get_extra_info("peername") == transport.get_extra_info("sockname")
+        client_transport.sendto(b"ping")
+        _, data, addr = await server.until(2)
+        assert (data, addr) == (b"ping", client_transport.get_extra_info("sockname"))
+        server.transport.sendto(b"pong", addr)
+        assert (await client.until(2))[:2] == ("received", b"pong")
+        client_transport.close()
+        client_transport.close()
+        transport.abort()
+        assert transport.is_closing()
+        assert await client.until(3) == ("lost", None)
+        assert await server.until(3) == ("lost", None)
+        await turn()
+        assert [call[0] for call in server.calls] == ["made", "received", "lost"]
+        transport.sendto(b"after the end", addr)
+
+    run(main())
+
+
+def test_a_protocol_hears_of_a_refusal_and_goes_on(run):
+    async def main():
+        with manycast.Socket("127.0.0.1:0") as gone:
+            address = gone.local_address
+        transport, protocol = await aio.create_datagram_endpoint(Recorder, peer=address)
+        transport.sendto(b"anybody?")
+        kind, error = await protocol.until(2)
+        assert kind == "error" and isinstance(error, ConnectionRefusedError)
+        async with aio.Socket(address) as back:
+            transport.sendto(b"now")
+            assert (await back.recv()).payload == b"now"
+        transport.sendto(bytes(70000))
+        kind, error = await protocol.until(3)
+        assert kind == "error" and error.errno == 90
+        with pytest.raises(manycast.AddressError, match="resolve it first"):
+            transport.sendto(b"x", ("localhost", 5000))
+        transport.close()
+        await protocol.until(4)
+
+    run(main())
+
+
+def test_a_protocol_in_a_group(run, group):
+    async def main():
+        transport, server = await aio.create_datagram_endpoint(Recorder, group)
+        async with aio.Socket("127.0.0.1:0", timeout=10) as client:
+            client.blocking.multicast_interface = "lo"
+            # The group is asked, and the answer comes from the host.
+            await client.send_to("Client: Ping", group.host, group.port)
+            _, data, addr = await server.until(2)
+            transport.sendto(b"Server: Pong", addr)
+            answer = await client.recv()
+            assert answer.payload == b"Server: Pong"
+            assert answer.source == ("127.0.0.1", group.port)
+            # The host is asked itself.
+            await client.send_to("directly", "127.0.0.1", group.port)
+            assert (await server.until(3))[1] == b"directly"
+            assert transport.leave_group(group.host) is True
+            assert transport.join_group("239.192.253.1", "lo") is True
+            await client.send_to("left", group.host, group.port)
+            await client.send_to("joined", "239.192.253.1", group.port)
+            assert (await server.until(4))[1] == b"joined"
+        transport.set_ttl(9)
+        transport.set_outgoing_interface("lo")
+        transport.set_loopback_mode(False)
+        assert (transport.get_ttl(), transport.get_outgoing_interface()) == (9, "lo")
+        assert transport.get_loopback_mode() is False
+        transport.close()
+        await server.until(5)
+
+    run(main())
+
+
+def test_a_protocol_that_fails_is_told_and_goes_on(request, group):
+    failures = []
+
+    class Fragile(Recorder):
+        def datagram_received(self, data, addr):
+            super().datagram_received(data, addr)
+            if data == b"bad":
+                raise ZeroDivisionError
+
+    async def main():
+        asyncio.get_running_loop().set_exception_handler(
+            lambda loop, context: failures.append(context["exception"])
+        )
+        transport, protocol = await aio.create_datagram_endpoint(Fragile, group)
+        with manycast.Sender(group) as sender:
+            sender.send_many(["bad", "good"])
+        await protocol.until(3)
+        transport.close()
+        await protocol.until(4)
+        return [call[1] for call in protocol.calls[1:3]]
+
+    assert asyncio.run(main()) == [b"bad", b"good"]
+    assert [type(failure) for failure in failures] == [ZeroDivisionError]
+
+
+def test_the_hooks_run_once_also_when_the_first_fails(run):
+    calls = []
+
+    class Failing(asyncio.DatagramProtocol):
+        def connection_made(self, transport):
+            calls.append("made")
+            raise ZeroDivisionError
+
+        def connection_lost(self, exc):
+            calls.append("lost")
+
+    async def main():
+        with pytest.raises(ZeroDivisionError):
+            await aio.create_datagram_endpoint(Failing, "127.0.0.1:0")
+        await turn()
+        with pytest.raises(ValueError, match="give one of the two"):
+            await aio.create_datagram_endpoint(Failing, "127.0.0.1:0", peer="127.0.0.1:9")
+
+    run(main())
+    assert calls == ["made", "lost"]
+
+
+def test_what_waits_to_be_sent_is_sent_before_it_closes(run):
+    """Whether a real socket's send buffer is full is a matter of luck; this one's is when told so."""
+
+    class Full:
+        local_address, peer_address = ("127.0.0.1", 1), None
+        full, sent, closed = True, [], False
+
+        def __init__(self):
+            import socket
+
+            self.ends = socket.socketpair()
+
+        def fileno(self):
+            return self.ends[0].fileno()
+
+        def sending_fileno(self, to):
+            return self.ends[1].fileno()
+
+        def try_send(self, payload, to):
+            if not self.full:
+                self.sent.append(bytes(payload))
+            return not self.full
+
+        def close(self):
+            self.closed = True
+            for end in self.ends:
+                end.close()
+
+    class Pausing(Recorder):
+        def pause_writing(self):
+            self.note("pause")
+
+        def resume_writing(self):
+            self.note("resume")
+
+    async def main():
+        socket, protocol = Full(), Pausing()
+        transport = aio.DatagramTransport(asyncio.get_running_loop(), socket, protocol)
+        transport._start()
+        transport.sendto(bytearray(b"a" * 60000))
+        transport.sendto(b"b" * 60000)
+        assert transport.get_write_buffer_size() == 120000
+        transport.close()
+        socket.full = False
+        await protocol.until(4)
+        assert [call[0] for call in protocol.calls] == ["made", "pause", "resume", "lost"]
+        assert [payload[:1] for payload in socket.sent] == [b"a", b"b"]
+        await turn()
+        assert socket.closed
+
+    run(main())
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="asyncio.timeout is new in 3.11")
+def test_asyncio_timeout(run, group):
+    async def main():
+        async with aio.listen(group) as listener:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.01):
+                    await listener.recv()
+
+    run(main())
