@@ -197,7 +197,8 @@ impl Socket {
     /// ``timeout`` in seconds takes the place of the socket's own; 0 does not wait, infinity waits
     /// for ever.
     ///
-    /// ConnectionRefused: nobody listens on the port that was sent to; the socket goes on working.
+    /// ConnectionRefused: it is connected, and nobody listens on the port of its peer; it goes on
+    /// working.
     /// TimedOut: nothing came in time. ClosedError: another thread closed the socket.
     #[pyo3(signature = (*, timeout=None))]
     fn recv(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Py<Datagram>> {
