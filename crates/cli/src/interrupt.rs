@@ -1,5 +1,6 @@
-//! Ctrl-C, and the other polite requests to end: SIGTERM and SIGHUP.
+//! Ctrl-C, and the other polite requests to end: SIGTERM and SIGHUP. A second one is obeyed at once.
 
+use std::process;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -80,6 +81,10 @@ impl Shared {
 
     fn request(&self) {
         let mut state = self.state();
+        if state.requested {
+            // It hangs where nothing ends the wait, such as in the resolution of a name.
+            process::exit(2);
+        }
         state.requested = true;
         if let Some(action) = &state.action {
             action();

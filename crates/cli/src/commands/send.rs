@@ -120,17 +120,25 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
         let streams = args.rate.is_some() || args.file.is_some();
         output.note(sent.summary(elapsed, streams));
     }
-    finish(&mut ways, args.wait, output)
+    finish(&mut ways, args.wait, &interrupt, output)
 }
 
 /// Waits for bad news of hosts, and says how it ended.
-fn finish(ways: &mut [Way], wait: Duration, output: &mut Output) -> anyhow::Result<Outcome> {
-    let deadline = Instant::now() + wait;
+fn finish(
+    ways: &mut [Way],
+    wait: Duration,
+    interrupt: &Interrupt,
+    output: &mut Output,
+) -> anyhow::Result<Outcome> {
+    let deadline = Instant::now().checked_add(wait);
     let mut outcome = Outcome::Done;
     for way in ways {
-        if !way.is_in_trouble() {
-            let left = deadline.saturating_duration_since(Instant::now());
-            way.listen_for_trouble(left, output)?;
+        while way.may_be_in_trouble() && !interrupt.is_requested() {
+            let left = deadline.map_or(LOOK, |at| at.saturating_duration_since(Instant::now()));
+            way.listen_for_trouble(left.min(LOOK), output)?;
+            if left.is_zero() {
+                break;
+            }
         }
         if way.is_in_trouble() {
             outcome = Outcome::No;
@@ -138,6 +146,9 @@ fn finish(ways: &mut [Way], wait: Duration, output: &mut Output) -> anyhow::Resu
     }
     Ok(outcome)
 }
+
+/// So often it looks up from the socket to see whether the user has asked for an end.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// The address once for each interface that is asked for.
 fn destinations(args: &Args) -> anyhow::Result<Vec<Address>> {

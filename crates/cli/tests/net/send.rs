@@ -391,4 +391,11 @@ pub(crate) fn an_interrupt_ends_it_with_a_summary() {
     reading.interrupt();
     reading.wait_for_error_line("sent 1 datagram, 1 byte in ");
     assert_eq!(code(&reading.finish()), 0);
+
+    // A long wait for bad news of a host ends too.
+    let _receiver = socket(&a, "10.0.0.1:5000");
+    let mut waiting = start(&a, &["send", "10.0.0.1:5000", "x", "--wait", "1h"]);
+    waiting.wait_for_line("1 byte to 10.0.0.1:5000");
+    waiting.interrupt();
+    assert_eq!(code(&waiting.finish()), 0);
 }

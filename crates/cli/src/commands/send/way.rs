@@ -94,6 +94,11 @@ impl Way {
         }
     }
 
+    /// Whether bad news may still come.
+    pub(super) const fn may_be_in_trouble(&self) -> bool {
+        self.unicast && !self.in_trouble
+    }
+
     /// Whether the host was heard not to be reached.
     pub(super) const fn is_in_trouble(&self) -> bool {
         self.in_trouble
