@@ -7,6 +7,7 @@ mod output;
 mod usage;
 mod values;
 
+use std::fmt::Display;
 use std::io;
 use std::process::ExitCode;
 
@@ -35,19 +36,17 @@ fn main() -> ExitCode {
     match outcome.and_then(|outcome| Ok(output.flush().map(|()| outcome)?)) {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::No) => ExitCode::from(1),
-        // Whoever reads has had enough, as in `manycast listen … | head -1`.
-        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
-        Err(error) => {
-            output::problem(error);
-            ExitCode::from(2)
-        }
+        Err(error) => match error.downcast_ref::<io::Error>() {
+            // Whoever reads has had enough, as in `manycast listen … | head -1`.
+            Some(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+            // All other failures of input and output come with a sentence around them.
+            Some(error) => failed(format_args!("cannot write to standard output: {error}")),
+            None => failed(error),
+        },
     }
 }
 
-/// Whether standard output was closed. All other failures of input and output come with a sentence
-/// around them.
-fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    error
-        .downcast_ref::<io::Error>()
-        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+fn failed(problem: impl Display) -> ExitCode {
+    output::problem(problem);
+    ExitCode::from(2)
 }

@@ -114,6 +114,19 @@ fn the_demo_runs_on_this_machine_whoever_runs_it() {
 }
 
 #[test]
+fn a_full_disk_is_explained() {
+    let full = std::fs::File::create("/dev/full").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_manycast"));
+    let output = command.arg("interfaces").stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let problem = text(output.stderr);
+    assert!(
+        problem.starts_with("manycast: cannot write to standard output: "),
+        "{problem}"
+    );
+}
+
+#[test]
 fn packagers_get_completions_and_a_manual_page() {
     assert!(text(manycast(&["completions", "bash"]).stdout).contains("interfaces"));
     assert!(text(manycast(&["man"]).stdout).starts_with(".ie"));

@@ -181,7 +181,7 @@ pub(crate) fn row_43_enough_answers_end_it() {
     assert_eq!(json(&asked.stdout[2])["ending"], "enough");
 }
 
-pub(crate) fn row_64_nobody_to_ask_is_told_at_once() {
+pub(crate) fn row_65_a_refusal_is_told_at_once_and_ends_nothing() {
     let lab = Lab::new();
     let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
     for address in ["10.0.0.2:8888", "[fd00::2]:8888"] {

@@ -87,7 +87,7 @@ pub(crate) fn row_50_allmulti_is_not_a_membership() {
     );
 }
 
-pub(crate) fn row_22_the_choice_of_the_route_is_told() {
+pub(crate) fn row_51_the_choice_of_the_route_is_told() {
     let lab = Lab::new();
     let (a, _others) = host_between::<2>(&lab);
     let last = |host: &Host| run(host, &["interfaces"]).stdout;

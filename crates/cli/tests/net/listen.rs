@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 use std::time::SystemTime;
 
-use manycast_lab::netns::{Lab, Process};
+use manycast_lab::netns::{self, Lab, Process};
 use serde_json::json;
 
 use crate::{
@@ -322,7 +322,7 @@ pub(crate) fn row_34_two_groups_on_one_port_do_not_mix() {
     }
 }
 
-pub(crate) fn row_51_the_same_group_on_another_interface_stays_out() {
+pub(crate) fn row_25_the_same_group_on_another_interface_stays_out() {
     let lab = Lab::new();
     let (a, [b1, b2]) = host_between::<2>(&lab);
     for group in ["239.1.1.1:5000", "[ff15::1]:5000"] {
@@ -463,4 +463,19 @@ pub(crate) fn row_67_port_0_tells_which_it_was() {
             .to_owned()
     };
     assert_eq!(port(&both[0]), port(&both[1]));
+}
+
+pub(crate) fn row_36_a_privileged_port_is_explained() {
+    netns::require(&["setpriv"]);
+    let lab = Lab::new();
+    let [a] = hosts_on(&lab, &lab.switch("sw"), ["a"]);
+    let without = "setpriv --bounding-set -net_bind_service --inh-caps -net_bind_service";
+    for address in ["239.192.0.100:1000", "127.0.0.1:1000", ":1000"] {
+        let failed = a
+            .start(&format!("{without} {BINARY} listen {address}"))
+            .finish();
+        assert_eq!(code(&failed), 2);
+        let words = "choose port 1024 or higher, or grant CAP_NET_BIND_SERVICE";
+        assert!(failed.stderr[0].contains(words), "{failed:?}");
+    }
 }

@@ -29,7 +29,7 @@ pub(crate) fn row_11_ncat_asks_our_server_and_our_client_asks_ncat() {
     assert!(asked.stdout[0].ends_with(": hello"), "{asked:?}");
 }
 
-pub(crate) fn row_18_python_listens_and_sends() {
+pub(crate) fn python_listens_and_sends() {
     let lab = Lab::new();
     let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
     let mut receiver = python(

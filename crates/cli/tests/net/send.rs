@@ -111,7 +111,7 @@ pub(crate) fn row_13_what_goes_in_fragments_is_warned_of() {
     );
 }
 
-pub(crate) fn row_20_all_interfaces_or_some() {
+pub(crate) fn row_51_by_all_interfaces_or_some() {
     let lab = Lab::new();
     let (a, others) = host_between::<3>(&lab);
     let mut listeners: Vec<_> = others
@@ -398,4 +398,22 @@ pub(crate) fn an_interrupt_ends_it_with_a_summary() {
     waiting.wait_for_line("1 byte to 10.0.0.1:5000");
     waiting.interrupt();
     assert_eq!(code(&waiting.finish()), 0);
+}
+
+pub(crate) fn broadcasts_reach_all_hosts() {
+    let lab = Lab::new();
+    let [a, b, c] = hosts_on(&lab, &lab.switch("sw"), ["a", "b", "c"]);
+    let mut listeners = [&b, &c].map(|host| listen(host, &[":5000"]));
+    for (to, options) in [
+        ("10.0.0.255", &[][..]),
+        ("255.255.255.255", &[]),
+        ("255.255.255.255", &["-i", "eth0"]),
+        ("255.255.255.255", &["-i", "all"]),
+    ] {
+        let to = format!("{to}:5000");
+        send(&a, &[&[&to, "all of you", "--json"], options].concat());
+        for listener in &mut listeners {
+            assert_eq!(datagram(listener)["destination"], to);
+        }
+    }
 }
