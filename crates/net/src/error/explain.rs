@@ -99,7 +99,7 @@ pub(super) fn explain(operation: Operation, errno: i32) -> Option<Explanation> {
             "choose port 1024 or higher, or grant CAP_NET_BIND_SERVICE",
         ),
         (Op::Send | Op::Connect, libc::EACCES) => (
-            "it is a broadcast address, and broadcasting was not switched on",
+            "it is a broadcast address, and broadcasting was not switched on, or a route prohibits it",
             "switch it on, or send to a group",
         ),
         (Op::Send, libc::EPERM) => (

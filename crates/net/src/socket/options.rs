@@ -1,5 +1,6 @@
 //! The options that can be read and set while the socket runs.
 
+use std::io;
 use std::sync::atomic::Ordering;
 
 use super::{Socket, interface_id};
@@ -55,6 +56,10 @@ impl Socket {
     ///
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput): `hops` is 0.
     pub fn set_unicast_hops(&self, hops: u8) -> Result<(), Error> {
+        // Linux refuses it for IPv4 only.
+        if hops == 0 {
+            return self.set("IP_TTL", Err(io::Error::from_raw_os_error(libc::EINVAL)));
+        }
         let result = if self.is_ipv4() {
             self.inner.set_ttl_v4(hops.into())
         } else {
