@@ -4,10 +4,16 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a failure ends the test either way")]
 
+mod driver;
 mod egress;
 
+mod errors;
 mod heal;
+mod hostile;
 mod isolation;
+mod limits;
+mod options;
+mod sharing;
 mod ssm;
 mod unicast;
 
@@ -25,6 +31,12 @@ const PORT: u16 = 5000;
 const GROUPS: [[&str; 2]; 2] = [["239.1.2.3", "239.1.2.4"], ["ff15::1234", "ff15::1235"]];
 
 netns::tests!(
+    driver::row_61_a_protocol_is_called_for_each_datagram,
+    driver::row_62_hooks_run_once_each_whatever_the_end,
+    driver::row_62_hooks_run_once_each_when_the_machine_fails,
+    driver::what_cannot_be_sent_is_counted,
+    driver::row_33_a_listener_by_interface_name_is_an_iterator,
+    driver::row_38_a_socket_stands_in_another_programs_poll,
     egress::row_22_listening_joins_on_every_interface_unless_one_is_named,
     egress::row_15_listening_needs_no_route_and_tells_where_it_joined,
     egress::row_48_sending_needs_no_route_and_tells_its_way,
@@ -33,6 +45,20 @@ netns::tests!(
     egress::row_51_the_interface_of_a_sender_and_of_a_socket_can_change,
     egress::a_sender_finds_an_interface_that_was_recreated,
     egress::hop_limit_1_stays_on_its_link_and_2_crosses_a_router,
+    errors::enodev,
+    errors::enetdown,
+    errors::enetunreach,
+    errors::enobufs,
+    errors::enomem,
+    errors::eaddrinuse,
+    errors::eaddrnotavail,
+    errors::row_36_eacces,
+    errors::eperm,
+    errors::emsgsize,
+    errors::einval,
+    errors::ehostunreach,
+    errors::emfile,
+    errors::names_that_cannot_be_resolved,
     heal::a_device_that_is_deleted_and_recreated_is_heard_again_within_2_s,
     heal::a_device_that_is_recreated_under_its_index_is_heard_again,
     heal::a_link_that_goes_down_and_up_is_heard_again,
@@ -46,12 +72,34 @@ netns::tests!(
     heal::ipv6_that_is_switched_off_and_on_is_heard_again,
     heal::healing_outlives_lost_messages,
     heal::a_driver_and_a_socket_heal,
+    hostile::a_flood_of_refusals_fails_nothing,
+    hostile::row_65_a_connected_socket_outlives_many_refusals,
+    hostile::row_9_an_empty_datagram_stops_nothing,
+    hostile::forged_icmp_messages_fail_nothing,
     isolation::row_34_two_groups_on_one_port_do_not_mix,
     isolation::row_25_the_same_group_on_another_interface_does_not_leak_in,
     isolation::row_24_memberships_of_other_programs_deliver_nothing,
     isolation::row_26_a_socket_on_any_address_receives_its_groups_and_unicast_alone,
     isolation::row_23_several_groups_come_labelled_by_group,
     isolation::other_ports_and_unicast_stay_out_of_a_group,
+    limits::row_31_datagrams_of_any_size_come_whole,
+    limits::row_13_one_message_is_one_datagram_or_an_error_that_names_the_limit,
+    limits::row_18_sixty_four_groups_on_one_listener,
+    limits::a_group_on_more_interfaces_than_a_socket_may_join,
+    limits::a_limit_of_the_administrator_is_no_limit_of_the_listener,
+    limits::row_12_what_a_slow_handler_loses_is_counted,
+    limits::a_receive_buffer_that_was_capped_says_so,
+    options::row_70_joining_and_leaving_are_idempotent_and_seen_at_once,
+    options::row_19_every_end_leaves_the_group_and_frees_the_port,
+    options::row_69_the_own_copy_is_a_switch_of_the_sender,
+    options::row_71_options_are_read_back_and_true_on_the_wire,
+    options::row_47_a_hop_limit_of_0_stays_on_the_host_of_a_member,
+    options::row_59_interfaces_tell_what_multicast_needs,
+    options::row_50_allmulti_is_not_joining,
+    sharing::row_30_four_listeners_on_one_host_each_get_each_datagram,
+    sharing::row_40_port_5353_is_shared_with_programs_of_either_habit,
+    sharing::unicast_sockets_do_not_share_a_port_unless_asked,
+    sharing::a_disconnected_socket_does_not_share_its_port,
     ssm::a_source_is_delivered_and_nothing_else,
     ssm::a_source_is_delivered_from_every_interface_where_none_is_named,
     ssm::blocked_sources_stay_out,
