@@ -18,6 +18,7 @@
 //! | send to a group or a host | [`send`], [`Sender`] |
 //! | do both, with one peer or with many | [`Socket`] |
 //! | ask a group or a host, and gather the answers | [`ask()`] |
+//! | measure what a network does to a stream | [`proto::measure`], [`send_stream`], [`Driver`] |
 //! | write a protocol, and run it | [`Protocol`], [`Driver`] |
 //! | see the interfaces as multicast sees them | [`interfaces()`], [`joined_groups`] |
 //! | do all this on a runtime | the module `tokio`, with the feature of this name |
@@ -46,6 +47,8 @@ mod endpoint;
 mod error;
 mod into;
 mod listener;
+mod measure;
+mod pace;
 mod resolve;
 mod sender;
 mod socket;
@@ -69,6 +72,8 @@ pub use manycast_types::{
     Address, AddressError, Datagram, Ecn, Group, Host, InterfaceId, InterfaceSelector, MAX_PAYLOAD,
     Malformed, Received, SourceFilter, Transmit,
 };
+pub use measure::send_stream;
+pub use pace::wait_until;
 pub use sender::{Sender, SenderConfig, Sent};
 pub use socket::Socket;
 

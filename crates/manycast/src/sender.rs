@@ -245,6 +245,10 @@ impl Sender {
         }
     }
 
+    pub(crate) const fn socket(&self) -> &manycast_net::Socket {
+        &self.socket
+    }
+
     /// The hop limit of what is sent.
     pub const fn hops(&self) -> u8 {
         self.hops

@@ -45,8 +45,8 @@ pub struct ReceiverConfig {
     pub interval: Duration,
     /// When to end; `None`, the default, never.
     pub duration: Option<Duration>,
-    /// How many streams are expected: it ends when as many have ended. `None`, the default, does
-    /// not end by it.
+    /// How many senders are expected: it ends a quarter of a second after as many have ended.
+    /// `None`, the default, does not end by it.
     pub expect: Option<usize>,
     /// How many streams are measured at most, 256 by default. Each takes up to 80 KB. Datagrams of
     /// further ones are counted in [`ReceiverStats::untracked`](super::ReceiverStats::untracked).

@@ -1,7 +1,7 @@
 //! The receiving side: tells streams apart, and measures each.
 
-use std::collections::VecDeque;
 use std::collections::hash_map::{Entry, HashMap};
+use std::collections::{HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -161,7 +161,7 @@ impl Receiver {
         }));
     }
 
-    /// Answers the end of a stream by unicast, and ends itself with the last one expected.
+    /// Answers the end of a stream by unicast, and ends itself when the last sender has ended.
     fn ended(&mut self, now: Instant, datagram: &Received<'_>) {
         let Some(position) = self.position(datagram) else {
             return;
@@ -173,12 +173,12 @@ impl Receiver {
                 self.outputs.push_back(Output::Transmit(answer));
             }
         }
-        let ended = self
-            .streams
-            .iter()
-            .filter(|stream| stream.has_ended())
-            .count();
-        if self.config.expect.is_some_and(|expect| ended >= expect) {
+        let Some(expect) = self.config.expect else {
+            return;
+        };
+        let ended = self.streams.iter().filter(|stream| stream.has_ended());
+        let senders: HashSet<_> = ended.map(|stream| stream.source).collect();
+        if senders.len() >= expect {
             self.timers.set(Wait::Linger, now.checked_add(LINGER));
         }
     }

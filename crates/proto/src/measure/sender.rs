@@ -120,6 +120,11 @@ impl Sender {
         self.stats
     }
 
+    /// Whether all is sent, and the receiver's report is waited for.
+    pub const fn is_closing(&self) -> bool {
+        matches!(self.phase, Phase::Closing(..))
+    }
+
     /// Ends the stream in good order, before its time.
     pub fn finish(&mut self, now: Instant) {
         if self.phase == Phase::Sending {
