@@ -2,7 +2,7 @@
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{ask, complete, demo, echo, interfaces, listen, send};
+use crate::commands::{ask, complete, demo, echo, interfaces, listen, measure, send};
 
 /// Help begins with examples, since these are what most people look for.
 pub(crate) const HELP: &str =
@@ -71,6 +71,7 @@ pub(crate) enum Command {
     Echo(echo::Args),
     Ask(ask::Args),
     Interfaces(interfaces::Args),
+    Measure(measure::Args),
     Demo(demo::Args),
     #[command(hide = true)]
     Completions(complete::Completions),

@@ -7,6 +7,7 @@ pub(crate) mod echo;
 pub(crate) mod input;
 pub(crate) mod interfaces;
 pub(crate) mod listen;
+pub(crate) mod measure;
 pub(crate) mod send;
 
 use anyhow::bail;
@@ -24,6 +25,7 @@ pub(crate) fn run(command: Command, output: &mut Output) -> anyhow::Result<Outco
         Command::Echo(args) => echo::run(args, output),
         Command::Ask(args) => ask::run(args, output),
         Command::Interfaces(args) => interfaces::run(args, output),
+        Command::Measure(args) => measure::run(args, output),
         Command::Demo(args) => demo::run(args, output),
         Command::Completions(args) => complete::completions(args, output),
         Command::Man(args) => complete::man(args, output),

@@ -11,6 +11,11 @@ use manycast::{InterfaceSelector, MAX_PAYLOAD, Malformed};
 pub(crate) struct Rate(u64);
 
 impl Rate {
+    /// The number.
+    pub(crate) const fn bits(self) -> u64 {
+        self.0
+    }
+
     /// How long so many bytes take.
     pub(crate) fn time_for(self, bytes: usize) -> Duration {
         let nanoseconds = bytes as u128 * 8 * 1_000_000_000 / u128::from(self.0);

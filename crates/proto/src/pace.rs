@@ -4,11 +4,13 @@ use std::time::{Duration, Instant};
 
 /// Holds a rate in small bursts. It reads no clock: whoever sends tells it the time.
 ///
-/// Two buckets fill with the same time. The *account* fills at the rate itself and holds at most
-/// [`Pacer::CATCH_UP`] of data, so that the mean over any second is the rate within half a per
-/// cent, also where the sender is now and then late by a few milliseconds. The *burst* bucket holds
-/// the longest burst and fills a quarter faster, so that what was missed is caught up in bursts
-/// that are no longer than others, only closer together. To be sent, data must be in both.
+/// Two buckets fill with the same time. The *account* fills at the rate itself and holds up to
+/// [`Pacer::CATCH_UP`] of data. The *burst* bucket holds the longest burst and fills a quarter
+/// faster, so that what was missed is caught up in bursts that are no longer than others, only
+/// closer together. To be sent, data must be in both.
+///
+/// So the mean over any second is the rate within 1 %, as long as the sender is never late by more
+/// than 10 ms; and the mean over longer times is the rate also on a machine that is busy.
 ///
 /// ```
 /// use std::time::{Duration, Instant};
@@ -21,8 +23,7 @@ use std::time::{Duration, Instant};
 /// assert_eq!(pacer.ready(start, 100), 10);
 /// pacer.spend(1000);
 /// assert_eq!(pacer.ready(start, 100), 0);
-/// // A tenth of the burst is made up for in a tenth of its time, less a fifth.
-/// assert_eq!(pacer.next(100), start + Duration::from_micros(80));
+/// assert_eq!(pacer.next(100), start + Duration::from_micros(100));
 /// ```
 #[derive(Clone, Debug)]
 pub struct Pacer {
@@ -33,7 +34,7 @@ pub struct Pacer {
 
 impl Pacer {
     /// How much lateness is made up for later; what is missed beyond it is not sent at all.
-    pub const CATCH_UP: Duration = Duration::from_millis(5);
+    pub const CATCH_UP: Duration = Duration::from_millis(50);
 
     /// The burst that is usual: a millisecond of data.
     pub const BURST: Duration = Duration::from_millis(1);
@@ -43,8 +44,8 @@ impl Pacer {
     pub fn new(rate: u64, burst: Duration, now: Instant) -> Self {
         let rate = u128::from(rate.max(1));
         Self {
-            account: Bucket::new(rate, Self::CATCH_UP.max(burst)),
-            burst: Bucket::new(rate + rate / 4, burst.mul_f64(0.8)),
+            account: Bucket::new(rate, Self::CATCH_UP.max(burst), burst),
+            burst: Bucket::new(rate + rate / 4, burst.mul_f64(0.8), burst.mul_f64(0.8)),
             now,
         }
     }
@@ -83,6 +84,8 @@ struct Bucket {
     rate: i128,
     depth: i128,
     level: i128,
+    /// What it must hold for a datagram that is longer than the longest burst.
+    enough: i128,
 }
 
 const NANOSECONDS: i128 = 1_000_000_000;
@@ -97,14 +100,15 @@ fn nanoseconds(duration: Duration) -> i128 {
 }
 
 impl Bucket {
-    /// A bucket of `depth` of data, full.
-    fn new(rate: u128, depth: Duration) -> Self {
+    /// A bucket of `depth` of data, which holds a `burst`.
+    fn new(rate: u128, depth: Duration, burst: Duration) -> Self {
         let rate = i128::try_from(rate).unwrap_or(i128::MAX);
-        let depth = rate.saturating_mul(nanoseconds(depth));
+        let burst = rate.saturating_mul(nanoseconds(burst));
         Self {
             rate,
-            depth,
-            level: depth,
+            depth: rate.saturating_mul(nanoseconds(depth)),
+            level: burst,
+            enough: burst,
         }
     }
 
@@ -113,17 +117,17 @@ impl Bucket {
         self.level = self.level.saturating_add(more).min(self.depth);
     }
 
-    /// How many datagrams of `bytes` it holds; one that is larger than the bucket needs a full one.
+    /// How many datagrams of `bytes` it holds.
     fn holds(&self, bytes: usize) -> usize {
         let price = price(bytes.max(1));
-        if price > self.depth {
-            return usize::from(self.level >= self.depth);
+        if price > self.enough {
+            return usize::from(self.level >= self.enough);
         }
         usize::try_from(self.level / price).unwrap_or(0)
     }
 
     fn wait(&self, bytes: usize) -> Duration {
-        let missing = price(bytes).min(self.depth) - self.level;
+        let missing = price(bytes).min(self.enough) - self.level;
         if missing <= 0 {
             return Duration::ZERO;
         }
@@ -236,7 +240,7 @@ mod tests {
             sent += ready * 100;
             now = pacer.next(100);
         }
-        assert!((999_000..=1_006_000).contains(&sent), "{sent}");
+        assert!((999_000..=1_052_000).contains(&sent), "{sent}");
     }
 
     #[test]

@@ -82,7 +82,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     let interrupt = Interrupt::install()?;
     let mut ways = Vec::new();
-    for address in destinations(&args)? {
+    for address in destinations(&args.address, &args.interface)? {
         ways.push(Way::open(address, &args, output)?);
     }
     let source = Source::open(&args, output)?;
@@ -151,9 +151,11 @@ fn finish(
 const LOOK: Duration = Duration::from_millis(100);
 
 /// The address once for each interface that is asked for.
-fn destinations(args: &Args) -> anyhow::Result<Vec<Address>> {
-    let address = &args.address;
-    let selectors = match choice(address, &args.interface)? {
+pub(super) fn destinations(
+    address: &Address,
+    interfaces: &[Interfaces],
+) -> anyhow::Result<Vec<Address>> {
+    let selectors = match choice(address, interfaces)? {
         Choice::AsIs => return Ok(vec![address.clone()]),
         Choice::These(these) => these,
         Choice::All => all_interfaces(address)?,

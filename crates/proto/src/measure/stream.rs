@@ -44,8 +44,9 @@ pub struct Counters {
     pub bytes: u64,
     /// Datagrams between the first and the last number that did not come.
     pub lost: u64,
-    /// Those of the lost that this host's kernel dropped, because the receive buffer was full.
-    /// Where several streams share a socket it is an upper bound.
+    /// Those of the lost that this host's kernel dropped, because the receive buffer was full. What
+    /// it dropped counts as up to 64 datagrams (see GRO, `udp(7)`), and may have been of another
+    /// stream on the same socket, so it is an upper bound.
     pub kernel_dropped: u64,
     /// Datagrams that came once more.
     pub duplicated: u64,
@@ -157,11 +158,14 @@ pub(super) struct Stream {
     recent: Histogram,
     hops: Option<(u8, u8)>,
     ended: bool,
-    /// What was told when the last interval ended.
+    /// What was told when the last interval ended, and up to when.
     told: Counters,
+    told_at: i64,
 }
 
 const NANOSECONDS: i64 = 1_000_000_000;
+/// The kernel counts datagrams that it has merged as one; `UDP_MAX_SEGMENTS`.
+const MERGED: u64 = 64;
 
 impl Stream {
     /// A stream that begins with this datagram.
@@ -188,6 +192,7 @@ impl Stream {
             hops: datagram.hops.map(|hops| (hops, hops)),
             ended: header.last,
             told: Counters::default(),
+            told_at: at,
         }
     }
 
@@ -227,7 +232,7 @@ impl Stream {
         let dropped = datagram.dropped.saturating_sub(self.dropped);
         self.dropped = self.dropped.max(datagram.dropped);
         if let Arrival::Ahead(skipped) = arrival {
-            self.kernel_dropped += skipped.min(dropped);
+            self.kernel_dropped += skipped.min(dropped.saturating_mul(MERGED));
         }
         let at = nanoseconds(at);
         self.last_at = self.last_at.max(at);
@@ -291,6 +296,13 @@ impl Stream {
         if self.ended && since.datagrams == 0 {
             return None;
         }
+        // Of the last interval, what comes after the end is not measured.
+        let until_end = self.last_at.saturating_sub(self.told_at);
+        let duration = match u64::try_from(until_end) {
+            Ok(until_end) if self.ended => duration.min(Duration::from_nanos(until_end)),
+            _ => duration,
+        };
+        self.told_at = self.last_at;
         let report = self.report(duration, since, self.recent.clone());
         self.delays.add(&self.recent);
         self.recent.clear();

@@ -1,0 +1,268 @@
+//! `manycast measure send`
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::bail;
+use manycast::proto::measure::{
+    self as protocol, MIN_SIZE, SenderConfig as StreamConfig, SenderStats, ServerReport,
+};
+use manycast::{Address, Sender, SenderConfig, SocketConfig, send_stream};
+use serde::Serialize;
+
+use super::report::{Exact, Loss, bits};
+use crate::Outcome;
+use crate::cli::HELP;
+use crate::commands::send::destinations;
+use crate::interrupt::Interrupt;
+use crate::output::{self, Output, Span, counted, grouped};
+use crate::values::{self, Interfaces, Rate};
+
+const EXAMPLES: &str = "\
+Examples:
+  manycast measure send 239.1.1.1:5001 --rate 50M              # to a group, for ten seconds
+  manycast measure send 239.1.1.1:5001 -i eth0 --hops 8        # by one interface, across routers
+  manycast measure send 192.0.2.7:5001 --rate max --size 8900  # to a host, as fast as it goes
+  manycast measure send 192.0.2.7:5001 --count 1000            # a thousand datagrams";
+
+const EXPLANATION: &str = "\
+A rate is held within 1 % over any second, in bursts of at most a millisecond of data. That takes \
+hardly any processor time; bursts shorter than 500µs take a part of one core, for exact waiting. A \
+host answers at the end with what it received; a group never does.";
+
+/// Send a stream of numbered datagrams
+#[derive(clap::Args, Debug)]
+#[command(before_help = EXAMPLES, after_help = EXPLANATION, help_template = HELP)]
+pub(super) struct Args {
+    /// Where to send: GROUP:PORT or HOST:PORT; iperf's port is 5001
+    address: Address,
+    /// Bytes of payload in a datagram, from 12
+    #[arg(long, value_name = "N", default_value = "1316", value_parser = size)]
+    size: usize,
+    /// Bits of payload per second, such as 50M or 1G, or max
+    #[arg(long, default_value = "1M", value_name = "RATE")]
+    rate: Speed,
+    /// The longest burst in which the rate is held, as time at that rate
+    #[arg(long, value_name = "TIME", default_value = "1ms", value_parser = values::duration)]
+    burst: Duration,
+    /// How long to send [default: 10s, without COUNT]
+    #[arg(long, value_name = "TIME", value_parser = values::duration)]
+    duration: Option<Duration>,
+    /// Send so many datagrams
+    #[arg(short, long, value_name = "N", value_parser = values::count)]
+    count: Option<u64>,
+    /// Interface by name, index or address, or all; can be repeated
+    #[arg(short, long, value_name = "IFACE")]
+    interface: Vec<Interfaces>,
+    /// Hop limit; groups: 1 by default, which stays on the link; hosts: the system's, often 64
+    #[arg(long, value_name = "N", value_parser = values::hops)]
+    hops: Option<u8>,
+    /// Local address to send from, with a port if wanted
+    #[arg(long, value_name = "ADDR[:PORT]", value_parser = values::local)]
+    from: Option<SocketAddr>,
+}
+
+/// Bits per second, or as many as go.
+#[derive(Clone, Copy, Debug)]
+enum Speed {
+    At(Rate),
+    Max,
+}
+
+impl FromStr for Speed {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "max" => Ok(Self::Max),
+            _ => values::rate(text)
+                .map(Self::At)
+                .map_err(|wrong| format!("{wrong}, or max")),
+        }
+    }
+}
+
+fn size(text: &str) -> Result<usize, String> {
+    match values::piece(text)? {
+        size @ MIN_SIZE.. => Ok(size),
+        size => Err(format!(
+            "{size} bytes do not hold the number and the time; write {MIN_SIZE} or more"
+        )),
+    }
+}
+
+pub(super) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
+    let interrupt = Interrupt::install()?;
+    let mut senders = Vec::new();
+    for address in destinations(&args.address, &args.interface)? {
+        senders.push(open(address, &args, output)?);
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    let request = Arc::clone(&stop);
+    interrupt.then(move || request.store(true, Ordering::Relaxed));
+
+    let stream = |sender: &Sender| -> Result<Sent, manycast::Error> {
+        let config = args.stream(sender.way().to);
+        let mut stream = protocol::Sender::new(config, Instant::now(), SystemTime::now());
+        let report = send_stream(sender, &mut stream, &stop)?;
+        Ok(Sent {
+            stats: stream.stats(),
+            report,
+        })
+    };
+    // Each interface is as fast as it is, so each has a thread.
+    let results: Vec<_> = thread::scope(|scope| {
+        let threads: Vec<_> = senders
+            .iter()
+            .map(|sender| scope.spawn(|| stream(sender)))
+            .collect();
+        let join = |thread: thread::ScopedJoinHandle<'_, _>| {
+            thread.join().expect("sending does not panic")
+        };
+        threads.into_iter().map(join).collect()
+    });
+
+    if interrupt.is_requested() {
+        output.after_interrupt();
+    }
+    let mut outcome = Outcome::Done;
+    let mut sum = SenderStats::default();
+    for (sender, result) in senders.iter().zip(results) {
+        let Sent { stats, report } = result?;
+        sum.datagrams += stats.datagrams;
+        sum.bytes += stats.bytes;
+        sum.duration = sum.duration.max(stats.duration);
+        let to = sender.way().to;
+        match report {
+            Some(report) => output.note_in_text(Heard(report)),
+            None if stats.refused > 0 => {
+                outcome = Outcome::No;
+                let why = "start 'manycast measure receive' or 'iperf -s -u' there first";
+                output::problem(format_args!("nobody listens on {to}; {why}"));
+            }
+            None if !to.ip().is_multicast() => {
+                output.note_in_text(format_args!("{to} did not report what it received"));
+            }
+            None => {}
+        }
+    }
+    output.report(&Summary::from(sum))?;
+    output.flush()?;
+    Ok(outcome)
+}
+
+impl Args {
+    fn stream(&self, destination: SocketAddr) -> StreamConfig {
+        let defaults = StreamConfig::new(destination);
+        StreamConfig {
+            size: self.size,
+            rate: match self.rate {
+                Speed::At(rate) => Some(rate.bits()),
+                Speed::Max => None,
+            },
+            burst: self.burst,
+            duration: match self.count {
+                Some(_) => self.duration,
+                None => self.duration.or(defaults.duration),
+            },
+            count: self.count,
+            ..defaults
+        }
+    }
+}
+
+/// A way to send by, as it is told of.
+fn open(address: Address, args: &Args, output: &Output) -> anyhow::Result<Sender> {
+    let config = SenderConfig {
+        from: args.from,
+        socket: SocketConfig::default(),
+    };
+    let mut sender = Sender::open(address, config)?;
+    match args.hops {
+        Some(0) if !sender.way().to.ip().is_multicast() => {
+            bail!("a datagram to a host needs a hop limit of 1 at least; write --hops 1")
+        }
+        Some(hops) => sender.set_hops(hops)?,
+        None => {}
+    }
+    let way = sender.way();
+    output.note_in_text(format_args!(
+        "sending datagrams of {} to {} from {} by {}, hop limit {}",
+        counted(args.size as u64, "byte"),
+        way.to,
+        way.from,
+        way.interface,
+        way.hops
+    ));
+    Ok(sender)
+}
+
+/// What came of one stream.
+struct Sent {
+    stats: SenderStats,
+    report: Option<ServerReport>,
+}
+
+/// What the receiver says.
+struct Heard(ServerReport);
+
+impl fmt::Display for Heard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(report) = self;
+        write!(
+            f,
+            "the receiver reports {} in {}, {} of {} lost, {} reordered, jitter {}",
+            counted(report.bytes, "byte"),
+            Span(report.duration),
+            Loss(report.lost.into(), report.datagrams.into()),
+            grouped(report.datagrams.into()),
+            grouped(report.reordered.into()),
+            Exact(report.jitter)
+        )
+    }
+}
+
+/// What was sent, by all interfaces together.
+#[derive(Serialize)]
+struct Summary {
+    event: &'static str,
+    datagrams: u64,
+    bits_per_second: f64,
+    #[serde(skip)]
+    stats: SenderStats,
+}
+
+impl From<SenderStats> for Summary {
+    fn from(stats: SenderStats) -> Self {
+        let seconds = stats.duration.as_secs_f64();
+        let bits = stats.bytes as f64 * 8.0;
+        Self {
+            event: "summary",
+            datagrams: stats.datagrams,
+            bits_per_second: if seconds > 0.0 {
+                (bits / seconds).round()
+            } else {
+                0.0
+            },
+            stats,
+        }
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "sent {}, {} in {}, {}",
+            counted(self.datagrams, "datagram"),
+            counted(self.stats.bytes, "byte"),
+            Span(self.stats.duration),
+            bits(self.bits_per_second)
+        )
+    }
+}
