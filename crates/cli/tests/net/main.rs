@@ -9,6 +9,7 @@ mod echo;
 mod interfaces;
 mod listen;
 mod listen_events;
+mod measure;
 mod peers;
 mod send;
 
@@ -60,6 +61,15 @@ netns::tests!(
     listen::source_specific_groups_admit_their_source_alone,
     listen_events::a_device_that_comes_back_is_joined_again,
     listen_events::what_cannot_be_joined_is_explained,
+    measure::a_clean_stream_is_reported_in_full,
+    measure::a_host_tells_the_sender,
+    measure::a_rate_is_held,
+    measure::fewer_senders_than_expected_are_a_failure,
+    measure::intervals_come_and_an_interrupt_ends_with_the_summary,
+    measure::iperf_sends_to_us,
+    measure::we_send_to_iperf,
+    measure::what_the_network_doubles_is_reported,
+    measure::what_the_network_loses_is_reported,
     peers::python_listens_and_sends,
     peers::row_11_ncat_asks_our_server_and_our_client_asks_ncat,
     peers::socat_listens_and_sends,

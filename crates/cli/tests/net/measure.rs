@@ -1,0 +1,303 @@
+//! `manycast measure`: what is done to a stream is what it reports.
+
+use manycast_lab::netns::{self, Finished, Host, Lab, Pick, Process};
+use serde_json::Value;
+
+use crate::{code, hosts_on, json, manycast, start};
+
+const GROUP: &str = "239.1.1.1:5001";
+
+/// A receiver that has joined.
+fn receiver(host: &Host, arguments: &[&str]) -> Process {
+    let mut receiver = start(
+        host,
+        &[&["measure", "receive", "--json"], arguments].concat(),
+    );
+    receiver.wait_for_line("\"event\":\"listening\"");
+    receiver
+}
+
+/// Sends a stream with success, and gives the summary. Datagrams are not merged on their way, so
+/// that a fault strikes them one by one.
+fn sender(host: &Host, arguments: &[&str]) -> Value {
+    let mut command = manycast(host, &[&["measure", "send", "--json"], arguments].concat());
+    let sent = Process::start(command.env("MANYCAST_OFFLOAD", "off")).finish();
+    assert_eq!(code(&sent), 0, "{sent:?}");
+    json(sent.stdout.last().unwrap())
+}
+
+/// The only stream of a summary.
+fn stream(received: &Finished) -> Value {
+    let summary = json(received.stdout.last().unwrap());
+    assert_eq!(summary["event"], "summary");
+    let streams = summary["streams"].as_array().unwrap();
+    assert_eq!(streams.len(), 1, "{summary}");
+    streams[0].clone()
+}
+
+/// A thousand datagrams of 100 bytes, in half a second.
+const THOUSAND: [&str; 6] = ["--count", "1000", "--size", "100", "--rate", "1600k"];
+
+pub(crate) fn a_clean_stream_is_reported_in_full() {
+    let lab = Lab::new();
+    let [a, b, c] = hosts_on(&lab, &lab.switch("sw"), ["a", "b", "c"]);
+    let receivers = [&b, &c].map(|host| receiver(host, &[GROUP, "-i", "eth0", "--expect", "1"]));
+    let sent = sender(&a, &[&[GROUP, "-i", "eth0"], &THOUSAND[..]].concat());
+    assert_eq!(
+        (&sent["event"], &sent["datagrams"]),
+        (&"summary".into(), &1000.into())
+    );
+    for receiver in receivers {
+        let received = receiver.finish();
+        assert_eq!(code(&received), 0, "{received:?}");
+        let stream = stream(&received);
+        let fields: Vec<_> = stream
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(String::as_str)
+            .collect();
+        let mut wanted = [
+            "source",
+            "destination",
+            "interface",
+            "datagrams",
+            "bytes",
+            "seconds",
+            "datagrams_per_second",
+            "bits_per_second",
+            "lost",
+            "duplicated",
+            "reordered",
+            "kernel_dropped",
+            "jitter_us",
+            "delay_us",
+        ];
+        wanted.sort_unstable();
+        assert_eq!(fields, wanted);
+        assert!(
+            stream["source"].as_str().unwrap().starts_with("10.0.0.1:"),
+            "{stream}"
+        );
+        assert_eq!(stream["destination"], GROUP);
+        assert_eq!(stream["interface"], "eth0");
+        assert_eq!(
+            (&stream["datagrams"], &stream["bytes"]),
+            (&1000.into(), &100_000.into())
+        );
+        for clean in ["lost", "duplicated", "reordered", "kernel_dropped"] {
+            assert_eq!(stream[clean], 0, "{stream}");
+        }
+        let seconds = stream["seconds"].as_f64().unwrap();
+        assert!(seconds > 0.4, "{stream}");
+        let delay = |part: &str| stream["delay_us"][part].as_f64().unwrap();
+        assert!(
+            0.0 <= delay("p50") && delay("p50") <= delay("p99"),
+            "{stream}"
+        );
+        assert!(
+            delay("p99") <= delay("p999") && delay("p999") < 1e6,
+            "{stream}"
+        );
+    }
+}
+
+pub(crate) fn what_the_network_loses_is_reported() {
+    let lab = Lab::new();
+    let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
+    let receiver = receiver(&b, &[GROUP, "--expect", "1", "--max-loss", "9%"]);
+    let loss = b.lose("eth0", Pick::Every(10));
+    sender(&a, &[&[GROUP, "-i", "eth0"], &THOUSAND[..]].concat());
+    let received = receiver.finish();
+    let stream = stream(&received);
+    // The 10th, the 20th … the 1000th, which is the last. That one is announced again, and counts.
+    assert!(loss.count() >= 100, "{}", loss.count());
+    assert_eq!(
+        (&stream["datagrams"], &stream["lost"]),
+        (&901.into(), &99.into())
+    );
+    assert_eq!(
+        (&stream["duplicated"], &stream["kernel_dropped"]),
+        (&0.into(), &0.into())
+    );
+    assert_eq!(code(&received), 1, "{received:?}");
+    let problem = received.stderr.last().unwrap();
+    assert!(
+        problem.ends_with("lost 99 (9.90 %) of 1,000, more than 9 %"),
+        "{problem}"
+    );
+}
+
+pub(crate) fn what_the_network_doubles_is_reported() {
+    let lab = Lab::new();
+    let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
+    let receiver = receiver(&b, &[GROUP, "--expect", "1", "--max-loss", "0%"]);
+    let doubled = b.duplicate("eth0", Pick::Every(8));
+    sender(&a, &[&[GROUP, "-i", "eth0"], &THOUSAND[..]].concat());
+    let received = receiver.finish();
+    let stream = stream(&received);
+    // Of 1,002 datagrams, since the end is announced three times, and is no duplicate of itself.
+    assert_eq!(doubled.count(), 125);
+    assert_eq!(
+        (&stream["duplicated"], &stream["lost"]),
+        (&124.into(), &0.into())
+    );
+    assert_eq!(stream["datagrams"], 1124);
+    assert_eq!(code(&received), 0, "{received:?}");
+}
+
+pub(crate) fn a_host_tells_the_sender() {
+    let lab = Lab::new();
+    let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
+    for to in ["10.0.0.2:5001", "[fd00::2]:5001"] {
+        let receiver = receiver(&b, &[":5001", "--expect", "1"]);
+        let sent = start(&a, &[&["measure", "send", to], &THOUSAND[..]].concat()).finish();
+        assert_eq!(code(&sent), 0, "{sent:?}");
+        assert!(
+            sent.stderr[1].contains(", 0 of 1,000 lost, 0 reordered"),
+            "{sent:?}"
+        );
+        assert_eq!(stream(&receiver.finish())["datagrams"], 1000);
+    }
+    let refused = start(&a, &["measure", "send", "10.0.0.2:9", "--count", "20"]).finish();
+    assert_eq!(code(&refused), 1, "{refused:?}");
+    assert!(
+        refused.stderr[1].contains("nobody listens on 10.0.0.2:9"),
+        "{refused:?}"
+    );
+}
+
+pub(crate) fn fewer_senders_than_expected_are_a_failure() {
+    let lab = Lab::new();
+    let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
+    let receiver = receiver(&b, &[GROUP, "--expect", "2", "--duration", "3s"]);
+    sender(&a, &[GROUP, "-i", "eth0", "--count", "10"]);
+    let received = receiver.finish();
+    assert_eq!(stream(&received)["datagrams"], 10);
+    assert_eq!(code(&received), 1, "{received:?}");
+    assert_eq!(
+        received.stderr.last().unwrap(),
+        "manycast: 1 sender came, 2 expected"
+    );
+}
+
+pub(crate) fn intervals_come_and_an_interrupt_ends_with_the_summary() {
+    let lab = Lab::new();
+    let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
+    let mut receiver = receiver(&b, &[GROUP, "--interval", "100ms"]);
+    let mut sending = start(
+        &a,
+        &[
+            "measure",
+            "send",
+            GROUP,
+            "-i",
+            "eth0",
+            "--duration",
+            "1h",
+            "--json",
+        ],
+    );
+    for _ in 0..3 {
+        let interval = json(&receiver.wait_for_line("\"event\":\"interval\""));
+        assert_eq!(
+            (&interval["destination"], &interval["lost"]),
+            (&GROUP.into(), &0.into())
+        );
+    }
+    sending.interrupt();
+    let sent = sending.finish();
+    assert_eq!(code(&sent), 0, "{sent:?}");
+    // The end is announced, so an interval tells that the stream has ended, and then none is left.
+    receiver.interrupt();
+    let received = receiver.finish();
+    assert_eq!(code(&received), 0, "{received:?}");
+    let sent = json(sent.stdout.last().unwrap());
+    assert_eq!(stream(&received)["datagrams"], sent["datagrams"]);
+}
+
+pub(crate) fn a_rate_is_held() {
+    let lab = Lab::new();
+    let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
+    let receiver = receiver(&b, &[GROUP, "--expect", "1"]);
+    let sent = sender(
+        &a,
+        &[GROUP, "-i", "eth0", "--rate", "20M", "--duration", "2s"],
+    );
+    // Never faster; how much slower depends on what else the machine does.
+    let rate = sent["bits_per_second"].as_f64().unwrap();
+    assert!((15e6..=20.2e6).contains(&rate), "{sent}");
+    let received = stream(&receiver.finish());
+    assert_eq!(received["datagrams"], sent["datagrams"]);
+}
+
+pub(crate) fn iperf_sends_to_us() {
+    netns::require(&["iperf"]);
+    let lab = Lab::new();
+    let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
+    a.add_route("224.0.0.0/4 dev eth0");
+    let receiver = receiver(&b, &[GROUP, "--expect", "1"]);
+    let loss = b.lose("eth0", Pick::Every(50));
+    let sent = a.output("iperf -u -c 239.1.1.1 -b 4m -t 1 -l 1000");
+    let stream = stream(&receiver.finish());
+    // "Sent N datagrams" counts one more than there are.
+    let count = sent
+        .split("Sent ")
+        .nth(1)
+        .unwrap()
+        .split(' ')
+        .next()
+        .unwrap();
+    let count: u64 = count.parse().unwrap();
+    let (datagrams, lost) = (
+        stream["datagrams"].as_u64().unwrap(),
+        stream["lost"].as_u64().unwrap(),
+    );
+    assert_eq!(datagrams + loss.count(), count - 1, "{sent}{stream}");
+    assert_eq!(lost, loss.count(), "{sent}{stream}");
+    loss.remove();
+
+    let receiver = self::receiver(&b, &[":5001", "--expect", "1"]);
+    let sent = a.output("iperf -u -c 10.0.0.2 -b 4m -t 1 -l 1000 -e");
+    let stream = self::stream(&receiver.finish());
+    // iperf shows what we report, and does not complain that there is no report.
+    assert!(
+        sent.contains("Server Report") && !sent.contains("WARNING"),
+        "{sent}"
+    );
+    let total = stream["datagrams"].as_u64().unwrap();
+    assert!(sent.contains(&format!(" 0/{total} (0%)")), "{sent}{stream}");
+}
+
+pub(crate) fn we_send_to_iperf() {
+    netns::require(&["iperf"]);
+    let lab = Lab::new();
+    let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
+    for (server, to) in [
+        ("iperf -s -u -B 239.1.1.1%eth0 -f k", GROUP),
+        ("iperf -s -u -f k", "10.0.0.2:5001"),
+    ] {
+        let mut iperf = b.start(server);
+        b.wait_for_udp_port(5001);
+        let loss = b.lose("eth0", Pick::Every(100));
+        let arguments = [
+            &["measure", "send", to],
+            &["--count", "950", "--rate", "8M"][..],
+        ]
+        .concat();
+        let mut command = manycast(&a, &arguments);
+        let sent = Process::start(command.env("MANYCAST_OFFLOAD", "off")).finish();
+        assert_eq!(code(&sent), 0, "{sent:?}");
+        // iperf counts 9 of 950; the 100th, the 200th …
+        let line = iperf.wait_for_line(" 9/950 (");
+        assert!(line.contains("ms"), "{line}");
+        assert!(loss.count() >= 9);
+        loss.remove();
+        if !to.starts_with("239.") {
+            assert!(
+                sent.stderr[1].contains(" 9 (0.947 %) of 950 lost"),
+                "{sent:?}"
+            );
+        }
+    }
+}
