@@ -98,7 +98,7 @@ pub(crate) fn row_65_a_connected_socket_outlives_many_refusals() {
 }
 
 /// Whatever a stranger sends, a server goes on.
-pub(crate) fn row_9_an_empty_datagram_stops_nothing() {
+pub(crate) fn row_09_an_empty_datagram_stops_nothing() {
     let lab = Lab::new();
     let [a, b] = hosts(&lab, ["a", "b"]);
     for (own, group) in [("10.0.0.2", "239.1.2.3"), ("fd00::2", "ff15::1234")] {

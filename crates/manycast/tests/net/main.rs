@@ -4,6 +4,7 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a failure ends the test either way")]
 
+mod asynchronous;
 mod driver;
 mod egress;
 
@@ -31,6 +32,10 @@ const PORT: u16 = 5000;
 const GROUPS: [[&str; 2]; 2] = [["239.1.2.3", "239.1.2.4"], ["ff15::1234", "ff15::1235"]];
 
 netns::tests!(
+    asynchronous::row_63_names_are_looked_up_beside_the_event_loop,
+    asynchronous::a_listener_on_a_runtime_hears_its_group_alone_and_heals,
+    asynchronous::row_65_a_refusal_on_a_runtime_is_not_fatal,
+    asynchronous::a_driver_on_a_runtime_answers_until_it_is_dropped,
     driver::row_61_a_protocol_is_called_for_each_datagram,
     driver::row_62_hooks_run_once_each_whatever_the_end,
     driver::row_62_hooks_run_once_each_when_the_machine_fails,
@@ -74,7 +79,7 @@ netns::tests!(
     heal::a_driver_and_a_socket_heal,
     hostile::a_flood_of_refusals_fails_nothing,
     hostile::row_65_a_connected_socket_outlives_many_refusals,
-    hostile::row_9_an_empty_datagram_stops_nothing,
+    hostile::row_09_an_empty_datagram_stops_nothing,
     hostile::forged_icmp_messages_fail_nothing,
     isolation::row_34_two_groups_on_one_port_do_not_mix,
     isolation::row_25_the_same_group_on_another_interface_does_not_leak_in,
@@ -108,15 +113,15 @@ netns::tests!(
     ssm::the_sources_of_a_group_that_is_named_twice_add_up,
     ssm::more_sources_than_a_socket_may_have,
     ssm::a_source_passes_a_snooping_switch,
-    unicast::row_1_a_datagram_is_sent_with_its_way_told,
-    unicast::row_9_a_server_answers_from_the_address_that_was_asked,
+    unicast::row_01_a_datagram_is_sent_with_its_way_told,
+    unicast::row_09_a_server_answers_from_the_address_that_was_asked,
     unicast::row_10_answers_of_others_than_the_asked_are_ignored,
     unicast::row_10_a_lost_answer_is_no_hang_and_retries_ask_again,
     unicast::row_64_third_parties_are_not_received_on_a_connected_socket,
     unicast::row_64_a_socket_connected_to_a_group_does_not_hear_its_members,
     unicast::row_65_a_refusal_is_an_event_within_a_second_and_the_next_write_works,
     unicast::row_65_a_refusal_is_one_error_of_recv_and_none_of_send,
-    unicast::row_9_a_client_that_went_away_is_no_error_of_the_server,
+    unicast::row_09_a_client_that_went_away_is_no_error_of_the_server,
     unicast::row_66_reconnect_and_disconnect_keep_the_port,
     unicast::row_67_port_0_is_any_free_port_and_told,
     unicast::row_68_a_question_to_a_group_is_answered_by_unicast,

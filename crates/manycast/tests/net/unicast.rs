@@ -32,7 +32,7 @@ fn unreachable(host: &Host, socket: &mut Socket) -> Unreachable {
     })
 }
 
-pub(crate) fn row_1_a_datagram_is_sent_with_its_way_told() {
+pub(crate) fn row_01_a_datagram_is_sent_with_its_way_told() {
     let lab = Lab::new();
     let [a, b] = hosts(&lab, ["a", "b"]);
     let mut server = bind(&b, ":5000");
@@ -62,7 +62,7 @@ pub(crate) fn row_1_a_datagram_is_sent_with_its_way_told() {
     }
 }
 
-pub(crate) fn row_9_a_server_answers_from_the_address_that_was_asked() {
+pub(crate) fn row_09_a_server_answers_from_the_address_that_was_asked() {
     let lab = Lab::new();
     let [a, b] = hosts(&lab, ["a", "b"]);
     b.output("ip address add 10.0.0.99/24 dev eth0");
@@ -255,7 +255,7 @@ pub(crate) fn row_65_a_refusal_is_one_error_of_recv_and_none_of_send() {
 }
 
 /// Whoever asks and goes away must not end the server's wait, nor make it fail.
-pub(crate) fn row_9_a_client_that_went_away_is_no_error_of_the_server() {
+pub(crate) fn row_09_a_client_that_went_away_is_no_error_of_the_server() {
     let lab = Lab::new();
     let [a, b] = hosts(&lab, ["a", "b"]);
     for own in addresses(2) {

@@ -1,0 +1,202 @@
+//! The same behaviour on a Tokio runtime.
+
+use std::future::Future;
+use std::process::Command;
+use std::time::Duration;
+
+use manycast::tokio::{Driver, Listener, Socket};
+use manycast::{AskConfig, Error, Event, proto::ask};
+use manycast_lab::netns::{Host, Lab};
+
+use crate::{GROUPS, PORT, at, hosts, on, sender};
+
+/// Runs a future on a runtime of one thread, on the host.
+fn block_on<T: Send>(host: &Host, future: impl Future<Output = T> + Send) -> T {
+    host.run(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        let limited = async { tokio::time::timeout(crate::PATIENCE, future).await };
+        runtime
+            .unwrap()
+            .block_on(limited)
+            .expect("it should have come to an end")
+    })
+}
+
+/// Answers questions for the address of any name with 127.0.0.1 (RFC 1035 §4).
+async fn serve_names(server: &tokio::net::UdpSocket) {
+    let mut query = [0; 512];
+    loop {
+        let (_, from) = server.recv_from(&mut query).await.unwrap();
+        // After the header, labels up to the empty one; then type and class.
+        let mut end = 12;
+        while query[end] != 0 {
+            end += usize::from(query[end]) + 1;
+        }
+        let is_a = query[end + 1..end + 3] == [0, 1];
+        let mut answer = vec![
+            query[0],
+            query[1],
+            0x81,
+            0x80,
+            0,
+            1,
+            0,
+            u8::from(is_a),
+            0,
+            0,
+            0,
+            0,
+        ];
+        answer.extend(&query[12..end + 5]);
+        if is_a {
+            answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 127, 0, 0, 1]);
+        }
+        server.send_to(&answer, from).await.unwrap();
+    }
+}
+
+/// The name server runs in the same event loop: a look-up that blocked it would never end.
+pub(crate) fn row_63_names_are_looked_up_beside_the_event_loop() {
+    let lab = Lab::new();
+    let host = lab.host("a");
+    std::fs::write("/run/resolv.conf", "nameserver 127.0.0.1\n").unwrap();
+    let mut mount = Command::new("mount");
+    let status = mount
+        .args(["--bind", "/run/resolv.conf", "/etc/resolv.conf"])
+        .status()
+        .unwrap();
+    assert!(status.success());
+
+    block_on(&host, async {
+        let names = tokio::net::UdpSocket::bind("127.0.0.1:53").await.unwrap();
+        let work = async {
+            let mut server = Socket::bind("127.0.0.1:5000").await.unwrap();
+            let sent = manycast::tokio::send("sender.example:5000", "by name")
+                .await
+                .unwrap();
+            assert_eq!(sent.to.to_string(), "127.0.0.1:5000");
+            assert_eq!(server.recv().await.unwrap().payload, b"by name");
+
+            let mut client = Socket::connect("client.example:5000").await.unwrap();
+            client.send("question").await.unwrap();
+            let question = server.recv().await.unwrap().to_datagram();
+            server
+                .answer(&question.as_received(), "answer")
+                .await
+                .unwrap();
+            assert_eq!(client.recv().await.unwrap().payload, b"answer");
+            client.reconnect("other.example:5001").await.unwrap();
+            assert_eq!(
+                client.get_ref().peer_addr(),
+                Some("127.0.0.1:5001".parse().unwrap())
+            );
+
+            let mut listener = manycast::tokio::listen("listener.example:5002")
+                .await
+                .unwrap();
+            manycast::tokio::send("127.0.0.1:5002", "heard")
+                .await
+                .unwrap();
+            assert_eq!(listener.recv().await.unwrap().payload, b"heard");
+
+            let asked =
+                manycast::tokio::ask("asked.example:5003", "?", &AskConfig::default()).await;
+            assert!(
+                matches!(asked, Err(Error::ConnectionRefused { .. })),
+                "{asked:?}"
+            );
+        };
+        tokio::select! {
+            () = work => {}
+            () = serve_names(&names) => {}
+        }
+    });
+}
+
+pub(crate) fn a_listener_on_a_runtime_hears_its_group_alone_and_heals() {
+    let lab = Lab::new();
+    let [a, b] = hosts(&lab, ["a", "b"]);
+    for [group, other] in GROUPS {
+        let (to_group, to_other) = (
+            sender(&a, &on(group, "eth0")),
+            sender(&a, &on(other, "eth0")),
+        );
+        let elsewhere = sender(&a, &on(group, "eth1"));
+        let addresses = [on(group, "eth0").parse().unwrap()];
+        block_on(&b, async {
+            let mut listener = Listener::open(&addresses, Default::default())
+                .await
+                .unwrap();
+            // A wait that is given up loses nothing.
+            let wait = tokio::time::timeout(Duration::from_millis(1), listener.recv());
+            assert!(wait.await.is_err());
+            to_other.send("another group").unwrap();
+            elsewhere.send("another interface").unwrap();
+            to_group.send("the group").unwrap();
+            assert_eq!(listener.recv().await.unwrap().payload, b"the group");
+
+            b.delete_device("eth0");
+            b.recreate_device("eth0");
+            loop {
+                if let Some(Event::Joined(joined)) = listener.next_event().await.unwrap() {
+                    assert_eq!(&*joined.interface.name, "eth0");
+                    break;
+                }
+            }
+            to_group.send("healed").unwrap();
+            let batch = listener.recv_batch().await.unwrap();
+            let payloads: Vec<_> = batch.map(|received| received.payload.to_vec()).collect();
+            assert_eq!(payloads, [b"healed"]);
+        });
+    }
+}
+
+pub(crate) fn row_65_a_refusal_on_a_runtime_is_not_fatal() {
+    let lab = Lab::new();
+    let [a, b] = hosts(&lab, ["a", "b"]);
+    for own in ["10.0.0.2", "fd00::2"] {
+        let to = at(own, PORT);
+        block_on(&a, async {
+            let mut socket = Socket::connect(&to).await.unwrap();
+            socket.send("nobody there").await.unwrap();
+            let error = socket.recv().await.map(drop).unwrap_err();
+            assert!(matches!(error, Error::ConnectionRefused { .. }), "{error}");
+            socket.send("still nobody").await.unwrap();
+            let event = socket.next_event().await.unwrap();
+            assert!(matches!(event, Some(Event::Unreachable(told)) if told.is_refused()));
+
+            let mut server = crate::bind(&b, &to);
+            socket.send("now").await.unwrap();
+            let question = crate::receive(&b, &mut server);
+            server.answer(&question.as_received(), "yes").unwrap();
+            assert_eq!(socket.recv().await.unwrap().payload, b"yes");
+        });
+    }
+}
+
+pub(crate) fn a_driver_on_a_runtime_answers_until_it_is_dropped() {
+    let lab = Lab::new();
+    let [a, b] = hosts(&lab, ["a", "b"]);
+    for [group, _] in GROUPS {
+        let question = on(group, "eth0");
+        block_on(&b, async {
+            let mut socket = Socket::bind(":5000").await.unwrap();
+            socket.get_mut().join(group).unwrap();
+            let mut driver =
+                Driver::new(socket, ask::Responder::new(ask::ResponderConfig::default())).unwrap();
+            let asking = a.spawn(move || {
+                let config = AskConfig {
+                    answers: Some(1),
+                    timeout: crate::PATIENCE,
+                    ..AskConfig::default()
+                };
+                manycast::ask(&*question, "hello", &config).unwrap()
+            });
+            assert!(driver.next_event().await.unwrap().is_some());
+            assert_eq!(asking.join().len(), 1);
+            assert!(!driver.is_finished());
+        });
+    }
+}

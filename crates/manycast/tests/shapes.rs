@@ -1,0 +1,159 @@
+//! The shapes that people have wished for, on the loopback interface.
+#![cfg(target_os = "linux")]
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use manycast::{Group, Listener, Socket, SocketConfig};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+#[test]
+fn row_36_a_listener_of_group_and_port() {
+    let mut listener = manycast::listen(("239.192.0.100%lo", 5911)).unwrap();
+    manycast::send(("239.192.0.100%lo", 5911), "Hello, world!").unwrap();
+    assert_eq!(listener.recv().unwrap().payload, b"Hello, world!");
+
+    // A time-out is optional, and so is a source.
+    assert!(
+        listener
+            .recv_timeout(Duration::from_millis(1))
+            .unwrap()
+            .is_none()
+    );
+    let mut one_source = manycast::listen("127.0.0.1@239.192.0.101%lo:5911").unwrap();
+    manycast::send("239.192.0.101%lo:5911", vec![7; 65_507]).unwrap();
+    let received = one_source.recv_timeout(PATIENCE).unwrap().unwrap();
+    assert_eq!(
+        (received.payload.len(), received.truncated),
+        (65_507, false)
+    );
+}
+
+#[test]
+fn row_37_send_in_one_call_takes_bytes_and_text() {
+    let mut listener = manycast::listen("239.192.0.100%lo:5912").unwrap();
+    for payload in [&b"\xff\x00"[..], "grüß".as_bytes()] {
+        let sent = manycast::send("239.192.0.100%lo:5912", payload).unwrap();
+        assert_eq!(
+            (sent.bytes, sent.to),
+            (payload.len(), "239.192.0.100:5912".parse().unwrap())
+        );
+        assert_eq!((&*sent.interface.name, sent.hops), ("lo", 1));
+        let received = listener.recv().unwrap();
+        assert_eq!((received.payload, received.source), (payload, sent.from));
+    }
+    manycast::send("239.192.0.100%lo:5912", String::from("owned")).unwrap();
+    assert_eq!(listener.recv().unwrap().payload, b"owned");
+}
+
+/// What was packed by hand once lost octets without an error.
+#[test]
+fn row_16_groups_are_values_and_are_joined_whole() {
+    let group: IpAddr = [239, 192, 7, 100].into();
+    let listener = manycast::listen(SocketAddr::new(group, 5913)).unwrap();
+    assert!(listener.memberships().count() > 0);
+    assert!(
+        listener
+            .memberships()
+            .all(|joined| joined.group == SocketAddr::new(group, 5913))
+    );
+    let joined = manycast::joined_groups().unwrap();
+    assert!(joined.iter().any(|joined| joined.group == group));
+
+    let mut socket = Socket::bind("127.0.0.1:0").unwrap();
+    assert!(socket.join(Group::new([192, 0, 2, 1].into())).is_err());
+}
+
+#[test]
+fn row_39_the_verbs_of_io_socket_multicast_exist() {
+    let mut socket = Socket::bind("0.0.0.0:0").unwrap();
+    let port = socket.local_addr().unwrap().port();
+    assert!(socket.join("239.192.0.100%lo").unwrap());
+    socket.set_multicast_hops(3).unwrap();
+    socket.set_loopback(true).unwrap();
+    socket
+        .set_multicast_interface(Some(&"lo".parse().unwrap()))
+        .unwrap();
+    socket
+        .send_to("to all", SocketAddr::new([239, 192, 0, 100].into(), port))
+        .unwrap();
+    assert_eq!(
+        socket.recv_timeout(PATIENCE).unwrap().unwrap().payload,
+        b"to all"
+    );
+    assert!(socket.leave("239.192.0.100%lo").unwrap());
+    socket
+        .send_to("to none", SocketAddr::new([239, 192, 0, 100].into(), port))
+        .unwrap();
+    assert!(socket.try_recv().unwrap().is_none());
+}
+
+/// One thread, one socket, no pool: the handler is a loop, and ends when it is told to.
+#[test]
+fn row_28_a_server_is_a_loop_over_one_socket_with_a_clean_end() {
+    let mut server = Socket::bind("127.0.0.1:0").unwrap();
+    let to = server.local_addr().unwrap();
+    let stopper = server.stopper().unwrap();
+    let thread = std::thread::spawn(move || {
+        let mut answered = 0;
+        while let Ok(question) = server.recv().map(|received| received.to_datagram()) {
+            server
+                .answer(&question.as_received(), &question.payload)
+                .unwrap();
+            answered += 1;
+        }
+        answered
+    });
+    let mut clients: Vec<_> = (0..10).map(|_| Socket::connect(to).unwrap()).collect();
+    for client in &mut clients {
+        client.send("ping").unwrap();
+        assert_eq!(
+            client.recv_timeout(PATIENCE).unwrap().unwrap().payload,
+            b"ping"
+        );
+    }
+    stopper.stop();
+    assert_eq!(thread.join().unwrap(), 10);
+    // The port is free again.
+    drop(Socket::bind(to).unwrap());
+}
+
+#[test]
+fn row_02_a_wait_ends_with_its_time_out_or_when_it_is_stopped() {
+    let mut listener = manycast::listen("127.0.0.1:0").unwrap();
+    let begin = std::time::Instant::now();
+    assert!(
+        listener
+            .recv_timeout(Duration::from_millis(30))
+            .unwrap()
+            .is_none()
+    );
+    assert!(begin.elapsed() >= Duration::from_millis(30));
+    let stopper = listener.stopper().unwrap();
+    let waiting = std::thread::spawn(move || listener.recv().map(drop).unwrap_err().to_string());
+    stopper.stop();
+    assert_eq!(waiting.join().unwrap(), "stopped while waiting");
+}
+
+#[test]
+fn a_listener_takes_groups_and_local_addresses_together() {
+    let addresses = ["239.192.0.100%lo:5914", "127.0.0.1:0"].map(|text| text.parse().unwrap());
+    let mut listener = Listener::open(&addresses, SocketConfig::default()).unwrap();
+    let own: Vec<_> = listener.local_addrs().collect();
+    assert_eq!(own.len(), 1);
+    manycast::send("239.192.0.100%lo:5914", "group").unwrap();
+    assert_eq!(
+        listener.recv_timeout(PATIENCE).unwrap().unwrap().payload,
+        b"group"
+    );
+    manycast::send(own[0], "host").unwrap();
+    assert_eq!(
+        listener
+            .recv_timeout(PATIENCE)
+            .unwrap()
+            .unwrap()
+            .destination,
+        own[0]
+    );
+}

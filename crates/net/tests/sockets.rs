@@ -1,0 +1,351 @@
+//! What a socket promises, on the loopback interface.
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a test says by a panic that it failed")]
+
+use std::net::{SocketAddr, UdpSocket};
+use std::time::{Duration, SystemTime};
+
+use manycast_net::{ErrorKind, RecvBatch, Socket, SocketConfig};
+use manycast_types::{Ecn, Transmit};
+
+const LOCAL: [&str; 2] = ["127.0.0.1:0", "[::1]:0"];
+const PATIENCE: Option<Duration> = Some(Duration::from_secs(10));
+
+fn bind(local: &str) -> (Socket, SocketAddr) {
+    let socket = Socket::bind(local.parse().unwrap(), &SocketConfig::default()).unwrap();
+    let address = socket.local_addr().unwrap();
+    (socket, address)
+}
+
+/// Receives until there are `count` payloads.
+fn receive(socket: &Socket, batch: &mut RecvBatch, count: usize) -> Vec<Vec<u8>> {
+    let mut payloads = Vec::new();
+    while payloads.len() < count {
+        let came = socket.recv_batch(batch, PATIENCE).unwrap();
+        assert_ne!(came, 0, "only {} of {count} came", payloads.len());
+        payloads.extend(batch.iter().map(|received| received.payload.to_vec()));
+    }
+    payloads
+}
+
+#[test]
+fn a_batch_keeps_order_and_boundaries() {
+    for local in LOCAL {
+        let ((receiver, to), (sender, _)) = (bind(local), bind(local));
+        // Empty, equal and unequal neighbours, and more than one system call takes.
+        let payloads: Vec<Vec<u8>> = (0..200_u8)
+            .map(|number| vec![number; usize::from(number % 7) * 100])
+            .collect();
+        let transmits: Vec<_> = payloads
+            .iter()
+            .map(|payload| Transmit::new(to, payload))
+            .collect();
+        assert_eq!(sender.send_batch(&transmits).unwrap(), 200);
+        assert_eq!(receive(&receiver, &mut RecvBatch::new(), 200), payloads);
+    }
+}
+
+#[test]
+fn a_batch_goes_to_many_destinations() {
+    for local in LOCAL {
+        let (sender, _) = bind(local);
+        let receivers: Vec<_> = (0..5).map(|_| bind(local)).collect();
+        let transmits: Vec<_> = (0..50_u8)
+            .map(|number| Transmit::new(receivers[usize::from(number % 5)].1, vec![number; 10]))
+            .collect();
+        assert_eq!(sender.send_batch(&transmits).unwrap(), 50);
+        for (first, (receiver, _)) in (0..).zip(&receivers) {
+            let expected: Vec<_> = (0..10).map(|number| vec![first + number * 5; 10]).collect();
+            assert_eq!(receive(receiver, &mut RecvBatch::new(), 10), expected);
+        }
+    }
+}
+
+#[test]
+fn each_datagram_has_its_metadata() {
+    for local in LOCAL {
+        let any = if local.starts_with('[') {
+            "[::]:0"
+        } else {
+            "0.0.0.0:0"
+        };
+        let ((receiver, bound), (sender, from)) = (bind(any), bind(local));
+        let to = SocketAddr::new(from.ip(), bound.port());
+        sender.set_unicast_hops(9).unwrap();
+        let before = SystemTime::now();
+        sender.send(&Transmit::new(to, "hello")).unwrap();
+        let mut batch = RecvBatch::new();
+        assert_eq!(receiver.recv_batch(&mut batch, PATIENCE).unwrap(), 1);
+        let received = batch.get(0).unwrap();
+        assert_eq!(received.payload, b"hello");
+        assert_eq!((received.source, received.destination), (from, to));
+        assert_eq!(received.local, Some(to.ip()));
+        assert_eq!(
+            (received.interface.index, &*received.interface.name),
+            (1, "lo")
+        );
+        assert_eq!((received.hops, received.ecn), (Some(9), Ecn::NotEct));
+        assert_eq!((received.truncated, received.dropped), (false, 0));
+        let time = received.time.unwrap();
+        // The kernel reads a clock of its own, which is a little coarser.
+        let slack = Duration::from_millis(100);
+        assert!(
+            time + slack >= before && time <= SystemTime::now() + slack,
+            "{time:?}"
+        );
+        assert!(batch.get(1).is_none());
+    }
+}
+
+#[test]
+fn the_congestion_mark_is_told() {
+    for local in LOCAL {
+        let (receiver, to) = bind(local);
+        let sender = UdpSocket::bind(local).unwrap();
+        let marks = [
+            (0, Ecn::NotEct),
+            (1, Ecn::Ect1),
+            (2, Ecn::Ect0),
+            (3, Ecn::Ce),
+        ];
+        let mut batch = RecvBatch::new();
+        for (bits, mark) in marks {
+            // The upper six bits are another matter (RFC 2474 §3).
+            let octet = 0xb8 | bits;
+            if to.is_ipv4() {
+                rustix::net::sockopt::set_ip_tos(&sender, octet).unwrap();
+            } else {
+                rustix::net::sockopt::set_ipv6_tclass(&sender, octet.into()).unwrap();
+            }
+            sender.send_to(b"x", to).unwrap();
+            assert_eq!(receiver.recv_batch(&mut batch, PATIENCE).unwrap(), 1);
+            assert_eq!(batch.get(0).unwrap().ecn, mark);
+        }
+    }
+}
+
+#[test]
+fn the_longest_datagram_comes_whole() {
+    for local in LOCAL {
+        let ((receiver, to), (sender, _)) = (bind(local), bind(local));
+        let mut batch = RecvBatch::with_capacity(1);
+        for size in [0, 1, 65_506, 65_507] {
+            sender.send(&Transmit::new(to, vec![7; size])).unwrap();
+            assert_eq!(receiver.recv_batch(&mut batch, PATIENCE).unwrap(), 1);
+            let received = batch.get(0).unwrap();
+            assert_eq!(
+                (received.payload, received.truncated),
+                (&*vec![7; size], false)
+            );
+        }
+    }
+}
+
+#[test]
+fn what_was_dropped_is_counted() {
+    for local in LOCAL {
+        let config = SocketConfig {
+            receive_buffer: 8 << 10,
+            ..SocketConfig::default()
+        };
+        let receiver = Socket::bind(local.parse().unwrap(), &config).unwrap();
+        let to = receiver.local_addr().unwrap();
+        let (sender, _) = bind(local);
+        for _ in 0..200 {
+            sender.send(&Transmit::new(to, [0; 1000])).unwrap();
+        }
+        let mut batch = RecvBatch::new();
+        let mut received = 0;
+        while let count @ 1.. = receiver
+            .recv_batch(&mut batch, Some(Duration::ZERO))
+            .unwrap()
+        {
+            received += u64::try_from(count).unwrap();
+        }
+        sender.send(&Transmit::new(to, "end")).unwrap();
+        assert_eq!(receiver.recv_batch(&mut batch, PATIENCE).unwrap(), 1);
+        let dropped = batch.get(0).unwrap().dropped;
+        assert!(dropped > 0);
+        assert_eq!(received + dropped, 200);
+        assert_eq!(receiver.dropped(), dropped);
+    }
+}
+
+#[test]
+fn waiting_ends_with_the_time_out() {
+    for local in LOCAL {
+        let (socket, _) = bind(local);
+        let mut batch = RecvBatch::new();
+        for timeout in [Duration::ZERO, Duration::from_millis(20)] {
+            let begin = std::time::Instant::now();
+            assert_eq!(socket.recv_batch(&mut batch, Some(timeout)).unwrap(), 0);
+            assert!(begin.elapsed() >= timeout);
+            assert!(batch.is_empty());
+        }
+    }
+}
+
+#[test]
+fn a_refusal_is_news_and_no_error() {
+    for local in LOCAL {
+        let (_, nobody) = bind(local);
+        let mut batch = RecvBatch::new();
+        for connected in [true, false] {
+            let (socket, _) = bind(local);
+            if connected {
+                socket.connect(nobody).unwrap();
+            }
+            for _ in 0..5 {
+                socket.send(&Transmit::new(nobody, "anybody?")).unwrap();
+                assert_eq!(socket.recv_batch(&mut batch, PATIENCE).unwrap(), 0);
+                let [told] = batch.unreachable() else {
+                    panic!("{batch:?}")
+                };
+                assert!(told.is_refused());
+                assert_eq!(told.peer, nobody);
+            }
+            // None of them is an error of the next call, whether they were looked at or not.
+            for _ in 0..5 {
+                socket
+                    .send(&Transmit::new(nobody, "still nobody?"))
+                    .unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn whoever_does_not_want_to_hear_of_refusals_does_not() {
+    for local in LOCAL {
+        let (_, nobody) = bind(local);
+        let config = SocketConfig {
+            report_unreachable: false,
+            ..SocketConfig::default()
+        };
+        let socket = Socket::bind(local.parse().unwrap(), &config).unwrap();
+        socket.send(&Transmit::new(nobody, "anybody?")).unwrap();
+        let mut batch = RecvBatch::new();
+        let timeout = Some(Duration::from_millis(20));
+        assert_eq!(socket.recv_batch(&mut batch, timeout).unwrap(), 0);
+        assert!(batch.unreachable().is_empty());
+    }
+}
+
+#[test]
+fn only_the_peer_is_received_until_another_socket_takes_the_place() {
+    for local in LOCAL {
+        let ((one, one_addr), (two, two_addr)) = (bind(local), bind(local));
+        let any = if local.starts_with('[') {
+            "[::]:0"
+        } else {
+            "0.0.0.0:0"
+        };
+        let (socket, bound) = bind(any);
+        let own = SocketAddr::new(one_addr.ip(), bound.port());
+        let mut batch = RecvBatch::new();
+        for (peer, peer_addr, stranger) in [(&one, one_addr, &two), (&two, two_addr, &one)] {
+            socket.connect(peer_addr).unwrap();
+            assert_eq!(socket.peer_addr(), Some(peer_addr));
+            stranger.send(&Transmit::new(own, "stranger")).unwrap();
+            peer.send(&Transmit::new(own, "peer")).unwrap();
+            assert_eq!(receive(&socket, &mut batch, 1), [b"peer"]);
+        }
+        let free = socket.disconnected(&SocketConfig::default()).unwrap();
+        drop(socket);
+        assert_eq!(
+            (free.peer_addr(), free.local_addr().unwrap()),
+            (None, bound)
+        );
+        // What was refused meanwhile is told to those who sent it, and is no error.
+        for sender in [&one, &two] {
+            sender.send(&Transmit::new(own, "anybody")).unwrap();
+            assert_eq!(receive(&free, &mut batch, 1), [b"anybody"]);
+        }
+    }
+}
+
+#[test]
+fn buffers_are_read_back() {
+    let config = SocketConfig {
+        receive_buffer: 65_536,
+        send_buffer: 32_768,
+        ..SocketConfig::default()
+    };
+    for local in LOCAL {
+        let socket = Socket::bind(local.parse().unwrap(), &config).unwrap();
+        for (size, asked) in [
+            (socket.receive_buffer(), 65_536),
+            (socket.send_buffer(), 32_768),
+        ] {
+            let size = size.unwrap();
+            assert_eq!(
+                (size.requested, size.granted, size.is_capped()),
+                (asked, asked, false)
+            );
+        }
+    }
+}
+
+#[test]
+fn options_are_read_back() {
+    for local in LOCAL {
+        let (socket, _) = bind(local);
+        let options = || {
+            (
+                socket.multicast_hops().unwrap(),
+                socket.unicast_hops().unwrap(),
+                socket.loopback().unwrap(),
+                socket.broadcast().unwrap(),
+                socket.multicast_interface(),
+            )
+        };
+        assert_eq!(options(), (1, 64, true, false, None));
+        socket.set_multicast_hops(33).unwrap();
+        socket.set_unicast_hops(44).unwrap();
+        socket.set_loopback(false).unwrap();
+        socket.set_broadcast(true).unwrap();
+        socket.set_multicast_interface(Some(1)).unwrap();
+        assert_eq!(options(), (33, 44, false, true, Some(1)));
+        assert_eq!(
+            socket.set_unicast_hops(0).unwrap_err().kind(),
+            ErrorKind::InvalidInput
+        );
+        assert_eq!(
+            socket
+                .set_multicast_interface(Some(9999))
+                .unwrap_err()
+                .kind(),
+            ErrorKind::NoInterface
+        );
+        assert_eq!(
+            options(),
+            (33, 44, false, true, Some(1)),
+            "what failed changed nothing"
+        );
+        socket.set_multicast_interface(None).unwrap();
+        assert_eq!(socket.multicast_interface(), None);
+    }
+}
+
+#[test]
+fn what_cannot_be_sent_is_an_error_of_the_first_of_its_call() {
+    let (sender, _) = bind("127.0.0.1:0");
+    let (receiver, to) = bind("127.0.0.1:0");
+    let batch = |sizes: [usize; 3]| sizes.map(|size| Transmit::new(to, vec![1; size]));
+    assert_eq!(sender.send_batch(&batch([10, 70_000, 10])).unwrap(), 1);
+    assert_eq!(receive(&receiver, &mut RecvBatch::new(), 1), [vec![1; 10]]);
+    let error = sender.send_batch(&batch([70_000, 10, 10])).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::MessageTooLong);
+    assert_eq!(sender.send_batch::<Vec<u8>>(&[]).unwrap(), 0);
+    let other_version = Transmit::new("[::1]:9".parse().unwrap(), "x");
+    assert!(sender.send(&other_version).is_err());
+}
+
+#[test]
+fn a_full_send_buffer_is_no_error() {
+    let (_receiver, to) = bind("127.0.0.1:0");
+    let (sender, _) = bind("127.0.0.1:0");
+    let transmits = vec![Transmit::new(to, [0; 1000]); 1000];
+    // On loopback nothing ever waits in it, so all go; more than one system call takes.
+    assert_eq!(sender.try_send_batch(&transmits).unwrap(), 1000);
+}
