@@ -2,7 +2,7 @@
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{ask, complete, demo, echo, interfaces, listen, measure, send};
+use crate::commands::{ask, complete, demo, doctor, echo, interfaces, listen, measure, send};
 
 /// Help begins with examples, since these are what most people look for.
 pub(crate) const HELP: &str =
@@ -72,6 +72,7 @@ pub(crate) enum Command {
     Ask(ask::Args),
     Interfaces(interfaces::Args),
     Measure(measure::Args),
+    Doctor(doctor::Args),
     Demo(demo::Args),
     #[command(hide = true)]
     Completions(complete::Completions),

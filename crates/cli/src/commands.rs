@@ -3,6 +3,7 @@
 pub(crate) mod ask;
 pub(crate) mod complete;
 pub(crate) mod demo;
+pub(crate) mod doctor;
 pub(crate) mod echo;
 pub(crate) mod input;
 pub(crate) mod interfaces;
@@ -26,6 +27,7 @@ pub(crate) fn run(command: Command, output: &mut Output) -> anyhow::Result<Outco
         Command::Ask(args) => ask::run(args, output),
         Command::Interfaces(args) => interfaces::run(args, output),
         Command::Measure(args) => measure::run(args, output),
+        Command::Doctor(args) => doctor::run(args, output),
         Command::Demo(args) => demo::run(args, output),
         Command::Completions(args) => complete::completions(args, output),
         Command::Man(args) => complete::man(args, output),

@@ -112,6 +112,10 @@ impl Output {
         self.global.json
     }
 
+    pub(crate) const fn is_verbose(&self) -> bool {
+        self.global.verbose > 0
+    }
+
     pub(crate) const fn is_quiet(&self) -> bool {
         self.global.quiet
     }

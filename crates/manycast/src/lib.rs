@@ -20,6 +20,7 @@
 //! | ask a group or a host, and gather the answers | [`ask()`] |
 //! | measure what a network does to a stream | [`proto::measure`], [`send_stream`], [`Driver`] |
 //! | write a protocol, and run it | [`Protocol`], [`Driver`] |
+//! | find out why nothing arrives | [`doctor`] |
 //! | see the interfaces as multicast sees them | [`interfaces()`], [`joined_groups`] |
 //! | do all this on a runtime | the module `tokio`, with the feature of this name |
 //!
@@ -42,6 +43,8 @@
 use std::net::SocketAddr;
 
 mod ask;
+#[cfg(target_os = "linux")]
+pub mod doctor;
 mod drive;
 mod endpoint;
 mod error;

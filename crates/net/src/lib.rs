@@ -2,29 +2,37 @@
 
 mod batch;
 mod config;
+mod counters;
 mod error;
 mod features;
+mod foreign;
 mod interfaces;
 mod joined;
 mod membership;
 #[cfg(target_os = "linux")]
 mod netlink;
 mod offload;
+mod open_sockets;
 mod poller;
 mod routes;
 mod socket;
 mod sys;
+mod sysctl;
 mod watch;
 
 pub use batch::{Position, RecvBatch, Unreachable};
 pub use config::{BufferSize, SocketConfig};
+pub use counters::{CounterTables, Counters, InterfaceCounters};
 pub use error::{Error, ErrorKind, Operation};
+pub use foreign::{ForeignSocket, SocketOwner, socket_owners};
 pub use interfaces::{Interface, InterfaceAddress, MacAddress, find as find_interface, interfaces};
 #[cfg(target_os = "linux")]
 pub use joined::JoinedTables;
 pub use joined::{JoinedGroup, JoinedSource, joined_groups};
 pub use offload::{Offload, OffloadState};
+pub use open_sockets::{OpenSocket, open_sockets};
 pub use poller::{Poller, Stopper, Token};
 pub use routes::{Route, route_to};
 pub use socket::Socket;
+pub use sysctl::sysctl;
 pub use watch::{Change, Watch};

@@ -271,7 +271,7 @@ impl From<Socket> for OwnedFd {
 }
 
 /// `linux/in6.h`; the C library's header lacks it.
-const IPV6_MULTICAST_ALL: i32 = 29;
+pub(crate) const IPV6_MULTICAST_ALL: i32 = 29;
 
 /// Index and name of an interface; without a name where it is gone.
 pub(crate) fn interface_id(index: u32) -> InterfaceId {

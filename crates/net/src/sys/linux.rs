@@ -238,6 +238,23 @@ pub(crate) fn set_int(
     set(fd, level, name, &value)
 }
 
+/// Reads a socket option that is a C `int`.
+pub(crate) fn int(fd: BorrowedFd<'_>, level: c_int, name: c_int) -> io::Result<c_int> {
+    let mut value: c_int = 0;
+    let mut length = size_of::<c_int>() as libc::socklen_t;
+    // SAFETY: `value` is valid for writing `length` bytes.
+    let result = unsafe {
+        libc::getsockopt(
+            fd.as_raw_fd(),
+            level,
+            name,
+            (&raw mut value).cast::<c_void>(),
+            &raw mut length,
+        )
+    };
+    checked(result).map(|_| value)
+}
+
 /// `IP_MULTICAST_IF` by index (`ip(7)`); 0 leaves it to the route.
 pub(crate) fn set_multicast_interface_v4(fd: BorrowedFd<'_>, index: u32) -> io::Result<()> {
     // The loopback interface has this index in every namespace (`LOOPBACK_IFINDEX` of the kernel).
@@ -286,6 +303,54 @@ pub(crate) fn set_group_source(
     request.gsr_group = to_storage(group);
     request.gsr_source = to_storage(source);
     set(fd, level(group), name, &request)
+}
+
+/// The most sources that are read of one membership.
+const SOURCES: usize = 64;
+
+/// `struct group_filter` of RFC 3678 §5.2.1, with room for sources.
+#[repr(C)]
+struct GroupFilter {
+    interface: u32,
+    group: libc::sockaddr_storage,
+    mode: u32,
+    count: u32,
+    sources: [libc::sockaddr_storage; SOURCES],
+}
+
+/// `MCAST_MSFILTER`: whether the membership excludes sources, and which it includes or excludes.
+pub(crate) fn group_filter(
+    fd: BorrowedFd<'_>,
+    interface: u32,
+    group: IpAddr,
+) -> io::Result<(bool, Vec<IpAddr>)> {
+    const MCAST_MSFILTER: c_int = 48;
+    const MCAST_EXCLUDE: u32 = 0;
+    // SAFETY: all-zero bytes are a valid value of this plain C structure.
+    let mut filter: GroupFilter = unsafe { mem::zeroed() };
+    filter.interface = interface;
+    filter.group = to_storage(group);
+    filter.count = SOURCES as u32;
+    let mut length = size_of::<GroupFilter>() as libc::socklen_t;
+    // SAFETY: the structure is valid for writing `length` bytes.
+    let result = unsafe {
+        libc::getsockopt(
+            fd.as_raw_fd(),
+            level(group),
+            MCAST_MSFILTER,
+            (&raw mut filter).cast::<c_void>(),
+            &raw mut length,
+        )
+    };
+    checked(result)?;
+    let count = (filter.count as usize).min(SOURCES);
+    let name_len = size_of_len::<libc::sockaddr_storage>();
+    let sources = filter.sources[..count]
+        .iter()
+        .filter_map(|source| to_socket_addr(source, name_len))
+        .map(|source| source.ip())
+        .collect();
+    Ok((filter.mode == MCAST_EXCLUDE, sources))
 }
 
 fn set<T>(fd: BorrowedFd<'_>, level: c_int, name: c_int, value: &T) -> io::Result<()> {

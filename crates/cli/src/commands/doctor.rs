@@ -1,0 +1,272 @@
+//! `manycast doctor`
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use anyhow::bail;
+use manycast::Address;
+use manycast::doctor::{self, Examination, Finding, Mark, ProgramChoice, Severity};
+use serde::Serialize;
+
+use crate::Outcome;
+use crate::cli::HELP;
+use crate::output::{Output, counted};
+use crate::values;
+
+const EXAMPLES: &str = "\
+Examples:
+  manycast doctor                                # what this host can do with groups
+  manycast doctor 239.1.1.1:5000                 # what becomes of a stream on this host
+  manycast doctor 239.1.1.1:5000 --pid 4711      # why another program does not receive it
+  manycast doctor 239.1.1.1:5000 --port          # the same, of whoever has port 5000";
+
+const EXPLANATION: &str = "\
+It needs no privileges, and it changes nothing: the commands that mend a fault are printed, not
+run. Exit code 0: healthy; 1: a fault was found; 2: it could not be examined.";
+
+/// Find out why nothing arrives
+#[derive(clap::Args, Debug)]
+#[command(before_help = EXAMPLES, after_help = EXPLANATION, help_template = HELP)]
+pub(crate) struct Args {
+    /// What should arrive: GROUP:PORT, or a local address; without it, this host is examined
+    address: Option<Address>,
+    /// How long to listen
+    #[arg(long = "for", value_name = "TIME", default_value = "10s", value_parser = values::duration)]
+    duration: Duration,
+    /// Explain the program with this process number
+    #[arg(long, value_name = "PID", requires = "address")]
+    pid: Option<u32>,
+    /// Explain whichever programs have the port of the address
+    #[arg(long, requires = "address", conflicts_with = "pid")]
+    port: bool,
+}
+
+pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
+    let report = match &args.address {
+        None => doctor::examine_host()?,
+        Some(address) => {
+            let how = Examination {
+                duration: args.duration,
+                program: match args.pid {
+                    Some(0) => bail!("process numbers begin at 1"),
+                    Some(pid) => Some(ProgramChoice::Pid(pid)),
+                    None => args.port.then_some(ProgramChoice::Port),
+                },
+            };
+            output.detail(format_args!(
+                "listening on {address} for {:?}",
+                args.duration
+            ));
+            doctor::examine(address, &how)?
+        }
+    };
+    let healthy = report.is_healthy();
+    let marks = [true, false].map(|right| output.mark(right));
+    output.report(&Screen::new(&report, output.is_verbose(), marks))?;
+    Ok(if healthy { Outcome::Done } else { Outcome::No })
+}
+
+/// What is shown of a report; as JSON, the one object that it is.
+#[derive(Serialize)]
+struct Screen<'a> {
+    subject: &'a str,
+    verdict: &'static str,
+    healthy: bool,
+    /// Datagrams that came as they were asked for.
+    received: u64,
+    findings: Vec<Found<'a>>,
+    steps: Vec<Walked<'a>>,
+    /// By how much the kernel's counters moved meanwhile; only those that did.
+    counters: &'a BTreeMap<String, u64>,
+    /// The packets of interfaces meanwhile.
+    interfaces: BTreeMap<&'a str, Carried>,
+    #[serde(skip)]
+    verbose: bool,
+    /// The marks for right and wrong.
+    #[serde(skip)]
+    marks: [String; 2],
+}
+
+#[derive(Serialize)]
+struct Found<'a> {
+    code: &'static str,
+    severity: &'static str,
+    confidence: &'static str,
+    title: &'a str,
+    evidence: &'a [String],
+    remedy: Option<&'a str>,
+    settle: Option<&'a str>,
+    page: String,
+}
+
+#[derive(Serialize)]
+struct Walked<'a> {
+    step: &'static str,
+    mark: &'static str,
+    detail: &'a str,
+}
+
+#[derive(Serialize)]
+struct Carried {
+    received: u64,
+    sent: u64,
+}
+
+impl<'a> Screen<'a> {
+    fn new(report: &'a doctor::Report, verbose: bool, marks: [String; 2]) -> Self {
+        let steps = report.steps.iter().map(|state| Walked {
+            step: state.step.as_str(),
+            mark: state.mark.as_str(),
+            detail: &state.detail,
+        });
+        let interfaces = report.counters.interfaces.iter().map(|(name, moved)| {
+            let carried = Carried {
+                received: moved.received,
+                sent: moved.sent,
+            };
+            (name.as_str(), carried)
+        });
+        Self {
+            subject: &report.subject,
+            verdict: report.verdict().as_str(),
+            healthy: report.is_healthy(),
+            received: report.received,
+            findings: report.findings.iter().map(Found::from).collect(),
+            steps: steps.collect(),
+            counters: &report.counters.values,
+            interfaces: interfaces.collect(),
+            verbose,
+            marks,
+        }
+    }
+
+    fn walk(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [right, wrong] = &self.marks;
+        for walked in &self.steps {
+            let mark = match walked.mark {
+                mark if mark == Mark::Passed.as_str() => right,
+                mark if mark == Mark::Broken.as_str() => wrong,
+                mark if mark == Mark::Unknown.as_str() => "?",
+                _ => "·",
+            };
+            // The title of the fault stands above.
+            let detail = if mark == wrong { "" } else { walked.detail };
+            let line = format!("  {mark} {:<12} {detail}", walked.step);
+            write!(f, "\n{}", line.trim_end())?;
+        }
+        if self.steps.is_empty() {
+            Ok(())
+        } else {
+            writeln!(f)
+        }
+    }
+}
+
+impl<'a> From<&'a Finding> for Found<'a> {
+    fn from(finding: &'a Finding) -> Self {
+        Self {
+            code: finding.code.as_str(),
+            severity: match finding.severity {
+                Severity::Fault => "fault",
+                Severity::Warning => "warning",
+            },
+            confidence: finding.confidence.as_str(),
+            title: &finding.title,
+            evidence: &finding.evidence,
+            remedy: finding.remedy.as_deref(),
+            settle: finding.settle.as_deref(),
+            page: finding.page(),
+        }
+    }
+}
+
+impl fmt::Display for Screen<'_> {
+    /// The verdict, the walk, and what to do; what is less important by name only.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [right, wrong] = &self.marks;
+        let first = self.findings.first().filter(|_| !self.healthy);
+        match first {
+            None if self.steps.is_empty() => {
+                writeln!(f, "{right} {}: no fault was found", self.subject)?;
+            }
+            None if self.received == 0 => {
+                writeln!(f, "{right} {}: no fault was found", self.subject)?;
+            }
+            None => writeln!(
+                f,
+                "{right} {}: delivered, {}",
+                self.subject,
+                counted(self.received, "datagram")
+            )?,
+            Some(first) => writeln!(
+                f,
+                "{wrong} {}: {}\n  {} ({})",
+                self.subject, first.title, first.code, first.confidence
+            )?,
+        }
+        self.walk(f)?;
+        let mut named = Vec::new();
+        for (index, found) in self.findings.iter().enumerate() {
+            let is_first = index == 0 && !self.healthy;
+            if is_first || self.verbose {
+                found.tell(f, !is_first)?;
+            } else {
+                named.push(format!("{} ({})", found.code, found.confidence));
+            }
+        }
+        if !named.is_empty() {
+            write!(f, "\nalso: {}; -v tells more\n", named.join(", "))?;
+        }
+        if let Some(first) = first {
+            write!(f, "\nread on: {}", first.page)?;
+        }
+        Ok(())
+    }
+}
+
+impl Found<'_> {
+    fn tell(&self, f: &mut fmt::Formatter<'_>, titled: bool) -> fmt::Result {
+        if titled {
+            writeln!(
+                f,
+                "\n{}: {} ({})",
+                self.severity, self.title, self.confidence
+            )?;
+            writeln!(f, "  {}", self.code)?;
+        }
+        section(f, "why", self.evidence.iter().map(String::as_str))?;
+        section(f, "to mend it", self.remedy)?;
+        section(f, "to be sure", self.settle)
+    }
+}
+
+/// A titled list of sentences, each on lines of its own.
+fn section<'a>(
+    f: &mut fmt::Formatter<'_>,
+    title: &str,
+    lines: impl IntoIterator<Item = &'a str>,
+) -> fmt::Result {
+    const WIDTH: usize = 96;
+    for (index, line) in lines.into_iter().enumerate() {
+        if index == 0 {
+            writeln!(f, "\n  {title}:")?;
+        }
+        let mut column = 0;
+        for word in line.split(' ') {
+            let length = word.chars().count() + 1;
+            if column == 0 {
+                write!(f, "    {word}")?;
+                column = 4 + length;
+            } else if column + length > WIDTH {
+                write!(f, "\n      {word}")?;
+                column = 6 + length;
+            } else {
+                write!(f, " {word}")?;
+                column += length;
+            }
+        }
+        writeln!(f)?;
+    }
+    Ok(())
+}

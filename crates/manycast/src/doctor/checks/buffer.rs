@@ -1,0 +1,108 @@
+//! Receive buffers: full ones, and those that are smaller than was asked for.
+
+use super::super::{Code, Confidence, Context, Finding};
+
+const LIMIT: &str = "net.core.rmem_max";
+
+/// A buffer that was full while it was watched.
+pub(super) fn overflow(context: &Context) -> Option<Finding> {
+    let watched = context.watched.as_ref()?;
+    let (who, dropped, size) = match &context.program {
+        None => (
+            "this listener".to_owned(),
+            watched.dropped,
+            watched.buffer.map_or(0, |buffer| buffer.granted as u64),
+        ),
+        Some(program) => {
+            let found = program
+                .sockets
+                .iter()
+                .filter(|found| found.socket.local.port() == context.target.port)
+                .max_by_key(|found| found.dropped)?;
+            let size = found.socket.receive_buffer.unwrap_or(0) / 2;
+            (program.name.clone(), found.dropped, u64::from(size))
+        }
+    };
+    (dropped > 0).then(|| {
+        Finding::fault(
+            Code::ReceiveBufferOverflow,
+            Confidence::Proved,
+            format!("{who} does not keep up: its receive buffer was full"),
+        )
+        .because(format!(
+            "its socket dropped {} in {:.1} s",
+            super::count(dropped, "datagram"),
+            watched.lasted.as_secs_f64()
+        ))
+        .because(format!("the buffer has {size} bytes"))
+        .remedy(format!(
+            "let it receive faster, or ask for more with SO_RCVBUF after sysctl -w {LIMIT}={}",
+            (size * 8).max(8 << 20)
+        ))
+    })
+}
+
+/// Buffers of other programs.
+pub(super) fn overflow_elsewhere(context: &Context) -> Option<Finding> {
+    let tally = context.tally();
+    let own = context.watched.as_ref()?.dropped;
+    (context.program.is_none() && tally.overflow > 0 && own == 0).then(|| {
+        Finding::warning(
+            Code::ReceiveBufferOverflow,
+            Confidence::Possible,
+            "a program of this host does not keep up with what it receives",
+        )
+        .because(format!(
+            "{} dropped meanwhile for want of room in some receive buffer",
+            super::count(tally.overflow, "datagram")
+        ))
+        .settle("the last column of /proc/net/udp, or 'ss -uanm', tells which socket")
+    })
+}
+
+/// A buffer that is smaller than was asked for.
+pub(super) fn capped(context: &Context) -> Option<Finding> {
+    let limit = context.host.number(LIMIT)?;
+    let finding = match &context.program {
+        None => {
+            let buffer = context.watched.as_ref()?.buffer?;
+            if !buffer.is_capped() {
+                return None;
+            }
+            Finding::warning(
+                Code::ReceiveBufferCapped,
+                Confidence::Proved,
+                format!(
+                    "the kernel grants a receive buffer of {} bytes only",
+                    buffer.granted
+                ),
+            )
+            .because(format!(
+                "{} were asked for, and {LIMIT} is {limit}",
+                buffer.requested
+            ))
+        }
+        Some(program) => {
+            let usual = context.host.number("net.core.rmem_default")?;
+            // The kernel grants twice the limit to whoever asks for more, and says nothing.
+            let capped = |size: u32| u64::from(size) == 2 * limit && u64::from(size) != usual;
+            let found = program.sockets.iter().find(|found| {
+                found.socket.local.port() == context.target.port
+                    && found.socket.receive_buffer.is_some_and(capped)
+            })?;
+            Finding::warning(
+                Code::ReceiveBufferCapped,
+                Confidence::Likely,
+                format!(
+                    "{} asked for a larger receive buffer than it got",
+                    program.name
+                ),
+            )
+            .because(format!(
+                "the buffer of its socket {} is {limit} bytes, which is exactly {LIMIT}",
+                found.socket.local
+            ))
+        }
+    };
+    Some(finding.remedy(format!("sysctl -w {LIMIT}={}", (limit * 8).max(16 << 20))))
+}

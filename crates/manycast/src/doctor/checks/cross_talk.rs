@@ -1,0 +1,45 @@
+//! Datagrams of other groups that reach a socket.
+
+use super::super::{Code, Confidence, Context, Finding};
+
+pub(super) fn run(context: &Context) -> Option<Finding> {
+    let (program, watched) = (context.program.as_ref()?, context.watched.as_ref()?);
+    let target = &context.target;
+    let flow = watched.others.first()?;
+    let open = |found: &&super::super::ProgramSocket| {
+        let socket = &found.socket;
+        let own = found.memberships.iter().flatten();
+        socket.local.port() == target.port
+            && socket.local.ip().is_unspecified()
+            && socket.multicast_all == Some(true)
+            && !own
+                .clone()
+                .any(|membership| membership.group == flow.destination.ip())
+    };
+    let found = program.sockets.iter().find(open)?;
+    Some(
+        Finding::fault(
+            Code::CrossTalk,
+            Confidence::proved_if(found.memberships.is_some()),
+            format!(
+                "{} also receives {}, which it has not joined",
+                program.name, flow.destination
+            ),
+        )
+        .because(format!(
+            "{} to {} came in on {} meanwhile",
+            super::count(flow.datagrams, "datagram"),
+            flow.destination,
+            flow.interface
+        ))
+        .because(format!(
+            "its socket {} takes every group that any program of this host has joined \
+             (IP_MULTICAST_ALL is 1, the default)",
+            found.socket.local
+        ))
+        .remedy(format!(
+            "let it set IP_MULTICAST_ALL to 0 (IPV6_MULTICAST_ALL), or bind to {}",
+            target.ip
+        )),
+    )
+}

@@ -1,0 +1,44 @@
+//! Two interfaces on one segment.
+
+use super::super::{Code, Confidence, Context, Finding};
+
+pub(super) fn run(context: &Context) -> Option<Finding> {
+    let watched = context.watched.as_ref()?;
+    let flows = if context.program.is_some() {
+        &watched.wide
+    } else {
+        &watched.exact
+    };
+    let alike = |a: u64, b: u64| a >= 3 && b >= 3 && a.abs_diff(b) <= 1 + a.max(b) / 20;
+    let (one, other) = flows.iter().enumerate().find_map(|(index, one)| {
+        let twin = flows[index + 1..].iter().find(|other| {
+            other.source == one.source
+                && other.destination == one.destination
+                && other.interface.index != one.interface.index
+                && alike(one.datagrams, other.datagrams)
+        })?;
+        Some((one, twin))
+    })?;
+    let (first, second) = (&one.interface, &other.interface);
+    Some(
+        Finding::fault(
+            Code::DuplicateInterface,
+            Confidence::Proved,
+            format!("each datagram comes twice: by {first} and by {second}"),
+        )
+        .because(format!(
+            "from {} came {} by {first} and {} by {second}",
+            one.source,
+            super::count(one.datagrams, "datagram"),
+            other.datagrams
+        ))
+        .remedy(format!(
+            "listen on one of them: {}; or take one from the segment",
+            context
+                .target
+                .address
+                .clone()
+                .on(manycast_types::InterfaceSelector::Name(first.to_string()))
+        )),
+    )
+}

@@ -1,0 +1,71 @@
+//! An interface that cannot receive groups.
+
+use manycast_net::Interface;
+
+use super::super::{Code, Confidence, Context, Finding};
+
+pub(super) fn run(context: &Context) -> Option<Finding> {
+    if !context.target.is_group() {
+        return None;
+    }
+    let links = || {
+        context
+            .host
+            .interfaces
+            .iter()
+            .filter(|interface| !interface.loopback)
+    };
+    match &context.target.interface {
+        Some(id) => context.host.interface(id.index).and_then(unusable),
+        // Of several, one that works is enough.
+        None if links().any(|interface| unusable(interface).is_none()) => None,
+        None => links().find_map(unusable),
+    }
+}
+
+/// Why an interface cannot receive groups, if so.
+fn unusable(interface: &Interface) -> Option<Finding> {
+    let name = &interface.name;
+    if !interface.up {
+        return Some(
+            Finding::fault(
+                Code::InterfaceDown,
+                Confidence::Proved,
+                format!("{name} is down"),
+            )
+            .because(format!("the kernel says so: {name} lacks the flag UP"))
+            .remedy(format!("ip link set {name} up")),
+        );
+    }
+    if !interface.can_multicast() {
+        return Some(
+            Finding::fault(
+                Code::InterfaceNotMulticast,
+                Confidence::Proved,
+                format!("{name} cannot multicast"),
+            )
+            .because(format!(
+                "{name}, of kind {}, lacks the flag MULTICAST; a join succeeds there, and nothing \
+                 arrives",
+                interface.kind
+            ))
+            .remedy(format!(
+                "choose another interface ('manycast interfaces'); where the link can carry \
+                 multicast: ip link set {name} multicast on"
+            )),
+        );
+    }
+    (!interface.running).then(|| {
+        Finding::fault(
+            Code::InterfaceDown,
+            Confidence::Proved,
+            format!("{name} has no carrier"),
+        )
+        .because(format!(
+            "{name} is up, but lacks the flag RUNNING: no cable, radio or peer"
+        ))
+        .remedy(format!(
+            "plug the cable in, or look at the other end; then 'ip link show {name}'"
+        ))
+    })
+}

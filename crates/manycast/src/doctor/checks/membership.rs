@@ -1,0 +1,88 @@
+//! Sockets that are no members of the group, or of one that is gone.
+
+use super::super::{Code, Confidence, Context, Finding, ProgramSocket};
+
+pub(super) fn run(context: &Context) -> Option<Finding> {
+    let (program, target) = (context.program.as_ref()?, &context.target);
+    let (group, host) = (target.ip, &context.host);
+    if !target.is_group() {
+        return None;
+    }
+    let receivers: Vec<&ProgramSocket> = program
+        .sockets
+        .iter()
+        .filter(|found| found.socket.local.port() == target.port)
+        .collect();
+    if receivers.is_empty() {
+        return None;
+    }
+    let memberships = || {
+        program
+            .sockets
+            .iter()
+            .flat_map(|found| found.memberships.iter().flatten())
+            .filter(|membership| membership.group == group)
+    };
+    if let Some(lost) = memberships().next()
+        && memberships().all(|membership| host.interface(membership.interface).is_none())
+    {
+        return Some(
+            Finding::fault(
+                Code::MembershipLost,
+                Confidence::Proved,
+                format!(
+                    "{} joined {group} on an interface that is gone",
+                    program.name
+                ),
+            )
+            .because(format!(
+                "its socket is a member on interface {}, and there is none of this index any more; \
+                 a device that is made anew under its name has another",
+                lost.interface
+            ))
+            .remedy(format!(
+                "restart {}, and let it join again when an interface comes (as 'manycast listen' \
+                 does)",
+                program.name
+            )),
+        );
+    }
+    if memberships().next().is_some() {
+        return None;
+    }
+    let joined: Vec<_> = host
+        .joined
+        .iter()
+        .filter(|joined| joined.group == group)
+        .collect();
+    let asked = program
+        .sockets
+        .iter()
+        .all(|found| found.memberships.is_some());
+    if !asked && !joined.is_empty() {
+        return None;
+    }
+    let finding = Finding::fault(
+        Code::NotJoined,
+        Confidence::Proved,
+        format!("{} has not joined {group}", program.name),
+    );
+    let finding = if joined.is_empty() {
+        finding.because(format!(
+            "no program of this host has: {group} is not in the kernel's table"
+        ))
+    } else {
+        finding.because(format!(
+            "none of its sockets is a member; others have joined on {}",
+            super::list(joined.iter().map(|joined| &joined.interface))
+        ))
+    };
+    Some(
+        finding
+            .because("it may have lost the membership when an interface was taken away")
+            .remedy(format!(
+                "let it join {group} (IP_ADD_MEMBERSHIP, MCAST_JOIN_GROUP) with the index of the \
+                 interface"
+            )),
+    )
+}

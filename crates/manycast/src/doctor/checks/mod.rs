@@ -1,0 +1,88 @@
+//! One check a file: each a function of what was recorded.
+
+mod bound;
+mod buffer;
+mod cross_talk;
+mod duplicate_interface;
+mod firewall;
+mod firewall_igmp;
+mod fragmentation;
+mod interface;
+mod loopback;
+mod membership;
+mod not_arriving;
+mod old_querier;
+mod other_interface;
+mod port_in_use;
+mod querier;
+mod reserved_group;
+mod reverse_path;
+mod route;
+mod scope;
+mod source_missing;
+mod too_many_groups;
+mod wrong_port;
+mod wrong_source;
+
+use super::{Context, Finding, Severity};
+
+/// A check: what it found, if anything.
+type Check = fn(&Context) -> Option<Finding>;
+
+const CHECKS: [Check; 26] = [
+    route::run,
+    loopback::run,
+    interface::run,
+    fragmentation::run,
+    firewall_igmp::run,
+    querier::run,
+    reverse_path::run,
+    reserved_group::run,
+    scope::run,
+    source_missing::run,
+    too_many_groups::run,
+    membership::run,
+    other_interface::run,
+    wrong_source::run,
+    old_querier::run,
+    duplicate_interface::run,
+    firewall::run,
+    port_in_use::run,
+    wrong_port::run,
+    wrong_port::of_program,
+    bound::to_unicast,
+    bound::to_other_group,
+    cross_talk::run,
+    buffer::overflow,
+    buffer::overflow_elsewhere,
+    buffer::capped,
+];
+
+/// What keeps an address from being listened on, as far as the host's state tells.
+pub(super) fn obstacles(context: &Context) -> Vec<Finding> {
+    interface::run(context).into_iter().collect()
+}
+
+/// Everything that is found. That nothing arrives is what is left where nothing explains it.
+pub(super) fn all(context: &Context) -> Vec<Finding> {
+    let mut findings: Vec<_> = CHECKS.iter().filter_map(|check| check(context)).collect();
+    let explained = findings
+        .iter()
+        .any(|finding| finding.severity == Severity::Fault);
+    if !explained {
+        findings.extend(not_arriving::run(context));
+    }
+    findings
+}
+
+/// `1 datagram`, `2 datagrams`.
+fn count(number: u64, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
+}
+
+/// Names with commas between them.
+fn list(names: impl IntoIterator<Item = impl ToString>) -> String {
+    let names: Vec<String> = names.into_iter().map(|name| name.to_string()).collect();
+    names.join(", ")
+}

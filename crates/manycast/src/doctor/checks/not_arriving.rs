@@ -1,0 +1,79 @@
+//! Nothing arrives, and nothing else explains it.
+
+use super::super::{Code, Confidence, Context, Finding};
+
+pub(super) fn run(context: &Context) -> Option<Finding> {
+    let watched = match &context.program {
+        None => context.vain()?,
+        Some(_) => context
+            .watched
+            .as_ref()
+            .filter(|watched| watched.wide.is_empty() && watched.obstacle.is_none())?,
+    };
+    if !context.target.is_group() {
+        return unicast(context);
+    }
+    let tally = context.tally();
+    let seconds = watched.lasted.as_secs_f64();
+    let finding = Finding::fault(
+        Code::NotArriving,
+        Confidence::proved_if(tally.lost() == 0 && tally.ignored == 0),
+        format!("nothing of {} arrives at this host", context.target.ip),
+    )
+    .because(format!(
+        "it was joined on {} for {seconds:.1} s, and nothing came",
+        super::list(&watched.joined)
+    ));
+    let finding = if tally.lost() == 0 {
+        finding.because(format!(
+            "all of {} that came to this host were delivered, to others",
+            super::count(tally.received, "packet")
+        ))
+    } else {
+        finding.because(format!(
+            "{} came and were not wanted; that these are others is likely, for the group is \
+             joined and what this host sends to itself is received",
+            super::count(tally.lost(), "packet")
+        ))
+    };
+    let finding = watched
+        .counters
+        .interfaces
+        .iter()
+        .filter(|(name, _)| *name != "lo")
+        .fold(finding, |finding, (name, moved)| {
+            finding.because(format!("{name}: {} in, {} out", moved.received, moved.sent))
+        });
+    let hops = "routers on the way need a hop limit above 1 and a multicast routing protocol";
+    Some(
+        finding
+            .remedy(format!(
+                "check that somebody sends, to this group and port; {hops}; then look at the \
+                 switches (IGMP snooping)"
+            ))
+            .settle(format!(
+                "run 'manycast doctor serve' at the sender's host, and here \
+                 'manycast doctor {} --with HOST'",
+                context.target.address
+            )),
+    )
+}
+
+fn unicast(context: &Context) -> Option<Finding> {
+    let watched = context.vain()?;
+    Some(
+        Finding::fault(
+            Code::NotArriving,
+            Confidence::Likely,
+            format!("nothing arrives for {}", context.target.address),
+        )
+        .because(format!(
+            "nothing came in {:.1} s",
+            watched.lasted.as_secs_f64()
+        ))
+        .settle(format!(
+            "send something: manycast send {} hello",
+            context.target.address
+        )),
+    )
+}

@@ -1,0 +1,79 @@
+//! A querier of an old version, which makes the host forget sources towards the network.
+
+use manycast_types::{InterfaceId, SourceFilter};
+
+use super::super::{Code, Confidence, Context, Finding};
+
+pub(super) fn run(context: &Context) -> Option<Finding> {
+    let target = &context.target;
+    let asked = match &context.program {
+        None => matches!(&target.sources, SourceFilter::Include(_)),
+        Some(program) => program
+            .sockets
+            .iter()
+            .flat_map(|found| found.memberships.iter().flatten())
+            .any(|membership| {
+                membership.group == target.ip
+                    && matches!(membership.sources, SourceFilter::Include(_))
+            }),
+    };
+    if !asked {
+        return None;
+    }
+    let concerned = |interface: &InterfaceId| {
+        target
+            .interface
+            .as_ref()
+            .is_none_or(|named| named.index == interface.index)
+    };
+    if target.is_ipv4() {
+        let old = context.host.joined.iter().find(|joined| {
+            concerned(&joined.interface) && joined.igmp_version.is_some_and(|v| v < 3)
+        })?;
+        let (name, version) = (&old.interface.name, old.igmp_version?);
+        let forced = ["all", &**name].iter().find_map(|place| {
+            let setting = format!("net.ipv4.conf.{place}.force_igmp_version");
+            context
+                .host
+                .number(&setting)
+                .filter(|value| *value > 0)
+                .map(|value| (setting, value))
+        });
+        let finding = Finding::fault(
+            Code::OldQuerier,
+            Confidence::Proved,
+            format!("sources are not told to the network on {name}: it speaks IGMPv{version}"),
+        )
+        .because(format!(
+            "/proc/net/igmp has V{version} in the column Querier of {name}"
+        ));
+        return Some(match forced {
+            Some((setting, value)) => finding
+                .because(format!("{setting} is {value}"))
+                .remedy(format!("sysctl -w {setting}=0")),
+            None => finding
+                .because(
+                    "a querier of that version was heard, and hosts follow it (RFC 9776 §7.2.1)",
+                )
+                .remedy(
+                    "set the querier, a router or switch of that link, to IGMPv3; until then the \
+                     network forwards all sources of the group",
+                ),
+        });
+    }
+    let moved = &context.watched.as_ref()?.joining;
+    // RFC 3810 §8.2.1: hosts send them only where a querier of MLDv1 was heard.
+    let old = moved.get("Icmp6OutGroupMembResponses");
+    (old > 0).then(|| {
+        Finding::fault(
+            Code::OldQuerier,
+            Confidence::Proved,
+            "sources are not told to the network: this host speaks MLDv1",
+        )
+        .because(format!(
+            "{} of MLDv1 left while the group was joined",
+            super::count(old, "report")
+        ))
+        .remedy("set the querier, a router or switch of that link, to MLDv2")
+    })
+}

@@ -1,0 +1,83 @@
+//! The group is joined on one interface, and arrives on another.
+
+use super::super::{Code, Confidence, Context, Finding, Flow};
+
+pub(super) fn run(context: &Context) -> Option<Finding> {
+    let watched = context.watched.as_ref()?;
+    let target = &context.target;
+    let group = target.ip;
+    if let Some(program) = &context.program {
+        return program.sockets.iter().find_map(|found| {
+            let here: Vec<u32> = found
+                .memberships
+                .as_ref()?
+                .iter()
+                .filter(|membership| membership.group == group)
+                .map(|membership| membership.interface)
+                .filter(|index| context.host.interface(*index).is_some())
+                .collect();
+            if here.is_empty() {
+                return None;
+            }
+            let reaches = |flow: &&Flow| here.contains(&flow.interface.index);
+            let flow = watched.wide.iter().find(|flow| !reaches(flow))?;
+            if watched.wide.iter().any(|flow| reaches(&flow)) {
+                return None;
+            }
+            let there = super::list(here.iter().map(|index| context.host.name_of(*index)));
+            Some(finding(
+                flow,
+                &there,
+                format!(
+                    "the socket {} of {} is a member on {there} alone",
+                    found.socket.local, program.name
+                ),
+                format!(
+                    "let {} join {group} on {}, by index or by its address, and not on the \
+                     unspecified one",
+                    program.name, flow.interface
+                ),
+            ))
+        });
+    }
+    context.vain()?;
+    let named = target.interface.as_ref()?;
+    let flow = watched.wide.iter().find(|flow| {
+        flow.interface.index != named.index && target.sources.admits(flow.source.ip())
+    })?;
+    let better = target
+        .address
+        .clone()
+        .on(manycast_types::InterfaceSelector::Name(
+            flow.interface.to_string(),
+        ));
+    Some(finding(
+        flow,
+        &named.to_string(),
+        format!(
+            "nothing came in on {named} in {:.1} s",
+            watched.lasted.as_secs_f64()
+        ),
+        format!("listen on {}: {better}", flow.interface),
+    ))
+}
+
+fn finding(flow: &Flow, joined_on: &str, evidence: String, remedy: String) -> Finding {
+    let group = flow.destination.ip();
+    Finding::fault(
+        Code::JoinedOnOtherInterface,
+        Confidence::Proved,
+        format!(
+            "{group} is joined on {joined_on}, and comes in on {}",
+            flow.interface
+        ),
+    )
+    .because(format!(
+        "{} from {} came in on {} once it was joined there",
+        super::count(flow.datagrams, "datagram"),
+        flow.source,
+        flow.interface
+    ))
+    .because(evidence)
+    .remedy(remedy)
+}

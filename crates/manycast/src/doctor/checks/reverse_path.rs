@@ -1,0 +1,59 @@
+//! The reverse-path filter.
+
+use super::super::{Code, Confidence, Context, Finding};
+
+pub(super) fn run(context: &Context) -> Option<Finding> {
+    let watched = context.vain()?;
+    let tally = context.tally();
+    if tally.reverse_path == 0 || !watched.wide.is_empty() {
+        return None;
+    }
+    let exact = tally.reverse_path == tally.lost() && tally.ignored == 0;
+    let host = &context.host;
+    let filtering: Vec<_> = host
+        .interfaces
+        .iter()
+        .filter(|interface| !interface.loopback && host.rp_filter(&interface.name) > 0)
+        .filter(|interface| {
+            context
+                .target
+                .interface
+                .as_ref()
+                .is_none_or(|named| named.index == interface.index)
+        })
+        .collect();
+    // Where several filter, it is the one that something came in on.
+    let name = filtering
+        .iter()
+        .max_by_key(|interface| {
+            let moved = watched.counters.interfaces.get(&*interface.name);
+            moved.map_or(0, |moved| moved.received)
+        })
+        .map_or_else(
+            || "the interface".to_owned(),
+            |found| found.name.to_string(),
+        );
+    let mode = match host.rp_filter(&name) {
+        2 => "2 (loose: no route leads back to the source at all)",
+        _ => "1 (strict: the route to the source leads by another interface)",
+    };
+    Some(
+        Finding::fault(
+            Code::ReversePathFilter,
+            Confidence::proved_if(exact),
+            format!("the reverse-path filter of {name} drops the datagrams"),
+        )
+        .because(format!(
+            "TcpExt.IPReversePathFilter moved by {}, of {} that came and were not delivered",
+            tally.reverse_path,
+            super::count(tally.lost(), "packet")
+        ))
+        .because(format!("rp_filter of {name} is {mode}"))
+        .remedy(format!(
+            "give the sender's network a route by {name}: ip route add NETWORK dev {name}; or \
+             switch the filter off: sysctl -w net.ipv4.conf.all.rp_filter=0 \
+             net.ipv4.conf.{name}.rp_filter=0"
+        ))
+        .settle("which sources: sysctl -w net.ipv4.conf.all.log_martians=1, then dmesg"),
+    )
+}

@@ -1,0 +1,38 @@
+//! No route to the group or host.
+
+use super::super::{Code, Confidence, Context, Finding};
+
+pub(super) fn run(context: &Context) -> Option<Finding> {
+    let target = &context.target;
+    if context.host.has_route {
+        return None;
+    }
+    let links = context
+        .host
+        .interfaces
+        .iter()
+        .filter(|interface| interface.can_multicast() && !interface.loopback);
+    let name = links
+        .map(|interface| interface.name.to_string())
+        .next()
+        .unwrap_or_else(|| "eth0".to_owned());
+    let (family, range) = if target.is_ipv4() {
+        ("-4", "224.0.0.0/4")
+    } else {
+        ("-6", "ff00::/8")
+    };
+    target.is_group().then(|| {
+        Finding::warning(
+            Code::NoRoute,
+            Confidence::Possible,
+            format!(
+                "programs that name no interface cannot join {} or send to it",
+                target.ip
+            ),
+        )
+        .because("the kernel knows no route to it; manycast itself needs none")
+        .remedy(format!(
+            "name the interface in the program; or ip {family} route add {range} dev {name}"
+        ))
+    })
+}

@@ -1,0 +1,50 @@
+//! A socket that holds as many groups as it may.
+
+use manycast_net::ErrorKind;
+
+use super::super::{Code, Confidence, Context, Finding};
+
+const LIMIT: &str = "net.ipv4.igmp_max_memberships";
+
+pub(super) fn run(context: &Context) -> Option<Finding> {
+    let limit = context.host.number(LIMIT);
+    if let Some(obstacle) = context.watched.as_ref().and_then(|w| w.obstacle.as_ref())
+        && obstacle.kind == ErrorKind::LimitReached
+    {
+        return Some(
+            Finding::fault(
+                Code::TooManyGroups,
+                Confidence::Proved,
+                "the kernel lets no socket join one more group",
+            )
+            .because(obstacle.text.clone())
+            .because(format!("{LIMIT} is {}", limit.unwrap_or_default()))
+            .remedy(format!("sysctl -w {LIMIT}=100")),
+        );
+    }
+    let (program, group) = (context.program.as_ref()?, context.target.ip);
+    let limit = limit.filter(|_| group.is_ipv4())?;
+    program.sockets.iter().find_map(|found| {
+        let memberships = found.memberships.as_ref()?;
+        let here = memberships.iter().any(|membership| membership.group == group);
+        let held = memberships
+            .iter()
+            .filter(|membership| membership.group.is_ipv4())
+            .count() as u64;
+        (!here && held >= limit).then(|| {
+            Finding::fault(
+                Code::TooManyGroups,
+                Confidence::Proved,
+                format!("{} has joined as many groups as one socket may", program.name),
+            )
+            .because(format!(
+                "its socket {} is a member of {}, and {LIMIT} is {limit}; {group} is not among them",
+                found.socket.local,
+                super::count(held, "group")
+            ))
+            .remedy(format!(
+                "sysctl -w {LIMIT}=100, or let the program use a second socket for further groups"
+            ))
+        })
+    })
+}

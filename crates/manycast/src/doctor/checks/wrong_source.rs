@@ -1,0 +1,79 @@
+//! The datagrams come from another source than was asked for.
+
+use manycast_types::{Address, SourceFilter};
+
+use super::super::{Code, Confidence, Context, Finding, Flow};
+
+pub(super) fn run(context: &Context) -> Option<Finding> {
+    let watched = context.watched.as_ref()?;
+    let target = &context.target;
+    if let Some(program) = &context.program {
+        return program.sockets.iter().find_map(|found| {
+            let memberships: Vec<_> = found
+                .memberships
+                .as_ref()?
+                .iter()
+                .filter(|membership| membership.group == target.ip)
+                .collect();
+            if memberships.is_empty() {
+                return None;
+            }
+            let admitted = |flow: &Flow| {
+                memberships.iter().any(|membership| {
+                    membership.interface == flow.interface.index
+                        && membership.sources.admits(flow.source.ip())
+                })
+            };
+            if watched.wide.iter().any(admitted) {
+                return None;
+            }
+            let (flow, membership) = watched.wide.iter().find_map(|flow| {
+                let same =
+                    |m: &&&super::super::SocketMembership| m.interface == flow.interface.index;
+                memberships.iter().find(same).map(|found| (flow, found))
+            })?;
+            Some(finding(
+                flow,
+                &program.name,
+                &membership.sources,
+                format!("let {} join {}", program.name, better(context, flow)),
+            ))
+        });
+    }
+    context.vain()?;
+    let flow = watched
+        .wide
+        .iter()
+        .find(|flow| !target.sources.admits(flow.source.ip()))?;
+    let remedy = format!("if that is the sender you mean: {}", better(context, flow));
+    Some(finding(flow, "you", &target.sources, remedy))
+}
+
+/// The address with the source that was seen.
+fn better(context: &Context, flow: &Flow) -> String {
+    let plain: Address = std::net::SocketAddr::new(context.target.ip, context.target.port).into();
+    format!("{}@{plain}", flow.source.ip())
+}
+
+fn finding(flow: &Flow, who: &str, asked: &SourceFilter, remedy: String) -> Finding {
+    let (SourceFilter::Include(sources) | SourceFilter::Exclude(sources)) = asked;
+    let what = match asked {
+        SourceFilter::Include(_) => format!("asked for {}", super::list(sources)),
+        SourceFilter::Exclude(_) => format!("asked for all but {}", super::list(sources)),
+    };
+    Finding::fault(
+        Code::WrongSource,
+        Confidence::Proved,
+        format!(
+            "the datagrams come from {}, and {who} {what}",
+            flow.source.ip()
+        ),
+    )
+    .because(format!(
+        "{} from {} came in on {} once any source was admitted, and none of those asked for",
+        super::count(flow.datagrams, "datagram"),
+        flow.source,
+        flow.interface
+    ))
+    .remedy(remedy)
+}

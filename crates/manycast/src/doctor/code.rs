@@ -1,0 +1,219 @@
+//! The names of what can be found.
+
+use std::fmt;
+
+/// What was found, by a name that is the same in text, in JSON and in the documentation
+/// (`docs/doctor/CODE.md`), and that does not change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Code {
+    /// All is well.
+    Delivered,
+    /// The way is open, but nobody sends.
+    NothingSent,
+    /// Datagrams leave by another interface than the receivers are on.
+    EgressOtherInterface,
+    /// No route leads there.
+    NoRoute,
+    /// The hop limit is too low for the routers on the way.
+    HopLimit,
+    /// The sender has switched loopback off, so its own host hears nothing.
+    LoopbackOff,
+    /// The network of a container does not carry multicast.
+    ContainerNetwork,
+    /// The way is by radio.
+    Wireless,
+    /// Nothing arrives at this host.
+    NotArriving,
+    /// Datagrams of more than one piece do not arrive whole.
+    Fragmentation,
+    /// The interface is down, or has no carrier.
+    InterfaceDown,
+    /// The interface has no `MULTICAST` flag.
+    InterfaceNotMulticast,
+    /// Memberships end after minutes, since nobody asks for them.
+    NoQuerier,
+    /// The reverse-path filter drops the datagrams.
+    ReversePathFilter,
+    /// The group is in a range with another purpose.
+    ReservedGroup,
+    /// The group means another place on each link, and no link is named.
+    ScopeMissing,
+    /// The group is source-specific, and no source is named.
+    SourceMissing,
+    /// The socket holds as many groups as it may.
+    TooManyGroups,
+    /// Nobody has joined the group.
+    NotJoined,
+    /// The group was joined on an interface that is gone.
+    MembershipLost,
+    /// The group is joined on one interface, and arrives on another.
+    JoinedOnOtherInterface,
+    /// The datagrams come from another source than was asked for.
+    WrongSource,
+    /// An old querier makes the host forget sources towards the network.
+    OldQuerier,
+    /// Two interfaces are on one segment, and each datagram comes twice.
+    DuplicateInterface,
+    /// A firewall of this host drops IGMP or MLD.
+    FirewallDropsIgmp,
+    /// A firewall of this host drops the datagrams.
+    FirewallDrops,
+    /// Another program has the port for itself.
+    PortInUse,
+    /// The datagrams go to another port.
+    WrongPort,
+    /// The socket is bound to a unicast address.
+    BoundToUnicast,
+    /// The socket is bound to another group.
+    BoundToOtherGroup,
+    /// Datagrams of other groups reach the socket.
+    CrossTalk,
+    /// The receive buffer is full.
+    ReceiveBufferOverflow,
+    /// The receive buffer is smaller than the program asked for.
+    ReceiveBufferCapped,
+}
+
+impl Code {
+    /// The name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::NothingSent => "nothing-sent",
+            Self::EgressOtherInterface => "egress-other-interface",
+            Self::NoRoute => "no-route",
+            Self::HopLimit => "hop-limit",
+            Self::LoopbackOff => "loopback-off",
+            Self::ContainerNetwork => "container-network",
+            Self::Wireless => "wireless",
+            Self::NotArriving => "not-arriving",
+            Self::Fragmentation => "fragmentation",
+            Self::InterfaceDown => "interface-down",
+            Self::InterfaceNotMulticast => "interface-not-multicast",
+            Self::NoQuerier => "no-querier",
+            Self::ReversePathFilter => "reverse-path-filter",
+            Self::ReservedGroup => "reserved-group",
+            Self::ScopeMissing => "scope-missing",
+            Self::SourceMissing => "source-missing",
+            Self::TooManyGroups => "too-many-groups",
+            Self::NotJoined => "not-joined",
+            Self::MembershipLost => "membership-lost",
+            Self::JoinedOnOtherInterface => "joined-on-other-interface",
+            Self::WrongSource => "wrong-source",
+            Self::OldQuerier => "old-querier",
+            Self::DuplicateInterface => "duplicate-interface",
+            Self::FirewallDropsIgmp => "firewall-drops-igmp",
+            Self::FirewallDrops => "firewall-drops",
+            Self::PortInUse => "port-in-use",
+            Self::WrongPort => "wrong-port",
+            Self::BoundToUnicast => "bound-to-unicast",
+            Self::BoundToOtherGroup => "bound-to-other-group",
+            Self::CrossTalk => "cross-talk",
+            Self::ReceiveBufferOverflow => "receive-buffer-overflow",
+            Self::ReceiveBufferCapped => "receive-buffer-capped",
+        }
+    }
+
+    /// The step of the walk that it breaks.
+    pub const fn step(self) -> Step {
+        match self {
+            Self::NothingSent => Step::Sent,
+            Self::EgressOtherInterface | Self::NoRoute | Self::HopLimit | Self::LoopbackOff => {
+                Step::Egress
+            }
+            Self::ContainerNetwork
+            | Self::Wireless
+            | Self::NotArriving
+            | Self::Fragmentation
+            | Self::InterfaceDown
+            | Self::InterfaceNotMulticast
+            | Self::NoQuerier
+            | Self::FirewallDropsIgmp => Step::Arrived,
+            Self::ReversePathFilter => Step::ReversePath,
+            Self::ReservedGroup
+            | Self::ScopeMissing
+            | Self::SourceMissing
+            | Self::TooManyGroups
+            | Self::NotJoined
+            | Self::MembershipLost
+            | Self::JoinedOnOtherInterface
+            | Self::WrongSource
+            | Self::OldQuerier
+            | Self::DuplicateInterface => Step::Membership,
+            Self::FirewallDrops => Step::Firewall,
+            Self::PortInUse
+            | Self::WrongPort
+            | Self::BoundToUnicast
+            | Self::BoundToOtherGroup
+            | Self::CrossTalk => Step::Port,
+            Self::ReceiveBufferOverflow | Self::ReceiveBufferCapped => Step::Buffer,
+            Self::Delivered => Step::Application,
+        }
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// A step of a datagram's way from its sender to the application.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Step {
+    /// Somebody sends it.
+    Sent,
+    /// It leaves by the right interface, with hops enough.
+    Egress,
+    /// It arrives at an interface of this host.
+    Arrived,
+    /// It comes from where this host would send to its source.
+    ReversePath,
+    /// This host is a member of the group, there and of that source.
+    Membership,
+    /// No firewall of this host drops it.
+    Firewall,
+    /// A socket has the port, and is bound so that it gets the group.
+    Port,
+    /// The socket's buffer has room.
+    Buffer,
+    /// The application has it.
+    Application,
+}
+
+impl Step {
+    /// All steps, in their order.
+    pub const ALL: [Self; 9] = [
+        Self::Sent,
+        Self::Egress,
+        Self::Arrived,
+        Self::ReversePath,
+        Self::Membership,
+        Self::Firewall,
+        Self::Port,
+        Self::Buffer,
+        Self::Application,
+    ];
+
+    /// The name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sent => "sent",
+            Self::Egress => "egress",
+            Self::Arrived => "arrived",
+            Self::ReversePath => "reverse-path",
+            Self::Membership => "membership",
+            Self::Firewall => "firewall",
+            Self::Port => "port",
+            Self::Buffer => "buffer",
+            Self::Application => "application",
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}

@@ -1,0 +1,122 @@
+//! One thing that was found.
+
+use std::fmt;
+
+use super::Code;
+
+/// Something that was found: what, how sure it is, why, and what mends it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Its stable name.
+    pub code: Code,
+    /// Whether it is a fault or only good to know.
+    pub severity: Severity,
+    /// How sure it is.
+    pub confidence: Confidence,
+    /// One sentence, about this host.
+    pub title: String,
+    /// What it rests on.
+    pub evidence: Vec<String>,
+    /// What mends it, for this host. Nothing of it was done.
+    pub remedy: Option<String>,
+    /// Where it is not proved: which command or privilege would settle it.
+    pub settle: Option<String>,
+}
+
+/// Whether something keeps datagrams away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// It does, or the sources or groups that were asked for are not kept apart.
+    Fault,
+    /// It does not, but it may tomorrow.
+    Warning,
+}
+
+/// How sure a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Confidence {
+    /// A counter moved by exactly what came or was sent, or the kernel says so itself.
+    Proved,
+    /// It explains what was seen, but other traffic may have had a part in it.
+    Likely,
+    /// It is so on this host, and may or may not matter.
+    Possible,
+    /// It cannot be seen without more privileges.
+    CannotSee,
+}
+
+impl Finding {
+    /// A fault.
+    pub(crate) fn fault(code: Code, confidence: Confidence, title: impl Into<String>) -> Self {
+        Self {
+            code,
+            severity: Severity::Fault,
+            confidence,
+            title: title.into(),
+            evidence: Vec::new(),
+            remedy: None,
+            settle: None,
+        }
+    }
+
+    /// A warning.
+    pub(crate) fn warning(code: Code, confidence: Confidence, title: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Warning,
+            ..Self::fault(code, confidence, title)
+        }
+    }
+
+    /// The same with one more piece of evidence.
+    #[must_use]
+    pub(crate) fn because(mut self, evidence: impl Into<String>) -> Self {
+        self.evidence.push(evidence.into());
+        self
+    }
+
+    /// The same with a remedy.
+    #[must_use]
+    pub(crate) fn remedy(self, remedy: impl Into<String>) -> Self {
+        Self {
+            remedy: Some(remedy.into()),
+            ..self
+        }
+    }
+
+    /// The same with what would settle it.
+    #[must_use]
+    pub(crate) fn settle(self, settle: impl Into<String>) -> Self {
+        Self {
+            settle: Some(settle.into()),
+            ..self
+        }
+    }
+
+    /// Where the page about it is, from the root of the project.
+    pub fn page(&self) -> String {
+        format!("docs/doctor/{}.md", self.code)
+    }
+}
+
+impl Confidence {
+    /// The name, as it stands in text and in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Proved => "proved",
+            Self::Likely => "likely",
+            Self::Possible => "possible",
+            Self::CannotSee => "cannot see",
+        }
+    }
+
+    /// [`Proved`](Self::Proved) where `exact` holds, otherwise [`Likely`](Self::Likely).
+    pub(crate) const fn proved_if(exact: bool) -> Self {
+        if exact { Self::Proved } else { Self::Likely }
+    }
+}
+
+impl fmt::Display for Confidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}

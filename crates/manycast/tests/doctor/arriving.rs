@@ -1,0 +1,190 @@
+//! What is lost before a membership could matter.
+
+use std::time::Duration;
+
+use manycast::SenderConfig;
+use manycast::doctor::{self, Code, Confidence, Examination};
+use manycast_lab::netns::{Hook, Lab, Snooping, wait_until};
+
+use crate::{GROUPS, Stream, address, assert_fault, examine, program, two_hosts};
+
+pub(crate) fn a_drop_at_the_input_hook() {
+    a_drop_at(Hook::Input);
+}
+
+pub(crate) fn a_drop_at_the_prerouting_hook() {
+    a_drop_at(Hook::Prerouting);
+}
+
+fn a_drop_at(hook: Hook) {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    b.drop_at(hook, "udp dport 5000");
+    for group in GROUPS {
+        let _stream = Stream::start(&a, &address(&format!("{group}%eth0")));
+        let report = examine(&b, &address(group));
+        assert_fault(&report, Code::FirewallDrops, Confidence::Proved);
+    }
+}
+
+pub(crate) fn a_drop_at_the_input_hook_of_one_source() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    b.drop_at(Hook::Input, "ip saddr 10.0.0.1 udp dport 5000");
+    let _stream = Stream::start(&a, "239.1.2.3%eth0:5000");
+    let report = examine(&b, "239.1.2.3:5000");
+    assert_fault(&report, Code::FirewallDrops, Confidence::Proved);
+}
+
+pub(crate) fn a_strict_reverse_path_filter() {
+    let lab = Lab::new();
+    let (switch, other) = (lab.switch("sw"), lab.switch("other"));
+    let [a, b] = two_hosts(&lab, &switch);
+    // The way back to the source leads by another interface.
+    b.connect(&other, "eth1", &["10.9.0.2/24"]);
+    a.output("ip address add 10.9.0.77/32 dev eth0");
+    b.sysctl("net.ipv4.conf.all.rp_filter", "1");
+    let config = SenderConfig {
+        from: Some("10.9.0.77:0".parse().unwrap()),
+        ..SenderConfig::default()
+    };
+    let _stream = Stream::of(
+        &a,
+        "239.1.2.3%eth0:5000",
+        config,
+        64,
+        Duration::from_millis(5),
+    );
+    let report = examine(&b, "239.1.2.3:5000");
+    assert_fault(&report, Code::ReversePathFilter, Confidence::Proved);
+    assert!(report.findings[0].title.contains("eth0"), "{report:#?}");
+}
+
+pub(crate) fn a_loose_reverse_path_filter() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    // No way leads back to the source.
+    a.output("ip address add 10.9.0.77/32 dev eth0");
+    b.sysctl("net.ipv4.conf.eth0.rp_filter", "2");
+    let config = SenderConfig {
+        from: Some("10.9.0.77:0".parse().unwrap()),
+        ..SenderConfig::default()
+    };
+    let _stream = Stream::of(
+        &a,
+        "239.1.2.3%eth0:5000",
+        config,
+        64,
+        Duration::from_millis(5),
+    );
+    let report = examine(&b, "239.1.2.3:5000");
+    assert_fault(&report, Code::ReversePathFilter, Confidence::Proved);
+    assert!(
+        report.findings[0].evidence[1].contains("loose"),
+        "{report:#?}"
+    );
+}
+
+pub(crate) fn the_wrong_port() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    for group in GROUPS {
+        let to = address(&format!("{group}%eth0")).replace("5000", "5001");
+        let _stream = Stream::start(&a, &to);
+        let report = examine(&b, &address(group));
+        assert_fault(&report, Code::WrongPort, Confidence::Proved);
+    }
+}
+
+pub(crate) fn fragments_that_are_lost() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    // As many a firewall on the way does.
+    b.nft(
+        "table netdev t {
+            chain c {
+                type filter hook ingress device eth0 priority 0
+                ip frag-off & 0x1fff != 0 drop
+                frag frag-off != 0 drop
+            }
+        }",
+    );
+    for group in GROUPS {
+        let to = address(&format!("{group}%eth0"));
+        let config = SenderConfig::default();
+        let _stream = Stream::of(&a, &to, config, 4000, Duration::from_millis(5));
+        let report = examine(&b, &address(group));
+        let exact = if group.contains(':') {
+            report.findings[0].confidence
+        } else {
+            Confidence::Proved
+        };
+        assert_fault(&report, Code::Fragmentation, exact);
+        assert!(exact <= Confidence::Likely);
+    }
+}
+
+pub(crate) fn nothing_is_sent() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [_a, b] = two_hosts(&lab, &switch);
+    let report = examine(&b, "239.1.2.3:5000");
+    assert_fault(&report, Code::NotArriving, Confidence::Proved);
+    let report = examine(&b, "[ff15::1234]:5000");
+    // Routers that are looked for, and reports of others, also come and are not delivered.
+    assert_fault(&report, Code::NotArriving, report.findings[0].confidence);
+}
+
+pub(crate) fn the_report_is_blocked_and_the_switch_prunes() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw").snooping(Snooping::default());
+    let [a, b] = two_hosts(&lab, &switch);
+    b.drop_at(Hook::Output, "meta l4proto igmp");
+    b.drop_at(
+        Hook::Output,
+        "icmpv6 type { mld-listener-report, mld2-listener-report }",
+    );
+    for group in GROUPS {
+        let _stream = Stream::start(&a, &address(&format!("{group}%eth0")));
+        let report = examine(&b, &address(group));
+        assert_fault(&report, Code::FirewallDropsIgmp, Confidence::Proved);
+    }
+}
+
+/// A switch that heard a querier once, and then none: it forgets memberships, as the managed ones
+/// do after some 260 seconds, and this one after three.
+pub(crate) fn the_switch_forgets() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw").snooping(Snooping {
+        querier: false,
+        ..Snooping::default()
+    });
+    let [a, b] = two_hosts(&lab, &switch);
+    let heard = b.count_at(Hook::Prerouting, "igmp type membership-query");
+    let mut query = program(&a, QUERY);
+    query.close_stdin();
+    wait_until("the query to be heard", || heard.count() > 0);
+    heard.remove();
+    let _stream = Stream::start(&a, "239.1.2.3%eth0:5000");
+    let how = Examination {
+        duration: Duration::from_secs(8),
+        ..Examination::default()
+    };
+    let report = b.run(|| doctor::examine("239.1.2.3:5000", &how)).unwrap();
+    assert_fault(&report, Code::NoQuerier, Confidence::Likely);
+}
+
+/// One general query of IGMPv3 (RFC 9776 §4.1), to be answered within a tenth of a second.
+const QUERY: &str = "
+s = socket.socket(socket.AF_INET, socket.SOCK_RAW, 2)
+s.setsockopt(0, 32, struct.pack('@4s4si', bytes(4), bytes(4), socket.if_nametoindex('eth0')))
+s.setsockopt(0, 4, bytes([0x94, 4, 0, 0]))
+q = struct.pack('!BBH4sBBH', 0x11, 1, 0, bytes(4), 2, 125, 0)
+c = 0xffff - (sum(struct.unpack('!6H', q)) % 0xffff)
+s.sendto(q[:2] + struct.pack('!H', c) + q[4:], ('224.0.0.1', 0))
+";

@@ -1,0 +1,157 @@
+//! Hosts with nothing wrong.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use manycast::Sender;
+use manycast::doctor::{self, Code, Confidence, Severity};
+use manycast_lab::netns::{Hook, Host, Lab, Snooping, Task};
+use manycast_net::Counters;
+
+use crate::{GROUPS, Stream, address, assert_delivered, assert_fault, examine, program, two_hosts};
+
+pub(crate) fn a_healthy_host() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw").snooping(Snooping::default());
+    let [a, b] = two_hosts(&lab, &switch);
+    for group in GROUPS {
+        let _stream = Stream::start(&a, &address(&format!("{group}%eth0")));
+        assert_delivered(&examine(&b, &address(group)));
+        assert_delivered(&examine(&b, &address(&format!("{group}%eth0"))));
+    }
+    let _stream = Stream::start(&a, "232.1.1.1%eth0:5000");
+    assert_delivered(&examine(&b, "10.0.0.1@232.1.1.1:5000"));
+}
+
+pub(crate) fn a_healthy_host_that_is_busy_with_other_groups() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    let _reader = program(
+        &b,
+        "s = udp('239.9.9.9'); join(s, '239.9.9.9', 'eth0')
+import threading
+threading.Thread(target=lambda: [s.recv(2048) for _ in iter(int, 1)], daemon=True).start()",
+    );
+    // One of the groups is joined here, the others flood.
+    let _others = Flood::start(&a);
+    for group in GROUPS {
+        let _stream = Stream::start(&a, &address(&format!("{group}%eth0")));
+        let began = Instant::now();
+        let before = b.run(Counters::read).unwrap();
+        let report = examine(&b, &address(group));
+        assert_delivered(&report);
+        let came = b
+            .run(Counters::read)
+            .unwrap()
+            .since(&before)
+            .get("Ip.InReceives");
+        let rate = came as f64 / began.elapsed().as_secs_f64();
+        assert!(rate >= 10_000.0, "only {rate:.0} a second");
+    }
+}
+
+/// Datagrams to ten groups of no interest, 20,000 a second, until it is dropped.
+struct Flood {
+    stop: Arc<AtomicBool>,
+    task: Option<Task<()>>,
+}
+
+impl Flood {
+    fn start(host: &Host) -> Self {
+        let senders = host.run(|| {
+            let to = |number| format!("239.9.9.{number}%eth0:5000");
+            (1..=10)
+                .map(|number| Sender::new(to(number)).unwrap())
+                .collect::<Vec<_>>()
+        });
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let task = host.spawn(move || {
+            let (began, mut sent) = (Instant::now(), 0);
+            while !stopped.load(Ordering::Relaxed) {
+                // What is owed by now is made up for, however late this thread gets its turn.
+                while sent < began.elapsed().as_millis() * 20 {
+                    for sender in &senders {
+                        sender.send([b'x'; 200]).unwrap();
+                    }
+                    sent += 10;
+                }
+                thread::sleep(Duration::from_millis(1));
+            }
+        });
+        Self {
+            stop,
+            task: Some(task),
+        }
+    }
+}
+
+impl Drop for Flood {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(task) = self.task.take() {
+            task.join();
+        }
+    }
+}
+
+pub(crate) fn nothing_is_changed() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    b.drop_at(Hook::Input, "udp dport 9");
+    let _member = program(&b, "s = udp(''); join(s, '239.1.2.3', 'eth0')");
+    let before = state(&b);
+    let _stream = Stream::start(&a, "239.1.2.3%eth0:5000");
+    examine(&b, "239.1.2.3:5000");
+    examine(&b, "10.0.0.9@232.1.2.3%eth0:5000");
+    examine(&b, "[ff15::1234]:5001");
+    b.run(doctor::examine_host).unwrap();
+    let port = Some(doctor::ProgramChoice::Port);
+    crate::examine_with(&b, "239.1.2.3:5000", port);
+    assert_eq!(state(&b), before);
+}
+
+/// Settings, routes, rules, addresses, links and memberships, as text.
+fn state(host: &Host) -> Vec<String> {
+    let quiet = |line: &str| host.output(line);
+    let joined = host.run(manycast::joined_groups).unwrap();
+    let links = quiet("ip -oneline link show");
+    vec![
+        quiet("sysctl -a --pattern ^net\\.ipv[46]\\.(conf|igmp|route\\.(max|min)|ip_forward|mld)"),
+        quiet("ip -4 route show table all"),
+        quiet("ip -6 route show table all"),
+        quiet("ip rule show"),
+        quiet("nft list ruleset"),
+        quiet("ip -oneline address show"),
+        links,
+        format!("{joined:#?}"),
+    ]
+}
+
+pub(crate) fn a_host_by_itself() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [_a, b] = two_hosts(&lab, &switch);
+    b.add_route("224.0.0.0/4 dev eth0");
+    let report = b.run(doctor::examine_host).unwrap();
+    assert_eq!(report.verdict(), Code::Delivered, "{report:#?}");
+
+    b.connect(&switch, "eth1", &["10.0.0.3/24"]);
+    let report = b.run(doctor::examine_host).unwrap();
+    let found = |code| report.findings.iter().find(|finding| finding.code == code);
+    let twins = found(Code::DuplicateInterface).unwrap();
+    assert_eq!(twins.severity, Severity::Warning);
+    assert!(report.is_healthy(), "{report:#?}");
+}
+
+pub(crate) fn a_host_without_a_route() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [_a, b] = two_hosts(&lab, &switch);
+    let report = b.run(doctor::examine_host).unwrap();
+    assert_fault(&report, Code::NoRoute, Confidence::Proved);
+}

@@ -1,0 +1,116 @@
+//! Where and from whom groups are joined.
+
+use manycast::doctor::{Code, Confidence};
+use manycast_lab::netns::{Lab, Snooping, wait_until};
+
+use crate::{GROUPS, Stream, address, assert_fault, examine, program, two_hosts};
+
+pub(crate) fn another_interface() {
+    let lab = Lab::new();
+    let (switch, other) = (lab.switch("sw"), lab.switch("other"));
+    let [a, b] = two_hosts(&lab, &switch);
+    b.connect(&other, "eth1", &["10.1.0.2/24", "fd01::2/64"]);
+    for group in GROUPS {
+        let _stream = Stream::start(&a, &address(&format!("{group}%eth0")));
+        let report = examine(&b, &address(&format!("{group}%eth1")));
+        assert_fault(&report, Code::JoinedOnOtherInterface, Confidence::Proved);
+        let remedy = report.findings[0].remedy.clone().unwrap();
+        assert!(remedy.contains("%eth0"), "{remedy}");
+    }
+}
+
+pub(crate) fn another_source() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    for (group, asked) in [
+        ("232.1.1.1", "10.0.0.9@232.1.1.1:5000"),
+        ("ff35::1", "fd00::9@[ff35::1]:5000"),
+    ] {
+        let _stream = Stream::start(&a, &address(&format!("{group}%eth0")));
+        let report = examine(&b, asked);
+        assert_fault(&report, Code::WrongSource, Confidence::Proved);
+    }
+}
+
+pub(crate) fn an_old_querier() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw").snooping(Snooping {
+        igmp_version: 2,
+        mld_version: 1,
+        ..Snooping::default()
+    });
+    let [a, b] = two_hosts(&lab, &switch);
+    wait_until("an IGMPv2 query to be heard", || {
+        let joined = b.run(manycast::joined_groups).unwrap();
+        joined.iter().any(|joined| joined.igmp_version == Some(2))
+    });
+    for (group, asked) in [
+        ("232.1.1.1", "10.0.0.1@232.1.1.1:5000".to_owned()),
+        ("ff35::1", "fd00::1@[ff35::1]:5000".to_owned()),
+    ] {
+        let _stream = Stream::start(&a, &address(&format!("{group}%eth0")));
+        let report = examine(&b, &asked);
+        assert_fault(&report, Code::OldQuerier, Confidence::Proved);
+    }
+}
+
+pub(crate) fn an_interface_that_is_down() {
+    let lab = Lab::new();
+    let (switch, other) = (lab.switch("sw"), lab.switch("other"));
+    let [_a, b] = two_hosts(&lab, &switch);
+    b.connect(&other, "eth1", &["10.1.0.2/24"]);
+    b.link_down("eth1");
+    for group in GROUPS {
+        let report = examine(&b, &address(&format!("{group}%eth1")));
+        assert_fault(&report, Code::InterfaceDown, Confidence::Proved);
+        let remedy = report.findings[0].remedy.as_deref();
+        assert_eq!(remedy, Some("ip link set eth1 up"));
+    }
+    b.link_down("eth0");
+    let report = examine(&b, "239.1.2.3:5000");
+    assert_fault(&report, Code::InterfaceDown, Confidence::Proved);
+}
+
+pub(crate) fn an_interface_without_carrier() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [_a, b] = two_hosts(&lab, &switch);
+    b.unplug("eth0");
+    let report = examine(&b, "239.1.2.3:5000");
+    assert_fault(&report, Code::InterfaceDown, Confidence::Proved);
+}
+
+pub(crate) fn an_interface_without_the_flag() {
+    let lab = Lab::new();
+    let (switch, other) = (lab.switch("sw"), lab.switch("other"));
+    let [_a, b] = two_hosts(&lab, &switch);
+    b.connect(&other, "eth1", &["10.1.0.2/24"]);
+    b.output("ip link set eth1 multicast off");
+    for group in GROUPS {
+        let report = examine(&b, &address(&format!("{group}%eth1")));
+        assert_fault(&report, Code::InterfaceNotMulticast, Confidence::Proved);
+    }
+}
+
+pub(crate) fn two_interfaces_on_one_segment() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    b.connect(&switch, "eth1", &["10.0.0.3/24", "fd00::3/64"]);
+    for group in GROUPS {
+        let _stream = Stream::start(&a, &address(&format!("{group}%eth0")));
+        let report = examine(&b, &address(group));
+        assert_fault(&report, Code::DuplicateInterface, Confidence::Proved);
+    }
+}
+
+pub(crate) fn a_port_that_is_not_shared() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    let _holder = program(&b, "s = udp('', share=False)");
+    let _stream = Stream::start(&a, "239.1.2.3%eth0:5000");
+    let report = examine(&b, "239.1.2.3:5000");
+    assert_fault(&report, Code::PortInUse, Confidence::Proved);
+}

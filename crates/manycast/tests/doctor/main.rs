@@ -1,0 +1,206 @@
+//! Each cause that keeps datagrams away, made on the real kernel and found.
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a test says by a panic that it failed")]
+
+mod addresses;
+mod arriving;
+mod healthy;
+mod joining;
+mod programs;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use manycast::doctor::{self, Code, Confidence, Examination, ProgramChoice, Report, Severity};
+use manycast::{Sender, SenderConfig, SocketConfig};
+use manycast_lab::netns::{self, Host, Lab, Process, Switch, Task};
+
+netns::tests!(
+    addresses::a_group_in_a_reserved_range,
+    addresses::a_link_local_group_without_zone,
+    addresses::a_source_specific_group_without_source,
+    arriving::a_drop_at_the_input_hook,
+    arriving::a_drop_at_the_input_hook_of_one_source,
+    arriving::a_drop_at_the_prerouting_hook,
+    arriving::a_strict_reverse_path_filter,
+    arriving::a_loose_reverse_path_filter,
+    arriving::fragments_that_are_lost,
+    arriving::nothing_is_sent,
+    arriving::the_report_is_blocked_and_the_switch_prunes,
+    arriving::the_switch_forgets,
+    arriving::the_wrong_port,
+    healthy::a_healthy_host,
+    healthy::a_healthy_host_that_is_busy_with_other_groups,
+    healthy::nothing_is_changed,
+    healthy::a_host_by_itself,
+    healthy::a_host_without_a_route,
+    joining::an_interface_without_the_flag,
+    joining::an_interface_that_is_down,
+    joining::an_interface_without_carrier,
+    joining::an_old_querier,
+    joining::another_interface,
+    joining::another_source,
+    joining::two_interfaces_on_one_segment,
+    joining::a_port_that_is_not_shared,
+    programs::bound_to_a_unicast_address,
+    programs::bound_to_another_group,
+    programs::cross_talk_of_another_program,
+    programs::joined_on_another_interface,
+    programs::loopback_switched_off,
+    programs::lost_when_the_device_was_made_anew,
+    programs::never_joined,
+    programs::on_another_port,
+    programs::one_group_too_many,
+    programs::too_slow,
+    programs::with_a_capped_buffer,
+    programs::with_another_source,
+    programs::that_is_well,
+);
+
+const PORT: u16 = 5000;
+const GROUPS: [&str; 2] = ["239.1.2.3", "ff15::1234"];
+
+/// `HOST:PORT` in the text form of addresses; `%eth0` may follow the host.
+fn address(host: &str) -> String {
+    if host.contains(':') {
+        format!("[{host}]:{PORT}")
+    } else {
+        format!("{host}:{PORT}")
+    }
+}
+
+/// Two hosts on a switch, `a` to send and `b` to receive.
+fn two_hosts(lab: &Lab, switch: &Switch) -> [Host; 2] {
+    ["a", "b"].map(|name| {
+        let host = lab.host(name);
+        let number = if name == "a" { 1 } else { 2 };
+        let addresses = [format!("10.0.0.{number}/24"), format!("fd00::{number}/64")];
+        host.connect(switch, "eth0", &[&addresses[0], &addresses[1]]);
+        host
+    })
+}
+
+/// Sends a datagram every five milliseconds, until it is dropped.
+struct Stream {
+    stop: Arc<AtomicBool>,
+    task: Option<Task<()>>,
+}
+
+impl Stream {
+    fn start(host: &Host, to: &str) -> Self {
+        Self::of(
+            host,
+            to,
+            SenderConfig::default(),
+            64,
+            Duration::from_millis(5),
+        )
+    }
+
+    fn of(host: &Host, to: &str, config: SenderConfig, size: usize, pause: Duration) -> Self {
+        let sender = host.run(|| Sender::open(to, config).unwrap());
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let task = host.spawn(move || {
+            let payload = vec![b'x'; size];
+            while !stopped.load(Ordering::Relaxed) {
+                // A firewall of the sender's host may forbid it, which is no business of this.
+                let _ = sender.send(&payload);
+                // The pace of the stream, and no wait for anything.
+                thread::sleep(pause);
+            }
+        });
+        Self {
+            stop,
+            task: Some(task),
+        }
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(task) = self.task.take() {
+            task.join();
+        }
+    }
+}
+
+/// What the doctor finds on a host in two seconds.
+fn examine(host: &Host, address: &str) -> Report {
+    examine_with(host, address, None)
+}
+
+fn examine_with(host: &Host, address: &str, program: Option<ProgramChoice>) -> Report {
+    let how = Examination {
+        duration: Duration::from_secs(2),
+        program,
+    };
+    host.run(|| doctor::examine(address, &how)).unwrap()
+}
+
+/// A program in Python on a host, which says `ready` when it is.
+fn program(host: &Host, script: &str) -> Process {
+    netns::require(&["python3"]);
+    let script = format!("{PRELUDE}\n{script}\nprint('ready', flush=True)\ninput()\n");
+    let mut command = host.command("python3");
+    let mut process = Process::start(command.args(["-u", "-c", &script]));
+    process.wait_for_line("ready");
+    process
+}
+
+/// What all programs have at hand.
+const PRELUDE: &str = "
+import socket, struct, time
+def udp(bind, v6=False, share=True):
+    s = socket.socket(socket.AF_INET6 if v6 else socket.AF_INET, socket.SOCK_DGRAM)
+    if share: s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind((bind, 5000))
+    return s
+def join(s, group, device):
+    index = socket.if_nametoindex(device)
+    if ':' in group:
+        s.setsockopt(41, 20, socket.inet_pton(socket.AF_INET6, group) + struct.pack('@I', index))
+    else:
+        s.setsockopt(0, 35, struct.pack('@4s4si', socket.inet_aton(group), bytes(4), index))
+";
+
+/// The doctor's first finding is this fault, which is its verdict.
+#[track_caller]
+fn assert_fault(report: &Report, code: Code, confidence: Confidence) {
+    let first = report.findings.first();
+    let first = first.unwrap_or_else(|| panic!("nothing was found: {report:#?}"));
+    assert_eq!(
+        (first.code, first.confidence, first.severity),
+        (code, confidence, Severity::Fault),
+        "{report:#?}"
+    );
+    assert_eq!(report.verdict(), code, "{report:#?}");
+    assert!(!first.evidence.is_empty() && first.remedy.is_some() || first.settle.is_some());
+}
+
+#[track_caller]
+fn assert_delivered(report: &Report) {
+    assert_eq!(report.verdict(), Code::Delivered, "{report:#?}");
+    assert!(report.is_healthy());
+    assert!(report.received > 0, "{report:#?}");
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+/// Loopback and hop limit as given, for senders of a kind of their own.
+fn sending(loopback: bool, hops: u8) -> SenderConfig {
+    SenderConfig {
+        socket: SocketConfig {
+            loopback,
+            multicast_hops: hops,
+            ..SocketConfig::default()
+        },
+        ..SenderConfig::default()
+    }
+}

@@ -1,0 +1,269 @@
+//! What is wrong with other programs.
+
+use std::time::Duration;
+
+use manycast::SenderConfig;
+use manycast::doctor::{Code, Confidence, ProgramChoice, Report};
+use manycast_lab::netns::{Host, Lab, Process};
+
+use crate::{GROUPS, Stream, address, assert_fault, examine_with, ip, program, sending, two_hosts};
+
+fn by_port(host: &Host, address: &str) -> Report {
+    examine_with(host, address, Some(ProgramChoice::Port))
+}
+
+/// `ip netns exec` becomes the program, so its number is the program's.
+fn by_pid(host: &Host, address: &str, process: &Process) -> Report {
+    examine_with(host, address, Some(ProgramChoice::Pid(process.id())))
+}
+
+fn v6(group: &str) -> &'static str {
+    if group.contains(':') { "True" } else { "False" }
+}
+
+pub(crate) fn that_is_well() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    for group in GROUPS {
+        let any = if group.contains(':') { "::" } else { "" };
+        let script = format!(
+            "s = udp('{any}', {}); join(s, '{group}', 'eth0')",
+            v6(group)
+        );
+        let process = program(&b, &script);
+        let _stream = Stream::of(
+            &a,
+            &address(&format!("{group}%eth0")),
+            SenderConfig::default(),
+            10,
+            // Slow enough for the buffer of a program that receives nothing.
+            Duration::from_millis(100),
+        );
+        for report in [
+            by_port(&b, &address(group)),
+            by_pid(&b, &address(group), &process),
+        ] {
+            assert_eq!(report.verdict(), Code::Delivered, "{report:#?}");
+        }
+    }
+}
+
+pub(crate) fn bound_to_a_unicast_address() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    for (group, own) in GROUPS.into_iter().zip(["10.0.0.2", "fd00::2"]) {
+        let script = format!(
+            "s = udp('{own}', {}); join(s, '{group}', 'eth0')",
+            v6(group)
+        );
+        let process = program(&b, &script);
+        let _stream = Stream::start(&a, &address(&format!("{group}%eth0")));
+        let report = by_pid(&b, &address(group), &process);
+        assert_fault(&report, Code::BoundToUnicast, Confidence::Proved);
+    }
+}
+
+pub(crate) fn bound_to_another_group() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    for (group, other) in GROUPS.into_iter().zip(["239.1.2.4", "ff15::99"]) {
+        let script = format!(
+            "s = udp('{other}', {}); join(s, '{group}', 'eth0'); join(s, '{other}', 'eth0')",
+            v6(group)
+        );
+        let _process = program(&b, &script);
+        let _stream = Stream::start(&a, &address(&format!("{group}%eth0")));
+        let report = by_port(&b, &address(group));
+        assert_fault(&report, Code::BoundToOtherGroup, Confidence::Proved);
+    }
+}
+
+pub(crate) fn joined_on_another_interface() {
+    let lab = Lab::new();
+    let (switch, other) = (lab.switch("sw"), lab.switch("other"));
+    let [a, b] = two_hosts(&lab, &switch);
+    b.connect(&other, "eth1", &["10.1.0.2/24", "fd01::2/64"]);
+    for group in GROUPS {
+        let script = format!(
+            "s = udp('{group}', {}); join(s, '{group}', 'eth1')",
+            v6(group)
+        );
+        let process = program(&b, &script);
+        let _stream = Stream::start(&a, &address(&format!("{group}%eth0")));
+        let report = by_pid(&b, &address(group), &process);
+        assert_fault(&report, Code::JoinedOnOtherInterface, Confidence::Proved);
+        let title = &report.findings[0].title;
+        assert!(title.contains("eth1") && title.contains("eth0"), "{title}");
+    }
+}
+
+pub(crate) fn with_another_source() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    let _process = program(
+        &b,
+        "s = udp('232.1.1.1')
+s.setsockopt(0, 39, socket.inet_aton('232.1.1.1') + socket.inet_aton('10.0.0.2') + socket.inet_aton('10.0.0.9'))",
+    );
+    let _stream = Stream::start(&a, "232.1.1.1%eth0:5000");
+    let report = by_port(&b, "10.0.0.9@232.1.1.1:5000");
+    assert_fault(&report, Code::WrongSource, Confidence::Proved);
+}
+
+pub(crate) fn never_joined() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    for (group, any) in GROUPS.into_iter().zip(["", "::"]) {
+        let process = program(&b, &format!("s = udp('{any}', {})", v6(group)));
+        let _stream = Stream::start(&a, &address(&format!("{group}%eth0")));
+        let report = by_pid(&b, &address(group), &process);
+        assert_fault(&report, Code::NotJoined, Confidence::Proved);
+    }
+}
+
+pub(crate) fn lost_when_the_device_was_made_anew() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    for group in GROUPS {
+        let [a, b] = two_hosts(&lab, &switch);
+        let script = format!(
+            "s = udp('{group}', {}); join(s, '{group}', 'eth0')",
+            v6(group)
+        );
+        let process = program(&b, &script);
+        b.wait_for_group("eth0", ip(group));
+        b.delete_device("eth0");
+        b.recreate_device("eth0");
+        let _stream = Stream::start(&a, &address(&format!("{group}%eth0")));
+        let report = by_pid(&b, &address(group), &process);
+        assert_fault(&report, Code::MembershipLost, Confidence::Proved);
+    }
+}
+
+pub(crate) fn one_group_too_many() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    let process = program(
+        &b,
+        "s = udp('')
+for n in range(1, 22):
+    try: join(s, f'239.1.1.{n}', 'eth0')
+    except OSError as e: assert (n, e.errno) == (21, 105), (n, e)",
+    );
+    let _stream = Stream::start(&a, "239.1.1.21%eth0:5000");
+    let report = by_pid(&b, "239.1.1.21:5000", &process);
+    assert_fault(&report, Code::TooManyGroups, Confidence::Proved);
+}
+
+pub(crate) fn on_another_port() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    let process = program(&b, "s = udp(''); join(s, '239.1.2.3', 'eth0')");
+    let _stream = Stream::start(&a, "239.1.2.3%eth0:5001");
+    let report = by_pid(&b, "239.1.2.3:5001", &process);
+    assert_fault(&report, Code::WrongPort, Confidence::Proved);
+}
+
+pub(crate) fn too_slow() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    for (group, any) in GROUPS.into_iter().zip(["", "::"]) {
+        let script = format!(
+            "s = udp('{any}', {}); join(s, '{group}', 'eth0')
+s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)",
+            v6(group)
+        );
+        let process = program(&b, &script);
+        let to = address(&format!("{group}%eth0"));
+        let config = SenderConfig::default();
+        let _stream = Stream::of(&a, &to, config, 1000, Duration::from_millis(5));
+        let report = by_pid(&b, &address(group), &process);
+        assert_fault(&report, Code::ReceiveBufferOverflow, Confidence::Proved);
+    }
+}
+
+pub(crate) fn with_a_capped_buffer() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    let process = program(
+        &b,
+        "s = udp(''); join(s, '239.1.2.3', 'eth0')
+s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 30)",
+    );
+    let _stream = Stream::start(&a, "239.1.2.3%eth0:5000");
+    let report = by_pid(&b, "239.1.2.3:5000", &process);
+    assert_eq!(
+        report.findings[0].code,
+        Code::ReceiveBufferCapped,
+        "{report:#?}"
+    );
+    assert_eq!(report.findings[0].confidence, Confidence::Likely);
+    assert!(report.is_healthy(), "a warning: nothing is lost yet");
+}
+
+pub(crate) fn cross_talk_of_another_program() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    for (group, (other, any)) in GROUPS
+        .into_iter()
+        .zip([("239.9.9.9", ""), ("ff15::9999", "::")])
+    {
+        let v6 = v6(group);
+        let process = program(
+            &b,
+            &format!("s = udp('{any}', {v6}); join(s, '{group}', 'eth0')"),
+        );
+        let _other = program(
+            &b,
+            &format!("s = udp('{other}', {v6}); join(s, '{other}', 'eth0')"),
+        );
+        let slow = Duration::from_millis(100);
+        let [_stream, _noise] = [group, other].map(|group| {
+            let to = address(&format!("{group}%eth0"));
+            Stream::of(&a, &to, SenderConfig::default(), 10, slow)
+        });
+        let report = by_pid(&b, &address(group), &process);
+        assert_fault(&report, Code::CrossTalk, Confidence::Proved);
+    }
+}
+
+pub(crate) fn loopback_switched_off() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [_a, b] = two_hosts(&lab, &switch);
+    for group in GROUPS {
+        let script = format!(
+            "s = socket.socket(socket.AF_INET6 if {v6} else socket.AF_INET, socket.SOCK_DGRAM)
+index = socket.if_nametoindex('eth0')
+if {v6}:
+    s.setsockopt(41, socket.IPV6_MULTICAST_LOOP, 0); s.setsockopt(41, socket.IPV6_MULTICAST_IF, index)
+else:
+    s.setsockopt(0, socket.IP_MULTICAST_LOOP, 0)
+    s.setsockopt(0, socket.IP_MULTICAST_IF, struct.pack('@4s4si', bytes(4), bytes(4), index))
+s.connect(('{group}', 5000))
+import threading
+def send():
+    while True: s.send(b'x'); time.sleep(.01)
+threading.Thread(target=send, daemon=True).start()",
+            v6 = v6(group)
+        );
+        let process = program(&b, &script);
+        let report = by_pid(&b, &address(group), &process);
+        assert_fault(&report, Code::LoopbackOff, Confidence::Proved);
+    }
+    // And for comparison: with loopback on, its own host hears it.
+    let config = sending(true, 1);
+    let to = "239.1.2.3%eth0:5000";
+    let _stream = Stream::of(&b, to, config, 10, Duration::from_millis(5));
+    crate::assert_delivered(&crate::examine(&b, "239.1.2.3:5000"));
+}

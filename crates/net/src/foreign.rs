@@ -1,0 +1,156 @@
+//! Sockets of other programs, asked for what they are members of.
+//!
+//! The kernel's tables tell which groups a host has joined, not which socket did. A second
+//! descriptor of that socket can be asked (`pidfd_getfd(2)`), by the same user where the system
+//! allows it (`ptrace(2)`, `PTRACE_MODE_ATTACH_REALCREDS`), or by root. Nothing is received from
+//! it and nothing is set on it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::{AsFd, OwnedFd};
+
+use manycast_types::SourceFilter;
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
+
+use crate::sys;
+
+/// A program that has a socket open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SocketOwner {
+    /// Its process number.
+    pub pid: u32,
+    /// Its name, as the kernel shortens it (`proc_pid_comm(5)`).
+    pub name: String,
+    /// The number of the socket's descriptor there.
+    pub descriptor: i32,
+}
+
+impl fmt::Display for SocketOwner {
+    /// Writes name and process number.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.name, self.pid)
+    }
+}
+
+/// A second descriptor of another program's socket.
+#[derive(Debug)]
+pub struct ForeignSocket {
+    fd: OwnedFd,
+}
+
+/// Tells by inode whose sockets there are, as far as `/proc` shows them to this user. A socket
+/// that several processes share is there once for each.
+pub fn socket_owners() -> BTreeMap<u32, Vec<SocketOwner>> {
+    let mut owners: BTreeMap<u32, Vec<SocketOwner>> = BTreeMap::new();
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    for process in processes {
+        let Some(pid) = process
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok())
+        else {
+            continue;
+        };
+        let name = || fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        let descriptors = fs::read_dir(format!("/proc/{pid}/fd"));
+        for descriptor in descriptors.into_iter().flatten().flatten() {
+            let number = descriptor.file_name();
+            let Some(number) = number.to_str().and_then(|number| number.parse().ok()) else {
+                continue;
+            };
+            let link = fs::read_link(descriptor.path()).unwrap_or_default();
+            let inode = link.to_str().and_then(|link| {
+                link.strip_prefix("socket:[")?
+                    .strip_suffix(']')?
+                    .parse()
+                    .ok()
+            });
+            if let Some(inode) = inode {
+                owners.entry(inode).or_default().push(SocketOwner {
+                    pid,
+                    name: name().trim().to_owned(),
+                    descriptor: number,
+                });
+            }
+        }
+    }
+    owners
+}
+
+impl ForeignSocket {
+    /// Gets hold of a program's socket.
+    ///
+    /// # Errors
+    ///
+    /// `EPERM` where this user may not, `ESRCH` or `EBADF` where program or socket are gone.
+    pub fn open(owner: &SocketOwner) -> io::Result<Self> {
+        let pid = i32::try_from(owner.pid).ok().and_then(Pid::from_raw);
+        let pid = pid.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+        let process = pidfd_open(pid, PidfdFlags::empty())?;
+        let fd = pidfd_getfd(&process, owner.descriptor, PidfdGetfdFlags::empty())?;
+        Ok(Self { fd })
+    }
+
+    /// The sources that the socket takes of a group on the interface of this index; `None` where
+    /// it is no member there.
+    ///
+    /// Of an interface that is gone, a membership that was made there still shows: the socket
+    /// does not know that it is worth nothing any more.
+    pub fn membership(&self, group: IpAddr, interface: u32) -> Option<SourceFilter> {
+        let (excludes, sources) = sys::group_filter(self.fd.as_fd(), interface, group).ok()?;
+        Some(if excludes {
+            SourceFilter::Exclude(sources)
+        } else {
+            SourceFilter::Include(sources)
+        })
+    }
+
+    /// Whether the socket shares its port by `SO_REUSEADDR` or by `SO_REUSEPORT`.
+    pub fn shares_port(&self) -> bool {
+        let socket = socket2::SockRef::from(&self.fd);
+        socket.reuse_address().unwrap_or(false) || socket.reuse_port().unwrap_or(false)
+    }
+
+    /// Whether it receives whatever group any program of this host has joined
+    /// (`IP_MULTICAST_ALL`, `IPV6_MULTICAST_ALL`), where it can be read.
+    pub fn multicast_all(&self) -> Option<bool> {
+        let (level, name) = if self.is_ipv6()? {
+            (libc::IPPROTO_IPV6, crate::socket::IPV6_MULTICAST_ALL)
+        } else {
+            (libc::IPPROTO_IP, libc::IP_MULTICAST_ALL)
+        };
+        let value = sys::int(self.fd.as_fd(), level, name).ok()?;
+        Some(value != 0)
+    }
+
+    /// Whether members on this host receive what it sends to groups (`IP_MULTICAST_LOOP`,
+    /// `IPV6_MULTICAST_LOOP`), where it can be read.
+    pub fn loopback(&self) -> Option<bool> {
+        let socket = socket2::SockRef::from(&self.fd);
+        let loopback = if self.is_ipv6()? {
+            socket.multicast_loop_v6()
+        } else {
+            socket.multicast_loop_v4()
+        };
+        loopback.ok()
+    }
+
+    /// The hop limit of what it sends to groups, where it can be read.
+    pub fn multicast_hops(&self) -> Option<u8> {
+        let socket = socket2::SockRef::from(&self.fd);
+        let hops = if self.is_ipv6()? {
+            socket.multicast_hops_v6()
+        } else {
+            socket.multicast_ttl_v4()
+        };
+        u8::try_from(hops.ok()?).ok()
+    }
+
+    fn is_ipv6(&self) -> Option<bool> {
+        let domain = socket2::SockRef::from(&self.fd).domain().ok()?;
+        Some(domain == socket2::Domain::IPV6)
+    }
+}
