@@ -18,7 +18,16 @@ fn text(bytes: Vec<u8>) -> String {
 
 #[test]
 fn the_help_is_as_it_was_reviewed() {
-    for command in ["", "send", "listen", "echo", "ask", "interfaces", "demo"] {
+    for command in [
+        "",
+        "send",
+        "listen",
+        "echo",
+        "ask",
+        "interfaces",
+        "doctor",
+        "demo",
+    ] {
         let words: Vec<_> = command.split_whitespace().chain(["--help"]).collect();
         let output = manycast(&words);
         assert!(output.status.success());

@@ -63,7 +63,12 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     };
     let healthy = report.is_healthy();
     let marks = [true, false].map(|right| output.mark(right));
-    output.report(&Screen::new(&report, output.is_verbose(), marks))?;
+    let screen = Screen::new(&report, output.is_verbose(), marks);
+    if output.is_json() {
+        output.object(&screen)?;
+    } else {
+        output.text(format_args!("{}\n", screen.to_string().trim_end()))?;
+    }
     Ok(if healthy { Outcome::Done } else { Outcome::No })
 }
 

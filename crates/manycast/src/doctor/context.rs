@@ -267,6 +267,13 @@ impl Snapshot {
         })
     }
 
+    /// Whether an address is one of its own.
+    pub(super) fn has(&self, address: IpAddr) -> bool {
+        self.interfaces
+            .iter()
+            .any(|interface| interface.has(address))
+    }
+
     /// A parameter that is a number.
     pub(super) fn number(&self, name: &str) -> Option<u64> {
         self.sysctls.get(name)?.parse().ok()

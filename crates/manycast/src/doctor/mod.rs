@@ -103,7 +103,15 @@ pub fn examine(address: impl IntoAddress, how: &Examination) -> Result<Report, E
         watched: None,
         program: None,
     };
-    if checks::obstacles(&context).is_empty() {
+    if !context.target.is_group() && !context.host.has(context.target.ip) {
+        if context.host.has_route {
+            return Err(Error::unsuitable(
+                &context.target.address,
+                "it is of another host, and what arrives there is seen there; run the doctor on \
+                 that host, or give a group",
+            ));
+        }
+    } else if checks::obstacles(&context).is_empty() {
         let duration = how.duration.max(SHORTEST);
         match how.program {
             None => context.watched = Some(watch::watch(&context, duration)?),

@@ -1,1 +1,226 @@
+//! Checks on what was recorded, with no host at hand.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use manycast_net::{CounterTables, Interface, JoinedTables};
+use manycast_types::InterfaceId;
+
+use super::{
+    Code, Confidence, Context, Flow, Mark, Report, SelfTest, Severity, Snapshot, Step, Watched,
+    checks, target,
+};
+
+/// The kernel's counters after so many steps of a stream, in the words of `/proc/net`.
+fn tables(
+    received: u32,
+    multicast: u32,
+    delivered: u32,
+    filtered: u32,
+    ignored: u32,
+) -> CounterTables {
+    CounterTables {
+        snmp: format!(
+            "Ip: InReceives InDelivers ReasmReqds ReasmOKs\nIp: {received} {delivered} 0 0\n\
+             Udp: IgnoredMulti RcvbufErrors\nUdp: {ignored} 0\n"
+        ),
+        netstat: format!(
+            "TcpExt: IPReversePathFilter\nTcpExt: {filtered}\n\
+             IpExt: InMcastPkts OutMcastPkts\nIpExt: {multicast} 2\n"
+        ),
+        ..CounterTables::default()
+    }
+}
+
+fn eth0() -> Interface {
+    Interface {
+        index: 2,
+        name: "eth0".into(),
+        alternative_names: Vec::new(),
+        kind: "ethernet".to_owned(),
+        up: true,
+        running: true,
+        multicast: true,
+        loopback: false,
+        point_to_point: false,
+        broadcast: true,
+        all_multicast: false,
+        promiscuous: false,
+        mtu: 1500,
+        mac: None,
+        addresses: Vec::new(),
+    }
+}
+
+/// A host that listened on 239.1.2.3:5000 for two seconds, whose counters moved like this.
+fn context(moved: &CounterTables) -> Context {
+    let counters = moved.counters().unwrap();
+    Context {
+        target: target(&"239.1.2.3:5000".parse().unwrap()).unwrap(),
+        host: Snapshot {
+            interfaces: vec![eth0()],
+            has_route: true,
+            ..Snapshot::default()
+        },
+        watched: Some(Watched {
+            lasted: Duration::from_secs(2),
+            joined: vec![InterfaceId::new(2, "eth0")],
+            joining: counters.clone(),
+            counters,
+            self_tests: vec![SelfTest {
+                interface: InterfaceId::new(2, "eth0"),
+                sent: 10,
+                received: 10,
+                control: 10,
+                refused: None,
+            }],
+            ..Watched::default()
+        }),
+        program: None,
+    }
+}
+
+fn report(context: &Context) -> Report {
+    Report::new("239.1.2.3:5000".to_owned(), context, checks::all(context))
+}
+
+#[track_caller]
+fn assert_verdict(context: &Context, code: Code, confidence: Confidence) -> Report {
+    let report = report(context);
+    let first = report.findings.first().expect("something is found");
+    assert_eq!(
+        (first.code, first.confidence),
+        (code, confidence),
+        "{report:#?}"
+    );
+    report
+}
+
+fn flow(datagrams: u64) -> Flow {
+    Flow {
+        source: "10.0.0.1:4000".parse().unwrap(),
+        destination: "239.1.2.3:5000".parse().unwrap(),
+        interface: InterfaceId::new(2, "eth0"),
+        datagrams,
+        largest: 100,
+        hops: Some(1),
+        first: Duration::ZERO,
+        last: Duration::from_secs(2),
+        longest_gap: Duration::from_millis(10),
+    }
+}
+
+#[test]
+fn each_pattern_of_the_counters_has_its_name() {
+    use Code::{FirewallDrops, NotArriving, ReversePathFilter, WrongPort};
+    use Confidence::{Likely, Proved};
+    for (moved, code, confidence) in [
+        // Received, to joined groups, delivered, filtered, ignored.
+        ([0, 0, 0, 0, 0], NotArriving, Proved),
+        ([7, 0, 7, 0, 0], NotArriving, Proved),
+        ([7, 0, 5, 0, 0], NotArriving, Likely),
+        ([10, 0, 0, 10, 0], ReversePathFilter, Proved),
+        ([30, 5, 20, 10, 0], ReversePathFilter, Proved),
+        ([30, 5, 10, 10, 0], ReversePathFilter, Likely),
+        ([10, 10, 0, 0, 0], FirewallDrops, Proved),
+        ([10, 10, 10, 0, 10], WrongPort, Proved),
+    ] {
+        let [received, multicast, delivered, filtered, ignored] = moved;
+        let tables = tables(received, multicast, delivered, filtered, ignored);
+        assert_verdict(&context(&tables), code, confidence);
+    }
+}
+
+#[test]
+fn where_other_groups_are_joined_it_is_likely_only() {
+    let joined = JoinedTables {
+        igmp: "2\teth0      :     1      V3\n\t\t\t\t090909EF     1 0:00000000\t\t0\n".into(),
+        ..JoinedTables::default()
+    };
+    for moved in [tables(10, 10, 10, 0, 10), tables(10, 10, 0, 0, 0)] {
+        let mut context = context(&moved);
+        context.host.joined = joined.groups().unwrap();
+        let code = report(&context).verdict();
+        assert_verdict(&context, code, Confidence::Likely);
+    }
+}
+
+#[test]
+fn what_the_host_sends_to_itself_proves_a_firewall_whatever_else_comes() {
+    let mut context = context(&tables(90_000, 80_000, 85_000, 0, 0));
+    let test = &mut context.watched.as_mut().unwrap().self_tests[0];
+    test.received = 0;
+    assert_verdict(&context, Code::FirewallDrops, Confidence::Proved);
+    // Where nothing at all comes back, it is no rule about this group that shows.
+    context.watched.as_mut().unwrap().self_tests[0].control = 0;
+    assert_verdict(&context, Code::NotArriving, Confidence::Likely);
+}
+
+#[test]
+fn the_greater_of_the_two_filters_is_in_force() {
+    let mut host = Snapshot {
+        sysctls: BTreeMap::from([("net.ipv4.conf.eth0.rp_filter".to_owned(), "1".to_owned())]),
+        ..Snapshot::default()
+    };
+    assert_eq!(host.rp_filter("eth0"), 1);
+    host.sysctls
+        .insert("net.ipv4.conf.all.rp_filter".to_owned(), "2".to_owned());
+    assert_eq!((host.rp_filter("eth0"), host.rp_filter("eth1")), (2, 2));
+}
+
+#[test]
+fn a_stream_that_comes_is_delivered_and_walks_all_steps() {
+    let mut context = context(&tables(100, 100, 100, 0, 0));
+    context.watched.as_mut().unwrap().exact = vec![flow(100)];
+    let report = report(&context);
+    assert_eq!((report.verdict(), report.received), (Code::Delivered, 100));
+    assert!(report.is_healthy());
+    let marks: Vec<Mark> = report.steps.iter().map(|state| state.mark).collect();
+    assert_eq!(marks, [Mark::Passed; 9]);
+}
+
+#[test]
+fn the_walk_stops_at_the_first_step_that_is_broken() {
+    let report = report(&context(&tables(10, 0, 0, 10, 0)));
+    let mark = |step| {
+        report
+            .steps
+            .iter()
+            .find(|state| state.step == step)
+            .unwrap()
+            .mark
+    };
+    assert_eq!(mark(Step::Arrived), Mark::Passed);
+    assert_eq!(mark(Step::ReversePath), Mark::Broken);
+    assert_eq!(mark(Step::Membership), Mark::NotReached);
+    assert_eq!(mark(Step::Application), Mark::NotReached);
+}
+
+#[test]
+fn faults_come_before_warnings_and_what_is_surer_before_what_is_less_so() {
+    let mut context = context(&tables(0, 0, 0, 0, 0));
+    context.host.has_route = false;
+    let report = report(&context);
+    let order: Vec<_> = report
+        .findings
+        .iter()
+        .map(|finding| (finding.severity, finding.confidence))
+        .collect();
+    assert!(order.is_sorted() && order.len() == 2, "{order:?}");
+    assert_eq!(order[1].0, Severity::Warning);
+}
+
+#[test]
+fn a_membership_that_ends_and_comes_back_when_joined_anew_wants_a_querier() {
+    let mut context = context(&tables(100, 100, 100, 0, 0));
+    let watched = context.watched.as_mut().unwrap();
+    watched.lasted = Duration::from_secs(300);
+    watched.exact = vec![Flow {
+        last: Duration::from_secs(260),
+        ..flow(26_000)
+    }];
+    watched.revived = Some(true);
+    assert_verdict(&context, Code::NoQuerier, Confidence::Likely);
+    context.watched.as_mut().unwrap().revived = Some(false);
+    assert!(report(&context).is_healthy(), "the sender may have stopped");
+}

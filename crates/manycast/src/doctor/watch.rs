@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use manycast_net::{Counters, SocketConfig};
+use manycast_net::{Counters, ErrorKind, SocketConfig};
 use manycast_types::{Address, InterfaceSelector, Received};
 
 use super::context::total;
@@ -36,7 +36,7 @@ pub(super) fn watch(context: &Context, duration: Duration) -> Result<Watched, Er
     let target = &context.target;
     let mut watched = Watched::default();
     let before = Counters::read()?;
-    let Some(mut listener) = open(std::slice::from_ref(&target.address), &mut watched) else {
+    let Some(mut listener) = open(std::slice::from_ref(&target.address), &mut watched)? else {
         return Ok(watched);
     };
     let began = Instant::now();
@@ -65,7 +65,7 @@ pub(super) fn watch(context: &Context, duration: Duration) -> Result<Watched, Er
         let any = Address::from(std::net::SocketAddr::new(target.ip, target.port));
         if any != target.address {
             let mut tried = Watched::default();
-            if let Some(mut listener) = open(&[any], &mut tried) {
+            if let Some(mut listener) = open(&[any], &mut tried)? {
                 let most = duration.min(WIDE);
                 listen(
                     &mut listener,
@@ -83,7 +83,7 @@ pub(super) fn watch(context: &Context, duration: Duration) -> Result<Watched, Er
     } else if has_ceased(&watched) {
         drop(listener);
         let mut again = Watched::default();
-        if let Some(mut listener) = open(std::slice::from_ref(&target.address), &mut again) {
+        if let Some(mut listener) = open(std::slice::from_ref(&target.address), &mut again)? {
             listen(&mut listener, Instant::now(), WIDE, Some(1), &mut again)?;
             watched.revived = Some(!again.exact.is_empty());
         }
@@ -112,7 +112,7 @@ pub(super) fn watch_program(context: &Context, duration: Duration) -> Result<Wat
     }
     let mut watched = Watched::default();
     let before = Counters::read()?;
-    let listener = open(&addresses, &mut watched);
+    let listener = open(&addresses, &mut watched)?;
     let start = Counters::read()?;
     match listener {
         Some(mut listener) => {
@@ -139,8 +139,8 @@ pub(super) fn watch_program(context: &Context, duration: Duration) -> Result<Wat
     Ok(watched)
 }
 
-/// Opens a listener, and notes where it has joined, or why it could not.
-fn open(addresses: &[Address], watched: &mut Watched) -> Option<Listener> {
+/// Opens a listener, and notes where it has joined, or which fault keeps it from being opened.
+fn open(addresses: &[Address], watched: &mut Watched) -> Result<Option<Listener>, Error> {
     match Listener::open(addresses, SocketConfig::default()) {
         Ok(listener) => {
             let group = addresses.first().and_then(Address::group);
@@ -153,15 +153,18 @@ fn open(addresses: &[Address], watched: &mut Watched) -> Option<Listener> {
                 })
                 .map(|membership| membership.interface.clone())
                 .collect();
-            Some(listener)
+            Ok(Some(listener))
         }
-        Err(error) => {
+        Err(error)
+            if [ErrorKind::AddressInUse, ErrorKind::LimitReached].contains(&error.kind()) =>
+        {
             watched.obstacle = Some(Obstacle {
                 kind: error.kind(),
                 text: error.to_string(),
             });
-            None
+            Ok(None)
         }
+        Err(error) => Err(error),
     }
 }
 

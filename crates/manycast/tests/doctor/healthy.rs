@@ -154,4 +154,10 @@ pub(crate) fn a_host_without_a_route() {
     let [_a, b] = two_hosts(&lab, &switch);
     let report = b.run(doctor::examine_host).unwrap();
     assert_fault(&report, Code::NoRoute, Confidence::Proved);
+    let report = examine(&b, "192.0.2.1:5000");
+    assert_fault(&report, Code::NoRoute, Confidence::Proved);
+    // Where there is one, what arrives is for the other host to tell.
+    let how = doctor::Examination::default();
+    b.run(|| doctor::examine("10.0.0.1:5000", &how))
+        .unwrap_err();
 }

@@ -24,7 +24,9 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
         "it was joined on {} for {seconds:.1} s, and nothing came",
         super::list(&watched.joined)
     ));
-    let finding = if tally.lost() == 0 {
+    let finding = if tally.received == 0 {
+        finding.because("not one packet of this version of IP came to this host meanwhile")
+    } else if tally.lost() == 0 {
         finding.because(format!(
             "all of {} that came to this host were delivered, to others",
             super::count(tally.received, "packet")

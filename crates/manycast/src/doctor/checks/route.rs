@@ -21,7 +21,18 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     } else {
         ("-6", "ff00::/8")
     };
-    target.is_group().then(|| {
+    if !target.is_group() {
+        return Some(
+            Finding::fault(
+                Code::NoRoute,
+                Confidence::Proved,
+                format!("this host knows no way to {}", target.ip),
+            )
+            .because("the kernel, asked for the route, has none")
+            .remedy("ip route add NETWORK via ROUTER; 'ip route' shows what there is"),
+        );
+    }
+    Some(
         Finding::warning(
             Code::NoRoute,
             Confidence::Possible,
@@ -33,6 +44,6 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
         .because("the kernel knows no route to it; manycast itself needs none")
         .remedy(format!(
             "name the interface in the program; or ip {family} route add {range} dev {name}"
-        ))
-    })
+        )),
+    )
 }
