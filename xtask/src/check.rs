@@ -1,10 +1,11 @@
 //! `cargo xtask check`: whatever can be said of the code without running it.
 
-use crate::{cargo, docs, guard, root, succeeds};
+use crate::{behaviours, cargo, docs, guard, root, succeeds};
 
 /// Runs all checks, also after one that fails.
 pub(crate) fn run() -> anyhow::Result<bool> {
-    let complaints = guard::complaints(root())?;
+    let mut complaints = guard::complaints(root())?;
+    complaints.extend(behaviours::complaints(root())?);
     for complaint in &complaints {
         eprintln!("{complaint}");
     }

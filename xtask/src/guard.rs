@@ -70,13 +70,13 @@ fn complaints_on(name: &Path, text: &str) -> Vec<String> {
 }
 
 /// Whether all of the file is tests: `tests.rs`, or anything in a folder `tests`.
-fn is_test(name: &Path) -> bool {
+pub(crate) fn is_test(name: &Path) -> bool {
     name.iter()
         .any(|part| part == "tests" || part == "tests.rs")
 }
 
 /// All files below a folder but those that are hidden or built.
-fn files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+pub(crate) fn files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     let entries = fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))?;
     for entry in entries {

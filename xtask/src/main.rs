@@ -1,5 +1,6 @@
 //! The one entrance for people and CI: `cargo xtask COMMAND`.
 
+mod behaviours;
 mod check;
 mod docs;
 mod guard;

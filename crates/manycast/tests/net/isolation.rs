@@ -1,6 +1,6 @@
 //! A listener receives what it asked for and nothing else.
 
-use manycast::{Address, Listener, SocketConfig};
+use manycast::{Address, Listener, SocketConfig, SourceFilter};
 use manycast_lab::netns::{self, Lab};
 
 use crate::{
@@ -136,5 +136,30 @@ pub(crate) fn other_ports_and_unicast_stay_out_of_a_group() {
         send(&a, &at(own, PORT), "unicast");
         send(&a, &on(group, "eth0"), "end");
         assert_eq!(receive_until(&b, &mut listener, "end"), [""; 0]);
+    }
+}
+
+/// What the library would filter by itself must not reach the socket: it would fill its buffer.
+pub(crate) fn the_kernel_itself_keeps_other_groups_out() {
+    let lab = Lab::new();
+    let [a, b] = hosts(&lab, ["a", "b"]);
+    let eth0 = b.interface_index("eth0");
+    for ([one, two], any) in GROUPS.into_iter().zip(["0.0.0.0", "::"]) {
+        let _other_member = listen(&b, &at(two, PORT + 1));
+        let any = at(any, PORT).parse().unwrap();
+        let config = SocketConfig::default();
+        let socket = b.run(|| manycast_net::Socket::bind(any, &config).unwrap());
+        let filter = SourceFilter::any();
+        socket.join(one.parse().unwrap(), eth0, &filter).unwrap();
+        send(&a, &on(two, "eth0"), "another group");
+        send(&a, &on(one, "eth0"), "end");
+        let mut batch = manycast_net::RecvBatch::new();
+        assert_eq!(
+            socket
+                .recv_batch(&mut batch, Some(crate::PATIENCE))
+                .unwrap(),
+            1
+        );
+        assert_eq!(batch.get(0).unwrap().payload, b"end");
     }
 }

@@ -51,7 +51,7 @@ pub(crate) fn row_13_one_message_is_one_datagram_or_an_error_that_names_the_limi
     }
 }
 
-pub(crate) fn row_18_sixty_four_groups_on_one_listener() {
+pub(crate) fn sixty_four_groups_on_one_listener() {
     let lab = Lab::new();
     let [a, b] = hosts(&lab, ["a", "b"]);
     for prefix in ["239.1.3.", "ff15::3:"] {
