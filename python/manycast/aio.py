@@ -700,11 +700,16 @@ class DatagramTransport(asyncio.DatagramTransport):
             self._loop.add_reader(self._reading, self._read)
 
     def _read(self) -> None:
+        if self._closing:
+            return
         try:
             datagrams = self._socket.try_recv_many(_BATCH)
         except OSError as error:
             self._protocol.error_received(error)
             return
+        if len(datagrams) == _BATCH:
+            # What was fetched already does not make the descriptor readable again.
+            self._loop.call_soon(self._read)
         received = self._protocol.datagram_received
         for datagram in datagrams:
             try:

@@ -195,8 +195,8 @@ impl Listener {
 
     /// A descriptor for select, poll and event loops: readable when there is something to receive.
     ///
-    /// Take all that is there with ``try_recv_many`` each time: what was fetched already does not
-    /// make it readable again.
+    /// Call ``try_recv_many`` until it returns less than its limit: what was fetched already does
+    /// not make the descriptor readable again.
     fn fileno(&self, py: Python<'_>) -> PyResult<RawFd> {
         self.receiving.fileno(py)
     }

@@ -127,14 +127,15 @@ impl<S: Source> Receiving<S> {
         let deadline = Deadline::after(timeout);
         loop {
             let fds = [shared.ready.as_fd(), shared.stopper.as_fd()];
-            let ready = wait(py, &fds, PollFlags::IN, deadline)?;
+            wait(py, &fds, PollFlags::IN, deadline)?;
             if shared.stopper.is_stopped() {
                 return Err(self.closed());
             }
+            // Also when nothing is ready: another thread may have fetched more than it took.
             if let Some(found) = attempt(&mut shared.lock(py))? {
                 return Ok(found);
             }
-            if !ready || deadline.is_over() {
+            if deadline.is_over() {
                 let seconds = timeout.unwrap_or_default().as_secs_f64();
                 let what = shared.lock(py).source.describe();
                 return Err(error::timed_out(format!(

@@ -38,28 +38,23 @@ impl Deadline {
     }
 }
 
-/// Waits until one of `fds` is ready for `flags`, and says whether one is; otherwise the deadline
-/// is over. A signal's handler runs at once, and may end it with its exception.
+/// Waits until one of `fds` is ready for `flags`, or for a slice of time, or until the deadline. A
+/// signal's handler runs at once, and may end it with its exception.
 pub(crate) fn wait(
     py: Python<'_>,
     fds: &[BorrowedFd<'_>],
     flags: PollFlags,
     deadline: Deadline,
-) -> PyResult<bool> {
-    loop {
-        let slice = Timespec::try_from(deadline.slice()).ok();
-        let ready = py.detach(|| {
-            let mut fds: Vec<_> = fds.iter().map(|fd| PollFd::new(fd, flags)).collect();
-            poll(&mut fds, slice.as_ref())
-        });
-        match ready {
-            Ok(0) | Err(rustix::io::Errno::INTR) => py.check_signals()?,
-            Ok(_) => return Ok(true),
-            Err(errno) => return Err(error::machine("wait for a socket", &errno.into())),
-        }
-        if deadline.is_over() {
-            return Ok(false);
-        }
+) -> PyResult<()> {
+    let slice = Timespec::try_from(deadline.slice()).ok();
+    let ready = py.detach(|| {
+        let mut fds: Vec<_> = fds.iter().map(|fd| PollFd::new(fd, flags)).collect();
+        poll(&mut fds, slice.as_ref())
+    });
+    match ready {
+        Ok(0) | Err(rustix::io::Errno::INTR) => py.check_signals(),
+        Ok(_) => Ok(()),
+        Err(errno) => Err(error::machine("wait for a socket", &errno.into())),
     }
 }
 

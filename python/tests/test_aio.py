@@ -386,6 +386,18 @@ def test_a_protocol_in_a_group(run, group):
     run(main())
 
 
+def test_a_protocol_receives_all_of_a_burst(run, group):
+    async def main():
+        transport, protocol = await aio.create_datagram_endpoint(Recorder, group)
+        with manycast.Sender(group) as sender:
+            sender.send_many([b"x"] * 2000)
+        await protocol.until(2001)
+        transport.close()
+        await protocol.until(2002)
+
+    run(main())
+
+
 def test_a_protocol_that_fails_is_told_and_goes_on(request, group):
     failures = []
 
