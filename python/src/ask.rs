@@ -179,7 +179,7 @@ pub(crate) struct Answer {
 
 impl Answer {
     fn new(py: Python<'_>, answer: &manycast::Answer) -> PyResult<Self> {
-        let datagram = Datagram::new(py, &answer.datagram.as_received());
+        let datagram = Datagram::new(py, &answer.datagram.as_received(), &mut None);
         Ok(Self {
             datagram: Py::new(py, datagram)?,
             round_trip: answer.round_trip,

@@ -1,6 +1,7 @@
 //! A datagram that came.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use manycast::{Ecn, InterfaceId, Received};
@@ -23,7 +24,16 @@ use crate::address::socket_address;
 #[pyclass(frozen, module = "manycast", skip_from_py_object)]
 #[derive(Debug)]
 pub(crate) struct Datagram {
+    /// What was sent, from 0 to 65,507 bytes. Empty datagrams are datagrams too.
+    // Read as a plain field, which is faster than a getter.
+    #[pyo3(get)]
     payload: Py<PyBytes>,
+    header: Arc<Header>,
+}
+
+/// All of a datagram but its payload. Neighbours that came in one piece share it.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Header {
     source: SocketAddr,
     destination: SocketAddr,
     local: Option<IpAddr>,
@@ -35,10 +45,9 @@ pub(crate) struct Datagram {
     dropped: u64,
 }
 
-impl Datagram {
-    pub(crate) fn new(py: Python<'_>, received: &Received<'_>) -> Self {
+impl Header {
+    fn new(received: &Received<'_>) -> Self {
         Self {
-            payload: PyBytes::new(py, received.payload).unbind(),
             source: received.source,
             destination: received.destination,
             local: received.local,
@@ -51,18 +60,53 @@ impl Datagram {
         }
     }
 
+    fn is_of(&self, received: &Received<'_>) -> bool {
+        self.time == received.time
+            && self.source == received.source
+            && self.destination == received.destination
+            && self.local == received.local
+            && self.interface.index == received.interface.index
+            && self.hops == received.hops
+            && self.ecn == received.ecn
+            && self.truncated == received.truncated
+            && self.dropped == received.dropped
+    }
+}
+
+impl Datagram {
+    /// `last` is the header of the datagram before it, to be shared if it is the same.
+    pub(crate) fn new(
+        py: Python<'_>,
+        received: &Received<'_>,
+        last: &mut Option<Arc<Header>>,
+    ) -> Self {
+        let header = match last {
+            Some(header) if header.is_of(received) => header,
+            _ => last.insert(Arc::new(Header::new(received))),
+        };
+        Self {
+            payload: PyBytes::new(py, received.payload).unbind(),
+            header: Arc::clone(header),
+        }
+    }
+
+    pub(crate) fn payload(&self, py: Python<'_>) -> Py<PyBytes> {
+        self.payload.clone_ref(py)
+    }
+
     pub(crate) fn as_received<'a>(&'a self, py: Python<'a>) -> Received<'a> {
+        let header = &*self.header;
         Received {
             payload: self.payload.as_bytes(py),
-            source: self.source,
-            destination: self.destination,
-            local: self.local,
-            interface: &self.interface,
-            hops: self.hops,
-            time: self.time,
-            ecn: self.ecn,
-            truncated: self.truncated,
-            dropped: self.dropped,
+            source: header.source,
+            destination: header.destination,
+            local: header.local,
+            interface: &header.interface,
+            hops: header.hops,
+            time: header.time,
+            ecn: header.ecn,
+            truncated: header.truncated,
+            dropped: header.dropped,
         }
     }
 }
@@ -92,60 +136,60 @@ impl Datagram {
         )
     }
 
-    /// What was sent, from 0 to 65,507 bytes. Empty datagrams are datagrams too.
-    #[getter]
-    pub(crate) fn payload(&self, py: Python<'_>) -> Py<PyBytes> {
-        self.payload.clone_ref(py)
-    }
-
     /// Who sent it: a SocketAddress, which is a (host, port).
     #[getter]
     fn source(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        socket_address(py, self.source)
+        socket_address(py, self.header.source)
     }
 
     /// What it was sent to: the group or the local address, and the port; a SocketAddress.
     #[getter]
     fn destination(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        socket_address(py, self.destination)
+        socket_address(py, self.header.destination)
     }
 
     /// The own address to answer from; None for a group, where the kernel chooses.
     #[getter]
     fn local(&self) -> Option<String> {
-        self.local.map(|local| local.to_string())
+        self.header.local.map(|local| local.to_string())
     }
 
     /// The name of the interface that it came in on.
     #[getter]
     fn interface(&self) -> String {
-        self.interface.to_string()
+        self.header.interface.to_string()
     }
 
     /// The hop limit (IPv4: TTL) that was left, from 0 to 255; None where the kernel did not say.
     #[getter]
     fn hops(&self) -> Option<u8> {
-        self.hops
+        self.header.hops
     }
 
     /// When the kernel received it, in seconds since 1970 as ``time.time()`` counts them; None
     /// where the kernel did not say.
     #[getter]
     fn time(&self) -> Option<f64> {
-        let since = self.time?.duration_since(UNIX_EPOCH).ok()?;
+        let since = self.header.time?.duration_since(UNIX_EPOCH).ok()?;
         Some(since.as_secs_f64())
     }
 
     /// As ``time``, in whole nanoseconds, as ``time.time_ns()`` counts them.
     #[getter]
     fn time_ns(&self) -> Option<u128> {
-        Some(self.time?.duration_since(UNIX_EPOCH).ok()?.as_nanos())
+        Some(
+            self.header
+                .time?
+                .duration_since(UNIX_EPOCH)
+                .ok()?
+                .as_nanos(),
+        )
     }
 
     /// The congestion mark of the IP header (RFC 3168): 0 not ECT, 1 ECT(1), 2 ECT(0), 3 CE.
     #[getter]
     fn ecn(&self) -> u8 {
-        match self.ecn {
+        match self.header.ecn {
             Ecn::NotEct => 0,
             Ecn::Ect1 => 1,
             Ecn::Ect0 => 2,
@@ -156,14 +200,14 @@ impl Datagram {
     /// Whether its end is lost, because it was longer than the buffer.
     #[getter]
     fn truncated(&self) -> bool {
-        self.truncated
+        self.header.truncated
     }
 
     /// How many datagrams the kernel had dropped on this socket before this one came, since the
     /// socket was opened, because its receive buffer was full.
     #[getter]
     fn dropped(&self) -> u64 {
-        self.dropped
+        self.header.dropped
     }
 
     fn __bytes__(&self, py: Python<'_>) -> Py<PyBytes> {
@@ -172,16 +216,7 @@ impl Datagram {
 
     fn __eq__(&self, py: Python<'_>, other: &Bound<'_, Self>) -> bool {
         let other = other.get();
-        self.payload.as_bytes(py) == other.payload.as_bytes(py)
-            && self.source == other.source
-            && self.destination == other.destination
-            && self.local == other.local
-            && self.interface == other.interface
-            && self.hops == other.hops
-            && self.time == other.time
-            && self.ecn == other.ecn
-            && self.truncated == other.truncated
-            && self.dropped == other.dropped
+        self.payload.as_bytes(py) == other.payload.as_bytes(py) && self.header == other.header
     }
 
     fn __hash__(&self, py: Python<'_>) -> PyResult<isize> {
@@ -195,14 +230,15 @@ impl Datagram {
         let shown = PyBytes::new(py, &payload[..payload.len().min(SHOWN)]).repr()?;
         let more = if payload.len() > SHOWN { "..." } else { "" };
         let hops = self
+            .header
             .hops
             .map_or_else(|| "None".to_owned(), |hops| hops.to_string());
         Ok(format!(
             "<Datagram {shown}{more} of {} bytes from {} to {} on {}, hops {hops}>",
             payload.len(),
-            self.source,
-            self.destination,
-            self.interface,
+            self.header.source,
+            self.header.destination,
+            self.header.interface,
         ))
     }
 

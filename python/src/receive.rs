@@ -1,8 +1,9 @@
 //! Receiving, the same for listeners and sockets: one queue of datagrams, many threads, one close.
 
 use std::collections::VecDeque;
+use std::hint::black_box;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 use std::time::Duration;
 
 use manycast::{Received, Stopper};
@@ -51,6 +52,7 @@ struct State<S> {
 
 impl<S: Source> Receiving<S> {
     pub(crate) fn new(class: &'static str, source: S, timeout: Option<Duration>) -> PyResult<Self> {
+        keep_freed_memory();
         let ready = source
             .as_fd()
             .try_clone_to_owned()
@@ -197,6 +199,18 @@ impl<S: Source> Receiving<S> {
     }
 }
 
+/// Lets the allocator keep what a batch of datagrams gave back, for the next one.
+///
+/// The GNU allocator returns the end of its heap to the kernel whenever more than 128 KiB are free
+/// there, and fetches it again for the next batch, page by page, which takes longer than receiving
+/// does. It raises that limit by itself when a larger block is freed (mallopt(3), under
+/// M_MMAP_THRESHOLD), so one is. Nothing is written to it, so it costs no memory.
+fn keep_freed_memory() {
+    const BLOCK: usize = 8 << 20;
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| drop(black_box(Vec::<u8>::with_capacity(BLOCK))));
+}
+
 impl<S: Source> Drop for Receiving<S> {
     /// Warns, as Python's own sockets do, when nobody closed it.
     fn drop(&mut self) {
@@ -244,9 +258,10 @@ impl<S: Source> State<S> {
     /// Fetches a batch where nothing is pending.
     fn fill(&mut self, py: Python<'_>) -> PyResult<()> {
         if self.pending.is_empty() {
+            let mut header = None;
             for received in self.source.take().map_err(error::exception)? {
-                self.pending
-                    .push_back(Py::new(py, Datagram::new(py, &received))?);
+                let datagram = Datagram::new(py, &received, &mut header);
+                self.pending.push_back(Py::new(py, datagram)?);
             }
         }
         Ok(())
