@@ -293,6 +293,7 @@ pub(crate) fn open_plain(
     let config = SocketConfig {
         // The news of undeliverable datagrams would come up as an error of whatever call is next.
         report_unreachable: false,
+        merge_received: false,
         ..options::receiving(receive_buffer)?
     };
     let fd = open(py, &addresses, config)?.into_fd().ok_or_else(|| {

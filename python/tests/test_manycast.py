@@ -4,6 +4,7 @@ import asyncio
 import doctest
 import inspect
 import os
+import socketserver
 import subprocess
 import sys
 import threading
@@ -12,7 +13,7 @@ import time
 import pytest
 
 import manycast
-from manycast import aio
+from manycast import aio, server
 
 
 def test_the_line_that_sends():
@@ -56,26 +57,19 @@ def test_each_class_has_an_example():
             assert ">>>" in inspect.getdoc(thing), name
 
 
-@pytest.mark.parametrize("module", [
-    "manycast", "manycast.address", "manycast.aio", "manycast._manycast",
-])  # fmt: skip
-def test_the_examples_of_the_documentation(module):
-    __import__(module)
-    module = sys.modules[module]
-    names = {**vars(manycast), "manycast": manycast, "threading": threading}
-    names.update(asyncio=asyncio, aio=aio)
-    examples = doctest.DocTestFinder(exclude_empty=True).find(module, extraglobs=names)
-    # A compiled class does not say which module it was defined in, so doctest passes it over.
-    for name, thing in vars(module).items():
-        if getattr(thing, "__module__", "") == "manycast" and module is not aio:
-            examples += doctest.DocTestFinder().find(thing, name, False, extraglobs=names)
-    runner = doctest.DocTestRunner(optionflags=doctest.FAIL_FAST)
+def test_the_examples_of_the_documentation():
+    names = {**vars(manycast), "asyncio": asyncio, "threading": threading}
+    names.update(manycast=manycast, aio=aio, server=server, socketserver=socketserver)
+    finder, runner = doctest.DocTestFinder(), doctest.DocTestRunner(optionflags=doctest.FAIL_FAST)
     tried = 0
-    for example in examples:
-        if sys.version_info < (3, 10) and "match" in example.docstring:
-            continue
-        tried += runner.run(example).attempted
-    assert tried and not runner.summarize().failed
+    for module in (manycast, aio, server):
+        for name in module.__all__:
+            for example in finder.find(getattr(module, name), name, False, extraglobs=names):
+                if "match" in example.docstring and sys.version_info < (3, 10):
+                    continue
+                example.globs.update(vars(server) if module is server else {})
+                tried += runner.run(example).attempted
+    assert tried > 50 and not runner.summarize().failed
 
 
 def test_it_imports_fast_and_needs_nothing():

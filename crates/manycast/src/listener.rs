@@ -230,7 +230,11 @@ impl Listener {
     /// ```
     /// use std::net::UdpSocket;
     ///
-    /// let listener = manycast::listen("239.192.0.100%lo:5001")?;
+    /// use manycast::{Listener, SocketConfig};
+    ///
+    /// // Whoever reads the plain socket wants each datagram by itself.
+    /// let config = SocketConfig { merge_received: false, ..SocketConfig::default() };
+    /// let listener = Listener::open(&["239.192.0.100%lo:5001".parse()?], config)?;
     /// let socket = UdpSocket::from(listener.into_fd().ok_or("two sockets")?);
     /// manycast::send("239.192.0.100%lo:5001", "Hello, world!")?;
     /// let mut buffer = [0; 65_507];

@@ -444,7 +444,7 @@ impl Socket {
     }
 
     /// The plain socket of the system, set up, bound and joined as it is; `None` where there are
-    /// two, one for each version of IP.
+    /// two, one for each version of IP. See [`Listener::into_fd`](crate::Listener::into_fd).
     pub fn into_fd(self) -> Option<OwnedFd> {
         self.endpoint.into_single().map(OwnedFd::from)
     }

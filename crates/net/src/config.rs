@@ -33,6 +33,10 @@ pub struct SocketConfig {
     /// Whether to hear of datagrams that came back as undeliverable (`IP_RECVERR`); default yes.
     /// They are in [`RecvBatch::unreachable`](crate::RecvBatch::unreachable).
     pub report_unreachable: bool,
+    /// Whether the kernel may hand over many datagrams in one buffer (`UDP_GRO`), which
+    /// [`RecvBatch`](crate::RecvBatch) takes apart; default yes. Not for a socket that is to become
+    /// a plain one, whose reader would take them for one datagram.
+    pub merge_received: bool,
 }
 
 impl Default for SocketConfig {
@@ -48,6 +52,7 @@ impl Default for SocketConfig {
             device: None,
             broadcast: false,
             report_unreachable: true,
+            merge_received: true,
         }
     }
 }

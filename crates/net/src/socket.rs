@@ -78,7 +78,7 @@ impl Socket {
             gro: Ok(()),
             peer: RwLock::new(None),
         };
-        if offload::is_wanted() {
+        if offload::is_wanted() && config.merge_received {
             socket.gro = gro::enable(socket.fd());
         }
         socket.set_up(config)?;
@@ -264,7 +264,8 @@ impl AsFd for Socket {
 }
 
 impl From<Socket> for OwnedFd {
-    /// The plain socket, set up, bound and joined as it is, for other libraries.
+    /// The plain socket, set up, bound and joined as it is, for other libraries. Open it with
+    /// [`SocketConfig::merge_received`] off, unless they know of `UDP_GRO`.
     fn from(socket: Socket) -> Self {
         socket.inner.into()
     }
