@@ -36,6 +36,8 @@ pub struct Endpoint {
     stopped: bool,
     /// There once a group is wanted: only memberships need to heal.
     watch: Option<Watch>,
+    /// Whether interfaces changed, and the memberships could not follow yet.
+    unhealed: bool,
     wanted: Vec<Wanted>,
     joined: Vec<Joined>,
     news: VecDeque<News>,
@@ -140,6 +142,7 @@ impl Endpoint {
             stopper: None,
             stopped: false,
             watch: None,
+            unhealed: false,
             wanted: Vec::new(),
             joined: Vec::new(),
             news: VecDeque::new(),
@@ -289,6 +292,9 @@ impl Endpoint {
     pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> Result<bool, Error> {
         if self.has_datagram() {
             return Ok(true);
+        }
+        if self.unhealed {
+            self.follow()?;
         }
         if !self.news.is_empty() {
             return Ok(false);
@@ -534,7 +540,15 @@ impl Endpoint {
                 Change::Changed(_) => {}
             }
         }
-        self.reconcile(false)
+        self.unhealed = true;
+        self.follow()
+    }
+
+    /// After a failure it is tried again at the next wait.
+    fn follow(&mut self) -> Result<(), Error> {
+        self.reconcile(false)?;
+        self.unhealed = false;
+        Ok(())
     }
 }
 

@@ -11,7 +11,8 @@
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SocketConfig {
-    /// Share the port with other sockets that share it too (`SO_REUSEADDR` and `SO_REUSEPORT`).
+    /// Share the port with other sockets that share it too: by `SO_REUSEADDR`, and where those share
+    /// it by `SO_REUSEPORT` alone, by that as well.
     /// Each of them receives the datagrams of a group, but only one those to a local address.
     pub share_port: bool,
     /// Receive buffer to ask for, in bytes; default 8 MiB. The kernel may grant less.

@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use manycast::proto::ask::{Responder, ResponderConfig};
-use manycast::{Driver, Group, Membership, SourceFilter};
+use manycast::{Driver, ErrorKind, Group, Membership, SourceFilter};
 use manycast_lab::netns::{Host, Lab};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::{
     GROUPS, PORT, at, bind, hosts, interfaces_of, listen, on, receive, receive_until, send,
@@ -255,6 +256,33 @@ pub(crate) fn healing_outlives_lost_messages() {
         wait_until_joined(&b, listener, "mac0");
         send(&a, &on(group, "eth0"), "after the storm");
         assert_eq!(receive(&b, listener).payload, "after the storm");
+    }
+}
+
+/// When the kernel cannot be asked, healing is put off until it can, and nothing is forgotten.
+pub(crate) fn healing_is_tried_again_after_a_failure() {
+    let lab = Lab::new();
+    let [a, b] = hosts(&lab, ["a", "b"]);
+    for [group, _] in GROUPS {
+        let mut listener = listen(&b, &on(group, "eth0"));
+        b.delete_device("eth0");
+        b.recreate_device("eth0");
+        let before = getrlimit(Resource::Nofile);
+        b.run(|| {
+            let none = Rlimit {
+                current: Some(0),
+                ..before.clone()
+            };
+            setrlimit(Resource::Nofile, none).unwrap();
+            for _ in 0..3 {
+                let error = listener.recv().map(drop).unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::LimitReached);
+            }
+            setrlimit(Resource::Nofile, before).unwrap();
+        });
+        wait_until_joined(&b, &mut listener, "eth0");
+        send(&a, &on(group, "eth0"), "healed");
+        assert_eq!(receive(&b, &mut listener).payload, "healed");
     }
 }
 
