@@ -271,7 +271,7 @@ pub(crate) fn healing_is_tried_again_after_a_failure() {
         b.run(|| {
             let none = Rlimit {
                 current: Some(0),
-                ..before.clone()
+                ..before
             };
             setrlimit(Resource::Nofile, none).unwrap();
             for _ in 0..3 {
