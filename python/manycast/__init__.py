@@ -25,6 +25,8 @@ will do. Times are in seconds, sizes in bytes. Every error is a manycast.Error, 
 what happened, on what, why, and what to do next.
 """
 
+from __future__ import annotations
+
 from ._manycast import (
     Address,
     Answer,
@@ -55,6 +57,13 @@ from .error import (
     TimedOut,
     TruncatedError,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import socket as standard
+    from collections.abc import Iterable
+
+    from ._manycast import AddressLike
 
 __all__ = [
     "Address",
@@ -88,7 +97,13 @@ __all__ = [
 ]
 
 
-def listen(*addresses, interface=None, sources=None, timeout=None, receive_buffer=None):
+def listen(
+    *addresses: AddressLike | int,
+    interface: str | int | None = None,
+    sources: str | Iterable[str] | None = None,
+    timeout: float | None = None,
+    receive_buffer: int | None = None,
+) -> Listener:
     """Opens a Listener, which explains the arguments.
 
     >>> with listen("239.192.0.100%lo:5000") as listener:
@@ -104,7 +119,7 @@ def listen(*addresses, interface=None, sources=None, timeout=None, receive_buffe
     )
 
 
-def ifconfig():
+def ifconfig() -> dict[str, Interface]:
     """Returns the interfaces of this host by name, each an Interface.
 
     >>> ifconfig()["lo"].up
@@ -113,7 +128,12 @@ def ifconfig():
     return {interface.name: interface for interface in interfaces()}
 
 
-def socket(*addresses, interface=None, sources=None, receive_buffer=None):
+def socket(
+    *addresses: AddressLike | int,
+    interface: str | int | None = None,
+    sources: str | Iterable[str] | None = None,
+    receive_buffer: int | None = None,
+) -> standard.socket:
     """Opens a standard socket.socket: bound, and where the address is a group, joined to it on every
     interface that can multicast unless one is named, and isolated from other groups.
 

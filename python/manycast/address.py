@@ -1,7 +1,10 @@
 """The address and port of a datagram, as Python's sockets know it and with names."""
 
 
-class SocketAddress(tuple):
+from __future__ import annotations
+
+
+class SocketAddress(tuple[str, int]):
     """A host in numbers and its port: a plain ``(host, port)`` with names.
 
     It goes wherever ``socket.sendto`` and its kin take an address. ``host`` of a link-local IPv6
@@ -14,28 +17,28 @@ class SocketAddress(tuple):
 
     __slots__ = ()
 
-    def __new__(cls, host, port):
+    def __new__(cls, host: str, port: int) -> SocketAddress:
         return tuple.__new__(cls, (host, port))
 
     @property
-    def host(self):
+    def host(self) -> str:
         """The address in numbers, with its zone if it has one."""
         return self[0]
 
     @property
-    def port(self):
+    def port(self) -> int:
         """The port, from 0 to 65,535."""
         return self[1]
 
-    def __str__(self):
+    def __str__(self) -> str:
         host, port = self
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"SocketAddress({self[0]!r}, {self[1]})"
 
-    def __getnewargs__(self):
-        return tuple(self)
+    def __getnewargs__(self) -> tuple[str, int]:
+        return self[0], self[1]
 
 
 SocketAddress.__module__ = "manycast"

@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 
     from ._manycast import AddressLike, Payload
 
-    P = TypeVar("P", bound=asyncio.DatagramProtocol)
-    Self = TypeVar("Self", bound="_Waiting")
-    T = TypeVar("T")
+    _P = TypeVar("_P", bound=asyncio.DatagramProtocol)
+    _Self = TypeVar("_Self", bound="_Waiting")
+    _T = TypeVar("_T")
 
     class _Inner(Protocol):
         @property
@@ -85,7 +85,7 @@ async def _in_numbers(address: AddressLike, port: int | None) -> Address:
 
 def _refuse_names(*addresses: AddressLike | int) -> None:
     if len(addresses) == 2 and isinstance(addresses[1], int):
-        addresses = ((addresses[0], addresses[1]),)  # type: ignore[assignment]
+        addresses = ((addresses[0], addresses[1]),)
     for address in addresses:
         given = Address(address)  # type: ignore[arg-type]
         if given.is_name:
@@ -123,15 +123,14 @@ class _Waiting:
         if not self._waiters:
             self._unwatch()
         for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+            _finish(waiter)
 
     def _unwatch(self) -> None:
         if self._watched is not None and not self._watched.is_closed():
             self._watched.remove_reader(self._object.fileno())
         self._watched = None
 
-    async def _attempt(self, attempt: Callable[[], T], timeout: float | None) -> T:
+    async def _attempt(self, attempt: Callable[[], _T], timeout: float | None) -> _T:
         """Calls ``attempt`` until there is something for it, which it tells by TimedOut."""
         if timeout is None:
             timeout = self._timeout
@@ -163,7 +162,7 @@ class _Waiting:
         """Whether it was closed."""
         return self._object.closed
 
-    async def __aenter__(self: Self) -> Self:
+    async def __aenter__(self: _Self) -> _Self:
         return self
 
     async def __aexit__(
@@ -226,7 +225,7 @@ class _Receiving(_Waiting):
             return [self._pending.popleft() for _ in range(count)]
         return await self._attempt(lambda: self._object.recv_many(limit, timeout=0), timeout)
 
-    def __aiter__(self: Self) -> Self:
+    def __aiter__(self: _Self) -> _Self:
         return self
 
     async def __anext__(self) -> Datagram:
@@ -379,7 +378,7 @@ class MulticastListener(_Waiting):
             lambda: self._object.recv(limit, truncate=truncate, timeout=0), timeout
         )
 
-    def __aiter__(self: Self) -> Self:
+    def __aiter__(self: _Self) -> _Self:
         return self
 
     async def __anext__(self) -> bytes:
@@ -413,10 +412,15 @@ class MulticastUDPReceiver(_Waiting):
         return await self._attempt(lambda: self._object.read(timeout=0), timeout)
 
 
+def _finish(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
 async def _writable(fd: int) -> None:
     loop = asyncio.get_running_loop()
     waiter = loop.create_future()
-    loop.add_writer(fd, lambda: waiter.done() or waiter.set_result(None))
+    loop.add_writer(fd, _finish, waiter)
     try:
         await waiter
     finally:
@@ -638,7 +642,7 @@ async def ask(
     loop = asyncio.get_running_loop()
     while not asker.finished:
         waiter = loop.create_future()
-        loop.add_reader(asker.fileno(), lambda w=waiter: w.done() or w.set_result(None))
+        loop.add_reader(asker.fileno(), _finish, waiter)
         try:
             await asyncio.wait([waiter], timeout=asker.wait)
         finally:
@@ -683,7 +687,7 @@ class DatagramTransport(asyncio.DatagramTransport):
         self._socket = socket
         self._protocol = protocol
         self._reading = socket.fileno()
-        self._unsent: deque[tuple[Payload, AddressLike | None]] = deque()
+        self._unsent: deque[tuple[bytes, AddressLike | None]] = deque()
         self._unsent_size = 0
         self._writing: int | None = None
         self._paused = False
@@ -729,9 +733,7 @@ class DatagramTransport(asyncio.DatagramTransport):
             if self._closing:
                 break
 
-    def sendto(
-        self, data: Payload, addr: tuple[Any, ...] | str | Address | None = None
-    ) -> None:
+    def sendto(self, data: Payload, addr: Any = None) -> None:
         """Sends a datagram to ``addr``, in numbers, or to the peer where it is left out.
 
         What the kernel refuses comes back by ``error_received``. AddressError: it is a name.
@@ -739,8 +741,9 @@ class DatagramTransport(asyncio.DatagramTransport):
         if self._lost or self._closing:
             return
         if self._unsent or not self._try_send(data, addr):
-            self._unsent.append((bytes(data) if not isinstance(data, str) else data, addr))
-            self._unsent_size += len(data)
+            kept = data.encode() if isinstance(data, str) else bytes(data)
+            self._unsent.append((kept, addr))
+            self._unsent_size += len(kept)
             if self._writing is None:
                 self._writing = self._socket.sending_fileno(addr)
                 self._loop.add_writer(self._writing, self._write)
@@ -853,7 +856,7 @@ class DatagramTransport(asyncio.DatagramTransport):
 
 
 async def create_datagram_endpoint(
-    protocol_factory: Callable[[], P],
+    protocol_factory: Callable[[], _P],
     address: AddressLike | None = None,
     port: int | None = None,
     *,
@@ -862,7 +865,7 @@ async def create_datagram_endpoint(
     sources: str | Iterable[str] | None = None,
     share_port: bool | None = None,
     receive_buffer: int | None = None,
-) -> tuple[DatagramTransport, P]:
+) -> tuple[DatagramTransport, _P]:
     """Opens an endpoint for any standard asyncio.DatagramProtocol.
 
     ``address`` is a group to join, whose port is shared, so that datagrams to the group and to this

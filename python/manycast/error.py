@@ -5,6 +5,12 @@ the built-in subclass that fits, so code that catches ``ConnectionRefusedError``
 or ``TimeoutError`` works as it is.
 """
 
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._manycast import Datagram
+
 __all__ = [
     "AddressError",
     "ClosedError",
@@ -32,19 +38,19 @@ class ClosedError(Error, ValueError):
 class TruncatedError(Error):
     """A datagram is longer than the limit that was given. ``datagram`` is the whole of it."""
 
-    def __init__(self, message, datagram):
+    def __init__(self, message: str, datagram: Datagram) -> None:
         super().__init__(message, datagram)
         self.datagram = datagram
 
-    def __str__(self):
-        return self.args[0]
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 # OSError comes first among the bases, because it is its initialiser that reads the errno.
 class SocketError(OSError, Error):
     """The kernel refused something. ``errno`` is its number; None where a name was not resolved."""
 
-    def __str__(self):
+    def __str__(self) -> str:
         return str(self.args[1]) if len(self.args) > 1 else super().__str__()
 
 
