@@ -1,6 +1,7 @@
 //! The one entrance for people and CI: `cargo xtask COMMAND`.
 
 mod behaviours;
+mod bench;
 mod check;
 mod docs;
 mod guard;
@@ -18,6 +19,7 @@ Usage: cargo xtask COMMAND
   check   formatting, clippy, documentation and the rules of the house
   test    all tests: units, documentation, sockets and network namespaces
   docs    the documentation, in target/doc
+  bench   manycast beside its peers, to docs/benchmarks.md; 'bench --quick' to see that it works
 ";
 
 fn main() -> ExitCode {
@@ -26,6 +28,7 @@ fn main() -> ExitCode {
         ["check"] => check::run(),
         ["test"] => test::run(),
         ["docs"] => docs::run(),
+        ["bench", ref arguments @ ..] => bench::run(arguments),
         _ => {
             eprint!("{USAGE}");
             return ExitCode::from(2);

@@ -11,9 +11,10 @@ use anyhow::{Context, bail, ensure};
 use crate::succeeds;
 
 /// Each program, and the Debian package that holds it.
-const NEEDED: [(&str, &str); 9] = [
+const NEEDED: [(&str, &str); 10] = [
     ("bridge", "iproute2"),
     ("ip", "iproute2"),
+    ("iperf", "iperf"),
     ("tc", "iproute2"),
     ("mount", "mount"),
     ("ncat", "ncat"),

@@ -1,0 +1,109 @@
+//! `manycast` itself: `Sender` and `Listener`, and the same on a runtime.
+
+use std::time::{Duration, Instant};
+
+use manycast::{Address, InterfaceSelector, Listener, Sender, Socket, SocketConfig, Transmit};
+
+use super::tokio_socket::runtime;
+use crate::worker::{Counter, Job, RoundTrips, Schedule, ready, round_trips};
+
+fn address(job: &Job) -> Address {
+    let address = Address::from(std::net::SocketAddr::from(job.to));
+    if job.to.ip().is_multicast() {
+        address.on(InterfaceSelector::Address(job.interface.into()))
+    } else {
+        address
+    }
+}
+
+pub(crate) fn send(job: &Job, schedule: &mut Schedule) -> anyhow::Result<()> {
+    let sender = Sender::new(address(job))?;
+    let payloads = vec![vec![0; job.size]; job.batch()];
+    while let Some(count) = schedule.next(job.batch()) {
+        schedule.sent_now(sender.send_batch(&payloads[..count])?);
+    }
+    Ok(())
+}
+
+pub(crate) fn receive(job: &Job, counter: &Counter) -> anyhow::Result<()> {
+    let mut listener = Listener::open(&[address(job)], SocketConfig::default())?;
+    ready();
+    loop {
+        counter.add(listener.recv_batch(None)?.count());
+    }
+}
+
+pub(crate) fn send_tokio(job: &Job, schedule: &mut Schedule) -> anyhow::Result<()> {
+    runtime()?.block_on(async {
+        let sender = manycast::tokio::Sender::new(address(job)).await?;
+        let payloads = vec![vec![0; job.size]; job.batch()];
+        while let Some(count) = schedule.next(job.batch()) {
+            schedule.sent_now(sender.send_batch(&payloads[..count]).await?);
+        }
+        Ok(())
+    })
+}
+
+pub(crate) fn receive_tokio(job: &Job, counter: &Counter) -> anyhow::Result<()> {
+    runtime()?.block_on(async {
+        let config = SocketConfig::default();
+        let mut listener = manycast::tokio::Listener::open(&[address(job)], config).await?;
+        ready();
+        loop {
+            counter.add(listener.recv_batch().await?.count());
+        }
+    })
+}
+
+pub(crate) fn echo(job: &Job) -> anyhow::Result<()> {
+    let mut socket = Socket::bind(address(job))?;
+    ready();
+    let mut payload = Vec::new();
+    loop {
+        let received = socket.recv()?;
+        let to = received.source;
+        payload.clear();
+        payload.extend_from_slice(received.payload);
+        socket.send_batch(&[Transmit::new(to, &payload)])?;
+    }
+}
+
+pub(crate) fn ping(job: &Job) -> anyhow::Result<RoundTrips> {
+    let mut socket = Socket::connect(address(job))?;
+    let payload = vec![0; job.size];
+    round_trips(job.count, || {
+        socket.send(&payload)?;
+        socket.recv()?;
+        Ok(())
+    })
+}
+
+pub(crate) fn echo_tokio(job: &Job) -> anyhow::Result<()> {
+    runtime()?.block_on(async {
+        let mut socket = manycast::tokio::Socket::bind(address(job)).await?;
+        ready();
+        let mut payload = Vec::new();
+        loop {
+            let received = socket.recv().await?;
+            let to = received.source;
+            payload.clear();
+            payload.extend_from_slice(received.payload);
+            socket.send_to(&payload, to).await?;
+        }
+    })
+}
+
+pub(crate) fn ping_tokio(job: &Job) -> anyhow::Result<RoundTrips> {
+    runtime()?.block_on(async {
+        let mut socket = manycast::tokio::Socket::connect(address(job)).await?;
+        let payload = vec![0; job.size];
+        let mut times: Vec<Duration> = Vec::with_capacity(job.count);
+        for _ in 0..job.count {
+            let begin = Instant::now();
+            socket.send(&payload).await?;
+            socket.recv().await?;
+            times.push(begin.elapsed());
+        }
+        Ok(RoundTrips::of(times))
+    })
+}

@@ -1,0 +1,116 @@
+//! The system calls themselves: what the kernel allows.
+
+use std::io::{IoSlice, IoSliceMut};
+use std::os::fd::AsRawFd;
+
+use nix::cmsg_space;
+use nix::sys::socket::{
+    ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrIn, recvfrom, recvmmsg,
+    recvmsg, send, sendmmsg, sendmsg, sendto, setsockopt, sockopt,
+};
+
+use crate::worker::{Counter, Job, RoundTrips, Schedule, ready, round_trips};
+
+/// Room for all that one receiving call can bring.
+const LARGEST: usize = 1 << 16;
+
+pub(crate) fn send_offload(job: &Job, schedule: &mut Schedule) -> anyhow::Result<()> {
+    let socket = job.sender()?;
+    let buffer = vec![0; job.size * job.batch()];
+    let size = u16::try_from(job.size)?;
+    let merge = [ControlMessage::UdpGsoSegments(&size)];
+    while let Some(count) = schedule.next(job.batch()) {
+        let payload = [IoSlice::new(&buffer[..count * job.size])];
+        let merge = if count > 1 { &merge[..] } else { &[] };
+        sendmsg::<()>(socket.as_raw_fd(), &payload, merge, MsgFlags::empty(), None)?;
+        schedule.sent_now(count);
+    }
+    Ok(())
+}
+
+pub(crate) fn receive_offload(job: &Job, counter: &Counter) -> anyhow::Result<()> {
+    let socket = job.receiver()?;
+    setsockopt(&socket, sockopt::UdpGroSegment, &true)?;
+    ready();
+    let mut buffer = vec![0; LARGEST];
+    let mut control = cmsg_space!(i32);
+    loop {
+        let mut room = [IoSliceMut::new(&mut buffer)];
+        let flags = MsgFlags::empty();
+        let got = recvmsg::<()>(socket.as_raw_fd(), &mut room, Some(&mut control), flags)?;
+        let segment = got.cmsgs()?.find_map(|message| match message {
+            ControlMessageOwned::UdpGroSegments(size) => usize::try_from(size).ok(),
+            _ => None,
+        });
+        counter.add(segment.map_or(1, |segment| got.bytes.div_ceil(segment.max(1))));
+    }
+}
+
+pub(crate) fn send_batch(job: &Job, schedule: &mut Schedule) -> anyhow::Result<()> {
+    let socket = job.sender()?;
+    let buffer = vec![0; job.size];
+    let payloads = vec![[IoSlice::new(&buffer)]; job.batch()];
+    let addresses = vec![None::<SockaddrIn>; job.batch()];
+    let mut headers = MultiHeaders::preallocate(job.batch(), None);
+    while let Some(count) = schedule.next(job.batch()) {
+        let sent = sendmmsg(
+            socket.as_raw_fd(),
+            &mut headers,
+            &payloads[..count],
+            &addresses,
+            [],
+            MsgFlags::empty(),
+        )?;
+        schedule.sent_now(sent.count());
+    }
+    Ok(())
+}
+
+pub(crate) fn receive_batch(job: &Job, counter: &Counter) -> anyhow::Result<()> {
+    const BATCH: usize = 64;
+    let socket = job.receiver()?;
+    ready();
+    let mut buffers = vec![vec![0; LARGEST]; BATCH];
+    loop {
+        // Made anew each time: they hold on to the buffers of the call before.
+        let mut headers = MultiHeaders::<SockaddrIn>::preallocate(BATCH, None);
+        let mut rooms: Vec<_> = buffers.iter_mut().map(|it| [IoSliceMut::new(it)]).collect();
+        let flags = MsgFlags::MSG_WAITFORONE;
+        let got = recvmmsg(
+            socket.as_raw_fd(),
+            &mut headers,
+            rooms.iter_mut(),
+            flags,
+            None,
+        )?;
+        counter.add(got.count());
+    }
+}
+
+pub(crate) fn echo(job: &Job) -> anyhow::Result<()> {
+    let socket = job.receiver()?;
+    ready();
+    let mut buffer = vec![0; LARGEST];
+    loop {
+        let (length, from) = recvfrom::<SockaddrIn>(socket.as_raw_fd(), &mut buffer)?;
+        if let Some(from) = from {
+            sendto(
+                socket.as_raw_fd(),
+                &buffer[..length],
+                &from,
+                MsgFlags::empty(),
+            )?;
+        }
+    }
+}
+
+pub(crate) fn ping(job: &Job) -> anyhow::Result<RoundTrips> {
+    let socket = job.sender()?;
+    let payload = vec![0; job.size];
+    let mut buffer = vec![0; LARGEST];
+    round_trips(job.count, || {
+        send(socket.as_raw_fd(), &payload, MsgFlags::empty())?;
+        recvfrom::<SockaddrIn>(socket.as_raw_fd(), &mut buffer)?;
+        Ok(())
+    })
+}

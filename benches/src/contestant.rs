@@ -1,0 +1,355 @@
+//! Who takes part, and how each is called.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::Context;
+use serde_json::Value;
+
+use crate::arena::Path;
+use crate::worker::{Contender, Received, Sent};
+
+/// One way to send and to receive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Contestant {
+    /// The command `manycast measure`.
+    Manycast,
+    /// A part of this program.
+    Own(Contender),
+    Iperf3,
+    Iperf,
+    PythonSocket,
+    Asyncio,
+    Twisted,
+}
+
+/// The limit that all others are compared with.
+pub(crate) const LIMIT: Contestant = Contestant::Own(Contender::RawOffload);
+
+pub(crate) const ALL: [Contestant; 14] = [
+    LIMIT,
+    Contestant::Own(Contender::RawBatch),
+    Contestant::Manycast,
+    Contestant::Own(Contender::Library),
+    Contestant::Own(Contender::Tokio),
+    Contestant::Own(Contender::Std),
+    Contestant::Own(Contender::TokioSocket),
+    Contestant::Own(Contender::Quinn),
+    Contestant::Own(Contender::Mcast),
+    Contestant::Iperf3,
+    Contestant::Iperf,
+    Contestant::PythonSocket,
+    Contestant::Asyncio,
+    Contestant::Twisted,
+];
+
+/// What is sent where.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Workload {
+    pub(crate) path: Path,
+    pub(crate) group: bool,
+    pub(crate) size: usize,
+    pub(crate) listeners: usize,
+}
+
+impl Workload {
+    pub(crate) const fn to(&self) -> SocketAddrV4 {
+        let host = if self.group {
+            Ipv4Addr::new(239, 1, 1, 1)
+        } else {
+            self.path.addresses()[1]
+        };
+        SocketAddrV4::new(host, 5001)
+    }
+}
+
+/// How a receiver is told to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    StandardInput,
+    Interrupt,
+    Terminate,
+    /// It ends with the stream.
+    Itself,
+}
+
+impl Contestant {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Manycast => "**manycast measure**",
+            Self::Own(Contender::RawOffload) => "raw loop, GSO and GRO",
+            Self::Own(Contender::RawBatch) => "raw loop, sendmmsg and recvmmsg",
+            Self::Own(Contender::Library) => "**manycast library**",
+            Self::Own(Contender::Tokio) => "**manycast library, tokio**",
+            Self::Own(Contender::Std) => "std UdpSocket",
+            Self::Own(Contender::TokioSocket) => "Tokio UdpSocket",
+            Self::Own(Contender::Quinn) => "quinn-udp",
+            Self::Own(Contender::Mcast) => "mctx-core, mcrx-core",
+            Self::Iperf3 => "iperf3",
+            Self::Iperf => "iperf 2",
+            Self::PythonSocket => "Python socket",
+            Self::Asyncio => "Python asyncio",
+            Self::Twisted => "Python Twisted",
+        }
+    }
+
+    /// Why it cannot take part on this machine.
+    pub(crate) fn missing(self) -> Option<String> {
+        let try_out = |program: &str, arguments: &[&str], what: &str| {
+            let output = Command::new(program).args(arguments).output();
+            match output {
+                Ok(output) if output.status.success() => None,
+                _ => Some(what.to_owned()),
+            }
+        };
+        match self {
+            Self::Own(_) => None,
+            Self::Manycast => {
+                let path = manycast();
+                (!path.exists()).then(|| format!("{} is not built", path.display()))
+            }
+            Self::Iperf3 => try_out("iperf3", &["--version"], "iperf3 is not installed"),
+            // It ends with 1 after its version.
+            Self::Iperf => match Command::new("iperf").arg("--version").output() {
+                Ok(_) => None,
+                Err(_) => Some("iperf is not installed".to_owned()),
+            },
+            Self::PythonSocket => try_out("python3", &["-c", ""], "python3 is not installed"),
+            Self::Asyncio => try_out(
+                "python3",
+                &["-c", "import asyncio"],
+                "python3 is not installed",
+            ),
+            Self::Twisted => try_out(
+                "python3",
+                &["-c", "import twisted"],
+                "Twisted is not installed; 'pip install twisted'",
+            ),
+        }
+    }
+
+    pub(crate) const fn takes_part(self, workload: &Workload) -> bool {
+        match self {
+            Self::Iperf3 => !workload.group,
+            Self::Own(Contender::Mcast) => workload.group,
+            // One port of a host is one server's.
+            Self::Iperf => workload.listeners == 1,
+            _ => true,
+        }
+    }
+
+    /// Whether it can be told a rate.
+    pub(crate) const fn has_rate(self) -> bool {
+        matches!(self, Self::Own(_) | Self::Manycast | Self::Iperf3)
+    }
+
+    /// The arguments of a receiver, and what it prints when it is ready.
+    pub(crate) fn receiver(self, load: &Workload) -> (Vec<String>, &'static str, End) {
+        let to = load.to();
+        let [_, interface] = load.path.addresses();
+        match self {
+            Self::Own(contender) => {
+                let words = worker(contender, "receive", to, interface, load.size);
+                (words, "ready", End::StandardInput)
+            }
+            Self::Manycast => {
+                let address = address(load, interface);
+                let words = words(&format!("measure receive {address} --interval 0s --json"));
+                let words = [vec![manycast().display().to_string()], words].concat();
+                (words, "listening", End::Interrupt)
+            }
+            Self::Iperf3 => (
+                words("iperf3 -s -1 --forceflush"),
+                "Server listening",
+                End::Itself,
+            ),
+            Self::Iperf => (
+                words(&format!(
+                    "iperf -s -u -f k -w 4m -B {} -l {}",
+                    to.ip(),
+                    load.size
+                )),
+                "UDP buffer size",
+                End::Terminate,
+            ),
+            Self::PythonSocket | Self::Asyncio | Self::Twisted => {
+                let words = self.python("receive", load, interface, 0.0);
+                (words, "ready", End::StandardInput)
+            }
+        }
+    }
+
+    /// The arguments of a sender.
+    pub(crate) fn sender(self, load: &Workload, seconds: f64, rate: Option<u64>) -> Vec<String> {
+        let to = load.to();
+        let [interface, _] = load.path.addresses();
+        let size = load.size;
+        match self {
+            Self::Own(contender) => {
+                let mut line = worker(contender, "send", to, interface, size);
+                line.extend(words(&format!("--seconds {seconds}")));
+                if let Some(rate) = rate {
+                    line.extend(words(&format!("--rate {rate}")));
+                }
+                line
+            }
+            Self::Manycast => {
+                let address = address(load, interface);
+                let rate = rate.map_or_else(|| "max".to_owned(), |rate| rate.to_string());
+                let milliseconds = (seconds * 1e3).round();
+                let line = format!(
+                    "measure send {address} --json --size {size} --rate {rate} --duration \
+                     {milliseconds}ms"
+                );
+                [vec![manycast().display().to_string()], words(&line)].concat()
+            }
+            Self::Iperf3 => {
+                let rate = rate.unwrap_or(0);
+                let seconds = seconds.ceil();
+                words(&format!(
+                    "iperf3 -u -J -c {} -b {rate} -l {size} -t {seconds} -w 1M",
+                    to.ip()
+                ))
+            }
+            Self::Iperf => words(&format!(
+                "iperf -u -c {} -B {interface} -b 100g -l {size} -t {seconds} -f k",
+                to.ip()
+            )),
+            Self::PythonSocket | Self::Asyncio | Self::Twisted => {
+                self.python("send", load, interface, seconds)
+            }
+        }
+    }
+
+    fn python(self, role: &str, load: &Workload, interface: Ipv4Addr, seconds: f64) -> Vec<String> {
+        let script = match self {
+            Self::Asyncio => "events.py asyncio",
+            Self::Twisted => "events.py twisted",
+            _ => "plain.py",
+        };
+        let (to, size) = (load.to(), load.size);
+        let (host, port) = (to.ip(), to.port());
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/python/");
+        words(&format!(
+            "python3 {folder}{script} {role} {host} {port} {interface} {size} {seconds}"
+        ))
+    }
+
+    /// What a sender says it has sent, and what came, where it is the sender that knows.
+    pub(crate) fn sent(self, output: &str, load: &Workload) -> anyhow::Result<(Sent, Option<u64>)> {
+        match self {
+            Self::Manycast => {
+                let summary = last_object(output)?;
+                let datagrams = summary["datagrams"].as_u64().context("datagrams")?;
+                let rate = summary["bits_per_second"]
+                    .as_f64()
+                    .context("bits_per_second")?;
+                let bits = datagrams as f64 * load.size as f64 * 8.0;
+                let seconds = bits / rate.max(1.0);
+                Ok((Sent { datagrams, seconds }, None))
+            }
+            Self::Iperf3 => {
+                let report: Value = serde_json::from_str(output)?;
+                let sum = &report["end"]["sum"];
+                let datagrams = sum["packets"].as_u64().context("packets")?;
+                let lost = sum["lost_packets"].as_u64().context("lost_packets")?;
+                let seconds = sum["seconds"].as_f64().context("seconds")?;
+                let came = datagrams.saturating_sub(lost);
+                Ok((Sent { datagrams, seconds }, Some(came)))
+            }
+            Self::Iperf => {
+                let sent = output
+                    .split("Sent ")
+                    .nth(1)
+                    .and_then(|it| it.split(' ').next());
+                let datagrams = sent.context("no count")?.parse()?;
+                // "[  1] 0.0000-1.0002 sec  …"
+                let times = output.lines().filter_map(|line| line.split(" sec ").next());
+                let mut ends = times.filter_map(|it| it.rsplit('-').next()?.parse().ok());
+                let end = ends.next_back();
+                let seconds = end.context("no time")?;
+                Ok((Sent { datagrams, seconds }, None))
+            }
+            _ => Ok((serde_json::from_str(last_line(output)?)?, None)),
+        }
+    }
+
+    /// What a receiver says has come.
+    pub(crate) fn received(self, output: &str) -> anyhow::Result<u64> {
+        match self {
+            Self::Manycast => {
+                let summary = last_object(output)?;
+                let streams = summary["streams"].as_array().context("streams")?;
+                Ok(streams
+                    .iter()
+                    .filter_map(|it| it["datagrams"].as_u64())
+                    .sum())
+            }
+            Self::Iperf => {
+                // "… 0.002 ms 3/429 (0.7%)": lost, and all.
+                let counts = |line: &str| {
+                    let (counts, _) = line.split_once(" ms ")?.1.split_once('(')?;
+                    let (lost, all) = counts.split_once('/')?;
+                    let lost: u64 = lost.trim().parse().ok()?;
+                    let all: u64 = all.trim().parse().ok()?;
+                    Some(all.saturating_sub(lost))
+                };
+                let most = output.lines().filter_map(counts).max();
+                most.context("no report")
+            }
+            // The sender knows.
+            Self::Iperf3 => Ok(0),
+            _ => {
+                let received: Received = serde_json::from_str(last_line(output)?)?;
+                Ok(received.datagrams)
+            }
+        }
+    }
+}
+
+/// The command, which is built beside this program.
+fn manycast() -> PathBuf {
+    let this = std::env::current_exe().unwrap_or_default();
+    this.with_file_name("manycast")
+}
+
+pub(crate) fn worker(
+    contender: Contender,
+    role: &str,
+    to: SocketAddrV4,
+    interface: Ipv4Addr,
+    size: usize,
+) -> Vec<String> {
+    use clap::ValueEnum;
+    let name = contender.to_possible_value();
+    let name = name.as_ref().map_or("", |name| name.get_name());
+    let this = std::env::current_exe().unwrap_or_default();
+    let line = format!("worker {name} {role} {to} {interface} --size {size}");
+    [vec![this.display().to_string()], words(&line)].concat()
+}
+
+fn address(load: &Workload, interface: Ipv4Addr) -> String {
+    let to = load.to();
+    if load.group {
+        format!("{}%{interface}:{}", to.ip(), to.port())
+    } else {
+        to.to_string()
+    }
+}
+
+fn words(line: &str) -> Vec<String> {
+    line.split_whitespace().map(str::to_owned).collect()
+}
+
+fn last_line(output: &str) -> anyhow::Result<&str> {
+    output
+        .trim_end()
+        .lines()
+        .last()
+        .context("it printed nothing")
+}
+
+fn last_object(output: &str) -> anyhow::Result<Value> {
+    Ok(serde_json::from_str(last_line(output)?)?)
+}

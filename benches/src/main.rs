@@ -1,0 +1,243 @@
+//! Measures manycast beside its peers: in one run, in alternating rounds, as ratios.
+//!
+//! `cargo xtask bench` builds and runs it. Each end of each trial is a process of its own, in
+//! network namespaces that are made for it.
+
+mod arena;
+mod contender;
+mod contestant;
+mod marks;
+mod report;
+mod trial;
+mod worker;
+
+use std::fs;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use arena::Path;
+use contestant::{ALL, Contestant, Workload};
+use report::Row;
+use worker::{Contender, RoundTrips};
+
+/// Measures manycast beside its peers
+#[derive(Debug, Parser)]
+struct Cli {
+    #[command(subcommand)]
+    worker: Option<Role>,
+    /// A short run that shows that everything works; its figures mean little
+    #[arg(long)]
+    quick: bool,
+    /// Alternating rounds, of which the median is taken
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// How long each trial sends
+    #[arg(long, default_value_t = 1.0)]
+    seconds: f64,
+    /// Where to write the report, beside standard output
+    #[arg(long)]
+    report: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Role {
+    /// One end of one trial
+    #[command(hide = true)]
+    Worker(worker::Job),
+}
+
+/// How a run is made.
+struct Plan {
+    rounds: usize,
+    seconds: f64,
+    round_trips: usize,
+    throughput: Vec<Workload>,
+    lossless: Vec<Workload>,
+}
+
+fn main() -> anyhow::Result<()> {
+    let cli = Cli::parse();
+    if let Some(Role::Worker(job)) = &cli.worker {
+        return worker::run(job);
+    }
+    arena::enter()?;
+    let plan = Plan::new(&cli);
+    let mut text = introduction(&plan);
+    print!("{text}");
+    for contestant in ALL {
+        if let Some(why) = contestant.missing() {
+            eprintln!("MISSING: {} takes no part: {why}", contestant.name());
+        }
+    }
+    let mut part = |more: String| {
+        print!("{more}");
+        text += &more;
+    };
+    let mut results = Vec::new();
+    part("## Flat out\n\n".to_owned());
+    for load in &plan.throughput {
+        let rows = throughput(&plan, load);
+        part(report::throughput(load, &rows));
+        results.push((*load, rows));
+    }
+    part("## The highest rate at which under 0.01 % is lost\n\n".to_owned());
+    for load in &plan.lossless {
+        part(report::lossless(load, &lossless(&plan, load)));
+    }
+    part("## Round trips of one datagram in flight\n\n".to_owned());
+    let small = |path| Workload {
+        path,
+        group: false,
+        size: 64,
+        listeners: 1,
+    };
+    let mut trips = Vec::new();
+    for load in [Path::Loopback, Path::Veth].map(small) {
+        let rows = round_trips(&plan, &load);
+        part(report::round_trips(&load, &rows));
+        trips.push((load, rows));
+    }
+    part(marks::table(&results, &trips));
+    if let Some(path) = &cli.report {
+        fs::write(path, text)?;
+    }
+    Ok(())
+}
+
+impl Plan {
+    fn new(cli: &Cli) -> Self {
+        let load = |path, group, size, listeners| Workload {
+            path,
+            group,
+            size,
+            listeners,
+        };
+        if cli.quick {
+            return Self {
+                rounds: 1,
+                seconds: 0.1,
+                round_trips: 100,
+                throughput: vec![
+                    load(Path::Loopback, true, 1316, 1),
+                    load(Path::Veth, false, 1316, 1),
+                    load(Path::Loopback, true, 1316, 4),
+                ],
+                lossless: vec![load(Path::Loopback, true, 1316, 1)],
+            };
+        }
+        let mut throughput = Vec::new();
+        for path in [Path::Loopback, Path::Veth] {
+            for group in [false, true] {
+                throughput.extend([64, 1316, 8900].map(|size| load(path, group, size, 1)));
+            }
+            throughput.push(load(path, true, 1316, 4));
+        }
+        Self {
+            rounds: cli.rounds,
+            seconds: cli.seconds,
+            round_trips: 10_000,
+            throughput,
+            lossless: vec![
+                load(Path::Loopback, false, 1316, 1),
+                load(Path::Loopback, true, 1316, 1),
+            ],
+        }
+    }
+}
+
+fn introduction(plan: &Plan) -> String {
+    format!(
+        "# Benchmarks\n\n\
+         All of this page is written by `cargo xtask bench`; no figure is typed by hand. Each \
+         contestant's sender and receivers are processes of their own on one machine, the sender on the \
+         first core and a receiver that is the only one on the second. Figures are \
+         medians of {} rounds, in which the contestants take turns, of {} s each. What counts are \
+         the ratios: \"of the limit\" compares with a bare loop over the system calls with GSO and \
+         GRO in the same run. Rates are those that arrived. A contestant that is not there is \
+         named with the reason.\n\n{}",
+        plan.rounds,
+        plan.seconds,
+        report::machine()
+    )
+}
+
+/// Runs `trial` for each contestant in turn, round after round.
+fn rounds<T>(
+    rounds: usize,
+    contestants: impl Iterator<Item = Contestant>,
+    mut trial: impl FnMut(Contestant) -> anyhow::Result<T>,
+) -> Vec<(Contestant, Result<Vec<T>, String>)> {
+    let mut rows: Vec<_> = contestants
+        .map(|contestant| (contestant, contestant.missing().map_or(Ok(Vec::new()), Err)))
+        .collect();
+    for _ in 0..rounds {
+        for (contestant, row) in &mut rows {
+            let Ok(outcomes) = row else { continue };
+            match trial(*contestant) {
+                Ok(outcome) => outcomes.push(outcome),
+                Err(error) => {
+                    eprintln!("FAILED: {}: {error:#}", contestant.name());
+                    *row = Err(format!("failed: {error}"));
+                }
+            }
+        }
+    }
+    rows
+}
+
+fn throughput(plan: &Plan, load: &Workload) -> Vec<Row> {
+    let contestants = ALL.into_iter().filter(|it| it.takes_part(load));
+    rounds(plan.rounds, contestants, |contestant| {
+        trial::run(contestant, load, plan.seconds, None)
+    })
+}
+
+/// Finds the highest rate at which under 0.01 % is lost, in steps of a tenth.
+fn lossless(plan: &Plan, load: &Workload) -> Vec<(Contestant, Result<Vec<f64>, String>)> {
+    let contestants = ALL
+        .into_iter()
+        .filter(|it| it.takes_part(load) && it.has_rate());
+    rounds(plan.rounds, contestants, |contestant| {
+        // It is no higher than what comes flat out, or not much.
+        let flat = trial::run(contestant, load, plan.seconds, None)?;
+        let bits = flat.received_rate * load.size as f64 * 8.0;
+        let (mut good, mut bad) = (0.0, 1.3);
+        while bad - good > 0.1 {
+            let middle = f64::midpoint(good, bad);
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a rate in bits is whole and small enough"
+            )]
+            let rate = (bits * middle) as u64;
+            let outcome = trial::run(contestant, load, plan.seconds, Some(rate))?;
+            // Nothing is won by asking for more than can be sent.
+            let asked = rate as f64 / (load.size as f64 * 8.0);
+            if outcome.loss < 1e-4 && outcome.received_rate > asked * 0.95 {
+                good = middle;
+            } else {
+                bad = middle;
+            }
+        }
+        Ok(bits * good)
+    })
+}
+
+fn round_trips(plan: &Plan, load: &Workload) -> Vec<(Contestant, Result<Vec<RoundTrips>, String>)> {
+    let contenders = [
+        Contender::RawOffload,
+        Contender::Library,
+        Contender::Tokio,
+        Contender::Std,
+        Contender::TokioSocket,
+    ];
+    rounds(
+        plan.rounds,
+        contenders.into_iter().map(Contestant::Own),
+        |contestant| match contestant {
+            Contestant::Own(contender) => trial::round_trips(contender, load, plan.round_trips),
+            _ => anyhow::bail!("it has no round trip here"),
+        },
+    )
+}

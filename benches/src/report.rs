@@ -1,0 +1,217 @@
+//! Tables: medians, and ratios to the limit.
+
+use std::fmt::Write;
+use std::fs;
+use std::process::Command;
+
+use crate::contestant::{Contestant, LIMIT, Workload};
+use crate::trial::Outcome;
+use crate::worker::RoundTrips;
+
+/// The outcomes of one contestant, one a round; or why there are none.
+pub(crate) type Row = (Contestant, Result<Vec<Outcome>, String>);
+
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    match values.len() {
+        0 => f64::NAN,
+        count if count % 2 == 1 => values[count / 2],
+        count => f64::midpoint(values[count / 2 - 1], values[count / 2]),
+    }
+}
+
+/// The middle of what a contestant received, in datagrams a second.
+pub(crate) fn rate(rows: &[Row], contestant: Contestant) -> Option<f64> {
+    let (_, outcomes) = rows.iter().find(|(other, _)| *other == contestant)?;
+    let outcomes = outcomes.as_ref().ok()?;
+    Some(median(outcomes.iter().map(|it| it.received_rate).collect()))
+}
+
+/// What was received flat out.
+pub(crate) fn throughput(load: &Workload, rows: &[Row]) -> String {
+    let limit = rate(rows, LIMIT).unwrap_or(f64::NAN);
+    let mut text = format!("### {}\n\n", title(load));
+    text +=
+        "| | received, datagrams/s | Gbit/s | of the limit | lost | processor, s per million |\n";
+    text += "| --- | ---: | ---: | ---: | ---: | ---: |\n";
+    for (contestant, outcomes) in rows {
+        let name = contestant.name();
+        let _ = match outcomes {
+            Err(why) => writeln!(text, "| {name} | {} |  |  |  |  |", cell(why)),
+            Ok(outcomes) => {
+                let middle = |of: fn(&Outcome) -> f64| median(outcomes.iter().map(of).collect());
+                let rate = middle(|it| it.received_rate);
+                let gigabits = rate * load.size as f64 * 8.0 / 1e9;
+                let (loss, cpu) = (middle(|it| it.loss) * 100.0, middle(|it| it.cpu));
+                writeln!(
+                    text,
+                    "| {name} | {} | {gigabits:.2} | {:.0} % | {loss:.1} % | {cpu:.2} |",
+                    thousands(rate),
+                    rate / limit * 100.0
+                )
+            }
+        };
+    }
+    text + "\n"
+}
+
+/// The highest rates at which next to nothing was lost, in bits a second.
+pub(crate) fn lossless(load: &Workload, rows: &[(Contestant, Result<Vec<f64>, String>)]) -> String {
+    let of = |rates: &Result<Vec<f64>, String>| rates.clone().map(median);
+    let limit = rows
+        .iter()
+        .find(|(it, _)| *it == LIMIT)
+        .and_then(|(_, it)| of(it).ok());
+    let limit = limit.unwrap_or(f64::NAN);
+    let mut text = format!("### {}\n\n", title(load));
+    text += "| | Gbit/s | of the limit |\n| --- | ---: | ---: |\n";
+    for (contestant, rates) in rows {
+        let name = contestant.name();
+        let _ = match of(rates) {
+            Err(why) => writeln!(text, "| {name} | {} |  |", cell(&why)),
+            Ok(rate) => {
+                writeln!(
+                    text,
+                    "| {name} | {:.2} | {:.0} % |",
+                    rate / 1e9,
+                    rate / limit * 100.0
+                )
+            }
+        };
+    }
+    text + "\n"
+}
+
+/// Round trips in microseconds.
+pub(crate) fn round_trips(
+    load: &Workload,
+    rows: &[(Contestant, Result<Vec<RoundTrips>, String>)],
+) -> String {
+    let middle =
+        |trips: &[RoundTrips], of: fn(&RoundTrips) -> f64| median(trips.iter().map(of).collect());
+    let limit = rows.iter().find_map(|(it, trips)| match trips {
+        Ok(trips) if *it == LIMIT => Some(middle(trips, |it| it.p50)),
+        _ => None,
+    });
+    let limit = limit.unwrap_or(f64::NAN);
+    let mut text = format!("### {}, {} bytes\n\n", load.path.name(), load.size);
+    text += "| | 50 % within, µs | 99 % | 99.9 % | median to the raw loop's |\n";
+    text += "| --- | ---: | ---: | ---: | ---: |\n";
+    for (contestant, trips) in rows {
+        let name = if *contestant == LIMIT {
+            "raw loop"
+        } else {
+            contestant.name()
+        };
+        let _ = match trips {
+            Err(why) => writeln!(text, "| {name} | {} |  |  |  |", cell(why)),
+            Ok(trips) => {
+                let [p50, p99, p999] = [
+                    middle(trips, |it| it.p50),
+                    middle(trips, |it| it.p99),
+                    middle(trips, |it| it.p999),
+                ];
+                let ratio = p50 / limit * 100.0;
+                writeln!(
+                    text,
+                    "| {name} | {p50:.1} | {p99:.1} | {p999:.1} | {ratio:.0} % |"
+                )
+            }
+        };
+    }
+    text + "\n"
+}
+
+/// What the figures were taken on.
+pub(crate) fn machine() -> String {
+    let read = |path| fs::read_to_string(path).unwrap_or_default();
+    let field = |text: &str, name: &str| {
+        let line = text.lines().find(|line| line.starts_with(name));
+        let value = line.and_then(|line| line.split_once(':'));
+        value.map_or_else(
+            || "unknown".to_owned(),
+            |(_, value)| value.trim().to_owned(),
+        )
+    };
+    let cpu = read("/proc/cpuinfo");
+    let cores = cpu
+        .lines()
+        .filter(|line| line.starts_with("processor"))
+        .count();
+    let says = |program: &str, argument: &str| {
+        let output = Command::new(program).arg(argument).output().ok();
+        let text = output
+            .map(|it| [it.stdout, it.stderr].concat())
+            .unwrap_or_default();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        text.lines()
+            .next()
+            .unwrap_or("not installed")
+            .trim()
+            .to_owned()
+    };
+    let mut text = String::new();
+    let load = read("/proc/loadavg");
+    let load = load
+        .split_whitespace()
+        .next()
+        .unwrap_or_default()
+        .to_owned();
+    for (what, value) in [
+        (
+            "processor",
+            format!("{}, {cores} cores", field(&cpu, "model name")),
+        ),
+        ("memory", field(&read("/proc/meminfo"), "MemTotal")),
+        (
+            "kernel",
+            format!("Linux {}", read("/proc/sys/kernel/osrelease").trim()),
+        ),
+        (
+            "receive buffer, at most",
+            format!("{} bytes", read("/proc/sys/net/core/rmem_max").trim()),
+        ),
+        ("load before the first trial", load),
+        ("Rust", says("rustc", "--version")),
+        ("Python", says("python3", "--version")),
+        ("iperf3", says("iperf3", "--version")),
+        ("iperf", says("iperf", "--version")),
+    ] {
+        let _ = writeln!(text, "| {what} | {value} |");
+    }
+    format!("| | |\n| --- | --- |\n{text}\n")
+}
+
+pub(crate) fn title(load: &Workload) -> String {
+    format!(
+        "{}, {}, {} bytes{}",
+        load.path.name(),
+        if load.group { "group" } else { "unicast" },
+        load.size,
+        match load.listeners {
+            1 => String::new(),
+            listeners => format!(", {listeners} listeners, the slowest"),
+        }
+    )
+}
+
+fn cell(text: &str) -> String {
+    text.replace('\n', " ").replace('|', "/")
+}
+
+fn thousands(rate: f64) -> String {
+    format!("{:.0} k", rate / 1e3)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::median;
+
+    #[test]
+    #[expect(clippy::float_cmp, reason = "nothing is computed but halves")]
+    fn the_median_is_in_the_middle() {
+        assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), 2.5);
+        assert!(median(vec![]).is_nan());
+    }
+}

@@ -1,0 +1,305 @@
+//! One end of one trial: a process of its own, so that its processor time can be told.
+
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+use manycast_proto::pace::Pacer;
+use serde::{Deserialize, Serialize};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::contender::{many, manycast_library, plain, quinn, raw, tokio_socket};
+
+/// What a worker is to do.
+#[derive(clap::Args, Clone, Debug)]
+pub(crate) struct Job {
+    pub(crate) contender: Contender,
+    pub(crate) role: Role,
+    /// Where to send to, or to listen.
+    pub(crate) to: SocketAddrV4,
+    /// The local address of the interface to use.
+    pub(crate) interface: Ipv4Addr,
+    #[arg(long, default_value_t = 1316)]
+    pub(crate) size: usize,
+    #[arg(long, default_value_t = 1.0)]
+    pub(crate) seconds: f64,
+    /// Bits a second; as fast as it goes without.
+    #[arg(long)]
+    pub(crate) rate: Option<u64>,
+    /// Round trips.
+    #[arg(long, default_value_t = 1000)]
+    pub(crate) count: usize,
+}
+
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Contender {
+    RawOffload,
+    RawBatch,
+    Library,
+    Tokio,
+    Std,
+    TokioSocket,
+    Quinn,
+    Mcast,
+}
+
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Send,
+    Receive,
+    Echo,
+    Ping,
+}
+
+/// What a sender prints.
+#[derive(Deserialize, Serialize)]
+pub(crate) struct Sent {
+    pub(crate) datagrams: u64,
+    pub(crate) seconds: f64,
+}
+
+/// What a receiver prints.
+#[derive(Deserialize, Serialize)]
+pub(crate) struct Received {
+    pub(crate) datagrams: u64,
+}
+
+/// What a pinger prints: round trips in microseconds.
+#[derive(Clone, Deserialize, Serialize)]
+pub(crate) struct RoundTrips {
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
+    pub(crate) p999: f64,
+}
+
+pub(crate) fn run(job: &Job) -> anyhow::Result<()> {
+    match job.role {
+        Role::Send => {
+            let mut schedule = Schedule::new(job);
+            send(job, &mut schedule)?;
+            print(&schedule.sent())
+        }
+        Role::Receive => {
+            let counter = Counter::start();
+            receive(job, counter)
+        }
+        Role::Echo => {
+            end_with_standard_input(|| {});
+            echo(job)
+        }
+        Role::Ping => print(&ping(job)?),
+    }
+}
+
+fn send(job: &Job, schedule: &mut Schedule) -> anyhow::Result<()> {
+    match job.contender {
+        Contender::RawOffload => raw::send_offload(job, schedule),
+        Contender::RawBatch => raw::send_batch(job, schedule),
+        Contender::Library => manycast_library::send(job, schedule),
+        Contender::Tokio => manycast_library::send_tokio(job, schedule),
+        Contender::Std => plain::send(job, schedule),
+        Contender::TokioSocket => tokio_socket::send(job, schedule),
+        Contender::Quinn => quinn::send(job, schedule),
+        Contender::Mcast => many::send(job, schedule),
+    }
+}
+
+fn receive(job: &Job, counter: &Counter) -> anyhow::Result<()> {
+    match job.contender {
+        Contender::RawOffload => raw::receive_offload(job, counter),
+        Contender::RawBatch => raw::receive_batch(job, counter),
+        Contender::Library => manycast_library::receive(job, counter),
+        Contender::Tokio => manycast_library::receive_tokio(job, counter),
+        Contender::Std => plain::receive(job, counter),
+        Contender::TokioSocket => tokio_socket::receive(job, counter),
+        Contender::Quinn => quinn::receive(job, counter),
+        Contender::Mcast => many::receive(job, counter),
+    }
+}
+
+fn echo(job: &Job) -> anyhow::Result<()> {
+    match job.contender {
+        Contender::RawOffload | Contender::RawBatch => raw::echo(job),
+        Contender::Library => manycast_library::echo(job),
+        Contender::Tokio => manycast_library::echo_tokio(job),
+        Contender::Std => plain::echo(job),
+        Contender::TokioSocket => tokio_socket::echo(job),
+        Contender::Quinn | Contender::Mcast => bail!("it has no round trip here"),
+    }
+}
+
+fn ping(job: &Job) -> anyhow::Result<RoundTrips> {
+    match job.contender {
+        Contender::RawOffload | Contender::RawBatch => raw::ping(job),
+        Contender::Library => manycast_library::ping(job),
+        Contender::Tokio => manycast_library::ping_tokio(job),
+        Contender::Std => plain::ping(job),
+        Contender::TokioSocket => tokio_socket::ping(job),
+        Contender::Quinn | Contender::Mcast => bail!("it has no round trip here"),
+    }
+}
+
+impl Job {
+    /// How many datagrams go into one send, where many can.
+    pub(crate) fn batch(&self) -> usize {
+        (65_507 / self.size).clamp(1, 64)
+    }
+
+    /// A socket that sends to the destination alone, by the interface.
+    pub(crate) fn sender(&self) -> anyhow::Result<UdpSocket> {
+        let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+        socket.set_send_buffer_size(1 << 20)?;
+        socket.set_multicast_if_v4(&self.interface)?;
+        socket.connect(&SocketAddr::from(self.to).into())?;
+        Ok(socket.into())
+    }
+
+    /// A socket that listens on the destination, with as much buffer as `manycast` asks for.
+    pub(crate) fn receiver(&self) -> anyhow::Result<UdpSocket> {
+        let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+        socket.set_recv_buffer_size(8 << 20)?;
+        if self.to.ip().is_multicast() {
+            socket.set_reuse_address(true)?;
+        }
+        socket.bind(&SocketAddr::from(self.to).into())?;
+        if self.to.ip().is_multicast() {
+            socket.join_multicast_v4(self.to.ip(), &self.interface)?;
+        }
+        Ok(socket.into())
+    }
+}
+
+/// What a sender may send and when, the same for all contenders.
+pub(crate) struct Schedule {
+    size: usize,
+    begin: Instant,
+    end: Instant,
+    pacer: Option<Pacer>,
+    datagrams: u64,
+}
+
+impl Schedule {
+    fn new(job: &Job) -> Self {
+        let now = Instant::now();
+        Self {
+            size: job.size,
+            begin: now,
+            end: now + Duration::from_secs_f64(job.seconds),
+            pacer: job.rate.map(|rate| Pacer::new(rate, Pacer::BURST, now)),
+            datagrams: 0,
+        }
+    }
+
+    /// How many datagrams may go now, at most `most`; waits for the first. `None` at the end.
+    pub(crate) fn next(&mut self, most: usize) -> Option<usize> {
+        loop {
+            let now = Instant::now();
+            if now >= self.end {
+                return None;
+            }
+            let Some(pacer) = &mut self.pacer else {
+                return Some(most);
+            };
+            match pacer.ready(now, self.size) {
+                0 => {
+                    let next = pacer.next(self.size * most).min(self.end);
+                    thread::sleep(next.saturating_duration_since(now));
+                }
+                ready => return Some(ready.min(most)),
+            }
+        }
+    }
+
+    /// So many went.
+    pub(crate) fn sent_now(&mut self, count: usize) {
+        self.datagrams += count as u64;
+        if let Some(pacer) = &mut self.pacer {
+            pacer.spend(count * self.size);
+        }
+    }
+
+    fn sent(&self) -> Sent {
+        Sent {
+            datagrams: self.datagrams,
+            seconds: self.begin.elapsed().as_secs_f64(),
+        }
+    }
+}
+
+/// Counts what came, until standard input ends; then it prints the count and ends the process.
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    fn start() -> &'static Self {
+        static COUNTER: Counter = Counter(AtomicU64::new(0));
+        end_with_standard_input(|| {
+            let datagrams = COUNTER.0.load(Ordering::Relaxed);
+            if let Err(error) = print(&Received { datagrams }) {
+                eprintln!("{error:#}");
+            }
+        });
+        &COUNTER
+    }
+
+    /// So many came. There is but one thread that counts.
+    pub(crate) fn add(&self, datagrams: usize) {
+        let sum = self.0.load(Ordering::Relaxed) + datagrams as u64;
+        self.0.store(sum, Ordering::Relaxed);
+    }
+}
+
+/// Says that all is ready to receive.
+pub(crate) fn ready() {
+    println!("ready");
+    let _ = io::stdout().flush();
+}
+
+/// Takes so many round trips and sorts them.
+pub(crate) fn round_trips(
+    count: usize,
+    mut trip: impl FnMut() -> anyhow::Result<()>,
+) -> anyhow::Result<RoundTrips> {
+    for _ in 0..count / 10 {
+        trip()?;
+    }
+    let mut times = Vec::with_capacity(count);
+    for _ in 0..count {
+        let begin = Instant::now();
+        trip()?;
+        times.push(begin.elapsed());
+    }
+    Ok(RoundTrips::of(times))
+}
+
+impl RoundTrips {
+    pub(crate) fn of(mut times: Vec<Duration>) -> Self {
+        times.sort_unstable();
+        let at = |thousandths: usize| {
+            let index = (times.len() * thousandths).div_ceil(1000).saturating_sub(1);
+            times
+                .get(index)
+                .map_or(0.0, |time| time.as_secs_f64() * 1e6)
+        };
+        Self {
+            p50: at(500),
+            p99: at(990),
+            p999: at(999),
+        }
+    }
+}
+
+fn end_with_standard_input(finally: impl FnOnce() + Send + 'static) {
+    thread::spawn(move || {
+        let _ = io::stdin().read_to_end(&mut Vec::new());
+        finally();
+        std::process::exit(0);
+    });
+}
+
+fn print(result: &impl Serialize) -> anyhow::Result<()> {
+    println!("{}", serde_json::to_string(result)?);
+    Ok(io::stdout().flush()?)
+}

@@ -1,0 +1,45 @@
+//! The benchmark itself works; what it measures is not judged here.
+
+use std::env;
+use std::process::Command;
+
+#[test]
+fn a_quick_run_has_a_figure_for_each_contestant() {
+    let namespaces = Command::new("unshare").args(["-Urnm", "true"]).status();
+    if !namespaces.is_ok_and(|status| status.success()) {
+        assert!(
+            env::var_os("CI").is_none(),
+            "there are no namespaces to be had"
+        );
+        eprintln!("SKIPPED: there are no namespaces to be had, so no benchmark can run");
+        return;
+    }
+    let output = Command::new(env!("CARGO_BIN_EXE_manycast-bench"))
+        .arg("--quick")
+        .output()
+        .expect("it was built with this test");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}{complaints}");
+    assert!(!complaints.contains("FAILED"), "{text}{complaints}");
+    for part in [
+        "## Flat out",
+        "## The highest rate",
+        "## Round trips",
+        "## Marks",
+    ] {
+        assert!(text.contains(part), "{part} is missing in:\n{text}");
+    }
+    for own in [
+        "raw loop, GSO and GRO",
+        "**manycast library**",
+        "quinn-udp",
+        "std UdpSocket",
+    ] {
+        let row = text
+            .lines()
+            .find(|line| line.starts_with(&format!("| {own} |")));
+        let row = row.unwrap_or_else(|| panic!("{own} is missing in:\n{text}"));
+        assert!(row.contains(" % |"), "{row}");
+    }
+}
