@@ -96,7 +96,7 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
         let Some(payload) = source.next(&interrupt)? else {
             break;
         };
-        if pace.wait(&interrupt) {
+        if pace.wait(payload.len(), &interrupt) {
             break;
         }
         for way in &mut ways {

@@ -2,13 +2,15 @@
 
 use std::time::{Duration, Instant};
 
+use manycast::proto::pace::Pacer;
+
 use crate::interrupt::Interrupt;
 use crate::values::Rate;
 
 /// When the next datagram may go.
 pub(super) struct Pace {
     interval: Duration,
-    rate: Option<Rate>,
+    pacer: Option<Pacer>,
     next: Option<Instant>,
 }
 
@@ -16,16 +18,17 @@ pub(super) struct Pace {
 const CATCH_UP: Duration = Duration::from_millis(10);
 
 impl Pace {
-    pub(super) const fn new(interval: Duration, rate: Option<Rate>) -> Self {
+    pub(super) fn new(interval: Duration, rate: Option<Rate>) -> Self {
         Self {
             interval,
-            rate,
+            pacer: rate.map(|rate| Pacer::new(rate.bits(), Pacer::BURST, Instant::now())),
             next: None,
         }
     }
 
-    /// Waits until the next datagram may go, and says whether the user has asked for an end.
-    pub(super) fn wait(&mut self, interrupt: &Interrupt) -> bool {
+    /// Waits until the next datagram, of so many bytes, may go, and says whether the user has asked
+    /// for an end.
+    pub(super) fn wait(&mut self, bytes: usize, interrupt: &Interrupt) -> bool {
         let now = Instant::now();
         let next = self
             .next
@@ -34,16 +37,24 @@ impl Pace {
                 None => next,
             });
         self.next = Some(next);
-        interrupt.wait_until(next)
+        if interrupt.wait_until(next) {
+            return true;
+        }
+        while let Some(pacer) = &mut self.pacer
+            && pacer.ready(Instant::now(), bytes) == 0
+        {
+            if interrupt.wait_until(pacer.next(bytes)) {
+                return true;
+            }
+        }
+        false
     }
 
     /// Takes into account that so many bytes went.
     pub(super) fn spent(&mut self, bytes: usize) {
-        let time = self
-            .rate
-            .map_or(Duration::ZERO, |rate| rate.time_for(bytes));
-        self.next = self
-            .next
-            .and_then(|next| next.checked_add(time.max(self.interval)));
+        if let Some(pacer) = &mut self.pacer {
+            pacer.spend(bytes);
+        }
+        self.next = self.next.and_then(|next| next.checked_add(self.interval));
     }
 }
