@@ -10,16 +10,16 @@ pub(crate) const HELP: &str =
 
 const EXAMPLES: &str = "\
 Examples:
-  manycast listen 239.192.0.100:1000                     # in one terminal
-  manycast send 239.192.0.100:1000 'Hello, world!'       # in another
+  manycast listen 239.192.0.100:5000                     # in one terminal
+  manycast send 239.192.0.100:5000 'Hello, world!'       # in another
   manycast demo                                          # both, on this machine alone";
 
 const ADDRESSES: &str = "\
 Addresses:
   [SOURCE[,SOURCE…]@]HOST[%INTERFACE]:PORT
 
-  239.192.0.100:1000              a group, any source
-  239.192.0.100%eth0:1000         … on one interface (name, index or local address)
+  239.192.0.100:5000              a group, any source
+  239.192.0.100%eth0:5000         … on one interface (name, index or local address)
   10.0.0.5@232.1.1.1%eth0:5000    … from one source only (SSM)
   [ff15::1%eth0]:5000             IPv6; the interface stands inside the brackets
   192.0.2.7:5005  localhost:8888  one host

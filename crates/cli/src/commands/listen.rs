@@ -19,8 +19,8 @@ use crate::values::{self, Interfaces};
 
 const EXAMPLES: &str = "\
 Examples:
-  manycast listen 239.192.0.100:1000                  # a group, on every interface
-  manycast listen 239.192.0.100:1000 -i eth0 --hex    # on one interface, with all bytes
+  manycast listen 239.192.0.100:5000                  # a group, on every interface
+  manycast listen 239.192.0.100:5000 -i eth0 --hex    # on one interface, with all bytes
   manycast listen 10.0.0.5@232.1.1.1:5000 -c 10       # ten datagrams from one source (SSM)
   manycast listen [ff15::1]:5000 239.1.1.1:5000       # several groups at once
   manycast listen :5005 --json -t 1m                  # unicast, as JSON, for a minute

@@ -26,8 +26,8 @@ use crate::values::{self, Interfaces, Rate};
 
 const EXAMPLES: &str = "\
 Examples:
-  manycast send 239.192.0.100:1000 'Hello, world!'             # one datagram to a group
-  manycast send 239.192.0.100:1000 hi -i eth0 -i eth1          # by two interfaces
+  manycast send 239.192.0.100:5000 'Hello, world!'             # one datagram to a group
+  manycast send 239.192.0.100:5000 hi -i eth0 -i eth1          # by two interfaces
   manycast send 192.0.2.7:5005 ping --count 10 --interval 1s   # ten datagrams to a host
   manycast send 239.1.1.1:5000 --file film.ts --rate 5M        # a file, in pieces of 1316 bytes
   tail -f log | manycast send [ff15::1%eth0]:5000              # each line is a datagram";
