@@ -91,6 +91,18 @@ impl News {
     }
 }
 
+/// What [`Endpoint::look`] found.
+#[cfg(feature = "tokio")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// What ends a wait: a datagram, or news, or a stop.
+    Something,
+    /// Nothing that was asked for, but there may be more behind it.
+    Again,
+    /// Nothing is there; the descriptor will tell.
+    Nothing,
+}
+
 /// News that nobody asks for is forgotten beyond this.
 const MAX_NEWS: usize = 1024;
 
@@ -293,10 +305,7 @@ impl Endpoint {
         if self.has_datagram() {
             return Ok(true);
         }
-        if self.unhealed {
-            self.follow()?;
-        }
-        if !self.news.is_empty() {
+        if !self.news.is_empty() || self.stopped {
             return Ok(false);
         }
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
@@ -305,8 +314,12 @@ impl Endpoint {
                 Some(deadline) => Some(deadline.saturating_duration_since(Instant::now())),
                 None => timeout,
             };
-            if self.advance(left)? || !self.news.is_empty() || self.stopped {
-                return Ok(self.has_datagram());
+            self.advance(left)?;
+            if self.has_datagram() {
+                return Ok(true);
+            }
+            if !self.news.is_empty() || self.stopped {
+                return Ok(false);
             }
             if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
                 return Ok(false);
@@ -314,10 +327,23 @@ impl Endpoint {
         }
     }
 
-    /// Whether a wait would end at once: there is a datagram, or news, or it is stopped.
+    /// Looks without waiting.
     #[cfg(feature = "tokio")]
-    pub(crate) fn has_something(&mut self) -> Result<bool, Error> {
-        Ok(self.wait(Some(Duration::ZERO))? || !self.news.is_empty() || self.stopped)
+    pub(crate) fn look(&mut self) -> Result<Look, Error> {
+        let mut served = false;
+        if !self.would_end_a_wait() {
+            served = self.advance(Some(Duration::ZERO))?;
+        }
+        Ok(match (self.would_end_a_wait(), served) {
+            (true, _) => Look::Something,
+            (false, true) => Look::Again,
+            (false, false) => Look::Nothing,
+        })
+    }
+
+    #[cfg(feature = "tokio")]
+    fn would_end_a_wait(&mut self) -> bool {
+        self.has_datagram() || !self.news.is_empty() || self.stopped
     }
 
     /// As [`Endpoint::wait`], but passes over news, which is only traced. If `connected`, a refusal
@@ -361,18 +387,24 @@ impl Endpoint {
         }
     }
 
-    /// Does one step: serves what is ready, or else waits for something to be. Says whether there
-    /// is a datagram now.
+    /// Does one step: serves what is ready, or else waits for something to be. Says whether
+    /// something was, be it wanted or not.
     fn advance(&mut self, timeout: Option<Duration>) -> Result<bool, Error> {
+        if self.unhealed {
+            self.follow()?;
+            return Ok(true);
+        }
         if let (None, None, [Some(port)]) = (&self.watch, &self.stopper, self.ports.as_slice()) {
             // One socket can be waited for by the receiving call itself.
             port.socket.recv_batch(&mut self.batch, timeout)?;
             return Ok(self.begin_batch(0));
         }
+        let mut served = false;
         if self.ready.is_empty() {
             self.poller.wait(&mut self.ready, timeout)?;
         }
         while let Some(token) = self.ready.pop() {
+            served = true;
             match token {
                 STOP => self.stopped = true,
                 WATCH => self.heal()?,
@@ -384,21 +416,23 @@ impl Endpoint {
                     };
                     port.socket
                         .recv_batch(&mut self.batch, Some(Duration::ZERO))?;
-                    if self.begin_batch(index) {
-                        return Ok(true);
+                    self.begin_batch(index);
+                    if self.has_datagram() {
+                        break;
                     }
                 }
             }
         }
-        Ok(false)
+        Ok(served)
     }
 
+    /// Begins with what was just received, and says whether it is anything.
     fn begin_batch(&mut self, current: usize) -> bool {
         (self.next, self.current) = (Position::default(), current);
         for index in 0..self.batch.unreachable().len() {
             self.tell(News::Unreachable(self.batch.unreachable()[index]));
         }
-        self.has_datagram()
+        !self.batch.is_empty() || !self.batch.unreachable().is_empty()
     }
 
     /// Skips what was not asked for, and says whether a datagram is left.
@@ -413,15 +447,18 @@ impl Endpoint {
     }
 
     /// Whether a datagram was asked for. Of a group, Linux does not compare the interface for
-    /// IPv6, where all members of a host receive what comes on any interface.
+    /// IPv6, where all members of a host receive what comes on any interface; and what came before
+    /// a membership changed is still there.
     fn admits(&self, received: &Received<'_>) -> bool {
         let Some(Some(port)) = self.ports.get(self.current) else {
-            return true;
+            return false;
         };
-        let to = received.destination.ip();
+        let (to, from) = (received.destination.ip(), received.source.ip());
         if to.is_multicast() {
             let on = received.interface.index;
-            port.groups.iter().any(|group| group.is(to, on))
+            port.groups
+                .iter()
+                .any(|group| group.is(to, on) && group.sources.admits(from))
         } else {
             !port.local.ip().is_multicast()
         }

@@ -231,16 +231,14 @@ impl Sender {
     /// Only where the machine itself fails.
     pub fn unreachable(&self, timeout: Duration) -> Result<Option<Unreachable>, Error> {
         let mut batch = RecvBatch::with_capacity(1);
-        let deadline = Instant::now() + timeout;
+        let deadline = Instant::now().checked_add(timeout);
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let count = self.socket.recv_batch(&mut batch, Some(left))?;
-            if let Some(unreachable) = batch.unreachable().first() {
-                return Ok(Some(*unreachable));
-            }
+            let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
             // An answer is proof that it was delivered, but not what was asked for.
-            if count == 0 {
-                return Ok(None);
+            self.socket.recv_batch(&mut batch, left)?;
+            let news = batch.unreachable().first().copied();
+            if news.is_some() || left.is_some_and(|left| left.is_zero()) {
+                return Ok(news);
             }
         }
     }

@@ -285,7 +285,8 @@ pub(crate) fn interface_id(index: u32) -> InterfaceId {
     InterfaceId::new(index, name.unwrap_or_default())
 }
 
-/// Errors that a datagram sent earlier met on its way, as ICMP tells them (`icmp(7)`, `udp(7)`).
+/// Errors that a datagram sent earlier met on its way, as ICMP tells them (`icmp(7)`, `udp(7)`):
+/// EACCES for instance where an IPv6 firewall rejects it.
 const fn is_news_of_a_peer(errno: i32) -> bool {
     matches!(
         errno,
@@ -298,6 +299,7 @@ const fn is_news_of_a_peer(errno: i32) -> bool {
             | libc::EPROTO
             | libc::ENONET
             | libc::EMSGSIZE
+            | libc::EACCES
     )
 }
 

@@ -6,9 +6,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use manycast_net::Operation;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::task::consume_budget;
 
 use crate::Error;
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, Look};
 
 /// Tells when an endpoint has something to receive.
 #[derive(Debug)]
@@ -39,15 +40,20 @@ impl Readiness {
     /// stays in the endpoint.
     pub(crate) async fn wait(&self, endpoint: &mut Endpoint) -> Result<(), Error> {
         loop {
-            if endpoint.has_something()? {
-                return Ok(());
+            // Where something is there again and again, other tasks have their turns too.
+            consume_budget().await;
+            match endpoint.look()? {
+                Look::Something => return Ok(()),
+                Look::Again => continue,
+                Look::Nothing => {}
             }
             let mut guard = self.fd.readable().await.map_err(failed)?;
-            if endpoint.has_something()? {
-                return Ok(());
+            match endpoint.look()? {
+                Look::Something => return Ok(()),
+                Look::Again => {}
+                // What became ready since the guard was given is not cleared by this.
+                Look::Nothing => guard.clear_ready(),
             }
-            // What became ready since the guard was given is not cleared by this.
-            guard.clear_ready();
         }
     }
 }

@@ -334,7 +334,8 @@ pub(crate) fn row_36_eacces() {
         &host,
         || socket.send_to("x", "10.0.0.255:5000".parse().unwrap()),
         "cannot send to 10.0.0.255:5000: it is a broadcast address, and broadcasting was not \
-         switched on, or a route prohibits it (os error 13); switch it on, or send to a group",
+         switched on, or a route or a firewall on the way prohibits it (os error 13); switch \
+         it on, send to a group, or see 'ip route get' and the firewalls",
     );
 }
 
@@ -412,7 +413,7 @@ pub(crate) fn ehostunreach() {
             &host,
             || manycast::send(to, "x"),
             &format!(
-                "cannot connect to {to}: the host does not answer on its link, or a router says \
+                "cannot connect to {to}: the host does not answer on its link, or a router or firewall says \
                  that it cannot be reached (os error 113); check that it is on and its address is \
                  right (on macOS: that this program may use the local network)"
             ),

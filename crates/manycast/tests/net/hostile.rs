@@ -5,7 +5,7 @@ use std::time::Duration;
 use manycast::{Event, Socket};
 use manycast_lab::netns::{Host, Lab};
 
-use crate::{PORT, at, bind, hosts, listen, on, receive, send, sender};
+use crate::{PATIENCE, PORT, at, bind, hosts, listen, on, receive, send, sender};
 
 /// The memory of this process that is in use, in KiB.
 fn resident() -> u64 {
@@ -156,4 +156,58 @@ for own in (5000, {port}):
     let mut peer = bind(&a, "10.0.0.1:6000");
     client.send("hello").unwrap();
     assert_eq!(receive(&a, &mut peer).payload, "hello");
+}
+
+/// Each reason that a firewall can give for rejecting what was sent there.
+pub(crate) fn whatever_reason_a_firewall_gives_fails_nothing() {
+    let lab = Lab::new();
+    let [a, b] = hosts(&lab, ["a", "b"]);
+    without_limit(&b);
+    let kinds = [
+        "net-unreachable",
+        "host-unreachable",
+        "prot-unreachable",
+        "port-unreachable",
+        "net-prohibited",
+        "host-prohibited",
+        "admin-prohibited",
+    ];
+    let kinds6 = [
+        "no-route",
+        "admin-prohibited",
+        "addr-unreachable",
+        "port-unreachable",
+        "policy-fail",
+        "reject-route",
+    ];
+    let kinds = kinds.map(|kind| ("10.0.0.2", "icmp", kind));
+    let kinds6 = kinds6.map(|kind| ("fd00::2", "icmpv6", kind));
+    for (own, protocol, kind) in kinds.into_iter().chain(kinds6) {
+        b.nft(&format!(
+            "table inet filter {{
+                 chain input {{
+                     type filter hook input priority 0
+                     udp dport {PORT} reject with {protocol} type {kind}
+                 }}
+             }}"
+        ));
+        let to = at(own, PORT).parse().unwrap();
+        let mut socket = bind(&a, ":0");
+        socket.send_to("rejected", to).unwrap();
+        let told = a.run(|| {
+            let event = socket.next_event(Some(PATIENCE)).unwrap();
+            event.map(|event| matches!(event, Event::Unreachable(told) if told.peer == to))
+        });
+        assert_eq!(told, Some(true), "{protocol} {kind}");
+        // Also by a wait that does not ask for it, and by a send.
+        socket.send_to("rejected", to).unwrap();
+        assert!(a.run(|| {
+            let wait = Duration::from_millis(20);
+            socket.recv_timeout(wait).unwrap().is_none()
+        }));
+        for _ in 0..3 {
+            socket.send_to("rejected", to).unwrap();
+        }
+        b.nft("delete table inet filter");
+    }
 }

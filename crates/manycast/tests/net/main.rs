@@ -82,6 +82,7 @@ netns::tests!(
     hostile::row_65_a_connected_socket_outlives_many_refusals,
     hostile::row_09_an_empty_datagram_stops_nothing,
     hostile::forged_icmp_messages_fail_nothing,
+    hostile::whatever_reason_a_firewall_gives_fails_nothing,
     isolation::row_34_two_groups_on_one_port_do_not_mix,
     isolation::row_25_the_same_group_on_another_interface_does_not_leak_in,
     isolation::row_24_memberships_of_other_programs_deliver_nothing,

@@ -51,7 +51,8 @@ pub(super) fn explain(operation: Operation, errno: i32) -> Option<Explanation> {
             "bring it up with 'ip link set INTERFACE up', or choose another",
         ),
         (_, libc::EHOSTUNREACH | libc::EHOSTDOWN) => (
-            "the host does not answer on its link, or a router says that it cannot be reached",
+            "the host does not answer on its link, or a router or firewall says that it cannot be \
+             reached",
             "check that it is on and its address is right (on macOS: that this program may use \
              the local network)",
         ),
@@ -99,8 +100,9 @@ pub(super) fn explain(operation: Operation, errno: i32) -> Option<Explanation> {
             "choose port 1024 or higher, or grant CAP_NET_BIND_SERVICE",
         ),
         (Op::Send | Op::Connect, libc::EACCES) => (
-            "it is a broadcast address, and broadcasting was not switched on, or a route prohibits it",
-            "switch it on, or send to a group",
+            "it is a broadcast address, and broadcasting was not switched on, or a route or a firewall \
+             on the way prohibits it",
+            "switch it on, send to a group, or see 'ip route get' and the firewalls",
         ),
         (Op::Send, libc::EPERM) => (
             "a firewall of this host drops it on the way out",

@@ -111,11 +111,17 @@ impl Socket {
     fn extend_dropped(&self, seen: Option<u32>) -> u64 {
         let known = self.dropped.load(Ordering::Relaxed);
         let Some(seen) = seen else { return known };
-        let mut extended = (known & !u64::from(u32::MAX)) | u64::from(seen);
-        if extended < known {
-            extended += 1 << 32;
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the kernel counts modulo 2^32"
+        )]
+        let ahead = seen.wrapping_sub(known as u32);
+        // Where several threads receive, one may come with what another has counted already.
+        if ahead > u32::MAX / 2 {
+            return known;
         }
-        self.dropped.store(extended, Ordering::Relaxed);
+        let extended = known + u64::from(ahead);
+        self.dropped.fetch_max(extended, Ordering::Relaxed);
         extended
     }
 }

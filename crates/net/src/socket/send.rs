@@ -103,6 +103,7 @@ impl Socket {
                         self.refuse_segments(errno, size);
                     }
                     sent += taken;
+                    retried = false;
                     continue;
                 }
                 Err(error) => error,

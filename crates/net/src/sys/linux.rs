@@ -438,9 +438,19 @@ fn to_in6(address: &SocketAddrV6) -> libc::sockaddr_in6 {
 fn to_storage(address: IpAddr) -> libc::sockaddr_storage {
     // SAFETY: all-zero bytes are a valid value of this plain C structure.
     let mut storage: libc::sockaddr_storage = unsafe { mem::zeroed() };
-    let (name, _) = to_name(SocketAddr::new(address, 0));
-    // SAFETY: `sockaddr_storage` is made to hold any socket address, aligned for each.
-    unsafe { (&raw mut storage).cast::<Name>().write(name) };
+    let pointer = &raw mut storage;
+    match address {
+        IpAddr::V4(ip) => {
+            let name = to_in(&SocketAddrV4::new(ip, 0));
+            // SAFETY: `sockaddr_storage` is large and aligned enough for any socket address.
+            unsafe { pointer.cast::<libc::sockaddr_in>().write(name) };
+        }
+        IpAddr::V6(ip) => {
+            let name = to_in6(&SocketAddrV6::new(ip, 0, 0, 0));
+            // SAFETY: as above.
+            unsafe { pointer.cast::<libc::sockaddr_in6>().write(name) };
+        }
+    }
     storage
 }
 

@@ -1,0 +1,127 @@
+//! What listeners and sockets keep to when much arrives, on loopback.
+#![cfg(target_os = "linux")]
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use manycast::{Error, Sender, Socket, Transmit, listen};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+#[test]
+fn what_was_left_is_heard_no_more() {
+    let mut listener = listen("239.192.7.1%lo:5071").unwrap();
+    listener.join("239.192.7.2%lo:5071").unwrap();
+    let sender = Sender::new("239.192.7.1%lo:5071").unwrap();
+    for length in 1..=20 {
+        sender.send(vec![1; length]).unwrap();
+    }
+    assert!(listener.recv_timeout(PATIENCE).unwrap().is_some());
+    assert!(listener.leave("239.192.7.1%lo:5071").unwrap());
+    assert!(listener.try_recv().unwrap().is_none());
+}
+
+#[test]
+fn sources_that_are_wanted_no_more_are_heard_no_more() {
+    let mut listener = listen("239.192.7.3%lo:5073").unwrap();
+    let sender = Sender::new("239.192.7.3%lo:5073").unwrap();
+    for length in 1..=20 {
+        sender.send(vec![1; length]).unwrap();
+    }
+    let source = listener.recv_timeout(PATIENCE).unwrap().unwrap().source;
+    assert!(source.ip().is_loopback());
+    listener.join("127.9.9.9@239.192.7.3%lo:5073").unwrap();
+    assert!(listener.try_recv().unwrap().is_none());
+}
+
+#[test]
+fn a_stop_ends_waits_that_always_find_something() {
+    let mut socket = Socket::bind("127.0.0.1:0").unwrap();
+    let to = socket.local_addr().unwrap();
+    let stopper = socket.stopper().unwrap();
+    stopper.stop();
+    let heard = (0..10_000).find(|_| {
+        socket.send_to("more", to).unwrap();
+        matches!(socket.recv(), Err(Error::Stopped))
+    });
+    assert!(heard.is_some());
+}
+
+#[test]
+fn a_flood_of_answers_does_not_hold_whoever_waits_for_a_refusal() {
+    let peer = Socket::bind("127.0.0.1:0").unwrap();
+    let sender = Sender::new(peer.local_addr().unwrap()).unwrap();
+    let from = sender.way().from;
+    let over = AtomicBool::new(false);
+    // They come one by one, since they differ in length.
+    let answers: Vec<_> = ["a", "an answer"]
+        .map(|text| Transmit::new(from, text))
+        .repeat(32);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    peer.send_batch(&answers).unwrap();
+                }
+            });
+        }
+        assert_eq!(sender.unreachable(Duration::from_millis(20)).unwrap(), None);
+        over.store(true, Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn a_wait_for_a_refusal_may_be_as_long_as_can_be() {
+    let closed = Socket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let sender = Sender::new(closed).unwrap();
+    sender.send("nobody there").unwrap();
+    assert!(sender.unreachable(Duration::MAX).unwrap().is_some());
+}
+
+#[cfg(feature = "tokio")]
+mod asynchronous {
+    use super::{PATIENCE, Sender};
+    use manycast::tokio::Socket;
+    use tokio::time::timeout;
+
+    #[tokio::test]
+    async fn what_was_not_asked_for_does_not_hide_what_was() {
+        let mut socket = Socket::bind("0.0.0.0:0").await.unwrap();
+        let port = socket.get_ref().local_addr().unwrap().port();
+        let group = "239.192.7.4%lo";
+        socket.get_mut().join(group).unwrap();
+        let sender = Sender::new((group, port)).unwrap();
+        for length in 1..=500 {
+            sender.send(vec![1; length]).unwrap();
+        }
+        // Nobody wants these any more, and they are more than fit into some batches.
+        socket.get_mut().leave(group).unwrap();
+        Sender::new(("127.0.0.1", port))
+            .unwrap()
+            .send("hello")
+            .unwrap();
+        let received = timeout(PATIENCE, socket.recv())
+            .await
+            .expect("in time")
+            .unwrap();
+        assert_eq!(received.payload, b"hello");
+    }
+
+    #[tokio::test]
+    async fn a_receiver_that_always_finds_something_leaves_time_to_others() {
+        let mut socket = Socket::bind("127.0.0.1:0").await.unwrap();
+        let to = socket.get_ref().local_addr().unwrap();
+        let busy = async {
+            for _ in 0..1_000_000 {
+                socket.send_to("more", to).await.unwrap();
+                socket.recv().await.unwrap();
+            }
+        };
+        let other = tokio::task::yield_now();
+        tokio::select! {
+            biased;
+            () = busy => panic!("nobody else had a turn"),
+            () = other => {}
+        }
+    }
+}
