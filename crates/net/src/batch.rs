@@ -26,6 +26,9 @@ pub struct RecvBatch {
     slots: Slots,
     entries: Vec<Entry>,
     unreachable: Vec<Unreachable>,
+    /// How many buffers the next call may fill, and how many calls in a row have filled all.
+    limit: usize,
+    full: usize,
     /// The interfaces met so far. There are few, so a search in order is the fastest.
     interfaces: Vec<InterfaceId>,
 }
@@ -55,6 +58,9 @@ pub struct Position {
 
 /// The most that one receive can bring: a datagram of any size, or several gathered into one.
 const BUFFER: usize = 1 << 16;
+
+/// After how many single buffers in a row to look for a second one.
+const PATIENCE: usize = 16;
 
 /// A datagram that came back: a host or router said by ICMP that it could not be delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +97,8 @@ impl RecvBatch {
             slots: Slots::new(count, BUFFER),
             entries: Vec::with_capacity(count),
             unreachable: Vec::new(),
+            limit: 1,
+            full: 0,
             interfaces: Vec::new(),
         }
     }
@@ -208,6 +216,28 @@ impl RecvBatch {
         &mut self.slots
     }
 
+    /// How many buffers to fill by one call.
+    ///
+    /// To look for a second datagram where there is none costs time, which a dialogue of single
+    /// datagrams would pay at each turn. So it begins with one, and grows while all are filled.
+    pub(crate) const fn limit(&self) -> usize {
+        self.limit
+    }
+
+    fn adapt_limit(&mut self, filled: usize) {
+        if filled < self.limit {
+            self.full = 0;
+            if filled == 1 {
+                self.limit = 1;
+            }
+        } else {
+            self.full += 1;
+            if self.limit > 1 || self.full >= PATIENCE {
+                self.limit = (self.limit * 2).min(self.slots.count());
+            }
+        }
+    }
+
     pub(crate) fn push_unreachable(&mut self, unreachable: Unreachable) {
         self.unreachable.push(unreachable);
     }
@@ -220,6 +250,7 @@ impl RecvBatch {
         name_of: impl Fn(u32) -> InterfaceId,
         extend_dropped: impl Fn(Option<u32>) -> u64,
     ) {
+        self.adapt_limit(count);
         let mut before = 0;
         for slot in 0..count {
             // Every datagram of an IP socket has a source; one without would be the kernel's fault.

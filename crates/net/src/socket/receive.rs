@@ -41,7 +41,7 @@ impl Socket {
             libc::MSG_DONTWAIT
         };
         loop {
-            let limit = batch.slots().count();
+            let limit = batch.limit();
             match batch.slots().receive(self.fd(), limit, flags) {
                 Ok(count) => {
                     batch.take_up(count, self.local, interface_id, |seen| {

@@ -86,15 +86,26 @@ impl Slots {
             header.msg_hdr.msg_controllen = CONTROL_LEN as _;
             header.msg_hdr.msg_flags = 0;
         }
-        // SAFETY: the first `limit` headers are valid, and point to memory that outlives the call.
-        let count = unsafe {
-            libc::recvmmsg(
-                fd.as_raw_fd(),
-                self.headers.as_mut_ptr(),
-                limit as _,
-                flags,
-                ptr::null_mut(),
-            )
+        let count = if limit == 1 {
+            // One message at a time is cheaper by the older call, which knows no other flag.
+            let header = &raw mut self.headers[0].msg_hdr;
+            // SAFETY: the header is valid, and points to memory that outlives the call.
+            let len =
+                unsafe { libc::recvmsg(fd.as_raw_fd(), header, flags & !libc::MSG_WAITFORONE) };
+            self.headers[0].msg_len = u32::try_from(len).unwrap_or_default();
+            if len < 0 { -1 } else { 1 }
+        } else {
+            // SAFETY: the first `limit` headers are valid, and point to memory that outlives the
+            // call.
+            unsafe {
+                libc::recvmmsg(
+                    fd.as_raw_fd(),
+                    self.headers.as_mut_ptr(),
+                    limit as _,
+                    flags,
+                    ptr::null_mut(),
+                )
+            }
         };
         // A call that fails may have written to the first header.
         self.used = usize::try_from(count).unwrap_or(1).max(1);
@@ -208,8 +219,14 @@ impl<'a> Messages<'a> {
         // SAFETY: the first `messages` headers are initialised, and point to memory of `self` or to
         // payloads that are borrowed for as long as `self` lives. The kernel only reads them.
         let sent = unsafe {
-            let headers = self.headers.as_mut_ptr().cast();
-            libc::sendmmsg(fd.as_raw_fd(), headers, self.messages as _, flags)
+            let headers: *mut libc::mmsghdr = self.headers.as_mut_ptr().cast();
+            if self.messages == 1 {
+                // One message is cheaper by the older call.
+                let len = libc::sendmsg(fd.as_raw_fd(), &raw const (*headers).msg_hdr, flags);
+                if len < 0 { -1 } else { 1 }
+            } else {
+                libc::sendmmsg(fd.as_raw_fd(), headers, self.messages as _, flags)
+            }
         };
         match checked(sent)? as usize {
             0 => Ok(0),
