@@ -9,17 +9,22 @@ from __future__ import annotations
 
 import socket
 import sys
+from typing import Any, cast
 
-from twisted.internet import reactor
+from twisted.internet import reactor as installed
 from twisted.internet.protocol import DatagramProtocol
 
 import manycast
 
 GROUP, PORT = "239.192.0.250", 8005
+# Twisted's types do not say what a reactor can do.
+reactor = cast(Any, installed)
 INTERFACE = sys.argv[1] if len(sys.argv) > 1 else None
 
 
 class MulticastPingServer(DatagramProtocol):
+    transport: Any
+
     def datagramReceived(self, datagram: bytes, addr: tuple[str, int]) -> None:
         print("Server received:", datagram.decode())
         if datagram == b"Client: Ping":
@@ -27,6 +32,8 @@ class MulticastPingServer(DatagramProtocol):
 
 
 class MulticastPingClient(DatagramProtocol):
+    transport: Any
+
     def startProtocol(self) -> None:
         if INTERFACE:
             self.transport.setOutgoingInterface(manycast.ifconfig()[INTERFACE].addresses[0])
@@ -34,11 +41,11 @@ class MulticastPingClient(DatagramProtocol):
 
     def datagramReceived(self, datagram: bytes, addr: tuple[str, int]) -> None:
         print("Client received:", datagram.decode())
-        reactor.stop()  # type: ignore[attr-defined]
+        reactor.stop()
 
 
 with manycast.socket(GROUP, PORT, interface=INTERFACE) as joined:
     joined.setblocking(False)
-    reactor.adoptDatagramPort(joined.fileno(), socket.AF_INET, MulticastPingServer())  # type: ignore[attr-defined]
-reactor.listenMulticast(0, MulticastPingClient())  # type: ignore[attr-defined]
-reactor.run()  # type: ignore[attr-defined]
+    reactor.adoptDatagramPort(joined.fileno(), socket.AF_INET, MulticastPingServer())
+reactor.listenMulticast(0, MulticastPingClient())
+reactor.run()

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import socketserver
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
 
 import manycast
 
@@ -46,36 +46,48 @@ class PoolMixIn:
 
     max_workers = 8
 
-    _lock = threading.Lock()
-    _pool: ThreadPoolExecutor | None = None
+    _workers: tuple[threading.Thread, ...] = ()
+    _requests: SimpleQueue[tuple[Any, Any] | None]
     _free: threading.Semaphore
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Hands a request to a worker, as soon as one is free."""
-        with self._lock:
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(self.max_workers, "manycast-server")
-                self._free = threading.Semaphore(self.max_workers)
+        if not self._workers:
+            self._start()
         self._free.acquire()
-        try:
-            self._pool.submit(self._work, request, client_address)
-        except BaseException:
-            self._free.release()
-            raise
+        self._requests.put((request, client_address))
 
-    def _work(self, request: Any, client_address: Any) -> None:
-        try:
-            self.finish_request(request, client_address)  # type: ignore[attr-defined]
-        except Exception:
-            self.handle_error(request, client_address)  # type: ignore[attr-defined]
-        finally:
-            self._free.release()
-            self.shutdown_request(request)  # type: ignore[attr-defined]
+    def _start(self) -> None:
+        self._requests = SimpleQueue()
+        self._free = threading.Semaphore(self.max_workers)
+        # Daemons, so that a server that nobody closed does not keep the program alive.
+        self._workers = tuple(
+            threading.Thread(target=self._work, name=f"manycast-server-{number}", daemon=True)
+            for number in range(self.max_workers)
+        )
+        for worker in self._workers:
+            worker.start()
+
+    def _work(self) -> None:
+        while True:
+            request = self._requests.get()
+            if request is None:
+                break
+            try:
+                self.finish_request(*request)  # type: ignore[attr-defined]
+            except Exception:
+                self.handle_error(*request)  # type: ignore[attr-defined]
+            finally:
+                self._free.release()
+                self.shutdown_request(request[0])  # type: ignore[attr-defined]
 
     def server_close(self) -> None:
         """Waits for the workers, then closes the socket."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=True)
+        for _ in self._workers:
+            self._requests.put(None)
+        for worker in self._workers:
+            worker.join()
+        self._workers = ()
         super().server_close()  # type: ignore[misc]
 
 

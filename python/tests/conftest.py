@@ -1,11 +1,28 @@
-"""What the tests share. All datagrams stay on loopback."""
+"""What the tests share. They run in a network namespace of their own, which has loopback alone."""
 
 import itertools
 import os
+import sys
 
 import pytest
 
 import manycast
+
+_ISOLATED = "MANYCAST_TESTS_ISOLATED"
+
+
+def pytest_configure(config):
+    if _ISOLATED in os.environ:
+        return
+    os.environ[_ISOLATED] = "yes"
+    config.pluginmanager.getplugin("capturemanager").stop_global_capturing()
+    # The route is what lets groups of IPv6 be sent to by loopback.
+    inside = (
+        "ip link set lo up && ip -6 route add ff00::/8 dev lo table local "
+        '&& exec "$0" -m pytest "$@"'
+    )
+    arguments = ["unshare", "-Urn", "sh", "-c", inside, sys.executable, *sys.argv[1:]]
+    os.execvp(arguments[0], arguments)
 
 _numbers = itertools.count()
 

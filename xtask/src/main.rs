@@ -6,6 +6,7 @@ mod check;
 mod docs;
 mod guard;
 mod programs;
+mod python;
 mod summary;
 mod test;
 
@@ -20,6 +21,7 @@ Usage: cargo xtask COMMAND
   test    all tests: units, documentation, sockets and network namespaces
   docs    the documentation, in target/doc
   bench   manycast beside its peers, to docs/benchmarks.md; 'bench --quick' to see that it works
+  python  the Python package: wheel and sdist, in target/python/dist
 ";
 
 fn main() -> ExitCode {
@@ -29,6 +31,7 @@ fn main() -> ExitCode {
         ["test"] => test::run(),
         ["docs"] => docs::run(),
         ["bench", ref arguments @ ..] => bench::run(arguments),
+        ["python"] => python::run(),
         _ => {
             eprint!("{USAGE}");
             return ExitCode::from(2);

@@ -46,6 +46,11 @@ impl Summary {
         }
     }
 
+    /// Takes in what ran beside cargo.
+    pub(crate) fn add(&mut self, what: &str, counts: Counts) {
+        self.binaries.push((what.to_owned(), counts));
+    }
+
     /// The counts of all binaries together.
     pub(crate) fn total(&self) -> Counts {
         let mut total = Counts::default();
@@ -90,6 +95,29 @@ impl Counts {
     }
 }
 
+impl Counts {
+    /// Reads the last line of pytest, `1 failed, 188 passed, 2 skipped in 16.82s`. An error, which is
+    /// a test that could not be set up, counts as failed.
+    pub(crate) fn of_pytest(line: &str) -> Self {
+        let mut counts = Self::default();
+        let words: Vec<_> = line
+            .split([' ', ',', '='])
+            .filter(|word| !word.is_empty())
+            .collect();
+        for pair in words.windows(2) {
+            if let Ok(number) = pair[0].parse::<u64>() {
+                match pair[1] {
+                    "passed" => counts.passed += number,
+                    "failed" | "error" | "errors" => counts.failed += number,
+                    "skipped" => counts.skipped += number,
+                    _ => {}
+                }
+            }
+        }
+        counts
+    }
+}
+
 impl AddAssign for Counts {
     fn add_assign(&mut self, other: Self) {
         self.passed += other.passed;
@@ -112,6 +140,13 @@ impl fmt::Display for Counts {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pytest_is_counted() {
+        let line = "==== 1 failed, 188 passed, 2 skipped, 1 error in 16.82s ====";
+        let counts = Counts::of_pytest(line);
+        assert_eq!(counts.to_string(), "188 passed, 2 failed, 2 skipped");
+    }
 
     #[test]
     fn the_counts_of_all_binaries_are_added_up() {

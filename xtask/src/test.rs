@@ -6,7 +6,7 @@ use std::process::Stdio;
 use anyhow::Context;
 
 use crate::summary::Summary;
-use crate::{cargo, programs};
+use crate::{cargo, programs, python};
 
 /// Runs all tests. The last line is `N passed, N failed, N skipped`.
 pub(crate) fn run() -> anyhow::Result<bool> {
@@ -32,6 +32,7 @@ pub(crate) fn run() -> anyhow::Result<bool> {
         line.clear();
     }
     let status = child.wait()?;
+    let python = python::test(&mut summary)?;
 
     let total = summary.total();
     println!("\nwhat ran:\n{summary}");
@@ -39,5 +40,5 @@ pub(crate) fn run() -> anyhow::Result<bool> {
         println!("cargo test failed beside the tests ({status}): see its errors above\n");
     }
     println!("{total}");
-    Ok(status.success())
+    Ok(status.success() && python)
 }
