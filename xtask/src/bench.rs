@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: manycast beside its peers.
 
-use crate::{cargo, root, succeeds};
+use crate::{cargo, python, root, succeeds};
 
 /// Builds the benchmark and the command, and runs it. A full run rewrites `docs/benchmarks.md`.
 pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<bool> {
@@ -10,8 +10,11 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<bool> {
     }
     let mut bench = cargo("run --release --quiet --package manycast-bench --");
     bench.args(arguments);
-    if !arguments.contains(&"--quick") {
+    let quick = arguments.contains(&"--quick");
+    if !quick {
         bench.arg("--report").arg(root().join("docs/benchmarks.md"));
     }
-    succeeds(&mut bench)
+    let library = succeeds(&mut bench)?;
+    // Each Python receiver beside Python's own, in the few seconds that a ratio takes.
+    Ok(python::bench(if quick { 1 } else { 20 })? && library)
 }

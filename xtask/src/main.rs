@@ -19,6 +19,7 @@ Usage: cargo xtask COMMAND
 
   check   formatting, clippy, documentation and the rules of the house
   test    all tests: units, documentation, sockets and network namespaces
+          'test python' runs those of the Python package alone
   docs    the documentation, in target/doc
   bench   manycast beside its peers, to docs/benchmarks.md; 'bench --quick' to see that it works
   python  the Python package: wheel and sdist, in target/python/dist
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
     let result = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["check"] => check::run(),
         ["test"] => test::run(),
+        ["test", "python"] => python::test_alone(),
         ["docs"] => docs::run(),
         ["bench", ref arguments @ ..] => bench::run(arguments),
         ["python"] => python::run(),

@@ -33,6 +33,27 @@ pub(crate) fn run() -> anyhow::Result<bool> {
     Ok(built)
 }
 
+/// The receivers of the package beside those that Python has, for so many seconds.
+pub(crate) fn bench(seconds: u32) -> anyhow::Result<bool> {
+    let environment = Environment::fresh("bench")?;
+    let dist = emptied("bench-dist")?;
+    let ready = environment.pip(&["maturin>=1.9,<2", "uvloop>=0.21"])?
+        && environment.build_wheel(&dist)?
+        && environment.pip(&[only(&dist, "whl")?])?;
+    ensure!(ready, "the Python package could not be built and installed");
+    let mut bench = environment.program("python");
+    bench.args(["benches/receive.py", &seconds.to_string()]);
+    succeeds(&mut bench)
+}
+
+/// `cargo xtask test python`: the tests of the package, without those of cargo.
+pub(crate) fn test_alone() -> anyhow::Result<bool> {
+    let mut summary = Summary::default();
+    let passed = test(&mut summary)?;
+    println!("{}", summary.total());
+    Ok(passed)
+}
+
 /// Installs the built wheel in a fresh environment and tests it: pytest, the types of the examples,
 /// and the stubs against the binary.
 pub(crate) fn test(summary: &mut Summary) -> anyhow::Result<bool> {
