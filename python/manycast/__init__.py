@@ -15,6 +15,7 @@ send to a group or a host                 send, Sender
 do both, with one peer or with many       Socket
 ask a group or a host, gather answers     ask
 see the interfaces as multicast does      interfaces, ifconfig
+find out why nothing arrives              doctor
 do all this in asyncio                    manycast.aio
 serve each datagram with a handler        manycast.server, on the standard socketserver
 hand a plain socket to other libraries    socket
@@ -31,16 +32,19 @@ from ._manycast import (
     Address,
     Answer,
     Datagram,
+    Finding,
     Interface,
     Listener,
     Membership,
     MulticastListener,
     MulticastUDPReceiver,
+    Report,
     Sender,
     Sent,
     Socket,
     __version__,
     ask,
+    doctor,
     interfaces,
     open_plain as _open_plain,
     resolve,
@@ -73,12 +77,14 @@ __all__ = [
     "ConnectionRefused",
     "Datagram",
     "Error",
+    "Finding",
     "Interface",
     "Listener",
     "Membership",
     "MulticastListener",
     "MulticastUDPReceiver",
     "PermissionDenied",
+    "Report",
     "Sender",
     "Sent",
     "Socket",
@@ -88,6 +94,7 @@ __all__ = [
     "TruncatedError",
     "__version__",
     "ask",
+    "doctor",
     "ifconfig",
     "interfaces",
     "listen",

@@ -23,6 +23,7 @@ from ._manycast import (
     Asker,
     Datagram,
     Membership,
+    Report,
     Sent,
 )
 from .address import SocketAddress
@@ -56,6 +57,7 @@ __all__ = [
     "Socket",
     "ask",
     "create_datagram_endpoint",
+    "doctor",
     "listen",
     "resolve",
     "send",
@@ -650,6 +652,30 @@ async def ask(
             waiter.cancel()
         found += asker.step()
     return found
+
+
+async def doctor(
+    address: AddressLike | None = None,
+    port: int | None = None,
+    /,
+    *,
+    interface: str | int | None = None,
+    sources: str | Iterable[str] | None = None,
+    duration: float = 10.0,
+    pid: int | None = None,
+) -> Report:
+    """Finds out why nothing arrives, as manycast.doctor does, in a thread of the loop's executor.
+
+    >>> print(asyncio.run(aio.doctor()).subject)
+    this host
+    """
+
+    def examine() -> Report:
+        return manycast.doctor(
+            address, port, interface=interface, sources=sources, duration=duration, pid=pid
+        )
+
+    return await asyncio.get_running_loop().run_in_executor(None, examine)
 
 
 class DatagramTransport(asyncio.DatagramTransport):

@@ -7,6 +7,7 @@
 mod address;
 mod ask;
 mod datagram;
+mod doctor;
 mod error;
 mod fork;
 mod interfaces;
@@ -30,6 +31,8 @@ mod _manycast {
     use crate::ask::{Answer, Asker, ask};
     #[pymodule_export]
     use crate::datagram::Datagram;
+    #[pymodule_export]
+    use crate::doctor::{Finding, Report, doctor};
     #[pymodule_export]
     use crate::interfaces::{Interface, interfaces};
     #[pymodule_export]

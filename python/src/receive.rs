@@ -141,8 +141,8 @@ impl<S: Source> Receiving<S> {
                 let seconds = timeout.unwrap_or_default().as_secs_f64();
                 let what = shared.lock(py).source.describe();
                 return Err(error::timed_out(format!(
-                    "nothing came on {what} within {seconds} s; see 'manycast doctor' for the \
-                     reasons that there can be"
+                    "nothing came on {what} within {seconds} s; manycast.doctor() finds out \
+                     why"
                 )));
             }
         }

@@ -188,6 +188,8 @@ def test_ipv6():
         (joined,) = listener.memberships
         assert joined.group == ("ff12::4d43%lo", 5000)
         assert str(joined.group) == "[ff12::4d43%lo]:5000"
+        manycast.send("six", "[ff12::4d43%lo]:5000")
+        assert listener.recv().destination == joined.group
     with manycast.listen("[::1]:0", timeout=10) as listener:
         (local,) = listener.local_addresses
         manycast.send("six", local)

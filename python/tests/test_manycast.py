@@ -160,6 +160,7 @@ WAITS = {
     "MulticastListener.recv": "manycast.MulticastListener('239.192.0.101%lo:5000').recv()",
     "MulticastUDPReceiver.read": "manycast.MulticastUDPReceiver('lo', '239.1.1.1', 5000).read()",
     "Socket.recv": "manycast.Socket('127.0.0.1:0').recv()",
+    "doctor": "manycast.doctor('239.192.0.101%lo:5000')",
     "ask": "manycast.ask('?', '239.192.0.101%lo:5000', timeout=50)",
 }
 
