@@ -35,6 +35,7 @@
 pub mod ask;
 pub mod measure;
 pub mod pace;
+pub mod probe;
 pub mod random;
 pub mod timers;
 pub mod wire;

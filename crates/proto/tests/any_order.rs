@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use manycast_lab::sim::any_order;
 use manycast_proto::ask::{Client, ClientConfig, Responder, ResponderConfig, Responders};
 use manycast_proto::measure::{Receiver, ReceiverConfig, Sender, SenderConfig};
+use manycast_proto::probe;
 use proptest::prelude::*;
 
 /// Addresses that the protocols below deal with: the asked host, the asked group, and themselves.
@@ -119,5 +120,26 @@ proptest! {
         let config = ReceiverConfig { interval, duration, expect, max_streams };
         let mut receiver = Receiver::new(config, start(), SystemTime::UNIX_EPOCH);
         any_order(&mut receiver, &script, &peers());
+    }
+
+    #[test]
+    fn probe_client(which in 0..5_usize, group in 0..5_usize, seed in any::<[u8; 32]>(), script in script()) {
+        let config = probe::ClientConfig {
+            server: peers()[which],
+            group: peers()[group],
+            key: None,
+        };
+        any_order(&mut probe::Client::new(config, seed), &script, &peers());
+    }
+
+    #[test]
+    fn probe_server(
+        rate in prop_oneof![0..4_u32, Just(u32::MAX)],
+        sessions in prop_oneof![0..4_usize, Just(usize::MAX)],
+        seed in any::<[u8; 32]>(),
+        script in script(),
+    ) {
+        let config = probe::ServerConfig { key: None, rate, sessions };
+        any_order(&mut probe::Server::new(config, seed), &script, &peers());
     }
 }

@@ -6,11 +6,15 @@ use std::time::Duration;
 
 use anyhow::bail;
 use manycast::Address;
-use manycast::doctor::{self, Examination, Finding, Mark, ProgramChoice, Severity};
+use manycast::doctor::{
+    self, Doorman, Examination, FarEnd, Finding, Key, Mark, ProgramChoice, Served, Severity,
+    Toward, Trial,
+};
 use serde::Serialize;
 
 use crate::Outcome;
 use crate::cli::HELP;
+use crate::interrupt::Interrupt;
 use crate::output::{Output, counted};
 use crate::values;
 
@@ -19,7 +23,9 @@ Examples:
   manycast doctor                                # what this host can do with groups
   manycast doctor 239.1.1.1:5000                 # what becomes of a stream on this host
   manycast doctor 239.1.1.1:5000 --pid 4711      # why another program does not receive it
-  manycast doctor 239.1.1.1:5000 --port          # the same, of whoever has port 5000";
+  manycast doctor 239.1.1.1:5000 --port          # the same, of whoever has port 5000
+  manycast doctor serve                          # on the sender's host, and then here:
+  manycast doctor 239.1.1.1:5000 --with HOST     # the way between both, in both directions";
 
 const EXPLANATION: &str = "\
 It needs no privileges, and it changes nothing: the commands that mend a fault are printed, not
@@ -27,7 +33,13 @@ run. Exit code 0: healthy; 1: a fault was found; 2: it could not be examined.";
 
 /// Find out why nothing arrives
 #[derive(clap::Args, Debug)]
-#[command(before_help = EXAMPLES, after_help = EXPLANATION, help_template = HELP)]
+#[command(
+    before_help = EXAMPLES,
+    after_help = EXPLANATION,
+    help_template = HELP,
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true
+)]
 pub(crate) struct Args {
     /// What should arrive: GROUP:PORT, or a local address; without it, this host is examined
     address: Option<Address>,
@@ -40,9 +52,36 @@ pub(crate) struct Args {
     /// Explain whichever programs have the port of the address
     #[arg(long, requires = "address", conflicts_with = "pid")]
     port: bool,
+    /// Try the way from and to this host, where 'manycast doctor serve' runs
+    #[arg(long, value_name = "HOST", requires = "address", conflicts_with_all = ["pid", "port"])]
+    with: Option<String>,
+    /// The secret that was given to 'manycast doctor serve'
+    #[arg(long, value_name = "TEXT", requires = "with")]
+    key: Option<String>,
+    /// Go on for so long; memberships that nobody asks for end after 260 seconds
+    #[arg(long, value_name = "TIME", requires = "with", value_parser = values::duration)]
+    soak: Option<Duration>,
+    #[command(subcommand)]
+    serve: Option<Serve>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Serve {
+    /// Send and count for a doctor on another host
+    Serve {
+        /// Where to listen
+        #[arg(default_value = ":49366")]
+        address: Address,
+        /// A secret that the other host must know too
+        #[arg(long, value_name = "TEXT")]
+        key: Option<String>,
+    },
 }
 
 pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
+    if let Some(Serve::Serve { address, key }) = args.serve {
+        return serve(&address, key, output);
+    }
     let report = match &args.address {
         None => doctor::examine_host()?,
         Some(address) => {
@@ -54,6 +93,16 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
                     None => args.port.then_some(ProgramChoice::Port),
                 },
             };
+            if let Some(host) = &args.with {
+                let far = FarEnd {
+                    address: far_address(host)?,
+                    key: args.key.map(Key::new),
+                    soak: args.soak,
+                };
+                output.detail(format_args!("trying {address} with {}", far.address));
+                let report = doctor::examine_with(address, &how, &far)?;
+                return tell(&report, output);
+            }
             output.detail(format_args!(
                 "listening on {address} for {:?}",
                 args.duration
@@ -61,15 +110,69 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
             doctor::examine(address, &how)?
         }
     };
+    tell(&report, output)
+}
+
+fn tell(report: &doctor::Report, output: &mut Output) -> anyhow::Result<Outcome> {
     let healthy = report.is_healthy();
     let marks = [true, false].map(|right| output.mark(right));
-    let screen = Screen::new(&report, output.is_verbose(), marks);
+    let screen = Screen::new(report, output.is_verbose(), marks);
     if output.is_json() {
         output.object(&screen)?;
     } else {
         output.text(format_args!("{}\n", screen.to_string().trim_end()))?;
     }
     Ok(if healthy { Outcome::Done } else { Outcome::No })
+}
+
+/// The far end's address; with the usual port, where none is written.
+fn far_address(host: &str) -> anyhow::Result<Address> {
+    if let Ok(address) = host.parse() {
+        return Ok(address);
+    }
+    Ok((host, doctor::DEFAULT_PORT).try_into()?)
+}
+
+/// Serves until Ctrl-C.
+fn serve(address: &Address, key: Option<String>, output: &mut Output) -> anyhow::Result<Outcome> {
+    let interrupt = Interrupt::install()?;
+    if key.is_none() {
+        output.warn("without --key, whoever reaches this port can have groups joined and sent to");
+    }
+    let mut doorman = Doorman::open(address, key.map(Key::new))?;
+    interrupt.stops(doorman.stopper()?);
+    output.note(format_args!("serving on {address}; Ctrl-C ends it"));
+    while let Some(served) = doorman.next()? {
+        match served {
+            Served::Joined {
+                client,
+                group,
+                failure: None,
+            } => {
+                output.note(format_args!("{client} asks about {group}"));
+            }
+            Served::Joined {
+                failure: Some(failure),
+                ..
+            } => output.warn(failure),
+            Served::Sent {
+                client,
+                to,
+                count,
+                failure: None,
+            } => {
+                output.detail(format_args!("{count} datagrams to {to} for {client}"));
+            }
+            Served::Sent {
+                failure: Some(failure),
+                ..
+            } => output.warn(failure),
+            Served::Left { group } => output.note(format_args!("left {group}")),
+            _ => {}
+        }
+    }
+    output.after_interrupt();
+    Ok(Outcome::Done)
 }
 
 /// What is shown of a report; as JSON, the one object that it is.
@@ -82,6 +185,9 @@ struct Screen<'a> {
     received: u64,
     findings: Vec<Found<'a>>,
     steps: Vec<Walked<'a>>,
+    /// What was tried between two ends.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    trials: Vec<Tried>,
     /// By how much the kernel's counters moved meanwhile; only those that did.
     counters: &'a BTreeMap<String, u64>,
     /// The packets of interfaces meanwhile.
@@ -113,6 +219,19 @@ struct Walked<'a> {
 }
 
 #[derive(Serialize)]
+struct Tried {
+    /// `here` or `there`.
+    toward: &'static str,
+    group: bool,
+    /// To the group: by the interface that the route chooses.
+    by_route: bool,
+    hops: u8,
+    size: u16,
+    sent: u8,
+    came: u8,
+}
+
+#[derive(Serialize)]
 struct Carried {
     received: u64,
     sent: u64,
@@ -139,6 +258,7 @@ impl<'a> Screen<'a> {
             received: report.received,
             findings: report.findings.iter().map(Found::from).collect(),
             steps: steps.collect(),
+            trials: report.trials.iter().map(Tried::from).collect(),
             counters: &report.counters.values,
             interfaces: interfaces.collect(),
             verbose,
@@ -165,6 +285,42 @@ impl<'a> Screen<'a> {
         } else {
             writeln!(f)
         }
+    }
+}
+
+impl From<&Trial> for Tried {
+    fn from(trial: &Trial) -> Self {
+        Self {
+            toward: match trial.toward {
+                Toward::Here => "here",
+                Toward::There => "there",
+            },
+            group: trial.to_group,
+            by_route: trial.by_route,
+            hops: trial.hops,
+            size: trial.size,
+            sent: trial.sent,
+            came: trial.came,
+        }
+    }
+}
+
+impl fmt::Display for Tried {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (toward, sent, came) = (self.toward, self.sent, self.came);
+        if !self.group {
+            return write!(f, "{came} of {sent} came {toward} by unicast");
+        }
+        let Self { hops, size, .. } = self;
+        let by = if self.by_route {
+            ""
+        } else {
+            ", not by the route"
+        };
+        write!(
+            f,
+            "{came} of {sent} came {toward} by the group: hop limit {hops}, {size} bytes{by}"
+        )
     }
 }
 
@@ -211,6 +367,10 @@ impl fmt::Display for Screen<'_> {
             )?,
         }
         self.walk(f)?;
+        if self.verbose {
+            let tried: Vec<String> = self.trials.iter().map(ToString::to_string).collect();
+            section(f, "tried", tried.iter().map(String::as_str))?;
+        }
         let mut named = Vec::new();
         for (index, found) in self.findings.iter().enumerate() {
             let is_first = index == 0 && !self.healthy;

@@ -28,11 +28,14 @@ mod code;
 mod context;
 mod finding;
 mod host;
+mod paths;
 mod program;
 mod report;
 mod self_test;
+mod serve;
 #[cfg(test)]
 mod tests;
+mod two_ends;
 mod watch;
 
 use std::time::Duration;
@@ -46,7 +49,11 @@ pub use context::{
 };
 pub use finding::{Confidence, Finding, Severity};
 pub use host::examine_host;
+pub use manycast_proto::probe::{DEFAULT_PORT, Key};
+pub use paths::{Soak, Toward, Trial};
 pub use report::{Mark, Report, StepState};
+pub use serve::{Doorman, Served};
+pub use two_ends::{FarEnd, examine_with};
 
 use crate::{Error, IntoAddress, resolve};
 

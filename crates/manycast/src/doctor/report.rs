@@ -2,7 +2,7 @@
 
 use manycast_net::Counters;
 
-use super::{Code, Confidence, Context, Finding, Severity, Step, Tally};
+use super::{Code, Confidence, Context, Finding, Severity, Step, Tally, Trial};
 
 /// The outcome of an examination.
 #[derive(Clone, Debug)]
@@ -18,6 +18,8 @@ pub struct Report {
     pub counters: Counters,
     /// How many datagrams were received as they were asked for.
     pub received: u64,
+    /// What was tried between two ends, and what came of it.
+    pub trials: Vec<Trial>,
 }
 
 /// How it stands with one step of the walk.
@@ -76,6 +78,35 @@ impl Report {
             steps: Vec::new(),
             counters: moved(&counters),
             received: 0,
+            trials: Vec::new(),
+        }
+    }
+
+    /// Adds what was found by other means.
+    pub(super) fn add(&mut self, findings: Vec<Finding>) {
+        let mut all = std::mem::take(&mut self.findings);
+        all.extend(findings);
+        self.findings = in_order(all);
+        self.mark();
+    }
+
+    /// Marks the first broken step, where another one has become the first.
+    fn mark(&mut self) {
+        let Some(fault) = self.first_fault().cloned() else {
+            return;
+        };
+        for state in &mut self.steps {
+            let here = state.step == fault.code.step();
+            if here {
+                (state.mark, state.detail) = (Mark::Broken, fault.title.clone());
+            } else if state.mark == Mark::Broken {
+                state.mark = if state.step < fault.code.step() {
+                    Mark::Passed
+                } else {
+                    Mark::NotReached
+                };
+                state.detail.clear();
+            }
         }
     }
 
@@ -98,6 +129,7 @@ impl Report {
             steps: Vec::new(),
             counters: counters.unwrap_or_default(),
             received: context.received(),
+            trials: Vec::new(),
         };
         report.steps = steps(context, report.first_fault());
         report

@@ -153,6 +153,11 @@ impl<P: Protocol> Driver<P> {
         &mut self.engine.protocol
     }
 
+    /// The sockets, for what a protocol cannot do by itself.
+    pub(crate) const fn endpoint_mut(&mut self) -> &mut Endpoint {
+        &mut self.engine.endpoint
+    }
+
     /// Whether the protocol has finished or was stopped.
     pub fn is_finished(&self) -> bool {
         self.engine.phase == super::Phase::Stopped

@@ -6,7 +6,7 @@ use manycast::SenderConfig;
 use manycast::doctor::{self, Code, Confidence, Examination};
 use manycast_lab::netns::{Hook, Lab, Snooping, wait_until};
 
-use crate::{GROUPS, Stream, address, assert_fault, examine, program, two_hosts};
+use crate::{GROUPS, QUERY, Stream, address, assert_fault, examine, program, two_hosts};
 
 pub(crate) fn a_drop_at_the_input_hook() {
     a_drop_at(Hook::Input);
@@ -178,13 +178,3 @@ pub(crate) fn the_switch_forgets() {
     let report = b.run(|| doctor::examine("239.1.2.3:5000", &how)).unwrap();
     assert_fault(&report, Code::NoQuerier, Confidence::Likely);
 }
-
-/// One general query of IGMPv3 (RFC 9776 §4.1), to be answered within a tenth of a second.
-const QUERY: &str = "
-s = socket.socket(socket.AF_INET, socket.SOCK_RAW, 2)
-s.setsockopt(0, 32, struct.pack('@4s4si', bytes(4), bytes(4), socket.if_nametoindex('eth0')))
-s.setsockopt(0, 4, bytes([0x94, 4, 0, 0]))
-q = struct.pack('!BBH4sBBH', 0x11, 1, 0, bytes(4), 2, 125, 0)
-c = 0xffff - (sum(struct.unpack('!6H', q)) % 0xffff)
-s.sendto(q[:2] + struct.pack('!H', c) + q[4:], ('224.0.0.1', 0))
-";

@@ -7,6 +7,7 @@ mod arriving;
 mod healthy;
 mod joining;
 mod programs;
+mod two_ends;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -58,6 +59,15 @@ netns::tests!(
     programs::with_a_capped_buffer,
     programs::with_another_source,
     programs::that_is_well,
+    two_ends::a_hop_limit_of_1_across_a_router,
+    two_ends::a_soak_outlasts_the_memory_of_the_switch,
+    two_ends::another_key_finds_nobody,
+    two_ends::large_datagrams_do_not_pass,
+    two_ends::the_far_end_sends_by_another_interface,
+    two_ends::the_own_host_is_found_guilty_by_a_known_count,
+    two_ends::the_way_is_open_and_nobody_sends,
+    two_ends::what_is_lost_on_the_way_is_not_the_own_host_s,
+    two_ends::what_is_sent_is_delivered,
 );
 
 const PORT: u16 = 5000;
@@ -204,3 +214,13 @@ fn sending(loopback: bool, hops: u8) -> SenderConfig {
         ..SenderConfig::default()
     }
 }
+
+/// One general query of IGMPv3 (RFC 9776 §4.1), to be answered within a tenth of a second.
+const QUERY: &str = "
+s = socket.socket(socket.AF_INET, socket.SOCK_RAW, 2)
+s.setsockopt(0, 32, struct.pack('@4s4si', bytes(4), bytes(4), socket.if_nametoindex('eth0')))
+s.setsockopt(0, 4, bytes([0x94, 4, 0, 0]))
+q = struct.pack('!BBH4sBBH', 0x11, 1, 0, bytes(4), 2, 125, 0)
+c = 0xffff - (sum(struct.unpack('!6H', q)) % 0xffff)
+s.sendto(q[:2] + struct.pack('!H', c) + q[4:], ('224.0.0.1', 0))
+";

@@ -76,7 +76,7 @@ pub(super) fn all(context: &Context) -> Vec<Finding> {
 }
 
 /// `1 datagram`, `2 datagrams`.
-fn count(number: u64, what: &str) -> String {
+pub(super) fn count(number: u64, what: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {what}{plural}")
 }

@@ -1,0 +1,212 @@
+//! What two ends find out together.
+
+use std::time::Duration;
+
+use manycast::Stopper;
+use manycast::doctor::{
+    self, Code, Confidence, DEFAULT_PORT, Doorman, Examination, FarEnd, Key, Report,
+};
+use manycast_lab::netns::{Hook, Host, Lab, Snooping, Task, wait_until};
+
+use crate::{GROUPS, QUERY, Stream, address, assert_delivered, assert_fault, program, two_hosts};
+
+/// A far end on a host, until it is dropped.
+struct Serving {
+    stopper: Stopper,
+    task: Option<Task<()>>,
+}
+
+impl Serving {
+    fn start(host: &Host, key: Option<&str>) -> Self {
+        let key = key.map(|key| Key::new(key.to_owned()));
+        let address = format!(":{DEFAULT_PORT}").parse().unwrap();
+        let mut doorman = host.run(|| Doorman::open(&address, key).unwrap());
+        let stopper = doorman.stopper().unwrap();
+        let task = host.spawn(move || while doorman.next().unwrap().is_some() {});
+        Self {
+            stopper,
+            task: Some(task),
+        }
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.stopper.stop();
+        if let Some(task) = self.task.take() {
+            task.join();
+        }
+    }
+}
+
+fn far(host: &str) -> FarEnd {
+    let address = if host.contains(':') {
+        format!("[{host}]:{DEFAULT_PORT}")
+    } else {
+        format!("{host}:{DEFAULT_PORT}")
+    };
+    FarEnd {
+        address: address.parse().unwrap(),
+        key: None,
+        soak: None,
+    }
+}
+
+fn examine(host: &Host, address: &str, far: &FarEnd) -> Report {
+    let how = Examination {
+        duration: Duration::from_secs(2),
+        program: None,
+    };
+    host.run(|| doctor::examine_with(address, &how, far))
+        .unwrap()
+}
+
+pub(crate) fn the_way_is_open_and_nobody_sends() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw").snooping(Snooping::default());
+    let [a, b] = two_hosts(&lab, &switch);
+    let _serving = Serving::start(&a, None);
+    for (group, far_host) in GROUPS.into_iter().zip(["10.0.0.1", "fd00::1"]) {
+        let report = examine(&b, &address(group), &far(far_host));
+        assert_fault(&report, Code::NothingSent, Confidence::Proved);
+        assert!(
+            report
+                .trials
+                .iter()
+                .any(|trial| trial.size > 30_000 && trial.came == trial.sent)
+        );
+    }
+}
+
+pub(crate) fn what_is_sent_is_delivered() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    let _serving = Serving::start(&a, Some("secret"));
+    let _stream = Stream::start(&a, "239.1.2.3%eth0:5000");
+    let far = FarEnd {
+        key: Some(Key::new("secret")),
+        ..far("10.0.0.1")
+    };
+    assert_delivered(&examine(&b, "239.1.2.3:5000", &far));
+}
+
+pub(crate) fn another_key_finds_nobody() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    let _serving = Serving::start(&a, Some("secret"));
+    let how = Examination::default();
+    let error = b
+        .run(|| doctor::examine_with("239.1.2.3:5000", &how, &far("10.0.0.1")))
+        .unwrap_err();
+    assert!(error.to_string().contains("--key"), "{error}");
+}
+
+pub(crate) fn a_hop_limit_of_1_across_a_router() {
+    let lab = Lab::new();
+    let (left, right) = (lab.switch("left"), lab.switch("right"));
+    let [a, router, b] = [lab.host("a"), lab.router("r"), lab.host("b")];
+    a.connect(&left, "eth0", &["10.0.0.1/24", "fd00::1/64"]);
+    router.connect(&left, "eth0", &["10.0.0.254/24", "fd00::fe/64"]);
+    router.connect(&right, "eth1", &["10.0.1.254/24", "fd01::fe/64"]);
+    b.connect(&right, "eth0", &["10.0.1.1/24", "fd01::1/64"]);
+    a.add_route("default via 10.0.0.254");
+    b.add_route("default via 10.0.1.254");
+    a.add_route("default via fd00::fe");
+    b.add_route("default via fd01::fe");
+    let _serving = Serving::start(&a, None);
+    for (group, far_host) in GROUPS.into_iter().zip(["10.0.0.1", "fd00::1"]) {
+        router.forward_group(crate::ip(group), "eth0", "eth1");
+        let report = examine(&b, &address(group), &far(far_host));
+        assert_fault(&report, Code::HopLimit, Confidence::Proved);
+        let title = &report.findings[0].title;
+        assert!(
+            title.ends_with("needs a hop limit of 2 at least"),
+            "{title}"
+        );
+    }
+}
+
+pub(crate) fn the_far_end_sends_by_another_interface() {
+    let lab = Lab::new();
+    let (switch, other) = (lab.switch("sw"), lab.switch("other"));
+    let [a, b] = two_hosts(&lab, &switch);
+    a.connect(&other, "eth1", &["10.1.0.1/24"]);
+    a.add_route("224.0.0.0/4 dev eth1");
+    let _serving = Serving::start(&a, None);
+    let report = examine(&b, "239.1.2.3:5000", &far("10.0.0.1"));
+    assert_fault(&report, Code::EgressOtherInterface, Confidence::Proved);
+}
+
+pub(crate) fn large_datagrams_do_not_pass() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    b.nft(
+        "table netdev t {
+            chain c {
+                type filter hook ingress device eth0 priority 0
+                ip frag-off & 0x1fff != 0 drop
+                frag frag-off != 0 drop
+            }
+        }",
+    );
+    let _serving = Serving::start(&a, None);
+    for (group, far_host) in GROUPS.into_iter().zip(["10.0.0.1", "fd00::1"]) {
+        let report = examine(&b, &address(group), &far(far_host));
+        assert_fault(&report, Code::Fragmentation, Confidence::Proved);
+    }
+}
+
+pub(crate) fn the_own_host_is_found_guilty_by_a_known_count() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    let _serving = Serving::start(&a, None);
+    b.drop_at(Hook::Input, "udp dport 5000");
+    for (group, far_host) in GROUPS.into_iter().zip(["10.0.0.1", "fd00::1"]) {
+        let report = examine(&b, &address(group), &far(far_host));
+        assert_fault(&report, Code::FirewallDrops, Confidence::Proved);
+    }
+}
+
+pub(crate) fn what_is_lost_on_the_way_is_not_the_own_host_s() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    let _serving = Serving::start(&a, None);
+    a.nft(
+        "table netdev t {
+            chain c {
+                type filter hook egress device eth0 priority 0
+                ip daddr 239.1.2.3 drop
+            }
+        }",
+    );
+    let report = examine(&b, "239.1.2.3:5000", &far("10.0.0.1"));
+    assert_fault(&report, Code::NotArriving, Confidence::Proved);
+    let unicast = &report.findings[0].evidence[0];
+    assert!(unicast.contains("20 of 20 came by unicast"), "{unicast}");
+}
+
+/// As `arriving::the_switch_forgets`, with the far end for a stream.
+pub(crate) fn a_soak_outlasts_the_memory_of_the_switch() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw").snooping(Snooping {
+        querier: false,
+        ..Snooping::default()
+    });
+    let [a, b] = two_hosts(&lab, &switch);
+    let heard = b.count_at(Hook::Prerouting, "igmp type membership-query");
+    let mut query = program(&a, QUERY);
+    query.close_stdin();
+    wait_until("the query to be heard", || heard.count() > 0);
+    let _serving = Serving::start(&a, None);
+    let far = FarEnd {
+        soak: Some(Duration::from_secs(20)),
+        ..far("10.0.0.1")
+    };
+    let report = examine(&b, "239.1.2.3:5000", &far);
+    assert_fault(&report, Code::NoQuerier, Confidence::Likely);
+}

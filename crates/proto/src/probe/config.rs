@@ -1,0 +1,64 @@
+//! What can be chosen.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+
+/// The port that a server listens on by default: one of those that are free for anything
+/// (RFC 6335 §6).
+pub const DEFAULT_PORT: u16 = 49_366;
+
+/// A secret that both ends know. It is not shown in traces.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Key(Bytes);
+
+impl Key {
+    /// The bytes of a text or a file.
+    pub fn new(bytes: impl Into<Bytes>) -> Self {
+        Self(bytes.into())
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Key(…)")
+    }
+}
+
+/// Whom a [`Client`](super::Client) asks about which group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientConfig {
+    /// The server's address and port.
+    pub server: SocketAddr,
+    /// The group and port that are to be tried. Without a zone, since both ends have their own.
+    pub group: SocketAddr,
+    /// The key, where the server has one.
+    pub key: Option<Key>,
+}
+
+/// What a [`Server`](super::Server) does at most.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerConfig {
+    /// The key that clients must have; without one, whoever can reach it may ask.
+    pub key: Option<Key>,
+    /// How many datagrams of data it sends a second at most, over time; 200 by default. Ten times
+    /// as many may go at once.
+    pub rate: u32,
+    /// How many clients it remembers; 8 by default.
+    pub sessions: usize,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            key: None,
+            rate: 200,
+            sessions: 8,
+        }
+    }
+}

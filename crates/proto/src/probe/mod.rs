@@ -1,0 +1,41 @@
+//! Numbered datagrams between two hosts that want to know what lies between them.
+//!
+//! One end asks, the other serves. All is asked for by unicast; what is counted goes by unicast or
+//! to a group, as asked, in either direction. The protocol is the project's own.
+//!
+//! ```text
+//!   Client                                                        Server
+//!     │ ── Hello: group, port ─────────────────────────────────────▶ │
+//!     │ ◀───────────────────────────────────────── Welcome: cookie ──│
+//!     │                                                              │
+//!     │ ── Send: so many, so long, hop limit, to the group or here ─▶ │  joins the group
+//!     │ ◀══════════════════════════ Data 0, 1, 2 … (group or host) ══│
+//!     │ ◀───────────────────────────────────────────────────── Sent ─│
+//!     │                                                              │
+//!     │ ══ Data 0, 1, 2 … (group or host) ═════════════════════════▶ │
+//!     │ ── Count ──────────────────────────────────────────────────▶ │
+//!     │ ◀────────────────────────────── Counted: by group, by host ──│
+//! ```
+//!
+//! What keeps a server from being misused:
+//!
+//! * It sends nothing but a `Welcome`, which is no longer than the `Hello`, until the cookie in it
+//!   has come back. So nobody can ask in another host's name.
+//! * It sends to the asking address and to the agreed group alone, and at most
+//!   [`ServerConfig::rate`] datagrams a second.
+//! * With a key, each message carries an HMAC-SHA-256 (RFC 2104) over all of it, and those with
+//!   another are ignored. Nonce and cookie are new in each session, so old messages are worth
+//!   nothing in another.
+//! * It remembers a few sessions only, and each for a minute of silence.
+
+mod client;
+mod config;
+mod message;
+mod server;
+#[cfg(test)]
+mod tests;
+
+pub use client::{Client, ClientEvent};
+pub use config::{ClientConfig, DEFAULT_PORT, Key, ServerConfig};
+pub use message::{Burst, Counts, MAX_COUNT, MIN_SIZE, Refusal};
+pub use server::{Order, Server, ServerEvent, ServerStats};

@@ -1,0 +1,406 @@
+//! Who sends and counts for others.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use manycast_types::{Received, Transmit};
+use tracing::trace;
+
+use super::client::Seen;
+use super::message::{Body, MAX_COUNT, MIN_SIZE, Message};
+use super::{Burst, Counts, Key, Refusal, ServerConfig};
+use crate::random::Random;
+use crate::{Output, Protocol};
+
+/// Sends datagrams to those who ask, or to a group that was agreed, and counts what comes.
+///
+/// It asks its driver for what a protocol cannot do: to join a group, and to send with a hop limit
+/// and by an interface.
+#[derive(Debug)]
+pub struct Server {
+    config: ServerConfig,
+    random: Random,
+    sessions: Vec<Session>,
+    /// Datagrams that may be sent now, and since when.
+    allowance: u32,
+    counted_from: Option<Instant>,
+    outputs: VecDeque<Output<ServerEvent>>,
+    stopped: bool,
+    stats: ServerStats,
+}
+
+/// What a [`Server`] tells, or asks of its driver.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServerEvent {
+    /// Join this group: a client that is where it says has agreed on it.
+    Join {
+        /// Who.
+        client: SocketAddr,
+        /// The group and the port.
+        group: SocketAddr,
+    },
+    /// Leave this group: no client needs it any more.
+    Leave {
+        /// The group and the port.
+        group: SocketAddr,
+    },
+    /// Send these datagrams, then call [`Server::sent`].
+    Send(Order),
+}
+
+/// Datagrams that a driver is asked to send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Order {
+    /// Who asked.
+    pub client: SocketAddr,
+    /// Where to: the client, or the agreed group.
+    pub to: SocketAddr,
+    /// How.
+    pub burst: Burst,
+    /// The index of the interface that the request came in on.
+    pub interface: u32,
+    message: Message,
+    key: Option<Key>,
+}
+
+/// What a [`Server`] has counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ServerStats {
+    /// Datagrams that were no messages, or had another key.
+    pub malformed: u64,
+    /// Messages of sessions that it does not know.
+    pub strangers: u64,
+    /// Requests that it refused.
+    pub refused: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Session {
+    client: SocketAddr,
+    nonce: [u8; 16],
+    cookie: [u8; 16],
+    group: SocketAddr,
+    /// Whether the cookie has come back, so that the client is where it says.
+    confirmed: bool,
+    last: Instant,
+    /// The number of the last request, and the answer to it, once there is one.
+    number: u32,
+    answer: Option<Bytes>,
+    round: u32,
+    seen: Seen,
+}
+
+/// How long a session may be silent.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// How many seconds' worth of datagrams may go at once.
+const BURST: u32 = 10;
+
+impl Server {
+    /// A server that answers from now on; its cookies come from the seed.
+    pub fn new(config: ServerConfig, seed: [u8; 32]) -> Self {
+        Self {
+            allowance: config.rate.saturating_mul(BURST),
+            random: Random::new(seed),
+            config,
+            sessions: Vec::new(),
+            counted_from: None,
+            outputs: VecDeque::new(),
+            stopped: false,
+            stats: ServerStats::default(),
+        }
+    }
+
+    /// What it has counted so far.
+    pub const fn stats(&self) -> ServerStats {
+        self.stats
+    }
+
+    /// Takes in that the datagrams of an order were sent, or could not be.
+    pub fn sent(&mut self, order: &Order, done: bool) {
+        if self.stopped {
+            return;
+        }
+        let body = if done {
+            Body::Sent
+        } else {
+            Body::Refused(Refusal::CannotSend)
+        };
+        let number = order.message.number;
+        let known = self
+            .sessions
+            .iter()
+            .position(|session| session.client == order.client && session.number == number);
+        if let Some(index) = known {
+            self.answer(index, body);
+        }
+    }
+
+    /// Answers the last request of a session, and keeps the answer in case it is lost.
+    fn answer(&mut self, index: usize, body: Body) {
+        let session = &mut self.sessions[index];
+        let message = Message {
+            nonce: session.nonce,
+            cookie: session.cookie,
+            number: session.number,
+            body,
+        };
+        let datagram = message.emit(self.config.key.as_ref(), 0);
+        session.answer = Some(datagram.clone());
+        let transmit = Transmit::new(session.client, datagram);
+        self.outputs.push_back(Output::Transmit(transmit));
+        if matches!(body, Body::Refused(_)) {
+            self.stats.refused += 1;
+        }
+    }
+
+    fn hello(&mut self, now: Instant, client: SocketAddr, message: Message, group: SocketAddr) {
+        let same = |session: &Session| session.client == client && session.nonce == message.nonce;
+        let index = match self.sessions.iter().position(same) {
+            Some(index) => index,
+            None => {
+                self.make_room();
+                let mut cookie = [0; 16];
+                self.random.fill(&mut cookie);
+                self.sessions.push(Session {
+                    client,
+                    nonce: message.nonce,
+                    cookie,
+                    group,
+                    confirmed: false,
+                    last: now,
+                    number: message.number,
+                    answer: None,
+                    round: 0,
+                    seen: Seen::default(),
+                });
+                self.sessions.len() - 1
+            }
+        };
+        let body = if may_be_probed(group) {
+            Body::Welcome
+        } else {
+            Body::Refused(Refusal::Group)
+        };
+        self.answer(index, body);
+    }
+
+    /// Forgets a session for a new one: those that are not confirmed first, then the most silent.
+    fn make_room(&mut self) {
+        while self.sessions.len() >= self.config.sessions.max(1) {
+            let oldest = (0..self.sessions.len())
+                .min_by_key(|index| (self.sessions[*index].confirmed, self.sessions[*index].last));
+            if let Some(index) = oldest {
+                self.forget(index);
+            }
+        }
+    }
+
+    fn forget(&mut self, index: usize) {
+        let session = self.sessions.swap_remove(index);
+        let group = session.group;
+        let needed = self
+            .sessions
+            .iter()
+            .any(|other| other.confirmed && other.group == group);
+        if session.confirmed && !needed {
+            self.outputs
+                .push_back(Output::Event(ServerEvent::Leave { group }));
+        }
+    }
+
+    /// Takes in a request or data of a session.
+    fn request(&mut self, now: Instant, index: usize, message: Message, interface: u32) {
+        let session = &mut self.sessions[index];
+        session.last = now;
+        if !session.confirmed {
+            session.confirmed = true;
+            let (client, group) = (session.client, session.group);
+            self.outputs
+                .push_back(Output::Event(ServerEvent::Join { client, group }));
+        }
+        let session = &mut self.sessions[index];
+        if message.number == session.number {
+            // Asked again: the answer was lost, or is still to come.
+            if let Some(answer) = session.answer.clone() {
+                let transmit = Transmit::new(session.client, answer);
+                self.outputs.push_back(Output::Transmit(transmit));
+            }
+            return;
+        }
+        session.number = message.number;
+        session.answer = None;
+        match message.body {
+            Body::Send(burst) => self.order(now, index, message, burst, interface),
+            Body::Count { round } => {
+                let counts = if session.round == round {
+                    session.seen.counts()
+                } else {
+                    Counts::default()
+                };
+                self.answer(index, Body::Counted(counts));
+            }
+            _ => {}
+        }
+    }
+
+    fn order(
+        &mut self,
+        now: Instant,
+        index: usize,
+        message: Message,
+        burst: Burst,
+        interface: u32,
+    ) {
+        let sound =
+            (1..=MAX_COUNT).contains(&burst.count) && burst.size >= MIN_SIZE && burst.hops > 0;
+        if !sound {
+            self.answer(index, Body::Refused(Refusal::Request));
+            return;
+        }
+        if !self.allows(now, burst.count.into()) {
+            self.answer(index, Body::Refused(Refusal::TooMuch));
+            return;
+        }
+        let session = &self.sessions[index];
+        let order = Order {
+            client: session.client,
+            to: if burst.to_group {
+                session.group
+            } else {
+                session.client
+            },
+            burst,
+            interface,
+            message,
+            key: self.config.key.clone(),
+        };
+        self.outputs
+            .push_back(Output::Event(ServerEvent::Send(order)));
+    }
+
+    /// Whether so many datagrams more may go, which are then counted.
+    fn allows(&mut self, now: Instant, count: u32) -> bool {
+        let most = self.config.rate.saturating_mul(BURST);
+        let since = *self.counted_from.get_or_insert(now);
+        let seconds = now.saturating_duration_since(since).as_secs();
+        if seconds > 0 {
+            let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
+            let more = self.config.rate.saturating_mul(seconds);
+            self.allowance = self.allowance.saturating_add(more).min(most);
+            self.counted_from = Some(now);
+        }
+        let left = self.allowance.checked_sub(count);
+        self.allowance = left.unwrap_or(self.allowance);
+        left.is_some()
+    }
+}
+
+impl Order {
+    /// The datagram of this number, from 0.
+    pub fn datagram(&self, index: u8) -> Bytes {
+        let message = Message {
+            body: Body::Data {
+                index,
+                from_client: false,
+            },
+            ..self.message
+        };
+        message.emit(self.key.as_ref(), self.burst.size.into())
+    }
+}
+
+impl Protocol for Server {
+    type Event = ServerEvent;
+
+    fn stop(&mut self, _now: Instant) {
+        self.stopped = true;
+        self.outputs.clear();
+    }
+
+    fn handle_datagram(&mut self, now: Instant, datagram: Received<'_>) {
+        if self.stopped {
+            return;
+        }
+        let message = match Message::parse(datagram.payload, self.config.key.as_ref()) {
+            Ok(message) => message,
+            Err(error) => {
+                trace!(source = %datagram.source, %error, "no message");
+                self.stats.malformed += 1;
+                return;
+            }
+        };
+        let client = datagram.source;
+        let by_group = datagram.destination.ip().is_multicast();
+        if let (Body::Hello { group }, false) = (message.body, by_group) {
+            self.hello(now, client, message, group);
+            return;
+        }
+        let of_session = |session: &Session| {
+            // Data may come from another address of the client, that of the way to the group.
+            session.nonce == message.nonce && session.cookie == message.cookie
+        };
+        let Some(index) = self.sessions.iter().position(of_session) else {
+            self.stats.strangers += 1;
+            return;
+        };
+        let session = &mut self.sessions[index];
+        match message.body {
+            Body::Data {
+                index,
+                from_client: true,
+            } => {
+                if session.round != message.number {
+                    session.round = message.number;
+                    session.seen = Seen::default();
+                }
+                session.seen.add(index, by_group);
+            }
+            Body::Send(_) | Body::Count { .. } if session.client == client && !by_group => {
+                self.request(now, index, message, datagram.interface.index);
+            }
+            _ => {}
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        if self.stopped {
+            return;
+        }
+        for index in (0..self.sessions.len()).rev() {
+            if now.saturating_duration_since(self.sessions[index].last) >= IDLE {
+                self.forget(index);
+            }
+        }
+    }
+
+    fn poll_output(&mut self) -> Output<ServerEvent> {
+        if let Some(output) = self.outputs.pop_front() {
+            return output;
+        }
+        if self.stopped {
+            return Output::Finished;
+        }
+        let until = self
+            .sessions
+            .iter()
+            .filter_map(|session| session.last.checked_add(IDLE))
+            .min();
+        Output::Wait {
+            until,
+            reason: "requests",
+        }
+    }
+}
+
+/// Whether a server sends there: to groups alone, and not to those of a link's own protocols.
+fn may_be_probed(group: SocketAddr) -> bool {
+    let allowed = match group.ip() {
+        IpAddr::V4(ip) => ip.is_multicast() && ip.octets()[..3] != [224, 0, 0],
+        // RFC 4291 §2.7.1: those of the lowest numbers and link-local scope.
+        IpAddr::V6(ip) => ip.is_multicast() && ip.segments()[0] & 0xfff0 != 0xff00,
+    };
+    allowed && group.port() != 0
+}
