@@ -224,3 +224,19 @@ fn a_membership_that_ends_and_comes_back_when_joined_anew_wants_a_querier() {
     context.watched.as_mut().unwrap().revived = Some(false);
     assert!(report(&context).is_healthy(), "the sender may have stopped");
 }
+
+#[test]
+fn where_nothing_could_be_sent_for_a_test_a_firewall_cannot_be_seen() {
+    let mut context = context(&tables(10, 0, 0, 0, 0));
+    context.watched.as_mut().unwrap().self_tests.clear();
+    let report = assert_verdict(&context, Code::NotArriving, Confidence::Likely);
+    let last = report.findings.last().unwrap();
+    assert_eq!(
+        (last.code, last.confidence, last.severity),
+        (
+            Code::FirewallDrops,
+            Confidence::CannotSee,
+            Severity::Warning
+        )
+    );
+}

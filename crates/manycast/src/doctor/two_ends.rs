@@ -78,7 +78,9 @@ pub fn examine_with(
         Some(duration) if paths::passes(&ends.trials, Toward::Here) => Some(ends.soak(duration)?),
         _ => None,
     };
-    let Ends { trials, joined, .. } = ends;
+    let (trials, joined) = (ends.trials.clone(), ends.joined.clone());
+    // What it listened on must not be taken for another program's, nor get its datagrams.
+    drop(ends);
 
     let mut between = paths::findings(&context.target, &trials, soak.as_ref());
     let mut report = if paths::passes(&trials, Toward::Here) {

@@ -1,6 +1,6 @@
 //! A firewall of this host that drops the datagrams.
 
-use super::super::{Code, Confidence, Context, Finding};
+use super::super::{Code, Confidence, Context, Finding, Severity};
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
     let watched = context.vain()?;
@@ -75,14 +75,19 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     // What is not joined is lost at the same place; only a test could tell it apart.
     let untested = watched.self_tests.is_empty();
     untested.then(|| {
-        fault(
-            Confidence::Likely,
-            format!("datagrams reach this host, and are dropped although {group} is joined"),
-        )
+        let finding = fault(
+            Confidence::CannotSee,
+            format!("whether a firewall of this host drops {group} cannot be seen"),
+        );
+        Finding {
+            severity: Severity::Warning,
+            ..finding
+        }
         .because(format!(
-            "{} came and went no further",
+            "{} came and went no further; these may have been of other groups",
             super::count(tally.lost(), "packet")
         ))
+        .because("another program has the port, so nothing was sent to it for a test")
         .settle("sudo nft list ruleset")
     })
 }
