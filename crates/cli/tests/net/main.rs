@@ -5,6 +5,7 @@
 
 mod ask;
 mod demo;
+mod doctor;
 mod echo;
 mod interfaces;
 mod listen;
@@ -33,6 +34,10 @@ netns::tests!(
     demo::a_fault_is_seen_and_is_exit_1,
     demo::without_any_network_all_is_right,
     demo::without_loopback_it_says_what_to_do,
+    doctor::a_fault_is_exit_1_and_one_object,
+    doctor::a_stream_that_comes_is_exit_0,
+    doctor::two_ends_share_a_key,
+    doctor::what_cannot_be_examined_is_exit_2,
     echo::it_answers_no_source_that_cannot_have_asked,
     echo::row_09_an_empty_datagram_does_not_stop_it,
     echo::row_09_ten_clients_at_once_are_answered,
