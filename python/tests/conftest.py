@@ -18,7 +18,7 @@ def pytest_configure(config):
     config.pluginmanager.getplugin("capturemanager").stop_global_capturing()
     # The route is what lets groups of IPv6 be sent to by loopback.
     inside = (
-        "ip link set lo up && ip -6 route add ff00::/8 dev lo table local "
+        "ip link set lo up && ip -6 route add local ff00::/8 dev lo table local "
         '&& exec "$0" -m pytest "$@"'
     )
     arguments = ["unshare", "-Urn", "sh", "-c", inside, sys.executable, *sys.argv[1:]]
