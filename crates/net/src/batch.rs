@@ -39,6 +39,8 @@ struct Entry {
     slot: usize,
     /// Length of each datagram in it but the last, at least 1.
     segment: usize,
+    /// How many datagrams are in it, at least 1.
+    count: usize,
     /// How many datagrams came before this entry.
     before: usize,
     source: SocketAddr,
@@ -107,7 +109,7 @@ impl RecvBatch {
     pub fn len(&self) -> usize {
         self.entries
             .last()
-            .map_or(0, |entry| entry.before + self.count_of(entry))
+            .map_or(0, |entry| entry.before + entry.count)
     }
 
     /// Whether there is no datagram.
@@ -136,6 +138,7 @@ impl RecvBatch {
     }
 
     /// The datagram at a position, in constant time; `None` at the end.
+    #[inline]
     pub fn at(&self, position: Position) -> Option<Received<'_>> {
         let entry = self.entries.get(position.entry)?;
         let buffer = self.slots.payload(entry.slot);
@@ -165,13 +168,14 @@ impl RecvBatch {
     }
 
     /// The position behind another one.
+    #[inline]
     pub fn after(&self, position: Position) -> Position {
         let next = Position {
             segment: position.segment + 1,
             ..position
         };
         match self.entries.get(position.entry) {
-            Some(entry) if next.segment < self.count_of(entry) => next,
+            Some(entry) if next.segment < entry.count => next,
             _ => Position {
                 entry: position.entry + 1,
                 segment: 0,
@@ -185,14 +189,6 @@ impl RecvBatch {
             entry: self.entries.len(),
             segment: 0,
         }
-    }
-
-    fn count_of(&self, entry: &Entry) -> usize {
-        self.slots
-            .payload(entry.slot)
-            .len()
-            .div_ceil(entry.segment)
-            .max(1)
     }
 
     /// The datagrams that came back as undeliverable since the last call.
@@ -267,9 +263,12 @@ impl RecvBatch {
                 self.interfaces.len() - 1
             });
             let len = self.slots.payload(slot).len();
+            let segment = metadata.segment.unwrap_or(len).max(1);
+            let count = len.div_ceil(segment).max(1);
             let entry = Entry {
                 slot,
-                segment: metadata.segment.unwrap_or(len).max(1),
+                segment,
+                count,
                 before,
                 source,
                 destination: destination(&metadata, local),
@@ -277,7 +276,7 @@ impl RecvBatch {
                 dropped: extend_dropped(metadata.dropped),
                 metadata,
             };
-            before += self.count_of(&entry);
+            before += count;
             self.entries.push(entry);
         }
     }

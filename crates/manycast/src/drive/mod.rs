@@ -107,7 +107,7 @@ impl<P: Protocol> Engine<P> {
 
     /// Hands over what [`Endpoint::wait`] found, then the time.
     fn take_in(&mut self, now: Instant) {
-        while let Some(received) = self.endpoint.take() {
+        for received in self.endpoint.take_batch() {
             self.protocol.handle_datagram(now, received);
         }
         while let Some(news) = self.endpoint.next_news() {

@@ -1,6 +1,6 @@
 //! The datagrams of iperf 2, as its version 2.1 sends and reads them.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bytes::Bytes;
 use manycast_types::Malformed;
@@ -20,11 +20,11 @@ use crate::wire::{Reader, Writer};
 /// datagrams of fewer than 20 bytes have numbers of 31 bits.
 ///
 /// ```
-/// use std::time::{Duration, UNIX_EPOCH};
+/// use std::time::Duration;
 ///
 /// use manycast_proto::measure::Header;
 ///
-/// let header = Header { number: 5, last: false, wide: true, time: UNIX_EPOCH + Duration::from_micros(7) };
+/// let header = Header { number: 5, last: false, wide: true, time: Duration::from_micros(7) };
 /// let mut datagram = [0; 64];
 /// header.emit(&mut datagram);
 /// assert_eq!(Header::parse(&datagram)?, header);
@@ -39,8 +39,8 @@ pub struct Header {
     pub last: bool,
     /// Whether the number has 63 bits.
     pub wide: bool,
-    /// When it was sent, to the microsecond, by the sender's clock.
-    pub time: SystemTime,
+    /// When it was sent, by the sender's clock: the time since 1970 began, to the microsecond.
+    pub time: Duration,
 }
 
 /// The shortest datagram that can be numbered, in bytes.
@@ -77,13 +77,11 @@ impl Header {
             }
             _ => (false, low.cast_signed().into()),
         };
-        let duration = Duration::new(seconds.into(), microseconds * 1000);
         Ok(Self {
             number: signed.unsigned_abs(),
             last: signed < 0,
             wide,
-            // 136 years after 1970 are within the range of every clock.
-            time: UNIX_EPOCH + duration,
+            time: Duration::new(seconds.into(), microseconds * 1000),
         })
     }
 
@@ -103,13 +101,12 @@ impl Header {
         let number = (self.number & limit).cast_signed();
         let number = if self.last { -number } else { number };
         let [h3, h2, h1, h0, l3, l2, l1, l0] = number.to_be_bytes();
-        let since = self.time.duration_since(UNIX_EPOCH).unwrap_or_default();
         #[expect(clippy::cast_possible_truncation, reason = "the format ends in 2106")]
-        let seconds = since.as_secs() as u32;
+        let seconds = self.time.as_secs() as u32;
 
         datagram[..4].copy_from_slice(&[l3, l2, l1, l0]);
         datagram[4..8].copy_from_slice(&seconds.to_be_bytes());
-        datagram[8..12].copy_from_slice(&since.subsec_micros().to_be_bytes());
+        datagram[8..12].copy_from_slice(&self.time.subsec_micros().to_be_bytes());
         if wide {
             datagram[12..16].copy_from_slice(&[h3, h2, h1, h0]);
             datagram[16..20].copy_from_slice(&WIDE.to_be_bytes());
@@ -206,7 +203,7 @@ mod tests {
             (header.number, header.last, header.wide),
             (424, false, true)
         );
-        let sent = UNIX_EPOCH + Duration::new(0x6b01_71ea, 0x0005_7779 * 1000);
+        let sent = Duration::new(0x6b01_71ea, 0x0005_7779 * 1000);
         assert_eq!(header.time, sent);
         let last = Header::parse(&bytes("fffffe53 6b0171ea 00058e6e ffffffff 48010098")).unwrap();
         assert_eq!((last.number, last.last), (429, true));
@@ -260,7 +257,7 @@ mod tests {
             microseconds in 0..1_000_000_u32,
             size in MIN_SIZE..100,
         ) {
-            let time = UNIX_EPOCH + Duration::new(seconds.into(), microseconds * 1000);
+            let time = Duration::new(seconds.into(), microseconds * 1000);
             let wide = size >= WIDE_SIZE;
             let number = if wide { number } else { number & 0x7fff_ffff };
             prop_assume!(number > 0);

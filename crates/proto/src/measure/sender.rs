@@ -1,7 +1,7 @@
 //! The sending side: numbers datagrams, holds the rate, says when it is over.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use manycast_types::{MAX_PAYLOAD, Received, Transmit};
 
@@ -23,8 +23,8 @@ use crate::{Output, Protocol};
 pub struct Sender {
     config: SenderConfig,
     pacer: Option<Pacer>,
-    /// The same moment by both clocks.
-    epoch: (Instant, SystemTime),
+    /// The same moment by both clocks: on the wall it is so long after 1970 began.
+    epoch: (Instant, Duration),
     now: Instant,
     started: Instant,
     /// When it may go on sending.
@@ -98,7 +98,7 @@ impl Sender {
             due: now,
             polled: 0,
             pacer: config.rate.map(|rate| Pacer::new(rate, config.burst, now)),
-            epoch: (now, time),
+            epoch: (now, time.duration_since(UNIX_EPOCH).unwrap_or_default()),
             now,
             started: now,
             next: 1,
@@ -214,7 +214,7 @@ impl Sender {
         Transmit::new(self.config.destination, payload.into())
     }
 
-    fn time(&self) -> SystemTime {
+    fn time(&self) -> Duration {
         self.epoch.1 + self.now.saturating_duration_since(self.epoch.0)
     }
 

@@ -170,7 +170,7 @@ const MERGED: u64 = 64;
 impl Stream {
     /// A stream that begins with this datagram.
     pub(super) fn new(header: &Header, datagram: &Received<'_>, at: SystemTime) -> Self {
-        let at = nanoseconds(at);
+        let at = since_1970(at);
         let delay = at.saturating_sub(nanoseconds(header.time));
         let mut recent = Histogram::new();
         recent.record(delay);
@@ -234,7 +234,7 @@ impl Stream {
         if let Arrival::Ahead(skipped) = arrival {
             self.kernel_dropped += skipped.min(dropped.saturating_mul(MERGED));
         }
-        let at = nanoseconds(at);
+        let at = since_1970(at);
         self.last_at = self.last_at.max(at);
         if let Some(hops) = datagram.hops {
             let (least, most) = self.hops.unwrap_or((hops, hops));
@@ -355,17 +355,16 @@ const fn widen(low: u64, next: u64) -> u64 {
     }
 }
 
-fn nanoseconds(time: SystemTime) -> i64 {
-    let signed = |duration: Duration| {
-        let seconds = i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
-        seconds
-            .saturating_mul(NANOSECONDS)
-            .saturating_add(duration.subsec_nanos().into())
-    };
-    match time.duration_since(UNIX_EPOCH) {
-        Ok(since) => signed(since),
-        Err(before) => signed(before.duration()).saturating_neg(),
-    }
+/// A time of the wall clock; before 1970 there were no datagrams.
+fn since_1970(time: SystemTime) -> i64 {
+    nanoseconds(time.duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
+fn nanoseconds(duration: Duration) -> i64 {
+    let seconds = i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+    seconds
+        .saturating_mul(NANOSECONDS)
+        .saturating_add(duration.subsec_nanos().into())
 }
 
 #[cfg(test)]

@@ -100,7 +100,7 @@ mod sender {
             let (sent, told, wait) = drain(&mut sender, now);
             for transmit in sent {
                 let header = Header::parse(&transmit.payload).unwrap();
-                assert_eq!(header.time, noon() + floor(now - begin));
+                assert_eq!(UNIX_EPOCH + header.time, noon() + floor(now - begin));
                 all.push((now - begin, header));
             }
             let Some(wait) = wait else {
@@ -269,7 +269,7 @@ mod receiver {
             number: number.unsigned_abs(),
             last: number < 0,
             wide: true,
-            time: sent,
+            time: sent.duration_since(UNIX_EPOCH).unwrap(),
         };
         header.emit(&mut payload);
         payload
