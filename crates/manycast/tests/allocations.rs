@@ -2,10 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test says by a panic that it failed")]
 
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use allocation_counter::{AllocationInfo, measure};
-use manycast::{Listener, Sender, Socket, Transmit};
+use manycast::proto::measure::{Receiver, ReceiverConfig, SenderConfig};
+use manycast::proto::{self, Protocol};
+use manycast::{Ecn, InterfaceId, Listener, Received, Sender, Socket, Transmit};
 
 const PAYLOADS: usize = 200;
 
@@ -54,4 +56,44 @@ fn asking_and_answering_one_by_one_allocates_nothing() {
     };
     round();
     assert_none(&measure(|| (0..100).for_each(|_| round())));
+}
+
+#[test]
+fn measuring_a_stream_allocates_nothing() {
+    let (now, time) = (Instant::now(), SystemTime::now());
+    let config = SenderConfig {
+        duration: None,
+        ..SenderConfig::new(([239, 1, 1, 1], 5001).into())
+    };
+    let mut sender = proto::measure::Sender::new(config, now, time);
+    let mut receiver = Receiver::new(ReceiverConfig::default(), now, time);
+    sender.start(now);
+    receiver.start(now);
+    let mut buffers = vec![vec![0; 1316]; 64];
+    let interface = InterfaceId::new(2, "eth0");
+    let mut round = || {
+        let count = sender.number(now, &mut buffers);
+        sender.sent(count);
+        for payload in &buffers[..count] {
+            let datagram = Received {
+                payload,
+                source: ([10, 0, 0, 1], 40_000).into(),
+                destination: ([239, 1, 1, 1], 5001).into(),
+                local: None,
+                interface: &interface,
+                hops: Some(1),
+                time: Some(time + Duration::from_millis(1)),
+                ecn: Ecn::NotEct,
+                truncated: false,
+                dropped: 0,
+            };
+            receiver.handle_datagram(now, datagram);
+        }
+    };
+    // The first rounds meet the stream, and make room for its delays.
+    (0..10).for_each(|_| round());
+    assert_none(&measure(|| (0..100).for_each(|_| round())));
+    assert_eq!(sender.stats().datagrams, 110 * 64);
+    let streams: Vec<_> = receiver.streams().collect();
+    assert_eq!(streams[0].counters.datagrams, 110 * 64);
 }

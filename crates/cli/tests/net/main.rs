@@ -75,6 +75,7 @@ netns::tests!(
     measure::we_send_to_iperf,
     measure::what_the_network_doubles_is_reported,
     measure::what_the_network_loses_is_reported,
+    measure::what_the_own_kernel_drops_is_told_apart,
     peers::python_listens_and_sends,
     peers::row_11_ncat_asks_our_server_and_our_client_asks_ncat,
     peers::socat_listens_and_sends,

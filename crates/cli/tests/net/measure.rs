@@ -3,7 +3,7 @@
 use manycast_lab::netns::{self, Finished, Host, Lab, Pick, Process};
 use serde_json::Value;
 
-use crate::{code, hosts_on, json, manycast, start};
+use crate::{code, hosts_on, json, manycast, send_signal, start};
 
 const GROUP: &str = "239.1.1.1:5001";
 
@@ -214,6 +214,38 @@ pub(crate) fn intervals_come_and_an_interrupt_ends_with_the_summary() {
     assert_eq!(code(&received), 0, "{received:?}");
     let sent = json(sent.stdout.last().unwrap());
     assert_eq!(stream(&received)["datagrams"], sent["datagrams"]);
+}
+
+pub(crate) fn what_the_own_kernel_drops_is_told_apart() {
+    let lab = Lab::new();
+    let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
+    let mut receiver = receiver(&b, &[GROUP, "--interval", "100ms"]);
+    let arguments = ["--rate", "100M", "--duration", "1h", "-i", "eth0"];
+    let mut sending = start(&a, &[&["measure", "send", GROUP], &arguments[..]].concat());
+    receiver.wait_for_line("\"event\":\"interval\"");
+    // Nobody reads until the receive buffer is full.
+    send_signal(&receiver, "-STOP");
+    netns::wait_until("the kernel's first drop", || buffer_errors(&b) > 0);
+    send_signal(&receiver, "-CONT");
+    let dropped = |line: String| json(&line)["kernel_dropped"].as_u64().unwrap();
+    while dropped(receiver.wait_for_line("\"event\":\"interval\"")) == 0 {}
+    sending.interrupt();
+    sending.finish();
+    receiver.interrupt();
+    let stream = stream(&receiver.finish());
+    assert_ne!(stream["lost"], 0);
+    assert_eq!(stream["lost"], stream["kernel_dropped"], "{stream}");
+}
+
+/// How many datagrams a host has dropped because a receive buffer was full.
+fn buffer_errors(host: &Host) -> u64 {
+    let text = host.run(|| std::fs::read_to_string("/proc/thread-self/net/snmp").unwrap());
+    let mut rows = text.lines().filter_map(|line| line.strip_prefix("Udp: "));
+    let names = rows.next().unwrap().split(' ');
+    let values = rows.next().unwrap().split(' ');
+    let mut columns = names.zip(values);
+    let (_, value) = columns.find(|(name, _)| *name == "RcvbufErrors").unwrap();
+    value.parse().unwrap()
 }
 
 pub(crate) fn a_rate_is_held() {
