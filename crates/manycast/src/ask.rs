@@ -1,5 +1,6 @@
 //! Asking a host or a group, and gathering the answers.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,6 +9,7 @@ use manycast_proto::ask::{Answer, Client, ClientConfig, ClientEvent, Responders}
 use manycast_types::{Address, Host};
 
 use crate::endpoint::{Endpoint, unspecified};
+use crate::way::Way;
 use crate::{Driver, Error, IntoAddress, resolve};
 
 /// How patiently to ask.
@@ -101,29 +103,16 @@ pub(crate) fn parts(
     let Some(destination) = resolve::socket_addrs(address)?.into_iter().next() else {
         return Err(Error::unsuitable(address, "its name has no address"));
     };
-    let ip = destination.ip();
-    let egress = resolve::egress(ip, address.interface())?;
-    let mut socket = config.socket.clone();
-    let mut destination = destination;
-    let mut many = false;
-    if let Some(egress) = egress {
-        destination = resolve::with_zone(destination, egress.index);
-        many = resolve::is_broadcast(ip, Some(&egress));
-        socket.broadcast |= many;
-        if ip.is_multicast() {
-            socket.multicast_interface = Some(egress.index);
-        } else if address.interface().is_some() || resolve::is_limited_broadcast(ip) {
-            socket.device = Some(egress.index);
-        }
-    }
-    let any = std::net::SocketAddr::new(unspecified(ip.is_ipv4()), 0);
-    let endpoint = Endpoint::listen(&[any.into()], socket)?;
+    let way = Way::to(destination, address.interface())?;
+    let destination = way.destination;
+    let any = SocketAddr::new(unspecified(destination.is_ipv4()), 0);
+    let endpoint = Endpoint::listen(&[any.into()], way.set_up(&config.socket))?;
     let mut client = ClientConfig {
         timeout: config.timeout,
         retries: config.retries,
         ..ClientConfig::new(destination, Bytes::copy_from_slice(payload))
     };
-    if many {
+    if way.is_broadcast {
         // The broadcast address of one network looks like a host's.
         (client.responders, client.answers) = (Responders::Anyone, None);
     }

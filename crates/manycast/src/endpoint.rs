@@ -11,8 +11,9 @@ use manycast_net::{
     BufferSize, Change, ErrorKind, Operation, Poller, Position, RecvBatch, Socket, SocketConfig,
     Stopper, Token, Unreachable, Watch,
 };
-use manycast_types::{Address, Host, Received, SourceFilter, Transmit};
+use manycast_types::{Address, Host, InterfaceSelector, Received, SourceFilter, Transmit};
 
+use crate::way::{self, Way};
 use crate::{Error, resolve};
 pub use membership::Membership;
 use membership::{Joined, Wanted};
@@ -109,6 +110,12 @@ const MAX_NEWS: usize = 1024;
 impl Endpoint {
     /// Listens on all `addresses`; for groups, on every interface that they do not rule out.
     pub(crate) fn listen(addresses: &[Address], config: SocketConfig) -> Result<Self, Error> {
+        if addresses.is_empty() {
+            return Err(Error::unsuitable(
+                "an empty list",
+                "there is nothing to listen on; give one address at least",
+            ));
+        }
         let mut endpoint = Self::new(config)?;
         for address in addresses {
             match address.group() {
@@ -122,27 +129,38 @@ impl Endpoint {
 
     /// A socket that only `peer` can send to.
     pub(crate) fn connect(peer: &Address, config: SocketConfig) -> Result<Self, Error> {
-        if *peer.host() == Host::Any {
+        if *peer.host() == Host::Any || peer.port() == 0 {
             return Err(Error::unsuitable(peer, "it names no peer; write HOST:PORT"));
         }
         let mut endpoint = Self::new(config)?;
         let mut failure = None;
-        for peer in resolve::socket_addrs(peer)? {
-            let any = unspecified(peer.is_ipv4());
-            let result = Socket::bind((any, 0).into(), &endpoint.config)
-                .and_then(|socket| socket.connect(peer).map(|()| socket));
-            match result {
-                Ok(socket) => {
-                    endpoint.add(socket)?;
-                    return Ok(endpoint);
-                }
+        for destination in resolve::socket_addrs(peer)? {
+            match endpoint.connect_to(destination, peer.interface()) {
+                Ok(()) => return Ok(endpoint),
                 Err(error) => failure = Some(error),
             }
         }
         match failure {
-            Some(error) => Err(error.into()),
+            Some(error) => Err(error),
             None => Err(Error::unsuitable(peer, "its name has no address")),
         }
+    }
+
+    fn connect_to(
+        &mut self,
+        destination: SocketAddr,
+        selector: Option<&InterfaceSelector>,
+    ) -> Result<(), Error> {
+        let way = Way::to(destination, selector)?;
+        let any = unspecified(destination.is_ipv4());
+        let config = way.set_up(&self.config);
+        let socket = Socket::bind((any, 0).into(), &config)?;
+        socket
+            .connect(way.destination)
+            .map_err(|error| way.explain(error))?;
+        self.add(socket)?;
+        self.config = config;
+        Ok(())
     }
 
     fn new(config: SocketConfig) -> Result<Self, Error> {
@@ -512,12 +530,12 @@ impl Endpoint {
             };
             let result = match send(run) {
                 Err(error) if needs_egress(&error, next) => {
-                    let Some(interface) = resolve::egress(next.destination.ip(), None)? else {
+                    let Some(interface) = way::egress(next.destination.ip())? else {
                         return Err(error.into());
                     };
                     port.socket.set_multicast_interface(Some(interface.index))?;
                     let to = next.destination.ip();
-                    send(run).map_err(|error| resolve::no_route(error, to, Some(&interface)))
+                    send(run).map_err(|error| way::no_route(error, to, Some(&interface)))
                 }
                 result => result,
             };

@@ -1,5 +1,6 @@
 //! The error of everything that users call.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
@@ -7,7 +8,9 @@ use manycast_net::{ErrorKind, Operation, Unreachable};
 use manycast_types::AddressError;
 
 /// What went wrong, why, and what to do next, in one sentence.
-#[derive(Debug, thiserror::Error)]
+///
+/// `{:?}` prints the same sentence as `{}`, so that a `main` that returns this error tells it too.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A text is no address.
@@ -33,6 +36,12 @@ pub enum Error {
     /// A wait was ended by a [`Stopper`](crate::Stopper).
     #[error("stopped while waiting")]
     Stopped,
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl Error {
@@ -77,7 +86,7 @@ impl From<Error> for io::Error {
             }
             Error::Address(_) | Error::Unsuitable { .. } => io::ErrorKind::InvalidInput,
             Error::ConnectionRefused { .. } => io::ErrorKind::ConnectionRefused,
-            Error::Stopped => io::ErrorKind::Interrupted,
+            Error::Stopped => io::ErrorKind::Other,
         };
         Self::new(kind, error)
     }

@@ -57,6 +57,7 @@ mod sender;
 mod socket;
 #[cfg(feature = "tokio")]
 pub mod tokio;
+mod way;
 
 pub use ask::{AskConfig, ask, asker};
 pub use drive::Driver;

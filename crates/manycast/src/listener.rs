@@ -17,6 +17,9 @@ use crate::{Error, IntoAddress};
 /// on other interfaces and other sources stay out. When an interface comes, comes back or is
 /// recreated, its groups are joined there with no act of the application.
 ///
+/// Datagrams to one group come in the order in which the kernel received them; between groups, each
+/// of which has a socket of its own, compare [`Received::time`].
+///
 /// ```
 /// use std::time::Duration;
 ///
@@ -95,13 +98,15 @@ impl Listener {
         self.endpoint.take().ok_or(Error::Stopped)
     }
 
-    /// As [`Listener::recv`], but gives up after `timeout`, or when it is stopped, with `None`.
+    /// As [`Listener::recv`], but gives up after `timeout` with `None`.
     ///
     /// # Errors
     ///
     /// As [`Listener::recv`].
     pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Option<Received<'_>>, Error> {
-        self.wait(Some(timeout))?;
+        if !self.wait(Some(timeout))? && self.endpoint.is_stopped() {
+            return Err(Error::Stopped);
+        }
         Ok(self.endpoint.take())
     }
 
@@ -123,7 +128,9 @@ impl Listener {
         &mut self,
         timeout: Option<Duration>,
     ) -> Result<impl Iterator<Item = Received<'_>>, Error> {
-        self.wait(timeout)?;
+        if !self.wait(timeout)? && self.endpoint.is_stopped() {
+            return Err(Error::Stopped);
+        }
         Ok(self.endpoint.take_batch())
     }
 

@@ -9,6 +9,7 @@ use manycast_net::{RecvBatch, SocketConfig, Unreachable};
 use manycast_types::{Address, Host, InterfaceId, Transmit};
 
 use crate::endpoint::unspecified;
+use crate::way::Way;
 use crate::{Error, IntoAddress, resolve};
 
 /// Sends datagrams to one group or host, by one interface.
@@ -122,26 +123,16 @@ impl Sender {
         address: &Address,
         config: &SenderConfig,
     ) -> Result<Self, Error> {
+        let way = Way::to(destination, address.interface())?;
+        let destination = way.destination;
         let to = destination.ip();
-        let egress = resolve::egress(to, address.interface())?;
-        let index = egress.as_ref().map(|interface| interface.index);
-        let mut socket_config = SocketConfig {
-            broadcast: config.socket.broadcast || resolve::is_broadcast(to, egress.as_ref()),
-            ..config.socket.clone()
-        };
-        if to.is_multicast() {
-            socket_config.multicast_interface = index;
-        } else if address.interface().is_some() || resolve::is_limited_broadcast(to) {
-            socket_config.device = index;
-        }
         let any = SocketAddr::new(unspecified(destination.is_ipv4()), 0);
         let local = config.from.unwrap_or(any);
-        let socket = manycast_net::Socket::bind(local, &socket_config)?;
-        let destination = index.map_or(destination, |index| resolve::with_zone(destination, index));
+        let socket = manycast_net::Socket::bind(local, &way.set_up(&config.socket))?;
         // A connected socket knows its own address, keeps the route, and hears of refusals.
         socket
             .connect(destination)
-            .map_err(|error| resolve::no_route(error, to, egress.as_ref()))?;
+            .map_err(|error| way.explain(error))?;
         let hops = if to.is_multicast() {
             socket.multicast_hops()?
         } else {
@@ -152,7 +143,7 @@ impl Sender {
         }
         Ok(Self {
             from: socket.local_addr()?,
-            interface: egress.map_or_else(|| InterfaceId::new(0, ""), |egress| egress.id()),
+            interface: way.interface_id(),
             hops,
             socket,
             destination,

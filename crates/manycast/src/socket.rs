@@ -138,8 +138,9 @@ impl Socket {
     }
 
     pub(crate) fn connected_peer(&self) -> Result<SocketAddr, Error> {
-        let why = "the socket is not connected; connect first, or name the destination";
-        self.peer.ok_or_else(|| Error::unsuitable("no peer", why))
+        let why = "it has no peer; connect it first, or name the destination";
+        self.peer
+            .ok_or_else(|| Error::unsuitable("the socket", why))
     }
 
     #[cfg(feature = "tokio")]
@@ -216,7 +217,8 @@ impl Socket {
         Ok(self.endpoint.socket_for(to)?.as_fd())
     }
 
-    /// Waits for a datagram. It is borrowed until the next call; [`Received::to_datagram`] keeps it.
+    /// Waits for a datagram. It is borrowed until the next call; [`Received::to_datagram`] keeps it,
+    /// so that it can be answered: `let question = socket.recv()?.to_datagram();`.
     ///
     /// # Errors
     ///
@@ -233,13 +235,15 @@ impl Socket {
         self.endpoint.take().ok_or(Error::Stopped)
     }
 
-    /// As [`Socket::recv`], but gives up after `timeout`, or when it is stopped, with `None`.
+    /// As [`Socket::recv`], but gives up after `timeout` with `None`.
     ///
     /// # Errors
     ///
     /// As [`Socket::recv`].
     pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Option<Received<'_>>, Error> {
-        self.wait(Some(timeout))?;
+        if !self.wait(Some(timeout))? && self.endpoint.is_stopped() {
+            return Err(Error::Stopped);
+        }
         Ok(self.endpoint.take())
     }
 
@@ -261,7 +265,9 @@ impl Socket {
         &mut self,
         timeout: Option<Duration>,
     ) -> Result<impl Iterator<Item = Received<'_>>, Error> {
-        self.wait(timeout)?;
+        if !self.wait(timeout)? && self.endpoint.is_stopped() {
+            return Err(Error::Stopped);
+        }
         Ok(self.endpoint.take_batch())
     }
 

@@ -157,3 +157,32 @@ fn a_listener_takes_groups_and_local_addresses_together() {
         own[0]
     );
 }
+
+#[test]
+fn what_can_have_no_sense_is_refused() {
+    let error = Listener::open(&[], SocketConfig::default()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "an empty list cannot be used here: there is nothing to listen on; give one address at least"
+    );
+    let error = Socket::connect("127.0.0.1:0").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "127.0.0.1:0 cannot be used here: it names no peer; write HOST:PORT"
+    );
+    // What `fn main() -> Result<(), manycast::Error>` would print.
+    assert_eq!(format!("{error:?}"), error.to_string());
+}
+
+#[test]
+fn every_way_of_receiving_tells_that_it_was_stopped() {
+    let mut listener = manycast::listen("239.192.0.100%lo:5919").unwrap();
+    listener.stopper().unwrap().stop();
+    let stopped = |error| assert!(matches!(error, manycast::Error::Stopped), "{error}");
+    stopped(listener.recv().unwrap_err());
+    stopped(listener.recv_timeout(PATIENCE).unwrap_err());
+    stopped(listener.try_recv().unwrap_err());
+    stopped(listener.recv_batch(Some(PATIENCE)).err().unwrap());
+    assert!(listener.next().is_none());
+    assert!(listener.next_event(None).unwrap().is_none());
+}

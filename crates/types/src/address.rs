@@ -175,10 +175,7 @@ impl TryFrom<(&str, u16)> for Address {
 
     /// Takes everything before the port as text, and the port as a number.
     fn try_from((host, port): (&str, u16)) -> Result<Self, AddressError> {
-        match host.parse() {
-            Ok(IpAddr::V6(address)) => format!("[{address}]:{port}").parse(),
-            _ => format!("{host}:{port}").parse(),
-        }
+        parse::with_port(host, port).parse()
     }
 }
 

@@ -7,7 +7,7 @@ use manycast_net::{ErrorKind, Interface, Operation, Socket, SocketConfig, Watch}
 use manycast_types::{Group, InterfaceId, InterfaceSelector, SourceFilter};
 
 use super::{Endpoint, News, Port, PortGroup, WATCH};
-use crate::{Error, resolve};
+use crate::{Error, resolve, way};
 
 /// A group that is joined on one interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -215,7 +215,7 @@ impl Endpoint {
             let group = wanted.group.address;
             if let Some(selector) = &wanted.group.interface {
                 let interface = manycast_net::find_interface(selector)?;
-                resolve::ready_for_multicast(&interface, group, Operation::Join)?;
+                way::ready_for_multicast(&interface, group, Operation::Join)?;
             }
             let names: Vec<&str> = interfaces
                 .iter()

@@ -252,3 +252,88 @@ pub(crate) fn hop_limit_1_stays_on_its_link_and_2_crosses_a_router() {
         assert_eq!(receive(&far, &mut far_listener).payload, "end");
     }
 }
+
+pub(crate) fn a_connected_socket_leaves_by_the_interface_that_its_peer_names() {
+    let lab = Lab::new();
+    let [a, b] = hosts(&lab, ["a", "b"]);
+    for [group, _] in GROUPS {
+        for device in ["eth2", "eth1"] {
+            let mut listener = listen(&b, &on(group, device));
+            let to = on(group, device);
+            a.run(|| manycast::Socket::connect(to.as_str())?.send(device))
+                .unwrap();
+            let datagram = receive(&b, &mut listener);
+            assert_eq!(
+                (&*datagram.payload, &*datagram.interface.name),
+                (device.as_bytes(), device)
+            );
+        }
+    }
+}
+
+pub(crate) fn a_link_local_host_needs_its_link_where_there_are_several() {
+    let lab = Lab::new();
+    let [a] = hosts(&lab, ["a"]);
+    let error = a.run(|| manycast::send("[fe80::1]:5000", "x").unwrap_err());
+    assert_eq!(
+        error.to_string(),
+        "cannot send to [fe80::1]:5000: the address may exist on each of eth0, eth1, eth2 (os error \
+         22); name the interface: [fe80::1%eth0]:5000"
+    );
+    a.link_down("eth1");
+    a.link_down("eth2");
+    assert_eq!(
+        &*a.run(|| manycast::send("[fe80::1]:5000", "x"))
+            .unwrap()
+            .interface
+            .name,
+        "eth0"
+    );
+}
+
+pub(crate) fn where_nothing_is_up_the_errors_say_so() {
+    let lab = Lab::new();
+    let host = lab.host("a");
+    host.output("ip link set lo down");
+    let sends = host.run(|| {
+        manycast::send("127.0.0.1:5000", "x")
+            .unwrap_err()
+            .to_string()
+    });
+    assert_eq!(
+        sends,
+        "cannot send to 127.0.0.1 by lo: the interface is down (os error 100); bring it up with 'ip \
+         link set lo up', or choose another"
+    );
+    host.output("ip addr flush dev lo");
+    let fault = |to: &'static str| host.run(|| manycast::send(to, "x").unwrap_err().to_string());
+    assert_eq!(
+        fault("127.0.0.1:5000"),
+        "cannot connect to 127.0.0.1:5000: the loopback interface is down (os error 101); bring it \
+         up with 'ip link set lo up'"
+    );
+    for (to, group, version) in [
+        ("239.1.1.1:5000", "239.1.1.1", "IPv4"),
+        ("[ff15::1]:5000", "ff15::1", "IPv6"),
+    ] {
+        assert_eq!(
+            fault(to),
+            format!(
+                "cannot send to {group}: none of lo is up, can do it and has an {version} address \
+                 (os error 101); bring one up with 'ip link set INTERFACE up', or see 'manycast \
+                 interfaces'"
+            )
+        );
+    }
+}
+
+pub(crate) fn the_last_address_of_a_network_is_a_broadcast_also_where_none_was_set() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = ["a", "b"].map(|name| lab.host(name));
+    a.connect(&switch, "eth0", &["10.7.0.1/24"]);
+    b.connect(&switch, "eth0", &["10.7.0.2/24"]);
+    let mut listener = listen(&b, ":5000");
+    a.run(|| manycast::send("10.7.0.255:5000", "all")).unwrap();
+    assert_eq!(receive(&b, &mut listener).payload, "all");
+}

@@ -309,7 +309,7 @@ pub(crate) fn row_66_reconnect_and_disconnect_keep_the_port() {
         let error = socket.send("to whom?").unwrap_err();
         assert_eq!(
             error.to_string(),
-            "no peer cannot be used here: the socket is not connected; connect first, or name the destination"
+            "the socket cannot be used here: it has no peer; connect it first, or name the destination"
         );
         for server in [&first, &second] {
             server.send_to("anybody", own).unwrap();

@@ -32,21 +32,35 @@ pub(crate) fn address(text: &str) -> Result<Address, Malformed> {
 /// `[SOURCE[,SOURCE…]@]GROUP[%INTERFACE]`, IPv6 with brackets or without: an address of a group that
 /// lacks the port.
 pub(crate) fn group(text: &str) -> Result<Group, Malformed> {
-    let host = text.rsplit('@').next().unwrap_or(text);
-    let whole = match host.strip_prefix('[') {
-        None if host.contains(':') => {
-            format!("{}[{host}]:0", &text[..text.len() - host.len()])
-        }
-        _ => format!("{text}:0"),
-    };
-    let no_group = || Malformed::new("it is no multicast group", text.len() - host.len());
-    address(&whole)
+    let offset = text.len() - after_sources(text).len();
+    if let Some((before, _)) = after_sources(text).rsplit_once(':')
+        && (before.ends_with(']') || !before.contains(':'))
+    {
+        let what = format!("a group stands without a port here; write {before}");
+        return Err(Malformed::new(what, offset + before.len()));
+    }
+    address(&with_port(text, 0))
         .map_err(|error| Malformed {
             offset: error.offset.min(text.len()),
             ..error
         })?
         .group()
-        .ok_or_else(no_group)
+        .ok_or_else(|| Malformed::new("it is no multicast group", offset))
+}
+
+/// The text of an address from a text without a port, in which IPv6 may lack its brackets.
+pub(crate) fn with_port(text: &str, port: u16) -> String {
+    let host = after_sources(text);
+    if host.contains(':') && !host.starts_with('[') {
+        let sources = &text[..text.len() - host.len()];
+        format!("{sources}[{host}]:{port}")
+    } else {
+        format!("{text}:{port}")
+    }
+}
+
+fn after_sources(text: &str) -> &str {
+    text.rsplit('@').next().unwrap_or(text)
 }
 
 /// `udp://[SOURCE]@GROUP:PORT`, as VLC, FFmpeg and multicat users write it. The empty user part

@@ -177,6 +177,10 @@ fn a_host_and_a_port_are_an_address_too() {
         parsed("239.1.1.1:5000")
     );
     assert_eq!(
+        Address::try_from(("fe80::5@ff35::1%eth0", 5000)).unwrap(),
+        parsed("fe80::5@[ff35::1%eth0]:5000")
+    );
+    assert_eq!(
         Address::try_from(("ff15::1", 5000)).unwrap(),
         parsed("[ff15::1]:5000")
     );
@@ -202,6 +206,11 @@ fn a_group_is_read_without_a_port() {
     assert_eq!(
         error.to_string(),
         "\"10.0.0.5\": it is no multicast group (column 1)"
+    );
+    let error = "239.1.1.1%eth0:5000".parse::<Group>().unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "\"239.1.1.1%eth0:5000\": a group stands without a port here; write 239.1.1.1%eth0 (column 15)"
     );
     let error = "239.1.1.300".parse::<Group>().unwrap_err();
     assert_eq!(
