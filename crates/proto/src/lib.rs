@@ -30,7 +30,7 @@
 //! * Commands are methods with the domain's verb.
 //! * It tells of itself by an enum of events, and by `stats()`, a plain struct of counters.
 //! * What a peer sends wrongly is counted there and traced, and never is an error.
-//! * RFCs are cited above the code that obeys them: `// RFC 5740 §5.4: NACK back-off`.
+//! * RFCs are cited above the code that obeys them: `// RFC 3550 §6.4.1: jitter`.
 
 pub mod ask;
 pub mod measure;
