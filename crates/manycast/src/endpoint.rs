@@ -8,8 +8,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use manycast_net::{
-    BufferSize, Change, ErrorKind, Operation, Poller, Position, RecvBatch, Socket, SocketConfig,
-    Stopper, Token, Unreachable, Watch,
+    BufferSize, Change, ErrorKind, Operation, Poller, Position, RecvBatch, Run, Socket,
+    SocketConfig, Stopper, Token, Unreachable, Watch,
 };
 use manycast_types::{Address, Host, InterfaceSelector, Received, SourceFilter, Transmit};
 
@@ -494,14 +494,12 @@ impl Endpoint {
 
     /// All datagrams of the batch that [`Endpoint::wait`] made ready.
     pub(crate) fn take_batch(&mut self) -> impl Iterator<Item = Received<'_>> {
-        let mut next = std::mem::replace(&mut self.next, self.batch.end());
+        let next = std::mem::replace(&mut self.next, self.batch.end());
         let this = &*self;
-        std::iter::from_fn(move || {
-            let received = this.batch.at(next)?;
-            next = this.batch.after(next);
-            Some(received)
-        })
-        .filter(|received| this.admits(received))
+        this.batch
+            .runs(next)
+            .filter(|run| this.admits(run.whole()))
+            .flat_map(Run::datagrams)
     }
 
     /// Sends `transmits` in order, each by the socket that fits it, and says how many went: all, or

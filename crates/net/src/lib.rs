@@ -20,7 +20,7 @@ mod sys;
 mod sysctl;
 mod watch;
 
-pub use batch::{Position, RecvBatch, Unreachable};
+pub use batch::{Position, RecvBatch, Run, Unreachable};
 pub use config::{BufferSize, SocketConfig};
 pub use counters::{CounterTables, Counters, InterfaceCounters};
 pub use error::{Error, ErrorKind, Operation};

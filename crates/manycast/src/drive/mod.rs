@@ -107,9 +107,10 @@ impl<P: Protocol> Engine<P> {
 
     /// Hands over what [`Endpoint::wait`] found, then the time.
     fn take_in(&mut self, now: Instant) {
-        for received in self.endpoint.take_batch() {
-            self.protocol.handle_datagram(now, received);
-        }
+        let protocol = &mut self.protocol;
+        let batch = self.endpoint.take_batch();
+        // Faster than a loop: the datagrams of one buffer are gone through without leaving it.
+        batch.for_each(|received| protocol.handle_datagram(now, received));
         while let Some(news) = self.endpoint.next_news() {
             match news {
                 News::Unreachable(unreachable) if unreachable.is_refused() => {
