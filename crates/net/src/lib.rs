@@ -19,6 +19,7 @@ mod socket;
 mod sys;
 mod sysctl;
 mod watch;
+mod wiretap;
 
 pub use batch::{Position, RecvBatch, Run, Unreachable};
 pub use config::{BufferSize, SocketConfig};
@@ -36,3 +37,4 @@ pub use routes::{Route, route_to};
 pub use socket::Socket;
 pub use sysctl::sysctl;
 pub use watch::{Change, Watch};
+pub use wiretap::{Overheard, Wiretap};

@@ -9,6 +9,7 @@ use manycast_net::{
 };
 use manycast_types::{Address, InterfaceId, SourceFilter};
 
+use super::Heard;
 use crate::Error;
 
 /// All that the checks look at. Nothing in it is read anew, so that they can be tried on what was
@@ -80,6 +81,8 @@ pub struct Watched {
     pub dropped: u64,
     /// What became of datagrams that this host sent to itself.
     pub self_tests: Vec<SelfTest>,
+    /// What was heard on the wire, where this process may listen there.
+    pub heard: Option<Heard>,
     /// Whether what had ceased to come came again after the group was joined anew.
     pub revived: Option<bool>,
 }

@@ -26,6 +26,7 @@
 mod checks;
 mod code;
 mod context;
+mod ear;
 mod finding;
 mod host;
 mod paths;
@@ -47,6 +48,7 @@ pub use context::{
     Context, Flow, Obstacle, Program, ProgramSocket, SelfTest, Snapshot, SocketMembership, Tally,
     Target, Watched,
 };
+pub use ear::Heard;
 pub use finding::{Confidence, Finding, Severity};
 pub use host::examine_host;
 pub use manycast_proto::probe::{DEFAULT_PORT, Key};

@@ -7,8 +7,8 @@ use manycast_net::{CounterTables, Interface, JoinedTables};
 use manycast_types::InterfaceId;
 
 use super::{
-    Code, Confidence, Context, Flow, Mark, Report, SelfTest, Severity, Snapshot, Step, Watched,
-    checks, target,
+    Code, Confidence, Context, Flow, Heard, Mark, Report, SelfTest, Severity, Snapshot, Step,
+    Watched, checks, target,
 };
 
 /// The kernel's counters after so many steps of a stream, in the words of `/proc/net`.
@@ -221,6 +221,15 @@ fn a_membership_that_ends_and_comes_back_when_joined_anew_wants_a_querier() {
     }];
     watched.revived = Some(true);
     assert_verdict(&context, Code::NoQuerier, Confidence::Likely);
+    // With an ear on the wire it is settled, one way or the other.
+    context.watched.as_mut().unwrap().heard = Some(Heard::default());
+    assert_verdict(&context, Code::NoQuerier, Confidence::Proved);
+    let querier = ("10.0.0.254".parse().unwrap(), 3, 3);
+    context.watched.as_mut().unwrap().heard = Some(Heard {
+        queriers: vec![querier],
+        ..Heard::default()
+    });
+    assert_verdict(&context, Code::FirewallDropsIgmp, Confidence::Likely);
     context.watched.as_mut().unwrap().revived = Some(false);
     assert!(report(&context).is_healthy(), "the sender may have stopped");
 }

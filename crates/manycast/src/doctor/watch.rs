@@ -7,6 +7,7 @@ use manycast_net::{Counters, ErrorKind, SocketConfig};
 use manycast_types::{Address, InterfaceSelector, Received};
 
 use super::context::total;
+use super::ear::Ear;
 use super::{Context, Flow, Obstacle, Watched, self_test};
 use crate::{Error, Listener};
 
@@ -39,6 +40,7 @@ pub(super) fn watch(context: &Context, duration: Duration) -> Result<Watched, Er
     let Some(mut listener) = open(std::slice::from_ref(&target.address), &mut watched)? else {
         return Ok(watched);
     };
+    let ear = Ear::open(target);
     let began = Instant::now();
     listen(
         &mut listener,
@@ -53,6 +55,7 @@ pub(super) fn watch(context: &Context, duration: Duration) -> Result<Watched, Er
     watched.joining = end.since(&before);
     watched.counters = end.since(&start);
     watched.lasted = duration;
+    watched.heard = ear.and_then(Ear::finish);
     watched.buffer = Some(listener.receive_buffer()?);
 
     if !target.is_group() {

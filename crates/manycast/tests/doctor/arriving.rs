@@ -82,6 +82,11 @@ pub(crate) fn a_loose_reverse_path_filter() {
     );
     let report = examine(&b, "239.1.2.3:5000");
     assert_fault(&report, Code::ReversePathFilter, Confidence::Proved);
+    let remedy = report.findings[0].remedy.as_deref().unwrap();
+    assert!(
+        remedy.contains("ip route add 10.9.0.77 dev eth0"),
+        "{remedy}"
+    );
     assert!(
         report.findings[0].evidence[1].contains("loose"),
         "{report:#?}"
@@ -97,6 +102,8 @@ pub(crate) fn the_wrong_port() {
         let _stream = Stream::start(&a, &to);
         let report = examine(&b, &address(group));
         assert_fault(&report, Code::WrongPort, Confidence::Proved);
+        let heard = report.findings[0].evidence.join("; ");
+        assert!(heard.contains("to port 5001"), "{heard}");
     }
 }
 
@@ -176,5 +183,23 @@ pub(crate) fn the_switch_forgets() {
         ..Examination::default()
     };
     let report = b.run(|| doctor::examine("239.1.2.3:5000", &how)).unwrap();
+    // Proved it would be after the 260 s that a querier may take.
     assert_fault(&report, Code::NoQuerier, Confidence::Likely);
+    let evidence = report.findings[0].evidence.join("; ");
+    assert!(evidence.contains("not one query was heard"), "{evidence}");
+}
+
+/// The querier asks, the host hears nothing of it and does not report again.
+pub(crate) fn the_queries_are_blocked() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw").snooping(Snooping::default());
+    let [a, b] = two_hosts(&lab, &switch);
+    b.drop_at(Hook::Input, "igmp type membership-query");
+    let _stream = Stream::start(&a, "239.1.2.3%eth0:5000");
+    let how = Examination {
+        duration: Duration::from_secs(8),
+        ..Examination::default()
+    };
+    let report = b.run(|| doctor::examine("239.1.2.3:5000", &how)).unwrap();
+    assert_fault(&report, Code::FirewallDropsIgmp, Confidence::Likely);
 }

@@ -31,6 +31,7 @@ netns::tests!(
     arriving::fragments_that_are_lost,
     arriving::nothing_is_sent,
     arriving::the_report_is_blocked_and_the_switch_prunes,
+    arriving::the_queries_are_blocked,
     arriving::the_switch_forgets,
     arriving::the_wrong_port,
     healthy::a_healthy_host,

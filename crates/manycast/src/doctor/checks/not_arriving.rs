@@ -15,16 +15,21 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     }
     let tally = context.tally();
     let seconds = watched.lasted.as_secs_f64();
+    let heard = watched.heard.as_ref();
+    let silent = heard.is_some_and(|heard| heard.senders.is_empty());
+    let accounted = tally.lost() == 0 && tally.ignored == 0;
     let finding = Finding::fault(
         Code::NotArriving,
-        Confidence::proved_if(tally.lost() == 0 && tally.ignored == 0),
+        Confidence::proved_if(silent || (accounted && heard.is_none())),
         format!("nothing of {} arrives at this host", context.target.ip),
     )
     .because(format!(
         "it was joined on {} for {seconds:.1} s, and nothing came",
         super::list(&watched.joined)
     ));
-    let finding = if tally.received == 0 {
+    let finding = if silent {
+        finding.because("not one datagram to the group was heard on the wire")
+    } else if tally.received == 0 {
         finding.because("not one packet of this version of IP came to this host meanwhile")
     } else if tally.lost() == 0 {
         finding.because(format!(

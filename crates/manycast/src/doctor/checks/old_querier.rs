@@ -51,7 +51,7 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
             Some((setting, value)) => finding
                 .because(format!("{setting} is {value}"))
                 .remedy(format!("sysctl -w {setting}=0")),
-            None => finding
+            None => queriers(context, finding)
                 .because(
                     "a querier of that version was heard, and hosts follow it (RFC 9776 §7.2.1)",
                 )
@@ -76,4 +76,16 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
         ))
         .remedy("set the querier, a router or switch of that link, to MLDv2")
     })
+}
+
+/// Adds who asks in which version, where that was heard.
+fn queriers(context: &Context, finding: Finding) -> Finding {
+    let heard = context.watched.iter().flat_map(|watched| &watched.heard);
+    heard
+        .flat_map(|heard| &heard.queriers)
+        .fold(finding, |finding, (querier, version, _)| {
+            finding.because(format!(
+                "heard on the wire: {querier} asks in version {version}"
+            ))
+        })
 }

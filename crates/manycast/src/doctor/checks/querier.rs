@@ -1,7 +1,13 @@
 //! A stream that ceases after a while, and comes again when the group is joined anew.
 
+use std::time::Duration;
+
 use super::super::watch::has_ceased;
 use super::super::{Code, Confidence, Context, Finding};
+
+/// How long a membership lasts of which nothing more is heard, by default (RFC 9776 §8.4). In a
+/// shorter time a querier may be silent and there.
+const MEMBERSHIP: Duration = Duration::from_secs(260);
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
     let watched = context.watched.as_ref()?;
@@ -25,24 +31,44 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
             .because("joining the group anew did not bring it back: the sender may have stopped"),
         );
     }
-    Some(
-        Finding::fault(
-            Code::NoQuerier,
-            Confidence::Likely,
-            format!(
-                "the network forgot the membership after {age:.1} s, since no querier asks for it"
-            ),
-        )
-        .because(evidence)
-        .because("it came again as soon as the group was joined anew")
-        .because("the kernel's tables say that the host was a member all the time")
-        .remedy(
-            "switch an IGMP querier on, in one switch or router of the segment; on a Linux bridge: \
+    let heard = watched.heard.as_ref();
+    if let Some((querier, version, queries)) = heard.and_then(|heard| heard.queriers.first()) {
+        return Some(queried(
+            format!("the network forgot the membership after {age:.1} s, although it is asked for"),
+            evidence,
+            format!("{querier} asked {queries} times for memberships, in version {version}"),
+        ));
+    }
+    let finding = Finding::fault(
+        Code::NoQuerier,
+        Confidence::proved_if(heard.is_some() && watched.lasted >= MEMBERSHIP),
+        format!("the network forgot the membership after {age:.1} s, since no querier asks for it"),
+    )
+    .because(evidence)
+    .because("it came again as soon as the group was joined anew")
+    .because("the kernel's tables say that the host was a member all the time")
+    .remedy(
+        "switch an IGMP querier on, in one switch or router of the segment; on a Linux bridge: \
              ip link set dev BRIDGE type bridge mcast_querier 1",
-        )
-        .settle(
+    );
+    Some(match heard {
+        Some(_) => finding.because("not one query was heard on the wire meanwhile"),
+        None => finding.settle(
             "whether queries come and are dropped here (firewall-drops-igmp): \
              sudo tcpdump -ni any igmp or icmp6",
         ),
-    )
+    })
+}
+
+/// Queries come, but the host does not answer them, or is not heard.
+fn queried(title: String, evidence: String, queries: String) -> Finding {
+    Finding::fault(Code::FirewallDropsIgmp, Confidence::Likely, title)
+        .because(evidence)
+        .because("it came again as soon as the group was joined anew")
+        .because(queries)
+        .remedy(
+            "let IGMP and MLD pass at the input and the output hook: sudo nft insert rule inet \
+             filter input ip protocol igmp accept; for IPv6 icmpv6 type { 130, 131, 132, 143 }",
+        )
+        .settle("sudo nft list ruleset")
 }

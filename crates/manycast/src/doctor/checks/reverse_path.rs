@@ -33,27 +33,36 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
             || "the interface".to_owned(),
             |found| found.name.to_string(),
         );
+    // On the wire the source is seen; otherwise only that it is filtered.
+    let source = watched
+        .heard
+        .as_ref()
+        .and_then(|heard| Some(heard.senders.first()?.0.ip().to_string()));
+    let network = source.clone().unwrap_or_else(|| "NETWORK".to_owned());
     let mode = match host.rp_filter(&name) {
         2 => "2 (loose: no route leads back to the source at all)",
         _ => "1 (strict: the route to the source leads by another interface)",
     };
-    Some(
-        Finding::fault(
-            Code::ReversePathFilter,
-            Confidence::proved_if(exact),
-            format!("the reverse-path filter of {name} drops the datagrams"),
-        )
-        .because(format!(
-            "TcpExt.IPReversePathFilter moved by {}, of {} that came and were not delivered",
-            tally.reverse_path,
-            super::count(tally.lost(), "packet")
-        ))
-        .because(format!("rp_filter of {name} is {mode}"))
-        .remedy(format!(
-            "give the sender's network a route by {name}: ip route add NETWORK dev {name}; or \
+    let finding = Finding::fault(
+        Code::ReversePathFilter,
+        Confidence::proved_if(exact),
+        format!("the reverse-path filter of {name} drops the datagrams"),
+    )
+    .because(format!(
+        "TcpExt.IPReversePathFilter moved by {}, of {} that came and were not delivered",
+        tally.reverse_path,
+        super::count(tally.lost(), "packet")
+    ))
+    .because(format!("rp_filter of {name} is {mode}"))
+    .remedy(format!(
+        "give the sender's network a route by {name}: ip route add {network} dev {name}; or \
              switch the filter off: sysctl -w net.ipv4.conf.all.rp_filter=0 \
              net.ipv4.conf.{name}.rp_filter=0"
-        ))
-        .settle("which sources: sysctl -w net.ipv4.conf.all.log_martians=1, then dmesg"),
-    )
+    ));
+    Some(match source {
+        Some(source) => finding.because(format!("heard on the wire: datagrams of {source}")),
+        None => {
+            finding.settle("which sources: sysctl -w net.ipv4.conf.all.log_martians=1, then dmesg")
+        }
+    })
 }

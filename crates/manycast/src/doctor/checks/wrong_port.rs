@@ -32,6 +32,17 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
         "{counter} moved by {}: datagrams to joined groups that no socket wanted",
         tally.ignored
     ));
+    let heard: Vec<String> = watched
+        .heard
+        .iter()
+        .flat_map(|heard| &heard.senders)
+        .map(|(source, port, count)| format!("{count} of {source} to port {port}"))
+        .collect();
+    let finding = if heard.is_empty() {
+        finding
+    } else {
+        finding.because(format!("heard on the wire: {}", super::list(heard)))
+    };
     let finding = if others.is_empty() {
         finding.because(format!("{group} is the only group that is joined here"))
     } else {
