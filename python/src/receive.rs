@@ -268,14 +268,22 @@ impl<S: Source> State<S> {
     }
 
     fn take(&mut self, py: Python<'_>, limit: usize) -> PyResult<Vec<Py<Datagram>>> {
-        let mut taken = Vec::new();
+        let count = self.pending.len().min(limit);
+        let mut taken: Vec<_> = self.pending.drain(..count).collect();
         while taken.len() < limit {
-            self.fill(py)?;
-            if self.pending.is_empty() {
+            let before = taken.len();
+            let mut header = None;
+            for received in self.source.take().map_err(error::exception)? {
+                let datagram = Py::new(py, Datagram::new(py, &received, &mut header))?;
+                if taken.len() < limit {
+                    taken.push(datagram);
+                } else {
+                    self.pending.push_back(datagram);
+                }
+            }
+            if taken.len() == before {
                 break;
             }
-            let count = self.pending.len().min(limit - taken.len());
-            taken.extend(self.pending.drain(..count));
         }
         Ok(taken)
     }
