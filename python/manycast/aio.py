@@ -64,7 +64,7 @@ __all__ = [
 ]
 
 # How many datagrams are handled before other tasks have their turn.
-_BATCH = 512
+_BATCH = 256
 
 
 async def resolve(address: AddressLike, port: int | None = None, /) -> list[Address]:
@@ -217,7 +217,7 @@ class _Receiving(_Waiting):
         return await self._attempt(lambda: self._object.recv(timeout=0), timeout)
 
     async def recv_many(
-        self, limit: int = 1024, /, *, timeout: float | None = None
+        self, limit: int = 256, /, *, timeout: float | None = None
     ) -> list[Datagram]:
         """Waits for datagrams and returns a list of those that are there: at least one, and no more
         than ``limit``. Raises what ``recv`` raises.

@@ -110,7 +110,7 @@ impl Listener {
     /// than ``limit``. It is the fastest way to receive.
     ///
     /// Raises what ``recv`` raises.
-    #[pyo3(signature = (limit=1024, /, *, timeout=None))]
+    #[pyo3(signature = (limit=256, /, *, timeout=None))]
     fn recv_many(
         &self,
         py: Python<'_>,
@@ -121,7 +121,7 @@ impl Listener {
     }
 
     /// Returns a list of the datagrams that are there now, which may be empty; never waits.
-    #[pyo3(signature = (limit=1024, /))]
+    #[pyo3(signature = (limit=256, /))]
     fn try_recv_many(&self, py: Python<'_>, limit: usize) -> PyResult<Vec<Py<Datagram>>> {
         self.receiving.take(py, limit)
     }

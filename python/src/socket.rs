@@ -207,7 +207,7 @@ impl Socket {
 
     /// Waits for datagrams and returns a list of those that are there: at least one, and no more
     /// than ``limit``. Raises what ``recv`` raises.
-    #[pyo3(signature = (limit=1024, /, *, timeout=None))]
+    #[pyo3(signature = (limit=256, /, *, timeout=None))]
     fn recv_many(
         &self,
         py: Python<'_>,
@@ -218,7 +218,7 @@ impl Socket {
     }
 
     /// Returns a list of the datagrams that are there now, which may be empty; never waits.
-    #[pyo3(signature = (limit=1024, /))]
+    #[pyo3(signature = (limit=256, /))]
     fn try_recv_many(&self, py: Python<'_>, limit: usize) -> PyResult<Vec<Py<Datagram>>> {
         self.receiving.take(py, limit)
     }
