@@ -180,6 +180,13 @@ fn host(text: &str, offset: usize, bracketed: bool) -> Result<Host, Malformed> {
     {
         return ipv4(text, offset).map(|address| Host::Ip(address.into()));
     }
+    let of_range = |byte: u8| byte.is_ascii_digit() || byte == b'.' || byte == b'-';
+    if let Some(dash) = text.find('-')
+        && text.bytes().all(of_range)
+    {
+        let what = "a range cannot be given; list the groups one by one";
+        return Err(Malformed::new(what, offset + dash));
+    }
     name(text, offset)
 }
 

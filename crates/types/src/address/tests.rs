@@ -120,6 +120,10 @@ fn every_rejected_text_is_told_what_is_wrong_and_where() {
             "239.1.01.1:1",
             "01 has a leading zero, which some read as octal (column 7)",
         ),
+        (
+            "239.1.1.1-239.1.1.5:1",
+            "a range cannot be given; list the groups one by one (column 10)",
+        ),
         ("239.1.1.1%:1", "the interface is empty (column 11)"),
         ("239.1.1.1%0:1", "interface indexes begin at 1 (column 11)"),
         (
