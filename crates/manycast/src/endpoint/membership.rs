@@ -153,7 +153,15 @@ impl Endpoint {
                     self.tell(News::Joined(membership));
                 }
                 Err(error) => {
-                    tracing::warn!(?membership, %error, "cannot join");
+                    let Membership {
+                        group, interface, ..
+                    } = &membership;
+                    // Where it is the answer to a call, the caller gets the error.
+                    if strict {
+                        tracing::debug!(%group, %interface, %error, "cannot join");
+                    } else {
+                        tracing::warn!(%group, %interface, %error, "cannot join");
+                    }
                     failures.push((membership, error));
                 }
             }
@@ -340,7 +348,7 @@ impl Endpoint {
             };
             // Where the interface is gone, so is the membership; the kernel then says so.
             let left = port.socket.leave(group, interface);
-            tracing::debug!(?membership, ?left, "left");
+            tracing::debug!(group = %membership.group, interface = %membership.interface, done = left.is_ok(), "left");
             port.groups.retain(|joined| !joined.is(group, interface));
             if port.groups.is_empty() && port.local.ip().is_multicast() {
                 self.ports[*index] = None;
