@@ -1,5 +1,8 @@
 //! What can be typed: the list of commands, and the options that all of them have.
 
+use std::env;
+use std::ffi::OsString;
+
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{ask, complete, demo, doctor, echo, interfaces, listen, measure, send};
@@ -80,6 +83,16 @@ pub(crate) enum Command {
     Man(complete::Man),
 }
 
+/// The words that were typed, where `help send` is `send --help`.
+pub(crate) fn typed() -> Vec<OsString> {
+    let mut words: Vec<_> = env::args_os().collect();
+    if words.get(1).is_some_and(|word| word == "help") {
+        words.remove(1);
+        words.push("--help".into());
+    }
+    words
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -95,10 +108,16 @@ mod tests {
     fn every_command_begins_its_help_with_an_example() {
         let mut cli = Cli::command();
         cli.build();
-        for command in cli.get_subcommands_mut().filter(|c| !c.is_hide_set()) {
+        check_commands_of(&mut cli);
+    }
+
+    fn check_commands_of(command: &mut clap::Command) {
+        for command in command.get_subcommands_mut().filter(|c| !c.is_hide_set()) {
             let help = command.render_help().to_string();
-            let example = format!("Examples:\n  manycast {}", command.get_name());
-            assert!(help.starts_with(&example), "{help}");
+            let words = command.get_bin_name().unwrap_or_default();
+            let example = format!("Examples:\n  {words}");
+            assert!(help.starts_with(&example), "{words}: {help}");
+            check_commands_of(command);
         }
     }
 }

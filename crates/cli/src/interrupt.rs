@@ -7,6 +7,8 @@ use std::time::Instant;
 use anyhow::Context;
 use manycast::Stopper;
 
+use crate::Outcome;
+
 /// Ends whatever wait is going on when the user asks for it.
 ///
 /// A command has one wait at a time, so it names the one action that ends it.
@@ -15,10 +17,11 @@ pub(crate) struct Interrupt {
     shared: Arc<Shared>,
 }
 
-#[derive(Default)]
 struct Shared {
     state: Mutex<State>,
     requested: Condvar,
+    /// What the command has to show where it is asked to end before its first wait.
+    before: Outcome,
 }
 
 #[derive(Default)]
@@ -29,8 +32,15 @@ struct State {
 
 impl Interrupt {
     /// Takes charge of the signals. It can be called once.
-    pub(crate) fn install() -> anyhow::Result<Self> {
-        let shared = Arc::<Shared>::default();
+    ///
+    /// Until the first action is named, a request ends the process at once, with the exit code of
+    /// `before`: to look up a name, for one, may take long and cannot be broken off.
+    pub(crate) fn install(before: Outcome) -> anyhow::Result<Self> {
+        let shared = Arc::new(Shared {
+            state: Mutex::default(),
+            requested: Condvar::new(),
+            before,
+        });
         let handler = Arc::clone(&shared);
         ctrlc::set_handler(move || handler.request()).context("cannot take charge of Ctrl-C")?;
         Ok(Self { shared })
@@ -44,6 +54,11 @@ impl Interrupt {
             action();
         }
         state.action = Some(Box::new(action));
+    }
+
+    /// From now on the command looks itself whether the request has come.
+    pub(crate) fn is_looked_for(&self) {
+        self.then(|| {});
     }
 
     /// Stops `stopper` at the request.
@@ -82,12 +97,13 @@ impl Shared {
     fn request(&self) {
         let mut state = self.state();
         if state.requested {
-            // It hangs where nothing ends the wait, such as in the resolution of a name.
+            // It hangs where nothing ends the wait, such as in writing to a pipe that nobody reads.
             process::exit(2);
         }
         state.requested = true;
-        if let Some(action) = &state.action {
-            action();
+        match &state.action {
+            Some(action) => action(),
+            None => process::exit(self.before.code().into()),
         }
         drop(state);
         self.requested.notify_all();

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use cli::Cli;
+use cli::{Cli, typed};
 use output::Output;
 
 /// How a command ended that could run. Where it could not, it is an error, and exit code 2.
@@ -25,8 +25,18 @@ enum Outcome {
     No,
 }
 
+impl Outcome {
+    /// The exit code.
+    const fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::No => 1,
+        }
+    }
+}
+
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::try_parse_from(typed()) {
         Ok(cli) => cli,
         Err(error) => return usage::explain(&error),
     };
@@ -34,8 +44,7 @@ fn main() -> ExitCode {
     let mut output = Output::new(cli.global);
     let outcome = commands::run(cli.command, &mut output);
     match outcome.and_then(|outcome| Ok(output.flush().map(|()| outcome)?)) {
-        Ok(Outcome::Done) => ExitCode::SUCCESS,
-        Ok(Outcome::No) => ExitCode::from(1),
+        Ok(outcome) => ExitCode::from(outcome.code()),
         Err(error) => match error.downcast_ref::<io::Error>() {
             // Whoever reads has had enough, as in `manycast listen … | head -1`.
             Some(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,

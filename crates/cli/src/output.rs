@@ -6,6 +6,7 @@ mod time;
 
 use std::fmt::Display;
 use std::io::{self, BufWriter, IsTerminal, StderrLock, StdoutLock, Write};
+use std::net::SocketAddr;
 
 use anstream::{AutoStream, ColorChoice};
 use clap::builder::styling::{AnsiColor, Effects, Style};
@@ -156,6 +157,7 @@ pub(crate) fn trace(global: Global) {
         .with_ansi(AutoStream::choice(&stderr) != ColorChoice::Never)
         .with_writer(io::stderr)
         .without_time()
+        .with_target(global.verbose > 1)
         .init();
 }
 
@@ -190,8 +192,15 @@ impl From<&Membership> for MembershipReport {
     }
 }
 
-/// A socket address in the one text form, with the interface's name for a zone.
-pub(crate) fn named(address: std::net::SocketAddr, interface: &InterfaceId) -> String {
+/// A socket address in the one text form, with the interface's name for a zone. The kernel leaves
+/// the zone out of the own address of a socket that is not bound to an interface.
+pub(crate) fn named(mut address: SocketAddr, interface: &InterfaceId) -> String {
+    if let SocketAddr::V6(address) = &mut address
+        && address.ip().is_unicast_link_local()
+        && address.scope_id() == 0
+    {
+        address.set_scope_id(interface.index);
+    }
     let address = Address::from(address);
     match address.interface() {
         Some(InterfaceSelector::Index(index)) if *index == interface.index => address
@@ -250,6 +259,7 @@ mod tests {
         let named = |text: &str| named(text.parse().unwrap(), &interface);
         assert_eq!(named("[fe80::1%3]:5000"), "[fe80::1%eth0]:5000");
         assert_eq!(named("[fe80::1%4]:5000"), "[fe80::1%4]:5000");
+        assert_eq!(named("[fe80::1]:5000"), "[fe80::1%eth0]:5000");
         assert_eq!(named("10.0.0.1:5000"), "10.0.0.1:5000");
     }
 }

@@ -58,6 +58,10 @@ fn sentence(error: &clap::Error) -> String {
                 similar => format!("there is no command {command:?}; did you mean {similar}?"),
             }
         }
+        ErrorKind::MissingSubcommand => {
+            let (words, _) = meant();
+            format!("a command is missing; '{words} --help' lists those that there are")
+        }
         ErrorKind::MissingRequiredArgument => format!("{} is missing", argument()),
         ErrorKind::ArgumentConflict => {
             let other = list(error, ContextKind::PriorArg);
@@ -126,13 +130,24 @@ fn list(error: &clap::Error, kind: ContextKind) -> String {
     }
 }
 
+/// The command that was meant, such as `measure send`: its words, and what it is.
+fn meant() -> (String, clap::Command) {
+    let mut command = Cli::command();
+    let mut words = command.get_name().to_owned();
+    for word in env::args_os().skip(1) {
+        let word = word.to_string_lossy();
+        if let Some(deeper) = command.find_subcommand(&*word).cloned() {
+            words = format!("{words} {word}");
+            command = deeper;
+        }
+    }
+    (words, command)
+}
+
 /// The first example of the command that was meant, without its comment.
 fn example() -> String {
-    let cli = Cli::command();
-    let meant = env::args()
-        .skip(1)
-        .find_map(|word| cli.find_subcommand(word).cloned());
-    let help = meant.as_ref().unwrap_or(&cli).get_before_help();
+    let (_, command) = meant();
+    let help = command.get_before_help();
     let help = help.map(ToString::to_string).unwrap_or_default();
     let line = help.lines().nth(1).unwrap_or("manycast --help");
     line.split(" # ")

@@ -1,10 +1,10 @@
 //! Arguments that are more than a word: durations, sizes, rates, interfaces.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
 
-use manycast::{InterfaceSelector, MAX_PAYLOAD, Malformed};
+use manycast::{Address, Host, InterfaceSelector, MAX_PAYLOAD, Malformed};
 
 /// Bits per second, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,14 +87,39 @@ pub(crate) fn hops(text: &str) -> Result<u8, String> {
         .map_err(|_| format!("{text:?} is not a number from 0 to 255; write 8"))
 }
 
-/// A local address, with a port or without: `10.0.0.2`, `10.0.0.2:5000`, `fd00::2`, `[fd00::2]:5000`.
-pub(crate) fn local(text: &str) -> Result<SocketAddr, String> {
+/// What to send from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Local {
+    /// Port 0: as the kernel chooses it.
+    Address(SocketAddr),
+    Port(u16),
+}
+
+impl Local {
+    /// What a socket is bound to that sends to `destination`.
+    pub(crate) fn towards(self, destination: &Address) -> SocketAddr {
+        match (self, destination.host()) {
+            (Self::Address(address), _) => address,
+            (Self::Port(port), Host::Ip(IpAddr::V6(_))) => (Ipv6Addr::UNSPECIFIED, port).into(),
+            // Of a name, the addresses of IPv4 are tried first.
+            (Self::Port(port), _) => (Ipv4Addr::UNSPECIFIED, port).into(),
+        }
+    }
+}
+
+/// `10.0.0.2`, `10.0.0.2:5000`, `fd00::2`, `[fd00::2]:5000`, `:5000`.
+pub(crate) fn local(text: &str) -> Result<Local, String> {
+    if let Some(Ok(port)) = text.strip_prefix(':').map(str::parse) {
+        return Ok(Local::Port(port));
+    }
     let ip: Result<IpAddr, _> = text.parse();
     ip.map(|ip| SocketAddr::new(ip, 0))
         .or_else(|_| text.parse())
+        .map(Local::Address)
         .map_err(|_| {
             format!(
-                "{text:?} is not a local address; write 10.0.0.2, 10.0.0.2:5000 or [fd00::2]:5000"
+                "{text:?} is not a local address; write 10.0.0.2, 10.0.0.2:5000, [fd00::2]:5000 or \
+                 :5000"
             )
         })
 }
@@ -192,13 +217,17 @@ mod tests {
 
     #[test]
     fn local_addresses_have_a_port_or_none() {
-        for (text, address) in [
-            ("10.0.0.2", "10.0.0.2:0"),
-            ("10.0.0.2:5000", "10.0.0.2:5000"),
-            ("fd00::2", "[fd00::2]:0"),
-            ("[fd00::2]:5000", "[fd00::2]:5000"),
+        let (v4, v6) = ("239.1.1.1:1", "[ff15::1]:1");
+        for (text, destination, address) in [
+            ("10.0.0.2", v4, "10.0.0.2:0"),
+            ("10.0.0.2:5000", v4, "10.0.0.2:5000"),
+            ("fd00::2", v6, "[fd00::2]:0"),
+            ("[fd00::2]:5000", v6, "[fd00::2]:5000"),
+            (":5000", v4, "0.0.0.0:5000"),
+            (":5000", v6, "[::]:5000"),
         ] {
-            assert_eq!(local(text), Ok(address.parse().unwrap()));
+            let local = local(text).unwrap().towards(&destination.parse().unwrap());
+            assert_eq!(local, address.parse().unwrap());
         }
         assert!(local("eth0").is_err());
     }

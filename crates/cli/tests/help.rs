@@ -18,24 +18,42 @@ fn text(bytes: Vec<u8>) -> String {
 
 #[test]
 fn the_help_is_as_it_was_reviewed() {
-    for command in [
-        "",
-        "send",
-        "listen",
-        "echo",
-        "ask",
-        "interfaces",
-        "doctor",
-        "demo",
-    ] {
-        let words: Vec<_> = command.split_whitespace().chain(["--help"]).collect();
-        let output = manycast(&words);
-        assert!(output.status.success());
-        insta::assert_snapshot!(
-            format!("manycast {command}").trim().replace(' ', "-"),
-            text(output.stdout)
-        );
+    let mut waiting = vec![Vec::new()];
+    let mut seen = 0;
+    while let Some(command) = waiting.pop() {
+        let help = help(&command);
+        for deeper in commands_in(&help) {
+            waiting.push([&command[..], &[deeper]].concat());
+        }
+        let words: Vec<_> = command.iter().map(String::as_str).collect();
+        let mut instead = vec!["help"];
+        instead.extend(&words);
+        assert_eq!(text(manycast(&instead).stdout), help);
+        insta::assert_snapshot!([&["manycast"][..], &words].concat().join("-"), help);
+        seen += 1;
     }
+    assert!(seen >= 12, "{seen} commands have a help");
+}
+
+fn help(command: &[String]) -> String {
+    let mut words: Vec<_> = command.iter().map(String::as_str).collect();
+    words.push("--help");
+    let output = manycast(&words);
+    assert!(output.status.success(), "{command:?}");
+    text(output.stdout)
+}
+
+/// The commands that a help lists: clap writes one for each that there is.
+fn commands_in(help: &str) -> Vec<String> {
+    let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    lines
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.strip_prefix("  "))
+        // What is indented further goes on with the line before.
+        .filter(|line| !line.starts_with(' '))
+        .filter_map(|line| line.split(' ').next())
+        .map(str::to_owned)
+        .collect()
 }
 
 #[test]
@@ -67,6 +85,7 @@ fn row_46_bad_arguments_are_explained() {
         "send ff15::1:5000 x",
         "listen 10.0.0.5@10.0.0.6:5000",
         "listen http://239.1.1.1:80",
+        "listen 239.1.1.1-239.1.1.5:5000",
         "listen 127.0.0.1:9 -i a/b",
         "listen 127.0.0.1:9 --count many",
         "listen 127.0.0.1:9 --timeout 5",
@@ -86,6 +105,15 @@ fn row_46_bad_arguments_are_explained() {
         "ask 127.0.0.1:9 x -v -q",
         "sedn 127.0.0.1:9 x",
         "frobnicate",
+        "help frobnicate",
+        "-q",
+        "measure --json",
+        "measure frobnicate",
+        "measure send 239.1.1.1 --rate 5M",
+        "measure send 239.1.1.1:5001 --size 5",
+        "measure receive",
+        "measure receive :5001 --max-loss 1",
+        "interfaces a/b",
     ] {
         let arguments: Vec<_> = line.split_whitespace().collect();
         let output = manycast(&arguments);
@@ -94,6 +122,38 @@ fn row_46_bad_arguments_are_explained() {
         transcript += &format!("$ manycast {line}\n{}\n", text(output.stderr));
     }
     insta::assert_snapshot!(transcript);
+}
+
+/// Faults that only the command itself can see.
+#[test]
+fn what_cannot_be_meant_is_refused() {
+    for (line, words) in [
+        ("send :5000 x", "it names no destination"),
+        ("send 0.0.0.0:5000 x", "names no destination"),
+        ("send [::]:5000 x", "names no destination"),
+        ("measure send 0.0.0.0:5000", "names no destination"),
+        ("send 10.0.0.5@232.1.1.1:5000 x", "write --from ADDRESS"),
+        ("ask 10.0.0.5@232.1.1.1:5000 x", "leave them out"),
+        ("interfaces eth99", "there is no such interface"),
+    ] {
+        let arguments: Vec<_> = line.split_whitespace().collect();
+        let output = manycast(&arguments);
+        assert_eq!(output.status.code(), Some(2), "{line}");
+        let problem = text(output.stderr);
+        assert!(problem.contains(words), "{line}: {problem}");
+    }
+}
+
+#[test]
+fn nothing_to_send_is_told() {
+    for arguments in [
+        &["send", "127.0.0.1:9"][..],
+        &["send", "127.0.0.1:9", "--file", "/dev/null"],
+    ] {
+        let output = manycast(arguments);
+        assert_eq!(output.status.code(), Some(0));
+        assert_eq!(text(output.stderr), "nothing to send\n");
+    }
 }
 
 #[test]

@@ -26,7 +26,8 @@ Examples:
   manycast ask localhost:8888                      # line by line";
 
 const EXPLANATION: &str = "\
-Of one host, answers of others do not count. Each retry waits twice as long as the one before.";
+Of one host, answers of others do not count. Each retry waits twice as long as the one before. \
+Without MESSAGE, each line is a question of its own, from a port of its own.";
 
 /// Send a question, and show who answers and how fast
 #[derive(clap::Args, Debug)]
@@ -51,9 +52,20 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
-    let interrupt = Interrupt::install()?;
+    let interrupt = Interrupt::install(Outcome::No)?;
+    let address = on_interface(&args)?;
+    if !address.sources().is_empty() {
+        bail!("{address} names sources, which are for listening; leave them out");
+    }
+    // Fails here where no way leads there, and not by a silence.
+    let way = Sender::new(&address)?.way();
+    // A name is looked up this once, and not in front of each question.
+    let found = Address::from(way.to);
     let question = Question {
-        address: on_interface(&args)?,
+        address: match address.interface() {
+            Some(interface) => found.on(interface.clone()),
+            None => found,
+        },
         config: AskConfig {
             timeout: args.timeout,
             retries: args.retries,
@@ -63,8 +75,6 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
             ..AskConfig::default()
         },
     };
-    // Fails here where no way leads there, and not by a silence.
-    let way = Sender::new(&question.address)?.way();
     output.detail(format_args!(
         "asking {} from {} by {}",
         named(way.to, &way.interface),

@@ -27,6 +27,12 @@ Examples:
   manycast doctor serve                          # on the sender's host, and then here:
   manycast doctor 239.1.1.1:5000 --with HOST     # the way between both, in both directions";
 
+const SERVE_EXAMPLES: &str = "\
+Examples:
+  manycast doctor serve                          # on this host, for one that examines with --with
+  manycast doctor serve 10.0.0.5:49366           # on one address alone
+  manycast doctor serve --key 'a long secret'    # for those alone who know the key";
+
 const EXPLANATION: &str = "\
 It needs no privileges, and it changes nothing: the commands that mend a fault are printed, not
 run. Exit code 0: healthy; 1: a fault was found; 2: it could not be examined.";
@@ -68,6 +74,7 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Serve {
     /// Send and count for a doctor on another host
+    #[command(before_help = SERVE_EXAMPLES, help_template = HELP)]
     Serve {
         /// Where to listen
         #[arg(default_value = ":49366")]
@@ -135,7 +142,7 @@ fn far_address(host: &str) -> anyhow::Result<Address> {
 
 /// Serves until Ctrl-C.
 fn serve(address: &Address, key: Option<String>, output: &mut Output) -> anyhow::Result<Outcome> {
-    let interrupt = Interrupt::install()?;
+    let interrupt = Interrupt::install(Outcome::Done)?;
     if key.is_none() {
         output.warn("without --key, whoever reaches this port can have groups joined and sent to");
     }

@@ -50,13 +50,13 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     let addresses = to_listen_on(&[args.address], &args.interface)?;
-    let interrupt = Interrupt::install()?;
-    let listener = Listener::open(&addresses, SocketConfig::default())?;
-    announce(&listener, output)?;
+    let interrupt = Interrupt::install(Outcome::Done)?;
+    let mut listener = Listener::open(&addresses, SocketConfig::default())?;
+    interrupt.stops(listener.stopper()?);
+    announce(&listener, &addresses, output)?;
 
     let responder = Responder::new(config(args.prefix)?);
     let mut driver = Driver::new(listener, responder);
-    interrupt.stops(driver.stopper()?);
     let mut dropped = 0;
     loop {
         // What is printed waits in memory only as long as there is more to do at once.

@@ -9,16 +9,21 @@ use serde::Serialize;
 use crate::Outcome;
 use crate::cli::HELP;
 use crate::output::Output;
+use crate::values::Interfaces;
 
 const EXAMPLES: &str = "\
 Examples:
   manycast interfaces                               # all of them
+  manycast interfaces eth0                          # one of them
   manycast interfaces --json | jq -r .name          # one object an interface";
 
 /// List the interfaces as multicast sees them, with the groups that are joined
 #[derive(clap::Args, Debug)]
 #[command(before_help = EXAMPLES, help_template = HELP)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// Show only these: name, index or address [default: all]
+    interface: Vec<Interfaces>,
+}
 
 /// Groups of wide scope, for which the choice of a route is asked (RFC 2365 §6.1, RFC 4291 §2.7).
 const PROBES: [(&str, IpAddr); 2] = [
@@ -32,8 +37,8 @@ const PROBES: [(&str, IpAddr); 2] = [
     ),
 ];
 
-pub(crate) fn run(_: Args, output: &mut Output) -> anyhow::Result<Outcome> {
-    let interfaces = manycast::interfaces()?;
+pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
+    let interfaces = chosen(&args.interface)?;
     let joined = manycast::joined_groups()?;
     let mut routes = Vec::new();
     for (version, probe) in PROBES {
@@ -48,7 +53,7 @@ pub(crate) fn run(_: Args, output: &mut Output) -> anyhow::Result<Outcome> {
             .collect();
         output.report(&Report::new(interface, &joined, route))?;
     }
-    if !output.is_json() {
+    if !output.is_json() && args.interface.is_empty() {
         output.text("\n")?;
         for (version, probe, index) in routes {
             let picked = interfaces.iter().find(|found| Some(found.index) == index);
@@ -56,6 +61,23 @@ pub(crate) fn run(_: Args, output: &mut Output) -> anyhow::Result<Outcome> {
         }
     }
     Ok(Outcome::Done)
+}
+
+/// Those that are asked for, each once.
+fn chosen(selectors: &[Interfaces]) -> anyhow::Result<Vec<Interface>> {
+    if selectors.is_empty() || selectors.contains(&Interfaces::All) {
+        return Ok(manycast::interfaces()?);
+    }
+    let mut chosen: Vec<Interface> = Vec::new();
+    for selector in selectors {
+        if let Interfaces::One(selector) = selector {
+            let found = manycast::find_interface(selector)?;
+            if chosen.iter().all(|known| known.index != found.index) {
+                chosen.push(found);
+            }
+        }
+    }
+    Ok(chosen)
 }
 
 /// Which interface a datagram to a group takes that names none.

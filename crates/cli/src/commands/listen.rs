@@ -22,14 +22,15 @@ Examples:
   manycast listen 239.192.0.100:5000                  # a group, on every interface
   manycast listen 239.192.0.100:5000 -i eth0 --hex    # on one interface, with all bytes
   manycast listen 10.0.0.5@232.1.1.1:5000 -c 10       # ten datagrams from one source (SSM)
-  manycast listen [ff15::1]:5000 239.1.1.1:5000       # several groups at once
+  manycast listen '[ff15::1]:5000' 239.1.1.1:5000     # several groups at once
   manycast listen :5005 --json -t 1m                  # unicast, as JSON, for a minute
   manycast listen 239.1.1.1:5000 --raw | ffplay -     # the payloads alone";
 
 const EXPLANATION: &str = "\
 Groups are joined on every interface that is up and can multicast, and on loopback, unless one is \
 named. Other groups on the same port stay out. When an interface comes back, its groups are joined \
-there again. Other programs that listen on a group get each datagram too.";
+there again. Other programs that listen on a group get each datagram too. Times are local ones; \
+with --json they are UTC.";
 
 /// Print each datagram that comes to a group or to a local address
 #[derive(clap::Args, Debug)]
@@ -60,10 +61,10 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
         bail!("--raw and --json exclude each other; --json has the payload as \"text\" or \"hex\"");
     }
     let addresses = to_listen_on(&args.address, &args.interface)?;
-    let interrupt = Interrupt::install()?;
+    let interrupt = Interrupt::install(Outcome::Done)?;
     let mut listener = Listener::open(&addresses, SocketConfig::default())?;
     interrupt.stops(listener.stopper()?);
-    announce(&listener, output)?;
+    announce(&listener, &addresses, output)?;
 
     let begin = Instant::now();
     let deadline = args.timeout.and_then(|timeout| begin.checked_add(timeout));
@@ -145,7 +146,11 @@ fn print(received: &Received<'_>, args: &Args, output: &mut Output) -> anyhow::R
 }
 
 /// Tells what is listened on: as an object, or as notes.
-pub(crate) fn announce(listener: &Listener, output: &mut Output) -> anyhow::Result<()> {
+pub(crate) fn announce(
+    listener: &Listener,
+    addresses: &[Address],
+    output: &mut Output,
+) -> anyhow::Result<()> {
     let buffer = listener.receive_buffer()?;
     let local: Vec<_> = listener.local_addrs().collect();
     output.object(&Listening {
@@ -155,7 +160,8 @@ pub(crate) fn announce(listener: &Listener, output: &mut Output) -> anyhow::Resu
         local: local.iter().map(ToString::to_string).collect(),
     })?;
     output.flush()?;
-    for line in lines(listener.memberships(), &local) {
+    let alone = alone(addresses)?;
+    for line in lines(listener.memberships(), &local, &alone) {
         output.note_in_text(format_args!("listening on {line}"));
     }
     if buffer.is_capped() {
@@ -176,10 +182,26 @@ struct Listening {
     local: Vec<String>,
 }
 
+/// The interfaces that local addresses are listened on; none: all.
+fn alone(addresses: &[Address]) -> anyhow::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for address in addresses.iter().filter(|address| address.group().is_none()) {
+        let Some(selector) = address.interface() else {
+            return Ok(Vec::new());
+        };
+        let name = manycast::find_interface(selector)?.name.to_string();
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
 /// One line for each group, with its interfaces, and one for the local addresses.
 fn lines<'a>(
     memberships: impl Iterator<Item = &'a Membership>,
     local: &[SocketAddr],
+    alone: &[String],
 ) -> Vec<String> {
     let mut lines: Vec<(String, String)> = Vec::new();
     for membership in memberships {
@@ -197,8 +219,15 @@ fn lines<'a>(
         .map(|(group, interfaces)| format!("{group}, joined on {interfaces}"))
         .collect();
     if !local.is_empty() {
-        let local: Vec<_> = local.iter().map(ToString::to_string).collect();
-        lines.push(local.join(" and "));
+        // Each interface has a socket of its own.
+        let mut texts: Vec<_> = local.iter().map(ToString::to_string).collect();
+        texts.sort();
+        texts.dedup();
+        let mut line = texts.join(" and ");
+        if !alone.is_empty() {
+            let _ = write!(line, ", on {} alone", alone.join(" and "));
+        }
+        lines.push(line);
     }
     lines
 }

@@ -6,7 +6,7 @@ mod way;
 
 use std::ffi::OsString;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ use crate::Outcome;
 use crate::cli::HELP;
 use crate::interrupt::Interrupt;
 use crate::output::{Output, Span, counted, named};
-use crate::values::{self, Interfaces, Rate};
+use crate::values::{self, Interfaces, Local, Rate};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -30,7 +30,7 @@ Examples:
   manycast send 239.192.0.100:5000 hi -i eth0 -i eth1          # by two interfaces
   manycast send 192.0.2.7:5005 ping --count 10 --interval 1s   # ten datagrams to a host
   manycast send 239.1.1.1:5000 --file film.ts --rate 5M        # a file, in pieces of 1316 bytes
-  tail -f log | manycast send [ff15::1%eth0]:5000              # each line is a datagram";
+  tail -f log | manycast send '[ff15::1%eth0]:5000'            # each line is a datagram";
 
 const EXPLANATION: &str = "\
 The line that is printed says that the kernel took the datagram, and by which way it left; that it \
@@ -64,9 +64,9 @@ pub(crate) struct Args {
     /// Keep datagrams to a group from the members on this host
     #[arg(long)]
     no_loopback: bool,
-    /// Local address to send from, with a port if wanted
+    /// Local address to send from, with a port if wanted, or :PORT alone
     #[arg(long, value_name = "ADDR[:PORT]", value_parser = values::local)]
-    from: Option<SocketAddr>,
+    from: Option<Local>,
     /// File to send in pieces; - for standard input
     #[arg(long, value_name = "PATH")]
     file: Option<PathBuf>,
@@ -80,12 +80,13 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
-    let interrupt = Interrupt::install()?;
+    let interrupt = Interrupt::install(Outcome::No)?;
     let mut ways = Vec::new();
     for address in destinations(&args.address, &args.interface)? {
         ways.push(Way::open(address, &args, output)?);
     }
     let source = Source::open(&args, output)?;
+    interrupt.is_looked_for();
     let mut pace = Pace::new(args.interval.unwrap_or_default(), args.rate);
     let once = args.message.is_some();
     let rounds = args.count.unwrap_or(if once { 1 } else { u64::MAX });
@@ -115,6 +116,9 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     let elapsed = begin.elapsed();
     if interrupt.is_requested() {
         output.after_interrupt();
+    }
+    if sent.rounds == 0 && !interrupt.is_requested() {
+        output.note("nothing to send");
     }
     if sent.datagrams > 1 || interrupt.is_requested() {
         let streams = args.rate.is_some() || args.file.is_some();
@@ -155,6 +159,16 @@ pub(super) fn destinations(
     address: &Address,
     interfaces: &[Interfaces],
 ) -> anyhow::Result<Vec<Address>> {
+    if !address.sources().is_empty() {
+        bail!(
+            "{address} names sources, which are for listening; to send from an address of yours, \
+             write --from ADDRESS"
+        );
+    }
+    // Linux takes the unspecified address for this host.
+    if matches!(address.host(), Host::Ip(ip) if ip.is_unspecified()) {
+        bail!("{address} names no destination; write HOST:PORT");
+    }
     let selectors = match choice(address, interfaces)? {
         Choice::AsIs => return Ok(vec![address.clone()]),
         Choice::These(these) => these,

@@ -104,3 +104,27 @@ pub(crate) fn row_51_the_choice_of_the_route_is_told() {
     assert_eq!(interface(&a, "eth2")["route"][0], "IPv4");
     assert_eq!(sent_by(), "eth2");
 }
+
+pub(crate) fn some_can_be_chosen() {
+    let lab = Lab::new();
+    let (a, _others) = host_between::<3>(&lab);
+    let names = |words: &[&str]| -> Vec<String> {
+        let listed = run(&a, &[&["interfaces", "--json"], words].concat());
+        let objects = listed.stdout.iter().map(|line| json(line));
+        objects
+            .map(|object| object["name"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(names(&["eth2"]), ["eth2"]);
+    assert_eq!(names(&["10.0.3.1", "eth1", "eth3"]), ["eth3", "eth1"]);
+    assert_eq!(names(&["all"]), names(&[]));
+    let listed = run(&a, &["interfaces", "eth2"]);
+    assert!(listed.stdout[0].starts_with("eth2 (index "), "{listed:?}");
+    assert!(
+        !listed
+            .stdout
+            .iter()
+            .any(|line| line.contains("multicast leaves by")),
+        "{listed:?}"
+    );
+}

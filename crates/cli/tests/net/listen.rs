@@ -1,15 +1,16 @@
 //! `manycast listen`: what it receives, and how it shows it.
 
+use std::fs;
 use std::io::{BufRead, BufReader};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::SystemTime;
 
 use manycast_lab::netns::{self, Lab, Process};
 use serde_json::json;
 
 use crate::{
-    BINARY, code, datagram, host_between, hosts_on, json, listen, manycast, run, send, send_signal,
-    socket, start, texts,
+    BINARY, code, datagram, host_between, hosts_on, json, listen, manycast, receive, run, send,
+    send_signal, socket, start, texts,
 };
 
 pub(crate) fn row_02_every_datagram_has_sender_size_and_time() {
@@ -477,5 +478,63 @@ pub(crate) fn row_36_a_privileged_port_is_explained() {
         assert_eq!(code(&failed), 2);
         let words = "choose port 1024 or higher, or grant CAP_NET_BIND_SERVICE";
         assert!(failed.stderr[0].contains(words), "{failed:?}");
+        assert_eq!(failed.stderr.len(), 1, "{failed:?}");
+    }
+}
+
+pub(crate) fn local_addresses_can_be_those_of_one_interface() {
+    let lab = Lab::new();
+    let [a] = hosts_on(&lab, &lab.switch("sw"), ["a"]);
+    for (interfaces, line) in [
+        (
+            &["-i", "eth0"][..],
+            "0.0.0.0:5000 and [::]:5000, on eth0 alone",
+        ),
+        (
+            &["-i", "eth0", "-i", "lo"],
+            "0.0.0.0:5000 and [::]:5000, on eth0 and lo alone",
+        ),
+        (&[], "0.0.0.0:5000 and [::]:5000"),
+    ] {
+        let mut listener = start(&a, &[&["listen", ":5000"], interfaces].concat());
+        let told = listener.wait_for_error_line("listening");
+        assert_eq!(told, format!("listening on {line}"));
+        listener.interrupt();
+        assert_eq!(code(&listener.finish()), 0);
+    }
+}
+
+/// A name server that never answers must not keep the user.
+pub(crate) fn an_interrupt_ends_the_lookup_of_a_name() {
+    let lab = Lab::new();
+    let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
+    // Each test has mounts of its own.
+    let mut mount = Command::new("mount");
+    assert!(
+        mount
+            .args(["-t", "tmpfs", "none", "/etc"])
+            .status()
+            .unwrap()
+            .success()
+    );
+    fs::write("/etc/resolv.conf", "nameserver 10.0.0.2\n").unwrap();
+    let server = socket(&b, "10.0.0.2:53");
+    for (words, exit) in [
+        (&["listen"][..], 0),
+        (&["echo"], 0),
+        (&["measure", "receive"], 0),
+        (&["send"], 1),
+        (&["ask"], 1),
+        (&["measure", "send"], 1),
+    ] {
+        let mut waiting = start(&a, &[words, &["example.org:5000"]].concat());
+        receive(&server);
+        waiting.interrupt();
+        let finished = waiting.finish();
+        assert_eq!(code(&finished), exit, "{words:?}: {finished:?}");
+        // What else of its questions came.
+        server.set_nonblocking(true).unwrap();
+        while server.recv(&mut [0; 1500]).is_ok() {}
+        server.set_nonblocking(false).unwrap();
     }
 }

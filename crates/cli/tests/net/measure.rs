@@ -159,6 +159,22 @@ pub(crate) fn a_host_tells_the_sender() {
         );
         assert_eq!(stream(&receiver.finish())["datagrams"], 1000);
     }
+    let receiver = receiver(&b, &[":5001", "--expect", "1"]);
+    let mut words = vec!["measure", "send", "10.0.0.2:5001", "--json"];
+    words.extend(THOUSAND);
+    let sent = start(&a, &words).finish();
+    assert_eq!(code(&sent), 0, "{sent:?}");
+    let [report, summary] = [0, 1].map(|line| json(&sent.stdout[line]));
+    assert_eq!(
+        (&report["event"], &report["from"], &report["lost"]),
+        (&"report".into(), &"10.0.0.2:5001".into(), &0.into())
+    );
+    assert_eq!(
+        (&report["datagrams"], &report["bytes"]),
+        (&1000.into(), &100_000.into())
+    );
+    assert_eq!(summary["event"], "summary");
+    assert_eq!(code(&receiver.finish()), 0);
     let refused = start(&a, &["measure", "send", "10.0.0.2:9", "--count", "20"]).finish();
     assert_eq!(code(&refused), 1, "{refused:?}");
     assert!(
@@ -332,4 +348,67 @@ pub(crate) fn we_send_to_iperf() {
             );
         }
     }
+}
+
+pub(crate) fn a_rate_that_is_missed_is_told() {
+    let lab = Lab::new();
+    let [a] = hosts_on(&lab, &lab.switch("sw"), ["a"]);
+    let mut words = vec!["measure", "send", GROUP, "-i", "eth0", "--duration", "1s"];
+    words.extend(["--rate", "900G"]);
+    let sent = start(&a, &words).finish();
+    assert_eq!(code(&sent), 0, "{sent:?}");
+    let [_way, note] = sent.stderr.as_slice() else {
+        panic!("{sent:?}")
+    };
+    assert!(
+        note.starts_with("the rate was not held: ") && note.contains(" of 900 Gbit/s; "),
+        "{note}"
+    );
+}
+
+pub(crate) fn a_receiver_that_is_interrupted_has_failed_only_if_it_expected() {
+    let lab = Lab::new();
+    let [a] = hosts_on(&lab, &lab.switch("sw"), ["a"]);
+    for (expect, problems, exit) in [
+        (&[][..], &[][..], 0),
+        (
+            &["--expect", "1"],
+            &["manycast: 0 senders came, 1 expected"],
+            1,
+        ),
+    ] {
+        let mut receiver = start(&a, &[&["measure", "receive", GROUP], expect].concat());
+        receiver.wait_for_error_line("listening on ");
+        receiver.interrupt();
+        let finished = receiver.finish();
+        assert_eq!(code(&finished), exit, "{finished:?}");
+        assert_eq!(finished.stdout, ["no stream came"]);
+        let told: Vec<_> = finished
+            .stderr
+            .iter()
+            .filter(|line| line.starts_with("manycast:"))
+            .collect();
+        assert_eq!(told, problems, "{finished:?}");
+    }
+}
+
+pub(crate) fn histograms_name_their_stream() {
+    let lab = Lab::new();
+    let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
+    let arguments = ["measure", "receive", GROUP, "--expect", "1", "--histogram"];
+    let mut receiver = start(&b, &arguments);
+    receiver.wait_for_error_line("listening on ");
+    sender(&a, &[&[GROUP, "-i", "eth0"], &THOUSAND[..]].concat());
+    let received = receiver.finish();
+    assert_eq!(code(&received), 0, "{received:?}");
+    let title = received
+        .stdout
+        .iter()
+        .position(|line| line.starts_with("  delay up to"))
+        .unwrap();
+    let stream = &received.stdout[title - 1];
+    assert!(
+        stream.starts_with("10.0.0.1:") && stream.ends_with(" > 239.1.1.1:5001 eth0"),
+        "{received:?}"
+    );
 }

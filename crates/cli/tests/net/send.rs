@@ -417,3 +417,28 @@ pub(crate) fn broadcasts_reach_all_hosts() {
         }
     }
 }
+
+pub(crate) fn link_local_sources_have_their_zone() {
+    let lab = Lab::new();
+    let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
+    let (own, other) = (a.link_local("eth0"), b.link_local("eth0"));
+    let _listener = listen(&b, &[":5000"]);
+    for to in ["[ff02::4242%eth0]:5000", &format!("[{other}%eth0]:5000")] {
+        let sent = send(&a, &[to, "x", "--json", "--wait", "0"]);
+        let from = json(&sent.stdout[0])["from"].as_str().unwrap().to_owned();
+        assert!(from.starts_with(&format!("[{own}%eth0]:")), "{from}");
+    }
+    let sent = send(&a, &["239.1.1.1:5000", "x", "--from", ":4711", "--json"]);
+    assert_eq!(json(&sent.stdout[0])["from"], "10.0.0.1:4711");
+}
+
+pub(crate) fn an_interface_without_carrier_is_told() {
+    let lab = Lab::new();
+    let [a] = hosts_on(&lab, &lab.switch("sw"), ["a"]);
+    a.unplug("eth0");
+    let sent = send(&a, &["239.1.1.1:5000", "x", "-i", "eth0"]);
+    assert_eq!(
+        sent.stderr,
+        ["warning: eth0 has no carrier: nobody beyond this host can receive this"]
+    );
+}

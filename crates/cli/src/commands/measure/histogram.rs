@@ -6,7 +6,7 @@ use std::time::Duration;
 use manycast::proto::measure::{Histogram, StreamReport};
 
 use super::report::Exact;
-use crate::output::grouped;
+use crate::output::{grouped, named};
 
 /// How many rows there are at most, and how long the longest bar is.
 const ROWS: usize = 20;
@@ -14,6 +14,7 @@ const WIDTH: u64 = 50;
 
 /// Delays beyond the least one, in rows of equal ratio.
 pub(super) struct Drawing {
+    stream: String,
     title: &'static str,
     rows: Vec<(Duration, u64)>,
 }
@@ -29,7 +30,14 @@ impl Drawing {
                 report.delays.min().unwrap_or_default(),
             )
         };
+        let interface = &report.interface;
+        let stream = format!(
+            "{} > {} {interface}",
+            named(report.source, interface),
+            named(report.destination, interface)
+        );
         Self {
+            stream,
             title,
             rows: rows(&report.delays, base),
         }
@@ -75,7 +83,7 @@ impl fmt::Display for Drawing {
             .unwrap_or(1)
             .max(1);
         let all: u64 = self.rows.iter().map(|(_, count)| count).sum();
-        write!(f, "  {}", self.title)?;
+        write!(f, "{}\n  {}", self.stream, self.title)?;
         let mut seen = 0;
         for (end, count) in &self.rows {
             seen += count;

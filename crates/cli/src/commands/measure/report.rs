@@ -67,7 +67,7 @@ fn percentiles(report: &StreamReport) -> Option<Percentiles> {
     })
 }
 
-fn microseconds(duration: Duration) -> f64 {
+pub(super) fn microseconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e7).round() / 10.0
 }
 

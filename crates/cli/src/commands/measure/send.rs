@@ -15,13 +15,13 @@ use manycast::proto::measure::{
 use manycast::{Address, Sender, SenderConfig, SocketConfig, send_stream};
 use serde::Serialize;
 
-use super::report::{Exact, Loss, bits};
+use super::report::{Exact, Loss, bits, microseconds};
 use crate::Outcome;
 use crate::cli::HELP;
 use crate::commands::send::destinations;
 use crate::interrupt::Interrupt;
-use crate::output::{self, Output, Span, counted, grouped};
-use crate::values::{self, Interfaces, Rate};
+use crate::output::{self, Output, Span, counted, grouped, named};
+use crate::values::{self, Interfaces, Local, Rate};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -62,9 +62,9 @@ pub(super) struct Args {
     /// Hop limit; groups: 1 by default, which stays on the link; hosts: the system's, often 64
     #[arg(long, value_name = "N", value_parser = values::hops)]
     hops: Option<u8>,
-    /// Local address to send from, with a port if wanted
+    /// Local address to send from, with a port if wanted, or :PORT alone
     #[arg(long, value_name = "ADDR[:PORT]", value_parser = values::local)]
-    from: Option<SocketAddr>,
+    from: Option<Local>,
 }
 
 /// Bits per second, or as many as go.
@@ -96,8 +96,12 @@ fn size(text: &str) -> Result<usize, String> {
     }
 }
 
+/// Over a second and more, a rate is held within this part.
+const HELD: f64 = 0.99;
+const JUDGED: Duration = Duration::from_secs(1);
+
 pub(super) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
-    let interrupt = Interrupt::install()?;
+    let interrupt = Interrupt::install(Outcome::No)?;
     let mut senders = Vec::new();
     for address in destinations(&args.address, &args.interface)? {
         senders.push(open(address, &args, output)?);
@@ -132,14 +136,22 @@ pub(super) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     }
     let mut outcome = Outcome::Done;
     let mut sum = SenderStats::default();
+    let mut slowest = f64::INFINITY;
     for (sender, result) in senders.iter().zip(results) {
         let Sent { stats, report } = result?;
         sum.datagrams += stats.datagrams;
         sum.bytes += stats.bytes;
         sum.duration = sum.duration.max(stats.duration);
+        if stats.duration >= JUDGED {
+            slowest = slowest.min(bits_per_second(&stats));
+        }
         let to = sender.way().to;
         match report {
-            Some(report) => output.note_in_text(Heard(report)),
+            Some(report) => {
+                let heard = Heard::new(&report, named(to, sender.interface()));
+                output.object(&heard)?;
+                output.note_in_text(heard);
+            }
             None if stats.refused > 0 => {
                 outcome = Outcome::No;
                 let why = "start 'manycast measure receive' or 'iperf -s -u' there first";
@@ -150,6 +162,15 @@ pub(super) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
             }
             None => {}
         }
+    }
+    if let Speed::At(rate) = args.rate
+        && slowest < rate.bits() as f64 * HELD
+    {
+        output.note(format_args!(
+            "the rate was not held: {} of {}; this host was too busy, try a longer --burst",
+            bits(slowest),
+            bits(rate.bits() as f64)
+        ));
     }
     output.report(&Summary::from(sum))?;
     output.flush()?;
@@ -179,7 +200,7 @@ impl Args {
 /// A way to send by, as it is told of.
 fn open(address: Address, args: &Args, output: &Output) -> anyhow::Result<Sender> {
     let config = SenderConfig {
-        from: args.from,
+        from: args.from.map(|from| from.towards(&address)),
         socket: SocketConfig::default(),
     };
     let mut sender = Sender::open(address, config)?;
@@ -194,8 +215,8 @@ fn open(address: Address, args: &Args, output: &Output) -> anyhow::Result<Sender
     output.note_in_text(format_args!(
         "sending datagrams of {} to {} from {} by {}, hop limit {}",
         counted(args.size as u64, "byte"),
-        way.to,
-        way.from,
+        named(way.to, &way.interface),
+        named(way.from, &way.interface),
         way.interface,
         way.hops
     ));
@@ -209,11 +230,39 @@ struct Sent {
 }
 
 /// What the receiver says.
-struct Heard(ServerReport);
+#[derive(Serialize)]
+struct Heard {
+    event: &'static str,
+    from: String,
+    datagrams: u32,
+    bytes: u64,
+    seconds: f64,
+    lost: u32,
+    reordered: u32,
+    jitter_us: f64,
+    #[serde(skip)]
+    report: ServerReport,
+}
+
+impl Heard {
+    fn new(report: &ServerReport, from: String) -> Self {
+        Self {
+            event: "report",
+            from,
+            datagrams: report.datagrams,
+            bytes: report.bytes,
+            seconds: report.duration.as_secs_f64(),
+            lost: report.lost,
+            reordered: report.reordered,
+            jitter_us: microseconds(report.jitter),
+            report: *report,
+        }
+    }
+}
 
 impl fmt::Display for Heard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(report) = self;
+        let Self { report, .. } = self;
         write!(
             f,
             "the receiver reports {} in {}, {} of {} lost, {} reordered, jitter {}",
@@ -224,6 +273,16 @@ impl fmt::Display for Heard {
             grouped(report.reordered.into()),
             Exact(report.jitter)
         )
+    }
+}
+
+/// Bits of payload; 0 where all went at once.
+fn bits_per_second(stats: &SenderStats) -> f64 {
+    let seconds = stats.duration.as_secs_f64();
+    if seconds > 0.0 {
+        stats.bytes as f64 * 8.0 / seconds
+    } else {
+        0.0
     }
 }
 
@@ -239,16 +298,10 @@ struct Summary {
 
 impl From<SenderStats> for Summary {
     fn from(stats: SenderStats) -> Self {
-        let seconds = stats.duration.as_secs_f64();
-        let bits = stats.bytes as f64 * 8.0;
         Self {
             event: "summary",
             datagrams: stats.datagrams,
-            bits_per_second: if seconds > 0.0 {
-                (bits / seconds).round()
-            } else {
-                0.0
-            },
+            bits_per_second: bits_per_second(&stats).round(),
             stats,
         }
     }

@@ -27,7 +27,7 @@ pub(super) struct Way {
 impl Way {
     pub(super) fn open(address: Address, args: &Args, output: &Output) -> anyhow::Result<Self> {
         let config = SenderConfig {
-            from: args.from,
+            from: args.from.map(|from| from.towards(&address)),
             socket: SocketConfig {
                 loopback: !args.no_loopback,
                 ..SocketConfig::default()
@@ -50,6 +50,15 @@ impl Way {
         let found = manycast::interfaces()?
             .into_iter()
             .find(|found| found.index == interface);
+        if found
+            .as_ref()
+            .is_some_and(|found| found.up && !found.running)
+        {
+            let name = sender.interface();
+            output.warn(format_args!(
+                "{name} has no carrier: nobody beyond this host can receive this"
+            ));
+        }
         let broadcast = |ip| {
             let mut own = found.iter().flat_map(|interface| &interface.addresses);
             ip == IpAddr::from([255; 4])
