@@ -168,7 +168,9 @@ fn steps(context: &Context, fault: Option<&Finding>) -> Vec<StepState> {
         return Vec::new();
     };
     let received = context.received();
-    let came = received > 0 || !watched.wide.is_empty();
+    let tally = context.tally();
+    let lost = tally.lost() + tally.ignored > 0;
+    let came = received > 0 || lost || !watched.wide.is_empty();
     let broken = fault
         .filter(|fault| fault.confidence <= Confidence::Likely)
         .map(|fault| fault.code.step());
@@ -176,8 +178,7 @@ fn steps(context: &Context, fault: Option<&Finding>) -> Vec<StepState> {
         let mark = match broken {
             Some(at) if step == at => Mark::Broken,
             Some(at) if step > at && received == 0 => Mark::NotReached,
-            // That something came so far is known where it came, or where it stops further on.
-            Some(at) if step < at && (came || at > Step::Arrived) => Mark::Passed,
+            Some(at) if step < at && came => Mark::Passed,
             _ if received > 0 => Mark::Passed,
             _ => Mark::Unknown,
         };

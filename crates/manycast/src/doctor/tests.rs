@@ -249,3 +249,11 @@ fn where_nothing_could_be_sent_for_a_test_a_firewall_cannot_be_seen() {
         )
     );
 }
+
+#[test]
+fn a_drop_at_the_input_hook_is_proved_by_a_test_only() {
+    let mut context = context(&tables(10, 10, 0, 0, 0));
+    assert_verdict(&context, Code::FirewallDrops, Confidence::Proved);
+    context.watched.as_mut().unwrap().self_tests.clear();
+    assert_verdict(&context, Code::FirewallDrops, Confidence::Likely);
+}

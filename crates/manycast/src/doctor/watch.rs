@@ -115,15 +115,12 @@ pub(super) fn watch_program(context: &Context, duration: Duration) -> Result<Wat
     }
     let mut watched = Watched::default();
     let before = Counters::read()?;
-    let listener = open(&addresses, &mut watched)?;
+    let mut listener = open(&addresses, &mut watched)?;
+    let began = Instant::now();
+    let settled = REPORTS.min(duration);
+    wait(listener.as_mut(), began, settled, &mut watched)?;
     let start = Counters::read()?;
-    match listener {
-        Some(mut listener) => {
-            listen(&mut listener, Instant::now(), duration, None, &mut watched)?;
-        }
-        // Nothing tells of counters that move; this is how long they are watched.
-        None => thread::sleep(duration),
-    }
+    wait(listener.as_mut(), began, duration, &mut watched)?;
     let end = Counters::read()?;
     watched.joining = end.since(&before);
     watched.counters = end.since(&start);
@@ -140,6 +137,22 @@ pub(super) fn watch_program(context: &Context, duration: Duration) -> Result<Wat
         .cloned()
         .collect();
     Ok(watched)
+}
+
+/// Listens, or where that is impossible lets so much time pass: nothing tells of counters that move.
+fn wait(
+    listener: Option<&mut Listener>,
+    start: Instant,
+    duration: Duration,
+    watched: &mut Watched,
+) -> Result<(), Error> {
+    match listener {
+        Some(listener) => listen(listener, start, duration, None, watched),
+        None => {
+            thread::sleep(duration.saturating_sub(start.elapsed()));
+            Ok(())
+        }
+    }
 }
 
 /// Opens a listener, and notes where it has joined, or which fault keeps it from being opened.

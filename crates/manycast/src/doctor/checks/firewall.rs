@@ -59,18 +59,23 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
             .host
             .joined_by_programs(true)
             .all(|joined| joined.group == group);
-        return Some(
-            fault(
-                Confidence::proved_if(alone),
-                "a firewall of this host drops datagrams at its input hook".to_owned(),
+        let tested = !watched.self_tests.is_empty();
+        let finding = fault(
+            Confidence::proved_if(alone && tested),
+            "a firewall of this host drops datagrams at its input hook".to_owned(),
+        )
+        .because(format!(
+            "IpExt.InMcastPkts moved by {}, and as many packets were not delivered",
+            tally.multicast
+        ))
+        .settle("sudo nft list ruleset");
+        return Some(if tested {
+            finding.because(
+                "what this host sends to itself is not dropped, so the rule goes by source",
             )
-            .because(format!(
-                "IpExt.InMcastPkts moved by {}, and as many packets were not delivered",
-                tally.multicast
-            ))
-            .because("what this host sends to itself is not dropped, so the rule goes by source")
-            .settle("sudo nft list ruleset"),
-        );
+        } else {
+            finding
+        });
     }
     // What is not joined is lost at the same place; only a test could tell it apart.
     let untested = watched.self_tests.is_empty();
