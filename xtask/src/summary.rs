@@ -1,5 +1,6 @@
 //! What the output of `cargo test` says in sum.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::AddAssign;
 
@@ -14,35 +15,60 @@ pub(crate) struct Counts {
 /// What ran, read from the output line by line.
 #[derive(Debug, Default)]
 pub(crate) struct Summary {
-    /// The binary that runs now.
+    /// The package of each binary, by the binary's file name.
+    packages: BTreeMap<String, String>,
+    /// The binary that runs now, and its package.
     current: String,
+    package: String,
     /// Each binary that has run, with its counts.
     binaries: Vec<(String, Counts)>,
     /// The tests that did not run, each with its binary.
     skipped: Vec<String>,
+    /// The tests that failed, each with its package.
+    failed: Vec<String>,
 }
 
 impl Summary {
+    /// Takes in one line of what cargo says of a build with `--message-format=json`.
+    pub(crate) fn read_artifact(&mut self, line: &str) {
+        if let (Some(id), Some(path)) = (field(line, "package_id"), field(line, "executable")) {
+            let name = path.rsplit('/').next().unwrap_or(path);
+            self.packages
+                .insert(name.to_owned(), package(id).to_owned());
+        }
+    }
+
     /// Takes in one line of what cargo and the test binaries print.
     pub(crate) fn read(&mut self, line: &str) {
         let line = line.trim();
         if let Some(binary) = line.strip_prefix("Running ") {
             // "tests/netns.rs (target/debug/deps/netns-0bf0eb3157c7c76b)"
             let (source, path) = binary.split_once(" (").unwrap_or((binary, ""));
-            let name = path.rsplit('/').next().unwrap_or(path);
+            let name = path
+                .rsplit('/')
+                .next()
+                .unwrap_or(path)
+                .trim_end_matches(')');
+            self.package = self.packages.get(name).cloned().unwrap_or_default();
             let name = name.rsplit_once('-').map_or(name, |(name, _hash)| name);
-            self.current = format!("{name} ({source})");
+            self.current = match self.package.as_str() {
+                "" => format!("{name} ({source})"),
+                package => format!("{name} ({package}, {source})"),
+            };
         } else if let Some(package) = line.strip_prefix("Doc-tests ") {
             self.current = format!("{package} (documentation)");
+            package.clone_into(&mut self.package);
         } else if let Some(counts) = line.strip_prefix("test result: ") {
             self.binaries
                 .push((self.current.clone(), Counts::parse(counts)));
-        } else if let Some((test, outcome)) = line.split_once(" ... ")
-            && outcome.starts_with("ignored")
-        {
+        } else if let Some((test, outcome)) = line.split_once(" ... ") {
             let test = test.strip_prefix("test ").unwrap_or(test).trim_end();
-            self.skipped
-                .push(format!("{}: {test}: {outcome}", self.current));
+            if outcome.starts_with("ignored") {
+                self.skipped
+                    .push(format!("{}: {test}: {outcome}", self.current));
+            } else if outcome == "FAILED" {
+                self.failed.push(format!("{test} ({})", self.package));
+            }
         }
     }
 
@@ -62,7 +88,8 @@ impl Summary {
 }
 
 impl fmt::Display for Summary {
-    /// A line for each binary with tests, and one for each test that did not run.
+    /// A line for each binary with tests, one for each test that did not run, and at the end one
+    /// for each that failed.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (binary, counts) in &self.binaries {
             if *counts != Counts::default() {
@@ -72,7 +99,25 @@ impl fmt::Display for Summary {
         for skipped in &self.skipped {
             writeln!(f, "SKIPPED {skipped}")?;
         }
+        for failed in &self.failed {
+            writeln!(f, "failed: {failed}")?;
+        }
         Ok(())
+    }
+}
+
+/// The text in a field of a line of JSON. Cargo escapes nothing in those that are asked for.
+fn field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = line.split_once(&format!("\"{name}\":\""))?;
+    rest.split('"').next()
+}
+
+/// The name in `path+file:///…/crates/cli#manycast-cli@0.1.0`, or in `path+file:///…/xtask#0.0.0`.
+fn package(id: &str) -> &str {
+    let (path, name) = id.split_once('#').unwrap_or((id, ""));
+    match name.split_once('@') {
+        Some((name, _version)) => name,
+        None => path.rsplit('/').next().unwrap_or(path),
     }
 }
 
@@ -151,6 +196,17 @@ mod tests {
     #[test]
     fn the_counts_of_all_binaries_are_added_up() {
         let mut summary = Summary::default();
+        for (id, binary) in [
+            (
+                "crates/net#manycast-net@0.1.0",
+                "manycast_net-b1e590ed3b32ca86",
+            ),
+            ("xtask#0.0.0", "netns-0bf0eb3157c7c76b"),
+        ] {
+            summary.read_artifact(&format!(
+                r#"{{"reason":"compiler-artifact","package_id":"path+file:///{id}","executable":"/t/{binary}"}}"#
+            ));
+        }
         let output = "
      Running unittests src/lib.rs (target/debug/deps/manycast_net-b1e590ed3b32ca86)
 
@@ -172,10 +228,11 @@ test result: ok. 13 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; fin
         assert_eq!(
             summary.to_string(),
             "\
-manycast_net (unittests src/lib.rs): 1 passed, 1 failed, 0 skipped
-netns (tests/netns.rs): 3 passed, 0 failed, 1 skipped
+manycast_net (manycast-net, unittests src/lib.rs): 1 passed, 1 failed, 0 skipped
+netns (xtask, tests/netns.rs): 3 passed, 0 failed, 1 skipped
 manycast_net (documentation): 13 passed, 0 failed, 0 skipped
-SKIPPED netns (tests/netns.rs): hosts::one: ignored (install socat to run this test)
+SKIPPED netns (xtask, tests/netns.rs): hosts::one: ignored (install socat to run this test)
+failed: error::tests::two (manycast-net)
 "
         );
     }

@@ -8,13 +8,29 @@ use anyhow::Context;
 use crate::summary::Summary;
 use crate::{cargo, programs, python};
 
+const TESTS: &str = "test --workspace --all-features";
+
 /// Runs all tests. The last line is `N passed, N failed, N skipped`.
 pub(crate) fn run() -> anyhow::Result<bool> {
     programs::ensure_installed()?;
 
+    let mut summary = Summary::default();
+    // The same build as below, whose tests do not say which package they are of. What does not
+    // compile is shown here, and once more there.
+    let built = cargo(&format!(
+        "{TESTS} --no-run --message-format=json-render-diagnostics"
+    ))
+    .stdin(Stdio::null())
+    .stderr(Stdio::inherit())
+    .output()
+    .context("starting cargo")?;
+    for line in String::from_utf8_lossy(&built.stdout).lines() {
+        summary.read_artifact(line);
+    }
+
     // One pipe for both streams keeps the name of a binary before what the binary says.
     let (reader, writer) = io::pipe().context("making a pipe for the output of cargo")?;
-    let mut command = cargo("test --workspace --all-features --no-fail-fast");
+    let mut command = cargo(&format!("{TESTS} --no-fail-fast"));
     command
         .stdin(Stdio::null())
         .stdout(writer.try_clone()?)
@@ -23,7 +39,6 @@ pub(crate) fn run() -> anyhow::Result<bool> {
     // It holds the writing end, and the output would never end.
     drop(command);
 
-    let mut summary = Summary::default();
     let mut reader = BufReader::new(reader);
     let mut line = Vec::new();
     while reader.read_until(b'\n', &mut line)? > 0 {
@@ -35,9 +50,9 @@ pub(crate) fn run() -> anyhow::Result<bool> {
     let python = python::test(&mut summary)?;
 
     let total = summary.total();
-    println!("\nwhat ran:\n{summary}");
+    print!("\nwhat ran:\n{summary}");
     if !status.success() && total.failed == 0 {
-        println!("cargo test failed beside the tests ({status}): see its errors above\n");
+        println!("cargo test failed beside the tests ({status}): see its errors above");
     }
     println!("{total}");
     Ok(status.success() && python)
