@@ -310,7 +310,7 @@ impl Endpoint {
     }
 
     fn tell(&mut self, news: News) {
-        tracing::debug!(?news, "news of an endpoint");
+        tracing::trace!(?news, "news of an endpoint");
         if self.news.len() == MAX_NEWS {
             self.news.pop_front();
         }
