@@ -353,7 +353,15 @@ pub(crate) fn we_send_to_iperf() {
 pub(crate) fn a_rate_that_is_missed_is_told() {
     let lab = Lab::new();
     let [a] = hosts_on(&lab, &lab.switch("sw"), ["a"]);
-    let mut words = vec!["measure", "send", GROUP, "-i", "eth0", "--duration", "1s"];
+    let mut words = vec![
+        "measure",
+        "send",
+        GROUP,
+        "-i",
+        "eth0",
+        "--duration",
+        "1500ms",
+    ];
     words.extend(["--rate", "900G"]);
     let sent = start(&a, &words).finish();
     assert_eq!(code(&sent), 0, "{sent:?}");
