@@ -1,7 +1,11 @@
-//! `quinn-udp`, blocking, with all the batching that it offers. It joins no groups itself.
+//! `quinn-udp`, with all the batching that it offers, on sockets that do not block, as it wants
+//! them. It joins no groups itself.
 
-use std::io::IoSliceMut;
+use std::io::{self, IoSliceMut};
+use std::net::UdpSocket;
+use std::os::fd::AsFd;
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
 
 use crate::worker::{Counter, Job, Schedule, ready};
@@ -9,8 +13,6 @@ use crate::worker::{Counter, Job, Schedule, ready};
 pub(crate) fn send(job: &Job, schedule: &mut Schedule) -> anyhow::Result<()> {
     let socket = job.sender()?;
     let state = UdpSocketState::new((&socket).into())?;
-    // It makes the socket one that does not block.
-    socket.set_nonblocking(false)?;
     let most = job.batch().min(state.max_gso_segments());
     let buffer = vec![0; job.size * most];
     while let Some(count) = schedule.next(most) {
@@ -21,7 +23,9 @@ pub(crate) fn send(job: &Job, schedule: &mut Schedule) -> anyhow::Result<()> {
             segment_size: (count > 1).then_some(job.size),
             src_ip: None,
         };
-        state.try_send((&socket).into(), &transmit)?;
+        when_possible(&socket, PollFlags::POLLOUT, || {
+            state.try_send((&socket).into(), &transmit)
+        })?;
         schedule.sent_now(count);
     }
     Ok(())
@@ -30,16 +34,33 @@ pub(crate) fn send(job: &Job, schedule: &mut Schedule) -> anyhow::Result<()> {
 pub(crate) fn receive(job: &Job, counter: &Counter) -> anyhow::Result<()> {
     let socket = job.receiver()?;
     let state = UdpSocketState::new((&socket).into())?;
-    socket.set_nonblocking(false)?;
     ready();
     let mut buffers = vec![vec![0; 1 << 16]; BATCH_SIZE];
     let mut meta = vec![RecvMeta::default(); BATCH_SIZE];
     loop {
         let mut rooms: Vec<_> = buffers.iter_mut().map(|it| IoSliceMut::new(it)).collect();
-        let got = state.recv((&socket).into(), &mut rooms, &mut meta)?;
+        let got = when_possible(&socket, PollFlags::POLLIN, || {
+            state.recv((&socket).into(), &mut rooms, &mut meta)
+        })?;
         let datagrams = meta[..got]
             .iter()
             .map(|it| it.len.div_ceil(it.stride.max(1)));
         counter.add(datagrams.sum());
+    }
+}
+
+/// Tries until it need not wait.
+fn when_possible<T>(
+    socket: &UdpSocket,
+    event: PollFlags,
+    mut attempt: impl FnMut() -> io::Result<T>,
+) -> anyhow::Result<T> {
+    loop {
+        match attempt() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                poll(&mut [PollFd::new(socket.as_fd(), event)], PollTimeout::NONE)?;
+            }
+            result => return Ok(result?),
+        }
     }
 }
