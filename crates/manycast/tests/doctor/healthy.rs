@@ -1,8 +1,6 @@
 //! Hosts with nothing wrong.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use manycast::Sender;
@@ -55,7 +53,8 @@ threading.Thread(target=lambda: [s.recv(2048) for _ in iter(int, 1)], daemon=Tru
 
 /// Datagrams to ten groups of no interest, 20,000 a second, until it is dropped.
 struct Flood {
-    stop: Arc<AtomicBool>,
+    /// Closed to end it.
+    stop: Option<mpsc::Sender<()>>,
     task: Option<Task<()>>,
 }
 
@@ -67,11 +66,11 @@ impl Flood {
                 .map(|number| Sender::new(to(number)).unwrap())
                 .collect::<Vec<_>>()
         });
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
+        let (stop, stopped) = mpsc::channel::<()>();
         let task = host.spawn(move || {
             let (began, mut sent) = (Instant::now(), 0);
-            while !stopped.load(Ordering::Relaxed) {
+            let tick = Duration::from_millis(1);
+            while stopped.recv_timeout(tick) == Err(RecvTimeoutError::Timeout) {
                 // What is owed by now is made up for, however late this thread gets its turn.
                 while sent < began.elapsed().as_millis() * 20 {
                     for sender in &senders {
@@ -79,11 +78,10 @@ impl Flood {
                     }
                     sent += 10;
                 }
-                thread::sleep(Duration::from_millis(1));
             }
         });
         Self {
-            stop,
+            stop: Some(stop),
             task: Some(task),
         }
     }
@@ -91,7 +89,7 @@ impl Flood {
 
 impl Drop for Flood {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
+        self.stop = None;
         if let Some(task) = self.task.take() {
             task.join();
         }

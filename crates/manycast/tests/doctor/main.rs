@@ -10,9 +10,7 @@ mod programs;
 mod two_ends;
 
 use std::net::IpAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use manycast::doctor::{self, Code, Confidence, Examination, ProgramChoice, Report, Severity};
@@ -96,7 +94,8 @@ fn two_hosts(lab: &Lab, switch: &Switch) -> [Host; 2] {
 
 /// Sends a datagram every five milliseconds, until it is dropped.
 struct Stream {
-    stop: Arc<AtomicBool>,
+    /// Closed to end it.
+    stop: Option<mpsc::Sender<()>>,
     task: Option<Task<()>>,
 }
 
@@ -113,19 +112,16 @@ impl Stream {
 
     fn of(host: &Host, to: &str, config: SenderConfig, size: usize, pause: Duration) -> Self {
         let sender = host.run(|| Sender::open(to, config).unwrap());
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
+        let (stop, stopped) = mpsc::channel::<()>();
         let task = host.spawn(move || {
             let payload = vec![b'x'; size];
-            while !stopped.load(Ordering::Relaxed) {
+            while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
                 // A firewall of the sender's host may forbid it, which is no business of this.
                 let _ = sender.send(&payload);
-                // The pace of the stream, and no wait for anything.
-                thread::sleep(pause);
             }
         });
         Self {
-            stop,
+            stop: Some(stop),
             task: Some(task),
         }
     }
@@ -133,7 +129,7 @@ impl Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
+        self.stop = None;
         if let Some(task) = self.task.take() {
             task.join();
         }

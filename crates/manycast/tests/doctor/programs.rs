@@ -253,7 +253,7 @@ else:
 s.connect(('{group}', 5000))
 import threading
 def send():
-    while True: s.send(b'x'); time.sleep(.01)
+    while not threading.Event().wait(.01): s.send(b'x')
 threading.Thread(target=send, daemon=True).start()",
             v6 = v6(group)
         );
