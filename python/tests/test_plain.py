@@ -104,7 +104,7 @@ def test_asyncio_takes_it(group):
 def test_twisted():
     """The ping client and server of Twisted's howto, with its own reactor, in a process of theirs."""
     result = subprocess.run(
-        [sys.executable, "-W", "error::ResourceWarning", "examples/twisted_ping.py", "lo"],
+        [sys.executable, "-W", "error::ResourceWarning", "../examples/twisted_ping.py", "lo"],
         check=True,
         capture_output=True,
         text=True,
