@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import signal
 import sys
 
 import pytest
@@ -12,6 +13,8 @@ _ISOLATED = "MANYCAST_TESTS_ISOLATED"
 
 
 def pytest_configure(config):
+    # Whoever started the tests in the background had Ctrl-C ignored, and programs inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if _ISOLATED in os.environ:
         # Programs that the tests start look in their folder first; here is no package's source.
         os.chdir(os.path.dirname(__file__))
