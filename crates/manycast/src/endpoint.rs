@@ -1,22 +1,25 @@
 //! The sockets behind a listener, a socket or a driver: opened, waited for and healed together.
 
 mod membership;
+mod receive;
+mod send;
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::{Duration, Instant};
 
 use manycast_net::{
-    BufferSize, Change, ErrorKind, Operation, Poller, Position, RecvBatch, Run, Socket,
-    SocketConfig, Stopper, Token, Unreachable, Watch,
+    BufferSize, Change, ErrorKind, Poller, Position, RecvBatch, Socket, SocketConfig, Stopper,
+    Token, Unreachable, Watch,
 };
-use manycast_types::{Address, Host, InterfaceSelector, Received, SourceFilter, Transmit};
+use manycast_types::{Address, Host, InterfaceSelector, SourceFilter};
 
-use crate::way::{self, Way};
+use crate::way::Way;
 use crate::{Error, resolve};
 pub use membership::Membership;
 use membership::{Joined, Wanted};
+#[cfg(feature = "tokio")]
+pub(crate) use receive::Look;
 
 const WATCH: Token = Token::MAX;
 const STOP: Token = Token::MAX - 1;
@@ -86,22 +89,6 @@ impl News {
             _ => None,
         }
     }
-
-    const fn is_refusal(&self) -> bool {
-        self.refusal().is_some()
-    }
-}
-
-/// What [`Endpoint::look`] found.
-#[cfg(feature = "tokio")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Look {
-    /// What ends a wait: a datagram, or news, or a stop.
-    Something,
-    /// Nothing that was asked for, but there may be more behind it.
-    Again,
-    /// Nothing is there; the descriptor will tell.
-    Nothing,
 }
 
 /// News that nobody asks for is forgotten beyond this.
@@ -317,263 +304,11 @@ impl Endpoint {
         self.news.push_back(news);
     }
 
-    /// Makes a datagram ready for [`Endpoint::take`], and says whether there is one. It waits until
-    /// `timeout` is over (`None`: for ever), until there is news, or until it is stopped.
-    pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> Result<bool, Error> {
-        if self.has_datagram() {
-            return Ok(true);
-        }
-        if !self.news.is_empty() || self.stopped {
-            return Ok(false);
-        }
-        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        loop {
-            let left = match deadline {
-                Some(deadline) => Some(deadline.saturating_duration_since(Instant::now())),
-                None => timeout,
-            };
-            self.advance(left)?;
-            if self.has_datagram() {
-                return Ok(true);
-            }
-            if !self.news.is_empty() || self.stopped {
-                return Ok(false);
-            }
-            if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-                return Ok(false);
-            }
-        }
-    }
-
-    /// Looks without waiting.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn look(&mut self) -> Result<Look, Error> {
-        let mut served = false;
-        if !self.would_end_a_wait() {
-            served = self.advance(Some(Duration::ZERO))?;
-        }
-        Ok(match (self.would_end_a_wait(), served) {
-            (true, _) => Look::Something,
-            (false, true) => Look::Again,
-            (false, false) => Look::Nothing,
-        })
-    }
-
-    #[cfg(feature = "tokio")]
-    fn would_end_a_wait(&mut self) -> bool {
-        self.has_datagram() || !self.news.is_empty() || self.stopped
-    }
-
-    /// As [`Endpoint::wait`], but passes over news, which is only traced. If `connected`, a refusal
-    /// ends the wait, and is kept for [`Endpoint::take_refusal`]; else it is news like any other,
-    /// since whoever asks a server and goes away must not end its wait.
-    pub(crate) fn wait_for_datagram(
-        &mut self,
-        timeout: Option<Duration>,
-        connected: bool,
-    ) -> Result<bool, Error> {
-        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        loop {
-            self.news.retain(|news| connected && news.is_refusal());
-            let left = match deadline {
-                Some(deadline) => Some(deadline.saturating_duration_since(Instant::now())),
-                None => timeout,
-            };
-            let found = self.wait(left)?;
-            let over = left.is_some_and(|left| left.is_zero());
-            let refused = connected && self.news.iter().any(News::is_refusal);
-            if found || over || self.stopped || refused {
-                return Ok(found);
-            }
-        }
-    }
-
-    /// The peer that refused a datagram, once. Other news is passed over.
-    pub(crate) fn take_refusal(&mut self) -> Option<SocketAddr> {
-        let peer = self.news.iter().find_map(News::refusal);
-        self.news.clear();
-        peer
-    }
-
     /// The one socket that it consists of, if it does.
-    pub(crate) fn into_single(mut self) -> Option<Socket> {
-        let socket = self.ports.pop().flatten().map(|port| port.socket);
-        if self.ports.iter().any(Option::is_some) {
-            None
-        } else {
-            socket
-        }
-    }
-
-    /// Does one step: serves what is ready, or else waits for something to be. Says whether
-    /// something was, be it wanted or not.
-    fn advance(&mut self, timeout: Option<Duration>) -> Result<bool, Error> {
-        if self.unhealed {
-            self.follow()?;
-            return Ok(true);
-        }
-        if let (None, None, [Some(port)]) = (&self.watch, &self.stopper, self.ports.as_slice()) {
-            // One socket can be waited for by the receiving call itself.
-            port.socket.recv_batch(&mut self.batch, timeout)?;
-            return Ok(self.begin_batch(0));
-        }
-        let mut served = false;
-        if self.ready.is_empty() {
-            self.poller.wait(&mut self.ready, timeout)?;
-        }
-        while let Some(token) = self.ready.pop() {
-            served = true;
-            match token {
-                STOP => self.stopped = true,
-                WATCH => self.heal()?,
-                token => {
-                    let index = usize::try_from(token).unwrap_or(usize::MAX);
-                    // A socket may have been closed since it was found ready.
-                    let Some(Some(port)) = self.ports.get(index) else {
-                        continue;
-                    };
-                    port.socket
-                        .recv_batch(&mut self.batch, Some(Duration::ZERO))?;
-                    self.begin_batch(index);
-                    if self.has_datagram() {
-                        break;
-                    }
-                }
-            }
-        }
-        Ok(served)
-    }
-
-    /// Begins with what was just received, and says whether it is anything.
-    fn begin_batch(&mut self, current: usize) -> bool {
-        (self.next, self.current) = (Position::default(), current);
-        for index in 0..self.batch.unreachable().len() {
-            self.tell(News::Unreachable(self.batch.unreachable()[index]));
-        }
-        !self.batch.is_empty() || !self.batch.unreachable().is_empty()
-    }
-
-    /// Skips what was not asked for, and says whether a datagram is left.
-    pub(crate) fn has_datagram(&mut self) -> bool {
-        while let Some(received) = self.batch.at(self.next) {
-            if self.admits(&received) {
-                return true;
-            }
-            self.next = self.batch.after(self.next);
-        }
-        false
-    }
-
-    /// Whether a datagram was asked for. Of a group, Linux does not compare the interface for
-    /// IPv6, where all members of a host receive what comes on any interface; and what came before
-    /// a membership changed is still there.
-    fn admits(&self, received: &Received<'_>) -> bool {
-        let Some(Some(port)) = self.ports.get(self.current) else {
-            return false;
-        };
-        let (to, from) = (received.destination.ip(), received.source.ip());
-        if to.is_multicast() {
-            let on = received.interface.index;
-            port.groups
-                .iter()
-                .any(|group| group.is(to, on) && group.sources.admits(from))
-        } else {
-            !port.local.ip().is_multicast()
-        }
-    }
-
-    /// The datagram that [`Endpoint::wait`] made ready.
-    pub(crate) fn take(&mut self) -> Option<Received<'_>> {
-        if !self.has_datagram() {
-            return None;
-        }
-        let this = self.next;
-        self.next = self.batch.after(this);
-        self.batch.at(this)
-    }
-
-    /// All datagrams of the batch that [`Endpoint::wait`] made ready.
-    pub(crate) fn take_batch(&mut self) -> impl Iterator<Item = Received<'_>> {
-        let next = std::mem::replace(&mut self.next, self.batch.end());
-        let this = &*self;
-        this.batch
-            .runs(next)
-            .filter(|run| this.admits(run.whole()))
-            .flat_map(Run::datagrams)
-    }
-
-    /// Sends `transmits` in order, each by the socket that fits it, and says how many went: all, or
-    /// those before the first that failed.
-    ///
-    /// With `wait`, a full send buffer is waited for; without, it ends the call.
-    pub(crate) fn send<P: AsRef<[u8]>>(
-        &self,
-        transmits: &[Transmit<P>],
-        wait: bool,
-    ) -> Result<usize, Error> {
-        let mut sent = 0;
-        while let Some(next) = transmits.get(sent) {
-            let port = self.port_for(next)?;
-            let alike = transmits[sent..]
-                .iter()
-                .take_while(|other| self.port_for(other).is_ok_and(|found| same(found, port)))
-                .count();
-            let run = &transmits[sent..sent + alike];
-            let send = |run| {
-                if wait {
-                    port.socket.send_batch(run)
-                } else {
-                    port.socket.try_send_batch(run)
-                }
-            };
-            let result = match send(run) {
-                Err(error) if needs_egress(&error, next) => {
-                    let Some(interface) = way::egress(next.destination.ip())? else {
-                        return Err(error.into());
-                    };
-                    port.socket.set_multicast_interface(Some(interface.index))?;
-                    let to = next.destination.ip();
-                    send(run).map_err(|error| way::no_route(error, to, Some(&interface)))
-                }
-                result => result,
-            };
-            match result {
-                Ok(0) => break,
-                Ok(count) => sent += count,
-                Err(_) if sent > 0 => break,
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(sent)
-    }
-
-    /// The socket to send by: of the right version of IP, and where a source is asked for, one that
-    /// is bound to it or to any address.
-    fn port_for<P>(&self, transmit: &Transmit<P>) -> Result<&Port, Error> {
-        let ipv4 = transmit.destination.is_ipv4();
-        let may = |port: &&Port| {
-            let local = port.local.ip();
-            let free = local.is_unspecified() || local.is_multicast();
-            port.local.is_ipv4() == ipv4
-                && (free || transmit.source.is_none_or(|source| source == local))
-        };
-        if let [Some(port)] = self.ports.as_slice()
-            && may(&port)
-        {
-            return Ok(port);
-        }
-        self.ports().find(may).ok_or_else(|| {
-            Error::unsuitable(
-                transmit.destination,
-                "no socket that was opened can send to it; open one of the same version of IP",
-            )
-        })
-    }
-
-    /// The socket by which something to `destination` would be sent.
-    pub(crate) fn socket_for(&self, destination: SocketAddr) -> Result<&Socket, Error> {
-        self.port_for(&Transmit::new(destination, ()))
-            .map(|port| &port.socket)
+    pub(crate) fn into_single(self) -> Option<Socket> {
+        let mut sockets = self.ports.into_iter().flatten().map(|port| port.socket);
+        let first = sockets.next();
+        first.filter(|_| sockets.next().is_none())
     }
 
     /// Follows the interfaces after something about them changed.
@@ -618,18 +353,6 @@ pub(crate) fn unspecified(ipv4: bool) -> IpAddr {
     } else {
         std::net::Ipv6Addr::UNSPECIFIED.into()
     }
-}
-
-fn same(a: &Port, b: &Port) -> bool {
-    std::ptr::eq(a, b)
-}
-
-/// Whether it failed for want of a route to a group, which an interface can stand in for.
-fn needs_egress<P>(error: &manycast_net::Error, transmit: &Transmit<P>) -> bool {
-    error.operation() == Operation::Send
-        && error.kind() == ErrorKind::NetworkUnreachable
-        && transmit.destination.ip().is_multicast()
-        && transmit.interface.is_none()
 }
 
 /// One socket for each address; with port 0, all on the port that the first was given.

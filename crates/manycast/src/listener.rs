@@ -90,11 +90,7 @@ impl Listener {
     ///
     /// [`Error::Stopped`], or a failure of the machine; no peer can cause one.
     pub fn recv(&mut self) -> Result<Received<'_>, Error> {
-        while !self.wait(None)? {
-            if self.endpoint.is_stopped() {
-                return Err(Error::Stopped);
-            }
-        }
+        self.wait(None)?;
         self.endpoint.take().ok_or(Error::Stopped)
     }
 
@@ -104,9 +100,7 @@ impl Listener {
     ///
     /// As [`Listener::recv`].
     pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Option<Received<'_>>, Error> {
-        if !self.wait(Some(timeout))? && self.endpoint.is_stopped() {
-            return Err(Error::Stopped);
-        }
+        self.wait(Some(timeout))?;
         Ok(self.endpoint.take())
     }
 
@@ -128,9 +122,7 @@ impl Listener {
         &mut self,
         timeout: Option<Duration>,
     ) -> Result<impl Iterator<Item = Received<'_>>, Error> {
-        if !self.wait(timeout)? && self.endpoint.is_stopped() {
-            return Err(Error::Stopped);
-        }
+        self.wait(timeout)?;
         Ok(self.endpoint.take_batch())
     }
 
@@ -151,7 +143,7 @@ impl Listener {
     }
 
     /// Waits for a datagram, and passes over news.
-    fn wait(&mut self, timeout: Option<Duration>) -> Result<bool, Error> {
+    fn wait(&mut self, timeout: Option<Duration>) -> Result<(), Error> {
         self.endpoint.wait_for_datagram(timeout, false)
     }
 

@@ -227,11 +227,7 @@ impl Socket {
     ///   where the socket is not connected.
     /// * [`Error::Stopped`].
     pub fn recv(&mut self) -> Result<Received<'_>, Error> {
-        while !self.wait(None)? {
-            if self.endpoint.is_stopped() {
-                return Err(Error::Stopped);
-            }
-        }
+        self.wait(None)?;
         self.endpoint.take().ok_or(Error::Stopped)
     }
 
@@ -241,9 +237,7 @@ impl Socket {
     ///
     /// As [`Socket::recv`].
     pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Option<Received<'_>>, Error> {
-        if !self.wait(Some(timeout))? && self.endpoint.is_stopped() {
-            return Err(Error::Stopped);
-        }
+        self.wait(Some(timeout))?;
         Ok(self.endpoint.take())
     }
 
@@ -265,9 +259,7 @@ impl Socket {
         &mut self,
         timeout: Option<Duration>,
     ) -> Result<impl Iterator<Item = Received<'_>>, Error> {
-        if !self.wait(timeout)? && self.endpoint.is_stopped() {
-            return Err(Error::Stopped);
-        }
+        self.wait(timeout)?;
         Ok(self.endpoint.take_batch())
     }
 
@@ -283,13 +275,9 @@ impl Socket {
     }
 
     /// Waits for a datagram; a refusal by the peer is an error, other news is passed over.
-    fn wait(&mut self, timeout: Option<Duration>) -> Result<bool, Error> {
-        let connected = self.peer.is_some();
-        let found = self.endpoint.wait_for_datagram(timeout, connected)?;
-        match self.endpoint.take_refusal() {
-            Some(peer) if connected && !found => Err(Error::ConnectionRefused { peer }),
-            _ => Ok(found),
-        }
+    fn wait(&mut self, timeout: Option<Duration>) -> Result<(), Error> {
+        self.endpoint
+            .wait_for_datagram(timeout, self.peer.is_some())
     }
 
     /// Joins a group on the port of this socket, on every interface unless one is named, and says

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use manycast_net::{ErrorKind, Interface, InterfaceAddress, Operation, SocketConfig};
+use manycast_net::{ErrorKind, Interface, InterfaceAddress, Operation, SocketConfig, errno};
 use manycast_types::{InterfaceId, InterfaceSelector};
 
 use crate::{Error, resolve};
@@ -120,7 +120,8 @@ fn only_link(destination: SocketAddr) -> Result<Interface, Error> {
                 destination.ip(),
                 destination.port()
             );
-            let error = manycast_net::Error::from_errno(Operation::Send, destination, EINVAL);
+            let error =
+                manycast_net::Error::from_errno(Operation::Send, destination, errno::EINVAL);
             Err(error.explained(cause, remedy).into())
         }
     }
@@ -134,7 +135,7 @@ fn nowhere(to: IpAddr) -> Error {
         .map(|interface| interface.name.to_string())
         .collect();
     let version = if to.is_ipv4() { "IPv4" } else { "IPv6" };
-    manycast_net::Error::from_errno(Operation::Send, to, ENETUNREACH)
+    manycast_net::Error::from_errno(Operation::Send, to, errno::ENETUNREACH)
         .explained(
             format!(
                 "none of {} is up, can do it and has an {version} address",
@@ -234,7 +235,7 @@ pub(crate) fn ready_for_multicast(
     must_be_up(interface, group, operation)?;
     if !interface.can_multicast() {
         let target = target(interface, group, operation);
-        let error = manycast_net::Error::from_errno(operation, target, ENODEV).explained(
+        let error = manycast_net::Error::from_errno(operation, target, errno::ENODEV).explained(
             "the interface has no MULTICAST flag",
             "choose another with %INTERFACE or see 'manycast interfaces'",
         );
@@ -249,8 +250,11 @@ fn must_be_up(interface: &Interface, to: IpAddr, operation: Operation) -> Result
     }
     let name = &interface.name;
     let remedy = format!("bring it up with 'ip link set {name} up', or choose another");
-    let error =
-        manycast_net::Error::from_errno(operation, target(interface, to, operation), ENETDOWN);
+    let error = manycast_net::Error::from_errno(
+        operation,
+        target(interface, to, operation),
+        errno::ENETDOWN,
+    );
     Err(error.explained("the interface is down", remedy).into())
 }
 
@@ -262,8 +266,3 @@ fn target(interface: &Interface, to: IpAddr, operation: Operation) -> String {
     };
     format!("{to} {preposition} {}", interface.name)
 }
-
-const ENODEV: i32 = 19;
-const EINVAL: i32 = 22;
-const ENETDOWN: i32 = 100;
-const ENETUNREACH: i32 = 101;

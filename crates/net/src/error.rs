@@ -10,6 +10,11 @@ use std::io;
 
 pub(crate) use explain::Explanation;
 
+/// The errnos that a caller may find out before the kernel does.
+pub mod errno {
+    pub use libc::{EINVAL, ENETDOWN, ENETUNREACH, ENODEV};
+}
+
 /// What failed on which target, with cause and remedy.
 ///
 /// ```

@@ -24,7 +24,7 @@ mod wiretap;
 pub use batch::{Position, RecvBatch, Run, Unreachable};
 pub use config::{BufferSize, SocketConfig};
 pub use counters::{CounterTables, Counters, InterfaceCounters};
-pub use error::{Error, ErrorKind, Operation};
+pub use error::{Error, ErrorKind, Operation, errno};
 pub use foreign::{ForeignSocket, SocketOwner, socket_owners};
 pub use interfaces::{Interface, InterfaceAddress, MacAddress, find as find_interface, interfaces};
 #[cfg(target_os = "linux")]

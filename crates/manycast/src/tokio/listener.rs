@@ -40,17 +40,9 @@ impl Listener {
     ///
     /// Those of [`crate::Listener::recv`].
     pub async fn recv(&mut self) -> Result<Received<'_>, Error> {
-        loop {
-            self.readiness.wait(self.inner.endpoint()).await?;
-            // News is passed over.
-            while self.inner.endpoint().next_news().is_some() {}
-            if self.inner.endpoint().has_datagram() {
-                break;
-            }
-            if self.inner.is_stopped() {
-                return Err(Error::Stopped);
-            }
-        }
+        self.readiness
+            .wait_for_datagram(self.inner.endpoint(), false)
+            .await?;
         self.inner.endpoint().take().ok_or(Error::Stopped)
     }
 
@@ -60,16 +52,9 @@ impl Listener {
     ///
     /// Those of [`crate::Listener::recv`].
     pub async fn recv_batch(&mut self) -> Result<impl Iterator<Item = Received<'_>>, Error> {
-        loop {
-            self.readiness.wait(self.inner.endpoint()).await?;
-            while self.inner.endpoint().next_news().is_some() {}
-            if self.inner.endpoint().has_datagram() {
-                break;
-            }
-            if self.inner.is_stopped() {
-                return Err(Error::Stopped);
-            }
-        }
+        self.readiness
+            .wait_for_datagram(self.inner.endpoint(), false)
+            .await?;
         Ok(self.inner.endpoint().take_batch())
     }
 

@@ -27,7 +27,7 @@ impl Readiness {
 
     #[expect(
         deprecated,
-        reason = "its unsafe successor wants a descriptor that stays open, as an owned one does"
+        reason = "its successor has the caller vouch that the descriptor stays open, as an owned one does"
     )]
     fn new(fd: impl AsFd, interest: Interest) -> Result<Self, Error> {
         let fd = fd.as_fd().try_clone_to_owned().map_err(failed)?;
@@ -53,6 +53,20 @@ impl Readiness {
                 Look::Again => {}
                 // What became ready since the guard was given is not cleared by this.
                 Look::Nothing => guard.clear_ready(),
+            }
+        }
+    }
+
+    /// As [`Endpoint::wait_for_datagram`], for ever.
+    pub(crate) async fn wait_for_datagram(
+        &self,
+        endpoint: &mut Endpoint,
+        connected: bool,
+    ) -> Result<(), Error> {
+        loop {
+            self.wait(endpoint).await?;
+            if endpoint.settle(connected)? {
+                return Ok(());
             }
         }
     }

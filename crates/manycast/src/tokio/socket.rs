@@ -157,19 +157,10 @@ impl Socket {
     ///
     /// Those of [`crate::Socket::recv`].
     pub async fn recv(&mut self) -> Result<Received<'_>, Error> {
-        loop {
-            self.readiness.wait(self.inner.endpoint()).await?;
-            let refusal = self.inner.endpoint().take_refusal();
-            if self.inner.endpoint().has_datagram() {
-                break;
-            }
-            if let (Some(peer), Some(_)) = (refusal, self.inner.peer_addr()) {
-                return Err(Error::ConnectionRefused { peer });
-            }
-            if self.inner.endpoint().is_stopped() {
-                return Err(Error::Stopped);
-            }
-        }
+        let connected = self.inner.peer_addr().is_some();
+        self.readiness
+            .wait_for_datagram(self.inner.endpoint(), connected)
+            .await?;
         self.inner.endpoint().take().ok_or(Error::Stopped)
     }
 

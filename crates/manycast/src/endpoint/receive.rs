@@ -1,0 +1,206 @@
+//! Waiting for what comes, and handing it out.
+
+use std::time::{Duration, Instant};
+
+use manycast_net::{Position, Run};
+use manycast_types::Received;
+
+use super::{Endpoint, News, STOP, WATCH};
+use crate::Error;
+
+/// What [`Endpoint::look`] found.
+#[cfg(feature = "tokio")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// What ends a wait: a datagram, or news, or a stop.
+    Something,
+    /// Nothing that was asked for, but there may be more behind it.
+    Again,
+    /// Nothing is there; the descriptor will tell.
+    Nothing,
+}
+
+impl Endpoint {
+    /// Makes a datagram ready for [`Endpoint::take`], and says whether there is one. It waits until
+    /// `timeout` is over (`None`: for ever), until there is news, or until it is stopped.
+    pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> Result<bool, Error> {
+        if self.has_datagram() {
+            return Ok(true);
+        }
+        if !self.news.is_empty() || self.stopped {
+            return Ok(false);
+        }
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        loop {
+            let left = match deadline {
+                Some(deadline) => Some(deadline.saturating_duration_since(Instant::now())),
+                None => timeout,
+            };
+            self.advance(left)?;
+            if self.has_datagram() {
+                return Ok(true);
+            }
+            if !self.news.is_empty() || self.stopped {
+                return Ok(false);
+            }
+            if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Looks without waiting.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn look(&mut self) -> Result<Look, Error> {
+        let mut served = false;
+        if !self.would_end_a_wait() {
+            served = self.advance(Some(Duration::ZERO))?;
+        }
+        Ok(match (self.would_end_a_wait(), served) {
+            (true, _) => Look::Something,
+            (false, true) => Look::Again,
+            (false, false) => Look::Nothing,
+        })
+    }
+
+    #[cfg(feature = "tokio")]
+    fn would_end_a_wait(&mut self) -> bool {
+        self.has_datagram() || !self.news.is_empty() || self.stopped
+    }
+
+    /// As [`Endpoint::wait`], but only a datagram or an error ends it before `timeout` is over: see
+    /// [`Endpoint::settle`].
+    pub(crate) fn wait_for_datagram(
+        &mut self,
+        timeout: Option<Duration>,
+        connected: bool,
+    ) -> Result<(), Error> {
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let mut over = false;
+        loop {
+            if self.settle(connected)? || over {
+                return Ok(());
+            }
+            let left = match deadline {
+                Some(deadline) => Some(deadline.saturating_duration_since(Instant::now())),
+                None => timeout,
+            };
+            over = left.is_some_and(|left| left.is_zero());
+            self.wait(left)?;
+        }
+    }
+
+    /// What a wait has brought, for a caller who wants datagrams alone: says whether there is one.
+    /// A stop is an error, and if `connected`, so is a refusal by the peer. Other news is passed
+    /// over; without a peer that goes for refusals too, since whoever asks a server and goes away
+    /// must not end its wait.
+    pub(crate) fn settle(&mut self, connected: bool) -> Result<bool, Error> {
+        let refusal = self.news.iter().find_map(News::refusal);
+        self.news.clear();
+        if self.has_datagram() {
+            return Ok(true);
+        }
+        match refusal {
+            Some(peer) if connected => Err(Error::ConnectionRefused { peer }),
+            _ if self.stopped => Err(Error::Stopped),
+            _ => Ok(false),
+        }
+    }
+
+    /// Does one step: serves what is ready, or else waits for something to be. Says whether
+    /// something was, be it wanted or not.
+    fn advance(&mut self, timeout: Option<Duration>) -> Result<bool, Error> {
+        if self.unhealed {
+            self.follow()?;
+            return Ok(true);
+        }
+        if let (None, None, [Some(port)]) = (&self.watch, &self.stopper, self.ports.as_slice()) {
+            // One socket can be waited for by the receiving call itself.
+            port.socket.recv_batch(&mut self.batch, timeout)?;
+            return Ok(self.begin_batch(0));
+        }
+        let mut served = false;
+        if self.ready.is_empty() {
+            self.poller.wait(&mut self.ready, timeout)?;
+        }
+        while let Some(token) = self.ready.pop() {
+            served = true;
+            match token {
+                STOP => self.stopped = true,
+                WATCH => self.heal()?,
+                token => {
+                    let index = usize::try_from(token).unwrap_or(usize::MAX);
+                    // A socket may have been closed since it was found ready.
+                    let Some(Some(port)) = self.ports.get(index) else {
+                        continue;
+                    };
+                    port.socket
+                        .recv_batch(&mut self.batch, Some(Duration::ZERO))?;
+                    self.begin_batch(index);
+                    if self.has_datagram() {
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(served)
+    }
+
+    /// Begins with what was just received, and says whether it is anything.
+    fn begin_batch(&mut self, current: usize) -> bool {
+        (self.next, self.current) = (Position::default(), current);
+        for index in 0..self.batch.unreachable().len() {
+            self.tell(News::Unreachable(self.batch.unreachable()[index]));
+        }
+        !self.batch.is_empty() || !self.batch.unreachable().is_empty()
+    }
+
+    /// Skips what was not asked for, and says whether a datagram is left.
+    fn has_datagram(&mut self) -> bool {
+        while let Some(received) = self.batch.at(self.next) {
+            if self.admits(&received) {
+                return true;
+            }
+            self.next = self.batch.after(self.next);
+        }
+        false
+    }
+
+    /// Whether a datagram was asked for. Of a group, Linux does not compare the interface for
+    /// IPv6, where all members of a host receive what comes on any interface; and what came before
+    /// a membership changed is still there.
+    fn admits(&self, received: &Received<'_>) -> bool {
+        let Some(Some(port)) = self.ports.get(self.current) else {
+            return false;
+        };
+        let (to, from) = (received.destination.ip(), received.source.ip());
+        if to.is_multicast() {
+            let on = received.interface.index;
+            port.groups
+                .iter()
+                .any(|group| group.is(to, on) && group.sources.admits(from))
+        } else {
+            !port.local.ip().is_multicast()
+        }
+    }
+
+    /// The datagram that [`Endpoint::wait`] made ready.
+    pub(crate) fn take(&mut self) -> Option<Received<'_>> {
+        if !self.has_datagram() {
+            return None;
+        }
+        let this = self.next;
+        self.next = self.batch.after(this);
+        self.batch.at(this)
+    }
+
+    /// All datagrams of the batch that [`Endpoint::wait`] made ready.
+    pub(crate) fn take_batch(&mut self) -> impl Iterator<Item = Received<'_>> {
+        let next = std::mem::replace(&mut self.next, self.batch.end());
+        let this = &*self;
+        this.batch
+            .runs(next)
+            .filter(|run| this.admits(run.whole()))
+            .flat_map(Run::datagrams)
+    }
+}
