@@ -186,3 +186,14 @@ fn every_way_of_receiving_tells_that_it_was_stopped() {
     assert!(listener.next().is_none());
     assert!(listener.next_event(None).unwrap().is_none());
 }
+
+#[test]
+fn a_listener_that_is_down_to_one_socket_gives_it_away() {
+    let addresses =
+        ["239.192.0.100%lo:5920", "239.192.0.101%lo:5920"].map(|text| text.parse().unwrap());
+    let two = Listener::open(&addresses, SocketConfig::default()).unwrap();
+    assert!(two.into_fd().is_none());
+    let mut one = Listener::open(&addresses, SocketConfig::default()).unwrap();
+    assert!(one.leave("239.192.0.101%lo:5920").unwrap());
+    assert!(one.into_fd().is_some());
+}
