@@ -5,6 +5,7 @@ mod config;
 mod counters;
 mod error;
 mod features;
+mod firewall;
 mod foreign;
 mod interfaces;
 mod joined;
@@ -25,6 +26,7 @@ pub use batch::{Position, RecvBatch, Run, Unreachable};
 pub use config::{BufferSize, SocketConfig};
 pub use counters::{CounterTables, Counters, InterfaceCounters};
 pub use error::{Error, ErrorKind, Operation, errno};
+pub use firewall::{FirewallRule, firewall_rules, legacy_firewall_tables};
 pub use foreign::{ForeignSocket, SocketOwner, socket_owners};
 pub use interfaces::{Interface, InterfaceAddress, MacAddress, find as find_interface, interfaces};
 #[cfg(target_os = "linux")]

@@ -8,6 +8,8 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
+use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
+
 use super::command;
 use super::device::Device;
 use super::namespace::Namespace;
@@ -45,6 +47,29 @@ impl Host {
     /// interfaces to its [commands](Self::command) only.
     pub fn run<T: Send>(&self, closure: impl FnOnce() -> T + Send) -> T {
         self.namespace.inside(closure)
+    }
+
+    /// Like [`run`](Self::run), but as an ordinary user: without the privileges that a test has over
+    /// its lab, such as `CAP_NET_ADMIN` and `CAP_NET_RAW`. Threads that are started inside have none
+    /// either.
+    ///
+    /// ```no_run
+    /// # use std::net::UdpSocket;
+    /// # let host = manycast_lab::netns::Lab::new().host("a");
+    /// host.run_unprivileged(|| UdpSocket::bind("0.0.0.0:53").unwrap_err());
+    /// ```
+    pub fn run_unprivileged<T: Send>(&self, closure: impl FnOnce() -> T + Send) -> T {
+        self.run(|| {
+            let none = CapabilitySets {
+                effective: CapabilitySet::empty(),
+                permitted: CapabilitySet::empty(),
+                inheritable: CapabilitySet::empty(),
+            };
+            if let Err(errno) = set_capabilities(None, none) {
+                panic!("cannot do without privileges: {errno}");
+            }
+            closure()
+        })
     }
 
     /// Like [`run`](Self::run), but in the background.

@@ -1,0 +1,113 @@
+//! The rules of this host's firewall that drop or reject packets (`nft(8)`), and what they counted.
+
+mod linux;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use self::linux::Condition;
+use crate::{Error, Operation};
+
+/// A rule of nftables that drops or rejects, or the policy of a chain that drops.
+///
+/// Those that `iptables` and `ip6tables` make are among them, where they are those of nftables
+/// (`iptables -V` says `nf_tables`); those of `iptables-legacy` are not to be seen here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FirewallRule {
+    /// The family of its table, as `nft` names it: `ip`, `ip6`, `inet`, `netdev`, `bridge`, `arp`.
+    pub family: &'static str,
+    /// The table.
+    pub table: String,
+    /// The chain.
+    pub chain: String,
+    /// The hook of the chain, as `nft` names it, such as `input`; `None` where it has none and
+    /// other chains jump to it.
+    pub hook: Option<&'static str>,
+    /// The number of the rule; `None` for the policy of the chain.
+    pub handle: Option<u64>,
+    /// Whether the sender is told (`reject`).
+    pub rejects: bool,
+    /// How many packets it has struck; `None` where it does not count them.
+    pub packets: Option<u64>,
+    /// What it asks of a packet, as far as it is understood.
+    conditions: Vec<Condition>,
+}
+
+impl FirewallRule {
+    /// Whether it may strike a UDP datagram to this address that comes in by the interface of this
+    /// name; where it asks for more than is understood here, it may.
+    pub fn may_strike(&self, to: SocketAddr, interface: &str) -> bool {
+        let family = match self.family {
+            "ip" => to.is_ipv4(),
+            "ip6" => to.is_ipv6(),
+            "inet" | "netdev" => true,
+            _ => false,
+        };
+        let all = |condition: &Condition| condition.may_hold(to, interface);
+        family && self.conditions.iter().all(all)
+    }
+
+    /// Whether it stands where packets come in, or where only other chains lead to.
+    pub fn is_inward(&self) -> bool {
+        matches!(self.hook, None | Some("ingress" | "prerouting" | "input"))
+    }
+
+    /// Whether it is the same rule, whatever it counted.
+    pub fn is(&self, other: &Self) -> bool {
+        (self.family, self.handle) == (other.family, other.handle)
+            && (&self.table, &self.chain) == (&other.table, &other.chain)
+    }
+
+    /// The chain as `nft` takes it: `inet filter input`.
+    pub fn place(&self) -> String {
+        format!("{} {} {}", self.family, self.table, self.chain)
+    }
+}
+
+impl fmt::Display for FirewallRule {
+    /// Writes `rule 7 of inet filter input (drop)`, or `the policy of inet filter input (drop)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.handle {
+            Some(handle) => write!(f, "rule {handle} of {}", self.place())?,
+            None => write!(f, "the policy of {}", self.place())?,
+        }
+        f.write_str(if self.rejects { " (reject)" } else { " (drop)" })
+    }
+}
+
+/// Lists the rules that drop or reject, of the network namespace of the calling thread.
+///
+/// Not understood are verdicts that come from maps (`vmap`) and counters that have a name: a rule
+/// that drops by the former is left out, one that counts by the latter does not count here.
+///
+/// # Errors
+///
+/// [`PermissionDenied`](crate::ErrorKind::PermissionDenied) without `CAP_NET_ADMIN`, and when the
+/// kernel has no nftables.
+///
+/// ```
+/// match manycast_net::firewall_rules() {
+///     Ok(rules) => rules.iter().for_each(|rule| println!("{rule}: {:?}", rule.packets)),
+///     Err(error) => println!("{error}"),
+/// }
+/// ```
+pub fn firewall_rules() -> Result<Vec<FirewallRule>, Error> {
+    linux::rules().map_err(|error| Error::new(Operation::List, "the rules of the firewall", error))
+}
+
+/// The tables of `iptables-legacy` (or `ip6tables-legacy`) that are in use, whose rules are not
+/// among [`firewall_rules`]; none where this user may not know of them.
+pub fn legacy_firewall_tables(ipv4: bool) -> Vec<String> {
+    let name = if ipv4 {
+        "ip_tables_names"
+    } else {
+        "ip6_tables_names"
+    };
+    let path = Path::new("/proc/thread-self/net").join(name);
+    let names = fs::read_to_string(path).unwrap_or_default();
+    names.lines().map(str::to_owned).collect()
+}
