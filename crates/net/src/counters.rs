@@ -15,6 +15,10 @@ use crate::{Error, Operation};
 /// Where the tables are. `/proc/net` would be those of the first thread's network namespace.
 const TABLES: &str = "/proc/thread-self/net";
 
+/// How often the tables are read anew because packets came between two of them. On a host that
+/// never rests, the last attempt is as good as any.
+const ATTEMPTS: usize = 8;
+
 /// The tables of the kernel's counters, as text (`proc_pid_net(5)`).
 ///
 /// Reading and understanding are apart, so that the tables of one host can be looked at on
@@ -78,12 +82,20 @@ impl CounterTables {
             }
             read => read.map_err(|error| Error::new(Operation::List, "the counters", error)),
         };
-        Ok(Self {
-            snmp: read("snmp")?,
-            snmp6: read("snmp6")?,
-            netstat: read("netstat")?,
-            dev: read("dev")?,
-        })
+        let mut tables = Self::default();
+        for _ in 0..ATTEMPTS {
+            tables = Self {
+                snmp: read("snmp")?,
+                snmp6: read("snmp6")?,
+                netstat: read("netstat")?,
+                dev: read("dev")?,
+            };
+            // What came in between is in one table and not in the other.
+            if read("snmp")? == tables.snmp {
+                break;
+            }
+        }
+        Ok(tables)
     }
 
     /// Understands the tables. Numbers below zero, which are limits and no counts, are left out.

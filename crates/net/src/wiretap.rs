@@ -3,11 +3,14 @@
 #[cfg(test)]
 mod tests;
 
-use std::io::{self, Read};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::sys;
 
 /// An ear on all interfaces of the network namespace of the thread that opens it, for one version
 /// of IP. It hears what comes in, joined or not, before firewalls and filters; it needs
@@ -58,17 +61,20 @@ impl Wiretap {
         Ok(Self { socket, ipv4 })
     }
 
-    /// Waits for a packet, and gives it where it is of interest. `Ok(None)` when none came in time,
-    /// or one of no interest did.
+    /// Waits for a packet, and gives it where it is of interest, with the index of the interface
+    /// that it came in by. `Ok(None)` when none came in time, or one of no interest did.
     ///
     /// # Errors
     ///
     /// Only where the machine itself fails.
-    pub fn next(&mut self, timeout: Duration) -> io::Result<Option<Overheard>> {
+    pub fn next(&mut self, timeout: Duration) -> io::Result<Option<(u32, Overheard)>> {
         self.socket.set_read_timeout(Some(timeout))?;
         let mut buffer = [0; HEADERS];
-        match self.socket.read(&mut buffer) {
-            Ok(length) => Ok(overheard(&buffer[..length], self.ipv4)),
+        match sys::receive_packet(self.socket.as_fd(), &mut buffer) {
+            Ok((length, interface)) => {
+                let overheard = overheard(&buffer[..length], self.ipv4);
+                Ok(overheard.map(|overheard| (interface, overheard)))
+            }
             Err(error)
                 if matches!(
                     error.kind(),

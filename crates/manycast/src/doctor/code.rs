@@ -35,6 +35,8 @@ pub enum Code {
     NoQuerier,
     /// The reverse-path filter drops the datagrams.
     ReversePathFilter,
+    /// The datagrams come from a source that cannot be.
+    MartianSource,
     /// The group is in a range with another purpose.
     ReservedGroup,
     /// The group means another place on each link, and no link is named.
@@ -59,6 +61,8 @@ pub enum Code {
     FirewallDropsIgmp,
     /// A firewall of this host drops the datagrams.
     FirewallDrops,
+    /// The checksum of the datagrams is wrong.
+    BadChecksum,
     /// Another program has the port for itself.
     PortInUse,
     /// The datagrams go to another port.
@@ -93,6 +97,7 @@ impl Code {
             Self::InterfaceNotMulticast => "interface-not-multicast",
             Self::NoQuerier => "no-querier",
             Self::ReversePathFilter => "reverse-path-filter",
+            Self::MartianSource => "martian-source",
             Self::ReservedGroup => "reserved-group",
             Self::ScopeMissing => "scope-missing",
             Self::SourceMissing => "source-missing",
@@ -105,6 +110,7 @@ impl Code {
             Self::DuplicateInterface => "duplicate-interface",
             Self::FirewallDropsIgmp => "firewall-drops-igmp",
             Self::FirewallDrops => "firewall-drops",
+            Self::BadChecksum => "bad-checksum",
             Self::PortInUse => "port-in-use",
             Self::WrongPort => "wrong-port",
             Self::BoundToUnicast => "bound-to-unicast",
@@ -130,7 +136,7 @@ impl Code {
             | Self::InterfaceNotMulticast
             | Self::NoQuerier
             | Self::FirewallDropsIgmp => Step::Arrived,
-            Self::ReversePathFilter => Step::ReversePath,
+            Self::ReversePathFilter | Self::MartianSource => Step::ReversePath,
             Self::ReservedGroup
             | Self::ScopeMissing
             | Self::SourceMissing
@@ -142,7 +148,8 @@ impl Code {
             | Self::OldQuerier
             | Self::DuplicateInterface => Step::Membership,
             Self::FirewallDrops => Step::Firewall,
-            Self::PortInUse
+            Self::BadChecksum
+            | Self::PortInUse
             | Self::WrongPort
             | Self::BoundToUnicast
             | Self::BoundToOtherGroup

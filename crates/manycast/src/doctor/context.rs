@@ -9,7 +9,7 @@ use manycast_net::{
 };
 use manycast_types::{Address, InterfaceId, SourceFilter};
 
-use super::Heard;
+use super::{Heard, Rules};
 use crate::Error;
 
 /// All that the checks look at. Nothing in it is read anew, so that they can be tried on what was
@@ -83,6 +83,8 @@ pub struct Watched {
     pub self_tests: Vec<SelfTest>,
     /// What was heard on the wire, where this process may listen there.
     pub heard: Option<Heard>,
+    /// What the firewall's rules did, where this process may read them.
+    pub rules: Option<Rules>,
     /// Whether what had ceased to come came again after the group was joined anew.
     pub revived: Option<bool>,
 }
@@ -133,6 +135,9 @@ pub struct SelfTest {
     pub control: u64,
     /// Why sending failed, where it did.
     pub refused: Option<String>,
+    /// What the firewall's rules did to those to the group in question, where this process may
+    /// read them.
+    pub rules: Option<Rules>,
 }
 
 /// A program that is examined.
@@ -183,6 +188,8 @@ pub struct Tally {
     pub ignored: u64,
     /// Datagrams for which a socket had no room.
     pub overflow: u64,
+    /// Datagrams that were dropped for their checksum, counted for each socket.
+    pub checksums: u64,
     /// Fragments that came.
     pub fragments: u64,
     /// Packets that were put together of them.
@@ -202,6 +209,32 @@ impl Context {
         self.watched
             .as_ref()
             .filter(|watched| watched.exact.is_empty() && watched.obstacle.is_none())
+    }
+
+    /// What comes to this host for a program, from any source on any interface: what was received,
+    /// or where the program does not share its port, what was heard on the wire.
+    pub(super) fn coming(&self) -> Vec<Flow> {
+        let Some(watched) = &self.watched else {
+            return Vec::new();
+        };
+        let heard = watched.heard.iter();
+        let heard = heard.flat_map(|heard| heard.to_port(self.target.port));
+        if !watched.wide.is_empty() || watched.obstacle.is_none() {
+            return watched.wide.clone();
+        }
+        heard
+            .map(|stream| Flow {
+                source: stream.source,
+                destination: SocketAddr::new(self.target.ip, stream.port),
+                interface: InterfaceId::new(stream.interface, self.host.name_of(stream.interface)),
+                datagrams: stream.datagrams,
+                largest: 0,
+                hops: None,
+                first: Duration::ZERO,
+                last: watched.lasted,
+                longest_gap: Duration::ZERO,
+            })
+            .collect()
     }
 
     /// The counters of the version of IP in question.
@@ -332,6 +365,7 @@ impl Tally {
             reverse_path: get("TcpExt.IPReversePathFilter", "none"),
             ignored: get("Udp.IgnoredMulti", "Udp6IgnoredMulti"),
             overflow: get("Udp.RcvbufErrors", "Udp6RcvbufErrors"),
+            checksums: get("Udp.InCsumErrors", "Udp6InCsumErrors"),
             fragments: get("Ip.ReasmReqds", "Ip6ReasmReqds"),
             reassembled: get("Ip.ReasmOKs", "Ip6ReasmOKs"),
         }

@@ -15,8 +15,30 @@ use super::Target;
 pub struct Heard {
     /// Queriers, the version of IGMP or MLD that each speaks, and how often it asked.
     pub queriers: Vec<(IpAddr, u8, u64)>,
-    /// Who sent to the group, the port that it was sent to, and how many datagrams.
-    pub senders: Vec<(SocketAddr, u16, u64)>,
+    /// What was sent to the group, whatever the port.
+    pub streams: Vec<HeardStream>,
+}
+
+/// Datagrams from one source to one port of the group, as they came in by one interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeardStream {
+    /// Who sent them.
+    pub source: SocketAddr,
+    /// The port that they were sent to.
+    pub port: u16,
+    /// The index of the interface.
+    pub interface: u32,
+    /// How many.
+    pub datagrams: u64,
+}
+
+impl Heard {
+    /// The streams to this port.
+    pub(super) fn to_port(&self, port: u16) -> impl Iterator<Item = &HeardStream> {
+        self.streams
+            .iter()
+            .filter(move |stream| stream.port == port)
+    }
 }
 
 /// Something that listens in the background.
@@ -52,14 +74,17 @@ fn listen(mut tap: Wiretap, group: IpAddr, stop: &AtomicBool) -> Heard {
     let mut heard = Heard::default();
     while !stop.load(Ordering::Relaxed) {
         match tap.next(PAUSE) {
-            Ok(Some(Overheard::Query { source, version })) => {
-                count(&mut heard.queriers, source, version);
+            Ok(Some((_, Overheard::Query { source, version }))) => {
+                heard.query(source, version);
             }
-            Ok(Some(Overheard::Datagram {
-                source,
-                destination,
-            })) if destination.ip() == group => {
-                count(&mut heard.senders, source, destination.port());
+            Ok(Some((
+                interface,
+                Overheard::Datagram {
+                    source,
+                    destination,
+                },
+            ))) if destination.ip() == group => {
+                heard.datagram(source, destination.port(), interface);
             }
             Ok(_) => {}
             Err(error) => {
@@ -71,10 +96,30 @@ fn listen(mut tap: Wiretap, group: IpAddr, stop: &AtomicBool) -> Heard {
     heard
 }
 
-fn count<A: PartialEq, B: PartialEq>(counts: &mut Vec<(A, B, u64)>, a: A, b: B) {
-    if let Some(count) = counts.iter_mut().find(|count| count.0 == a && count.1 == b) {
-        count.2 += 1;
-    } else if counts.len() < MOST {
-        counts.push((a, b, 1));
+impl Heard {
+    fn query(&mut self, source: IpAddr, version: u8) {
+        let known = self.queriers.iter_mut();
+        let same = |known: &&mut (IpAddr, u8, u64)| (known.0, known.1) == (source, version);
+        if let Some(known) = known.into_iter().find(same) {
+            known.2 += 1;
+        } else if self.queriers.len() < MOST {
+            self.queriers.push((source, version, 1));
+        }
+    }
+
+    fn datagram(&mut self, source: SocketAddr, port: u16, interface: u32) {
+        let same = |known: &&mut HeardStream| {
+            (known.source, known.port, known.interface) == (source, port, interface)
+        };
+        if let Some(known) = self.streams.iter_mut().find(same) {
+            known.datagrams += 1;
+        } else if self.streams.len() < MOST {
+            self.streams.push(HeardStream {
+                source,
+                port,
+                interface,
+                datagrams: 1,
+            });
+        }
     }
 }

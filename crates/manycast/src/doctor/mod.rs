@@ -32,6 +32,7 @@ mod host;
 mod paths;
 mod program;
 mod report;
+mod rules;
 mod self_test;
 mod serve;
 #[cfg(test)]
@@ -48,12 +49,13 @@ pub use context::{
     Context, Flow, Obstacle, Program, ProgramSocket, SelfTest, Snapshot, SocketMembership, Tally,
     Target, Watched,
 };
-pub use ear::Heard;
+pub use ear::{Heard, HeardStream};
 pub use finding::{Confidence, Finding, Severity};
 pub use host::examine_host;
 pub use manycast_proto::probe::{DEFAULT_PORT, Key};
 pub use paths::{Soak, Toward, Trial};
 pub use report::{Mark, Report, StepState};
+pub use rules::Rules;
 pub use serve::{Doorman, Served};
 pub use two_ends::{FarEnd, examine_with};
 

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use manycast_net::{Interface, RecvBatch, Socket, SocketConfig};
 use manycast_types::{InterfaceId, SourceFilter, Transmit};
 
+use super::rules::Ledger;
 use super::{SelfTest, Snapshot, Target};
 use crate::resolve;
 
@@ -38,7 +39,9 @@ pub(super) fn test(interface: &Interface, to: SocketAddr) -> Option<SelfTest> {
         .find(|own| own.address.is_ipv4() == to.is_ipv4() && !own.tentative)?
         .address;
     let control = there_and_back(interface, source, SocketAddr::new(unused(to.ip()), 0)).ok()?;
+    let ledger = Ledger::open();
     let tested = there_and_back(interface, source, to);
+    let rules = ledger.and_then(|ledger| ledger.close(to, &[&interface.name]));
     let (received, refused) = match tested {
         Ok(received) => (received, None),
         Err(error) => (0, Some(error.to_string())),
@@ -49,6 +52,7 @@ pub(super) fn test(interface: &Interface, to: SocketAddr) -> Option<SelfTest> {
         received,
         control,
         refused,
+        rules,
     })
 }
 

@@ -1,5 +1,6 @@
 //! Listening, and counting what comes.
 
+use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,8 @@ use manycast_types::{Address, InterfaceSelector, Received};
 
 use super::context::total;
 use super::ear::Ear;
-use super::{Context, Flow, Obstacle, Watched, self_test};
+use super::rules::Ledger;
+use super::{Context, Flow, Obstacle, Target, Watched, self_test};
 use crate::{Error, Listener};
 
 /// How long is listened on other interfaces and to other sources, at most.
@@ -36,11 +38,10 @@ const SILENCE: Duration = Duration::from_secs(1);
 pub(super) fn watch(context: &Context, duration: Duration) -> Result<Watched, Error> {
     let target = &context.target;
     let mut watched = Watched::default();
-    let before = Counters::read()?;
+    let meter = Meter::start(target)?;
     let Some(mut listener) = open(std::slice::from_ref(&target.address), &mut watched)? else {
         return Ok(watched);
     };
-    let ear = Ear::open(target);
     let began = Instant::now();
     listen(
         &mut listener,
@@ -49,23 +50,20 @@ pub(super) fn watch(context: &Context, duration: Duration) -> Result<Watched, Er
         None,
         &mut watched,
     )?;
-    let start = Counters::read()?;
+    let settled = Counters::read()?;
     listen(&mut listener, began, duration, None, &mut watched)?;
-    let end = Counters::read()?;
-    watched.joining = end.since(&before);
-    watched.counters = end.since(&start);
+    meter.stop(context, &settled, &mut watched)?;
     watched.lasted = duration;
-    watched.heard = ear.and_then(Ear::finish);
     watched.buffer = Some(listener.receive_buffer()?);
 
     if !target.is_group() {
         return Ok(watched);
     }
     if watched.exact.is_empty() {
-        // Linux 6.18 may hand a datagram that one of two sockets admits to the other, where both
-        // share the port by SO_REUSEPORT, whatever sources they admit. So there is one at a time.
+        // One socket at a time: where another program shares the port by SO_REUSEPORT alone, so do
+        // these, and then Linux 6.18 may hand what one of them admits to the other.
         drop(listener);
-        let any = Address::from(std::net::SocketAddr::new(target.ip, target.port));
+        let any = Address::from(SocketAddr::new(target.ip, target.port));
         if any != target.address {
             let mut tried = Watched::default();
             if let Some(mut listener) = open(&[any], &mut tried)? {
@@ -98,32 +96,27 @@ pub(super) fn watch(context: &Context, duration: Duration) -> Result<Watched, Er
 /// what another program could receive. Where the port cannot be shared, only counters tell.
 pub(super) fn watch_program(context: &Context, duration: Duration) -> Result<Watched, Error> {
     let target = &context.target;
-    let mut addresses = vec![Address::from(std::net::SocketAddr::new(
-        target.ip,
-        target.port,
-    ))];
+    let mut addresses = vec![Address::from(SocketAddr::new(target.ip, target.port))];
     if target.is_group() {
         let others = context
             .host
             .joined_by_programs(target.is_ipv4())
             .filter(|joined| joined.group != target.ip);
         for joined in others.take(MOST_OTHERS) {
-            let other = std::net::SocketAddr::new(joined.group, target.port);
+            let other = SocketAddr::new(joined.group, target.port);
             let here = InterfaceSelector::Index(joined.interface.index);
             addresses.push(Address::from(other).on(here));
         }
     }
     let mut watched = Watched::default();
-    let before = Counters::read()?;
+    let meter = Meter::start(target)?;
     let mut listener = open(&addresses, &mut watched)?;
     let began = Instant::now();
-    let settled = REPORTS.min(duration);
-    wait(listener.as_mut(), began, settled, &mut watched)?;
-    let start = Counters::read()?;
+    let soon = REPORTS.min(duration);
+    wait(listener.as_mut(), began, soon, &mut watched)?;
+    let settled = Counters::read()?;
     wait(listener.as_mut(), began, duration, &mut watched)?;
-    let end = Counters::read()?;
-    watched.joining = end.since(&before);
-    watched.counters = end.since(&start);
+    meter.stop(context, &settled, &mut watched)?;
     watched.lasted = duration;
     let (flows, others) = std::mem::take(&mut watched.exact)
         .into_iter()
@@ -137,6 +130,46 @@ pub(super) fn watch_program(context: &Context, duration: Duration) -> Result<Wat
         .cloned()
         .collect();
     Ok(watched)
+}
+
+/// What is read before the group is joined, when that has settled, and at the end: counters, and
+/// with privileges the wire and the rules of the firewall.
+struct Meter {
+    ear: Option<Ear>,
+    ledger: Option<Ledger>,
+    before: Counters,
+}
+
+impl Meter {
+    fn start(target: &Target) -> Result<Self, Error> {
+        Ok(Self {
+            ear: Ear::open(target),
+            ledger: Ledger::open(),
+            before: Counters::read()?,
+        })
+    }
+
+    fn stop(
+        self,
+        context: &Context,
+        settled: &Counters,
+        watched: &mut Watched,
+    ) -> Result<(), Error> {
+        let end = Counters::read()?;
+        let Context { target, host, .. } = context;
+        let named = target.interface.as_ref();
+        let concerned = host
+            .interfaces
+            .iter()
+            .filter(|interface| named.is_none_or(|named| named.index == interface.index));
+        let names: Vec<_> = concerned.map(|interface| &*interface.name).collect();
+        let to = SocketAddr::new(target.ip, target.port);
+        watched.rules = self.ledger.and_then(|ledger| ledger.close(to, &names));
+        watched.heard = self.ear.and_then(Ear::finish);
+        watched.joining = end.since(&self.before);
+        watched.counters = end.since(settled);
+        Ok(())
+    }
 }
 
 /// Listens, or where that is impossible lets so much time pass: nothing tells of counters that move.

@@ -3,40 +3,13 @@
 use std::time::Duration;
 
 use manycast::SenderConfig;
-use manycast::doctor::{self, Code, Confidence, Examination};
+use manycast::doctor::{Code, Confidence};
 use manycast_lab::netns::{Hook, Lab, Snooping, wait_until};
 
-use crate::{GROUPS, QUERY, Stream, address, assert_fault, examine, program, two_hosts};
-
-pub(crate) fn a_drop_at_the_input_hook() {
-    a_drop_at(Hook::Input);
-}
-
-pub(crate) fn a_drop_at_the_prerouting_hook() {
-    a_drop_at(Hook::Prerouting);
-}
-
-fn a_drop_at(hook: Hook) {
-    let lab = Lab::new();
-    let switch = lab.switch("sw");
-    let [a, b] = two_hosts(&lab, &switch);
-    b.drop_at(hook, "udp dport 5000");
-    for group in GROUPS {
-        let _stream = Stream::start(&a, &address(&format!("{group}%eth0")));
-        let report = examine(&b, &address(group));
-        assert_fault(&report, Code::FirewallDrops, Confidence::Proved);
-    }
-}
-
-pub(crate) fn a_drop_at_the_input_hook_of_one_source() {
-    let lab = Lab::new();
-    let switch = lab.switch("sw");
-    let [a, b] = two_hosts(&lab, &switch);
-    b.drop_at(Hook::Input, "ip saddr 10.0.0.1 udp dport 5000");
-    let _stream = Stream::start(&a, "239.1.2.3%eth0:5000");
-    let report = examine(&b, "239.1.2.3:5000");
-    assert_fault(&report, Code::FirewallDrops, Confidence::Proved);
-}
+use crate::{
+    GROUPS, QUERY, Stream, address, assert_fault, evidence, examine, examine_for,
+    examine_privileged, examine_privileged_for, privileged_program, remedy, two_hosts,
+};
 
 pub(crate) fn a_strict_reverse_path_filter() {
     let lab = Lab::new();
@@ -82,13 +55,14 @@ pub(crate) fn a_loose_reverse_path_filter() {
     );
     let report = examine(&b, "239.1.2.3:5000");
     assert_fault(&report, Code::ReversePathFilter, Confidence::Proved);
-    let remedy = report.findings[0].remedy.as_deref().unwrap();
+    assert!(evidence(&report).contains("loose"), "{report:#?}");
+    assert!(remedy(&report).contains("ip route add NETWORK dev eth0"));
+
+    // Who hears the wire knows the source.
+    let report = examine_privileged(&b, "239.1.2.3:5000", None);
+    assert_fault(&report, Code::ReversePathFilter, Confidence::Proved);
     assert!(
-        remedy.contains("ip route add 10.9.0.77 dev eth0"),
-        "{remedy}"
-    );
-    assert!(
-        report.findings[0].evidence[1].contains("loose"),
+        remedy(&report).contains("ip route add 10.9.0.77 dev eth0"),
         "{report:#?}"
     );
 }
@@ -102,8 +76,10 @@ pub(crate) fn the_wrong_port() {
         let _stream = Stream::start(&a, &to);
         let report = examine(&b, &address(group));
         assert_fault(&report, Code::WrongPort, Confidence::Proved);
-        let heard = report.findings[0].evidence.join("; ");
-        assert!(heard.contains("to port 5001"), "{heard}");
+        let report = examine_privileged(&b, &address(group), None);
+        assert_fault(&report, Code::WrongPort, Confidence::Proved);
+        let heard = evidence(&report);
+        assert!(heard.contains("to port 5001, on eth0"), "{heard}");
     }
 }
 
@@ -173,20 +149,18 @@ pub(crate) fn the_switch_forgets() {
     });
     let [a, b] = two_hosts(&lab, &switch);
     let heard = b.count_at(Hook::Prerouting, "igmp type membership-query");
-    let mut query = program(&a, QUERY);
+    let mut query = privileged_program(&a, QUERY);
     query.close_stdin();
     wait_until("the query to be heard", || heard.count() > 0);
     heard.remove();
     let _stream = Stream::start(&a, "239.1.2.3%eth0:5000");
-    let how = Examination {
-        duration: Duration::from_secs(8),
-        ..Examination::default()
-    };
-    let report = b.run(|| doctor::examine("239.1.2.3:5000", &how)).unwrap();
+    let report = examine_for(Duration::from_secs(8), &b, "239.1.2.3:5000", None);
     // Proved it would be after the 260 s that a querier may take.
     assert_fault(&report, Code::NoQuerier, Confidence::Likely);
-    let evidence = report.findings[0].evidence.join("; ");
-    assert!(evidence.contains("not one query was heard"), "{evidence}");
+    let report = examine_privileged_for(Duration::from_secs(8), &b, "239.1.2.3:5000", None);
+    assert_fault(&report, Code::NoQuerier, Confidence::Likely);
+    let heard = evidence(&report);
+    assert!(heard.contains("not one query was heard"), "{heard}");
 }
 
 /// The querier asks, the host hears nothing of it and does not report again.
@@ -196,10 +170,11 @@ pub(crate) fn the_queries_are_blocked() {
     let [a, b] = two_hosts(&lab, &switch);
     b.drop_at(Hook::Input, "igmp type membership-query");
     let _stream = Stream::start(&a, "239.1.2.3%eth0:5000");
-    let how = Examination {
-        duration: Duration::from_secs(8),
-        ..Examination::default()
-    };
-    let report = b.run(|| doctor::examine("239.1.2.3:5000", &how)).unwrap();
+    // Only who hears the wire can tell it from a network without a querier.
+    let report = examine_for(Duration::from_secs(8), &b, "239.1.2.3:5000", None);
+    assert_fault(&report, Code::NoQuerier, Confidence::Likely);
+    let settle = report.findings[0].settle.as_deref().unwrap_or_default();
+    assert!(settle.contains("firewall-drops-igmp"), "{report:#?}");
+    let report = examine_privileged_for(Duration::from_secs(8), &b, "239.1.2.3:5000", None);
     assert_fault(&report, Code::FirewallDropsIgmp, Confidence::Likely);
 }

@@ -4,12 +4,14 @@
 
 mod addresses;
 mod arriving;
+mod firewall;
 mod healthy;
 mod joining;
 mod programs;
 mod two_ends;
 
 use std::net::IpAddr;
+use std::process::Command;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
@@ -21,9 +23,6 @@ netns::tests!(
     addresses::a_group_in_a_reserved_range,
     addresses::a_link_local_group_without_zone,
     addresses::a_source_specific_group_without_source,
-    arriving::a_drop_at_the_input_hook,
-    arriving::a_drop_at_the_input_hook_of_one_source,
-    arriving::a_drop_at_the_prerouting_hook,
     arriving::a_strict_reverse_path_filter,
     arriving::a_loose_reverse_path_filter,
     arriving::fragments_that_are_lost,
@@ -32,6 +31,16 @@ netns::tests!(
     arriving::the_queries_are_blocked,
     arriving::the_switch_forgets,
     arriving::the_wrong_port,
+    firewall::a_chain_that_others_jump_to,
+    firewall::a_drop_at_the_ingress_hook,
+    firewall::a_drop_at_the_input_hook,
+    firewall::a_drop_at_the_input_hook_of_one_source,
+    firewall::a_drop_at_the_prerouting_hook,
+    firewall::a_drop_at_the_prerouting_hook_of_one_source,
+    firewall::a_drop_before_another_program,
+    firewall::a_policy_that_drops,
+    firewall::a_rule_that_does_not_count,
+    firewall::a_rule_that_forbids_sending,
     healthy::a_healthy_host,
     healthy::a_healthy_host_that_is_busy_with_other_groups,
     healthy::nothing_is_changed,
@@ -136,24 +145,66 @@ impl Drop for Stream {
     }
 }
 
-/// What the doctor finds on a host in two seconds.
+/// What the doctor finds on a host in two seconds, as an ordinary user.
 fn examine(host: &Host, address: &str) -> Report {
     examine_with(host, address, None)
 }
 
 fn examine_with(host: &Host, address: &str, program: Option<ProgramChoice>) -> Report {
-    let how = Examination {
-        duration: Duration::from_secs(2),
-        program,
-    };
+    examine_for(Duration::from_secs(2), host, address, program)
+}
+
+fn examine_for(
+    duration: Duration,
+    host: &Host,
+    address: &str,
+    program: Option<ProgramChoice>,
+) -> Report {
+    let how = Examination { duration, program };
+    host.run_unprivileged(|| doctor::examine(address, &how))
+        .unwrap()
+}
+
+/// The same with the privileges to listen on the wire and to read the rules of the firewall.
+fn examine_privileged(host: &Host, address: &str, program: Option<ProgramChoice>) -> Report {
+    examine_privileged_for(Duration::from_secs(2), host, address, program)
+}
+
+fn examine_privileged_for(
+    duration: Duration,
+    host: &Host,
+    address: &str,
+    program: Option<ProgramChoice>,
+) -> Report {
+    let how = Examination { duration, program };
     host.run(|| doctor::examine(address, &how)).unwrap()
 }
 
-/// A program in Python on a host, which says `ready` when it is.
+/// All that is said for the first finding.
+fn evidence(report: &Report) -> String {
+    report.findings[0].evidence.join("; ")
+}
+
+fn remedy(report: &Report) -> &str {
+    report.findings[0].remedy.as_deref().unwrap_or_default()
+}
+
+/// A program in Python on a host, of an ordinary user, which says `ready` when it is.
 fn program(host: &Host, script: &str) -> Process {
+    netns::require(&["python3", "setpriv"]);
+    let mut command = host.command("setpriv");
+    command.args(["--bounding-set=-all", "--inh-caps=-all", "python3"]);
+    start(command, script)
+}
+
+/// A program that may open raw sockets.
+fn privileged_program(host: &Host, script: &str) -> Process {
     netns::require(&["python3"]);
+    start(host.command("python3"), script)
+}
+
+fn start(mut command: Command, script: &str) -> Process {
     let script = format!("{PRELUDE}\n{script}\nprint('ready', flush=True)\ninput()\n");
-    let mut command = host.command("python3");
     let mut process = Process::start(command.args(["-u", "-c", &script]));
     process.wait_for_line("ready");
     process

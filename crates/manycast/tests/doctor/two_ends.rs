@@ -8,7 +8,9 @@ use manycast::doctor::{
 };
 use manycast_lab::netns::{Hook, Host, Lab, Snooping, Task, wait_until};
 
-use crate::{GROUPS, QUERY, Stream, address, assert_delivered, assert_fault, program, two_hosts};
+use crate::{
+    GROUPS, QUERY, Stream, address, assert_delivered, assert_fault, privileged_program, two_hosts,
+};
 
 /// A far end on a host, until it is dropped.
 struct Serving {
@@ -199,7 +201,7 @@ pub(crate) fn a_soak_outlasts_the_memory_of_the_switch() {
     });
     let [a, b] = two_hosts(&lab, &switch);
     let heard = b.count_at(Hook::Prerouting, "igmp type membership-query");
-    let mut query = program(&a, QUERY);
+    let mut query = privileged_program(&a, QUERY);
     query.close_stdin();
     wait_until("the query to be heard", || heard.count() > 0);
     let _serving = Serving::start(&a, None);

@@ -272,6 +272,26 @@ pub(crate) fn int(fd: BorrowedFd<'_>, level: c_int, name: c_int) -> io::Result<c
     checked(result).map(|_| value)
 }
 
+/// Receives from a packet socket (`packet(7)`): how many bytes, and the index of the interface.
+pub(crate) fn receive_packet(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, u32)> {
+    // SAFETY: all-zero bytes are a valid value of this plain C structure.
+    let mut from: libc::sockaddr_ll = unsafe { mem::zeroed() };
+    let mut length = size_of_len::<libc::sockaddr_ll>();
+    // SAFETY: buffer and name are valid for writing as many bytes as is said.
+    let received = unsafe {
+        libc::recvfrom(
+            fd.as_raw_fd(),
+            buffer.as_mut_ptr().cast(),
+            buffer.len(),
+            0,
+            (&raw mut from).cast(),
+            &raw mut length,
+        )
+    };
+    let received = usize::try_from(received).map_err(|_| io::Error::last_os_error())?;
+    Ok((received, from.sll_ifindex as u32))
+}
+
 /// `IP_MULTICAST_IF` by index (`ip(7)`); 0 leaves it to the route.
 pub(crate) fn set_multicast_interface_v4(fd: BorrowedFd<'_>, index: u32) -> io::Result<()> {
     // The loopback interface has this index in every namespace (`LOOPBACK_IFINDEX` of the kernel).

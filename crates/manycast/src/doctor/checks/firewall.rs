@@ -1,65 +1,170 @@
 //! A firewall of this host that drops the datagrams.
 
-use super::super::{Code, Confidence, Context, Finding, Severity};
+use manycast_net::FirewallRule;
+
+use super::super::{Code, Confidence, Context, Finding, Rules, SelfTest, Severity, Tally, Watched};
+
+/// How many rules are named at most.
+const NAMED: usize = 3;
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
-    let watched = context.vain()?;
-    if !watched.wide.is_empty() || !context.target.is_group() {
+    let watched = context.watched.as_ref()?;
+    let vain = watched.exact.is_empty() && watched.wide.is_empty();
+    if !vain || !context.target.is_group() {
         return None;
     }
-    let tally = context.tally();
+    let tested = watched.self_tests.iter();
+    tested
+        .filter_map(|test| by_group(context, test))
+        .next()
+        .or_else(|| by_rule(context, watched))
+        .or_else(|| {
+            context
+                .vain()
+                .and_then(|watched| by_source(context, watched))
+        })
+}
+
+/// A rule that strikes whatever is sent to the group, as the self-test shows.
+fn by_group(context: &Context, test: &SelfTest) -> Option<Finding> {
     let (group, port) = (context.target.ip, context.target.port);
-    let fault = |confidence, title: String| {
-        let (family, field) = if group.is_ipv4() {
-            ("ip", "ip daddr")
-        } else {
-            ("ip6", "ip6 daddr")
-        };
-        Finding::fault(Code::FirewallDrops, confidence, title).remedy(format!(
-            "find the rule with 'sudo nft list ruleset' and let it pass {field} {group} udp dport \
-             {port}; where its chain is '{family} filter INPUT': sudo nft insert rule {family} \
-             filter INPUT {field} {group} udp dport {port} accept"
-        ))
-    };
-    for test in &watched.self_tests {
-        if let Some(refused) = &test.refused {
-            return Some(
-                fault(
-                    Confidence::Proved,
-                    format!("a firewall of this host forbids sending to {group}"),
-                )
-                .because(refused.clone()),
-            );
-        }
-        if test.control == test.sent && test.received == 0 {
-            return Some(
-                fault(
-                    Confidence::Proved,
-                    format!("a firewall of this host drops what comes to {group}:{port}"),
-                )
-                .because(format!(
-                    "of {} that this host sent to itself by {}, {} came back from {group}:{port}, \
-                     and {} of as many from a group that nobody uses",
-                    super::count(test.sent, "datagram"),
-                    test.interface,
-                    test.received,
-                    test.control
-                )),
-            );
-        }
+    let rules = test.rules.as_ref();
+    if let Some(refused) = &test.refused {
+        let finding = fault(
+            Confidence::Proved,
+            format!("a firewall of this host forbids sending to {group}"),
+        )
+        .because(refused.clone());
+        return Some(named(context, finding, rules, 1, |rule| !rule.is_inward()));
     }
-    let others_explain = tally.reverse_path > 0 || tally.ignored > 0 || tally.fragments > 0;
-    if others_explain || tally.lost() == 0 || !group.is_ipv4() {
+    if test.received > 0 {
+        return None;
+    }
+    if test.control < test.sent {
+        return nothing_returns(context, test);
+    }
+    let finding = fault(
+        Confidence::Proved,
+        format!("a firewall of this host drops what comes to {group}:{port}"),
+    )
+    .because(format!(
+        "of {} that this host sent to itself by {}, {} came back from {group}:{port}, and {} of \
+         as many from a group that nobody uses",
+        super::count(test.sent, "datagram"),
+        test.interface,
+        test.received,
+        test.control
+    ));
+    Some(named(
+        context,
+        finding,
+        rules,
+        test.sent,
+        FirewallRule::is_inward,
+    ))
+}
+
+/// Nothing at all comes back: a rule that strikes all groups, or something else that does.
+fn nothing_returns(context: &Context, test: &SelfTest) -> Option<Finding> {
+    let counted = |rules: &Rules| {
+        let mut struck = rules.struck.iter();
+        struck.any(|(rule, packets)| rule.is_inward() && *packets == test.sent)
+    };
+    let certain = test.rules.as_ref().is_some_and(counted);
+    let finding = fault(
+        Confidence::proved_if(certain),
+        format!(
+            "a firewall of this host drops what comes to groups by {}",
+            test.interface
+        ),
+    )
+    .because(format!(
+        "of {} that this host sent to itself by {}, none came back, and of as many to a group \
+         that nobody uses {}",
+        super::count(test.sent, "datagram"),
+        test.interface,
+        test.control
+    ));
+    let rules = test.rules.as_ref();
+    (test.control == 0).then(|| named(context, finding, rules, test.sent, FirewallRule::is_inward))
+}
+
+/// A rule that struck as many packets as there were of the group, where rules may be read.
+fn by_rule(context: &Context, watched: &Watched) -> Option<Finding> {
+    let rules = watched.rules.as_ref()?;
+    let inward = || rules.struck.iter().filter(|(rule, _)| rule.is_inward());
+    let most = inward().map(|(_, packets)| *packets).max()?;
+    let heard = heard(context, watched);
+    let tally = context.tally();
+    let (exact, evidence) = if let Some(heard) = heard.filter(|heard| *heard > 0) {
+        // Both are not read at the same moment.
+        let alike = inward().any(|(_, packets)| packets.abs_diff(heard) <= 2 + heard / 50);
+        let count = super::count(heard, "datagram");
+        (
+            alike,
+            format!("{count} to the group and port came in by the wire, and none further"),
+        )
+    } else if heard.is_none() && tally.lost() > super::FEW && most >= tally.lost() {
+        let count = super::count(tally.lost(), "packet");
+        (
+            false,
+            format!("{count} came to this host and went no further"),
+        )
+    } else {
+        return None;
+    };
+    let finding = fault(
+        Confidence::proved_if(exact),
+        format!(
+            "a firewall of this host drops what comes to {}",
+            context.target.ip
+        ),
+    )
+    .because(evidence);
+    let tested = watched.self_tests.iter().any(|test| test.received > 0);
+    let finding = if tested {
+        finding.because("what this host sends to itself is not dropped, so it goes by the source")
+    } else {
+        finding
+    };
+    Some(named(
+        context,
+        finding,
+        Some(rules),
+        most,
+        FirewallRule::is_inward,
+    ))
+}
+
+/// How many datagrams to the group and port were heard on the wire, where that may be listened on.
+fn heard(context: &Context, watched: &Watched) -> Option<u64> {
+    let heard = watched.heard.as_ref()?.to_port(context.target.port);
+    Some(heard.map(|stream| stream.datagrams).sum())
+}
+
+/// A rule that goes by the source, as far as the counters tell.
+fn by_source(context: &Context, watched: &Watched) -> Option<Finding> {
+    let tally = context.tally();
+    let group = context.target.ip;
+    let tested = !watched.self_tests.is_empty();
+    let heard = watched.heard.as_ref().and_then(|heard| {
+        let count = heard
+            .to_port(context.target.port)
+            .map(|stream| stream.datagrams);
+        Some(count.sum()).filter(|count: &u64| *count > 0)
+    });
+    let explained = tally.reverse_path + tally.ignored + tally.fragments + tally.checksums > 0
+        || super::martian::run(context).is_some();
+    if explained || (tally.lost() <= super::FEW && heard.is_none()) {
         return None;
     }
     // By IPv4, only what is joined is counted as multicast, and this comes before the input hook.
-    let at_input = tally.multicast > 0 && tally.multicast == tally.lost();
+    let at_input = group.is_ipv4() && tally.multicast > 0 && tally.multicast == tally.lost();
     if at_input {
         let alone = context
             .host
             .joined_by_programs(true)
             .all(|joined| joined.group == group);
-        let tested = !watched.self_tests.is_empty();
         let finding = fault(
             Confidence::proved_if(alone && tested),
             "a firewall of this host drops datagrams at its input hook".to_owned(),
@@ -67,32 +172,189 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
         .because(format!(
             "IpExt.InMcastPkts moved by {}, and as many packets were not delivered",
             tally.multicast
-        ))
-        .settle("sudo nft list ruleset");
-        return Some(if tested {
+        ));
+        let finding = if tested {
             finding.because(
                 "what this host sends to itself is not dropped, so the rule goes by source",
             )
         } else {
             finding
-        });
+        };
+        let rules = watched.rules.as_ref();
+        return Some(named(
+            context,
+            finding,
+            rules,
+            tally.lost(),
+            FirewallRule::is_inward,
+        ));
     }
-    // What is not joined is lost at the same place; only a test could tell it apart.
-    let untested = watched.self_tests.is_empty();
-    untested.then(|| {
+    if let Some(heard) = heard {
         let finding = fault(
-            Confidence::CannotSee,
-            format!("whether a firewall of this host drops {group} cannot be seen"),
-        );
-        Finding {
-            severity: Severity::Warning,
-            ..finding
-        }
+            Confidence::Likely,
+            format!("something on this host drops what comes to {group}"),
+        )
         .because(format!(
-            "{} came and went no further; these may have been of other groups",
-            super::count(tally.lost(), "packet")
-        ))
-        .because("another program has the port, so nothing was sent to it for a test")
-        .settle("sudo nft list ruleset")
-    })
+            "{} to the group and port came in by the wire, and none further",
+            super::count(heard, "datagram")
+        ));
+        let rules = watched.rules.as_ref();
+        return Some(named(
+            context,
+            finding,
+            rules,
+            heard,
+            FirewallRule::is_inward,
+        ));
+    }
+    unseen(context, &tally, tested)
+}
+
+/// Packets are lost where a firewall may drop them, and nothing tells whether they are of the
+/// group.
+fn unseen(context: &Context, tally: &Tally, tested: bool) -> Option<Finding> {
+    let rules = context.watched.as_ref()?.rules.as_ref();
+    let none = rules.is_some_and(|rules| {
+        let struck = rules.struck.iter().map(|(rule, _)| rule);
+        let inward = struck.chain(&rules.uncounted).any(FirewallRule::is_inward);
+        !inward && rules.legacy.is_empty()
+    });
+    if none {
+        return None;
+    }
+    let finding = fault(
+        Confidence::CannotSee,
+        format!(
+            "whether a firewall of this host drops {} cannot be seen",
+            context.target.ip
+        ),
+    );
+    let finding = Finding {
+        severity: Severity::Warning,
+        ..finding
+    }
+    .because(format!(
+        "{} came and went no further; these may have been of other groups",
+        super::count(tally.lost(), "packet")
+    ));
+    Some(named(
+        context,
+        if tested {
+            finding.because(
+                "what this host sends to itself is not dropped; a rule that goes by the source, \
+                 or by the interface, would not show",
+            )
+        } else {
+            finding.because("another program has the port, so nothing was sent to it for a test")
+        },
+        rules,
+        tally.lost(),
+        FirewallRule::is_inward,
+    ))
+}
+
+fn fault(confidence: Confidence, title: String) -> Finding {
+    Finding::fault(Code::FirewallDrops, confidence, title)
+}
+
+/// Adds which rules it is, as far as they may be read, and what lets the group pass.
+fn named(
+    context: &Context,
+    finding: Finding,
+    rules: Option<&Rules>,
+    packets: u64,
+    concerned: fn(&FirewallRule) -> bool,
+) -> Finding {
+    let target = &context.target;
+    let (group, port) = (target.ip, target.port);
+    let (family, field) = if target.is_ipv4() {
+        ("ip", "ip daddr")
+    } else {
+        ("ip6", "ip6 daddr")
+    };
+    let pass = format!("{field} {group} udp dport {port} accept");
+    let Some(rules) = rules else {
+        return finding
+            .remedy(format!(
+                "find the rule with 'sudo nft list ruleset' and let the group pass before it; \
+                 where its chain is '{family} filter INPUT': sudo nft insert rule {family} filter \
+                 INPUT {pass}"
+            ))
+            .settle(format!(
+                "as root, the doctor names the rule: sudo manycast doctor {}",
+                target.address
+            ));
+    };
+    let struck = || rules.struck.iter().filter(|(rule, _)| concerned(rule));
+    let exact: Vec<_> = struck().filter(|struck| struck.1 == packets).collect();
+    let counted: Vec<_> = if exact.is_empty() {
+        struck().filter(|struck| struck.1 > packets).collect()
+    } else {
+        exact
+    };
+    let mut finding = finding;
+    let mut suspects: Vec<&FirewallRule> = Vec::new();
+    for (rule, moved) in counted.into_iter().take(NAMED) {
+        finding = finding.because(format!(
+            "{} struck {} meanwhile",
+            described(rule),
+            super::count(*moved, "packet")
+        ));
+        suspects.push(rule);
+    }
+    if suspects.is_empty() {
+        let uncounted = rules.uncounted.iter().filter(|rule| concerned(rule));
+        suspects.extend(uncounted.take(NAMED));
+        let alone = suspects.len() == 1 && rules.legacy.is_empty();
+        for rule in &suspects {
+            finding = finding.because(if alone {
+                format!(
+                    "no other than {} may strike it; it does not count",
+                    described(rule)
+                )
+            } else {
+                format!(
+                    "{} may be it; it does not count what it strikes",
+                    described(rule)
+                )
+            });
+        }
+    }
+    if !rules.legacy.is_empty() {
+        finding = finding
+            .because(format!(
+                "iptables-legacy is in use here (tables {}), whose rules do not show",
+                super::list(&rules.legacy)
+            ))
+            .settle("sudo iptables-legacy-save --counters; sudo ip6tables-legacy-save --counters");
+    }
+    match suspects.first() {
+        Some(rule) => finding.remedy(mended(rule, &pass)),
+        None => finding
+            .because("no rule of nftables shows that it was this one")
+            .remedy(format!(
+                "look where else packets are dropped: sudo nft list ruleset; sudo tc filter show \
+                 dev INTERFACE ingress; and let pass: {pass}"
+            )),
+    }
+}
+
+/// The rule, and where it stands.
+fn described(rule: &FirewallRule) -> String {
+    match rule.hook {
+        Some(hook) => format!("{rule}, at the {hook} hook,"),
+        None => format!("{rule}, to which other chains jump,"),
+    }
+}
+
+/// Lets the group pass before a rule, or takes the rule away.
+fn mended(rule: &FirewallRule, pass: &str) -> String {
+    let place = rule.place();
+    match rule.handle {
+        Some(handle) => format!(
+            "let the group pass before it: sudo nft insert rule {place} handle {handle} {pass}; or \
+             take it away: sudo nft delete rule {place} handle {handle}"
+        ),
+        None => format!("let the group pass: sudo nft add rule {place} {pass}"),
+    }
 }

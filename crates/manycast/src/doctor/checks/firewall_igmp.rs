@@ -2,10 +2,6 @@
 
 use super::super::{Code, Confidence, Context, Finding, Severity};
 
-/// How many packets that were not wanted a switch lets through although it prunes: of protocols
-/// that it floods, such as the search for routers.
-const FEW: u64 = 5;
-
 pub(super) fn run(context: &Context) -> Option<Finding> {
     let watched = context.watched.as_ref()?;
     let target = &context.target;
@@ -55,7 +51,7 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     }
     let tally = context.tally();
     // Queries still come to where a switch prunes, and few others.
-    let quiet = tally.lost() <= FEW && tally.ignored == 0;
+    let quiet = tally.lost() <= super::FEW && tally.ignored == 0;
     let nothing_comes = context.vain().is_some() && quiet;
     let finding = Finding::fault(
         Code::FirewallDropsIgmp,

@@ -2,6 +2,7 @@
 
 mod bound;
 mod buffer;
+mod checksum;
 mod cross_talk;
 mod duplicate_interface;
 mod firewall;
@@ -9,6 +10,7 @@ mod firewall_igmp;
 mod fragmentation;
 mod interface;
 mod loopback;
+mod martian;
 mod membership;
 mod not_arriving;
 mod old_querier;
@@ -29,7 +31,7 @@ use super::{Context, Finding, Severity};
 /// A check: what it found, if anything.
 type Check = fn(&Context) -> Option<Finding>;
 
-const CHECKS: [Check; 26] = [
+const CHECKS: [Check; 28] = [
     route::run,
     loopback::run,
     interface::run,
@@ -37,6 +39,7 @@ const CHECKS: [Check; 26] = [
     firewall_igmp::run,
     querier::run,
     reverse_path::run,
+    martian::run,
     reserved_group::run,
     scope::run,
     source_missing::run,
@@ -48,6 +51,7 @@ const CHECKS: [Check; 26] = [
     duplicate_interface::run,
     firewall::run,
     port_in_use::run,
+    checksum::run,
     wrong_port::run,
     wrong_port::of_program,
     bound::to_unicast,
@@ -74,6 +78,10 @@ pub(super) fn all(context: &Context) -> Vec<Finding> {
     }
     findings
 }
+
+/// How many packets that are not wanted come to a quiet host, or through a switch that prunes: of
+/// protocols that it floods, such as the search for routers.
+const FEW: u64 = 5;
 
 /// `1 datagram`, `2 datagrams`.
 pub(super) fn count(number: u64, what: &str) -> String {

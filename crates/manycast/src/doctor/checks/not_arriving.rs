@@ -5,42 +5,58 @@ use super::super::{Code, Confidence, Context, Finding};
 pub(super) fn run(context: &Context) -> Option<Finding> {
     let watched = match &context.program {
         None => context.vain()?,
-        Some(_) => context
-            .watched
-            .as_ref()
-            .filter(|watched| watched.wide.is_empty() && watched.obstacle.is_none())?,
+        Some(_) => context.watched.as_ref()?,
     };
+    let heard = watched.heard.as_ref();
+    // Without a socket of its own, the doctor knows of the wire alone.
+    let deaf = watched.obstacle.is_some() && heard.is_none();
+    if !watched.wide.is_empty() || deaf {
+        return None;
+    }
     if !context.target.is_group() {
         return unicast(context);
     }
+    if heard.is_some_and(|heard| heard.to_port(context.target.port).next().is_some()) {
+        // It arrives, and where it is lost is for other checks to say.
+        return None;
+    }
     let tally = context.tally();
     let seconds = watched.lasted.as_secs_f64();
-    let heard = watched.heard.as_ref();
-    let silent = heard.is_some_and(|heard| heard.senders.is_empty());
-    let accounted = tally.lost() == 0 && tally.ignored == 0;
+    let silent = heard.is_some();
+    // By IPv4, what comes of the group is counted as multicast, whatever its port.
+    let accounted = tally.lost() == 0 && tally.ignored == 0 && tally.multicast == 0;
     let finding = Finding::fault(
         Code::NotArriving,
-        Confidence::proved_if(silent || (accounted && heard.is_none())),
+        Confidence::proved_if(silent || accounted),
         format!("nothing of {} arrives at this host", context.target.ip),
-    )
-    .because(format!(
-        "it was joined on {} for {seconds:.1} s, and nothing came",
-        super::list(&watched.joined)
-    ));
+    );
+    let finding = finding.because(if watched.joined.is_empty() {
+        format!("nothing came in {seconds:.1} s")
+    } else {
+        format!(
+            "it was joined on {} for {seconds:.1} s, and nothing came",
+            super::list(&watched.joined)
+        )
+    });
     let finding = if silent {
         finding.because("not one datagram to the group was heard on the wire")
     } else if tally.received == 0 {
         finding.because("not one packet of this version of IP came to this host meanwhile")
-    } else if tally.lost() == 0 {
-        finding.because(format!(
-            "all of {} that came to this host were delivered, to others",
-            super::count(tally.received, "packet")
-        ))
-    } else {
+    } else if tally.lost() > 0 {
         finding.because(format!(
             "{} came and were not wanted; that these are others is likely, for the group is \
              joined and what this host sends to itself is received",
             super::count(tally.lost(), "packet")
+        ))
+    } else {
+        finding.because(format!(
+            "all of {} that came to this host were delivered, to others{}",
+            super::count(tally.received, "packet"),
+            if tally.multicast > 0 {
+                ", some of them to programs that receive groups, perhaps this one on another port"
+            } else {
+                ""
+            }
         ))
     };
     let finding = watched

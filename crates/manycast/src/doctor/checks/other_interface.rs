@@ -7,6 +7,7 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     let target = &context.target;
     let group = target.ip;
     if let Some(program) = &context.program {
+        let coming = context.coming();
         return program.sockets.iter().find_map(|found| {
             let here: Vec<u32> = found
                 .memberships
@@ -20,8 +21,8 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
                 return None;
             }
             let reaches = |flow: &&Flow| here.contains(&flow.interface.index);
-            let flow = watched.wide.iter().find(|flow| !reaches(flow))?;
-            if watched.wide.iter().any(|flow| reaches(&flow)) {
+            let flow = coming.iter().find(|flow| !reaches(flow))?;
+            if coming.iter().any(|flow| reaches(&flow)) {
                 return None;
             }
             let there = super::list(here.iter().map(|index| context.host.name_of(*index)));

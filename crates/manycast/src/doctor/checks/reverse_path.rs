@@ -37,7 +37,7 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     let source = watched
         .heard
         .as_ref()
-        .and_then(|heard| Some(heard.senders.first()?.0.ip().to_string()));
+        .and_then(|heard| Some(heard.streams.first()?.source.ip().to_string()));
     let network = source.clone().unwrap_or_else(|| "NETWORK".to_owned());
     let mode = match host.rp_filter(&name) {
         2 => "2 (loose: no route leads back to the source at all)",

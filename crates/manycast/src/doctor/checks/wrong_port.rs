@@ -2,15 +2,33 @@
 
 use super::super::{Code, Confidence, Context, Finding};
 
+/// How many senders are told of.
+const MOST_TOLD: usize = 5;
+
 /// Of what this host receives.
 pub(super) fn run(context: &Context) -> Option<Finding> {
-    let watched = context.vain()?;
+    let watched = context.watched.as_ref()?;
     let target = &context.target;
     let tally = context.tally();
-    if tally.ignored == 0 || !watched.wide.is_empty() || !target.is_group() {
+    let came = !watched.exact.is_empty() || !watched.wide.is_empty();
+    let heard = watched
+        .heard
+        .as_ref()
+        .filter(|heard| !heard.streams.is_empty());
+    if came || !target.is_group() {
         return None;
     }
     let (group, port) = (target.ip, target.port);
+    let settled = match heard {
+        Some(heard) if heard.to_port(port).next().is_some() => return None,
+        Some(_) => true,
+        // With a wire to listen on, and nothing heard there, they are of other groups.
+        None if watched.heard.is_some() => return None,
+        None => false,
+    };
+    if !settled && (tally.ignored == 0 || watched.obstacle.is_some()) {
+        return None;
+    }
     let mut others: Vec<_> = context
         .host
         .joined_by_programs(target.is_ipv4())
@@ -18,41 +36,53 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
         .filter(|joined| *joined != group)
         .collect();
     others.dedup();
-    let counter = if target.is_ipv4() {
-        "Udp.IgnoredMulti"
-    } else {
-        "Udp6IgnoredMulti"
-    };
     let finding = Finding::fault(
         Code::WrongPort,
-        Confidence::proved_if(others.is_empty()),
+        Confidence::proved_if(settled || others.is_empty()),
         format!("datagrams to {group} arrive, but not for port {port}"),
-    )
-    .because(format!(
-        "{counter} moved by {}: datagrams to joined groups that no socket wanted",
-        tally.ignored
-    ));
-    let heard: Vec<String> = watched
-        .heard
-        .iter()
-        .flat_map(|heard| &heard.senders)
-        .map(|(source, port, count)| format!("{count} of {source} to port {port}"))
-        .collect();
-    let finding = if heard.is_empty() {
-        finding
+    );
+    let finding = heard
+        .into_iter()
+        .flat_map(|heard| &heard.streams)
+        .take(MOST_TOLD)
+        .fold(finding, |finding, stream| {
+            finding.because(format!(
+                "heard on the wire: {} of {} to port {}, on {}",
+                stream.datagrams,
+                stream.source,
+                stream.port,
+                context.host.name_of(stream.interface)
+            ))
+        });
+    let finding = if tally.ignored > 0 {
+        finding.because(format!(
+            "{} moved by {}: datagrams to joined groups that no socket wanted",
+            if target.is_ipv4() {
+                "Udp.IgnoredMulti"
+            } else {
+                "Udp6IgnoredMulti"
+            },
+            tally.ignored
+        ))
     } else {
-        finding.because(format!("heard on the wire: {}", super::list(heard)))
+        finding
     };
-    let finding = if others.is_empty() {
+    let port_now = heard.and_then(|heard| Some(heard.streams.first()?.port));
+    let finding = match port_now {
+        Some(now) => finding.remedy(format!(
+            "receive on port {now}, or let the sender use {port}"
+        )),
+        None => finding
+            .remedy("ask for the port at the sender, and write it after the colon")
+            .settle(format!("sudo tcpdump -ni any udp and dst host {group}")),
+    };
+    Some(if settled {
+        finding
+    } else if others.is_empty() {
         finding.because(format!("{group} is the only group that is joined here"))
     } else {
         finding.because(format!("also joined here: {}", super::list(others)))
-    };
-    Some(
-        finding
-            .remedy("ask for the port at the sender, and write it after the colon")
-            .settle(format!("sudo tcpdump -ni any udp and dst host {group}")),
-    )
+    })
 }
 
 /// Of a program that is examined.

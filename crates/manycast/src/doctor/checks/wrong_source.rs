@@ -8,6 +8,7 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     let watched = context.watched.as_ref()?;
     let target = &context.target;
     if let Some(program) = &context.program {
+        let coming = context.coming();
         return program.sockets.iter().find_map(|found| {
             let memberships: Vec<_> = found
                 .memberships
@@ -24,10 +25,10 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
                         && membership.sources.admits(flow.source.ip())
                 })
             };
-            if watched.wide.iter().any(admitted) {
+            if coming.iter().any(admitted) {
                 return None;
             }
-            let (flow, membership) = watched.wide.iter().find_map(|flow| {
+            let (flow, membership) = coming.iter().find_map(|flow| {
                 let same =
                     |m: &&&super::super::SocketMembership| m.interface == flow.interface.index;
                 memberships.iter().find(same).map(|found| (flow, found))

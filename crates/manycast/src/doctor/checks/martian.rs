@@ -1,0 +1,57 @@
+//! Sources that cannot be, which the kernel drops without a count.
+
+use std::net::IpAddr;
+
+use super::super::{Code, Confidence, Context, Finding};
+
+pub(super) fn run(context: &Context) -> Option<Finding> {
+    let watched = context.vain()?;
+    if !watched.wide.is_empty() || !context.target.is_group() {
+        return None;
+    }
+    let host = &context.host;
+    let heard = watched.heard.as_ref()?;
+    let (stream, why) = heard.to_port(context.target.port).find_map(|stream| {
+        let source = stream.source.ip();
+        let why = if host.has(source) {
+            "is an address of this host itself"
+        } else if impossible(source) {
+            "is no address that a host may send from"
+        } else {
+            return None;
+        };
+        Some((stream, why))
+    })?;
+    let (source, name) = (stream.source.ip(), host.name_of(stream.interface));
+    let finding = Finding::fault(
+        Code::MartianSource,
+        Confidence::Likely,
+        format!("the datagrams come from {source}, which {why}"),
+    )
+    .because(format!(
+        "{} from {source} were heard on {name}, and none was received",
+        super::count(stream.datagrams, "datagram")
+    ))
+    .because("the kernel takes such a source for forged, and drops what it sends");
+    Some(if host.has(source) {
+        finding
+            .remedy(format!(
+                "give the other host another address, where both have it; where this host hears \
+                 itself by a second interface: sysctl -w net.ipv4.conf.{name}.accept_local=1"
+            ))
+            .settle("ip neigh; sysctl -w net.ipv4.conf.all.log_martians=1, then dmesg")
+    } else {
+        finding
+            .remedy("give the sender an address, and let it send from that")
+            .settle("sysctl -w net.ipv4.conf.all.log_martians=1, then dmesg")
+    })
+}
+
+/// Whether it stands for no host: RFC 1122 §3.2.1.3, RFC 4291 §2.5.
+fn impossible(source: IpAddr) -> bool {
+    let reserved = match source {
+        IpAddr::V4(source) => source.octets()[0] == 0 || source.octets()[0] >= 240,
+        IpAddr::V6(_) => false,
+    };
+    reserved || source.is_unspecified() || source.is_loopback() || source.is_multicast()
+}

@@ -1,0 +1,251 @@
+//! What the host's own firewall drops; with the privilege to read its rules, which of them does.
+
+use manycast::doctor::{Code, Confidence, ProgramChoice, Report};
+use manycast_lab::netns::{Hook, Host, Lab};
+
+use crate::{
+    GROUPS, Stream, address, assert_fault, evidence, examine, examine_privileged, examine_with,
+    program, remedy, two_hosts,
+};
+
+/// The chain and number of the one rule that drops, as `nft` takes them.
+fn the_rule(host: &Host) -> String {
+    let rules = host.run(manycast_net::firewall_rules).unwrap();
+    let mut rules = rules.iter().filter(|rule| rule.handle.is_some());
+    let (Some(rule), None) = (rules.next(), rules.next()) else {
+        panic!("one rule was made")
+    };
+    format!("{} handle {}", rule.place(), rule.handle.unwrap())
+}
+
+/// The rule is named, and the command that takes it away works.
+#[track_caller]
+fn assert_named(host: &Host, report: &Report) {
+    assert_fault(report, Code::FirewallDrops, Confidence::Proved);
+    let rule = the_rule(host);
+    let command = format!("sudo nft delete rule {rule}");
+    assert!(remedy(report).contains(&command), "{report:#?}");
+    assert!(evidence(report).contains(" struck "), "{report:#?}");
+}
+
+/// Without the privilege, the way to learn the rule is told.
+#[track_caller]
+fn assert_unnamed(report: &Report, confidence: Confidence) {
+    assert_fault(report, Code::FirewallDrops, confidence);
+    assert!(!evidence(report).contains(" struck "), "{report:#?}");
+    let settle = report.findings[0].settle.as_deref().unwrap_or_default();
+    assert!(settle.starts_with("as root"), "{report:#?}");
+}
+
+pub(crate) fn a_drop_at_the_input_hook() {
+    a_drop_at(Hook::Input);
+}
+
+pub(crate) fn a_drop_at_the_prerouting_hook() {
+    a_drop_at(Hook::Prerouting);
+}
+
+fn a_drop_at(hook: Hook) {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    b.drop_at(hook, "udp dport 5000");
+    for group in GROUPS {
+        let _stream = Stream::start(&a, &address(&format!("{group}%eth0")));
+        assert_unnamed(&examine(&b, &address(group)), Confidence::Proved);
+        assert_named(&b, &examine_privileged(&b, &address(group), None));
+    }
+    // What is told to do mends it.
+    let report = examine_privileged(&b, "239.1.2.3:5000", None);
+    let insert = remedy(&report)
+        .split_once("sudo ")
+        .unwrap()
+        .1
+        .split_once(';')
+        .unwrap()
+        .0
+        .to_owned();
+    b.output(&insert);
+    let _stream = Stream::start(&a, "239.1.2.3%eth0:5000");
+    crate::assert_delivered(&examine(&b, "239.1.2.3:5000"));
+}
+
+pub(crate) fn a_drop_at_the_ingress_hook() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    b.nft(
+        "table netdev t {
+            chain c {
+                type filter hook ingress device eth0 priority 0
+                udp dport 5000 counter drop
+            }
+        }",
+    );
+    for group in GROUPS {
+        let _stream = Stream::start(&a, &address(&format!("{group}%eth0")));
+        assert_unnamed(&examine(&b, &address(group)), Confidence::Proved);
+        assert_named(&b, &examine_privileged(&b, &address(group), None));
+    }
+}
+
+pub(crate) fn a_drop_at_the_input_hook_of_one_source() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    let _rule = b.drop_at(Hook::Input, "ip saddr 10.0.0.1 udp dport 5000");
+    {
+        let _stream = Stream::start(&a, "239.1.2.3%eth0:5000");
+        assert_unnamed(&examine(&b, "239.1.2.3:5000"), Confidence::Proved);
+        assert_named(&b, &examine_privileged(&b, "239.1.2.3:5000", None));
+    }
+    _rule.remove();
+    of_one_source_by_ipv6(&a, &b, Hook::Input);
+}
+
+/// By IPv6 the counters do not tell at which hook a packet is lost, and so not whether it was of
+/// the group.
+fn of_one_source_by_ipv6(a: &Host, b: &Host, hook: Hook) {
+    b.drop_at(hook, "ip6 saddr fd00::1 udp dport 5000");
+    let _stream = Stream::start(a, "[ff15::1234%eth0]:5000");
+    unseen(&examine(b, "[ff15::1234]:5000"));
+    assert_named(b, &examine_privileged(b, "[ff15::1234]:5000", None));
+}
+
+/// It cannot be seen, and that is said.
+#[track_caller]
+fn unseen(report: &Report) {
+    assert_fault(report, Code::NotArriving, Confidence::Likely);
+    let firewall = report
+        .findings
+        .iter()
+        .find(|finding| finding.code == Code::FirewallDrops);
+    let firewall = firewall.unwrap_or_else(|| panic!("{report:#?}"));
+    assert_eq!(firewall.confidence, Confidence::CannotSee);
+    assert!(firewall.settle.as_deref().unwrap().starts_with("as root"));
+}
+
+pub(crate) fn a_drop_at_the_prerouting_hook_of_one_source() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    let rule = b.drop_at(Hook::Prerouting, "ip saddr 10.0.0.1 udp dport 5000");
+    {
+        let _stream = Stream::start(&a, "239.1.2.3%eth0:5000");
+        unseen(&examine(&b, "239.1.2.3:5000"));
+        assert_named(&b, &examine_privileged(&b, "239.1.2.3:5000", None));
+    }
+    rule.remove();
+    of_one_source_by_ipv6(&a, &b, Hook::Prerouting);
+}
+
+/// Nothing is sent to a port that another program has; there the wire and the rules tell.
+pub(crate) fn a_drop_before_another_program() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    b.drop_at(Hook::Input, "udp dport 5000");
+    for (group, any) in GROUPS.into_iter().zip(["", "::"]) {
+        let v6 = if group.contains(':') { "True" } else { "False" };
+        for share in ["True", "False"] {
+            let script = format!("s = udp('{any}', {v6}, {share}); join(s, '{group}', 'eth0')");
+            let _program = program(&b, &script);
+            let _stream = Stream::start(&a, &address(&format!("{group}%eth0")));
+            let port = Some(ProgramChoice::Port);
+            assert_named(&b, &examine_privileged(&b, &address(group), port));
+            if share == "True" && v6 == "False" {
+                let report = examine_with(&b, &address(group), port);
+                assert_unnamed(&report, Confidence::Likely);
+            }
+        }
+    }
+}
+
+pub(crate) fn a_rule_that_does_not_count() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    b.nft(
+        "table inet filter {
+            chain input {
+                type filter hook input priority 0
+                udp dport 5000 drop
+                udp dport 5001 drop
+                tcp dport 5000 drop
+                ip daddr 239.9.9.9 drop
+                ip6 daddr ff15::9 drop
+            }
+        }",
+    );
+    for group in GROUPS {
+        let _stream = Stream::start(&a, &address(&format!("{group}%eth0")));
+        let report = examine_privileged(&b, &address(group), None);
+        assert_fault(&report, Code::FirewallDrops, Confidence::Proved);
+        let evidence = evidence(&report);
+        assert!(evidence.contains("no other than rule"), "{evidence}");
+        // As the first rule of its table after one chain.
+        let command = "sudo nft delete rule inet filter input handle 2";
+        assert!(remedy(&report).contains(command), "{report:#?}");
+    }
+}
+
+pub(crate) fn a_policy_that_drops() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    b.nft(
+        "table inet filter {
+            chain input {
+                type filter hook input priority 0; policy drop
+                meta l4proto { igmp, icmpv6 } accept
+            }
+        }",
+    );
+    for group in GROUPS {
+        let _stream = Stream::start(&a, &address(&format!("{group}%eth0")));
+        let report = examine_privileged(&b, &address(group), None);
+        // It does not count what it strikes.
+        assert_fault(&report, Code::FirewallDrops, Confidence::Likely);
+        assert!(evidence(&report).contains("no other than the policy of inet filter input"));
+        let family = if group.contains(':') { "ip6" } else { "ip" };
+        assert_eq!(
+            remedy(&report),
+            format!(
+                "let the group pass: sudo nft add rule inet filter input {family} daddr {group} \
+                 udp dport 5000 accept"
+            )
+        );
+        assert_unnamed(&examine(&b, &address(group)), Confidence::Likely);
+    }
+}
+
+pub(crate) fn a_chain_that_others_jump_to() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    b.nft(
+        "table ip filter {
+            chain ufw-not-local { }
+            chain INPUT {
+                type filter hook input priority 0
+                counter jump ufw-not-local
+            }
+            chain ufw-not-local {
+                fib daddr type multicast counter drop
+            }
+        }",
+    );
+    let _stream = Stream::start(&a, "239.1.2.3%eth0:5000");
+    assert_named(&b, &examine_privileged(&b, "239.1.2.3:5000", None));
+}
+
+pub(crate) fn a_rule_that_forbids_sending() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [_a, b] = two_hosts(&lab, &switch);
+    b.drop_at(Hook::Output, "udp dport 5000");
+    for group in GROUPS {
+        assert_unnamed(&examine(&b, &address(group)), Confidence::Proved);
+        assert_named(&b, &examine_privileged(&b, &address(group), None));
+    }
+}
