@@ -1,8 +1,8 @@
 //! `manycast doctor`
 
-use manycast_lab::netns::{Hook, Lab};
+use manycast_lab::netns::{Hook, Lab, Process};
 
-use crate::{code, hosts_on, json, run, start};
+use crate::{code, hosts_on, json, manycast, run, start};
 
 pub(crate) fn a_stream_that_comes_is_exit_0() {
     let lab = Lab::new();
@@ -26,6 +26,42 @@ pub(crate) fn a_stream_that_comes_is_exit_0() {
         .iter()
         .filter(|line| line.starts_with("  ✓"));
     assert_eq!(marks.count(), 9, "{finished:#?}");
+}
+
+/// Other groups bring more than 10,000 datagrams a second: each stream ends by itself, after as many
+/// as fill the time that the examinations take.
+pub(crate) fn a_busy_host_that_is_well_is_exit_0() {
+    let lab = Lab::new();
+    let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
+    for (group, others) in [
+        ("239.1.2.3", ["239.9.9.1", "239.9.9.2"]),
+        ("[ff15::1234]", ["[ff15::9:1]", "[ff15::9:2]"]),
+    ] {
+        let address = format!("{group}:5000");
+        let noise = others.map(|other| {
+            let to = format!("{other}:5000");
+            let mut flood = manycast(&a, &["measure", "send", &to, "-i", "eth0"]);
+            // 7,500 datagrams a second, for 20 seconds at most.
+            flood.args(["--size", "100", "--rate", "6M", "--count", "150000"]);
+            Process::start(flood.env("MANYCAST_OFFLOAD", "off"))
+        });
+        let stream = ["send", &address, "x", "-i", "eth0", "--interval", "10ms"];
+        let stream = start(&a, &[&stream[..], &["--count", "3000"]].concat());
+
+        let finished = run(&b, &["doctor", &address, "--for", "3s", "--json"]);
+        assert_eq!(code(&finished), 0, "{finished:?}");
+        let report = json(&finished.stdout[0]);
+        assert_eq!(report["verdict"], "delivered", "{report}");
+        assert!(report["received"].as_u64().unwrap() > 100, "{report}");
+        // They are counted when memberships have settled, after 1.1 s.
+        let came = report["interfaces"]["eth0"]["received"].as_f64().unwrap();
+        assert!(came / 1.9 >= 10_000.0, "only {came} in 1.9 s");
+
+        let finished = run(&b, &["doctor", &address, "--for", "2s"]);
+        assert_eq!(code(&finished), 0, "{finished:?}");
+        assert!(finished.stdout[0].starts_with(&format!("✓ {address}: delivered, ")));
+        drop((stream, noise));
+    }
 }
 
 pub(crate) fn a_fault_is_exit_1_and_one_object() {

@@ -34,6 +34,7 @@ netns::tests!(
     demo::a_fault_is_seen_and_is_exit_1,
     demo::without_any_network_all_is_right,
     demo::without_loopback_it_says_what_to_do,
+    doctor::a_busy_host_that_is_well_is_exit_0,
     doctor::a_fault_is_exit_1_and_one_object,
     doctor::a_stream_that_comes_is_exit_0,
     doctor::two_ends_share_a_key,

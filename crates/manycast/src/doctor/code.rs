@@ -19,7 +19,7 @@ pub enum Code {
     HopLimit,
     /// The sender has switched loopback off, so its own host hears nothing.
     LoopbackOff,
-    /// The network of a container does not carry multicast.
+    /// The network of a container or of a cloud does not carry multicast.
     ContainerNetwork,
     /// The way is by radio.
     Wireless,

@@ -9,7 +9,7 @@ use manycast_net::{
 };
 use manycast_types::{Address, InterfaceId, SourceFilter};
 
-use super::{Heard, Rules};
+use super::{Heard, Rules, Surroundings};
 use crate::Error;
 
 /// All that the checks look at. Nothing in it is read anew, so that they can be tried on what was
@@ -54,6 +54,8 @@ pub struct Snapshot {
     pub sysctls: BTreeMap<String, String>,
     /// Whether the kernel knows a way to the group without an interface being named.
     pub has_route: bool,
+    /// Whether it is a container or a virtual machine.
+    pub surroundings: Surroundings,
 }
 
 /// What happened while an address was listened on.
@@ -300,6 +302,7 @@ impl Snapshot {
                 .collect(),
             interfaces,
             has_route,
+            surroundings: Surroundings::read(),
         })
     }
 

@@ -1,11 +1,10 @@
 //! This host by itself: what it can do with groups, whatever is sent.
 
-use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use manycast_net::{Counters, Interface};
 
-use super::{Code, Confidence, Finding, Report, SelfTest, Snapshot, self_test};
+use super::{Code, Confidence, Finding, Report, SelfTest, Snapshot, checks, self_test};
 use crate::Error;
 
 /// Groups for the self-tests, which leave this host by no interface: RFC 2365 §6.1, RFC 4291 §2.7.
@@ -39,16 +38,12 @@ pub fn examine_host() -> Result<Report, Error> {
         .flatten()
         .collect();
     let moved = Counters::read()?.since(&before);
-    let found = findings(&host, &tests, container().as_deref());
+    let found = findings(&host, &tests);
     Ok(Report::of_host(found, moved))
 }
 
 /// What is found in what was read.
-pub(super) fn findings(
-    host: &Snapshot,
-    tests: &[SelfTest],
-    container: Option<&str>,
-) -> Vec<Finding> {
+pub(super) fn findings(host: &Snapshot, tests: &[SelfTest]) -> Vec<Finding> {
     let links = || {
         host.interfaces
             .iter()
@@ -67,12 +62,8 @@ pub(super) fn findings(
     findings.extend(old_querier(host));
     findings.extend(many_groups(host));
     findings.extend(small_buffers(host));
-    findings.extend(container.map(contained));
-    findings.extend(
-        links()
-            .find(|interface| interface.kind == "wifi")
-            .map(wireless),
-    );
+    findings.extend(checks::surroundings::container(host));
+    findings.extend(checks::surroundings::by_radio(host, |_| true));
     findings
 }
 
@@ -261,43 +252,4 @@ fn small_buffers(host: &Snapshot) -> Option<Finding> {
         ))
         .remedy("sysctl -w net.core.rmem_max=16777216")
     })
-}
-
-/// What kind of container this is, as far as it shows.
-fn container() -> Option<String> {
-    let exists = |path| fs::metadata(path).is_ok();
-    if exists("/run/.containerenv") {
-        return Some("podman".to_owned());
-    }
-    if exists("/.dockerenv") {
-        return Some("Docker".to_owned());
-    }
-    let version = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    if version.contains("microsoft") {
-        return Some("WSL".to_owned());
-    }
-    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    groups.contains("kubepods").then(|| "Kubernetes".to_owned())
-}
-
-fn contained(kind: &str) -> Finding {
-    Finding::warning(
-        Code::ContainerNetwork,
-        Confidence::Possible,
-        format!("this is a container ({kind}), whose network may not carry multicast"),
-    )
-    .because("bridge networks of containers and most of clouds forward no groups from outside")
-    .remedy("use the network of the host (docker run --network host), a macvlan, or a relay")
-    .settle("run 'manycast doctor ADDRESS' inside and outside")
-}
-
-fn wireless(interface: &Interface) -> Finding {
-    let name = &interface.name;
-    Finding::warning(
-        Code::Wireless,
-        Confidence::Possible,
-        format!("{name} is wireless, where groups are sent slowly and without retries"),
-    )
-    .because(format!("its kind is {} (RFC 9119)", interface.kind))
-    .remedy("use a cable, or switch multicast-to-unicast on in the access point")
 }

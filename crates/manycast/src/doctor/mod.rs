@@ -35,6 +35,7 @@ mod report;
 mod rules;
 mod self_test;
 mod serve;
+mod surroundings;
 #[cfg(test)]
 mod tests;
 mod two_ends;
@@ -57,6 +58,7 @@ pub use paths::{Soak, Toward, Trial};
 pub use report::{Mark, Report, StepState};
 pub use rules::Rules;
 pub use serve::{Doorman, Served};
+pub use surroundings::Surroundings;
 pub use two_ends::{FarEnd, examine_with};
 
 use crate::{Error, IntoAddress, resolve};

@@ -8,7 +8,7 @@ use manycast_types::InterfaceId;
 
 use super::{
     Code, Confidence, Context, Flow, Heard, Mark, Report, SelfTest, Severity, Snapshot, Step,
-    Watched, checks, target,
+    Surroundings, Watched, checks, target,
 };
 
 /// The kernel's counters after so many steps of a stream, in the words of `/proc/net`.
@@ -257,4 +257,104 @@ fn a_drop_at_the_input_hook_is_proved_by_a_test_only() {
     assert_verdict(&context, Code::FirewallDrops, Confidence::Proved);
     context.watched.as_mut().unwrap().self_tests.clear();
     assert_verdict(&context, Code::FirewallDrops, Confidence::Likely);
+}
+
+/// A host by itself, with one interface of this kind.
+fn host(kind: &str, surroundings: Surroundings) -> Snapshot {
+    Snapshot {
+        interfaces: vec![Interface {
+            kind: kind.to_owned(),
+            ..eth0()
+        }],
+        has_route: true,
+        surroundings,
+        ..Snapshot::default()
+    }
+}
+
+fn codes(host: &Snapshot) -> Vec<Code> {
+    let found = super::host::findings(host, &[]);
+    found.into_iter().map(|finding| finding.code).collect()
+}
+
+#[test]
+fn a_container_is_known_by_its_marks_and_by_its_virtual_cable() {
+    let none = Surroundings::default();
+    let docker = Surroundings {
+        dockerenv: true,
+        ..none.clone()
+    };
+    let pod = Surroundings {
+        cgroup: "0::/kubepods.slice/kubepods-besteffort.slice/x\n".to_owned(),
+        ..none.clone()
+    };
+    let nspawn = Surroundings {
+        systemd: "systemd-nspawn\n".to_owned(),
+        ..none.clone()
+    };
+    let wsl = Surroundings {
+        release: "5.15.153.1-microsoft-standard-WSL2\n".to_owned(),
+        ..none.clone()
+    };
+    for (kind, surroundings, found) in [
+        ("veth", &none, None),
+        ("veth", &docker, Some("Docker")),
+        ("veth", &pod, Some("Kubernetes")),
+        ("veth", &nspawn, Some("systemd-nspawn")),
+        ("ethernet", &wsl, Some("WSL")),
+        // The network of the host, and one of the link.
+        ("ethernet", &docker, None),
+        ("macvlan", &docker, None),
+    ] {
+        let host = host(kind, surroundings.clone());
+        let findings = super::host::findings(&host, &[]);
+        let titles: Vec<_> = findings.iter().map(|finding| &finding.title).collect();
+        match found {
+            Some(name) => {
+                assert_eq!(codes(&host), [Code::ContainerNetwork]);
+                assert!(titles[0].contains(&format!("({name})")), "{titles:?}");
+            }
+            None => assert!(titles.is_empty(), "{titles:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_cloud_is_known_by_its_vendor() {
+    let surroundings = Surroundings {
+        vendor: "Amazon EC2\n".to_owned(),
+        ..Surroundings::default()
+    };
+    assert_eq!(
+        codes(&host("ethernet", surroundings)),
+        [Code::ContainerNetwork]
+    );
+    let surroundings = Surroundings {
+        vendor: "LENOVO\n".to_owned(),
+        ..Surroundings::default()
+    };
+    assert_eq!(codes(&host("ethernet", surroundings)), []);
+}
+
+#[test]
+fn an_interface_by_radio_is_told_of() {
+    assert_eq!(
+        codes(&host("wifi", Surroundings::default())),
+        [Code::Wireless]
+    );
+    // For an address: where something comes by it, or nothing comes at all.
+    let mut context = context(&tables(100, 100, 100, 0, 0));
+    context.host.interfaces[0].kind = "wifi".to_owned();
+    let radio = |context: &Context| {
+        let report = report(context);
+        report
+            .findings
+            .iter()
+            .any(|finding| finding.code == Code::Wireless)
+    };
+    assert!(radio(&context));
+    context.watched.as_mut().unwrap().exact = vec![flow(100)];
+    assert!(radio(&context) && report(&context).is_healthy());
+    context.watched.as_mut().unwrap().exact[0].interface = InterfaceId::new(3, "eth1");
+    assert!(!radio(&context));
 }

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use manycast::SenderConfig;
 use manycast::doctor::{Code, Confidence};
+use manycast::{Listener, SenderConfig, SocketConfig};
 use manycast_lab::netns::{Hook, Lab, Snooping, wait_until};
 
 use crate::{
-    GROUPS, QUERY, Stream, address, assert_fault, evidence, examine, examine_for,
+    GROUPS, QUERY, QUERY_6, Stream, address, assert_fault, evidence, examine, examine_for,
     examine_privileged, examine_privileged_for, privileged_program, remedy, two_hosts,
 };
 
@@ -83,6 +83,22 @@ pub(crate) fn the_wrong_port() {
     }
 }
 
+/// Another program has what comes, on its port. That it does come shows on the wire alone.
+pub(crate) fn the_wrong_port_which_another_program_has() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    for group in GROUPS {
+        let to = address(&format!("{group}%eth0")).replace("5000", "5001");
+        let _other = b.run(|| Listener::open(&[to.parse().unwrap()], SocketConfig::default()));
+        let _stream = Stream::start(&a, &to);
+        let report = examine(&b, &address(group));
+        assert_fault(&report, Code::NotArriving, Confidence::Likely);
+        let report = examine_privileged(&b, &address(group), None);
+        assert_fault(&report, Code::WrongPort, Confidence::Proved);
+    }
+}
+
 pub(crate) fn fragments_that_are_lost() {
     let lab = Lab::new();
     let switch = lab.switch("sw");
@@ -142,25 +158,33 @@ pub(crate) fn the_report_is_blocked_and_the_switch_prunes() {
 /// A switch that heard a querier once, and then none: it forgets memberships, as the managed ones
 /// do after some 260 seconds, and this one after three.
 pub(crate) fn the_switch_forgets() {
-    let lab = Lab::new();
-    let switch = lab.switch("sw").snooping(Snooping {
-        querier: false,
-        ..Snooping::default()
-    });
-    let [a, b] = two_hosts(&lab, &switch);
-    let heard = b.count_at(Hook::Prerouting, "igmp type membership-query");
-    let mut query = privileged_program(&a, QUERY);
-    query.close_stdin();
-    wait_until("the query to be heard", || heard.count() > 0);
-    heard.remove();
-    let _stream = Stream::start(&a, "239.1.2.3%eth0:5000");
-    let report = examine_for(Duration::from_secs(8), &b, "239.1.2.3:5000", None);
-    // Proved it would be after the 260 s that a querier may take.
-    assert_fault(&report, Code::NoQuerier, Confidence::Likely);
-    let report = examine_privileged_for(Duration::from_secs(8), &b, "239.1.2.3:5000", None);
-    assert_fault(&report, Code::NoQuerier, Confidence::Likely);
-    let heard = evidence(&report);
-    assert!(heard.contains("not one query was heard"), "{heard}");
+    let seen = [
+        "igmp type membership-query",
+        "icmpv6 type mld-listener-query",
+    ];
+    for ((group, query), seen) in GROUPS.into_iter().zip([QUERY, QUERY_6]).zip(seen) {
+        let lab = Lab::new();
+        let switch = lab.switch("sw").snooping(Snooping {
+            querier: false,
+            ..Snooping::default()
+        });
+        let [a, b] = two_hosts(&lab, &switch);
+        let heard = b.count_at(Hook::Prerouting, seen);
+        let ask = || {
+            let before = heard.count();
+            privileged_program(&a, query).close_stdin();
+            wait_until("the query to be heard", || heard.count() > before);
+        };
+        let _stream = Stream::start(&a, &address(&format!("{group}%eth0")));
+        // Proved it would be after the 260 s that a querier may take.
+        ask();
+        let report = examine_for(Duration::from_secs(8), &b, &address(group), None);
+        assert_fault(&report, Code::NoQuerier, Confidence::Likely);
+        let report = examine_privileged_for(Duration::from_secs(8), &b, &address(group), None);
+        assert_fault(&report, Code::NoQuerier, Confidence::Likely);
+        let heard = evidence(&report);
+        assert!(heard.contains("not one query was heard"), "{heard}");
+    }
 }
 
 /// The querier asks, the host hears nothing of it and does not report again.
@@ -169,12 +193,15 @@ pub(crate) fn the_queries_are_blocked() {
     let switch = lab.switch("sw").snooping(Snooping::default());
     let [a, b] = two_hosts(&lab, &switch);
     b.drop_at(Hook::Input, "igmp type membership-query");
-    let _stream = Stream::start(&a, "239.1.2.3%eth0:5000");
-    // Only who hears the wire can tell it from a network without a querier.
-    let report = examine_for(Duration::from_secs(8), &b, "239.1.2.3:5000", None);
-    assert_fault(&report, Code::NoQuerier, Confidence::Likely);
-    let settle = report.findings[0].settle.as_deref().unwrap_or_default();
-    assert!(settle.contains("firewall-drops-igmp"), "{report:#?}");
-    let report = examine_privileged_for(Duration::from_secs(8), &b, "239.1.2.3:5000", None);
-    assert_fault(&report, Code::FirewallDropsIgmp, Confidence::Likely);
+    b.drop_at(Hook::Input, "icmpv6 type mld-listener-query");
+    for group in GROUPS {
+        let _stream = Stream::start(&a, &address(&format!("{group}%eth0")));
+        // Only who hears the wire can tell it from a network without a querier.
+        let report = examine_for(Duration::from_secs(8), &b, &address(group), None);
+        assert_fault(&report, Code::NoQuerier, Confidence::Likely);
+        let settle = report.findings[0].settle.as_deref().unwrap_or_default();
+        assert!(settle.contains("firewall-drops-igmp"), "{report:#?}");
+        let report = examine_privileged_for(Duration::from_secs(8), &b, &address(group), None);
+        assert_fault(&report, Code::FirewallDropsIgmp, Confidence::Likely);
+    }
 }

@@ -4,8 +4,8 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use manycast::Sender;
-use manycast::doctor::{self, Code, Confidence, Severity};
-use manycast_lab::netns::{Hook, Host, Lab, Snooping, Task};
+use manycast::doctor::{self, Code, Confidence, Finding, Severity};
+use manycast_lab::netns::{Hook, Host, Lab, Snooping, Task, wait_until};
 use manycast_net::Counters;
 
 use crate::{GROUPS, Stream, address, assert_delivered, assert_fault, examine, program, two_hosts};
@@ -146,14 +146,96 @@ pub(crate) fn a_host_by_itself() {
     assert!(report.is_healthy(), "{report:#?}");
 }
 
+/// What a host says of itself, the first finding of this code.
+fn finding(host: &Host, code: Code) -> Finding {
+    let report = host.run_unprivileged(doctor::examine_host).unwrap();
+    let found = report.findings.iter().find(|finding| finding.code == code);
+    found.unwrap_or_else(|| panic!("{report:#?}")).clone()
+}
+
+pub(crate) fn a_host_that_has_joined_many_groups() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [_a, b] = two_hosts(&lab, &switch);
+    let _member = program(
+        &b,
+        "s = udp('')
+for n in range(1, 19): join(s, f'239.1.1.{n}', 'eth0')",
+    );
+    let found = finding(&b, Code::TooManyGroups);
+    assert_eq!(found.severity, Severity::Warning);
+    assert_eq!(found.title, "18 groups are joined on eth0");
+    assert!(found.evidence[0].contains("at most 20"), "{found:#?}");
+}
+
+pub(crate) fn a_host_under_an_old_querier() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw").snooping(Snooping {
+        igmp_version: 2,
+        ..Snooping::default()
+    });
+    let [_a, b] = two_hosts(&lab, &switch);
+    wait_until("an IGMPv2 query to be heard", || {
+        let joined = b.run(manycast::joined_groups).unwrap();
+        joined.iter().any(|joined| joined.igmp_version == Some(2))
+    });
+    let found = finding(&b, Code::OldQuerier);
+    let state = (found.severity, found.confidence);
+    assert_eq!(state, (Severity::Warning, Confidence::Proved));
+    assert!(found.title.starts_with("eth0 speaks IGMPv2"), "{found:#?}");
+}
+
+/// A container has a virtual cable, and marks in its files; `/run` is the lab's own.
+pub(crate) fn a_host_in_a_container() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [_a, b] = two_hosts(&lab, &switch);
+    std::fs::write("/run/.containerenv", "").unwrap();
+    let found = finding(&b, Code::ContainerNetwork);
+    let state = (found.severity, found.confidence);
+    assert_eq!(state, (Severity::Warning, Confidence::Possible));
+    assert!(
+        found.evidence[1].starts_with("eth0 is one end"),
+        "{found:#?}"
+    );
+    // Where nothing comes, it is told along.
+    let report = examine(&b, "239.1.2.3:5000");
+    let mut codes = report.findings.iter().map(|finding| finding.code);
+    assert!(
+        codes.any(|code| code == Code::ContainerNetwork),
+        "{report:#?}"
+    );
+    // With a network card of its own it would not be.
+    b.output("ip link add link eth0 name mac0 type macvlan mode bridge");
+    b.output("ip link set mac0 up");
+    let report = b.run_unprivileged(doctor::examine_host).unwrap();
+    let mut codes = report.findings.iter().map(|finding| finding.code);
+    assert!(
+        codes.all(|code| code != Code::ContainerNetwork),
+        "{report:#?}"
+    );
+}
+
+pub(crate) fn a_host_that_drops_all_groups() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [_a, b] = two_hosts(&lab, &switch);
+    b.add_route("224.0.0.0/4 dev eth0");
+    b.drop_at(Hook::Input, "meta pkttype multicast");
+    let report = b.run_unprivileged(doctor::examine_host).unwrap();
+    assert_fault(&report, Code::FirewallDrops, Confidence::Proved);
+}
+
 pub(crate) fn a_host_without_a_route() {
     let lab = Lab::new();
     let switch = lab.switch("sw");
     let [_a, b] = two_hosts(&lab, &switch);
     let report = b.run(doctor::examine_host).unwrap();
     assert_fault(&report, Code::NoRoute, Confidence::Proved);
-    let report = examine(&b, "192.0.2.1:5000");
-    assert_fault(&report, Code::NoRoute, Confidence::Proved);
+    for address in ["192.0.2.1:5000", "[2001:db8::1]:5000"] {
+        let report = examine(&b, address);
+        assert_fault(&report, Code::NoRoute, Confidence::Proved);
+    }
     // Where there is one, what arrives is for the other host to tell.
     let how = doctor::Examination::default();
     b.run(|| doctor::examine("10.0.0.1:5000", &how))

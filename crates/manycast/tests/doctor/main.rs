@@ -31,6 +31,7 @@ netns::tests!(
     arriving::the_queries_are_blocked,
     arriving::the_switch_forgets,
     arriving::the_wrong_port,
+    arriving::the_wrong_port_which_another_program_has,
     firewall::a_chain_that_others_jump_to,
     firewall::a_drop_at_the_ingress_hook,
     firewall::a_drop_at_the_input_hook,
@@ -45,6 +46,10 @@ netns::tests!(
     healthy::a_healthy_host_that_is_busy_with_other_groups,
     healthy::nothing_is_changed,
     healthy::a_host_by_itself,
+    healthy::a_host_in_a_container,
+    healthy::a_host_that_drops_all_groups,
+    healthy::a_host_that_has_joined_many_groups,
+    healthy::a_host_under_an_old_querier,
     healthy::a_host_without_a_route,
     joining::an_interface_without_the_flag,
     joining::an_interface_that_is_down,
@@ -218,9 +223,15 @@ def udp(bind, v6=False, share=True):
     if share: s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     s.bind((bind, 5000))
     return s
-def join(s, group, device):
+def join(s, group, device, source=None):
     index = socket.if_nametoindex(device)
-    if ':' in group:
+    if source:
+        def storage(a):
+            v6 = ':' in a
+            ip = socket.inet_pton(socket.AF_INET6 if v6 else socket.AF_INET, a)
+            return (struct.pack('@HHI16sI', 10, 0, 0, ip, 0) if v6 else struct.pack('@HH4s', 2, 0, ip)).ljust(128, bytes(1))
+        s.setsockopt(41 if ':' in group else 0, 46, struct.pack('@Q', index) + storage(group) + storage(source))
+    elif ':' in group:
         s.setsockopt(41, 20, socket.inet_pton(socket.AF_INET6, group) + struct.pack('@I', index))
     else:
         s.setsockopt(0, 35, struct.pack('@4s4si', socket.inet_aton(group), bytes(4), index))
@@ -262,6 +273,16 @@ fn sending(loopback: bool, hops: u8) -> SenderConfig {
         ..SenderConfig::default()
     }
 }
+
+/// One general query of MLDv2 (RFC 3810 §5.1), to be answered within a tenth of a second.
+const QUERY_6: &str = "
+s = socket.socket(socket.AF_INET6, socket.SOCK_RAW, 58)
+s.setsockopt(41, 17, struct.pack('@I', socket.if_nametoindex('eth0')))
+s.setsockopt(41, 18, 1)
+s.setsockopt(41, 54, bytes([0, 0, 5, 2, 0, 0, 1, 0]))
+q = struct.pack('!BBHHH16sBBH', 130, 0, 0, 100, 0, bytes(16), 2, 125, 0)
+s.sendto(q, ('ff02::1', 0, 0, socket.if_nametoindex('eth0')))
+";
 
 /// One general query of IGMPv3 (RFC 9776 §4.1), to be answered within a tenth of a second.
 const QUERY: &str = "

@@ -6,7 +6,10 @@ use manycast::SenderConfig;
 use manycast::doctor::{Code, Confidence, ProgramChoice, Report};
 use manycast_lab::netns::{Host, Lab, Process};
 
-use crate::{GROUPS, Stream, address, assert_fault, examine_with, ip, program, sending, two_hosts};
+use crate::{
+    GROUPS, Stream, address, assert_fault, evidence, examine_privileged, examine_with, ip, program,
+    sending, two_hosts,
+};
 
 fn by_port(host: &Host, address: &str) -> Report {
     examine_with(host, address, Some(ProgramChoice::Port))
@@ -98,20 +101,44 @@ pub(crate) fn joined_on_another_interface() {
         let title = &report.findings[0].title;
         assert!(title.contains("eth1") && title.contains("eth0"), "{title}");
     }
+    // Where it does not share its port, only who hears the wire knows by which interface it comes.
+    for group in GROUPS {
+        let script = format!(
+            "s = udp('{group}', {}, False); join(s, '{group}', 'eth1')",
+            v6(group)
+        );
+        let process = program(&b, &script);
+        let _stream = Stream::start(&a, &address(&format!("{group}%eth0")));
+        let report = by_pid(&b, &address(group), &process);
+        assert!(report.is_healthy() && report.received == 0, "{report:#?}");
+        let by_pid = Some(ProgramChoice::Pid(process.id()));
+        let report = examine_privileged(&b, &address(group), by_pid);
+        assert_fault(&report, Code::JoinedOnOtherInterface, Confidence::Proved);
+    }
 }
 
 pub(crate) fn with_another_source() {
     let lab = Lab::new();
     let switch = lab.switch("sw");
     let [a, b] = two_hosts(&lab, &switch);
-    let _process = program(
-        &b,
-        "s = udp('232.1.1.1')
-s.setsockopt(0, 39, socket.inet_aton('232.1.1.1') + socket.inet_aton('10.0.0.2') + socket.inet_aton('10.0.0.9'))",
-    );
-    let _stream = Stream::start(&a, "232.1.1.1%eth0:5000");
-    let report = by_port(&b, "10.0.0.9@232.1.1.1:5000");
-    assert_fault(&report, Code::WrongSource, Confidence::Proved);
+    for (group, other) in [("232.1.1.1", "10.0.0.9"), ("ff35::1", "fd00::9")] {
+        let v6 = v6(group);
+        // Where it does not share its port, only who hears the wire knows what comes.
+        for (share, privileged) in [("True", false), ("True", true), ("False", true)] {
+            let script =
+                format!("s = udp('{group}', {v6}, {share}); join(s, '{group}', 'eth0', '{other}')");
+            let _process = program(&b, &script);
+            let _stream = Stream::start(&a, &address(&format!("{group}%eth0")));
+            let asked = format!("{other}@{}", address(group));
+            let port = Some(ProgramChoice::Port);
+            let report = if privileged {
+                examine_privileged(&b, &asked, port)
+            } else {
+                examine_with(&b, &asked, port)
+            };
+            assert_fault(&report, Code::WrongSource, Confidence::Proved);
+        }
+    }
 }
 
 pub(crate) fn never_joined() {
@@ -165,10 +192,24 @@ pub(crate) fn on_another_port() {
     let lab = Lab::new();
     let switch = lab.switch("sw");
     let [a, b] = two_hosts(&lab, &switch);
-    let process = program(&b, "s = udp(''); join(s, '239.1.2.3', 'eth0')");
-    let _stream = Stream::start(&a, "239.1.2.3%eth0:5001");
-    let report = by_pid(&b, "239.1.2.3:5001", &process);
-    assert_fault(&report, Code::WrongPort, Confidence::Proved);
+    for (group, any) in GROUPS.into_iter().zip(["", "::"]) {
+        let script = format!(
+            "s = udp('{any}', {}); join(s, '{group}', 'eth0')",
+            v6(group)
+        );
+        let process = program(&b, &script);
+        let to = |host: &str| address(host).replace(":5000", ":5001");
+        let _stream = Stream::start(&a, &to(&format!("{group}%eth0")));
+        let report = by_pid(&b, &to(group), &process);
+        assert_fault(&report, Code::WrongPort, Confidence::Proved);
+        // The other way round: the program has the port that was meant, the sender another.
+        let report = by_pid(&b, &address(group), &process);
+        assert_fault(&report, Code::WrongPort, Confidence::Proved);
+        let by_pid = Some(ProgramChoice::Pid(process.id()));
+        let report = examine_privileged(&b, &address(group), by_pid);
+        assert_fault(&report, Code::WrongPort, Confidence::Proved);
+        assert!(evidence(&report).contains("to port 5001, on eth0"));
+    }
 }
 
 pub(crate) fn too_slow() {
@@ -194,20 +235,23 @@ pub(crate) fn with_a_capped_buffer() {
     let lab = Lab::new();
     let switch = lab.switch("sw");
     let [a, b] = two_hosts(&lab, &switch);
-    let process = program(
-        &b,
-        "s = udp(''); join(s, '239.1.2.3', 'eth0')
+    for (group, any) in GROUPS.into_iter().zip(["", "::"]) {
+        let script = format!(
+            "s = udp('{any}', {}); join(s, '{group}', 'eth0')
 s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 30)",
-    );
-    let _stream = Stream::start(&a, "239.1.2.3%eth0:5000");
-    let report = by_pid(&b, "239.1.2.3:5000", &process);
-    assert_eq!(
-        report.findings[0].code,
-        Code::ReceiveBufferCapped,
-        "{report:#?}"
-    );
-    assert_eq!(report.findings[0].confidence, Confidence::Likely);
-    assert!(report.is_healthy(), "a warning: nothing is lost yet");
+            v6(group)
+        );
+        let process = program(&b, &script);
+        let _stream = Stream::start(&a, &address(&format!("{group}%eth0")));
+        let report = by_pid(&b, &address(group), &process);
+        let first = (report.findings[0].code, report.findings[0].confidence);
+        assert_eq!(
+            first,
+            (Code::ReceiveBufferCapped, Confidence::Likely),
+            "{report:#?}"
+        );
+        assert!(report.is_healthy(), "a warning: nothing is lost yet");
+    }
 }
 
 pub(crate) fn cross_talk_of_another_program() {

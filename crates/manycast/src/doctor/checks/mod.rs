@@ -22,6 +22,7 @@ mod reverse_path;
 mod route;
 mod scope;
 mod source_missing;
+pub(super) mod surroundings;
 mod too_many_groups;
 mod wrong_port;
 mod wrong_source;
@@ -31,11 +32,13 @@ use super::{Context, Finding, Severity};
 /// A check: what it found, if anything.
 type Check = fn(&Context) -> Option<Finding>;
 
-const CHECKS: [Check; 28] = [
+const CHECKS: [Check; 30] = [
     route::run,
     loopback::run,
     interface::run,
     fragmentation::run,
+    surroundings::contained,
+    surroundings::wireless,
     firewall_igmp::run,
     querier::run,
     reverse_path::run,
