@@ -18,7 +18,8 @@ fn address(job: &Job) -> Address {
 
 pub(crate) fn send(job: &Job, schedule: &mut Schedule) -> anyhow::Result<()> {
     let sender = Sender::new(address(job))?;
-    let payloads = vec![vec![0; job.size]; job.batch()];
+    let memory = vec![0; job.size * job.batch()];
+    let payloads: Vec<_> = memory.chunks_exact(job.size).collect();
     while let Some(count) = schedule.next(job.batch()) {
         schedule.sent_now(sender.send_batch(&payloads[..count])?);
     }
@@ -36,7 +37,8 @@ pub(crate) fn receive(job: &Job, counter: &Counter) -> anyhow::Result<()> {
 pub(crate) fn send_tokio(job: &Job, schedule: &mut Schedule) -> anyhow::Result<()> {
     runtime()?.block_on(async {
         let sender = manycast::tokio::Sender::new(address(job)).await?;
-        let payloads = vec![vec![0; job.size]; job.batch()];
+        let memory = vec![0; job.size * job.batch()];
+        let payloads: Vec<_> = memory.chunks_exact(job.size).collect();
         while let Some(count) = schedule.next(job.batch()) {
             schedule.sent_now(sender.send_batch(&payloads[..count]).await?);
         }

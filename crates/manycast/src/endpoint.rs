@@ -49,6 +49,8 @@ pub struct Endpoint {
     /// The next datagram of `batch` to hand out, and the port that it came from.
     next: Position,
     current: usize,
+    /// How often that port may still be received from before the poller is asked again.
+    eager: u32,
 }
 
 /// A socket and what it was bound for.
@@ -166,6 +168,7 @@ impl Endpoint {
             batch: RecvBatch::new(),
             next: Position::default(),
             current: 0,
+            eager: 0,
         })
     }
 

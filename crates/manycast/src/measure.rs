@@ -61,7 +61,9 @@ pub fn send_stream(
 ) -> Result<Option<ServerReport>, Error> {
     let size = protocol.config().size;
     let exact = protocol.config().burst < EXACT;
-    let mut buffers = vec![vec![0; size]; (MAX_PAYLOAD / size).clamp(1, BATCH)];
+    // They lie side by side, so that the kernel gets them as one piece.
+    let mut memory = vec![0; size * (MAX_PAYLOAD / size).clamp(1, BATCH)];
+    let mut buffers: Vec<_> = memory.chunks_exact_mut(size).collect();
     let mut answers = RecvBatch::with_capacity(1);
     let mut report = None;
     let mut now = Instant::now();

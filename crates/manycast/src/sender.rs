@@ -186,7 +186,7 @@ impl Sender {
     ///
     /// As [`Sender::send`], of the first datagram.
     pub fn send_batch<P: AsRef<[u8]>>(&self, payloads: &[P]) -> Result<usize, Error> {
-        self.send_each(payloads, true)
+        self.send_payloads(payloads, true)
     }
 
     /// As [`Sender::send_batch`], but never waits: 0 means that the send buffer is full.
@@ -195,12 +195,12 @@ impl Sender {
     ///
     /// As [`Sender::send`], of the first datagram.
     pub fn try_send_batch<P: AsRef<[u8]>>(&self, payloads: &[P]) -> Result<usize, Error> {
-        self.send_each(payloads, false)
+        self.send_payloads(payloads, false)
     }
 
-    fn send_each<P: AsRef<[u8]>>(&self, payloads: &[P], wait: bool) -> Result<usize, Error> {
-        let nth = |index: usize| Transmit::new(self.destination, payloads[index].as_ref());
-        Ok(self.socket.send_each(payloads.len(), nth, wait)?)
+    fn send_payloads<P: AsRef<[u8]>>(&self, payloads: &[P], wait: bool) -> Result<usize, Error> {
+        let way = Transmit::new(self.destination, ());
+        Ok(self.socket.send_payloads(&way, payloads, wait)?)
     }
 
     /// The way that datagrams take: all of [`Sent`] but the length, which is 0.

@@ -26,20 +26,52 @@ impl Socket {
         batch: &mut RecvBatch,
         timeout: Option<Duration>,
     ) -> Result<usize, Error> {
-        batch.clear();
-        if self.error_waits.swap(false, Ordering::Relaxed) {
-            self.drain_error_queue(batch);
-            if !batch.unreachable().is_empty() {
-                return Ok(0);
-            }
-        }
-        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         // With no time-out the call itself waits, which saves a second one.
         let flags = if timeout.is_none() {
             libc::MSG_WAITFORONE
         } else {
             libc::MSG_DONTWAIT
         };
+        let mut deadline = None;
+        loop {
+            if let Some(count) = self.receive(batch, flags)? {
+                return Ok(count);
+            }
+            let left = timeout.and_then(|timeout| {
+                let now = Instant::now();
+                let deadline = deadline.get_or_insert_with(|| now.checked_add(timeout));
+                deadline.map(|deadline| deadline.saturating_duration_since(now))
+            });
+            let ready = self.wait(left)?;
+            if ready.contains(PollFlags::ERR) {
+                self.drain_error_queue(batch);
+            }
+            if !ready.contains(PollFlags::IN) {
+                return Ok(0);
+            }
+        }
+    }
+
+    /// As [`Socket::recv_batch`], but never waits, and looks no further where nothing is there.
+    ///
+    /// # Errors
+    ///
+    /// As [`Socket::recv_batch`].
+    pub fn try_recv_batch(&self, batch: &mut RecvBatch) -> Result<usize, Error> {
+        Ok(self.receive(batch, libc::MSG_DONTWAIT)?.unwrap_or(0))
+    }
+
+    /// Receives what is there; `None`: nothing is.
+    fn receive(&self, batch: &mut RecvBatch, flags: i32) -> Result<Option<usize>, Error> {
+        batch.clear();
+        if self.error_waits.load(Ordering::Relaxed)
+            && self.error_waits.swap(false, Ordering::Relaxed)
+        {
+            self.drain_error_queue(batch);
+            if !batch.unreachable().is_empty() {
+                return Ok(Some(0));
+            }
+        }
         loop {
             let limit = batch.limit();
             match batch.slots().receive(self.fd(), limit, flags) {
@@ -47,19 +79,10 @@ impl Socket {
                     batch.take_up(count, self.local, interface_id, |seen| {
                         self.extend_dropped(seen)
                     });
-                    return Ok(batch.len());
+                    return Ok(Some(batch.len()));
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
-                    let ready = self.wait(left)?;
-                    if ready.contains(PollFlags::ERR) {
-                        self.drain_error_queue(batch);
-                    }
-                    if !ready.contains(PollFlags::IN) {
-                        return Ok(0);
-                    }
-                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
                 Err(error) => {
                     let errno = error.raw_os_error().unwrap_or_default();
                     if !is_news_of_a_peer(errno) {
@@ -71,7 +94,7 @@ impl Socket {
                     {
                         batch.push_unreachable(Unreachable { peer, errno });
                     }
-                    return Ok(0);
+                    return Ok(Some(0));
                 }
             }
         }

@@ -11,9 +11,9 @@ use libc::{c_int, c_void};
 
 use crate::features::{CONTROL_LEN, ControlWriter};
 
-/// How many messages and how many payloads one system call sends at most.
+/// How many messages and how many pieces of memory one system call sends at most.
 const MAX_MESSAGES: usize = 64;
-const MAX_PAYLOADS: usize = 512;
+const MAX_VECTORS: usize = 512;
 
 /// Room for the control messages of one datagram, aligned as the kernel wants them.
 #[repr(align(8))]
@@ -137,43 +137,68 @@ impl Slots {
 /// one payload or of several that the kernel cuts apart.
 pub(crate) struct Messages<'a> {
     headers: [MaybeUninit<libc::mmsghdr>; MAX_MESSAGES],
-    vectors: [MaybeUninit<libc::iovec>; MAX_PAYLOADS],
+    vectors: [MaybeUninit<libc::iovec>; MAX_VECTORS],
     names: [MaybeUninit<Name>; MAX_MESSAGES],
     controls: [MaybeUninit<ControlWriter>; MAX_MESSAGES],
-    /// Up to which vector each message goes.
-    ends: [usize; MAX_MESSAGES],
+    /// How far each message goes.
+    ends: [End; MAX_MESSAGES],
     messages: usize,
-    payloads: usize,
+    /// How far the message goes that is being gathered, and where it began.
+    end: End,
+    begin: usize,
     /// The payloads that the vectors point to stay borrowed.
     borrowed: PhantomData<&'a [u8]>,
 }
 
+/// So many vectors, and so many payloads in them.
+#[derive(Clone, Copy)]
+struct End {
+    vectors: usize,
+    payloads: usize,
+}
+
 impl<'a> Messages<'a> {
     pub(crate) const fn new() -> Self {
+        const NONE: End = End {
+            vectors: 0,
+            payloads: 0,
+        };
         Self {
             headers: [const { MaybeUninit::uninit() }; MAX_MESSAGES],
-            vectors: [const { MaybeUninit::uninit() }; MAX_PAYLOADS],
+            vectors: [const { MaybeUninit::uninit() }; MAX_VECTORS],
             names: [const { MaybeUninit::uninit() }; MAX_MESSAGES],
             controls: [const { MaybeUninit::uninit() }; MAX_MESSAGES],
-            ends: [0; MAX_MESSAGES],
+            ends: [NONE; MAX_MESSAGES],
             messages: 0,
-            payloads: 0,
+            end: NONE,
+            begin: 0,
             borrowed: PhantomData,
         }
     }
 
     /// Whether there is room for one more payload and, with [`Messages::end`], one more message.
     pub(crate) const fn has_room(&self) -> bool {
-        self.messages < MAX_MESSAGES && self.payloads < MAX_PAYLOADS
+        self.messages < MAX_MESSAGES && self.end.vectors < MAX_VECTORS
     }
 
-    /// Adds a payload to the message that is being gathered.
+    /// Adds a payload to the message that is being gathered. What lies side by side in memory goes
+    /// as one piece, since each piece costs the kernel as much as to copy some hundred bytes.
     pub(crate) fn push(&mut self, payload: &'a [u8]) {
-        self.vectors[self.payloads].write(libc::iovec {
+        let at = self.end.vectors;
+        self.end.payloads += 1;
+        if at > self.begin {
+            // SAFETY: all vectors up to `end` are initialised.
+            let last = unsafe { self.vectors[at - 1].assume_init_mut() };
+            if last.iov_base.addr() + last.iov_len == payload.as_ptr().addr() {
+                last.iov_len += payload.len();
+                return;
+            }
+        }
+        self.vectors[at].write(libc::iovec {
             iov_base: payload.as_ptr().cast_mut().cast(),
             iov_len: payload.len(),
         });
-        self.payloads += 1;
+        self.end.vectors += 1;
     }
 
     /// Ends the message that is being gathered.
@@ -191,7 +216,8 @@ impl<'a> Messages<'a> {
             self.controls[i].write(*control);
             header.msg_hdr.msg_controllen = len as _;
         }
-        self.ends[i] = self.payloads;
+        self.ends[i] = self.end;
+        self.begin = self.end.vectors;
         self.messages = i + 1;
     }
 
@@ -205,7 +231,7 @@ impl<'a> Messages<'a> {
             // SAFETY: `end` has initialised this header.
             let header = unsafe { &mut self.headers[i].assume_init_mut().msg_hdr };
             header.msg_iov = self.vectors[begin].as_mut_ptr();
-            header.msg_iovlen = (self.ends[i] - begin) as _;
+            header.msg_iovlen = (self.ends[i].vectors - begin) as _;
             if header.msg_namelen > 0 {
                 header.msg_name = self.names[i].as_mut_ptr().cast();
             }
@@ -214,7 +240,7 @@ impl<'a> Messages<'a> {
                 let control = unsafe { self.controls[i].assume_init_ref() };
                 header.msg_control = control.as_bytes().as_ptr().cast_mut().cast();
             }
-            begin = self.ends[i];
+            begin = self.ends[i].vectors;
         }
         // SAFETY: the first `messages` headers are initialised, and point to memory of `self` or to
         // payloads that are borrowed for as long as `self` lives. The kernel only reads them.
@@ -230,7 +256,7 @@ impl<'a> Messages<'a> {
         };
         match checked(sent)? as usize {
             0 => Ok(0),
-            sent => Ok(self.ends[sent - 1]),
+            sent => Ok(self.ends[sent - 1].payloads),
         }
     }
 }
