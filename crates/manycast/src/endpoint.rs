@@ -7,6 +7,7 @@ mod send;
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use manycast_net::{
     BufferSize, Change, ErrorKind, Poller, Position, RecvBatch, Socket, SocketConfig, Stopper,
@@ -35,6 +36,9 @@ pub struct Endpoint {
     ports: Vec<Option<Port>>,
     config: SocketConfig,
     poller: Poller,
+    /// Whether the poller knows the sockets. One that is waited for by the receiving call itself
+    /// need not be known, and each datagram then wakes one waiter and not two.
+    polled: AtomicBool,
     ready: Vec<Token>,
     stopper: Option<Stopper>,
     stopped: bool,
@@ -157,6 +161,7 @@ impl Endpoint {
             ports: Vec::new(),
             config,
             poller: Poller::new()?,
+            polled: AtomicBool::new(false),
             ready: Vec::new(),
             stopper: None,
             stopped: false,
@@ -197,7 +202,9 @@ impl Endpoint {
     fn add(&mut self, socket: Socket) -> Result<usize, Error> {
         let free = self.ports.iter().position(Option::is_none);
         let index = free.unwrap_or(self.ports.len());
-        self.poller.add(&socket, index as Token)?;
+        if *self.polled.get_mut() {
+            self.poller.add(&socket, index as Token)?;
+        }
         let port = Some(Port {
             local: socket.local_addr()?,
             socket,
@@ -208,6 +215,19 @@ impl Endpoint {
             None => self.ports.push(port),
         }
         Ok(index)
+    }
+
+    /// Makes the sockets known to the poller, once it is needed.
+    fn poll_ports(&self) -> Result<(), Error> {
+        if !self.polled.load(Ordering::Relaxed) {
+            for (token, port) in (0..).zip(&self.ports) {
+                if let Some(port) = port {
+                    self.poller.add(&port.socket, token)?;
+                }
+            }
+            self.polled.store(true, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     fn ports(&self) -> impl Iterator<Item = &Port> {
@@ -243,7 +263,9 @@ impl Endpoint {
             for group in &port.groups {
                 socket.join(group.address, group.interface, &group.sources)?;
             }
-            self.poller.add(&socket, token)?;
+            if *self.polled.get_mut() {
+                self.poller.add(&socket, token)?;
+            }
             port.local = socket.local_addr()?;
             port.socket = socket;
         }
@@ -346,6 +368,9 @@ impl Endpoint {
 impl AsFd for Endpoint {
     /// A descriptor that is readable when there is something to receive or to heal.
     fn as_fd(&self) -> BorrowedFd<'_> {
+        if let Err(error) = self.poll_ports() {
+            tracing::error!(%error, "the descriptor will not tell of datagrams");
+        }
         self.poller.as_fd()
     }
 }

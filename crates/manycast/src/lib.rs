@@ -74,7 +74,7 @@ pub use manycast_proto::ask::Answer;
 pub use manycast_proto::{Output, Protocol};
 pub use manycast_types::{
     Address, AddressError, Datagram, Ecn, Group, Host, InterfaceId, InterfaceSelector, MAX_PAYLOAD,
-    Malformed, Received, SourceFilter, Transmit,
+    Malformed, Received, Run, SourceFilter, Transmit,
 };
 pub use measure::send_stream;
 pub use pace::wait_until;

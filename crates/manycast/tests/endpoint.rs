@@ -48,6 +48,28 @@ fn a_stop_ends_waits_that_always_find_something() {
 }
 
 #[test]
+fn a_stream_to_one_group_does_not_hold_back_another() {
+    const TRAINS: usize = 60;
+    let mut listener = listen("239.192.7.5%lo:5075").unwrap();
+    listener.join("239.192.7.6%lo:5075").unwrap();
+    let stream = Sender::new("239.192.7.5%lo:5075").unwrap();
+    for _ in 0..TRAINS {
+        stream.send_batch(&[[0; 20]; 64]).unwrap();
+    }
+    let mut count = listener.recv_batch(Some(PATIENCE)).unwrap().count();
+    let other = Sender::new("239.192.7.6%lo:5075").unwrap();
+    other.send("other").unwrap();
+    let mut heard = false;
+    while !heard {
+        for received in listener.recv_batch(Some(PATIENCE)).unwrap() {
+            heard |= received.payload == b"other";
+            count += 1;
+        }
+    }
+    assert!(count < TRAINS * 64, "all {count} of the stream came first");
+}
+
+#[test]
 fn a_flood_of_answers_does_not_hold_whoever_waits_for_a_refusal() {
     let peer = Socket::bind("127.0.0.1:0").unwrap();
     let sender = Sender::new(peer.local_addr().unwrap()).unwrap();

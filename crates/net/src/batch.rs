@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 
-use manycast_types::{InterfaceId, Received};
+use manycast_types::{InterfaceId, Received, Run};
 
 use crate::features::{self, Metadata};
 use crate::sys::Slots;
@@ -56,41 +56,6 @@ struct Entry {
 pub struct Position {
     entry: usize,
     segment: usize,
-}
-
-/// The datagrams of one buffer: one, or several from one source to one destination that the kernel
-/// gathered.
-#[derive(Clone, Copy, Debug)]
-pub struct Run<'a> {
-    /// The payload of all, and what is equal of them.
-    whole: Received<'a>,
-    segment: usize,
-    count: usize,
-}
-
-impl<'a> Run<'a> {
-    /// The datagrams, but for the payload, which is that of all of them together.
-    pub const fn whole(&self) -> &Received<'a> {
-        &self.whole
-    }
-
-    /// The datagrams one by one.
-    #[inline]
-    pub fn datagrams(self) -> impl Iterator<Item = Received<'a>> {
-        let Self {
-            whole,
-            segment,
-            count,
-        } = self;
-        (0..count).map(move |index| {
-            let start = (index * segment).min(whole.payload.len());
-            let rest = &whole.payload[start..];
-            // A copy of all that is then changed, since one field by field is slower to read back.
-            let mut received = whole;
-            received.payload = &rest[..segment.min(rest.len())];
-            received
-        })
-    }
 }
 
 /// The most that one receive can bring: a datagram of any size, or several gathered into one.
@@ -183,14 +148,11 @@ impl RecvBatch {
                 segment: 0,
             };
             let payload = self.slots.payload(entry.slot);
-            Some(Run {
-                whole: Received {
-                    payload: payload.get(done * entry.segment..)?,
-                    ..self.at(first)?
-                },
-                segment: entry.segment,
-                count: entry.count.checked_sub(done)?,
-            })
+            let whole = Received {
+                payload: payload.get(done * entry.segment..)?,
+                ..self.at(first)?
+            };
+            Some(Run::new(whole, entry.segment))
         })
     }
 

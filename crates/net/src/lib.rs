@@ -22,7 +22,7 @@ mod sysctl;
 mod watch;
 mod wiretap;
 
-pub use batch::{Position, RecvBatch, Run, Unreachable};
+pub use batch::{Position, RecvBatch, Unreachable};
 pub use config::{BufferSize, SocketConfig};
 pub use counters::{CounterTables, Counters, InterfaceCounters};
 pub use error::{Error, ErrorKind, Operation, errno};

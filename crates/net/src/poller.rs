@@ -33,13 +33,20 @@ impl Poller {
         Ok(Self { epoll })
     }
 
-    /// Adds a descriptor, to be waited for until it is readable or has an error to tell.
+    /// Adds a descriptor, to be waited for until it is readable or has an error to tell. A member
+    /// that is added again has the new token.
     ///
     /// # Errors
     ///
     /// [`LimitReached`](crate::ErrorKind::LimitReached): `fs.epoll.max_user_watches` is reached.
     pub fn add(&self, fd: impl AsFd, token: Token) -> Result<(), Error> {
-        epoll::add(&self.epoll, fd, EventData::new_u64(token), EventFlags::IN).map_err(failed)
+        let data = EventData::new_u64(token);
+        match epoll::add(&self.epoll, &fd, data, EventFlags::IN) {
+            Err(rustix::io::Errno::EXIST) => {
+                epoll::modify(&self.epoll, fd, data, EventFlags::IN).map_err(failed)
+            }
+            result => result.map_err(failed),
+        }
     }
 
     /// Removes a descriptor. Closing it would do so too, unless it was duplicated.

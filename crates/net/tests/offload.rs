@@ -31,7 +31,8 @@ fn payloads(sizes: &[usize]) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// What arrives when payloads of these sizes are sent in one call.
+/// What arrives when payloads of these sizes are sent in one call: each from a place of its own,
+/// and again side by side.
 fn sent_and_received(sizes: &[usize], host: &str) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
     let (sender, receiver) = pair(host);
     let to = receiver.local_addr().unwrap();
@@ -41,23 +42,38 @@ fn sent_and_received(sizes: &[usize], host: &str) -> (Vec<Vec<u8>>, Vec<Vec<u8>>
         .map(|payload| Transmit::new(to, payload))
         .collect();
     assert_eq!(sender.send_batch(&transmits).unwrap(), sizes.len());
+    let mut received = receive(&sender, &receiver, sizes.len());
 
+    let memory = payloads.concat();
+    let mut rest = memory.as_slice();
+    let pieces: Vec<_> = sizes
+        .iter()
+        .map(|size| rest.split_off(..*size).unwrap())
+        .collect();
+    let way = Transmit::new(to, ());
+    let sent = sender.send_payloads(&way, &pieces, true).unwrap();
+    assert_eq!(sent, sizes.len());
+    received.extend(receive(&sender, &receiver, sizes.len()));
+    ([payloads.clone(), payloads].concat(), received)
+}
+
+fn receive(sender: &Socket, receiver: &Socket, expected: usize) -> Vec<Vec<u8>> {
     let mut batch = RecvBatch::new();
     let mut received = Vec::new();
-    while received.len() < sizes.len() {
+    while received.len() < expected {
         let count = receiver.recv_batch(&mut batch, WAIT).unwrap();
-        assert!(count > 0, "only {} of {} came", received.len(), sizes.len());
+        assert!(count > 0, "only {} of {expected} came", received.len());
         assert_eq!(count, batch.len());
         for (index, datagram) in batch.iter().enumerate() {
             assert_eq!(datagram.source, sender.local_addr().unwrap());
-            assert_eq!(datagram.destination, to);
+            assert_eq!(datagram.destination, receiver.local_addr().unwrap());
             assert!(!datagram.truncated);
             assert_eq!(batch.get(index).unwrap().payload, datagram.payload);
             received.push(datagram.payload.to_vec());
         }
         assert!(batch.get(count).is_none());
     }
-    (payloads, received)
+    received
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use manycast_types::{Received, Transmit};
+use manycast_types::{Received, Run, Transmit};
 
 /// A protocol as a state machine, which does no I/O and reads no clock.
 ///
@@ -97,6 +97,14 @@ pub trait Protocol {
     /// Takes in a datagram that came.
     fn handle_datagram(&mut self, now: Instant, datagram: Received<'_>);
 
+    /// Takes in datagrams that came as one buffer, as [`handle_datagram`](Self::handle_datagram)
+    /// one after another. A protocol that gets millions a second may do it faster.
+    fn handle_run(&mut self, now: Instant, run: Run<'_>) {
+        for datagram in run.datagrams() {
+            self.handle_datagram(now, datagram);
+        }
+    }
+
     /// Takes in that nobody listens on `peer`, to which a datagram was sent (ICMP port
     /// unreachable). Only connected sockets hear of it reliably.
     fn handle_refused(&mut self, now: Instant, peer: SocketAddr) {
@@ -144,6 +152,10 @@ impl<P: Protocol + ?Sized> Protocol for &mut P {
 
     fn handle_datagram(&mut self, now: Instant, datagram: Received<'_>) {
         (**self).handle_datagram(now, datagram);
+    }
+
+    fn handle_run(&mut self, now: Instant, run: Run<'_>) {
+        (**self).handle_run(now, run);
     }
 
     fn handle_refused(&mut self, now: Instant, peer: SocketAddr) {

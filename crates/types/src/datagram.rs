@@ -55,6 +55,81 @@ impl Received<'_> {
     }
 }
 
+/// Datagrams that came as one buffer: one, or several from one source to one destination that the
+/// kernel gathered. All that is equal of them need be looked at but once.
+///
+/// ```
+/// use manycast_types::{Ecn, InterfaceId, Received, Run};
+///
+/// let interface = InterfaceId::new(1, "lo");
+/// let received = Received {
+///     payload: b"onetwo3",
+///     source: ([127, 0, 0, 1], 4000).into(),
+///     destination: ([127, 0, 0, 1], 5000).into(),
+///     local: None,
+///     interface: &interface,
+///     hops: None,
+///     time: None,
+///     ecn: Ecn::NotEct,
+///     truncated: false,
+///     dropped: 0,
+/// };
+/// let run = Run::new(received, 3);
+/// let payloads: Vec<_> = run.datagrams().map(|datagram| datagram.payload).collect();
+/// assert_eq!(payloads, [&b"one"[..], b"two", b"3"]);
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Run<'a> {
+    whole: Received<'a>,
+    size: usize,
+}
+
+impl<'a> Run<'a> {
+    /// What came, with the payloads of all datagrams in one; each is `size` bytes long, from 1, and
+    /// the last may be shorter.
+    pub const fn new(whole: Received<'a>, size: usize) -> Self {
+        let size = if size == 0 { 1 } else { size };
+        Self { whole, size }
+    }
+
+    /// The datagrams, but for the payload, which is that of all of them together.
+    pub const fn whole(&self) -> &Received<'a> {
+        &self.whole
+    }
+
+    /// How many datagrams there are, at least 1.
+    pub const fn count(&self) -> usize {
+        let len = self.whole.payload.len();
+        if len <= self.size {
+            1
+        } else {
+            len.div_ceil(self.size)
+        }
+    }
+
+    /// The payloads one by one.
+    #[inline]
+    pub fn payloads(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let Self { whole, size } = *self;
+        (0..self.count()).map(move |index| {
+            // An empty datagram is one too.
+            let rest = &whole.payload[index * size..];
+            &rest[..size.min(rest.len())]
+        })
+    }
+
+    /// The datagrams one by one.
+    #[inline]
+    pub fn datagrams(self) -> impl Iterator<Item = Received<'a>> {
+        self.payloads().map(move |payload| {
+            // A copy of all that is then changed, since one field by field is slower to read back.
+            let mut received = self.whole;
+            received.payload = payload;
+            received
+        })
+    }
+}
+
 /// A datagram as it was received, owned. The fields are those of [`Received`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Datagram {

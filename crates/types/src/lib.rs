@@ -3,7 +3,8 @@
 //! * [`Address`]: one way to say where, as text and as a value.
 //! * [`Group`], [`SourceFilter`]: what a listener is a member of.
 //! * [`InterfaceSelector`], [`InterfaceId`]: which interface is meant, and which it was.
-//! * [`Received`], [`Datagram`]: a datagram that came, borrowed and owned.
+//! * [`Received`], [`Datagram`]: a datagram that came, borrowed and owned; [`Run`]: several that
+//!   came as one.
 //! * [`Transmit`]: a datagram that is to go.
 //! * [`Malformed`]: the one error of everything that parses.
 
@@ -14,7 +15,7 @@ mod interface;
 mod malformed;
 
 pub use address::{Address, AddressError, Host};
-pub use datagram::{Datagram, Ecn, MAX_PAYLOAD, Received, Transmit};
+pub use datagram::{Datagram, Ecn, MAX_PAYLOAD, Received, Run, Transmit};
 pub use group::{Group, SourceFilter};
 pub use interface::{InterfaceId, InterfaceSelector};
 pub use malformed::Malformed;

@@ -108,9 +108,9 @@ impl<P: Protocol> Engine<P> {
     /// Hands over what [`Endpoint::wait`] found, then the time.
     fn take_in(&mut self, now: Instant) {
         let protocol = &mut self.protocol;
-        let batch = self.endpoint.take_batch();
-        // Faster than a loop: the datagrams of one buffer are gone through without leaving it.
-        batch.for_each(|received| protocol.handle_datagram(now, received));
+        for run in self.endpoint.take_runs() {
+            protocol.handle_run(now, run);
+        }
         while let Some(news) = self.endpoint.next_news() {
             match news {
                 News::Unreachable(unreachable) if unreachable.is_refused() => {

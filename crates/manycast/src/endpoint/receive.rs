@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use manycast_net::{Position, Run};
-use manycast_types::Received;
+use manycast_net::Position;
+use manycast_types::{Received, Run};
 
 use super::{Endpoint, News, STOP, WATCH};
 use crate::Error;
@@ -129,6 +129,7 @@ impl Endpoint {
         let mut served = false;
         if self.ready.is_empty() {
             self.eager = EAGER;
+            self.poll_ports()?;
             self.poller.wait(&mut self.ready, timeout)?;
         }
         while let Some(token) = self.ready.pop() {
@@ -218,11 +219,13 @@ impl Endpoint {
 
     /// All datagrams of the batch that [`Endpoint::wait`] made ready.
     pub(crate) fn take_batch(&mut self) -> impl Iterator<Item = Received<'_>> {
+        self.take_runs().flat_map(Run::datagrams)
+    }
+
+    /// The same, buffer by buffer.
+    pub(crate) fn take_runs(&mut self) -> impl Iterator<Item = Run<'_>> {
         let next = std::mem::replace(&mut self.next, self.batch.end());
         let this = &*self;
-        this.batch
-            .runs(next)
-            .filter(|run| this.admits(run.whole()))
-            .flat_map(Run::datagrams)
+        this.batch.runs(next).filter(|run| this.admits(run.whole()))
     }
 }

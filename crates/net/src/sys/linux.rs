@@ -140,37 +140,28 @@ pub(crate) struct Messages<'a> {
     vectors: [MaybeUninit<libc::iovec>; MAX_VECTORS],
     names: [MaybeUninit<Name>; MAX_MESSAGES],
     controls: [MaybeUninit<ControlWriter>; MAX_MESSAGES],
-    /// How far each message goes.
-    ends: [End; MAX_MESSAGES],
+    /// Up to which payload each message goes.
+    ends: [MaybeUninit<usize>; MAX_MESSAGES],
     messages: usize,
-    /// How far the message goes that is being gathered, and where it began.
-    end: End,
+    used: usize,
+    payloads: usize,
+    /// The first vector of the message that is being gathered.
     begin: usize,
     /// The payloads that the vectors point to stay borrowed.
     borrowed: PhantomData<&'a [u8]>,
 }
 
-/// So many vectors, and so many payloads in them.
-#[derive(Clone, Copy)]
-struct End {
-    vectors: usize,
-    payloads: usize,
-}
-
 impl<'a> Messages<'a> {
     pub(crate) const fn new() -> Self {
-        const NONE: End = End {
-            vectors: 0,
-            payloads: 0,
-        };
         Self {
             headers: [const { MaybeUninit::uninit() }; MAX_MESSAGES],
             vectors: [const { MaybeUninit::uninit() }; MAX_VECTORS],
             names: [const { MaybeUninit::uninit() }; MAX_MESSAGES],
             controls: [const { MaybeUninit::uninit() }; MAX_MESSAGES],
-            ends: [NONE; MAX_MESSAGES],
+            ends: [const { MaybeUninit::uninit() }; MAX_MESSAGES],
             messages: 0,
-            end: NONE,
+            used: 0,
+            payloads: 0,
             begin: 0,
             borrowed: PhantomData,
         }
@@ -178,27 +169,26 @@ impl<'a> Messages<'a> {
 
     /// Whether there is room for one more payload and, with [`Messages::end`], one more message.
     pub(crate) const fn has_room(&self) -> bool {
-        self.messages < MAX_MESSAGES && self.end.vectors < MAX_VECTORS
+        self.messages < MAX_MESSAGES && self.used < MAX_VECTORS
     }
 
     /// Adds a payload to the message that is being gathered. What lies side by side in memory goes
     /// as one piece, since each piece costs the kernel as much as to copy some hundred bytes.
     pub(crate) fn push(&mut self, payload: &'a [u8]) {
-        let at = self.end.vectors;
-        self.end.payloads += 1;
-        if at > self.begin {
-            // SAFETY: all vectors up to `end` are initialised.
-            let last = unsafe { self.vectors[at - 1].assume_init_mut() };
+        self.payloads += 1;
+        if self.used > self.begin {
+            // SAFETY: the first `used` vectors are initialised.
+            let last = unsafe { self.vectors[self.used - 1].assume_init_mut() };
             if last.iov_base.addr() + last.iov_len == payload.as_ptr().addr() {
                 last.iov_len += payload.len();
                 return;
             }
         }
-        self.vectors[at].write(libc::iovec {
+        self.vectors[self.used].write(libc::iovec {
             iov_base: payload.as_ptr().cast_mut().cast(),
             iov_len: payload.len(),
         });
-        self.end.vectors += 1;
+        self.used += 1;
     }
 
     /// Ends the message that is being gathered.
@@ -216,8 +206,9 @@ impl<'a> Messages<'a> {
             self.controls[i].write(*control);
             header.msg_hdr.msg_controllen = len as _;
         }
-        self.ends[i] = self.end;
-        self.begin = self.end.vectors;
+        header.msg_hdr.msg_iovlen = (self.used - self.begin) as _;
+        self.ends[i].write(self.payloads);
+        self.begin = self.used;
         self.messages = i + 1;
     }
 
@@ -231,7 +222,7 @@ impl<'a> Messages<'a> {
             // SAFETY: `end` has initialised this header.
             let header = unsafe { &mut self.headers[i].assume_init_mut().msg_hdr };
             header.msg_iov = self.vectors[begin].as_mut_ptr();
-            header.msg_iovlen = (self.ends[i].vectors - begin) as _;
+            begin += header.msg_iovlen as usize;
             if header.msg_namelen > 0 {
                 header.msg_name = self.names[i].as_mut_ptr().cast();
             }
@@ -240,15 +231,13 @@ impl<'a> Messages<'a> {
                 let control = unsafe { self.controls[i].assume_init_ref() };
                 header.msg_control = control.as_bytes().as_ptr().cast_mut().cast();
             }
-            begin = self.ends[i].vectors;
         }
         // SAFETY: the first `messages` headers are initialised, and point to memory of `self` or to
         // payloads that are borrowed for as long as `self` lives. The kernel only reads them.
         let sent = unsafe {
             let headers: *mut libc::mmsghdr = self.headers.as_mut_ptr().cast();
             if self.messages == 1 {
-                // One message is cheaper by the older call.
-                let len = libc::sendmsg(fd.as_raw_fd(), &raw const (*headers).msg_hdr, flags);
+                let len = send_one(fd, &(*headers).msg_hdr, flags);
                 if len < 0 { -1 } else { 1 }
             } else {
                 libc::sendmmsg(fd.as_raw_fd(), headers, self.messages as _, flags)
@@ -256,8 +245,34 @@ impl<'a> Messages<'a> {
         };
         match checked(sent)? as usize {
             0 => Ok(0),
-            sent => Ok(self.ends[sent - 1].payloads),
+            // SAFETY: there are no more than `messages`, and `end` has initialised each.
+            sent => Ok(unsafe { self.ends[sent - 1].assume_init() }),
         }
+    }
+}
+
+/// Sends one message by the oldest call that can, since it costs the least.
+///
+/// # Safety
+///
+/// What the header points to must be valid.
+unsafe fn send_one(fd: BorrowedFd<'_>, header: &libc::msghdr, flags: c_int) -> isize {
+    if header.msg_iovlen != 1 || header.msg_controllen > 0 {
+        // SAFETY: the caller's promise.
+        return unsafe { libc::sendmsg(fd.as_raw_fd(), header, flags) };
+    }
+    // SAFETY: the caller's promise.
+    unsafe {
+        let libc::iovec { iov_base, iov_len } = *header.msg_iov;
+        let name = header.msg_name.cast::<libc::sockaddr>();
+        libc::sendto(
+            fd.as_raw_fd(),
+            iov_base,
+            iov_len,
+            flags,
+            name,
+            header.msg_namelen,
+        )
     }
 }
 

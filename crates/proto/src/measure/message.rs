@@ -63,16 +63,19 @@ impl Header {
     /// It is shorter than [`MIN_SIZE`], or bears a time that no clock shows: it is of something
     /// else.
     pub fn parse(datagram: &[u8]) -> Result<Self, Malformed> {
-        let mut reader = Reader::new(datagram);
-        let low = reader.u32()?;
-        let seconds = reader.u32()?;
-        let microseconds = reader.u32()?;
+        let (words, _) = datagram.as_chunks();
+        let word = |index: usize| words.get(index).map(|word| u32::from_be_bytes(*word));
+        let [Some(low), Some(seconds), Some(microseconds)] = [0, 1, 2].map(word) else {
+            return Err(Malformed::new(
+                "the datagram ends too early",
+                datagram.len(),
+            ));
+        };
         if microseconds >= 1_000_000 {
             return Err(Malformed::new("a second has fewer microseconds", 8));
         }
-        let high = reader.u32().and_then(|high| Ok((high, reader.u32()?)));
-        let (wide, signed) = match high {
-            Ok((high, flags)) if flags & WIDE != 0 => {
+        let (wide, signed) = match [3, 4].map(word) {
+            [Some(high), Some(flags)] if flags & WIDE != 0 => {
                 (true, (u64::from(high) << 32 | u64::from(low)).cast_signed())
             }
             _ => (false, low.cast_signed().into()),

@@ -5,11 +5,11 @@ use std::collections::{HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
-use manycast_types::{InterfaceId, Received, Transmit};
+use manycast_types::{InterfaceId, Received, Run, Transmit};
 
 use super::ReceiverConfig;
 use super::message::Header;
-use super::stream::{Stream, StreamReport};
+use super::stream::{Stream, StreamReport, since_1970};
 use crate::timers::{Timer, Timers};
 use crate::{Output, Protocol};
 
@@ -127,7 +127,6 @@ impl Receiver {
     }
 
     /// The stream of a datagram, if it has begun.
-    #[inline]
     fn position(&mut self, datagram: &Received<'_>) -> Option<usize> {
         if self
             .streams
@@ -141,8 +140,9 @@ impl Receiver {
         Some(position)
     }
 
-    fn begin(&mut self, header: &Header, datagram: &Received<'_>, at: SystemTime) {
-        let stream = Stream::new(header, datagram, at);
+    /// Begins a stream with a datagram of so many bytes.
+    fn begin(&mut self, header: &Header, datagram: &Received<'_>, bytes: usize, at: i64) {
+        let stream = Stream::new(header, datagram, bytes, at);
         match self.positions.entry(Key::of(datagram)) {
             Entry::Occupied(entry) => self.streams[*entry.get()] = stream,
             Entry::Vacant(_) if self.streams.len() >= self.config.max_streams => {
@@ -162,13 +162,13 @@ impl Receiver {
     }
 
     /// Answers the end of a stream by unicast, and ends itself when the last sender has ended.
-    fn ended(&mut self, now: Instant, datagram: &Received<'_>) {
+    fn ended(&mut self, now: Instant, datagram: &Received<'_>, bytes: usize) {
         let Some(position) = self.position(datagram) else {
             return;
         };
         if !datagram.destination.ip().is_multicast() {
             let report = self.streams[position].server_report();
-            if let Some(report) = report.emit(datagram.payload.len()) {
+            if let Some(report) = report.emit(bytes) {
                 let answer = Transmit::answer(datagram, report);
                 self.outputs.push_back(Output::Transmit(answer));
             }
@@ -232,25 +232,39 @@ impl Protocol for Receiver {
     }
 
     fn handle_datagram(&mut self, now: Instant, datagram: Received<'_>) {
+        let bytes = datagram.payload.len();
+        self.handle_run(now, Run::new(datagram, bytes));
+    }
+
+    fn handle_run(&mut self, now: Instant, run: Run<'_>) {
         if self.phase != Phase::Running {
-            self.stats.untimely += 1;
+            self.stats.untimely += run.count() as u64;
             return;
         }
-        let Ok(header) = Header::parse(datagram.payload) else {
-            self.stats.malformed += 1;
-            return;
-        };
-        let at = datagram
-            .time
-            .unwrap_or_else(|| self.epoch.1 + now.saturating_duration_since(self.epoch.0));
-        match self.position(&datagram) {
-            Some(position) if !self.streams[position].is_over(&header) => {
-                self.streams[position].record(&header, &datagram, at);
+        let whole = run.whole();
+        let at = since_1970(
+            whole
+                .time
+                .unwrap_or_else(|| self.epoch.1 + now.saturating_duration_since(self.epoch.0)),
+        );
+        let mut position = self.position(whole);
+        for payload in run.payloads() {
+            let Ok(header) = Header::parse(payload) else {
+                self.stats.malformed += 1;
+                continue;
+            };
+            let bytes = payload.len();
+            let stream = position.map(|position| &mut self.streams[position]);
+            match stream.filter(|stream| !stream.is_over(&header)) {
+                Some(stream) => stream.record(&header, whole, bytes, at),
+                None => {
+                    self.begin(&header, whole, bytes, at);
+                    position = self.position(whole);
+                }
             }
-            _ => self.begin(&header, &datagram, at),
-        }
-        if header.last {
-            self.ended(now, &datagram);
+            if header.last {
+                self.ended(now, whole, bytes);
+            }
         }
     }
 

@@ -168,9 +168,8 @@ const NANOSECONDS: i64 = 1_000_000_000;
 const MERGED: u64 = 64;
 
 impl Stream {
-    /// A stream that begins with this datagram.
-    pub(super) fn new(header: &Header, datagram: &Received<'_>, at: SystemTime) -> Self {
-        let at = since_1970(at);
+    /// A stream that begins with this datagram, of so many bytes, which came at this time.
+    pub(super) fn new(header: &Header, datagram: &Received<'_>, bytes: usize, at: i64) -> Self {
         let delay = at.saturating_sub(nanoseconds(header.time));
         let mut recent = Histogram::new();
         recent.record(delay);
@@ -180,7 +179,7 @@ impl Stream {
             interface: datagram.interface.clone(),
             sequence: Sequence::new(header.number),
             datagrams: 1,
-            bytes: datagram.payload.len() as u64,
+            bytes: bytes as u64,
             kernel_dropped: 0,
             dropped: datagram.dropped,
             first_at: at,
@@ -214,9 +213,15 @@ impl Stream {
         self.ended
     }
 
-    /// Takes in the next datagram.
+    /// Takes in the next datagram, of so many bytes, which came at this time.
     #[inline]
-    pub(super) fn record(&mut self, header: &Header, datagram: &Received<'_>, at: SystemTime) {
+    pub(super) fn record(
+        &mut self,
+        header: &Header,
+        datagram: &Received<'_>,
+        bytes: usize,
+        at: i64,
+    ) {
         let number = if header.wide {
             header.number
         } else {
@@ -227,14 +232,13 @@ impl Stream {
             return;
         }
         self.datagrams += 1;
-        self.bytes += datagram.payload.len() as u64;
+        self.bytes += bytes as u64;
         let arrival = self.sequence.record(number);
         let dropped = datagram.dropped.saturating_sub(self.dropped);
         self.dropped = self.dropped.max(datagram.dropped);
         if let Arrival::Ahead(skipped) = arrival {
             self.kernel_dropped += skipped.min(dropped.saturating_mul(MERGED));
         }
-        let at = since_1970(at);
         self.last_at = self.last_at.max(at);
         if let Some(hops) = datagram.hops {
             let (least, most) = self.hops.unwrap_or((hops, hops));
@@ -355,8 +359,8 @@ const fn widen(low: u64, next: u64) -> u64 {
     }
 }
 
-/// A time of the wall clock; before 1970 there were no datagrams.
-fn since_1970(time: SystemTime) -> i64 {
+/// A time of the wall clock in nanoseconds; before 1970 there were no datagrams.
+pub(super) fn since_1970(time: SystemTime) -> i64 {
     nanoseconds(time.duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
