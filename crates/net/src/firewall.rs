@@ -44,7 +44,7 @@ impl FirewallRule {
         let family = match self.family {
             "ip" => to.is_ipv4(),
             "ip6" => to.is_ipv6(),
-            "inet" | "netdev" => true,
+            "inet" | "netdev" | "bridge" => true,
             _ => false,
         };
         let all = |condition: &Condition| condition.may_hold(to, interface);

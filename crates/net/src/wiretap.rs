@@ -13,12 +13,16 @@ use socket2::{Domain, Protocol, Socket, Type};
 use crate::sys;
 
 /// An ear on all interfaces of the network namespace of the thread that opens it, for one version
-/// of IP. It hears what comes in, joined or not, before firewalls and filters; it needs
+/// of IP. It hears what comes in, joined or not, before firewalls, filters and bridges; it needs
 /// `CAP_NET_RAW`.
+///
+/// What comes in by a port of a bridge is heard there, and on the bridge once more.
 #[derive(Debug)]
 pub struct Wiretap {
     socket: Socket,
     ipv4: bool,
+    /// The type of Ethernet, as the kernel gives it.
+    kind: u16,
 }
 
 /// Something that is of interest.
@@ -55,10 +59,14 @@ impl Wiretap {
         } else {
             libc::ETH_P_IPV6
         };
-        let kind = u16::try_from(kind).expect("types of Ethernet have two bytes");
-        let protocol = Protocol::from(i32::from(kind.to_be()));
+        let [kind, all] = [kind, libc::ETH_P_ALL].map(|kind| {
+            let kind = u16::try_from(kind).expect("types of Ethernet have two bytes");
+            kind.to_be()
+        });
+        // Those who ask for one type alone hear it only behind the ingress hook and the bridge.
+        let protocol = Protocol::from(i32::from(all));
         let socket = Socket::new(Domain::PACKET, Type::DGRAM, Some(protocol))?;
-        Ok(Self { socket, ipv4 })
+        Ok(Self { socket, ipv4, kind })
     }
 
     /// Waits for a packet, and gives it where it is of interest, with the index of the interface
@@ -71,9 +79,10 @@ impl Wiretap {
         self.socket.set_read_timeout(Some(timeout))?;
         let mut buffer = [0; HEADERS];
         match sys::receive_packet(self.socket.as_fd(), &mut buffer) {
-            Ok((length, interface)) => {
+            Ok((_, origin)) if origin.outgoing || origin.kind != self.kind => Ok(None),
+            Ok((length, origin)) => {
                 let overheard = overheard(&buffer[..length], self.ipv4);
-                Ok(overheard.map(|overheard| (interface, overheard)))
+                Ok(overheard.map(|overheard| (origin.interface, overheard)))
             }
             Err(error)
                 if matches!(

@@ -367,11 +367,10 @@ impl fmt::Display for Screen<'_> {
                 self.subject,
                 counted(self.received, "datagram")
             )?,
-            Some(first) => writeln!(
-                f,
-                "{wrong} {}: {}\n  {} ({})",
-                self.subject, first.title, first.code, first.confidence
-            )?,
+            Some(first) => {
+                wrapped(f, "", &format!("{wrong} {}: {}", self.subject, first.title))?;
+                writeln!(f, "  {} ({})", first.code, first.confidence)?;
+            }
         }
         self.walk(f)?;
         if self.verbose {
@@ -388,7 +387,8 @@ impl fmt::Display for Screen<'_> {
             }
         }
         if !named.is_empty() {
-            write!(f, "\nalso: {}; -v tells more\n", named.join(", "))?;
+            writeln!(f)?;
+            wrapped(f, "", &format!("also: {}; -v tells more", named.join(", ")))?;
         }
         if let Some(first) = first {
             write!(f, "\nread on: {}", first.page)?;
@@ -400,16 +400,13 @@ impl fmt::Display for Screen<'_> {
 impl Found<'_> {
     fn tell(&self, f: &mut fmt::Formatter<'_>, titled: bool) -> fmt::Result {
         if titled {
-            writeln!(
-                f,
-                "\n{}: {} ({})",
-                self.severity, self.title, self.confidence
-            )?;
-            writeln!(f, "  {}", self.code)?;
+            writeln!(f)?;
+            wrapped(f, "", &format!("{}: {}", self.severity, self.title))?;
+            writeln!(f, "  {} ({})", self.code, self.confidence)?;
         }
         section(f, "why", self.evidence.iter().map(String::as_str))?;
-        section(f, "to mend it", self.remedy)?;
-        section(f, "to be sure", self.settle)
+        advice(f, "to mend it", self.remedy)?;
+        advice(f, "to be sure", self.settle)
     }
 }
 
@@ -419,26 +416,82 @@ fn section<'a>(
     title: &str,
     lines: impl IntoIterator<Item = &'a str>,
 ) -> fmt::Result {
-    const WIDTH: usize = 96;
     for (index, line) in lines.into_iter().enumerate() {
         if index == 0 {
             writeln!(f, "\n  {title}:")?;
         }
-        let mut column = 0;
-        for word in line.split(' ') {
-            let length = word.chars().count() + 1;
-            if column == 0 {
-                write!(f, "    {word}")?;
-                column = 4 + length;
-            } else if column + length > WIDTH {
-                write!(f, "\n      {word}")?;
-                column = 6 + length;
-            } else {
-                write!(f, " {word}")?;
-                column += length;
-            }
-        }
-        writeln!(f)?;
+        wrapped(f, "    ", line)?;
     }
     Ok(())
+}
+
+/// What to do, under a title. A command has a line of its own, which is not broken, so that it can
+/// be copied.
+fn advice(f: &mut fmt::Formatter<'_>, title: &str, text: Option<&str>) -> fmt::Result {
+    let Some(text) = text else {
+        return Ok(());
+    };
+    writeln!(f, "\n  {title}:")?;
+    for clause in text.split("; ") {
+        match command_in(clause) {
+            Some(("", command)) => writeln!(f, "    {command}")?,
+            Some((reason, command)) => {
+                wrapped(f, "    ", reason)?;
+                writeln!(f, "      {command}")?;
+            }
+            None => wrapped(f, "    ", clause)?,
+        }
+    }
+    Ok(())
+}
+
+/// Parts a clause into what it says, with its colon, and the command at its end, if there is one.
+fn command_in(clause: &str) -> Option<(&str, &str)> {
+    let is_command = |text: &str| {
+        let first = text.split(' ').next();
+        first.is_some_and(|first| ["sudo", "ip", "manycast"].contains(&first))
+    };
+    if is_command(clause) {
+        return Some(("", clause));
+    }
+    let (at, _) = clause
+        .match_indices(": ")
+        .find(|(at, _)| is_command(&clause[at + 2..]))?;
+    Some((&clause[..=at], &clause[at + 2..]))
+}
+
+/// Text in lines of at most 80 columns, those after the first a little deeper.
+fn wrapped(f: &mut fmt::Formatter<'_>, indent: &str, text: &str) -> fmt::Result {
+    const WIDTH: usize = 80;
+    let mut column = indent.len();
+    f.write_str(indent)?;
+    for (index, word) in text.split(' ').enumerate() {
+        let length = visible(word);
+        if index > 0 && column + 1 + length > WIDTH {
+            write!(f, "\n{indent}  {word}")?;
+            column = indent.len() + 2 + length;
+        } else {
+            let space = if index == 0 { "" } else { " " };
+            write!(f, "{space}{word}")?;
+            column += space.len() + length;
+        }
+    }
+    writeln!(f)
+}
+
+/// How many columns a word takes; a colour takes none.
+fn visible(word: &str) -> usize {
+    let mut in_colour = false;
+    let shown = word.chars().filter(|character| match character {
+        '\x1b' => {
+            in_colour = true;
+            false
+        }
+        'm' if in_colour => {
+            in_colour = false;
+            false
+        }
+        _ => !in_colour,
+    });
+    shown.count()
 }

@@ -31,6 +31,8 @@ pub enum Code {
     InterfaceDown,
     /// The interface has no `MULTICAST` flag.
     InterfaceNotMulticast,
+    /// IPv6 is switched off on the interface.
+    Ipv6Off,
     /// Memberships end after minutes, since nobody asks for them.
     NoQuerier,
     /// The reverse-path filter drops the datagrams.
@@ -71,6 +73,10 @@ pub enum Code {
     BoundToUnicast,
     /// The socket is bound to another group.
     BoundToOtherGroup,
+    /// The socket is bound to another interface than the datagrams come in by.
+    BoundToDevice,
+    /// The socket is connected to a peer, and receives from nobody else.
+    BoundToPeer,
     /// Datagrams of other groups reach the socket.
     CrossTalk,
     /// The receive buffer is full.
@@ -95,6 +101,7 @@ impl Code {
             Self::Fragmentation => "fragmentation",
             Self::InterfaceDown => "interface-down",
             Self::InterfaceNotMulticast => "interface-not-multicast",
+            Self::Ipv6Off => "ipv6-off",
             Self::NoQuerier => "no-querier",
             Self::ReversePathFilter => "reverse-path-filter",
             Self::MartianSource => "martian-source",
@@ -115,6 +122,8 @@ impl Code {
             Self::WrongPort => "wrong-port",
             Self::BoundToUnicast => "bound-to-unicast",
             Self::BoundToOtherGroup => "bound-to-other-group",
+            Self::BoundToDevice => "bound-to-device",
+            Self::BoundToPeer => "bound-to-peer",
             Self::CrossTalk => "cross-talk",
             Self::ReceiveBufferOverflow => "receive-buffer-overflow",
             Self::ReceiveBufferCapped => "receive-buffer-capped",
@@ -134,6 +143,7 @@ impl Code {
             | Self::Fragmentation
             | Self::InterfaceDown
             | Self::InterfaceNotMulticast
+            | Self::Ipv6Off
             | Self::NoQuerier
             | Self::FirewallDropsIgmp => Step::Arrived,
             Self::ReversePathFilter | Self::MartianSource => Step::ReversePath,
@@ -153,6 +163,8 @@ impl Code {
             | Self::WrongPort
             | Self::BoundToUnicast
             | Self::BoundToOtherGroup
+            | Self::BoundToDevice
+            | Self::BoundToPeer
             | Self::CrossTalk => Step::Port,
             Self::ReceiveBufferOverflow | Self::ReceiveBufferCapped => Step::Buffer,
             Self::Delivered => Step::Application,

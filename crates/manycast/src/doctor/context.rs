@@ -249,6 +249,21 @@ impl Context {
     }
 }
 
+impl ProgramSocket {
+    /// Whether it may receive a flow, by its device and its memberships; where this user may not
+    /// ask for these, it may.
+    pub(super) fn may_get(&self, flow: &Flow) -> bool {
+        let index = flow.interface.index;
+        let member = |memberships: &Vec<SocketMembership>| {
+            memberships.iter().any(|membership| {
+                membership.interface == index && membership.group == flow.destination.ip()
+            })
+        };
+        self.socket.device.is_none_or(|device| device == index)
+            && self.memberships.as_ref().is_none_or(member)
+    }
+}
+
 impl Target {
     /// Whether it is IPv4.
     pub(super) const fn is_ipv4(&self) -> bool {
@@ -285,6 +300,7 @@ impl Snapshot {
         .map(String::from)
         .into();
         for interface in &interfaces {
+            names.push(ipv6_switch(&interface.name));
             for setting in ["rp_filter", "force_igmp_version"] {
                 names.push(of_interface(&interface.name, setting));
             }
@@ -325,6 +341,11 @@ impl Snapshot {
             .number(&of_interface(interface, "rp_filter"))
             .unwrap_or(0);
         all.max(own)
+    }
+
+    /// Whether IPv6 is switched off on an interface.
+    pub(super) fn ipv6_is_off(&self, interface: &str) -> bool {
+        self.number(&ipv6_switch(interface)) == Some(1)
     }
 
     /// The interface of this index.
@@ -392,6 +413,11 @@ fn of_interface(interface: &str, setting: &str) -> String {
     } else {
         format!("net.ipv4.conf.{interface}.{setting}")
     }
+}
+
+/// The setting that switches IPv6 off on an interface.
+fn ipv6_switch(interface: &str) -> String {
+    of_interface(interface, "disable_ipv6").replacen("ipv4", "ipv6", 1)
 }
 
 /// Whether the kernel joins a group by itself on each interface.

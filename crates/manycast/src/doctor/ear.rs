@@ -33,6 +33,21 @@ pub struct HeardStream {
 }
 
 impl Heard {
+    /// How many datagrams came to this port, by the interface that most came by: what comes in by a
+    /// port of a bridge is heard on the bridge once more.
+    pub(super) fn count(&self, port: u16) -> u64 {
+        let on = |interface| {
+            let streams = self
+                .to_port(port)
+                .filter(move |other| other.interface == interface);
+            streams.map(|stream| stream.datagrams).sum()
+        };
+        self.to_port(port)
+            .map(|stream| on(stream.interface))
+            .max()
+            .unwrap_or(0)
+    }
+
     /// The streams to this port.
     pub(super) fn to_port(&self, port: u16) -> impl Iterator<Item = &HeardStream> {
         self.streams

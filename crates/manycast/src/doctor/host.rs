@@ -104,7 +104,7 @@ fn no_link<'a>(mut links: impl Iterator<Item = &'a Interface>) -> Finding {
             format!("no interface can multicast: {name} lacks the flag MULTICAST"),
         )
         .remedy(format!(
-            "where the link can carry multicast: ip link set {name} multicast on"
+            "where the link can carry multicast: sudo ip link set {name} multicast on"
         ))
     } else {
         Finding::fault(
@@ -112,7 +112,7 @@ fn no_link<'a>(mut links: impl Iterator<Item = &'a Interface>) -> Finding {
             Confidence::Proved,
             format!("no interface can multicast: {name} is down"),
         )
-        .remedy(format!("ip link set {name} up"))
+        .remedy(format!("sudo ip link set {name} up"))
     }
 }
 
@@ -129,7 +129,7 @@ fn no_route<'a>(mut links: impl Iterator<Item = &'a Interface>) -> Finding {
     .because("joining on the unspecified address fails with ENODEV, sending with ENETUNREACH")
     .because("manycast itself needs no route")
     .remedy(format!(
-        "name the interface in the program; or ip route add 224.0.0.0/4 dev {name}"
+        "name the interface in the program; or give groups a route: sudo ip route add 224.0.0.0/4 dev {name}"
     ))
 }
 
@@ -185,7 +185,7 @@ fn filtered(host: &Snapshot, interface: &Interface) -> Option<Finding> {
             "rp_filter of {name} is 1 (strict), and this host has several interfaces"
         ))
         .remedy(format!(
-            "where senders are not of a network of {name}: ip route add NETWORK dev {name}"
+            "where senders are not of a network of {name}: sudo ip route add NETWORK dev {name}"
         ))
     })
 }
@@ -232,7 +232,7 @@ fn many_groups(host: &Snapshot) -> Option<Finding> {
             "one socket joins at most {limit} (net.ipv4.igmp_max_memberships); a further join \
              fails with ENOBUFS"
         ))
-        .remedy("sysctl -w net.ipv4.igmp_max_memberships=100")
+        .remedy("sudo sysctl -w net.ipv4.igmp_max_memberships=100")
     })
 }
 
@@ -250,6 +250,6 @@ fn small_buffers(host: &Snapshot) -> Option<Finding> {
             // Millions of bits, hence thousandths of a second: exact enough for one digit.
             f64::from(u32::try_from(limit).unwrap_or(u32::MAX)) * 8.0 / 1e6
         ))
-        .remedy("sysctl -w net.core.rmem_max=16777216")
+        .remedy("sudo sysctl -w net.core.rmem_max=16777216")
     })
 }

@@ -1,5 +1,6 @@
 //! The sockets of another program.
 
+use std::fs;
 use std::net::IpAddr;
 
 use manycast_net::{ForeignSocket, OpenSocket};
@@ -56,6 +57,14 @@ impl Examined {
             choice,
             sockets.first().and_then(|found| found.owner.as_ref()),
         ) {
+            (ProgramChoice::Pid(pid), None) if is_elsewhere(pid) => {
+                return Err(Error::unsuitable(
+                    format!("process {pid}"),
+                    "it is in another network namespace, as those in containers are; run the \
+                     doctor there: sudo nsenter --net --target PID manycast doctor ADDRESS --pid \
+                     PID",
+                ));
+            }
             (ProgramChoice::Pid(pid), None) => {
                 return Err(Error::unsuitable(
                     format!("process {pid}"),
@@ -91,6 +100,13 @@ impl Examined {
             sockets: self.sockets,
         })
     }
+}
+
+/// Whether a process is known to be in another network namespace than this thread.
+fn is_elsewhere(pid: u32) -> bool {
+    let namespace = |task: String| fs::read_link(format!("/proc/{task}/ns/net")).ok();
+    let there = namespace(pid.to_string());
+    there.is_some() && there != namespace("thread-self".to_owned())
 }
 
 /// All memberships of a socket.

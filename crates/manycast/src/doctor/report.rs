@@ -164,13 +164,15 @@ fn moved(counters: &Counters) -> Counters {
 }
 
 fn steps(context: &Context, fault: Option<&Finding>) -> Vec<StepState> {
-    let Some(watched) = &context.watched else {
+    if context.watched.is_none() {
         return Vec::new();
-    };
+    }
     let received = context.received();
     let tally = context.tally();
-    let lost = tally.lost() + tally.ignored > 0;
-    let came = received > 0 || lost || !watched.wide.is_empty();
+    // Where nothing arrives, what came is of others.
+    let arrives = fault.is_none_or(|fault| fault.code.step() > Step::Arrived);
+    let lost = arrives && tally.lost() + tally.ignored + tally.checksums > 0;
+    let came = received > 0 || lost || !context.coming().is_empty();
     let broken = fault
         .filter(|fault| fault.confidence <= Confidence::Likely)
         .map(|fault| fault.code.step());

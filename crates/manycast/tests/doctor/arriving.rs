@@ -7,7 +7,7 @@ use manycast::{Listener, SenderConfig, SocketConfig};
 use manycast_lab::netns::{Hook, Lab, Snooping, wait_until};
 
 use crate::{
-    GROUPS, QUERY, QUERY_6, Stream, address, assert_fault, evidence, examine, examine_for,
+    FORGED, GROUPS, QUERY, QUERY_6, Stream, address, assert_fault, evidence, examine, examine_for,
     examine_privileged, examine_privileged_for, privileged_program, remedy, two_hosts,
 };
 
@@ -96,6 +96,37 @@ pub(crate) fn the_wrong_port_which_another_program_has() {
         assert_fault(&report, Code::NotArriving, Confidence::Likely);
         let report = examine_privileged(&b, &address(group), None);
         assert_fault(&report, Code::WrongPort, Confidence::Proved);
+    }
+}
+
+pub(crate) fn a_checksum_that_is_wrong() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    for (group, source) in GROUPS.into_iter().zip(["10.0.0.1", "fd00::1"]) {
+        let script = format!("{FORGED}\nforge('{source}', '{group}', 0xdead)");
+        let _stream = privileged_program(&a, &script);
+        let report = examine(&b, &address(group));
+        assert_fault(&report, Code::BadChecksum, Confidence::Likely);
+        // The counter moved by as many as were heard.
+        let report = examine_privileged(&b, &address(group), None);
+        assert_fault(&report, Code::BadChecksum, Confidence::Proved);
+    }
+}
+
+pub(crate) fn a_source_that_cannot_be() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    // The second one is the host's own; the kernel counts none of them.
+    for source in ["0.0.0.0", "10.0.0.2", "127.0.0.5"] {
+        let script = format!("{FORGED}\nforge('{source}', '239.1.2.3', 0)");
+        let _stream = privileged_program(&a, &script);
+        let report = examine(&b, "239.1.2.3:5000");
+        assert_fault(&report, Code::NotArriving, Confidence::Likely);
+        let report = examine_privileged(&b, "239.1.2.3:5000", None);
+        assert_fault(&report, Code::MartianSource, Confidence::Proved);
+        assert!(report.findings[0].title.contains(source), "{report:#?}");
     }
 }
 

@@ -89,6 +89,56 @@ pub(crate) fn a_drop_at_the_ingress_hook() {
     }
 }
 
+pub(crate) fn a_drop_at_the_ingress_hook_of_one_source() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    b.nft(
+        "table netdev t {
+            chain c {
+                type filter hook ingress device eth0 priority 0
+                ether saddr 02:00:00:00:01:01 udp dport 5000 counter drop
+            }
+        }",
+    );
+    assert_dropped_before_ip(&a, &b);
+}
+
+pub(crate) fn a_drop_in_the_bridge_of_the_host() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    b.output("ip link add br0 type bridge mcast_snooping 0 forward_delay 0");
+    b.output("ip link set eth0 master br0");
+    b.output("ip link set br0 up");
+    b.output("ip address add 10.0.0.22/24 dev br0");
+    b.output("ip address add fd00::22/64 dev br0 nodad");
+    {
+        let _stream = Stream::start(&a, "239.1.2.3%eth0:5000");
+        crate::assert_delivered(&examine(&b, "239.1.2.3:5000"));
+    }
+    b.nft(
+        "table bridge t {
+            chain c {
+                type filter hook input priority 0
+                udp dport 5000 counter drop
+            }
+        }",
+    );
+    assert_dropped_before_ip(&a, &b);
+}
+
+/// IP knows nothing of them, and without privileges it cannot be said that none came.
+#[track_caller]
+fn assert_dropped_before_ip(a: &Host, b: &Host) {
+    for group in GROUPS {
+        let _stream = Stream::start(a, &address(&format!("{group}%eth0")));
+        let report = examine(b, &address(group));
+        assert_fault(&report, Code::NotArriving, Confidence::Likely);
+        assert_named(b, &examine_privileged(b, &address(group), None));
+    }
+}
+
 pub(crate) fn a_drop_at_the_input_hook_of_one_source() {
     let lab = Lab::new();
     let switch = lab.switch("sw");

@@ -65,11 +65,22 @@ pub(crate) fn an_interface_that_is_down() {
         let report = examine(&b, &address(&format!("{group}%eth1")));
         assert_fault(&report, Code::InterfaceDown, Confidence::Proved);
         let remedy = report.findings[0].remedy.as_deref();
-        assert_eq!(remedy, Some("ip link set eth1 up"));
+        assert_eq!(remedy, Some("sudo ip link set eth1 up"));
     }
     b.link_down("eth0");
     let report = examine(&b, "239.1.2.3:5000");
     assert_fault(&report, Code::InterfaceDown, Confidence::Proved);
+}
+
+pub(crate) fn an_interface_without_ipv6() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [_a, b] = two_hosts(&lab, &switch);
+    b.sysctl("net.ipv6.conf.eth0.disable_ipv6", "1");
+    for address in ["[ff15::1234]:5000", "[ff15::1234%eth0]:5000"] {
+        let report = examine(&b, address);
+        assert_fault(&report, Code::Ipv6Off, Confidence::Proved);
+    }
 }
 
 pub(crate) fn an_interface_without_carrier() {

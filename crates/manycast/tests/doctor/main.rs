@@ -25,6 +25,8 @@ netns::tests!(
     addresses::a_source_specific_group_without_source,
     arriving::a_strict_reverse_path_filter,
     arriving::a_loose_reverse_path_filter,
+    arriving::a_checksum_that_is_wrong,
+    arriving::a_source_that_cannot_be,
     arriving::fragments_that_are_lost,
     arriving::nothing_is_sent,
     arriving::the_report_is_blocked_and_the_switch_prunes,
@@ -34,6 +36,8 @@ netns::tests!(
     arriving::the_wrong_port_which_another_program_has,
     firewall::a_chain_that_others_jump_to,
     firewall::a_drop_at_the_ingress_hook,
+    firewall::a_drop_at_the_ingress_hook_of_one_source,
+    firewall::a_drop_in_the_bridge_of_the_host,
     firewall::a_drop_at_the_input_hook,
     firewall::a_drop_at_the_input_hook_of_one_source,
     firewall::a_drop_at_the_prerouting_hook,
@@ -53,6 +57,7 @@ netns::tests!(
     healthy::a_host_without_a_route,
     joining::an_interface_without_the_flag,
     joining::an_interface_that_is_down,
+    joining::an_interface_without_ipv6,
     joining::an_interface_without_carrier,
     joining::an_old_querier,
     joining::another_interface,
@@ -61,6 +66,11 @@ netns::tests!(
     joining::a_port_that_is_not_shared,
     programs::bound_to_a_unicast_address,
     programs::bound_to_another_group,
+    programs::bound_to_another_device,
+    programs::connected_to_another_peer,
+    programs::connected_before_it_was_bound,
+    programs::of_another_network_namespace,
+    programs::joined_on_one_of_two_interfaces_on_one_segment,
     programs::cross_talk_of_another_program,
     programs::joined_on_another_interface,
     programs::loopback_switched_off,
@@ -292,4 +302,28 @@ s.setsockopt(0, 4, bytes([0x94, 4, 0, 0]))
 q = struct.pack('!BBH4sBBH', 0x11, 1, 0, bytes(4), 2, 125, 0)
 c = 0xffff - (sum(struct.unpack('!6H', q)) % 0xffff)
 s.sendto(q[:2] + struct.pack('!H', c) + q[4:], ('224.0.0.1', 0))
+";
+
+/// Sends UDP datagrams as no socket would, every five milliseconds: the source and the checksum are
+/// what `forge` is told.
+const FORGED: &str = "
+import threading
+def forge(source, group, checksum):
+    v6 = ':' in group
+    ip = lambda a: socket.inet_pton(socket.AF_INET6 if v6 else socket.AF_INET, a)
+    udp = struct.pack('!HHHH', 4000, 5000, 12, checksum) + b'abcd'
+    if v6:
+        head = struct.pack('!IHBB', 6 << 28, len(udp), 17, 1) + ip(source) + ip(group)
+        ethernet = bytes([0x33, 0x33]) + ip(group)[12:] + bytes(5) + bytes([1, 0x86, 0xdd])
+    else:
+        head = struct.pack('!BBHHHBBH', 0x45, 0, 20 + len(udp), 0, 0, 1, 17, 0) + ip(source) + ip(group)
+        s = sum(struct.unpack('!10H', head))
+        s = (s >> 16) + (s & 0xffff)
+        head = head[:10] + struct.pack('!H', 0xffff & ~(s + (s >> 16))) + head[12:]
+        ethernet = bytes([1, 0, 0x5e, ip(group)[1] & 0x7f]) + ip(group)[2:] + bytes(5) + bytes([1, 8, 0])
+    wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+    wire.bind(('eth0', 0))
+    def send():
+        while not threading.Event().wait(.005): wire.send(ethernet + head + udp)
+    threading.Thread(target=send, daemon=True).start()
 ";

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use manycast::SenderConfig;
-use manycast::doctor::{Code, Confidence, ProgramChoice, Report};
+use manycast::doctor::{self, Code, Confidence, Examination, ProgramChoice, Report};
 use manycast_lab::netns::{Host, Lab, Process};
 
 use crate::{
@@ -82,6 +82,99 @@ pub(crate) fn bound_to_another_group() {
         let report = by_port(&b, &address(group));
         assert_fault(&report, Code::BoundToOtherGroup, Confidence::Proved);
     }
+}
+
+/// It is a member where the stream comes in, and takes what comes in elsewhere.
+pub(crate) fn bound_to_another_device() {
+    let lab = Lab::new();
+    let (switch, other) = (lab.switch("sw"), lab.switch("other"));
+    let [a, b] = two_hosts(&lab, &switch);
+    b.connect(&other, "eth1", &["10.1.0.2/24", "fd01::2/64"]);
+    for group in GROUPS {
+        let script = format!(
+            "s = udp('{group}', {}); join(s, '{group}', 'eth0')
+s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b'eth1')",
+            v6(group)
+        );
+        let process = program(&b, &script);
+        let _stream = Stream::start(&a, &address(&format!("{group}%eth0")));
+        let report = by_pid(&b, &address(group), &process);
+        assert_fault(&report, Code::BoundToDevice, Confidence::Proved);
+    }
+}
+
+/// It is bound to the group, and takes what one other sends.
+pub(crate) fn connected_to_another_peer() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    for (group, other) in GROUPS.into_iter().zip(["10.0.0.9", "fd00::9"]) {
+        let script = format!(
+            "s = udp('{group}', {}); join(s, '{group}', 'eth0'); s.connect(('{other}', 4000))",
+            v6(group)
+        );
+        let process = program(&b, &script);
+        let _stream = Stream::start(&a, &address(&format!("{group}%eth0")));
+        let report = by_pid(&b, &address(group), &process);
+        assert_fault(&report, Code::BoundToPeer, Confidence::Proved);
+    }
+}
+
+/// Connecting binds to an address of the host what was bound to none.
+pub(crate) fn connected_before_it_was_bound() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    for (group, (any, other)) in GROUPS
+        .into_iter()
+        .zip([("", "10.0.0.1"), ("::", "fd00::1")])
+    {
+        let script = format!(
+            "s = udp('{any}', {}); join(s, '{group}', 'eth0'); s.connect(('{other}', 4000))",
+            v6(group)
+        );
+        let process = program(&b, &script);
+        let _stream = Stream::start(&a, &address(&format!("{group}%eth0")));
+        let report = by_pid(&b, &address(group), &process);
+        assert_fault(&report, Code::BoundToUnicast, Confidence::Proved);
+        assert!(evidence(&report).contains("connect(2)"), "{report:#?}");
+    }
+}
+
+/// The stream comes by two interfaces, and the program receives it by one.
+pub(crate) fn joined_on_one_of_two_interfaces_on_one_segment() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    b.connect(&switch, "eth1", &["10.0.0.3/24", "fd00::3/64"]);
+    for group in GROUPS {
+        let script = format!(
+            "s = udp('{group}', {}); join(s, '{group}', 'eth0')",
+            v6(group)
+        );
+        let process = program(&b, &script);
+        let to = address(&format!("{group}%eth0"));
+        let slow = Duration::from_millis(100);
+        let _stream = Stream::of(&a, &to, SenderConfig::default(), 10, slow);
+        let report = by_pid(&b, &address(group), &process);
+        assert_eq!(report.verdict(), Code::Delivered, "{report:#?}");
+    }
+}
+
+/// As those in containers are.
+pub(crate) fn of_another_network_namespace() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    let process = program(&a, "s = udp(''); join(s, '239.1.2.3', 'eth0')");
+    let how = Examination {
+        duration: Duration::from_secs(2),
+        program: Some(ProgramChoice::Pid(process.id())),
+    };
+    let error = b
+        .run(|| doctor::examine("239.1.2.3:5000", &how))
+        .unwrap_err();
+    assert!(error.to_string().contains("nsenter --net"), "{error}");
 }
 
 pub(crate) fn joined_on_another_interface() {

@@ -313,8 +313,18 @@ pub(crate) fn int(fd: BorrowedFd<'_>, level: c_int, name: c_int) -> io::Result<c
     checked(result).map(|_| value)
 }
 
-/// Receives from a packet socket (`packet(7)`): how many bytes, and the index of the interface.
-pub(crate) fn receive_packet(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, u32)> {
+/// Where a packet comes from (`packet(7)`, `struct sockaddr_ll`).
+pub(crate) struct Origin {
+    /// The index of the interface.
+    pub(crate) interface: u32,
+    /// The type of Ethernet, in the order of the network.
+    pub(crate) kind: u16,
+    /// Whether this host sends it, and has not received it.
+    pub(crate) outgoing: bool,
+}
+
+/// Receives from a packet socket: how many bytes, and where they come from.
+pub(crate) fn receive_packet(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, Origin)> {
     // SAFETY: all-zero bytes are a valid value of this plain C structure.
     let mut from: libc::sockaddr_ll = unsafe { mem::zeroed() };
     let mut length = size_of_len::<libc::sockaddr_ll>();
@@ -330,7 +340,12 @@ pub(crate) fn receive_packet(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Resul
         )
     };
     let received = usize::try_from(received).map_err(|_| io::Error::last_os_error())?;
-    Ok((received, from.sll_ifindex as u32))
+    let origin = Origin {
+        interface: from.sll_ifindex as u32,
+        kind: from.sll_protocol,
+        outgoing: from.sll_pkttype == libc::PACKET_OUTGOING,
+    };
+    Ok((received, origin))
 }
 
 /// `IP_MULTICAST_IF` by index (`ip(7)`); 0 leaves it to the route.

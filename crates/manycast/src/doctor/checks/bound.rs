@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::super::{Code, Confidence, Context, Finding, ProgramSocket};
+use super::super::{Code, Confidence, Context, Finding, Program, ProgramSocket};
 
 /// A socket on the port that is bound to an address of this host.
 pub(super) fn to_unicast(context: &Context) -> Option<Finding> {
@@ -10,19 +10,127 @@ pub(super) fn to_unicast(context: &Context) -> Option<Finding> {
         !local.is_multicast() && !local.is_unspecified()
     })?;
     let program = context.program.as_ref()?;
+    let finding = Finding::fault(
+        Code::BoundToUnicast,
+        Confidence::Proved,
+        format!(
+            "{} is bound to {local}, so datagrams to groups do not reach it",
+            program.name
+        ),
+    )
+    .because(format!(
+        "its socket on the port is bound to {}",
+        found.socket.local
+    ));
+    let right = format!("{}, or to the unspecified address", context.target.address);
+    Some(match found.socket.peer {
+        Some(peer) => finding
+            .because(format!(
+                "it is connected to {peer}, and connect(2) binds what was not bound before to the \
+                 address that the route chooses"
+            ))
+            .remedy(format!(
+                "let it not connect, or bind to the group before, {}",
+                context.target.address
+            )),
+        None => finding
+            .because(
+                "Linux hands a datagram to a socket that is bound to an address only where the \
+                 datagram was sent to this address",
+            )
+            .remedy(format!("let it bind to the group, {right}")),
+    })
+}
+
+/// Sockets on the port that take what comes in by one interface only, and it comes by another.
+pub(super) fn to_device(context: &Context) -> Option<Finding> {
+    let coming = context.coming();
+    let flow = coming.first()?;
+    let reached = |found: &ProgramSocket| {
+        let device = found.socket.device;
+        coming
+            .iter()
+            .any(|flow| device.is_none_or(|device| device == flow.interface.index))
+    };
+    let (found, program) = shut(context, reached)?;
+    let device = context.host.name_of(found.socket.device?);
     Some(
         Finding::fault(
-            Code::BoundToUnicast,
+            Code::BoundToDevice,
             Confidence::Proved,
-            format!("{} is bound to {local}, so datagrams to groups do not reach it", program.name),
+            format!(
+                "{} is bound to {device}, and {} comes in by {}",
+                program.name, context.target.ip, flow.interface
+            ),
         )
-        .because(format!("its socket on the port is bound to {}", found.socket.local))
-        .because("Linux hands a datagram to a socket that is bound to an address only where the datagram was sent to this address")
+        .because(format!(
+            "its socket {} takes only what comes in by {device} (SO_BINDTODEVICE)",
+            found.socket.local
+        ))
+        .because(format!(
+            "{} from {} came in by {}",
+            super::count(flow.datagrams, "datagram"),
+            flow.source,
+            flow.interface
+        ))
         .remedy(format!(
-            "let it bind to the group, {}, or to the unspecified address",
-            context.target.address
+            "let it bind to {}, or to no device",
+            flow.interface
         )),
     )
+}
+
+/// Sockets on the port that are connected, and it comes from others.
+pub(super) fn to_peer(context: &Context) -> Option<Finding> {
+    let coming = context.coming();
+    let flow = coming.first()?;
+    let group = context.target.ip;
+    let reached = |found: &ProgramSocket| {
+        let peer = found.socket.peer;
+        // Who is connected to the group sends to it.
+        peer.is_some_and(|peer| peer.ip() == group)
+            || coming
+                .iter()
+                .any(|flow| peer.is_none_or(|peer| peer == flow.source))
+    };
+    let (found, program) = shut(context, reached)?;
+    let peer = found.socket.peer?;
+    Some(
+        Finding::fault(
+            Code::BoundToPeer,
+            Confidence::Proved,
+            format!(
+                "{} is connected to {peer}, and the datagrams come from {}",
+                program.name, flow.source
+            ),
+        )
+        .because(format!(
+            "its socket {} receives from {peer} alone (connect(2))",
+            found.socket.local
+        ))
+        .because(format!(
+            "{} from {} came in by {}",
+            super::count(flow.datagrams, "datagram"),
+            flow.source,
+            flow.interface
+        ))
+        .remedy("let it not connect; to take one source alone, join the group for that source"),
+    )
+}
+
+/// The first socket on the port, where none of them is reached.
+fn shut(
+    context: &Context,
+    reached: impl Fn(&ProgramSocket) -> bool,
+) -> Option<(&ProgramSocket, &Program)> {
+    let program = context.program.as_ref()?;
+    let mut on_port = program
+        .sockets
+        .iter()
+        .filter(|found| found.socket.local.port() == context.target.port);
+    let first = on_port.next()?;
+    let none = context.target.is_group() && !reached(first) && !on_port.any(reached);
+    none.then_some((first, program))
 }
 
 /// A socket on the port that is bound to another group.

@@ -36,7 +36,7 @@ pub(super) fn overflow(context: &Context) -> Option<Finding> {
         ))
         .because(format!("the buffer has {size} bytes"))
         .remedy(format!(
-            "let it receive faster, or ask for more with SO_RCVBUF after sysctl -w {LIMIT}={}",
+            "let it receive faster; or ask for more with SO_RCVBUF, after: sudo sysctl -w {LIMIT}={}",
             (size * 8).max(8 << 20)
         ))
     })
@@ -104,5 +104,8 @@ pub(super) fn capped(context: &Context) -> Option<Finding> {
             ))
         }
     };
-    Some(finding.remedy(format!("sysctl -w {LIMIT}={}", (limit * 8).max(16 << 20))))
+    Some(finding.remedy(format!(
+        "sudo sysctl -w {LIMIT}={}",
+        (limit * 8).max(16 << 20)
+    )))
 }

@@ -1,6 +1,6 @@
 //! Datagrams whose checksum is wrong.
 
-use super::super::{Code, Confidence, Context, Finding};
+use super::super::{Code, Confidence, Context, Finding, Tally};
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
     let watched = context.watched.as_ref()?;
@@ -14,12 +14,10 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
         "Udp6InCsumErrors"
     };
     let heard = watched.heard.as_ref();
-    let heard: Option<u64> = heard.map(|heard| {
-        let streams = heard.to_port(context.target.port);
-        streams.map(|stream| stream.datagrams).sum()
-    });
-    // A wrong checksum is counted once for each socket that would have received the datagram.
-    let exact = heard.is_some_and(|heard| heard > 0 && bad >= heard);
+    let heard = heard.map_or(0, |heard| heard.count(context.target.port));
+    // Since the group was joined; both are not read at the same moment.
+    let since = Tally::of(&watched.joining, context.target.is_ipv4()).checksums;
+    let exact = heard > 0 && since + 2 + heard / 50 >= heard;
     Some(
         Finding::fault(
             Code::BadChecksum,
@@ -27,10 +25,18 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
             "datagrams come whose UDP checksum is wrong, and the kernel drops them",
         )
         .because(format!("{counter} moved by {bad}"))
+        .because(if heard > 0 {
+            format!(
+                "{} to the group and port were heard on the wire",
+                super::count(heard, "datagram")
+            )
+        } else {
+            "nothing was received meanwhile".to_owned()
+        })
         .remedy(
             "mend the sender, or whatever on the way writes to its datagrams (a translation of \
-             addresses, a tunnel, a driver that computes checksums: ethtool -K INTERFACE tx off)",
+             addresses, a tunnel, a driver that computes checksums): sudo ethtool -K INTERFACE tx off",
         )
-        .settle("sudo tcpdump -nvvi any udp, which says 'bad udp cksum'"),
+        .settle("each is called 'bad udp cksum' by: sudo tcpdump -nvvi any udp"),
     )
 }

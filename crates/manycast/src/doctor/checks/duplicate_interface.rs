@@ -1,13 +1,17 @@
 //! Two interfaces on one segment.
 
-use super::super::{Code, Confidence, Context, Finding};
+use super::super::{Code, Confidence, Context, Finding, Flow};
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
     let watched = context.watched.as_ref()?;
-    let flows = if context.program.is_some() {
-        &watched.wide
-    } else {
-        &watched.exact
+    let flows: Vec<_> = match &context.program {
+        None => watched.exact.clone(),
+        // The program may be a member on one of them alone.
+        Some(program) => {
+            let coming = watched.wide.iter();
+            let reaches = |flow: &&Flow| program.sockets.iter().any(|found| found.may_get(flow));
+            coming.filter(reaches).cloned().collect()
+        }
     };
     let alike = |a: u64, b: u64| a >= 3 && b >= 3 && a.abs_diff(b) <= 1 + a.max(b) / 20;
     let (one, other) = flows.iter().enumerate().find_map(|(index, one)| {

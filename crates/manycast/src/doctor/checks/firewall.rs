@@ -123,7 +123,9 @@ fn by_rule(context: &Context, watched: &Watched) -> Option<Finding> {
     .because(evidence);
     let tested = watched.self_tests.iter().any(|test| test.received > 0);
     let finding = if tested {
-        finding.because("what this host sends to itself is not dropped, so it goes by the source")
+        finding.because(
+            "what this host sends to itself is not dropped, so it goes by the source or by the way",
+        )
     } else {
         finding
     };
@@ -138,8 +140,7 @@ fn by_rule(context: &Context, watched: &Watched) -> Option<Finding> {
 
 /// How many datagrams to the group and port were heard on the wire, where that may be listened on.
 fn heard(context: &Context, watched: &Watched) -> Option<u64> {
-    let heard = watched.heard.as_ref()?.to_port(context.target.port);
-    Some(heard.map(|stream| stream.datagrams).sum())
+    Some(watched.heard.as_ref()?.count(context.target.port))
 }
 
 /// A rule that goes by the source, as far as the counters tell.

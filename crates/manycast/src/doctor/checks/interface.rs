@@ -15,12 +15,29 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
             .iter()
             .filter(|interface| !interface.loopback)
     };
+    let unusable = |interface: &Interface| unusable(interface).or_else(|| off(context, interface));
     match &context.target.interface {
         Some(id) => context.host.interface(id.index).and_then(unusable),
         // Of several, one that works is enough.
         None if links().any(|interface| unusable(interface).is_none()) => None,
         None => links().find_map(unusable),
     }
+}
+
+/// An interface without IPv6, for a group of IPv6.
+fn off(context: &Context, interface: &Interface) -> Option<Finding> {
+    let name = &interface.name;
+    (!context.target.is_ipv4() && context.host.ipv6_is_off(name)).then(|| {
+        Finding::fault(
+            Code::Ipv6Off,
+            Confidence::Proved,
+            format!("IPv6 is switched off on {name}"),
+        )
+        .because(format!("net.ipv6.conf.{name}.disable_ipv6 is 1"))
+        .remedy(format!(
+            "sudo sysctl -w net.ipv6.conf.{name}.disable_ipv6=0"
+        ))
+    })
 }
 
 /// Why an interface cannot receive groups, if so.
@@ -34,7 +51,7 @@ fn unusable(interface: &Interface) -> Option<Finding> {
                 format!("{name} is down"),
             )
             .because(format!("the kernel says so: {name} lacks the flag UP"))
-            .remedy(format!("ip link set {name} up")),
+            .remedy(format!("sudo ip link set {name} up")),
         );
     }
     if !interface.can_multicast() {
@@ -51,7 +68,7 @@ fn unusable(interface: &Interface) -> Option<Finding> {
             ))
             .remedy(format!(
                 "choose another interface ('manycast interfaces'); where the link can carry \
-                 multicast: ip link set {name} multicast on"
+                 multicast: sudo ip link set {name} multicast on"
             )),
         );
     }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::super::{Code, Confidence, Context, Finding};
+use super::super::{Code, Confidence, Context, Finding, Tally};
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
     let watched = context.vain()?;
@@ -23,9 +23,19 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
         Some((stream, why))
     })?;
     let (source, name) = (stream.source.ip(), host.name_of(stream.interface));
+    // What passes this is counted as multicast, for the group is joined (by IPv4, that alone is).
+    let tally = Tally::of(&watched.joining, context.target.is_ipv4());
+    let exact = context.target.is_ipv4()
+        && tally.reverse_path == 0
+        && tally.multicast < stream.datagrams
+        && tally.lost() >= stream.datagrams
+        && watched
+            .rules
+            .as_ref()
+            .is_some_and(|rules| rules.struck.is_empty());
     let finding = Finding::fault(
         Code::MartianSource,
-        Confidence::Likely,
+        Confidence::proved_if(exact),
         format!("the datagrams come from {source}, which {why}"),
     )
     .because(format!(
@@ -37,13 +47,13 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
         finding
             .remedy(format!(
                 "give the other host another address, where both have it; where this host hears \
-                 itself by a second interface: sysctl -w net.ipv4.conf.{name}.accept_local=1"
+                 itself by a second interface: sudo sysctl -w net.ipv4.conf.{name}.accept_local=1"
             ))
-            .settle("ip neigh; sysctl -w net.ipv4.conf.all.log_martians=1, then dmesg")
+            .settle("ip neigh; sudo sysctl -w net.ipv4.conf.all.log_martians=1; sudo dmesg")
     } else {
         finding
             .remedy("give the sender an address, and let it send from that")
-            .settle("sysctl -w net.ipv4.conf.all.log_martians=1, then dmesg")
+            .settle("sudo sysctl -w net.ipv4.conf.all.log_martians=1; sudo dmesg")
     })
 }
 

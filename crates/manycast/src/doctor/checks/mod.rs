@@ -32,7 +32,7 @@ use super::{Context, Finding, Severity};
 /// A check: what it found, if anything.
 type Check = fn(&Context) -> Option<Finding>;
 
-const CHECKS: [Check; 30] = [
+const CHECKS: [Check; 32] = [
     route::run,
     loopback::run,
     interface::run,
@@ -59,6 +59,8 @@ const CHECKS: [Check; 30] = [
     wrong_port::of_program,
     bound::to_unicast,
     bound::to_other_group,
+    bound::to_device,
+    bound::to_peer,
     cross_talk::run,
     buffer::overflow,
     buffer::overflow_elsewhere,

@@ -1,6 +1,7 @@
 //! Nothing arrives, and nothing else explains it.
 
-use super::super::{Code, Confidence, Context, Finding};
+use super::super::{Code, Confidence, Context, Finding, Tally, Watched};
+use super::FEW;
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
     let watched = match &context.program {
@@ -24,7 +25,8 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     let seconds = watched.lasted.as_secs_f64();
     let silent = heard.is_some();
     // By IPv4, what comes of the group is counted as multicast, whatever its port.
-    let accounted = tally.lost() == 0 && tally.ignored == 0 && tally.multicast == 0;
+    let accounted =
+        tally.lost() == 0 && tally.ignored == 0 && tally.multicast == 0 && below(watched) <= FEW;
     let finding = Finding::fault(
         Code::NotArriving,
         Confidence::proved_if(silent || accounted),
@@ -59,6 +61,15 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
             }
         ))
     };
+    let finding = if !silent && below(watched) > FEW {
+        finding.because(format!(
+            "{} that came by interfaces never came to IP: of other protocols, or dropped before it \
+             (by a bridge, at the ingress hook, by tc)",
+            super::count(below(watched), "packet")
+        ))
+    } else {
+        finding
+    };
     let finding = watched
         .counters
         .interfaces
@@ -75,11 +86,27 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
                  switches (IGMP snooping)"
             ))
             .settle(format!(
-                "run 'manycast doctor serve' at the sender's host, and here \
+                "{}run 'manycast doctor serve' at the sender's host, and here \
                  'manycast doctor {} --with HOST'",
+                if silent {
+                    ""
+                } else {
+                    "as root, the doctor hears what comes in by the wire; or "
+                },
                 context.target.address
             )),
     )
+}
+
+/// How many packets more came by interfaces than came to IP, of either version.
+fn below(watched: &Watched) -> u64 {
+    let interfaces = watched.counters.interfaces.iter();
+    let came: u64 = interfaces
+        .filter(|(name, _)| *name != "lo")
+        .map(|(_, moved)| moved.received)
+        .sum();
+    let counted = [true, false].map(|ipv4| Tally::of(&watched.counters, ipv4).received);
+    came.saturating_sub(counted.iter().sum())
 }
 
 fn unicast(context: &Context) -> Option<Finding> {

@@ -50,7 +50,7 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
         return Some(match forced {
             Some((setting, value)) => finding
                 .because(format!("{setting} is {value}"))
-                .remedy(format!("sysctl -w {setting}=0")),
+                .remedy(format!("sudo sysctl -w {setting}=0")),
             None => queriers(context, finding)
                 .because(
                     "a querier of that version was heard, and hosts follow it (RFC 9776 §7.2.1)",

@@ -49,7 +49,7 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     .because("the kernel's tables say that the host was a member all the time")
     .remedy(
         "switch an IGMP querier on, in one switch or router of the segment; on a Linux bridge: \
-             ip link set dev BRIDGE type bridge mcast_querier 1",
+             sudo ip link set dev BRIDGE type bridge mcast_querier 1",
     );
     Some(match heard {
         Some(_) => finding.because("not one query was heard on the wire meanwhile"),

@@ -55,14 +55,14 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     ))
     .because(format!("rp_filter of {name} is {mode}"))
     .remedy(format!(
-        "give the sender's network a route by {name}: ip route add {network} dev {name}; or \
-             switch the filter off: sysctl -w net.ipv4.conf.all.rp_filter=0 \
+        "give the sender's network a route by {name}: sudo ip route add {network} dev {name}; or \
+             switch the filter off: sudo sysctl -w net.ipv4.conf.all.rp_filter=0 \
              net.ipv4.conf.{name}.rp_filter=0"
     ));
     Some(match source {
         Some(source) => finding.because(format!("heard on the wire: datagrams of {source}")),
         None => {
-            finding.settle("which sources: sysctl -w net.ipv4.conf.all.log_martians=1, then dmesg")
+            finding.settle("which sources, in the log of the kernel: sudo sysctl -w net.ipv4.conf.all.log_martians=1; sudo dmesg")
         }
     })
 }

@@ -29,7 +29,9 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
                 format!("this host knows no way to {}", target.ip),
             )
             .because("the kernel, asked for the route, has none")
-            .remedy("ip route add NETWORK via ROUTER; 'ip route' shows what there is"),
+            .remedy(
+                "'ip route' shows what there is; give it one: sudo ip route add NETWORK via ROUTER",
+            ),
         );
     }
     Some(
@@ -43,7 +45,7 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
         )
         .because("the kernel knows no route to it; manycast itself needs none")
         .remedy(format!(
-            "name the interface in the program; or ip {family} route add {range} dev {name}"
+            "name the interface in the program; or give groups a route: sudo ip {family} route add {range} dev {name}"
         )),
     )
 }

@@ -19,7 +19,7 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
             )
             .because(obstacle.text.clone())
             .because(format!("{LIMIT} is {}", limit.unwrap_or_default()))
-            .remedy(format!("sysctl -w {LIMIT}=100")),
+            .remedy(format!("sudo sysctl -w {LIMIT}=100")),
         );
     }
     let (program, group) = (context.program.as_ref()?, context.target.ip);
@@ -43,7 +43,7 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
                 super::count(held, "group")
             ))
             .remedy(format!(
-                "sysctl -w {LIMIT}=100, or let the program use a second socket for further groups"
+                "let the program use a second socket for further groups; or: sudo sysctl -w {LIMIT}=100"
             ))
         })
     })
