@@ -1,7 +1,7 @@
 //! Asking a host or a group, and gathering the answers.
 
 use std::os::fd::{AsFd, AsRawFd, RawFd};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use manycast::proto::ask::{Client, ClientEvent};
@@ -13,7 +13,7 @@ use pyo3::types::PyBytes;
 use rustix::event::PollFlags;
 
 use crate::address::{self, Interface, socket_address};
-use crate::datagram::Datagram;
+use crate::datagram::{Datagram, Header};
 use crate::payload::Payload;
 use crate::sender::duplicate;
 use crate::wait::{Deadline, timeout, wait};
@@ -179,7 +179,9 @@ pub(crate) struct Answer {
 
 impl Answer {
     fn new(py: Python<'_>, answer: &manycast::Answer) -> PyResult<Self> {
-        let datagram = Datagram::new(py, &answer.datagram.as_received(), &mut None);
+        let received = answer.datagram.as_received();
+        let header = Arc::new(Header::new(&received));
+        let datagram = Datagram::new(py, received.payload, &header);
         Ok(Self {
             datagram: Py::new(py, datagram)?,
             round_trip: answer.round_trip,

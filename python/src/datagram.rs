@@ -46,7 +46,7 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    fn new(received: &Received<'_>) -> Self {
+    pub(crate) fn new(received: &Received<'_>) -> Self {
         Self {
             source: received.source,
             destination: received.destination,
@@ -58,6 +58,15 @@ impl Header {
             truncated: received.truncated,
             dropped: received.dropped,
         }
+    }
+
+    /// The header of a datagram: the one before it, if that is the same.
+    pub(crate) fn shared<'a>(
+        received: &Received<'_>,
+        last: &'a mut Option<Arc<Self>>,
+    ) -> &'a Arc<Self> {
+        let same = last.take().filter(|header| header.is_of(received));
+        last.insert(same.unwrap_or_else(|| Arc::new(Self::new(received))))
     }
 
     fn is_of(&self, received: &Received<'_>) -> bool {
@@ -74,18 +83,9 @@ impl Header {
 }
 
 impl Datagram {
-    /// `last` is the header of the datagram before it, to be shared if it is the same.
-    pub(crate) fn new(
-        py: Python<'_>,
-        received: &Received<'_>,
-        last: &mut Option<Arc<Header>>,
-    ) -> Self {
-        let header = match last {
-            Some(header) if header.is_of(received) => header,
-            _ => last.insert(Arc::new(Header::new(received))),
-        };
+    pub(crate) fn new(py: Python<'_>, payload: &[u8], header: &Arc<Header>) -> Self {
         Self {
-            payload: PyBytes::new(py, received.payload).unbind(),
+            payload: PyBytes::new(py, payload).unbind(),
             header: Arc::clone(header),
         }
     }

@@ -1,8 +1,9 @@
 //! Receiving from groups and from anybody.
 
 use std::os::fd::{IntoRawFd, RawFd};
+use std::time::Duration;
 
-use manycast::{Received, SocketConfig, SourceFilter};
+use manycast::{Run, SocketConfig, SourceFilter};
 use pyo3::prelude::*;
 use pyo3::types::{PyTuple, PyType};
 
@@ -44,8 +45,8 @@ pub(crate) struct Listener {
 }
 
 impl Source for manycast::Listener {
-    fn take(&mut self) -> Result<impl Iterator<Item = Received<'_>>, manycast::Error> {
-        self.recv_batch(Some(std::time::Duration::ZERO))
+    fn take(&mut self, limit: usize) -> Result<Option<Run<'_>>, manycast::Error> {
+        self.recv_run(limit, Some(Duration::ZERO))
     }
 
     fn describe(&self) -> String {

@@ -6,27 +6,27 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 use std::time::Duration;
 
-use manycast::{Received, Stopper};
+use manycast::{Run, Stopper};
 use pyo3::exceptions::PyResourceWarning;
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
 use rustix::event::PollFlags;
 
-use crate::datagram::Datagram;
+use crate::datagram::{Datagram, Header};
 use crate::error;
 use crate::fork::Birth;
 use crate::wait::{Deadline, wait};
 
 /// What datagrams come from.
 pub(crate) trait Source: AsFd + Send {
-    /// Takes the datagrams that are there; never waits.
-    fn take(&mut self) -> Result<impl Iterator<Item = Received<'_>>, manycast::Error>;
+    /// Takes datagrams that are there and came in one piece, at most `limit`; never waits.
+    fn take(&mut self, limit: usize) -> Result<Option<Run<'_>>, manycast::Error>;
 
     /// What it listens on, for messages.
     fn describe(&self) -> String;
 }
 
-/// A source and the queue before it, shared by threads until it is closed.
+/// A source, shared by threads until it is closed.
 ///
 /// No lock is held while anything is waited for, and no Python object is made under a lock that
 /// could run other Python code.
@@ -47,7 +47,10 @@ struct Shared<S> {
 
 struct State<S> {
     source: S,
-    pending: VecDeque<Py<Datagram>>,
+    /// The last header, which the next datagrams share if it is theirs too.
+    header: Option<Arc<Header>>,
+    /// The rest of a piece of which only one datagram was wanted so far.
+    ahead: VecDeque<Py<Datagram>>,
 }
 
 impl<S: Source> Receiving<S> {
@@ -60,7 +63,8 @@ impl<S: Source> Receiving<S> {
         let stopper = Stopper::new().map_err(|error| error::exception(error.into()))?;
         let state = Mutex::new(State {
             source,
-            pending: VecDeque::new(),
+            header: None,
+            ahead: VecDeque::new(),
         });
         let shared = Shared {
             state,
@@ -78,10 +82,7 @@ impl<S: Source> Receiving<S> {
     /// The oldest datagram, as soon as there is one.
     pub(crate) fn recv(&self, py: Python<'_>, timeout: Option<Duration>) -> PyResult<Py<Datagram>> {
         let shared = self.open(py)?;
-        self.wait_for(py, &shared, timeout, |state| {
-            state.fill(py)?;
-            Ok(state.pending.pop_front())
-        })
+        self.wait_for(py, &shared, timeout, |state| state.take_one(py))
     }
 
     /// The next datagram of an iteration, which ends when it is closed.
@@ -255,36 +256,56 @@ impl<S: Source> Shared<S> {
 }
 
 impl<S: Source> State<S> {
-    /// Fetches a batch where nothing is pending.
-    fn fill(&mut self, py: Python<'_>) -> PyResult<()> {
-        if self.pending.is_empty() {
-            let mut header = None;
-            for received in self.source.take().map_err(error::exception)? {
-                let datagram = Datagram::new(py, &received, &mut header);
-                self.pending.push_back(Py::new(py, datagram)?);
-            }
+    /// The oldest datagram.
+    fn take_one(&mut self, py: Python<'_>) -> PyResult<Option<Py<Datagram>>> {
+        if self.ahead.is_empty() {
+            let Self {
+                source,
+                header,
+                ahead,
+            } = self;
+            fetch(py, source, header, usize::MAX, |datagram| {
+                ahead.push_back(datagram)
+            })?;
         }
-        Ok(())
+        Ok(self.ahead.pop_front())
     }
 
+    /// The oldest datagrams, at most `limit`.
     fn take(&mut self, py: Python<'_>, limit: usize) -> PyResult<Vec<Py<Datagram>>> {
-        let count = self.pending.len().min(limit);
-        let mut taken: Vec<_> = self.pending.drain(..count).collect();
+        let Self {
+            source,
+            header,
+            ahead,
+        } = self;
+        let count = ahead.len().min(limit);
+        let mut taken: Vec<_> = ahead.drain(..count).collect();
         while taken.len() < limit {
             let before = taken.len();
-            let mut header = None;
-            for received in self.source.take().map_err(error::exception)? {
-                let datagram = Py::new(py, Datagram::new(py, &received, &mut header))?;
-                if taken.len() < limit {
-                    taken.push(datagram);
-                } else {
-                    self.pending.push_back(datagram);
-                }
-            }
+            fetch(py, source, header, limit - before, |datagram| {
+                taken.push(datagram)
+            })?;
             if taken.len() == before {
                 break;
             }
         }
         Ok(taken)
     }
+}
+
+/// Takes datagrams that are there and came in one piece, at most `limit`.
+fn fetch<S: Source>(
+    py: Python<'_>,
+    source: &mut S,
+    last: &mut Option<Arc<Header>>,
+    limit: usize,
+    mut to: impl FnMut(Py<Datagram>),
+) -> PyResult<()> {
+    if let Some(run) = source.take(limit).map_err(error::exception)? {
+        let header = Header::shared(run.whole(), last);
+        for payload in run.payloads() {
+            to(Py::new(py, Datagram::new(py, payload, header))?);
+        }
+    }
+    Ok(())
 }

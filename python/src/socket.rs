@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::time::Duration;
 
-use manycast::{Host, Received, SocketConfig, Transmit};
+use manycast::{Host, Run, SocketConfig, Transmit};
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 use rustix::event::PollFlags;
@@ -45,8 +45,8 @@ pub(crate) struct Socket {
 }
 
 impl Source for manycast::Socket {
-    fn take(&mut self) -> Result<impl Iterator<Item = Received<'_>>, manycast::Error> {
-        self.recv_batch(Some(Duration::ZERO))
+    fn take(&mut self, limit: usize) -> Result<Option<Run<'_>>, manycast::Error> {
+        self.recv_run(limit, Some(Duration::ZERO))
     }
 
     fn describe(&self) -> String {

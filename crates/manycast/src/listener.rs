@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use manycast_net::{BufferSize, SocketConfig, Stopper, Unreachable};
-use manycast_types::{Address, Datagram, Received};
+use manycast_types::{Address, Datagram, Received, Run};
 
 use crate::endpoint::{Endpoint, Membership, News};
 use crate::{Error, IntoAddress};
@@ -124,6 +124,22 @@ impl Listener {
     ) -> Result<impl Iterator<Item = Received<'_>>, Error> {
         self.wait(timeout)?;
         Ok(self.endpoint.take_batch())
+    }
+
+    /// As [`Listener::recv_timeout`] (`None`: for ever), but takes neighbours that came in one piece
+    /// together, at most `limit` of them: for who copies each payload, and looks once at what is
+    /// equal of them.
+    ///
+    /// # Errors
+    ///
+    /// As [`Listener::recv`].
+    pub fn recv_run(
+        &mut self,
+        limit: usize,
+        timeout: Option<Duration>,
+    ) -> Result<Option<Run<'_>>, Error> {
+        self.wait(timeout)?;
+        Ok(self.endpoint.take_run(limit))
     }
 
     /// Waits for a datagram or for news of interfaces; `None` when `timeout` is over (`None`: for

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use manycast_net::{BufferSize, SocketConfig, Stopper};
-use manycast_types::{InterfaceId, InterfaceSelector, Received, Transmit};
+use manycast_types::{InterfaceId, InterfaceSelector, Received, Run, Transmit};
 
 use crate::endpoint::{Endpoint, Membership};
 use crate::{Error, Event, IntoAddress, IntoGroup, resolve};
@@ -261,6 +261,22 @@ impl Socket {
     ) -> Result<impl Iterator<Item = Received<'_>>, Error> {
         self.wait(timeout)?;
         Ok(self.endpoint.take_batch())
+    }
+
+    /// As [`Socket::recv_timeout`] (`None`: for ever), but takes neighbours that came in one piece
+    /// together, at most `limit` of them: for who copies each payload, and looks once at what is
+    /// equal of them.
+    ///
+    /// # Errors
+    ///
+    /// As [`Socket::recv`].
+    pub fn recv_run(
+        &mut self,
+        limit: usize,
+        timeout: Option<Duration>,
+    ) -> Result<Option<Run<'_>>, Error> {
+        self.wait(timeout)?;
+        Ok(self.endpoint.take_run(limit))
     }
 
     /// Waits for a datagram or for news: a refusal, a membership that came or went. `None` when

@@ -137,22 +137,44 @@ impl RecvBatch {
         })
     }
 
+    /// What is left of the buffer at a position, but no more than `limit` datagrams, which are to be
+    /// at least 1; and the position behind them.
+    pub fn run(&self, from: Position, limit: usize) -> Option<(Run<'_>, Position)> {
+        let entry = self.entries.get(from.entry)?;
+        let left = entry.count.checked_sub(from.segment)?;
+        let first = self.at(from)?;
+        let count = left.min(limit);
+        let rest = self
+            .slots
+            .payload(entry.slot)
+            .get(from.segment * entry.segment..)?;
+        let whole = Received {
+            payload: &rest[..rest.len().min(count * entry.segment)],
+            ..first
+        };
+        let run = Run::new(whole, entry.segment);
+        let next = if count < left {
+            Position {
+                segment: from.segment + count,
+                ..from
+            }
+        } else {
+            Position {
+                entry: from.entry + 1,
+                segment: 0,
+            }
+        };
+        Some((run, next))
+    }
+
     /// What is left from a position on, buffer by buffer. It is the fastest way to go through a
     /// batch: all that is equal of the datagrams in one buffer is looked at once.
     pub fn runs(&self, from: Position) -> impl Iterator<Item = Run<'_>> {
-        let runs = self.entries.iter().zip(0..).skip(from.entry);
-        runs.filter_map(move |(entry, index)| {
-            let done = if index == from.entry { from.segment } else { 0 };
-            let first = Position {
-                entry: index,
-                segment: 0,
-            };
-            let payload = self.slots.payload(entry.slot);
-            let whole = Received {
-                payload: payload.get(done * entry.segment..)?,
-                ..self.at(first)?
-            };
-            Some(Run::new(whole, entry.segment))
+        let mut next = from;
+        std::iter::from_fn(move || {
+            let (run, behind) = self.run(next, usize::MAX)?;
+            next = behind;
+            Some(run)
         })
     }
 

@@ -217,6 +217,16 @@ impl Endpoint {
         self.batch.at(this)
     }
 
+    /// Of what [`Endpoint::wait`] made ready that which is in one buffer, at most `limit` datagrams.
+    pub(crate) fn take_run(&mut self, limit: usize) -> Option<Run<'_>> {
+        if limit == 0 || !self.has_datagram() {
+            return None;
+        }
+        let (run, next) = self.batch.run(self.next, limit)?;
+        self.next = next;
+        Some(run)
+    }
+
     /// All datagrams of the batch that [`Endpoint::wait`] made ready.
     pub(crate) fn take_batch(&mut self) -> impl Iterator<Item = Received<'_>> {
         self.take_runs().flat_map(Run::datagrams)
