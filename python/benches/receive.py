@@ -2,17 +2,14 @@
 
     python benches/receive.py [SECONDS]
 
-Each receiver in turn finds its socket's buffer full of datagrams of 1316 bytes, as a burst leaves it,
-and takes them; only the taking is timed, since sender and receiver would otherwise share the cores
-and the slower of the two would be measured. Every payload is looked at. A round is some bursts for
-each receiver in turn, and the median of all bursts counts. No receiver ever waits, so time is that
-of the processor: what else the machine does takes no part. The rates are of this machine at this moment: the
-ratios are what matters.
+It prints a part of docs/benchmarks.md; `cargo xtask bench` runs it.
 """
 
 import asyncio
-import statistics
+import operator
+import platform
 import socket
+import statistics
 import sys
 import time
 
@@ -29,9 +26,19 @@ BURST = 2000
 BURSTS = 20
 PAYLOADS = [bytes(SIZE)] * BURST
 
+INTRODUCTION = f"""\
+## Receiving in Python
+
+Python {platform.python_version()}, loopback, unicast, {{size}} bytes. Each receiver in turn finds its
+socket's buffer full of {{burst}} datagrams, as a burst leaves it, takes them and looks at each payload.
+No sender runs meanwhile and no receiver waits, so the time that counts is the receiver's own of the
+processor, in the kernel and in Python. Figures are medians of {{rounds}} rounds, in which the receivers
+take turns, of {{bursts}} bursts each; a ratio is the median of those of the rounds.
+"""
+
 
 class Standard:
-    """A standard socket, and a loop of recvfrom."""
+    """a standard socket, `recvfrom` in a loop"""
 
     def __init__(self):
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -48,7 +55,7 @@ class Standard:
 
 
 class Many:
-    """Socket.recv_many."""
+    """**`manycast.Socket.recv_many`**"""
 
     def __init__(self):
         self.socket = manycast.Socket("127.0.0.1:0")
@@ -65,7 +72,7 @@ class Many:
 
 
 class Iteration(Many):
-    """for datagram in Socket."""
+    """**`for datagram in manycast.Socket`**"""
 
     def receive(self):
         count = total = 0
@@ -92,7 +99,7 @@ class Protocol(asyncio.DatagramProtocol):
 
 
 class Asyncio:
-    """asyncio's own datagram protocol."""
+    """asyncio's datagram protocol"""
 
     new_loop = staticmethod(asyncio.new_event_loop)
 
@@ -123,13 +130,13 @@ class Asyncio:
 
 
 class Uvloop(Asyncio):
-    """uvloop's datagram protocol."""
+    """uvloop's datagram protocol"""
 
     new_loop = staticmethod(uvloop.new_event_loop if uvloop else None)
 
 
 class Adapter(Asyncio):
-    """aio.create_datagram_endpoint, on asyncio."""
+    """**`aio.create_datagram_endpoint`**, on asyncio"""
 
     async def open(self):
         self.transport, self.protocol = await aio.create_datagram_endpoint(Protocol, "127.0.0.1:0")
@@ -137,13 +144,13 @@ class Adapter(Asyncio):
 
 
 class AdapterOnUvloop(Adapter):
-    """aio.create_datagram_endpoint, on uvloop."""
+    """**`aio.create_datagram_endpoint`**, on uvloop"""
 
     new_loop = staticmethod(Uvloop.new_loop)
 
 
 class AsyncIteration(Asyncio):
-    """async for datagram in aio.Socket, on asyncio."""
+    """**`async for datagram in aio.Socket`**, on asyncio"""
 
     async def open(self):
         self.socket = aio.Socket("127.0.0.1:0")
@@ -159,7 +166,7 @@ class AsyncIteration(Asyncio):
 
 
 class AsyncIterationOnUvloop(AsyncIteration):
-    """async for datagram in aio.Socket, on uvloop."""
+    """**`async for datagram in aio.Socket`**, on uvloop"""
 
     new_loop = staticmethod(Uvloop.new_loop)
 
@@ -171,32 +178,42 @@ def main():
         classes += [Uvloop, AdapterOnUvloop, AsyncIterationOnUvloop]
     receivers = [made() for made in classes]
     senders = [manycast.Sender(*receiver.address) for receiver in receivers]
-    rates = {made: [] for made in classes}
+    # The time of a datagram in nanoseconds: of each receiver, one figure a round.
+    times = {made: [] for made in classes}
     end = time.perf_counter() + seconds
     while time.perf_counter() < end:
         for receiver, sender in zip(receivers, senders):
+            bursts = []
             for _ in range(BURSTS):
                 sender.send_many(PAYLOADS)
-                before = time.process_time()
+                before = time.process_time_ns()
                 total = receiver.receive()
-                rates[type(receiver)].append(BURST / (time.process_time() - before))
+                bursts.append((time.process_time_ns() - before) / BURST)
                 assert total == BURST * SIZE
-    rate = {made: statistics.median(found) for made, found in rates.items()}
+            times[type(receiver)].append(statistics.median(bursts))
+    print(INTRODUCTION.format(size=SIZE, burst=BURST, rounds=len(times[Standard]), bursts=BURSTS))
+    print("| | datagrams/s | processor, ns each |\n| --- | ---: | ---: |")
     for made in classes:
-        print(f"{made.__doc__:50} {rate[made]:12,.0f} datagrams/s")
-    print()
+        each = statistics.median(times[made])
+        print(f"| {made.__doc__} | {1e6 / each:,.0f} k | {each:,.0f} |")
+    if not uvloop:
+        print("| uvloop | not installed |  |")
     goals = [
-        ("recv_many to recvfrom", Many, Standard, 6),
-        ("iteration to recvfrom", Iteration, Standard, 3),
-        ("aio iteration to asyncio", AsyncIteration, Asyncio, 5),
+        ("`recv_many` to `recvfrom`", Many, Standard, 6),
+        ("iteration to `recvfrom`", Iteration, Standard, 3),
+        ("`aio` iteration to asyncio", AsyncIteration, Asyncio, 5),
         ("protocol adapter to asyncio", Adapter, Asyncio, 1),
     ]
     if uvloop:
-        goals += [("aio iteration to uvloop", AsyncIteration, Uvloop, 1)]
-        goals += [("aio iteration on uvloop to uvloop", AsyncIterationOnUvloop, Uvloop, 1)]
-        goals += [("protocol adapter on uvloop to uvloop", AdapterOnUvloop, Uvloop, 1)]
+        goals += [
+            ("`aio` iteration to uvloop", AsyncIteration, Uvloop, 1),
+            ("`aio` iteration on uvloop to uvloop", AsyncIterationOnUvloop, Uvloop, 1),
+            ("protocol adapter on uvloop to uvloop", AdapterOnUvloop, Uvloop, 1),
+        ]
+    print("\n| mark | aimed at | reached |\n| --- | --- | ---: |")
     for name, mine, other, goal in goals:
-        print(f"{name:50} {rate[mine] / rate[other]:6.2f}  (goal {goal})")
+        ratio = statistics.median(map(operator.truediv, times[other], times[mine]))
+        print(f"| {name} | {goal} times | {ratio:.1f} times |")
 
 
 if __name__ == "__main__":

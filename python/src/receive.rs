@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 use std::time::Duration;
 
 use manycast::{Run, Stopper};
-use pyo3::exceptions::PyResourceWarning;
+use pyo3::exceptions::{PyResourceWarning, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
 use rustix::event::PollFlags;
@@ -46,11 +46,15 @@ struct Shared<S> {
 }
 
 struct State<S> {
+    feed: Feed<S>,
+    /// The rest of a piece of which only one datagram was wanted so far.
+    ahead: VecDeque<Py<Datagram>>,
+}
+
+struct Feed<S> {
     source: S,
     /// The last header, which the next datagrams share if it is theirs too.
     header: Option<Arc<Header>>,
-    /// The rest of a piece of which only one datagram was wanted so far.
-    ahead: VecDeque<Py<Datagram>>,
 }
 
 impl<S: Source> Receiving<S> {
@@ -62,8 +66,10 @@ impl<S: Source> Receiving<S> {
             .map_err(|error| error::machine("duplicate a descriptor", &error))?;
         let stopper = Stopper::new().map_err(|error| error::exception(error.into()))?;
         let state = Mutex::new(State {
-            source,
-            header: None,
+            feed: Feed {
+                source,
+                header: None,
+            },
             ahead: VecDeque::new(),
         });
         let shared = Shared {
@@ -101,6 +107,11 @@ impl<S: Source> Receiving<S> {
         limit: usize,
         timeout: Option<Duration>,
     ) -> PyResult<Vec<Py<Datagram>>> {
+        if limit == 0 {
+            return Err(PyValueError::new_err(
+                "at least one datagram is waited for; give a limit from 1",
+            ));
+        }
         let shared = self.open(py)?;
         self.wait_for(py, &shared, timeout, |state| {
             let taken = state.take(py, limit)?;
@@ -140,7 +151,7 @@ impl<S: Source> Receiving<S> {
             }
             if deadline.is_over() {
                 let seconds = timeout.unwrap_or_default().as_secs_f64();
-                let what = shared.lock(py).source.describe();
+                let what = shared.lock(py).feed.source.describe();
                 return Err(error::timed_out(format!(
                     "nothing came on {what} within {seconds} s; manycast.doctor() finds out \
                      why"
@@ -157,7 +168,7 @@ impl<S: Source> Receiving<S> {
     ) -> PyResult<T> {
         let shared = self.open(py)?;
         let mut state = shared.lock(py);
-        act(&mut state.source)
+        act(&mut state.feed.source)
     }
 
     pub(crate) fn fileno(&self, py: Python<'_>) -> PyResult<RawFd> {
@@ -179,7 +190,11 @@ impl<S: Source> Receiving<S> {
 
     pub(crate) fn repr(&self, py: Python<'_>) -> String {
         match self.open(py) {
-            Ok(shared) => format!("<{} on {}>", self.class, shared.lock(py).source.describe()),
+            Ok(shared) => format!(
+                "<{} on {}>",
+                self.class,
+                shared.lock(py).feed.source.describe()
+            ),
             Err(_) => format!("<{}, closed>", self.class),
         }
     }
@@ -225,7 +240,7 @@ impl<S: Source> Drop for Receiving<S> {
         {
             let class = self.class;
             Python::try_attach(|py| {
-                let what = shared.lock(py).source.describe();
+                let what = shared.lock(py).feed.source.describe();
                 warn_unclosed(py, &format!("unclosed <{class} on {what}>"));
             });
         }
@@ -259,53 +274,36 @@ impl<S: Source> State<S> {
     /// The oldest datagram.
     fn take_one(&mut self, py: Python<'_>) -> PyResult<Option<Py<Datagram>>> {
         if self.ahead.is_empty() {
-            let Self {
-                source,
-                header,
-                ahead,
-            } = self;
-            fetch(py, source, header, usize::MAX, |datagram| {
-                ahead.push_back(datagram)
-            })?;
+            self.feed.fetch(py, usize::MAX, &mut self.ahead)?;
         }
         Ok(self.ahead.pop_front())
     }
 
     /// The oldest datagrams, at most `limit`.
     fn take(&mut self, py: Python<'_>, limit: usize) -> PyResult<Vec<Py<Datagram>>> {
-        let Self {
-            source,
-            header,
-            ahead,
-        } = self;
-        let count = ahead.len().min(limit);
-        let mut taken: Vec<_> = ahead.drain(..count).collect();
-        while taken.len() < limit {
-            let before = taken.len();
-            fetch(py, source, header, limit - before, |datagram| {
-                taken.push(datagram)
-            })?;
-            if taken.len() == before {
-                break;
-            }
-        }
+        let count = self.ahead.len().min(limit);
+        let mut taken: Vec<_> = self.ahead.drain(..count).collect();
+        while taken.len() < limit && self.feed.fetch(py, limit - taken.len(), &mut taken)? {}
         Ok(taken)
     }
 }
 
-/// Takes datagrams that are there and came in one piece, at most `limit`.
-fn fetch<S: Source>(
-    py: Python<'_>,
-    source: &mut S,
-    last: &mut Option<Arc<Header>>,
-    limit: usize,
-    mut to: impl FnMut(Py<Datagram>),
-) -> PyResult<()> {
-    if let Some(run) = source.take(limit).map_err(error::exception)? {
-        let header = Header::shared(run.whole(), last);
+impl<S: Source> Feed<S> {
+    /// Fetches what is there and came in one piece, at most `limit` datagrams, and says whether
+    /// there were any.
+    fn fetch(
+        &mut self,
+        py: Python<'_>,
+        limit: usize,
+        into: &mut impl Extend<Py<Datagram>>,
+    ) -> PyResult<bool> {
+        let Some(run) = self.source.take(limit).map_err(error::exception)? else {
+            return Ok(false);
+        };
+        let header = Header::shared(run.whole(), &mut self.header);
         for payload in run.payloads() {
-            to(Py::new(py, Datagram::new(py, payload, header))?);
+            into.extend([Py::new(py, Datagram::new(py, payload, header))?]);
         }
+        Ok(true)
     }
-    Ok(())
 }

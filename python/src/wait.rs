@@ -52,8 +52,7 @@ pub(crate) fn wait(
         poll(&mut fds, slice.as_ref())
     });
     match ready {
-        Ok(0) | Err(rustix::io::Errno::INTR) => py.check_signals(),
-        Ok(_) => Ok(()),
+        Ok(_) | Err(rustix::io::Errno::INTR) => py.check_signals(),
         Err(errno) => Err(error::machine("wait for a socket", &errno.into())),
     }
 }

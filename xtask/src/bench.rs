@@ -1,5 +1,8 @@
 //! `cargo xtask bench`: manycast beside its peers.
 
+use std::fs::File;
+use std::io::Write;
+
 use crate::{cargo, python, root, succeeds};
 
 /// Builds the benchmark and the command, and runs it. A full run rewrites `docs/benchmarks.md`.
@@ -11,10 +14,17 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<bool> {
     let mut bench = cargo("run --release --quiet --package manycast-bench --");
     bench.args(arguments);
     let quick = arguments.contains(&"--quick");
+    let report = root().join("docs/benchmarks.md");
     if !quick {
-        bench.arg("--report").arg(root().join("docs/benchmarks.md"));
+        bench.arg("--report").arg(&report);
     }
     let library = succeeds(&mut bench)?;
     // Each Python receiver beside Python's own, in the few seconds that a ratio takes.
-    Ok(python::bench(if quick { 1 } else { 20 })? && library)
+    let python = python::bench(if quick { 1 } else { 20 })?;
+    print!("{python}");
+    if !quick && library {
+        let mut report = File::options().append(true).open(&report)?;
+        write!(report, "\n{python}")?;
+    }
+    Ok(library)
 }

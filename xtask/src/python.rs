@@ -33,8 +33,9 @@ pub(crate) fn run() -> anyhow::Result<bool> {
     Ok(built)
 }
 
-/// The receivers of the package beside those that Python has, for so many seconds.
-pub(crate) fn bench(seconds: u32) -> anyhow::Result<bool> {
+/// Measures the receivers of the package beside those that Python has, for so many seconds, and
+/// returns what is to be said of them.
+pub(crate) fn bench(seconds: u32) -> anyhow::Result<String> {
     let environment = Environment::fresh("bench")?;
     let dist = emptied("bench-dist")?;
     let ready = environment.pip(&["maturin>=1.9,<2", "uvloop>=0.21"])?
@@ -43,7 +44,12 @@ pub(crate) fn bench(seconds: u32) -> anyhow::Result<bool> {
     ensure!(ready, "the Python package could not be built and installed");
     let mut bench = environment.program("python");
     bench.args(["benches/receive.py", &seconds.to_string()]);
-    succeeds(&mut bench)
+    let output = bench
+        .stderr(Stdio::inherit())
+        .output()
+        .context("running the benchmark in Python")?;
+    ensure!(output.status.success(), "the benchmark in Python failed");
+    Ok(String::from_utf8(output.stdout)?)
 }
 
 /// `cargo xtask test python`: the tests of the package, without those of cargo.

@@ -4,7 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use manycast::{Group, Listener, Socket, SocketConfig};
+use manycast::{Group, Listener, Sender, Socket, SocketConfig};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -185,6 +185,42 @@ fn every_way_of_receiving_tells_that_it_was_stopped() {
     stopped(listener.recv_batch(Some(PATIENCE)).err().unwrap());
     assert!(listener.next().is_none());
     assert!(listener.next_event(None).unwrap().is_none());
+}
+
+#[test]
+fn neighbours_are_taken_together_but_no_more_than_are_wanted() {
+    let mut listener = manycast::listen("239.192.0.102%lo:5921").unwrap();
+    let sender = Sender::new("239.192.0.102%lo:5921").unwrap();
+    let payloads: Vec<Vec<u8>> = (0..10).map(|number| vec![number; 100]).collect();
+    sender.send_batch(&payloads).unwrap();
+    // Of another length, and so in no piece with those before it; and an empty one.
+    sender.send([10; 7]).unwrap();
+    sender.send([]).unwrap();
+
+    let take = |listener: &mut Listener, limit| {
+        let run = listener.recv_run(limit, Some(PATIENCE)).unwrap();
+        let run = run.expect("there are more");
+        let payloads: Vec<_> = run.payloads().map(<[u8]>::to_vec).collect();
+        let whole = payloads.concat();
+        assert_eq!(run.whole().payload, whole);
+        assert_eq!(run.whole().destination.port(), 5921);
+        let same: Vec<_> = run.datagrams().map(|it| it.payload.to_vec()).collect();
+        assert_eq!(same, payloads);
+        payloads
+    };
+    assert_eq!(take(&mut listener, 3), payloads[..3]);
+    assert_eq!(listener.recv().unwrap().payload, payloads[3]);
+    assert_eq!(take(&mut listener, 2), payloads[4..6]);
+    assert!(listener.recv_run(0, Some(PATIENCE)).unwrap().is_none());
+    assert_eq!(take(&mut listener, 100), payloads[6..]);
+    assert_eq!(take(&mut listener, 100), [[10; 7]]);
+    assert_eq!(take(&mut listener, 100), [[0u8; 0]]);
+    assert!(
+        listener
+            .recv_run(1, Some(Duration::ZERO))
+            .unwrap()
+            .is_none()
+    );
 }
 
 #[test]
