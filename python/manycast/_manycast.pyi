@@ -3,13 +3,15 @@
 import ipaddress
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Any, ClassVar, Union, final
+from typing import Any, ClassVar, Generic, TypeVar, Union, final
 
 from typing_extensions import Buffer, Self, TypeAlias
 
 from .address import SocketAddress
 
 __version__: str
+
+_T = TypeVar("_T")
 
 #: What may be sent: text, as UTF-8, and whatever is bytes.
 Payload: TypeAlias = Union[str, Buffer]
@@ -47,6 +49,14 @@ class Address:
     def __getnewargs__(self) -> tuple[str]: ...
 
 def resolve(address: AddressLike, port: int | None = None, /) -> list[Address]: ...
+def begin_resolve(
+    address: AddressLike, port: int | None = None, /
+) -> Pending[list[Address]]: ...
+@final
+class Pending(Generic[_T]):
+    def result(self) -> _T: ...
+    def fileno(self) -> int: ...
+
 @final
 class Datagram:
     __match_args__ = (
@@ -443,6 +453,16 @@ def doctor(
     duration: float = 10.0,
     pid: int | None = None,
 ) -> Report: ...
+def begin_doctor(
+    address: AddressLike | None = None,
+    port: int | None = None,
+    /,
+    *,
+    interface: InterfaceLike | None = None,
+    sources: str | Iterable[str] | None = None,
+    duration: float = 10.0,
+    pid: int | None = None,
+) -> Pending[Report]: ...
 @final
 class Interface:
     @property

@@ -25,6 +25,8 @@ from ._manycast import (
     Membership,
     Report,
     Sent,
+    begin_doctor,
+    begin_resolve,
 )
 from .address import SocketAddress
 from .error import AddressError, ClosedError, TimedOut
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, Protocol, TypeVar
 
-    from ._manycast import AddressLike, Payload
+    from ._manycast import AddressLike, Payload, Pending
 
     _P = TypeVar("_P", bound=asyncio.DatagramProtocol)
     _Self = TypeVar("_Self", bound="_Waiting")
@@ -68,7 +70,9 @@ _BATCH = 256
 
 
 async def resolve(address: AddressLike, port: int | None = None, /) -> list[Address]:
-    """Looks up a host as ``manycast.resolve`` does, in a thread of the loop's executor.
+    """Looks up a host as ``manycast.resolve`` does.
+
+    A thread of its own waits for the name server, and is left to itself when this is cancelled.
 
     >>> asyncio.run(aio.resolve("127.0.0.1:5000"))
     [Address('127.0.0.1:5000')]
@@ -76,8 +80,19 @@ async def resolve(address: AddressLike, port: int | None = None, /) -> list[Addr
     wanted = Address(address, port)
     if not wanted.is_name:
         return [wanted]
+    return await _result(begin_resolve(wanted))
+
+
+async def _result(pending: Pending[_T]) -> _T:
+    """What comes of work that a thread does, as soon as it is done."""
     loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(None, manycast.resolve, wanted)
+    waiter = loop.create_future()
+    loop.add_reader(pending.fileno(), _finish, waiter)
+    try:
+        await waiter
+    finally:
+        loop.remove_reader(pending.fileno())
+    return pending.result()
 
 
 async def _in_numbers(address: AddressLike, port: int | None) -> Address:
@@ -664,18 +679,18 @@ async def doctor(
     duration: float = 10.0,
     pid: int | None = None,
 ) -> Report:
-    """Finds out why nothing arrives, as manycast.doctor does, in a thread of the loop's executor.
+    """Finds out why nothing arrives, as manycast.doctor does.
+
+    A thread of its own does it, and is left to itself when this is cancelled.
 
     >>> print(asyncio.run(aio.doctor()).subject)
     this host
     """
-
-    def examine() -> Report:
-        return manycast.doctor(
+    return await _result(
+        begin_doctor(
             address, port, interface=interface, sources=sources, duration=duration, pid=pid
         )
-
-    return await asyncio.get_running_loop().run_in_executor(None, examine)
+    )
 
 
 class DatagramTransport(asyncio.DatagramTransport):

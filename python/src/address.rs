@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 use pyo3::sync::{MutexExt, PyOnceLock};
 use pyo3::types::{PyInt, PyString, PyTuple, PyType};
 
+use crate::aside::{Pending, unlocked};
 use crate::error;
 
 /// Where to listen or to send: sources, host or group, interface and port.
@@ -98,7 +99,7 @@ impl Address {
     /// Whether its host is a name, which has to be looked up before it can be used.
     #[getter]
     fn is_name(&self) -> bool {
-        matches!(self.inner.host(), Host::Name(_))
+        is_name(&self.inner)
     }
 
     fn __str__(&self) -> String {
@@ -128,15 +129,32 @@ pub(crate) fn resolve(
     port: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<Vec<Address>> {
     let address = one(address, port, None, None)?;
-    let found = py
-        .detach(|| manycast::resolve(address))
-        .map_err(error::exception)?;
-    Ok(found
-        .into_iter()
-        .map(|found| Address {
-            inner: found.into(),
-        })
-        .collect())
+    let found = unlocked(py, is_name(&address), move || manycast::resolve(address))?;
+    Ok(addresses(found))
+}
+
+/// Begins to look up a host. The result of the Pending is that of ``resolve``.
+#[pyfunction]
+#[pyo3(signature = (address, port=None, /))]
+pub(crate) fn begin_resolve(
+    address: &Bound<'_, PyAny>,
+    port: Option<&Bound<'_, PyAny>>,
+) -> PyResult<Pending> {
+    let address = one(address, port, None, None)?;
+    Pending::start(
+        || manycast::resolve(address),
+        |py, found| Ok(addresses(found).into_pyobject(py)?.unbind()),
+    )
+}
+
+fn addresses(found: Vec<SocketAddr>) -> Vec<Address> {
+    let addresses = found.into_iter().map(manycast::Address::from);
+    addresses.map(|inner| Address { inner }).collect()
+}
+
+/// Whether an address has to be looked up before it can be used.
+pub(crate) fn is_name(address: &manycast::Address) -> bool {
+    matches!(address.host(), Host::Name(_))
 }
 
 /// An interface by name, index or local address.

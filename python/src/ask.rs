@@ -12,7 +12,8 @@ use pyo3::sync::MutexExt;
 use pyo3::types::PyBytes;
 use rustix::event::PollFlags;
 
-use crate::address::{self, Interface, socket_address};
+use crate::address::{self, Interface, is_name, socket_address};
+use crate::aside::unlocked;
 use crate::datagram::{Datagram, Header};
 use crate::payload::Payload;
 use crate::sender::duplicate;
@@ -115,9 +116,11 @@ impl Asker {
             answers,
             socket: options::sending(hops, loopback),
         };
-        let driver = py
-            .detach(|| manycast::asker(address, payload, &config))
-            .map_err(error::exception)?;
+        // A copy, since a thread may outlive the wait for it, and the interpreter.
+        let payload = payload.to_vec();
+        let driver = unlocked(py, is_name(&address), move || {
+            manycast::asker(address, payload, &config)
+        })?;
         Ok(Self {
             driver: Mutex::new(driver),
         })

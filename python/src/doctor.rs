@@ -1,18 +1,12 @@
 //! Why nothing arrives.
 
-use std::os::fd::AsFd;
-use std::sync::mpsc;
-use std::thread;
-
 use manycast::doctor::{self as library, Examination, ProgramChoice, Severity};
-use manycast::{Error, Stopper};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use rustix::event::PollFlags;
 
 use crate::address::{self, Interface, Sources};
-use crate::error;
-use crate::wait::{Deadline, timeout, wait};
+use crate::aside::Pending;
+use crate::wait::timeout;
 
 /// Finds out what becomes of datagrams to a group or a local address on this host, and why nothing
 /// arrives; without an address, what this host can do with groups.
@@ -43,9 +37,26 @@ pub(crate) fn doctor(
     sources: Option<Sources>,
     duration: f64,
     pid: Option<u32>,
-) -> PyResult<Report> {
+) -> PyResult<Py<PyAny>> {
+    let pending = begin_doctor(address, port, interface, sources, duration, pid)?;
+    pending.result(py)
+}
+
+/// Begins an examination. The result of the Pending is that of ``doctor``.
+#[pyfunction]
+#[pyo3(signature = (
+    address=None, port=None, /, *, interface=None, sources=None, duration=10.0, pid=None
+))]
+pub(crate) fn begin_doctor(
+    address: Option<&Bound<'_, PyAny>>,
+    port: Option<&Bound<'_, PyAny>>,
+    interface: Option<Interface>,
+    sources: Option<Sources>,
+    duration: f64,
+    pid: Option<u32>,
+) -> PyResult<Pending> {
     let Some(address) = address else {
-        return interruptible(py, library::examine_host);
+        return Pending::start(library::examine_host, Report::finish);
     };
     let address = address::one(address, port, interface, sources)?;
     let how = Examination {
@@ -54,37 +65,7 @@ pub(crate) fn doctor(
             .ok_or_else(|| PyValueError::new_err("an examination has an end"))?,
         program: pid.map(ProgramChoice::Pid),
     };
-    interruptible(py, move || library::examine(address, &how))
-}
-
-/// Examines in a thread, so that signals are heard meanwhile.
-fn interruptible(
-    py: Python<'_>,
-    examine: impl FnOnce() -> Result<library::Report, Error> + Send + 'static,
-) -> PyResult<Report> {
-    let finished = Stopper::new().map_err(|error| error::exception(error.into()))?;
-    let (sender, receiver) = mpsc::channel();
-    let tell = finished.clone();
-    thread::spawn(move || {
-        // Nobody hears it any more after Ctrl-C.
-        let _ = sender.send(examine());
-        tell.stop();
-    });
-    while !finished.is_stopped() {
-        wait(
-            py,
-            &[finished.as_fd()],
-            PollFlags::IN,
-            Deadline::after(None),
-        )?;
-    }
-    match receiver.try_recv() {
-        Ok(Ok(report)) => Report::new(py, report),
-        Ok(Err(error)) => Err(error::exception(error)),
-        Err(_) => Err(error::general(
-            "the examination ended without a report".to_owned(),
-        )),
-    }
+    Pending::start(move || library::examine(address, &how), Report::finish)
 }
 
 /// The outcome of an examination.
@@ -110,6 +91,10 @@ pub(crate) struct Report {
 }
 
 impl Report {
+    fn finish(py: Python<'_>, report: library::Report) -> PyResult<Py<PyAny>> {
+        Ok(Py::new(py, Self::new(py, report)?)?.into_any())
+    }
+
     fn new(py: Python<'_>, report: library::Report) -> PyResult<Self> {
         let verdict = report.verdict().to_string();
         let healthy = report.is_healthy();

@@ -5,6 +5,7 @@
 //! call into `manycast`.
 
 mod address;
+mod aside;
 mod ask;
 mod datagram;
 mod doctor;
@@ -26,13 +27,15 @@ use pyo3::prelude::*;
 #[pymodule]
 mod _manycast {
     #[pymodule_export]
-    use crate::address::{Address, resolve};
+    use crate::address::{Address, begin_resolve, resolve};
+    #[pymodule_export]
+    use crate::aside::Pending;
     #[pymodule_export]
     use crate::ask::{Answer, Asker, ask};
     #[pymodule_export]
     use crate::datagram::Datagram;
     #[pymodule_export]
-    use crate::doctor::{Finding, Report, doctor};
+    use crate::doctor::{Finding, Report, begin_doctor, doctor};
     #[pymodule_export]
     use crate::interfaces::{Interface, interfaces};
     #[pymodule_export]

@@ -7,7 +7,8 @@ use manycast::{Run, SocketConfig, SourceFilter};
 use pyo3::prelude::*;
 use pyo3::types::{PyTuple, PyType};
 
-use crate::address::{self, Interface, Sources, socket_address};
+use crate::address::{self, Interface, Sources, is_name, socket_address};
+use crate::aside::unlocked;
 use crate::datagram::Datagram;
 use crate::receive::{Receiving, Source};
 use crate::wait::timeout;
@@ -66,14 +67,15 @@ impl Source for manycast::Listener {
     }
 }
 
-/// Opens a listener of the library, with the interpreter let go.
+/// Opens a listener of the library.
 pub(crate) fn open(
     py: Python<'_>,
-    addresses: &[manycast::Address],
+    addresses: Vec<manycast::Address>,
     config: SocketConfig,
 ) -> PyResult<manycast::Listener> {
-    py.detach(|| manycast::Listener::open(addresses, config))
-        .map_err(error::exception)
+    unlocked(py, addresses.iter().any(is_name), move || {
+        manycast::Listener::open(&addresses, config)
+    })
 }
 
 #[pymethods]
@@ -90,7 +92,7 @@ impl Listener {
     ) -> PyResult<Self> {
         let timeout = self::timeout(timeout)?;
         let addresses = address::many(addresses, interface, sources)?;
-        let listener = open(py, &addresses, options::receiving(receive_buffer)?)?;
+        let listener = open(py, addresses, options::receiving(receive_buffer)?)?;
         Ok(Self {
             receiving: Receiving::new("Listener", listener, timeout)?,
         })
@@ -297,7 +299,7 @@ pub(crate) fn open_plain(
         merge_received: false,
         ..options::receiving(receive_buffer)?
     };
-    let fd = open(py, &addresses, config)?.into_fd().ok_or_else(|| {
+    let fd = open(py, addresses, config)?.into_fd().ok_or_else(|| {
         error::address(
             "one plain socket cannot listen on all of this; name one group or one address, such \
              as 0.0.0.0:8888 or [::]:8888"

@@ -11,7 +11,8 @@ use pyo3::sync::MutexExt;
 use pyo3::types::PyType;
 use rustix::event::PollFlags;
 
-use crate::address::{self, Interface, socket_address};
+use crate::address::{self, Interface, is_name, socket_address};
+use crate::aside::unlocked;
 use crate::fork::Birth;
 use crate::payload::Payload;
 use crate::receive::warn_unclosed;
@@ -87,8 +88,9 @@ fn open(
     address: manycast::Address,
     config: SenderConfig,
 ) -> PyResult<manycast::Sender> {
-    py.detach(|| manycast::Sender::open(address, config))
-        .map_err(error::exception)
+    unlocked(py, is_name(&address), move || {
+        manycast::Sender::open(address, config)
+    })
 }
 
 fn config(source: Option<&str>, hops: Option<u8>, loopback: bool) -> PyResult<SenderConfig> {
@@ -133,6 +135,22 @@ fn lock<'a, T>(py: Python<'_>, mutex: &'a Mutex<T>) -> MutexGuard<'a, T> {
 }
 
 impl Sender {
+    /// Opens it anew with another address, and then closes what it was.
+    fn replace(
+        &self,
+        py: Python<'_>,
+        change: impl FnOnce(manycast::Address) -> manycast::Address,
+    ) -> PyResult<()> {
+        let sender = self.open(py)?;
+        let (address, config) = {
+            let sender = lock(py, &sender);
+            (sender.address().clone(), sender.config().clone())
+        };
+        let anew = open(py, change(address), config)?;
+        *lock(py, &sender) = anew;
+        Ok(())
+    }
+
     fn open(&self, py: Python<'_>) -> PyResult<Arc<Mutex<manycast::Sender>>> {
         self.birth.check("Sender")?;
         let inner = lock(py, &self.inner).clone();
@@ -259,12 +277,12 @@ impl Sender {
 
     #[setter]
     fn set_interface(&self, py: Python<'_>, interface: Interface) -> PyResult<()> {
-        self.with(py, |sender| sender.set_interface(interface.0))
+        self.replace(py, |address| address.on(interface.0))
     }
 
     /// Opens it anew, as the interfaces and routes are now. When that fails, it stays as it was.
     fn reopen(&self, py: Python<'_>) -> PyResult<()> {
-        self.with(py, manycast::Sender::reopen)
+        self.replace(py, |address| address)
     }
 
     /// The descriptor of its socket: writable when the send buffer has room.

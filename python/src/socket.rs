@@ -9,7 +9,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyType;
 use rustix::event::PollFlags;
 
-use crate::address::{self, Interface, Sources, socket_address};
+use crate::address::{self, Interface, Sources, is_name, socket_address};
+use crate::aside::unlocked;
 use crate::datagram::Datagram;
 use crate::listener::Membership;
 use crate::payload::Payload;
@@ -81,9 +82,9 @@ impl Socket {
             share_port,
             ..options::receiving(receive_buffer)?
         };
-        let socket = py
-            .detach(|| manycast::Socket::bind_with(address, config))
-            .map_err(error::exception)?;
+        let socket = unlocked(py, is_name(&address), move || {
+            manycast::Socket::bind_with(address, config)
+        })?;
         Ok(Self {
             receiving: Receiving::new("Socket", socket, timeout)?,
         })
@@ -107,9 +108,7 @@ impl Socket {
     ) -> PyResult<Self> {
         let timeout = self::timeout(timeout)?;
         let peer = address::one(peer, port, None, None)?;
-        let socket = py
-            .detach(|| manycast::Socket::connect(peer))
-            .map_err(error::exception)?;
+        let socket = unlocked(py, is_name(&peer), move || manycast::Socket::connect(peer))?;
         Ok(Self {
             receiving: Receiving::new("Socket", socket, timeout)?,
         })
@@ -439,7 +438,7 @@ impl Socket {
     }
 }
 
-/// The socket address of a destination; a name is looked up with the interpreter let go.
+/// The socket address of a destination; a name is looked up.
 fn destination(
     py: Python<'_>,
     address: &Bound<'_, PyAny>,
@@ -453,9 +452,7 @@ fn look_up(py: Python<'_>, address: manycast::Address) -> PyResult<SocketAddr> {
         return Ok(SocketAddr::new(*ip, address.port()));
     }
     let text = address.to_string();
-    let found = py
-        .detach(|| manycast::resolve(address))
-        .map_err(error::exception)?;
+    let found = unlocked(py, is_name(&address), move || manycast::resolve(address))?;
     let none = || error::address(format!("{text}: its name has no address"));
     found.first().copied().ok_or_else(none)
 }

@@ -4,6 +4,7 @@ import asyncio
 import doctest
 import inspect
 import os
+import signal
 import socketserver
 import subprocess
 import sys
@@ -185,6 +186,56 @@ except KeyboardInterrupt:
     )
     assert float(result.stdout) < 0.5
     assert time.perf_counter() - started < 20
+
+
+LOOKUPS = {
+    "resolve": "manycast.resolve('example.org:5000')",
+    "send": "manycast.send('x', 'example.org:5000')",
+    "Sender": "manycast.Sender('example.org:5000')",
+    "Sender.reopen": "known.reopen()",
+    "Sender.interface": "known.interface = 'lo'",
+    "Listener": "manycast.listen('example.org:5000')",
+    "Socket": "manycast.Socket('example.org:5000')",
+    "Socket.connect": "manycast.Socket.connect('example.org:5000')",
+    "Socket.reconnect": "manycast.Socket(':0').reconnect('example.org:5000')",
+    "Socket.send_to": "manycast.Socket(':0').send_to('x', 'example.org:5000')",
+    "ask": "manycast.ask('?', 'example.org:5000')",
+    "doctor": "manycast.doctor('example.org:5000')",
+    "socket": "manycast.socket('example.org:5000')",
+    "aio.resolve": "asyncio.run(aio.resolve('example.org:5000'))",
+    "aio.ask": "asyncio.run(aio.ask('?', 'example.org:5000'))",
+    "aio.doctor": "asyncio.run(aio.doctor('example.org:5000'))",
+}
+
+
+@pytest.mark.parametrize("lookup", LOOKUPS.values(), ids=LOOKUPS.keys())
+def test_control_c_interrupts_the_lookup_of_a_name_at_once(lookup, tmp_path):
+    """The child's name server is here, and never answers."""
+    code = f"""
+import asyncio, signal, time, warnings, manycast
+from manycast import aio
+warnings.simplefilter("ignore", ResourceWarning)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+open("/etc/resolv.conf", "w").write("nameserver 127.0.0.1")
+open("/etc/nsswitch.conf", "w").write("hosts: files dns")
+open("/etc/hosts", "w").write("127.0.0.1 known.example")
+known = manycast.Sender("known.example:5000")
+open("/etc/hosts", "w").close()
+try:
+    {lookup}
+except KeyboardInterrupt:
+    print(time.perf_counter())
+"""
+    inside = 'mount -t tmpfs none /etc && exec "$0" "$@"'
+    arguments = ["unshare", "-m", "sh", "-c", inside, sys.executable, "-c", code]
+    with manycast.Socket("127.0.0.1:53") as server:
+        with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as child:
+            server.recv(timeout=30)
+            asked = time.perf_counter()
+            child.send_signal(signal.SIGINT)
+            output, _ = child.communicate(timeout=30)
+    assert float(output) - asked < 0.5
+    assert time.perf_counter() - asked < 5
 
 
 def test_a_signal_without_an_exception_does_not_end_a_wait(group):

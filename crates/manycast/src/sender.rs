@@ -152,6 +152,17 @@ impl Sender {
         })
     }
 
+    /// The address that it was opened with, and since set on another interface by
+    /// [`Sender::set_interface`].
+    pub const fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// How it was opened, with what was set since.
+    pub const fn config(&self) -> &SenderConfig {
+        &self.config
+    }
+
     /// Opens it anew, as the interfaces and routes are now.
     ///
     /// # Errors
