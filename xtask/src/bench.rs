@@ -21,7 +21,7 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<bool> {
     let library = succeeds(&mut bench)?;
     // Each Python receiver beside Python's own, in the few seconds that a ratio takes.
     let python = python::bench(if quick { 1 } else { 20 })?;
-    print!("{python}");
+    print!("\n{python}");
     if !quick && library {
         let mut report = File::options().append(true).open(&report)?;
         write!(report, "\n{python}")?;
