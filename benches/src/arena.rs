@@ -92,6 +92,7 @@ pub(crate) fn enter() -> anyhow::Result<()> {
         "ip -n c link set lo up",
         // For those contestants that cannot name an interface.
         "ip -n a route add 239.0.0.0/8 dev eth0",
+        "ip -n b route add 239.0.0.0/8 dev eth0",
         "ip -n c route add 239.0.0.0/8 dev lo",
     ];
     for line in lines {

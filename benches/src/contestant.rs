@@ -17,6 +17,8 @@ pub(crate) enum Contestant {
     Manycast,
     /// A part of this program.
     Own(Contender),
+    /// The same with offload forced off.
+    Plain(Contender),
     Iperf3,
     Iperf,
     PythonSocket,
@@ -27,15 +29,17 @@ pub(crate) enum Contestant {
 /// The limit that all others are compared with.
 pub(crate) const LIMIT: Contestant = Contestant::Own(Contender::RawOffload);
 
-pub(crate) const ALL: [Contestant; 14] = [
+pub(crate) const ALL: [Contestant; 16] = [
     LIMIT,
     Contestant::Own(Contender::RawBatch),
     Contestant::Manycast,
     Contestant::Own(Contender::Library),
     Contestant::Own(Contender::Tokio),
+    Contestant::Plain(Contender::Library),
     Contestant::Own(Contender::Std),
     Contestant::Own(Contender::TokioSocket),
     Contestant::Own(Contender::Quinn),
+    Contestant::Plain(Contender::Quinn),
     Contestant::Own(Contender::Mcast),
     Contestant::Iperf3,
     Contestant::Iperf,
@@ -86,6 +90,8 @@ impl Contestant {
             Self::Own(Contender::TokioSocket) => "Tokio UdpSocket",
             Self::Own(Contender::Quinn) => "quinn-udp",
             Self::Own(Contender::Mcast) => "mctx-core, mcrx-core",
+            Self::Plain(Contender::Quinn) => "quinn-udp, offload off",
+            Self::Plain(_) => "**manycast library, offload off**",
             Self::Iperf3 => "iperf3",
             Self::Iperf => "iperf 2",
             Self::PythonSocket => "Python socket",
@@ -104,7 +110,7 @@ impl Contestant {
             }
         };
         match self {
-            Self::Own(_) => None,
+            Self::Own(_) | Self::Plain(_) => None,
             Self::Manycast => {
                 let path = manycast();
                 (!path.exists()).then(|| format!("{} is not built", path.display()))
@@ -135,6 +141,8 @@ impl Contestant {
             Self::Own(Contender::Mcast) => workload.group,
             // One port of a host is one server's.
             Self::Iperf => workload.listeners == 1,
+            // What offload brings is beside the point where little fits a buffer.
+            Self::Plain(_) => workload.size == 1316,
             _ => true,
         }
     }
@@ -152,6 +160,10 @@ impl Contestant {
             Self::Own(contender) => {
                 let words = worker(contender, "receive", to, interface, load.size);
                 (words, "ready", End::StandardInput)
+            }
+            Self::Plain(contender) => {
+                let (line, mark, end) = Self::Own(contender).receiver(load);
+                (without_offload(line), mark, end)
             }
             Self::Manycast => {
                 let address = address(load, interface);
@@ -186,6 +198,9 @@ impl Contestant {
         let [interface, _] = load.path.addresses();
         let size = load.size;
         match self {
+            Self::Plain(contender) => {
+                without_offload(Self::Own(contender).sender(load, seconds, rate))
+            }
             Self::Own(contender) => {
                 let mut line = worker(contender, "send", to, interface, size);
                 line.extend(words(&format!("--seconds {seconds}")));
@@ -327,6 +342,13 @@ pub(crate) fn worker(
     let this = std::env::current_exe().unwrap_or_default();
     let line = format!("worker {name} {role} {to} {interface} --size {size}");
     [vec![this.display().to_string()], words(&line)].concat()
+}
+
+/// The variable that `manycast` knows; what takes part here heeds it too.
+pub(crate) const OFFLOAD: &str = "MANYCAST_OFFLOAD";
+
+fn without_offload(line: Vec<String>) -> Vec<String> {
+    [words(&format!("env {OFFLOAD}=off")), line].concat()
 }
 
 fn address(load: &Workload, interface: Ipv4Addr) -> String {

@@ -35,8 +35,11 @@ struct Cli {
     /// How long each trial sends
     #[arg(long, default_value_t = 1.0)]
     seconds: f64,
+    /// Only the work whose title contains this, such as "group, 1316"
+    #[arg(long, value_name = "TEXT")]
+    work: Option<String>,
     /// Where to write the report, beside standard output
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["quick", "work"])]
     report: Option<PathBuf>,
 }
 
@@ -76,13 +79,22 @@ fn main() -> anyhow::Result<()> {
     };
     let mut results = Vec::new();
     part("## Flat out\n\n".to_owned());
-    for load in &plan.throughput {
+    let wanted = |title: &str| cli.work.as_ref().is_none_or(|text| title.contains(text));
+    for load in plan
+        .throughput
+        .iter()
+        .filter(|load| wanted(&report::title(load)))
+    {
         let rows = throughput(&plan, load);
         part(report::throughput(load, &rows));
         results.push((*load, rows));
     }
     part("## The highest rate at which under 0.01 % is lost\n\n".to_owned());
-    for load in &plan.lossless {
+    for load in plan
+        .lossless
+        .iter()
+        .filter(|load| wanted(&report::title(load)))
+    {
         part(report::lossless(load, &lossless(&plan, load)));
     }
     part("## Round trips of one datagram in flight\n\n".to_owned());
@@ -93,7 +105,11 @@ fn main() -> anyhow::Result<()> {
         listeners: 1,
     };
     let mut trips = Vec::new();
-    for load in [Path::Loopback, Path::Veth].map(small) {
+    let loads = [Path::Loopback, Path::Veth].map(small);
+    for load in loads
+        .into_iter()
+        .filter(|load| wanted(&report::trip_title(load)))
+    {
         let rows = round_trips(&plan, &load);
         part(report::round_trips(&load, &rows));
         trips.push((load, rows));

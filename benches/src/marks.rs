@@ -35,6 +35,20 @@ pub(crate) fn table(results: &[(Workload, Vec<Row>)], trips: &Trips) -> String {
             ratio(library, LIMIT),
             true,
         );
+        let plain = Contestant::Plain(Contender::Library);
+        for peer in [
+            Contestant::Own(Contender::TokioSocket),
+            Contestant::Plain(Contender::Quinn),
+        ] {
+            if plain.takes_part(load) {
+                line(
+                    format!("{title}: the library with offload off, of {}", peer.name()),
+                    "100 %",
+                    ratio(plain, peer),
+                    true,
+                );
+            }
+        }
         if !load.group {
             line(
                 format!("{title}: the command, of iperf3"),

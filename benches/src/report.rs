@@ -94,7 +94,7 @@ pub(crate) fn round_trips(
         _ => None,
     });
     let limit = limit.unwrap_or(f64::NAN);
-    let mut text = format!("### {}, {} bytes\n\n", load.path.name(), load.size);
+    let mut text = format!("### {}\n\n", trip_title(load));
     text += "| | 50 % within, µs | 99 % | 99.9 % | median to the raw loop's |\n";
     text += "| --- | ---: | ---: | ---: | ---: |\n";
     for (contestant, trips) in rows {
@@ -193,6 +193,11 @@ pub(crate) fn title(load: &Workload) -> String {
             listeners => format!(", {listeners} listeners, the slowest"),
         }
     )
+}
+
+/// The title of a table of round trips.
+pub(crate) fn trip_title(load: &Workload) -> String {
+    format!("{}, {} bytes, round trips", load.path.name(), load.size)
 }
 
 fn cell(text: &str) -> String {

@@ -1,19 +1,26 @@
 //! `quinn-udp`, with all the batching that it offers, on sockets that do not block, as it wants
 //! them. It joins no groups itself.
 
+use std::env;
 use std::io::{self, IoSliceMut};
 use std::net::UdpSocket;
 use std::os::fd::AsFd;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{setsockopt, sockopt};
 use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
 
+use crate::contestant::OFFLOAD;
 use crate::worker::{Counter, Job, Schedule, ready};
 
 pub(crate) fn send(job: &Job, schedule: &mut Schedule) -> anyhow::Result<()> {
     let socket = job.sender()?;
     let state = UdpSocketState::new((&socket).into())?;
-    let most = job.batch().min(state.max_gso_segments());
+    let most = if has_offload() {
+        job.batch().min(state.max_gso_segments())
+    } else {
+        1
+    };
     let buffer = vec![0; job.size * most];
     while let Some(count) = schedule.next(most) {
         let transmit = Transmit {
@@ -34,6 +41,9 @@ pub(crate) fn send(job: &Job, schedule: &mut Schedule) -> anyhow::Result<()> {
 pub(crate) fn receive(job: &Job, counter: &Counter) -> anyhow::Result<()> {
     let socket = job.receiver()?;
     let state = UdpSocketState::new((&socket).into())?;
+    if !has_offload() {
+        setsockopt(&socket, sockopt::UdpGroSegment, &false)?;
+    }
     ready();
     let mut buffers = vec![vec![0; 1 << 16]; BATCH_SIZE];
     let mut meta = vec![RecvMeta::default(); BATCH_SIZE];
@@ -47,6 +57,10 @@ pub(crate) fn receive(job: &Job, counter: &Counter) -> anyhow::Result<()> {
             .map(|it| it.len.div_ceil(it.stride.max(1)));
         counter.add(datagrams.sum());
     }
+}
+
+fn has_offload() -> bool {
+    env::var_os(OFFLOAD).is_none()
 }
 
 /// Tries until it need not wait.
