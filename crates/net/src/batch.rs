@@ -29,6 +29,7 @@ pub struct RecvBatch {
     /// How many buffers the next call may fill, and how many calls in a row have filled all.
     limit: usize,
     full: usize,
+    likely_more: bool,
     /// The interfaces met so far. There are few, so a search in order is the fastest.
     interfaces: Vec<InterfaceId>,
 }
@@ -101,6 +102,7 @@ impl RecvBatch {
             unreachable: Vec::new(),
             limit: 1,
             full: 0,
+            likely_more: false,
             interfaces: Vec::new(),
         }
     }
@@ -247,32 +249,43 @@ impl RecvBatch {
     pub fn clear(&mut self) {
         self.entries.clear();
         self.unreachable.clear();
+        self.likely_more = false;
     }
 
     pub(crate) fn slots(&mut self) -> &mut Slots {
         &mut self.slots
     }
 
+    /// Whether the last call filled all the buffers that it was given, and those were several: then
+    /// there is likely more.
+    pub const fn has_likely_more(&self) -> bool {
+        self.likely_more
+    }
+
     /// How many buffers to fill by one call.
     ///
     /// To look for a second datagram where there is none costs time, which a dialogue of single
     /// datagrams would pay at each turn. So it begins with one, and grows while all are filled.
+    /// Beside what the kernel has gathered, the time that a look costs is small.
     pub(crate) const fn limit(&self) -> usize {
         self.limit
     }
 
     fn adapt_limit(&mut self, filled: usize) {
+        let least = if self.len() > filled { 2 } else { 1 };
+        self.likely_more = filled == self.limit && filled > 1;
         if filled < self.limit {
             self.full = 0;
             if filled == 1 {
-                self.limit = 1;
+                self.limit = least;
             }
         } else {
             self.full += 1;
             if self.limit > 1 || self.full >= PATIENCE {
-                self.limit = (self.limit * 2).min(self.slots.count());
+                self.limit *= 2;
             }
         }
+        self.limit = self.limit.max(least).min(self.slots.count());
     }
 
     pub(crate) fn push_unreachable(&mut self, unreachable: Unreachable) {
@@ -287,7 +300,6 @@ impl RecvBatch {
         name_of: impl Fn(u32) -> InterfaceId,
         extend_dropped: impl Fn(Option<u32>) -> u64,
     ) {
-        self.adapt_limit(count);
         let mut before = 0;
         for slot in 0..count {
             // Every datagram of an IP socket has a source; one without would be the kernel's fault.
@@ -320,6 +332,7 @@ impl RecvBatch {
             before += count;
             self.entries.push(entry);
         }
+        self.adapt_limit(count);
     }
 }
 

@@ -155,10 +155,9 @@ impl Endpoint {
         Ok(served)
     }
 
-    /// Looks whether a stream goes on. Where the last call has brought many datagrams, the next
-    /// mostly does too, and to ask the poller first would be a second call.
+    /// Looks whether a stream goes on: to ask the poller first would be a second call.
     fn has_more(&mut self) -> Result<bool, Error> {
-        if self.batch.len() < 2 || self.eager == 0 {
+        if !self.batch.has_likely_more() || self.eager == 0 {
             return Ok(false);
         }
         let Some(Some(port)) = self.ports.get(self.current) else {

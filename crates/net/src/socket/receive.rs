@@ -52,7 +52,8 @@ impl Socket {
         }
     }
 
-    /// As [`Socket::recv_batch`], but never waits, and looks no further where nothing is there.
+    /// As [`Socket::recv_batch`] without waiting, for whoever waits afterwards: where nothing is
+    /// there, it does not look for datagrams that came back either, which is a second call.
     ///
     /// # Errors
     ///
