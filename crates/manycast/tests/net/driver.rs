@@ -290,6 +290,11 @@ pub(crate) fn row_38_a_socket_stands_in_another_programs_poll() {
         assert!(b.run(|| socket.try_recv().unwrap().is_none()));
         assert!(!poll(socket.as_fd(), 0));
     }
+    // The kernel keeps a note of what was too long to send, which one look takes away.
+    let error = b.run(|| socket.send_to([0; 65_520], ([10, 0, 0, 1], PORT).into()));
+    assert!(error.is_err() && poll(socket.as_fd(), 0));
+    assert!(b.run(|| socket.try_recv().unwrap().is_none()));
+    assert!(!poll(socket.as_fd(), 0));
     // It wakes for an interface that has to be healed, too.
     b.delete_device("eth2");
     assert!(poll(listener.as_fd(), 10));
