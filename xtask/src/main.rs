@@ -22,7 +22,7 @@ Usage: cargo xtask COMMAND
           'test python' runs those of the Python package alone
   docs    the documentation, in target/doc
   bench   manycast beside its peers, to docs/benchmarks.md; 'bench --quick' to see that it works,
-          'bench --work "loopback, group"' for a part of the work
+          'bench --work group' for a part of the work
   python  the Python package: wheel and sdist, in target/python/dist
 ";
 

@@ -72,6 +72,7 @@ pub(crate) fn a_clean_stream_is_reported_in_full() {
             "kernel_dropped",
             "jitter_us",
             "delay_us",
+            "delay_variation_us",
         ];
         wanted.sort_unstable();
         assert_eq!(fields, wanted);
@@ -99,6 +100,8 @@ pub(crate) fn a_clean_stream_is_reported_in_full() {
             delay("p99") <= delay("p999") && delay("p999") < 1e6,
             "{stream}"
         );
+        let most = stream["delay_variation_us"]["p999"].as_f64().unwrap();
+        assert!(0.0 <= most && most <= delay("p999"), "{stream}");
     }
 }
 

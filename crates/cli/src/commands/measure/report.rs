@@ -27,6 +27,7 @@ pub(super) struct Stream {
     jitter_us: f64,
     /// Nothing where the clocks do not agree.
     delay_us: Option<Percentiles>,
+    delay_variation_us: Option<Percentiles>,
 }
 
 #[derive(Serialize)]
@@ -53,13 +54,14 @@ impl From<&StreamReport> for Stream {
             reordered: counters.reordered,
             kernel_dropped: counters.kernel_dropped,
             jitter_us: microseconds(report.jitter),
-            delay_us: percentiles(report),
+            delay_us: percentiles(|part| report.delay(part)),
+            delay_variation_us: percentiles(|part| report.delay_variation(part)),
         }
     }
 }
 
-fn percentiles(report: &StreamReport) -> Option<Percentiles> {
-    let at = |fraction| report.delay(fraction).map(microseconds);
+fn percentiles(of: impl Fn(f64) -> Option<Duration>) -> Option<Percentiles> {
+    let at = |part| of(part).map(microseconds);
     Some(Percentiles {
         p50: at(0.5)?,
         p99: at(0.99)?,
