@@ -41,6 +41,30 @@ pub struct OpenSocket {
     pub only_v6: bool,
 }
 
+impl OpenSocket {
+    /// A socket that was never bound: the kernel does not list it, and no more is known of it.
+    pub fn unbound(inode: u32, ipv4: bool) -> Self {
+        let any: IpAddr = if ipv4 {
+            Ipv4Addr::UNSPECIFIED.into()
+        } else {
+            Ipv6Addr::UNSPECIFIED.into()
+        };
+        Self {
+            local: SocketAddr::new(any, 0),
+            peer: None,
+            device: None,
+            inode,
+            user: 0,
+            waiting: 0,
+            receive_buffer: None,
+            drops: None,
+            multicast_all: None,
+            loopback: None,
+            only_v6: !ipv4,
+        }
+    }
+}
+
 /// `<linux/sock_diag.h>`, `<linux/inet_diag.h>`.
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
 const INET_DIAG_SKMEMINFO: u16 = 7;

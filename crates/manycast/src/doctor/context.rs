@@ -296,11 +296,14 @@ impl Snapshot {
             "net.ipv4.igmp_max_msf",
             "net.ipv4.conf.all.rp_filter",
             "net.ipv4.conf.all.force_igmp_version",
+            "net.ipv6.conf.all.force_mld_version",
         ]
         .map(String::from)
         .into();
         for interface in &interfaces {
-            names.push(ipv6_switch(&interface.name));
+            for setting in ["disable_ipv6", "force_mld_version"] {
+                names.push(of_interface(&interface.name, setting).replacen("ipv4", "ipv6", 1));
+            }
             for setting in ["rp_filter", "force_igmp_version"] {
                 names.push(of_interface(&interface.name, setting));
             }
@@ -345,7 +348,8 @@ impl Snapshot {
 
     /// Whether IPv6 is switched off on an interface.
     pub(super) fn ipv6_is_off(&self, interface: &str) -> bool {
-        self.number(&ipv6_switch(interface)) == Some(1)
+        let setting = of_interface(interface, "disable_ipv6").replacen("ipv4", "ipv6", 1);
+        self.number(&setting) == Some(1)
     }
 
     /// The interface of this index.
@@ -413,11 +417,6 @@ fn of_interface(interface: &str, setting: &str) -> String {
     } else {
         format!("net.ipv4.conf.{interface}.{setting}")
     }
-}
-
-/// The setting that switches IPv6 off on an interface.
-fn ipv6_switch(interface: &str) -> String {
-    of_interface(interface, "disable_ipv6").replacen("ipv4", "ipv6", 1)
 }
 
 /// Whether the kernel joins a group by itself on each interface.

@@ -1,9 +1,10 @@
 //! The sockets of another program.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::IpAddr;
 
-use manycast_net::{ForeignSocket, OpenSocket};
+use manycast_net::{ForeignSocket, OpenSocket, SocketOwner};
 
 use super::{Context, Program, ProgramChoice, ProgramSocket, SocketMembership};
 use crate::Error;
@@ -16,6 +17,9 @@ pub(super) struct Examined {
 
 /// Indexes of interfaces are tried up to this one, to find memberships on those that are gone.
 const HIGHEST_INDEX: u32 = 4096;
+
+/// Of how many further sockets memberships are asked for.
+const MOST_SOCKETS: usize = 256;
 
 /// Of how many groups memberships are asked for.
 const MOST_GROUPS: usize = 64;
@@ -82,6 +86,8 @@ impl Examined {
             }
             (ProgramChoice::Port, _) => format!("who has port {}", context.target.port),
         };
+        let others = others(&sockets, &owners, context);
+        sockets.extend(others);
         Ok(Self { name, sockets })
     }
 
@@ -100,6 +106,40 @@ impl Examined {
             sockets: self.sockets,
         })
     }
+}
+
+/// Sockets of the same programs that are bound to no port, or to another, and members of the group:
+/// what they joined reaches those on the port as well, unless these have switched that off.
+fn others(
+    known: &[ProgramSocket],
+    owners: &BTreeMap<u32, Vec<SocketOwner>>,
+    context: &Context,
+) -> Vec<ProgramSocket> {
+    let programs: BTreeSet<u32> = known
+        .iter()
+        .filter_map(|found| Some(found.owner.as_ref()?.pid))
+        .collect();
+    let is_known = |inode: u32| known.iter().any(|found| found.socket.inode == inode);
+    owners
+        .iter()
+        .filter(|(inode, _)| !is_known(**inode))
+        .filter_map(|(inode, all)| {
+            let owner = all.iter().find(|owner| programs.contains(&owner.pid))?;
+            Some((*inode, owner))
+        })
+        .take(MOST_SOCKETS)
+        .filter_map(|(inode, owner)| {
+            let foreign = ForeignSocket::open(owner).ok()?;
+            let mut joined = memberships(&foreign, context);
+            joined.retain(|membership| membership.group == context.target.ip);
+            (!joined.is_empty()).then(|| ProgramSocket {
+                socket: OpenSocket::unbound(inode, context.target.is_ipv4()),
+                owner: Some(owner.clone()),
+                dropped: 0,
+                memberships: Some(joined),
+            })
+        })
+        .collect()
 }
 
 /// Whether a process is known to be in another network namespace than this thread.

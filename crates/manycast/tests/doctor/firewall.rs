@@ -261,7 +261,7 @@ pub(crate) fn a_policy_that_drops() {
         assert_eq!(
             remedy(&report),
             format!(
-                "let the group pass: sudo nft add rule inet filter input {family} daddr {group} \
+                "let the datagrams pass: sudo nft add rule inet filter input {family} daddr {group} \
                  udp dport 5000 accept"
             )
         );
@@ -287,6 +287,19 @@ pub(crate) fn a_chain_that_others_jump_to() {
     );
     let _stream = Stream::start(&a, "239.1.2.3%eth0:5000");
     assert_named(&b, &examine_privileged(&b, "239.1.2.3:5000", None));
+}
+
+pub(crate) fn a_drop_of_unicast() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    b.drop_at(Hook::Input, "udp dport 5000");
+    for own in ["10.0.0.2", "fd00::2"] {
+        let _stream = Stream::start(&a, &address(own));
+        let report = examine(&b, &address(own));
+        assert_fault(&report, Code::NotArriving, Confidence::Likely);
+        assert_named(&b, &examine_privileged(&b, &address(own), None));
+    }
 }
 
 pub(crate) fn a_rule_that_forbids_sending() {

@@ -3,7 +3,7 @@
 use manycast::doctor::{Code, Confidence};
 use manycast_lab::netns::{Lab, Snooping, wait_until};
 
-use crate::{GROUPS, Stream, address, assert_fault, examine, program, two_hosts};
+use crate::{GROUPS, Stream, address, assert_fault, examine, program, remedy, two_hosts};
 
 pub(crate) fn another_interface() {
     let lab = Lab::new();
@@ -52,6 +52,32 @@ pub(crate) fn an_old_querier() {
         let _stream = Stream::start(&a, &address(&format!("{group}%eth0")));
         let report = examine(&b, &asked);
         assert_fault(&report, Code::OldQuerier, Confidence::Proved);
+    }
+}
+
+pub(crate) fn an_old_version_by_the_host_s_own_setting() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    for (setting, version, group, source) in [
+        (
+            "net.ipv4.conf.all.force_igmp_version",
+            "2",
+            "232.1.1.1",
+            "10.0.0.1",
+        ),
+        (
+            "net.ipv6.conf.all.force_mld_version",
+            "1",
+            "ff35::1",
+            "fd00::1",
+        ),
+    ] {
+        b.sysctl(setting, version);
+        let _stream = Stream::start(&a, &address(&format!("{group}%eth0")));
+        let report = examine(&b, &format!("{source}@{}", address(group)));
+        assert_fault(&report, Code::OldQuerier, Confidence::Proved);
+        assert_eq!(remedy(&report), format!("sudo sysctl -w {setting}=0"));
     }
 }
 

@@ -161,6 +161,79 @@ pub(crate) fn joined_on_one_of_two_interfaces_on_one_segment() {
     }
 }
 
+/// Its own datagrams come back to this host; that it has another port is no fault of a sender.
+pub(crate) fn that_sends() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [_a, b] = two_hosts(&lab, &switch);
+    for group in GROUPS {
+        let family = if group.contains(':') { "INET6" } else { "INET" };
+        let script = format!(
+            "s = socket.socket(socket.AF_{family}, socket.SOCK_DGRAM)
+index = struct.pack('@I', socket.if_nametoindex('eth0'))
+if '{family}' == 'INET6': s.setsockopt(41, socket.IPV6_MULTICAST_IF, index)
+else: s.setsockopt(0, socket.IP_MULTICAST_IF, bytes(8) + index)
+s.sendto(b'x', ('{group}', 5000))
+import threading
+def send():
+    while not threading.Event().wait(.01): s.sendto(b'x', ('{group}', 5000))
+threading.Thread(target=send, daemon=True).start()"
+        );
+        let process = program(&b, &script);
+        let report = by_pid(&b, &address(group), &process);
+        assert_eq!(report.verdict(), Code::Delivered, "{report:#?}");
+        assert!(report.received > 0, "{report:#?}");
+    }
+}
+
+/// What one socket has joined reaches the other, unless that takes only what it has joined itself.
+pub(crate) fn joined_by_another_socket() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    for (group, any) in GROUPS.into_iter().zip(["", "::"]) {
+        let (level, option) = if group.contains(':') {
+            (41, 29)
+        } else {
+            (0, 49)
+        };
+        for (all, verdict) in [(1, Code::Delivered), (0, Code::NotJoined)] {
+            let script = format!(
+                "s = udp('{any}', {v6}); s.setsockopt({level}, {option}, {all})
+t = socket.socket(s.family, socket.SOCK_DGRAM); join(t, '{group}', 'eth0')",
+                v6 = v6(group)
+            );
+            let process = program(&b, &script);
+            let to = address(&format!("{group}%eth0"));
+            let slow = Duration::from_millis(100);
+            let _stream = Stream::of(&a, &to, SenderConfig::default(), 10, slow);
+            for report in [
+                by_pid(&b, &address(group), &process),
+                by_port(&b, &address(group)),
+            ] {
+                assert_eq!(report.verdict(), verdict, "{report:#?}");
+            }
+        }
+    }
+}
+
+/// It does not share its port, so nobody knows what comes; but nothing comes from outside there.
+pub(crate) fn joined_on_loopback_alone() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    for group in GROUPS {
+        let script = format!(
+            "s = udp('{group}', {}, False); join(s, '{group}', 'lo')",
+            v6(group)
+        );
+        let process = program(&b, &script);
+        let _stream = Stream::start(&a, &address(&format!("{group}%eth0")));
+        let report = by_pid(&b, &address(group), &process);
+        assert_fault(&report, Code::JoinedOnOtherInterface, Confidence::Likely);
+    }
+}
+
 /// As those in containers are.
 pub(crate) fn of_another_network_namespace() {
     let lab = Lab::new();

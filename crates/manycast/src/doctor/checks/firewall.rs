@@ -10,13 +10,15 @@ const NAMED: usize = 3;
 pub(super) fn run(context: &Context) -> Option<Finding> {
     let watched = context.watched.as_ref()?;
     let vain = watched.exact.is_empty() && watched.wide.is_empty();
-    if !vain || !context.target.is_group() {
+    if !vain {
         return None;
     }
-    let tested = watched.self_tests.iter();
+    if !context.target.is_group() {
+        return by_rule(context, watched);
+    }
+    let mut tested = watched.self_tests.iter();
     tested
-        .filter_map(|test| by_group(context, test))
-        .next()
+        .find_map(|test| by_group(context, test))
         .or_else(|| by_rule(context, watched))
         .or_else(|| {
             context
@@ -102,7 +104,7 @@ fn by_rule(context: &Context, watched: &Watched) -> Option<Finding> {
         let count = super::count(heard, "datagram");
         (
             alike,
-            format!("{count} to the group and port came in by the wire, and none further"),
+            format!("{count} to that address and port came in by the wire, and none further"),
         )
     } else if heard.is_none() && tally.lost() > super::FEW && most >= tally.lost() {
         let count = super::count(tally.lost(), "packet");
@@ -277,7 +279,7 @@ fn named(
     let Some(rules) = rules else {
         return finding
             .remedy(format!(
-                "find the rule with 'sudo nft list ruleset' and let the group pass before it; \
+                "find the rule with 'sudo nft list ruleset' and let the datagrams pass before it; \
                  where its chain is '{family} filter INPUT': sudo nft insert rule {family} filter \
                  INPUT {pass}"
             ))
@@ -353,9 +355,9 @@ fn mended(rule: &FirewallRule, pass: &str) -> String {
     let place = rule.place();
     match rule.handle {
         Some(handle) => format!(
-            "let the group pass before it: sudo nft insert rule {place} handle {handle} {pass}; or \
+            "let the datagrams pass before it: sudo nft insert rule {place} handle {handle} {pass}; or \
              take it away: sudo nft delete rule {place} handle {handle}"
         ),
-        None => format!("let the group pass: sudo nft add rule {place} {pass}"),
+        None => format!("let the datagrams pass: sudo nft add rule {place} {pass}"),
     }
 }

@@ -47,8 +47,28 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
             )),
         );
     }
+    // What another socket has joined reaches a receiver that takes whatever the host has joined.
+    let by_others = receivers
+        .iter()
+        .any(|found| found.socket.multicast_all != Some(false));
+    let by_itself = receivers.iter().any(|found| {
+        let mut own = found.memberships.iter().flatten();
+        found.memberships.is_none() || own.any(|membership| membership.group == group)
+    });
     if memberships().next().is_some() {
-        return None;
+        return (!by_others && !by_itself).then(|| {
+            let who = &program.name;
+            Finding::fault(
+                Code::NotJoined,
+                Confidence::Proved,
+                format!("{who} has joined {group} by a socket that is not the one on the port"),
+            )
+            .because(format!(
+                "the socket {} receives only what it has joined itself (IP_MULTICAST_ALL is 0)",
+                receivers[0].socket.local
+            ))
+            .remedy(format!("let it join {group} by the socket that receives"))
+        });
     }
     let joined: Vec<_> = host
         .joined
@@ -76,6 +96,11 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
             "none of its sockets is a member; others have joined on {}",
             super::list(joined.iter().map(|joined| &joined.interface))
         ))
+    };
+    let finding = if by_others && !joined.is_empty() {
+        finding.because("what comes to it comes as long as those are members (IP_MULTICAST_ALL)")
+    } else {
+        finding
     };
     Some(
         finding

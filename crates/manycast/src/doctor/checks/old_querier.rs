@@ -31,14 +31,7 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
             concerned(&joined.interface) && joined.igmp_version.is_some_and(|v| v < 3)
         })?;
         let (name, version) = (&old.interface.name, old.igmp_version?);
-        let forced = ["all", &**name].iter().find_map(|place| {
-            let setting = format!("net.ipv4.conf.{place}.force_igmp_version");
-            context
-                .host
-                .number(&setting)
-                .filter(|value| *value > 0)
-                .map(|value| (setting, value))
-        });
+        let forced = forced(context, name);
         let finding = Finding::fault(
             Code::OldQuerier,
             Confidence::Proved,
@@ -65,7 +58,7 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     // RFC 3810 §8.2.1: hosts send them only where a querier of MLDv1 was heard.
     let old = moved.get("Icmp6OutGroupMembResponses");
     (old > 0).then(|| {
-        Finding::fault(
+        let finding = Finding::fault(
             Code::OldQuerier,
             Confidence::Proved,
             "sources are not told to the network: this host speaks MLDv1",
@@ -73,8 +66,29 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
         .because(format!(
             "{} of MLDv1 left while the group was joined",
             super::count(old, "report")
-        ))
-        .remedy("set the querier, a router or switch of that link, to MLDv2")
+        ));
+        let mut links = context.host.interfaces.iter();
+        match links.find_map(|link| forced(context, &link.name)) {
+            Some((setting, value)) => finding
+                .because(format!("{setting} is {value}"))
+                .remedy(format!("sudo sysctl -w {setting}=0")),
+            None => queriers(context, finding)
+                .remedy("set the querier, a router or switch of that link, to MLDv2"),
+        }
+    })
+}
+
+/// The setting by which this host itself speaks an old version on an interface, if so.
+fn forced(context: &Context, interface: &str) -> Option<(String, u64)> {
+    let (version, name) = if context.target.is_ipv4() {
+        ("ipv4", "force_igmp_version")
+    } else {
+        ("ipv6", "force_mld_version")
+    };
+    ["all", interface].iter().find_map(|place| {
+        let setting = format!("net.{version}.conf.{place}.{name}");
+        let value = context.host.number(&setting).filter(|value| *value > 0)?;
+        Some((setting, value))
     })
 }
 

@@ -1,6 +1,6 @@
 //! The group is joined on one interface, and arrives on another.
 
-use super::super::{Code, Confidence, Context, Finding, Flow};
+use super::super::{Code, Confidence, Context, Finding, Flow, ProgramSocket};
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
     let watched = context.watched.as_ref()?;
@@ -19,6 +19,9 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
                 .collect();
             if here.is_empty() {
                 return None;
+            }
+            if coming.is_empty() && watched.obstacle.is_some() {
+                return by_loopback_alone(context, found, &here, &program.name);
             }
             let reaches = |flow: &&Flow| here.contains(&flow.interface.index);
             let flow = coming.iter().find(|flow| !reaches(flow))?;
@@ -61,6 +64,36 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
         ),
         format!("listen on {}: {better}", flow.interface),
     ))
+}
+
+/// A member on loopback and nowhere else, where it is not known what comes by which interface.
+fn by_loopback_alone(
+    context: &Context,
+    found: &ProgramSocket,
+    here: &[u32],
+    program: &str,
+) -> Option<Finding> {
+    let loopback = |index: &u32| {
+        let interface = context.host.interface(*index);
+        interface.is_some_and(|interface| interface.loopback)
+    };
+    let group = context.target.ip;
+    here.iter().all(loopback).then(|| {
+        Finding::fault(
+            Code::JoinedOnOtherInterface,
+            Confidence::Likely,
+            format!(
+                "{program} has joined {group} on loopback alone, where nothing comes from outside"
+            ),
+        )
+        .because(format!(
+            "its socket {} is a member there, and on no other interface",
+            found.socket.local
+        ))
+        .remedy(format!(
+            "let it join {group} on the interface that it comes in by, by index or by its address"
+        ))
+    })
 }
 
 fn finding(flow: &Flow, joined_on: &str, evidence: String, remedy: String) -> Finding {

@@ -96,7 +96,12 @@ pub(super) fn of_program(context: &Context) -> Option<Finding> {
             .peer
             .is_some_and(|peer| peer.port() == port && peer.ip() == context.target.ip)
     });
-    if sends || sockets().any(|socket| socket.local.port() == port) {
+    // Its own datagrams come back to this host, where it has loopback on.
+    let comes_from_it = context.coming().iter().any(|flow| {
+        let own = context.host.has(flow.source.ip());
+        own && sockets().any(|socket| socket.local.port() == flow.source.port())
+    });
+    if sends || comes_from_it || sockets().any(|socket| socket.local.port() == port) {
         return None;
     }
     let joins = program
@@ -112,7 +117,11 @@ pub(super) fn of_program(context: &Context) -> Option<Finding> {
         )
         .because(format!(
             "its UDP sockets are bound to {}",
-            super::list(sockets().map(|socket| socket.local))
+            super::list(
+                sockets()
+                    .map(|socket| socket.local)
+                    .filter(|local| local.port() != 0)
+            )
         ))
         .remedy(format!(
             "let it bind to port {port}, or let the sender use another"
