@@ -1,11 +1,12 @@
 //! `cargo xtask check`: whatever can be said of the code without running it.
 
-use crate::{behaviours, cargo, docs, guard, root, succeeds};
+use crate::{behaviours, cargo, docs, doctor_tests, guard, root, succeeds};
 
 /// Runs all checks, also after one that fails.
 pub(crate) fn run() -> anyhow::Result<bool> {
     let mut complaints = guard::complaints(root())?;
     complaints.extend(behaviours::complaints(root())?);
+    complaints.extend(doctor_tests::complaints(root())?);
     for complaint in &complaints {
         eprintln!("{complaint}");
     }

@@ -4,6 +4,7 @@ mod behaviours;
 mod bench;
 mod check;
 mod docs;
+mod doctor_tests;
 mod guard;
 mod programs;
 mod python;

@@ -146,8 +146,10 @@ pub(crate) fn a_port_that_is_not_shared() {
     let lab = Lab::new();
     let switch = lab.switch("sw");
     let [a, b] = two_hosts(&lab, &switch);
-    let _holder = program(&b, "s = udp('', share=False)");
-    let _stream = Stream::start(&a, "239.1.2.3%eth0:5000");
-    let report = examine(&b, "239.1.2.3:5000");
-    assert_fault(&report, Code::PortInUse, Confidence::Proved);
+    for (group, (any, v6)) in GROUPS.into_iter().zip([("", "False"), ("::", "True")]) {
+        let _holder = program(&b, &format!("s = udp('{any}', {v6}, share=False)"));
+        let _stream = Stream::start(&a, &address(&format!("{group}%eth0")));
+        let report = examine(&b, &address(group));
+        assert_fault(&report, Code::PortInUse, Confidence::Proved);
+    }
 }
