@@ -13,7 +13,11 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<bool> {
     }
     let mut bench = cargo("run --release --quiet --package manycast-bench --");
     bench.args(arguments);
-    let has = |option: &str| arguments.iter().any(|argument| argument.starts_with(option));
+    let has = |option: &str| {
+        arguments
+            .iter()
+            .any(|argument| argument.starts_with(option))
+    };
     if has("--work") {
         // A part of the work, for whoever has just changed something.
         return succeeds(&mut bench);

@@ -74,7 +74,7 @@ impl<P: Protocol> Driver<P> {
     /// [`Listener`](crate::Listener).
     pub fn new(endpoint: impl Into<Endpoint>, protocol: P) -> Self {
         Self {
-            engine: Engine::new(endpoint.into(), protocol),
+            engine: Engine::new(endpoint.into(), protocol, true),
             until: None,
         }
     }
@@ -97,36 +97,35 @@ impl<P: Protocol> Driver<P> {
     fn advance(&mut self, timeout: Option<Duration>) -> Result<Option<P::Event>, Error> {
         let engine = &mut self.engine;
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let mut over = false;
         loop {
             let now = Instant::now();
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(now));
-            let wait = match engine.turn(now)? {
+            match engine.turn(now) {
                 Turn::Event(event) => return Ok(Some(event)),
                 Turn::Finished => return Ok(None),
-                Turn::Wait(wait) => wait,
+                Turn::Wait(until) => self.until = until,
+                // Only where somebody has made the descriptor a non-blocking one.
+                Turn::Full(destination) => {
+                    engine.endpoint.socket_for(destination)?.wait_for_room()?;
+                    continue;
+                }
+            }
+            if over {
+                return Ok(None);
+            }
+            let until = match (self.until, deadline) {
+                (Some(until), Some(deadline)) => Some(until.min(deadline)),
+                (until, deadline) => until.or(deadline),
             };
-            self.until = wait.and_then(|wait| now.checked_add(wait));
-            let shorter = match (wait, left) {
-                (Some(wait), Some(left)) => Some(wait.min(left)),
-                (wait, left) => wait.or(left),
-            };
-            engine.endpoint.wait(shorter)?;
+            let left = until.map(|until| until.saturating_duration_since(now));
+            engine.endpoint.wait(left)?;
             if engine.endpoint.is_stopped() {
                 engine.stop(Instant::now());
                 return Ok(None);
             }
             let now = Instant::now();
             engine.take_in(now);
-            if deadline.is_some_and(|deadline| deadline <= now) {
-                return match engine.turn(now)? {
-                    Turn::Event(event) => Ok(Some(event)),
-                    Turn::Wait(wait) => {
-                        self.until = wait.and_then(|wait| now.checked_add(wait));
-                        Ok(None)
-                    }
-                    Turn::Finished => Ok(None),
-                };
-            }
+            over = deadline.is_some_and(|deadline| deadline <= now);
         }
     }
 

@@ -4,25 +4,29 @@ mod blocking;
 #[cfg(feature = "tokio")]
 pub(crate) mod tokio;
 
-use std::time::{Duration, Instant};
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Instant;
 
 use manycast_proto::{Output, Protocol};
 use manycast_types::Transmit;
 
 pub use blocking::Driver;
 
-use crate::Error;
 use crate::endpoint::{Endpoint, News};
 
 /// How many outputs are gathered before they are sent.
 const OUTGOING: usize = 64;
 
 /// An endpoint and a protocol, and what both drivers do with them in the same way.
-#[derive(Debug)]
 struct Engine<P: Protocol> {
     endpoint: Endpoint,
     protocol: P,
     outgoing: Vec<Transmit>,
+    /// What comes after them, once they are sent.
+    held: Option<Turn<P::Event>>,
+    /// Whether sending may wait for room in a send buffer.
+    blocks: bool,
     /// Datagrams that the kernel would not take.
     unsent: u64,
     phase: Phase,
@@ -38,71 +42,82 @@ enum Phase {
 /// What the protocol wants next.
 enum Turn<E> {
     Event(E),
-    Wait(Option<Duration>),
+    Wait(Option<Instant>),
     Finished,
+    /// Room in the send buffer towards this destination.
+    Full(SocketAddr),
 }
 
 impl<P: Protocol> Engine<P> {
-    const fn new(endpoint: Endpoint, protocol: P) -> Self {
+    const fn new(endpoint: Endpoint, protocol: P, blocks: bool) -> Self {
         Self {
             endpoint,
             protocol,
             outgoing: Vec::new(),
+            held: None,
+            blocks,
             unsent: 0,
             phase: Phase::New,
         }
     }
 
-    /// Takes outputs until there is something to tell or to wait for. Nothing is left unsent.
-    fn turn(&mut self, now: Instant) -> Result<Turn<P::Event>, Error> {
+    /// Takes outputs until there is something to tell or to wait for. Nothing is left unsent then.
+    fn turn(&mut self, now: Instant) -> Turn<P::Event> {
         if self.phase == Phase::New {
             self.phase = Phase::Running;
             self.protocol.start(now);
         }
         if self.phase == Phase::Stopped {
-            return Ok(Turn::Finished);
+            return Turn::Finished;
         }
         loop {
-            let turn = match self.protocol.poll_output() {
-                Output::Transmit(transmit) => {
-                    self.outgoing.push(transmit);
-                    if self.outgoing.len() >= OUTGOING {
-                        self.flush()?;
+            if self.held.is_none() && self.outgoing.len() < OUTGOING {
+                match self.protocol.poll_output() {
+                    Output::Transmit(transmit) => self.outgoing.push(transmit),
+                    Output::Event(event) => self.held = Some(Turn::Event(event)),
+                    Output::Wait { until, reason } => {
+                        tracing::trace!(?until, reason, "waiting");
+                        self.held = Some(Turn::Wait(until));
                     }
-                    continue;
+                    Output::Finished => self.held = Some(Turn::Finished),
                 }
-                Output::Event(event) => Turn::Event(event),
-                Output::Wait { until, reason } => {
-                    let left = until.map(|until| until.saturating_duration_since(now));
-                    tracing::trace!(?left, reason, "waiting");
-                    Turn::Wait(left)
-                }
-                Output::Finished => Turn::Finished,
+                continue;
+            }
+            if let Some(destination) = self.flush() {
+                return Turn::Full(destination);
+            }
+            let Some(turn) = self.held.take() else {
+                continue;
             };
-            self.flush()?;
             if matches!(turn, Turn::Finished) {
                 self.stop(now);
             }
-            return Ok(turn);
+            return turn;
         }
     }
 
     /// Sends what was gathered. What cannot be sent is counted and traced: a peer may have chosen
-    /// the destination, so it must not end anything.
-    fn flush(&mut self) -> Result<(), Error> {
-        let mut rest = self.outgoing.as_slice();
-        while let Some(next) = rest.first() {
-            match self.endpoint.send(rest, true) {
-                Ok(sent) => rest = &rest[sent..],
+    /// the destination, so it must not end anything. Where a send buffer is full, it gives the
+    /// destination that is to be waited for.
+    fn flush(&mut self) -> Option<SocketAddr> {
+        let mut done = 0;
+        let mut full = None;
+        while let Some(next) = self.outgoing.get(done) {
+            match self.endpoint.send(&self.outgoing[done..], self.blocks) {
+                Ok(0) => {
+                    full = Some(next.destination);
+                    break;
+                }
+                Ok(sent) => done += sent,
                 Err(error) => {
                     tracing::debug!(to = %next.destination, %error, "not sent");
                     self.unsent += 1;
-                    rest = &rest[1..];
+                    done += 1;
                 }
             }
         }
-        self.outgoing.clear();
-        Ok(())
+        self.outgoing.drain(..done);
+        full
     }
 
     /// Hands over what [`Endpoint::wait`] found, then the time.
@@ -138,9 +153,25 @@ impl<P: Protocol> Engine<P> {
                 Output::Wait { .. } | Output::Finished => break,
             }
         }
-        if let Err(error) = self.flush() {
-            tracing::debug!(%error, "the last datagrams were not sent");
+        if self.flush().is_some() {
+            tracing::debug!(
+                count = self.outgoing.len(),
+                "the last datagrams were not sent"
+            );
+            self.unsent += self.outgoing.len() as u64;
+            self.outgoing.clear();
         }
+    }
+}
+
+// By hand, since an event need not be printable.
+impl<P: Protocol + fmt::Debug> fmt::Debug for Engine<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine")
+            .field("endpoint", &self.endpoint)
+            .field("protocol", &self.protocol)
+            .field("phase", &self.phase)
+            .finish_non_exhaustive()
     }
 }
 

@@ -7,7 +7,7 @@ use manycast_proto::Protocol;
 use super::{Engine, Phase, Turn};
 use crate::Error;
 use crate::endpoint::Endpoint;
-use crate::tokio::readiness::Readiness;
+use crate::tokio::readiness::{Readiness, writable};
 
 /// As [`crate::Driver`], but its waits are asynchronous.
 ///
@@ -51,7 +51,7 @@ impl<P: Protocol> Driver<P> {
         let endpoint = endpoint.into();
         Ok(Self {
             readiness: Readiness::of(&endpoint)?,
-            engine: Engine::new(endpoint, protocol),
+            engine: Engine::new(endpoint, protocol, false),
         })
     }
 
@@ -72,17 +72,21 @@ impl<P: Protocol> Driver<P> {
     async fn advance(&mut self) -> Result<Option<P::Event>, Error> {
         let engine = &mut self.engine;
         loop {
-            let wait = match engine.turn(Instant::now())? {
+            let until = match engine.turn(Instant::now()) {
                 Turn::Event(event) => return Ok(Some(event)),
                 Turn::Finished => return Ok(None),
-                Turn::Wait(wait) => wait,
+                Turn::Wait(until) => until,
+                Turn::Full(destination) => {
+                    writable(engine.endpoint.socket_for(destination)?).await?;
+                    continue;
+                }
             };
             let waiting = self.readiness.wait(&mut engine.endpoint);
-            match wait {
+            match until {
                 None => waiting.await?,
                 // Past the deadline is as good as something received.
-                Some(wait) => {
-                    if let Ok(result) = ::tokio::time::timeout(wait, waiting).await {
+                Some(until) => {
+                    if let Ok(result) = ::tokio::time::timeout_at(until.into(), waiting).await {
                         result?;
                     }
                 }

@@ -1,11 +1,12 @@
 //! The same behaviour on a Tokio runtime.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use manycast::tokio::{Driver, Listener, Socket};
-use manycast::{AskConfig, Error, Event, proto::ask};
+use manycast::{AskConfig, Error, Event, Output, Protocol, Received, Transmit, proto::ask};
 use manycast_lab::netns::{Host, Lab};
 
 use crate::{GROUPS, PORT, at, hosts, on, sender};
@@ -199,4 +200,41 @@ pub(crate) fn a_driver_on_a_runtime_answers_until_it_is_dropped() {
             assert!(!driver.is_finished());
         });
     }
+}
+
+/// Sends more than any send buffer holds.
+struct Torrent {
+    left: usize,
+    to: SocketAddr,
+}
+
+impl Protocol for Torrent {
+    type Event = ();
+
+    fn handle_datagram(&mut self, _now: Instant, _datagram: Received<'_>) {}
+
+    fn handle_timeout(&mut self, _now: Instant) {}
+
+    fn poll_output(&mut self) -> Output<()> {
+        if self.left == 0 {
+            return Output::Finished;
+        }
+        self.left -= 1;
+        Output::Transmit(Transmit::new(self.to, vec![0; 1400].into()))
+    }
+}
+
+pub(crate) fn a_full_send_buffer_does_not_hold_the_runtime() {
+    let lab = Lab::new();
+    let [a] = hosts(&lab, ["a"]);
+    a.output("tc qdisc add dev eth0 root tbf rate 8kbit burst 1600 limit 100000000");
+    block_on(&a, async {
+        let socket = Socket::bind(":0").await.unwrap();
+        let to = "239.1.2.3:5000".parse().unwrap();
+        let mut driver = Driver::new(socket, Torrent { left: 100_000, to }).unwrap();
+        // It would take hours; whoever waits for something else is not kept from it.
+        let result = tokio::time::timeout(Duration::from_millis(1), driver.next_event()).await;
+        assert!(result.is_err(), "{result:?}");
+        assert!(driver.protocol().left > 0);
+    });
 }

@@ -36,6 +36,7 @@ netns::tests!(
     asynchronous::a_listener_on_a_runtime_hears_its_group_alone_and_heals,
     asynchronous::row_65_a_refusal_on_a_runtime_is_not_fatal,
     asynchronous::a_driver_on_a_runtime_answers_until_it_is_dropped,
+    asynchronous::a_full_send_buffer_does_not_hold_the_runtime,
     driver::row_61_a_protocol_is_called_for_each_datagram,
     driver::row_62_hooks_run_once_each_whatever_the_end,
     driver::row_62_hooks_run_once_each_when_the_machine_fails,

@@ -5,6 +5,7 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use manycast_types::{MAX_PAYLOAD, Transmit};
+use rustix::event::{PollFd, PollFlags};
 
 use super::{Socket, interface_id, is_news_of_a_peer};
 use crate::features::{ControlWriter, gso, pktinfo};
@@ -124,6 +125,20 @@ impl Socket {
             }
         }
         Ok(sent)
+    }
+
+    /// Waits until the send buffer has room, for what [`Socket::try_send_batch`] did not take. A
+    /// signal ends it early.
+    ///
+    /// # Errors
+    ///
+    /// Only where the machine itself fails.
+    pub fn wait_for_room(&self) -> Result<(), Error> {
+        let mut fds = [PollFd::new(&self.inner, PollFlags::OUT)];
+        match rustix::event::poll(&mut fds, None) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(error) => Err(Error::new(Operation::Wait, self.local, error.into())),
+        }
     }
 
     /// Puts datagrams into messages: neighbours of equal size on the same way into one, of which
