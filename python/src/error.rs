@@ -4,13 +4,7 @@ use manycast::ErrorKind;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
-
-const EPERM: i32 = 1;
-const EACCES: i32 = 13;
-const ENODEV: i32 = 19;
-const EINVAL: i32 = 22;
-const ETIMEDOUT: i32 = 110;
-const ECONNREFUSED: i32 = 111;
+use rustix::io::Errno;
 
 /// The exception for an error of the library, with its sentence.
 pub(crate) fn exception(error: manycast::Error) -> PyErr {
@@ -18,18 +12,19 @@ pub(crate) fn exception(error: manycast::Error) -> PyErr {
     match &error {
         manycast::Error::Address(_) | manycast::Error::Unsuitable { .. } => address(message),
         manycast::Error::ConnectionRefused { .. } => {
-            with_errno("ConnectionRefused", ECONNREFUSED, message)
+            with_errno("ConnectionRefused", Errno::CONNREFUSED, message)
         }
         manycast::Error::Stopped => closed(message),
         manycast::Error::Net(error) => {
-            let errno = error.errno().or_else(|| match error.kind() {
-                ErrorKind::NoInterface => Some(ENODEV),
-                ErrorKind::InvalidInput => Some(EINVAL),
+            let told = error.errno().map(Errno::from_raw_os_error);
+            let errno = told.or(match error.kind() {
+                ErrorKind::NoInterface => Some(Errno::NODEV),
+                ErrorKind::InvalidInput => Some(Errno::INVAL),
                 _ => None,
             });
             let class = match errno {
-                Some(EACCES | EPERM) => "PermissionDenied",
-                Some(ECONNREFUSED) => "ConnectionRefused",
+                Some(Errno::ACCESS | Errno::PERM) => "PermissionDenied",
+                Some(Errno::CONNREFUSED) => "ConnectionRefused",
                 _ => "SocketError",
             };
             with_errno(class, errno, message)
@@ -60,20 +55,20 @@ pub(crate) fn truncated(message: String, datagram: Py<PyAny>) -> PyErr {
 
 /// Nothing came in time.
 pub(crate) fn timed_out(message: String) -> PyErr {
-    with_errno("TimedOut", ETIMEDOUT, message)
+    with_errno("TimedOut", Errno::TIMEDOUT, message)
 }
 
 /// A failure of the machine while `action` was done.
 pub(crate) fn machine(action: &str, error: &std::io::Error) -> PyErr {
     with_errno(
         "SocketError",
-        error.raw_os_error(),
+        error.raw_os_error().map(Errno::from_raw_os_error),
         format!("cannot {action}: {error}"),
     )
 }
 
-fn with_errno(class: &str, errno: impl Into<Option<i32>>, message: String) -> PyErr {
-    raise(class, (errno.into(), message))
+fn with_errno(class: &str, errno: impl Into<Option<Errno>>, message: String) -> PyErr {
+    raise(class, (errno.into().map(Errno::raw_os_error), message))
 }
 
 /// An exception of a class of `manycast.error`.
