@@ -24,19 +24,47 @@ __all__ = [
 
 
 class Error(Exception):
-    """The base of all errors of this package."""
+    """The base of all errors of this package.
+
+    >>> try:
+    ...     manycast.send("Hello, world!", "239.192.0.100%nowhere0:1000")
+    ... except manycast.Error as error:
+    ...     print(error)    # doctest: +ELLIPSIS
+    cannot find interface nowhere0: there is no such interface; ...
+    """
 
 
 class AddressError(Error, ValueError):
-    """A text is no address, or is one that does not fit; the message says what is wrong and where."""
+    """A text is no address, or is one that does not fit; the message says what is wrong and where.
+
+    >>> manycast.Address("239.192.0.100:70000")    # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    manycast.AddressError: ...
+    """
 
 
 class ClosedError(Error, ValueError):
-    """It was closed, before it was used or while it waited."""
+    """It was closed, before it was used or while it waited.
+
+    >>> listener = manycast.listen("239.192.0.100%lo:5000")
+    >>> listener.close()
+    >>> listener.recv()
+    Traceback (most recent call last):
+    manycast.ClosedError: the Listener is closed; open another
+    """
 
 
 class TruncatedError(Error):
-    """A datagram is longer than the limit that was given. ``datagram`` is the whole of it."""
+    """A datagram is longer than the limit that was given. ``datagram`` is the whole of it.
+
+    >>> with manycast.MulticastListener("239.192.0.100%lo:5000", timeout=5) as listener:
+    ...     sent = manycast.send("Hello, world!", "239.192.0.100%lo:5000")
+    ...     try:
+    ...         listener.recv(5)
+    ...     except manycast.TruncatedError as error:
+    ...         print(error.datagram.payload)
+    b'Hello, world!'
+    """
 
     def __init__(self, message: str, datagram: Datagram) -> None:
         super().__init__(message, datagram)
@@ -48,22 +76,56 @@ class TruncatedError(Error):
 
 # OSError comes first among the bases, because it is its initialiser that reads the errno.
 class SocketError(OSError, Error):
-    """The kernel refused something. ``errno`` is its number; None where a name was not resolved."""
+    """The kernel refused something. ``errno`` is its number; None where a name was not resolved.
+
+    >>> import errno
+    >>> with manycast.Socket("127.0.0.1:0") as first:
+    ...     try:
+    ...         manycast.Socket(first.local_address)
+    ...     except manycast.SocketError as error:
+    ...         error.errno == errno.EADDRINUSE
+    True
+    """
 
     def __str__(self) -> str:
         return str(self.args[1]) if len(self.args) > 1 else super().__str__()
 
 
 class ConnectionRefused(ConnectionRefusedError, SocketError):
-    """Nobody listens on the port of the peer. The socket goes on working."""
+    """Nobody listens on the port of the peer. The socket goes on working.
+
+    >>> with manycast.Socket.connect("127.0.0.1:9", timeout=5) as socket:
+    ...     socket.send("anybody?")
+    ...     try:
+    ...         socket.recv()
+    ...     except ConnectionRefusedError as error:
+    ...         print(error)    # doctest: +ELLIPSIS
+    nobody listens on 127.0.0.1:9...
+    """
 
 
 class PermissionDenied(PermissionError, SocketError):
-    """A privilege is missing, or a firewall of this host forbids it."""
+    """A privilege is missing, or a firewall of this host forbids it.
+
+    >>> with manycast.Socket() as socket:
+    ...     try:
+    ...         socket.send_to("hello", "127.255.255.255:9")
+    ...     except PermissionError as error:
+    ...         print(error)    # doctest: +ELLIPSIS
+    cannot send to 127.255.255.255:9: it is a broadcast address, ...
+    """
 
 
 class TimedOut(TimeoutError, SocketError):
-    """Nothing came in time."""
+    """Nothing came in time.
+
+    >>> with manycast.listen("239.192.0.100%lo:5000") as listener:
+    ...     try:
+    ...         listener.recv(timeout=0.1)
+    ...     except TimeoutError as error:
+    ...         print(error)    # doctest: +ELLIPSIS
+    nothing came on 239.192.0.100:5000 within 0.1 s; ...
+    """
 
 
 for _class in list(globals().values()):

@@ -172,7 +172,11 @@ impl Asker {
 
 /// An answer to a question, and how long it took.
 ///
-/// See the example of ``ask``.
+/// >>> with manycast.Socket("127.0.0.1:0") as server:
+/// ...     threading.Thread(target=lambda: server.answer(server.recv(), "OK")).start()
+/// ...     (answer,) = ask("hello", server.local_address)
+/// >>> answer.payload, answer.source.host, answer.attempt, answer.round_trip < 1
+/// (b'OK', '127.0.0.1', 1, True)
 #[pyclass(frozen, module = "manycast", skip_from_py_object)]
 pub(crate) struct Answer {
     datagram: Py<Datagram>,

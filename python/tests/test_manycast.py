@@ -44,18 +44,21 @@ def test_all_names_are_there_and_documented():
     for name in manycast.__all__:
         thing = getattr(manycast, name)
         assert name == "__version__" or inspect.getdoc(thing), name
-    for thing in vars(manycast).values():
-        if inspect.isclass(thing) and thing.__module__ == "manycast":
-            for name, member in vars(thing).items():
-                if not name.startswith("_") and callable(getattr(thing, name)):
-                    assert inspect.getdoc(member), f"{thing.__name__}.{name}"
+    for module in (manycast, aio, server):
+        for thing in vars(module).values():
+            if inspect.isclass(thing) and thing.__module__.startswith("manycast"):
+                for name, member in vars(thing).items():
+                    is_own = inspect.isroutine(member) or inspect.isdatadescriptor(member)
+                    if is_own and not name.startswith("_"):
+                        assert inspect.getdoc(member), f"{thing.__name__}.{name}"
 
 
 def test_each_class_has_an_example():
-    for name in manycast.__all__:
-        thing = getattr(manycast, name)
-        if inspect.isclass(thing) and not issubclass(thing, Exception) and name != "Answer":
-            assert ">>>" in inspect.getdoc(thing), name
+    for module in (manycast, aio, server):
+        for name in module.__all__:
+            thing = getattr(module, name)
+            if inspect.isclass(thing):
+                assert ">>>" in inspect.getdoc(thing), name
 
 
 def test_the_examples_of_the_documentation():

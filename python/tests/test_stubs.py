@@ -1,0 +1,31 @@
+"""What editors show of a name: its types and its documentation."""
+
+import jedi
+import pytest
+
+import stubs
+
+
+HOVERS = {
+    "manycast": "Wherever an address is wanted",
+    "manycast.Listener": "Receives the datagrams of groups",
+    "manycast.listen(':1').recv": "``timeout`` in seconds takes the place",
+    "manycast.listen(':1').recv().hops": "The hop limit",
+    "manycast.Socket().join": "Joins a group on the port of this socket",
+    "manycast.ask": "Sends a question and returns a list",
+    "manycast.doctor().findings[0].remedy": "What mends it",
+    "manycast.TimedOut": "Nothing came in time",
+    "manycast.interfaces()[0].mtu": "in bytes",
+}
+
+
+def test_the_stub_has_the_documentation_of_today():
+    stub = stubs.STUB.read_text()
+    assert stub == stubs.documented(stub), "run: python tests/stubs.py, with the built package"
+
+
+@pytest.mark.parametrize("expression, text", HOVERS.items())
+def test_an_editor_shows_what_a_name_is(expression, text):
+    source = f"import manycast\n{expression}"
+    (found, *_) = jedi.Script(source).help(2, len(expression))
+    assert text in found.docstring()
