@@ -17,7 +17,7 @@ pub(crate) fn exception(error: manycast::Error) -> PyErr {
         manycast::Error::Stopped => closed(message),
         manycast::Error::Net(error) => {
             let told = error.errno().map(Errno::from_raw_os_error);
-            let errno = told.or(match error.kind() {
+            let errno = told.or_else(|| match error.kind() {
                 ErrorKind::NoInterface => Some(Errno::NODEV),
                 ErrorKind::InvalidInput => Some(Errno::INVAL),
                 _ => None,

@@ -5,7 +5,6 @@ import pytest
 
 import stubs
 
-
 HOVERS = {
     "manycast": "Wherever an address is wanted",
     "manycast.Listener": "Receives the datagrams of groups",
