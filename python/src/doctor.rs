@@ -64,6 +64,7 @@ pub(crate) fn begin_doctor(
             .filter(|duration| duration.as_secs() < 1 << 32)
             .ok_or_else(|| PyValueError::new_err("an examination has an end"))?,
         program: pid.map(ProgramChoice::Pid),
+        ..Examination::default()
     };
     Pending::start(move || library::examine(address, &how), Report::finish)
 }

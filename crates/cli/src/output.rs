@@ -80,6 +80,16 @@ impl Output {
         }
     }
 
+    /// As [`note`](Self::note), for those who cannot wait for this.
+    pub(crate) fn noter(&self) -> impl Fn(&str) + Send + Sync + 'static {
+        let quiet = self.global.quiet;
+        move |note| {
+            if !quiet {
+                to_stderr(note);
+            }
+        }
+    }
+
     /// As [`note`](Self::note), but where JSON tells the same as an object, it is left out.
     pub(crate) fn note_in_text(&self, note: impl Display) {
         if !self.global.json {

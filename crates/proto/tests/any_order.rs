@@ -127,6 +127,7 @@ proptest! {
         let config = probe::ClientConfig {
             server: peers()[which],
             group: peers()[group],
+            source: None,
             key: None,
         };
         any_order(&mut probe::Client::new(config, seed), &script, &peers());

@@ -1,6 +1,7 @@
 //! `manycast doctor`
 
-use manycast_lab::netns::{Hook, Lab, Process};
+use manycast_lab::netns::{Hook, Host, Lab, Process};
+use serde_json::Value;
 
 use crate::{code, hosts_on, json, manycast, run, start};
 
@@ -130,4 +131,146 @@ pub(crate) fn two_ends_share_a_key() {
     assert_eq!(code(&finished), 2);
     far.interrupt();
     assert_eq!(code(&far.finish()), 0);
+}
+
+/// Runs the doctor on `b` with the far end on `a`, and gives what it printed as an object.
+fn with(b: &Host, group: &str, host: &str) -> (i32, Value) {
+    let arguments = ["doctor", group, "--with", host, "--for", "2s", "--json"];
+    let finished = run(b, &arguments);
+    let told = finished
+        .stdout
+        .first()
+        .unwrap_or_else(|| panic!("{finished:?}"));
+    (code(&finished), json(told))
+}
+
+pub(crate) fn a_firewall_of_the_far_host_is_named_as_its() {
+    let lab = Lab::new();
+    let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
+    a.drop_at(Hook::Input, "udp dport 5000");
+    let mut far = start(&a, &["doctor", "serve"]);
+    far.wait_for_error_line("serving on :49366");
+    for (group, host) in [
+        ("239.1.2.3:5000", "10.0.0.1"),
+        ("[ff15::1234]:5000", "fd00::1"),
+    ] {
+        let (exit, report) = with(&b, group, host);
+        assert_eq!((exit, &report["healthy"]), (1, &false.into()), "{report:#}");
+        assert_eq!(report["verdict"], "firewall-drops", "{report:#}");
+        let first = &report["findings"][0];
+        assert_eq!(first["host"], host, "{report:#}");
+        assert_eq!(first["confidence"], "proved");
+        assert_eq!(report["far"]["host"], host);
+        let walk = report["far"]["steps"].as_array().unwrap();
+        let broken = walk.iter().find(|step| step["mark"] == "broken");
+        assert_eq!(broken.unwrap()["step"], "firewall");
+        far.wait_for_error_line("examined this host for");
+    }
+
+    // The same for people, within the width of a terminal and on one screen.
+    let arguments = [
+        "doctor",
+        "239.1.2.3:5000",
+        "--with",
+        "10.0.0.1",
+        "--for",
+        "2s",
+    ];
+    let finished = run(&b, &arguments);
+    assert_eq!(code(&finished), 1);
+    let text = finished.stdout.join("\n");
+    assert!(
+        text.contains("a firewall of 10.0.0.1 drops what comes to"),
+        "{text}"
+    );
+    assert!(
+        text.contains("firewall-drops (proved) of 10.0.0.1"),
+        "{text}"
+    );
+    assert!(text.contains("to mend it, on 10.0.0.1:"), "{text}");
+    assert!(!text.contains("this host sent to itself"), "{text}");
+    assert!(finished.stdout.len() <= 40, "{text}");
+    // Commands alone are not broken, so that they can be copied.
+    let is_command = |line: &str| {
+        ["sudo ", "ip ", "manycast "]
+            .iter()
+            .any(|c| line.trim_start().starts_with(c))
+    };
+    for line in finished.stdout.iter().filter(|line| !is_command(line)) {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
+}
+
+pub(crate) fn a_reverse_path_filter_of_the_far_host() {
+    let lab = Lab::new();
+    let (switch, control) = (lab.switch("sw"), lab.switch("control"));
+    let [a, b] = ["a", "b"].map(|name| lab.host(name));
+    a.connect(&switch, "eth0", &["192.168.7.1/24"]);
+    b.connect(&switch, "eth0", &["10.0.0.2/24"]);
+    a.connect(&control, "eth1", &["10.1.0.1/24"]);
+    b.connect(&control, "eth1", &["10.1.0.2/24"]);
+    a.sysctl("net.ipv4.conf.eth0.rp_filter", "1");
+    let mut far = start(&a, &["doctor", "serve"]);
+    far.wait_for_error_line("serving on :49366");
+    let (exit, report) = with(&b, "239.1.2.3%eth0:5000", "10.1.0.1");
+    assert_eq!(exit, 1);
+    assert_eq!(report["verdict"], "reverse-path-filter", "{report:#}");
+    assert_eq!(report["findings"][0]["host"], "10.1.0.1");
+    assert_eq!(report["findings"][0]["confidence"], "proved");
+}
+
+pub(crate) fn an_interrupt_tells_what_is_known() {
+    let lab = Lab::new();
+    let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
+    let stream = [
+        "send",
+        "239.1.2.3%eth0:5000",
+        "x",
+        "--count",
+        "100000",
+        "--interval",
+        "10ms",
+    ];
+    let _stream = start(&a, &stream);
+
+    // One host: what has come until then was delivered.
+    let arguments = ["doctor", "239.1.2.3:5000", "--for", "10m", "-v"];
+    let mut watching = start(&b, &arguments);
+    b.wait_for_group("eth0", [239, 1, 2, 3].into());
+    watching.interrupt();
+    let finished = watching.finish();
+    let text = finished.stdout.join("\n");
+    assert!(text.contains("cut short after"), "{finished:?}");
+
+    let mut far = start(&a, &["doctor", "serve", "-v"]);
+    far.wait_for_error_line("serving on :49366");
+    // Two ends, in the middle of a soak.
+    let arguments = [
+        "doctor",
+        "239.1.2.3:5000",
+        "--with",
+        "10.0.0.1",
+        "--soak",
+        "10m",
+        "--json",
+    ];
+    let mut soaking = start(&b, &arguments);
+    soaking.wait_for_error_line("two datagrams a second follow");
+    // With the second pair, the first one has come.
+    for _ in 0..2 {
+        far.wait_for_error_line("2 datagrams to 239.1.2.3:5000");
+    }
+    soaking.interrupt();
+    let finished = soaking.finish();
+    assert_eq!(code(&finished), 0, "{finished:?}");
+    let report = json(&finished.stdout[0]);
+    assert!(report["cut_short_after"].as_f64().unwrap() > 0.0);
+    assert!(report["soak"]["came"].as_u64().unwrap() > 0, "{report:#}");
+
+    // Before there is anything to tell, it ends at once.
+    let arguments = ["doctor", "239.1.2.3:5000", "--with", "10.0.0.99", "-v"];
+    let mut asking = start(&b, &arguments);
+    asking.wait_for_error_line("trying 239.1.2.3:5000");
+    asking.interrupt();
+    assert_eq!(code(&asking.finish()), 2);
 }

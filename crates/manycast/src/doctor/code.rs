@@ -83,9 +83,59 @@ pub enum Code {
     ReceiveBufferOverflow,
     /// The receive buffer is smaller than the program asked for.
     ReceiveBufferCapped,
+    /// The far end has found something that this version has no name for.
+    Other,
 }
 
 impl Code {
+    /// All codes.
+    pub const ALL: [Self; 39] = [
+        Self::Delivered,
+        Self::NothingSent,
+        Self::EgressOtherInterface,
+        Self::NoRoute,
+        Self::HopLimit,
+        Self::LoopbackOff,
+        Self::ContainerNetwork,
+        Self::Wireless,
+        Self::NotArriving,
+        Self::Fragmentation,
+        Self::InterfaceDown,
+        Self::InterfaceNotMulticast,
+        Self::Ipv6Off,
+        Self::NoQuerier,
+        Self::ReversePathFilter,
+        Self::MartianSource,
+        Self::ReservedGroup,
+        Self::ScopeMissing,
+        Self::SourceMissing,
+        Self::TooManyGroups,
+        Self::NotJoined,
+        Self::MembershipLost,
+        Self::JoinedOnOtherInterface,
+        Self::WrongSource,
+        Self::OldQuerier,
+        Self::DuplicateInterface,
+        Self::FirewallDropsIgmp,
+        Self::FirewallDrops,
+        Self::BadChecksum,
+        Self::PortInUse,
+        Self::WrongPort,
+        Self::BoundToUnicast,
+        Self::BoundToOtherGroup,
+        Self::BoundToDevice,
+        Self::BoundToPeer,
+        Self::CrossTalk,
+        Self::ReceiveBufferOverflow,
+        Self::ReceiveBufferCapped,
+        Self::Other,
+    ];
+
+    /// The code of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| code.as_str() == name)
+    }
+
     /// The name.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -127,6 +177,7 @@ impl Code {
             Self::CrossTalk => "cross-talk",
             Self::ReceiveBufferOverflow => "receive-buffer-overflow",
             Self::ReceiveBufferCapped => "receive-buffer-capped",
+            Self::Other => "other",
         }
     }
 
@@ -167,7 +218,7 @@ impl Code {
             | Self::BoundToPeer
             | Self::CrossTalk => Step::Port,
             Self::ReceiveBufferOverflow | Self::ReceiveBufferCapped => Step::Buffer,
-            Self::Delivered => Step::Application,
+            Self::Delivered | Self::Other => Step::Application,
         }
     }
 }
@@ -234,5 +285,34 @@ impl Step {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn every_code_has_a_name_a_page_and_a_row() {
+        let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
+        let pages = fs::read_dir(docs.join("doctor")).unwrap();
+        let pages = pages.map(|page| page.unwrap().path());
+        let pages: BTreeSet<String> = pages
+            .filter_map(|page| Some(page.file_stem()?.to_str()?.to_owned()))
+            .collect();
+        let names: BTreeSet<String> = Code::ALL.iter().map(ToString::to_string).collect();
+        assert_eq!(names, pages);
+        let table = fs::read_to_string(docs.join("doctor.md")).unwrap();
+        for code in Code::ALL {
+            assert_eq!(Code::named(code.as_str()), Some(code));
+            assert!(
+                table.contains(&format!("[`{code}`](doctor/{code}.md)")),
+                "{code}"
+            );
+        }
     }
 }

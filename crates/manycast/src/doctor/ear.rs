@@ -57,9 +57,10 @@ impl Heard {
 }
 
 /// Something that listens in the background.
+#[derive(Debug)]
 pub(super) struct Ear {
     stop: Arc<AtomicBool>,
-    thread: JoinHandle<Heard>,
+    thread: Option<JoinHandle<Heard>>,
 }
 
 /// How long the end may take.
@@ -75,13 +76,22 @@ impl Ear {
         let stop = Arc::new(AtomicBool::new(false));
         let (stopped, group) = (Arc::clone(&stop), target.ip);
         let thread = thread::spawn(move || listen(tap, group, &stopped));
-        Some(Self { stop, thread })
+        Some(Self {
+            stop,
+            thread: Some(thread),
+        })
     }
 
     /// Ends, and gives what was heard.
-    pub(super) fn finish(self) -> Option<Heard> {
+    pub(super) fn finish(mut self) -> Option<Heard> {
         self.stop.store(true, Ordering::Relaxed);
-        self.thread.join().ok()
+        self.thread.take()?.join().ok()
+    }
+}
+
+impl Drop for Ear {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
     }
 }
 

@@ -9,15 +9,17 @@ use super::Code;
 pub struct Finding {
     /// Its stable name.
     pub code: Code,
+    /// The far host that it is about, as it was named; `None`: this host, or the way between two.
+    pub host: Option<String>,
     /// Whether it is a fault or only good to know.
     pub severity: Severity,
     /// How sure it is.
     pub confidence: Confidence,
-    /// One sentence, about this host.
+    /// One sentence.
     pub title: String,
     /// What it rests on.
     pub evidence: Vec<String>,
-    /// What mends it, for this host. Nothing of it was done.
+    /// What mends it, on the host that it is about. Nothing of it was done.
     pub remedy: Option<String>,
     /// Where it is not proved: which command or privilege would settle it.
     pub settle: Option<String>,
@@ -50,6 +52,7 @@ impl Finding {
     pub(crate) fn fault(code: Code, confidence: Confidence, title: impl Into<String>) -> Self {
         Self {
             code,
+            host: None,
             severity: Severity::Fault,
             confidence,
             title: title.into(),
@@ -83,6 +86,12 @@ impl Finding {
         }
     }
 
+    /// The same about the far host, if it is about that one.
+    #[must_use]
+    pub(crate) fn of(self, host: Option<String>) -> Self {
+        Self { host, ..self }
+    }
+
     /// The same with what would settle it.
     #[must_use]
     pub(crate) fn settle(self, settle: impl Into<String>) -> Self {
@@ -98,7 +107,20 @@ impl Finding {
     }
 }
 
+impl Severity {
+    /// The name, as it stands in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fault => "fault",
+            Self::Warning => "warning",
+        }
+    }
+}
+
 impl Confidence {
+    /// All of them, the surest first.
+    pub(super) const ALL: [Self; 4] = [Self::Proved, Self::Likely, Self::Possible, Self::CannotSee];
+
     /// The name, as it stands in text and in JSON.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -26,9 +26,12 @@
 mod checks;
 mod code;
 mod context;
+mod cut;
 mod ear;
+mod far;
 mod finding;
 mod host;
+mod notes;
 mod paths;
 mod program;
 mod report;
@@ -50,12 +53,14 @@ pub use context::{
     Context, Flow, Obstacle, Program, ProgramSocket, SelfTest, Snapshot, SocketMembership, Tally,
     Target, Watched,
 };
+pub use cut::Cut;
 pub use ear::{Heard, HeardStream};
 pub use finding::{Confidence, Finding, Severity};
 pub use host::examine_host;
 pub use manycast_proto::probe::{DEFAULT_PORT, Key};
+pub use notes::Notes;
 pub use paths::{Soak, Toward, Trial};
-pub use report::{Mark, Report, StepState};
+pub use report::{FarWalk, Mark, Report, StepState};
 pub use rules::Rules;
 pub use serve::{Doorman, Served};
 pub use surroundings::Surroundings;
@@ -71,6 +76,11 @@ pub struct Examination {
     pub duration: Duration,
     /// Which program to explain; by default none, but what this host receives.
     pub program: Option<ProgramChoice>,
+    /// Ends it before its time.
+    pub cut: Cut,
+    /// Whom to tell what must be known while it goes on; by default nobody. All of it is in the
+    /// report too.
+    pub notes: Notes,
 }
 
 /// Which program to explain.
@@ -82,15 +92,13 @@ pub enum ProgramChoice {
     Port,
 }
 
-/// It takes up to a second until the host has reported a membership twice, and counters are
-/// watched after that.
-const SHORTEST: Duration = Duration::from_secs(2);
-
 impl Default for Examination {
     fn default() -> Self {
         Self {
             duration: Duration::from_secs(10),
             program: None,
+            cut: Cut::default(),
+            notes: Notes::default(),
         }
     }
 }
@@ -125,18 +133,33 @@ pub fn examine(address: impl IntoAddress, how: &Examination) -> Result<Report, E
             ));
         }
     } else if checks::obstacles(&context).is_empty() {
-        let duration = how.duration.max(SHORTEST);
         match how.program {
-            None => context.watched = Some(watch::watch(&context, duration)?),
+            None => {
+                how.cut.begin();
+                context.watched = Some(watch::watch(&context, how)?);
+            }
             Some(choice) => {
                 let examined = program::Examined::find(choice, &context)?;
-                context.watched = Some(watch::watch_program(&context, duration)?);
+                how.cut.begin();
+                context.watched = Some(watch::watch_program(&context, how)?);
                 context.program = Some(examined.finish()?);
             }
         }
     }
-    let findings = checks::all(&context);
-    Ok(Report::new(subject, &context, findings))
+    let mut findings = checks::all(&context);
+    let cut = how.cut.after();
+    if cut.is_some() {
+        // What did not come until then may have come a little later.
+        let missed = [Code::NotArriving, Code::NothingSent];
+        for finding in findings
+            .iter_mut()
+            .filter(|found| missed.contains(&found.code))
+        {
+            finding.confidence = finding.confidence.max(Confidence::Likely);
+        }
+    }
+    let report = Report::new(subject, &context, findings);
+    Ok(Report { cut, ..report })
 }
 
 /// Resolves an address to what can be listened on.

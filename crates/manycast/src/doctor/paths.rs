@@ -1,9 +1,12 @@
 //! What trials between two ends tell.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
+use manycast_net::ErrorKind;
+
 use super::checks::count;
-use super::{Code, Confidence, Finding, Target};
+use super::{Code, Confidence, Context, Finding, SelfTest, Severity, Target};
 
 /// Some datagrams that one end sent to the other, and how many came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,28 +74,140 @@ fn groups(trials: &[Trial], toward: Toward) -> impl Iterator<Item = &Trial> {
         .filter(move |trial| trial.to_group && trial.toward == toward)
 }
 
-/// What the trials tell of the way between the two ends.
-pub(super) fn findings(target: &Target, trials: &[Trial], soak: Option<&Soak>) -> Vec<Finding> {
+/// Whether it is known that the group does not pass in this direction: all was tried that could.
+fn is_blocked(trials: &[Trial], toward: Toward) -> bool {
+    let tried = groups(trials, toward).any(|trial| trial.hops == MOST_HOPS);
+    tried && !passes(trials, toward)
+}
+
+/// What the trials tell of the way between this host and the far one, of this name.
+pub(super) fn findings(
+    target: &Target,
+    trials: &[Trial],
+    soak: Option<&Soak>,
+    far: &str,
+) -> Vec<Finding> {
     let mut findings = Vec::new();
     for toward in [Toward::Here, Toward::There] {
-        findings.extend(hop_limit(target, trials, toward));
-        findings.extend(egress(target, trials, toward));
-        findings.extend(fragmentation(target, trials, toward));
+        let ends = Ends { toward, far };
+        findings.extend(hop_limit(target, trials, ends));
+        findings.extend(egress(target, trials, ends));
+        findings.extend(fragmentation(target, trials, ends));
     }
-    findings.extend(one_way(target, trials));
-    findings.extend(soak.and_then(|soak| soaked(target, soak)));
+    findings.extend(one_way(target, trials, far));
+    findings.extend(soak.and_then(|soak| soaked(target, soak, far)));
     findings
 }
 
-const fn sender(toward: Toward) -> &'static str {
-    match toward {
-        Toward::Here => "the far end",
-        Toward::There => "this host",
+/// Who sends and who receives.
+#[derive(Clone, Copy)]
+struct Ends<'a> {
+    toward: Toward,
+    far: &'a str,
+}
+
+impl Ends<'_> {
+    const fn sender(&self) -> &str {
+        match self.toward {
+            Toward::Here => self.far,
+            Toward::There => "this host",
+        }
+    }
+
+    /// The far host, where it is the one that sends.
+    fn sending_host(&self) -> Option<String> {
+        (self.toward == Toward::Here).then(|| self.far.to_owned())
+    }
+
+    /// The far host, where it is the one that receives.
+    fn receiving_host(&self) -> Option<String> {
+        (self.toward == Toward::There).then(|| self.far.to_owned())
+    }
+}
+
+/// Judges what the counters of a host tell by the number of datagrams that are known to have been
+/// sent to it: what moved by less than half of it is no explanation, and what moved by another
+/// number proves nothing.
+pub(super) fn weigh(findings: Vec<Finding>, context: &Context, sent: u64) -> Vec<Finding> {
+    let (Some(watched), true) = (&context.watched, sent > 0) else {
+        return findings;
+    };
+    let tally = context.tally();
+    let came_back = |test: &SelfTest| test.received == test.sent;
+    let weighed = findings.into_iter().filter_map(|finding| {
+        let moved = match finding.code {
+            _ if finding.severity == Severity::Warning => return Some(finding),
+            Code::ReversePathFilter => tally.reverse_path,
+            Code::WrongPort => tally.ignored,
+            Code::Fragmentation => tally.fragments,
+            Code::BadChecksum => tally.checksums,
+            // What a host sends to itself, or hears on the wire, is a known number by itself.
+            Code::FirewallDrops
+                if watched.heard.is_none() && watched.self_tests.iter().all(came_back) =>
+            {
+                tally.lost()
+            }
+            _ => return Some(finding),
+        };
+        if moved * 2 < sent {
+            return None;
+        }
+        let confidence = finding.confidence.max(Confidence::proved_if(moved == sent));
+        let finding = Finding {
+            confidence,
+            ..finding
+        };
+        Some(finding.because(format!(
+            "{} were sent to it meanwhile by the other end",
+            count(sent, "datagram")
+        )))
+    });
+    weighed.collect()
+}
+
+/// A host that cannot send to the group at all.
+pub(super) fn cannot_send(group: IpAddr, kind: ErrorKind, text: &str) -> Option<Finding> {
+    let finding = match kind {
+        ErrorKind::PermissionDenied => Finding::fault(
+            Code::FirewallDrops,
+            Confidence::Proved,
+            format!("a firewall of this host forbids sending to {group}"),
+        )
+        .remedy(format!(
+            "find the rule at the output hook with 'sudo nft list ruleset', and let it pass {} \
+             daddr {group}",
+            if group.is_ipv4() { "ip" } else { "ip6" }
+        )),
+        ErrorKind::NetworkUnreachable | ErrorKind::NoInterface | ErrorKind::HostUnreachable => {
+            Finding::fault(
+                Code::NoRoute,
+                Confidence::Proved,
+                format!("this host cannot send to {group}: it has no way there"),
+            )
+            .remedy(format!(
+                "bring an interface up that can multicast ('manycast interfaces'), or: {}",
+                route_command(group, "INTERFACE")
+            ))
+        }
+        _ => return None,
+    };
+    Some(finding.because(text))
+}
+
+/// The command that gives a group a route.
+pub(super) fn route_command(group: IpAddr, interface: &str) -> String {
+    match group {
+        IpAddr::V4(group) => format!("ip route add {group} dev {interface}"),
+        // The kernel's own routes to groups are there, and are looked at first.
+        IpAddr::V6(group) => {
+            format!("ip -6 route add multicast {group} dev {interface} table local")
+        }
     }
 }
 
 /// Datagrams with a low hop limit are lost, those with a higher one are not.
-fn hop_limit(target: &Target, trials: &[Trial], toward: Toward) -> Option<Finding> {
+fn hop_limit(target: &Target, trials: &[Trial], ends: Ends<'_>) -> Option<Finding> {
+    let toward = ends.toward;
     let mut swept: Vec<&Trial> = groups(trials, toward)
         .filter(|trial| trial.size == SHORT)
         .collect();
@@ -107,7 +222,7 @@ fn hop_limit(target: &Target, trials: &[Trial], toward: Toward) -> Option<Findin
             Confidence::proved_if(clear),
             format!(
                 "what {} sends needs a hop limit of {}",
-                sender(toward),
+                ends.sender(),
                 match enough.hops - lost.hops {
                     1 => format!("{} at least", enough.hops),
                     _ => format!("more than {}; {} is enough", lost.hops, enough.hops),
@@ -124,12 +239,14 @@ fn hop_limit(target: &Target, trials: &[Trial], toward: Toward) -> Option<Findin
              {} --hops {h}' does",
             target.address,
             h = enough.hops
-        )),
+        ))
+        .of(ends.sending_host()),
     )
 }
 
 /// The route leads elsewhere, and another interface leads to the other end.
-fn egress(target: &Target, trials: &[Trial], toward: Toward) -> Option<Finding> {
+fn egress(target: &Target, trials: &[Trial], ends: Ends<'_>) -> Option<Finding> {
+    let toward = ends.toward;
     let by_route = groups(trials, toward).filter(|trial| trial.by_route);
     let lost = by_route.max_by_key(|trial| (trial.came, trial.hops))?;
     let other = groups(trials, toward).find(|trial| !trial.by_route && trial.passed())?;
@@ -137,7 +254,7 @@ fn egress(target: &Target, trials: &[Trial], toward: Toward) -> Option<Finding> 
         Finding::fault(
             Code::EgressOtherInterface,
             Confidence::proved_if(other.is_clear()),
-            format!("what {} sends leaves by another interface", sender(toward)),
+            format!("what {} sends leaves by another interface", ends.sender()),
         )
         .because(format!(
             "by the interface that its route chooses, 0 of {} came; by the one that leads to the \
@@ -146,14 +263,16 @@ fn egress(target: &Target, trials: &[Trial], toward: Toward) -> Option<Finding> 
         ))
         .remedy(format!(
             "let the sender name the interface (IP_MULTICAST_IF, IPV6_MULTICAST_IF), or give the \
-             group a route there: ip route add {} dev INTERFACE",
-            target.ip
+             group a route there: {}",
+            route_command(target.ip, "INTERFACE")
         ))
+        .of(ends.sending_host())
     })
 }
 
 /// Datagrams above a size are lost, those below it are not.
-fn fragmentation(target: &Target, trials: &[Trial], toward: Toward) -> Option<Finding> {
+fn fragmentation(target: &Target, trials: &[Trial], ends: Ends<'_>) -> Option<Finding> {
+    let toward = ends.toward;
     let mut sizes: Vec<&Trial> = groups(trials, toward)
         .filter(|trial| trial.size > SHORT)
         .collect();
@@ -169,7 +288,7 @@ fn fragmentation(target: &Target, trials: &[Trial], toward: Toward) -> Option<Fi
         Finding::fault(
             Code::Fragmentation,
             Confidence::proved_if(clear),
-            format!("what {} sends in pieces does not arrive", sender(toward)),
+            format!("what {} sends in pieces does not arrive", ends.sender()),
         )
         .because(format!(
             "datagrams of {largest} bytes came, and of {} that had {} bytes none did",
@@ -178,63 +297,63 @@ fn fragmentation(target: &Target, trials: &[Trial], toward: Toward) -> Option<Fi
         .remedy(format!(
             "send at most {} bytes at once, or let fragments pass on the way",
             if target.is_ipv4() { 1472 } else { 1452 }
-        )),
+        ))
+        .of(ends.receiving_host()),
     )
 }
 
-/// The group passes in one direction only.
-fn one_way(target: &Target, trials: &[Trial]) -> Option<Finding> {
+/// The group passes in one direction only, or in none.
+fn one_way(target: &Target, trials: &[Trial], far: &str) -> Option<Finding> {
     let [here, there] = [Toward::Here, Toward::There].map(|toward| passes(trials, toward));
-    let unicast = |toward| {
-        let found = trials
+    let evidence = |toward| {
+        let sent = groups(trials, toward).map(|trial| u64::from(trial.sent));
+        let sent = count(sent.sum(), "datagram");
+        let unicast = trials
             .iter()
-            .find(|trial| !trial.to_group && trial.toward == toward);
-        found.map_or_else(String::new, |trial| {
-            format!("{} of {} came by unicast", trial.came, trial.sent)
-        })
+            .find(|trial| !trial.to_group && trial.toward == toward)
+            .map_or_else(String::new, |trial| {
+                format!("; {} of {} came by unicast", trial.came, trial.sent)
+            });
+        let sender = Ends { toward, far }.sender().to_owned();
+        format!(
+            "{sender} sent {sent} to the group, with hop limits up to {MOST_HOPS}, and none came\
+             {unicast}"
+        )
     };
-    if !here {
-        let sent: u64 = groups(trials, Toward::Here)
-            .map(|trial| u64::from(trial.sent))
-            .sum();
+    if is_blocked(trials, Toward::Here) {
         let finding = Finding::fault(
             Code::NotArriving,
             Confidence::Proved,
-            format!("{} does not come from the far end to this host", target.ip),
+            format!("{} does not come from {far} to this host", target.ip),
         )
-        .because(format!(
-            "the far end sent {} to the group, with hop limits up to 64, and none came; {}",
-            count(sent, "datagram"),
-            unicast(Toward::Here)
-        ))
-        .because(if there {
-            "from here to there the group passes"
+        .because(evidence(Toward::Here));
+        let finding = if there {
+            finding.because("from here to there the group passes")
+        } else if is_blocked(trials, Toward::There) {
+            finding.because("from here to there it does not pass either")
         } else {
-            "from here to there it does not pass either"
-        })
-        .remedy(
+            finding
+        };
+        return Some(finding.remedy(format!(
             "where both hosts are on one link, look at the switches (IGMP snooping) and at the \
-             firewall of the far end; where a router is between them, it must route multicast",
-        );
-        return Some(finding);
+             firewall of {far}; where a router is between them, it must route multicast"
+        )));
     }
-    (!there).then(|| {
+    (here && is_blocked(trials, Toward::There)).then(|| {
         Finding::warning(
             Code::NotArriving,
             Confidence::Proved,
-            format!("{} does not come from this host to the far end", target.ip),
+            format!("{} does not come from this host to {far}", target.ip),
         )
-        .because(format!(
-            "none of what this host sent to the group came; {}",
-            unicast(Toward::There)
-        ))
+        .because(evidence(Toward::There))
         .because("from there to here the group passes")
         .remedy("if this host is to send: run the doctor on the other one, and serve here")
+        .of(Some(far.to_owned()))
     })
 }
 
 /// The group falls silent after a while, and comes again when it is joined anew.
-fn soaked(target: &Target, soak: &Soak) -> Option<Finding> {
+fn soaked(target: &Target, soak: &Soak, far: &str) -> Option<Finding> {
     if let Some(cut) = soak.cut {
         let age = cut.as_secs_f64();
         let finding = if soak.revived {
@@ -255,8 +374,8 @@ fn soaked(target: &Target, soak: &Soak) -> Option<Finding> {
         return Some(
             finding
                 .because(format!(
-                    "{age:.1} s after it was joined the group fell silent, while the far end sent on \
-                     and its answers came"
+                    "{age:.1} s after it was joined the group fell silent, while {far} sent on and \
+                     its answers came"
                 ))
                 .remedy(
                     "switch an IGMP querier on, in one switch or router of the segment; on a Linux \
@@ -282,3 +401,6 @@ fn soaked(target: &Target, soak: &Soak) -> Option<Finding> {
 
 /// The length of datagrams where it does not matter.
 pub(super) const SHORT: u16 = 200;
+
+/// The highest hop limit that is tried.
+pub(super) const MOST_HOPS: u8 = 64;

@@ -1,8 +1,11 @@
 //! What an examination comes to.
 
+use std::time::Duration;
+
 use manycast_net::Counters;
 
-use super::{Code, Confidence, Context, Finding, Severity, Step, Tally, Trial};
+use super::checks::count;
+use super::{Code, Confidence, Context, Finding, Severity, Soak, Step, Tally, Trial};
 
 /// The outcome of an examination.
 #[derive(Clone, Debug)]
@@ -20,6 +23,24 @@ pub struct Report {
     pub received: u64,
     /// What was tried between two ends, and what came of it.
     pub trials: Vec<Trial>,
+    /// What came of sending for a long time, where that was asked for.
+    pub soak: Option<Soak>,
+    /// The walk on the far host, where there is one.
+    pub far: Option<FarWalk>,
+    /// What must be known to read this report: what was tried instead of what was asked for, or
+    /// what could not be tried.
+    pub notes: Vec<String>,
+    /// After how long it was broken off, where it was.
+    pub cut: Option<Duration>,
+}
+
+/// The walk of datagrams that this host sends, on the host that they go to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FarWalk {
+    /// The far host, as it was named.
+    pub host: String,
+    /// The walk there, step by step; empty where the far host did not tell.
+    pub steps: Vec<StepState>,
 }
 
 /// How it stands with one step of the walk.
@@ -47,6 +68,9 @@ pub enum Mark {
 }
 
 impl Mark {
+    /// All of them.
+    pub(super) const ALL: [Self; 4] = [Self::Passed, Self::Broken, Self::Unknown, Self::NotReached];
+
     /// The name, as it stands in JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -79,33 +103,62 @@ impl Report {
             counters: moved(&counters),
             received: 0,
             trials: Vec::new(),
+            soak: None,
+            far: None,
+            notes: Vec::new(),
+            cut: None,
         }
     }
 
     /// Adds what was found by other means.
     pub(super) fn add(&mut self, findings: Vec<Finding>) {
-        let mut all = std::mem::take(&mut self.findings);
-        all.extend(findings);
-        self.findings = in_order(all);
+        self.add_unmarked(findings);
         self.mark();
     }
 
-    /// Marks the first broken step, where another one has become the first.
+    /// Adds what is no matter of the walk that it would be shown in.
+    pub(super) fn add_unmarked(&mut self, findings: impl IntoIterator<Item = Finding>) {
+        let mut all = std::mem::take(&mut self.findings);
+        all.extend(findings);
+        self.findings = in_order(all);
+    }
+
+    /// Takes out findings that something else has proved wrong; what they broke is unknown then.
+    pub(super) fn without(&mut self, codes: &[Code]) {
+        self.findings
+            .retain(|finding| !codes.contains(&finding.code));
+        for state in &mut self.steps {
+            if state.mark == Mark::Broken {
+                state.detail.clear();
+            }
+            if [Mark::Broken, Mark::NotReached].contains(&state.mark) {
+                state.mark = Mark::Unknown;
+            }
+        }
+        self.mark();
+    }
+
+    /// Marks the first broken step of each walk, where another one has become the first. What the
+    /// sender does is the first part of the walk to the other host.
     fn mark(&mut self) {
-        let Some(fault) = self.first_fault().cloned() else {
+        let faults = || {
+            let fault = |finding: &&Finding| finding.severity == Severity::Fault;
+            self.findings.iter().filter(fault)
+        };
+        let Some(far) = &mut self.far else {
+            if let Some(fault) = faults().next() {
+                mark(&mut self.steps, fault.code.step(), &fault.title);
+            }
             return;
         };
-        for state in &mut self.steps {
-            let here = state.step == fault.code.step();
-            if here {
-                (state.mark, state.detail) = (Mark::Broken, fault.title.clone());
-            } else if state.mark == Mark::Broken {
-                state.mark = if state.step < fault.code.step() {
-                    Mark::Passed
-                } else {
-                    Mark::NotReached
-                };
-                state.detail.clear();
+        let sends = |finding: &Finding| {
+            [Code::EgressOtherInterface, Code::HopLimit].contains(&finding.code)
+        };
+        let here = faults().find(|fault| fault.host.is_some() == sends(fault));
+        let there = faults().find(|fault| fault.host.is_none() == sends(fault));
+        for (steps, fault) in [(&mut self.steps, here), (&mut far.steps, there)] {
+            if let Some(fault) = fault {
+                mark(steps, fault.code.step(), &fault.title);
             }
         }
     }
@@ -130,19 +183,44 @@ impl Report {
             counters: counters.unwrap_or_default(),
             received: context.received(),
             trials: Vec::new(),
+            soak: None,
+            far: None,
+            notes: Vec::new(),
+            cut: None,
         };
         report.steps = steps(context, report.first_fault());
         report
     }
 }
 
-/// The order of importance. Of several with the same code, the first is kept.
+/// Marks a step as broken, unless datagrams went the whole way.
+pub(super) fn mark(steps: &mut [StepState], broken: Step, title: &str) {
+    let whole = |state: &StepState| (state.step, state.mark) == (Step::Application, Mark::Passed);
+    if steps.iter().any(whole) {
+        return;
+    }
+    for state in steps {
+        if state.step == broken {
+            (state.mark, state.detail) = (Mark::Broken, title.to_owned());
+        } else if state.mark == Mark::Broken || state.step > broken {
+            state.mark = if state.step < broken {
+                Mark::Passed
+            } else {
+                Mark::NotReached
+            };
+            state.detail.clear();
+        }
+    }
+}
+
+/// The order of importance. Of several of one host with the same code, the first is kept.
 fn in_order(mut findings: Vec<Finding>) -> Vec<Finding> {
     let key = |finding: &Finding| (finding.severity, finding.confidence, finding.code.step());
     findings.sort_by_key(key);
     let mut kept: Vec<Finding> = Vec::new();
     for finding in findings {
-        if !kept.iter().any(|other| other.code == finding.code) {
+        let same = |other: &Finding| (other.code, &other.host) == (finding.code, &finding.host);
+        if !kept.iter().any(same) {
             kept.push(finding);
         }
     }
@@ -226,8 +304,8 @@ fn detail(context: &Context, step: Step) -> String {
             names.dedup();
             if names.is_empty() {
                 format!(
-                    "{} packets came to this host, of whatever kind",
-                    tally.received
+                    "{} came to this host, of whatever kind",
+                    count(tally.received, "packet")
                 )
             } else {
                 format!("on {}", names.join(", "))
@@ -238,7 +316,7 @@ fn detail(context: &Context, step: Step) -> String {
             if names.is_empty() {
                 String::new()
             } else {
-                format!("joined here on {}", names.join(", "))
+                format!("joined on {}", names.join(", "))
             }
         }
         Step::Application => format!("{} datagrams received", context.received()),

@@ -16,6 +16,7 @@ pub struct Rules {
 }
 
 /// The rules as they were before.
+#[derive(Debug)]
 pub(super) struct Ledger(Vec<FirewallRule>);
 
 impl Ledger {

@@ -1,18 +1,23 @@
-//! The far end: sends and counts for a doctor on another host.
+//! The far end: sends and counts for a doctor on another host, and examines its own for it.
+
+mod inquiry;
 
 use std::net::SocketAddr;
 use std::thread;
 use std::time::Duration;
 
-use manycast_net::{SocketConfig, Stopper};
-use manycast_proto::probe::{Key, Order, Server, ServerConfig, ServerEvent};
+use manycast_net::{ErrorKind, SocketConfig, Stopper};
+use manycast_proto::probe::{Key, Order, Refusal, Server, ServerConfig, ServerEvent};
 use manycast_types::{Address, Group, InterfaceSelector, Transmit};
 
+use super::{Code, far};
 use crate::endpoint::Endpoint;
 use crate::{Driver, Error, Sender, SenderConfig, resolve};
+use inquiry::{Attended, Watch};
 
-/// Serves doctors on other hosts: joins the groups that they ask for, counts what comes, and sends
-/// to them and to these groups, and nowhere else.
+/// Serves doctors on other hosts: joins the groups that they ask for, counts what comes, sends to
+/// them and to these groups, and nowhere else, and examines this host where they ask why nothing
+/// comes.
 ///
 /// ```no_run
 /// use manycast::doctor::{DEFAULT_PORT, Doorman, Key};
@@ -26,6 +31,10 @@ use crate::{Driver, Error, Sender, SenderConfig, resolve};
 #[derive(Debug)]
 pub struct Doorman {
     driver: Driver<Server>,
+    /// The groups that are joined for somebody.
+    attended: Vec<Attended>,
+    /// For whom counters are watched, the newest last.
+    watches: Vec<Watch>,
 }
 
 /// What a [`Doorman`] did for somebody.
@@ -57,6 +66,24 @@ pub enum Served {
         /// Why they could not be sent.
         failure: Option<String>,
     },
+    /// Began to watch the counters of this host.
+    Watched {
+        /// Who asked.
+        client: SocketAddr,
+        /// The group and port.
+        group: SocketAddr,
+    },
+    /// Examined this host.
+    Examined {
+        /// Who asked.
+        client: SocketAddr,
+        /// The group and port.
+        group: SocketAddr,
+        /// The most important fault, or [`Code::Delivered`].
+        verdict: Code,
+        /// Why it could not be examined.
+        failure: Option<String>,
+    },
 }
 
 /// The time between two datagrams of a round: a queue on the way must not decide the outcome.
@@ -76,6 +103,8 @@ impl Doorman {
         };
         Ok(Self {
             driver: Driver::new(endpoint, Server::new(config, resolve::seed())),
+            attended: Vec::new(),
+            watches: Vec::new(),
         })
     }
 
@@ -89,31 +118,111 @@ impl Doorman {
         let Some(event) = self.driver.next_event(None)? else {
             return Ok(None);
         };
-        let endpoint = self.driver.endpoint_mut();
-        Ok(Some(match event {
-            ServerEvent::Join { client, group } => Served::Joined {
-                failure: endpoint
-                    .join(Group::new(group.ip()), group.port())
-                    .err()
-                    .map(|error| error.to_string()),
+        let served = match event {
+            ServerEvent::Join {
                 client,
                 group,
-            },
+                sources,
+            } => {
+                let index = self.attend(group)?;
+                let mut wanted = Group::new(group.ip());
+                if !sources.is_empty() {
+                    wanted = wanted.with_sources(sources);
+                }
+                Served::Joined {
+                    failure: self.attended[index].join(self.driver.endpoint_mut(), wanted),
+                    client,
+                    group,
+                }
+            }
             ServerEvent::Leave { group } => {
+                self.attended.retain(|attended| attended.group != group);
+                self.watches.retain(|watch| watch.group != group);
+                let endpoint = self.driver.endpoint_mut();
                 endpoint.leave(&Group::new(group.ip()), group.port())?;
                 Served::Left { group }
             }
             ServerEvent::Send(order) => {
-                let result = send(&order, endpoint);
-                self.driver.protocol_mut().sent(&order, result.is_ok());
+                let result = send(&order, self.driver.endpoint_mut());
+                let refusal = result.as_ref().err().map(|error| match error.kind() {
+                    ErrorKind::AddressNotAvailable => Refusal::Source,
+                    _ => Refusal::CannotSend,
+                });
+                let answer = refusal.map_or(Ok(()), Err);
+                self.driver.protocol_mut().sent(&order, answer);
+                let result = result.map_err(|error| (error.kind(), error.to_string()));
+                let attended = self.attended.iter_mut();
+                if let Some(attended) = attended.into_iter().find(|found| found.group == order.to)
+                    && refusal != Some(Refusal::Source)
+                {
+                    attended.refused = result.as_ref().err().cloned();
+                }
                 Served::Sent {
                     client: order.client,
                     to: order.to,
                     count: order.burst.count,
-                    failure: result.err().map(|error| error.to_string()),
+                    failure: result.err().map(|(_, text)| text),
                 }
             }
-        }))
+            ServerEvent::Watch(inquiry) => {
+                Watch::begin(&mut self.watches, &inquiry)?;
+                self.driver.protocol_mut().watching(&inquiry);
+                Served::Watched {
+                    client: inquiry.client,
+                    group: inquiry.group,
+                }
+            }
+            ServerEvent::Examine {
+                inquiry,
+                sent,
+                arrivals,
+            } => {
+                let index = self.attend(inquiry.group)?;
+                let watch = Watch::end(&mut self.watches, &inquiry);
+                let alone = self
+                    .watches
+                    .iter()
+                    .all(|other| other.group != inquiry.group);
+                let attended = &self.attended[index];
+                let result = attended.examine(
+                    self.driver.endpoint_mut(),
+                    &inquiry,
+                    watch.filter(|_| sent > 0),
+                    alone,
+                    (sent, arrivals),
+                );
+                let (verdict, failure) = match result {
+                    Ok(report) => {
+                        let told = far::tell(&report);
+                        self.driver.protocol_mut().examined(&inquiry, &told);
+                        (report.verdict(), None)
+                    }
+                    Err(error) => {
+                        // Nothing is known of this host, and the other end goes on without it.
+                        let nothing = manycast_proto::probe::Report::default();
+                        self.driver.protocol_mut().examined(&inquiry, &nothing);
+                        (Code::Delivered, Some(error.to_string()))
+                    }
+                };
+                Served::Examined {
+                    client: inquiry.client,
+                    group: inquiry.group,
+                    verdict,
+                    failure,
+                }
+            }
+        };
+        Ok(Some(served))
+    }
+
+    /// What is known of a group that somebody asks about; it begins with the first.
+    fn attend(&mut self, group: SocketAddr) -> Result<usize, Error> {
+        let known = self.attended.iter().position(|known| known.group == group);
+        if let Some(index) = known {
+            return Ok(index);
+        }
+        self.attended.push(Attended::begin(group)?);
+        Ok(self.attended.len() - 1)
     }
 
     /// Something that ends it from another thread.
@@ -141,7 +250,8 @@ fn send(order: &Order, endpoint: &Endpoint) -> Result<(), Error> {
     if !burst.by_route {
         address = address.on(InterfaceSelector::Index(order.interface));
     }
-    let sender = to_group(address, burst.hops)?;
+    let from = burst.source.map(|source| SocketAddr::new(source, 0));
+    let sender = to_group(address, burst.hops, from)?;
     for index in 0..burst.count {
         sender.send(order.datagram(index))?;
         thread::sleep(PACE);
@@ -149,14 +259,18 @@ fn send(order: &Order, endpoint: &Endpoint) -> Result<(), Error> {
     Ok(())
 }
 
-/// A sender with this hop limit.
-pub(super) fn to_group(address: Address, hops: u8) -> Result<Sender, Error> {
+/// A sender with this hop limit, from this address or from what the route says.
+pub(super) fn to_group(
+    address: Address,
+    hops: u8,
+    from: Option<SocketAddr>,
+) -> Result<Sender, Error> {
     let config = SenderConfig {
         socket: SocketConfig {
             multicast_hops: hops,
             ..SocketConfig::default()
         },
-        ..SenderConfig::default()
+        from,
     };
     Sender::open(address, config)
 }

@@ -1,7 +1,6 @@
 //! Listening, and counting what comes.
 
 use std::net::SocketAddr;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use manycast_net::{Counters, ErrorKind, SocketConfig};
@@ -10,18 +9,22 @@ use manycast_types::{Address, InterfaceSelector, Received};
 use super::context::total;
 use super::ear::Ear;
 use super::rules::Ledger;
-use super::{Context, Flow, Obstacle, Target, Watched, self_test};
+use super::{Context, Cut, Examination, Flow, Obstacle, Target, Watched, self_test};
 use crate::{Error, Listener};
 
 /// How long is listened on other interfaces and to other sources, at most.
 const WIDE: Duration = Duration::from_secs(3);
+
+/// It takes up to a second until the host has reported a membership twice, and counters are
+/// watched after that.
+const SHORTEST: Duration = Duration::from_secs(2);
 
 /// How many datagrams are proof enough that something comes there.
 const ENOUGH: u64 = 20;
 
 /// For so long the host reports a membership that is new, on loopback to itself as well: RFC 9776
 /// §8.11 and RFC 3810 §9.11 say a second. Counters are read after it.
-const REPORTS: Duration = Duration::from_millis(1100);
+pub(super) const REPORTS: Duration = Duration::from_millis(1100);
 
 /// Whoever floods a group from many sources gets no more of the memory than this.
 const MOST_FLOWS: usize = 256;
@@ -35,25 +38,21 @@ const SILENCE: Duration = Duration::from_secs(1);
 
 /// Listens as a listener of the address would. Where nothing comes, listens to all sources on all
 /// interfaces, and sends to itself.
-pub(super) fn watch(context: &Context, duration: Duration) -> Result<Watched, Error> {
-    let target = &context.target;
+pub(super) fn watch(context: &Context, how: &Examination) -> Result<Watched, Error> {
+    let (target, cut) = (&context.target, &how.cut);
+    let duration = how.duration.max(SHORTEST);
     let mut watched = Watched::default();
     let meter = Meter::start(target)?;
     let Some(mut listener) = open(std::slice::from_ref(&target.address), &mut watched)? else {
         return Ok(watched);
     };
     let began = Instant::now();
-    listen(
-        &mut listener,
-        began,
-        REPORTS.min(duration),
-        None,
-        &mut watched,
-    )?;
+    let soon = until(began, REPORTS.min(duration), cut);
+    listen(&mut listener, &soon, &mut watched)?;
     let settled = Counters::read()?;
-    listen(&mut listener, began, duration, None, &mut watched)?;
+    listen(&mut listener, &until(began, duration, cut), &mut watched)?;
     meter.stop(context, &settled, &mut watched)?;
-    watched.lasted = duration;
+    watched.lasted = duration.min(began.elapsed());
     watched.buffer = Some(listener.receive_buffer()?);
 
     if !target.is_group() {
@@ -64,28 +63,23 @@ pub(super) fn watch(context: &Context, duration: Duration) -> Result<Watched, Er
         // these, and then Linux 6.18 may hand what one of them admits to the other.
         drop(listener);
         let any = Address::from(SocketAddr::new(target.ip, target.port));
-        if any != target.address {
+        if any != target.address && !cut.is_requested() {
             let mut tried = Watched::default();
             if let Some(mut listener) = open(&[any], &mut tried)? {
-                let most = duration.min(WIDE);
-                listen(
-                    &mut listener,
-                    Instant::now(),
-                    most,
-                    Some(ENOUGH),
-                    &mut tried,
-                )?;
+                let most = until(Instant::now(), duration.min(WIDE), cut).enough(ENOUGH);
+                listen(&mut listener, &most, &mut tried)?;
                 watched.wide = tried.exact;
             }
         }
         if watched.wide.is_empty() && !is_used_by_others(context) {
             watched.self_tests = self_test::run(target, &watched.joined, &context.host);
         }
-    } else if has_ceased(&watched) {
+    } else if has_ceased(&watched) && !cut.is_requested() {
         drop(listener);
         let mut again = Watched::default();
         if let Some(mut listener) = open(std::slice::from_ref(&target.address), &mut again)? {
-            listen(&mut listener, Instant::now(), WIDE, Some(1), &mut again)?;
+            let most = until(Instant::now(), WIDE, cut).enough(1);
+            listen(&mut listener, &most, &mut again)?;
             watched.revived = Some(!again.exact.is_empty());
         }
     }
@@ -94,8 +88,9 @@ pub(super) fn watch(context: &Context, duration: Duration) -> Result<Watched, Er
 
 /// Listens to all sources on all interfaces, and to the other groups that are joined here, to tell
 /// what another program could receive. Where the port cannot be shared, only counters tell.
-pub(super) fn watch_program(context: &Context, duration: Duration) -> Result<Watched, Error> {
-    let target = &context.target;
+pub(super) fn watch_program(context: &Context, how: &Examination) -> Result<Watched, Error> {
+    let (target, cut) = (&context.target, &how.cut);
+    let duration = how.duration.max(SHORTEST);
     let mut addresses = vec![Address::from(SocketAddr::new(target.ip, target.port))];
     if target.is_group() {
         let others = context
@@ -112,12 +107,16 @@ pub(super) fn watch_program(context: &Context, duration: Duration) -> Result<Wat
     let meter = Meter::start(target)?;
     let mut listener = open(&addresses, &mut watched)?;
     let began = Instant::now();
-    let soon = REPORTS.min(duration);
-    wait(listener.as_mut(), began, soon, &mut watched)?;
+    let soon = until(began, REPORTS.min(duration), cut);
+    wait(listener.as_mut(), &soon, &mut watched)?;
     let settled = Counters::read()?;
-    wait(listener.as_mut(), began, duration, &mut watched)?;
+    wait(
+        listener.as_mut(),
+        &until(began, duration, cut),
+        &mut watched,
+    )?;
     meter.stop(context, &settled, &mut watched)?;
-    watched.lasted = duration;
+    watched.lasted = duration.min(began.elapsed());
     let (flows, others) = std::mem::take(&mut watched.exact)
         .into_iter()
         .partition(|flow| flow.destination.ip() == target.ip);
@@ -134,14 +133,15 @@ pub(super) fn watch_program(context: &Context, duration: Duration) -> Result<Wat
 
 /// What is read before the group is joined, when that has settled, and at the end: counters, and
 /// with privileges the wire and the rules of the firewall.
-struct Meter {
+#[derive(Debug)]
+pub(super) struct Meter {
     ear: Option<Ear>,
     ledger: Option<Ledger>,
     before: Counters,
 }
 
 impl Meter {
-    fn start(target: &Target) -> Result<Self, Error> {
+    pub(super) fn start(target: &Target) -> Result<Self, Error> {
         Ok(Self {
             ear: Ear::open(target),
             ledger: Ledger::open(),
@@ -149,7 +149,7 @@ impl Meter {
         })
     }
 
-    fn stop(
+    pub(super) fn stop(
         self,
         context: &Context,
         settled: &Counters,
@@ -172,17 +172,51 @@ impl Meter {
     }
 }
 
+/// When to listen no longer.
+struct Until<'a> {
+    start: Instant,
+    duration: Duration,
+    enough: Option<u64>,
+    cut: &'a Cut,
+}
+
+/// Until so long after the start, or until it is cut short.
+const fn until(start: Instant, duration: Duration, cut: &Cut) -> Until<'_> {
+    Until {
+        start,
+        duration,
+        enough: None,
+        cut,
+    }
+}
+
+impl Until<'_> {
+    /// The same, or until so many datagrams have come.
+    fn enough(self, datagrams: u64) -> Self {
+        Self {
+            enough: Some(datagrams),
+            ..self
+        }
+    }
+
+    /// How long still, if at all, where so much has come.
+    fn left(&self, came: u64) -> Option<Duration> {
+        let left = self.duration.saturating_sub(self.start.elapsed());
+        let over = left.is_zero() || self.enough.is_some_and(|enough| came >= enough);
+        (!over && !self.cut.is_requested()).then_some(left)
+    }
+}
+
 /// Listens, or where that is impossible lets so much time pass: nothing tells of counters that move.
 fn wait(
     listener: Option<&mut Listener>,
-    start: Instant,
-    duration: Duration,
+    until: &Until<'_>,
     watched: &mut Watched,
 ) -> Result<(), Error> {
     match listener {
-        Some(listener) => listen(listener, start, duration, None, watched),
+        Some(listener) => listen(listener, until, watched),
         None => {
-            thread::sleep(duration.saturating_sub(start.elapsed()));
+            until.cut.wait(until.left(0).unwrap_or_default());
             Ok(())
         }
     }
@@ -217,24 +251,20 @@ fn open(addresses: &[Address], watched: &mut Watched) -> Result<Option<Listener>
     }
 }
 
-/// Counts what comes into `exact`, until so long after the start or until there are so many.
-fn listen(
-    listener: &mut Listener,
-    start: Instant,
-    duration: Duration,
-    enough: Option<u64>,
-    watched: &mut Watched,
-) -> Result<(), Error> {
-    loop {
-        let elapsed = start.elapsed();
-        if elapsed >= duration || enough.is_some_and(|enough| total(&watched.exact) >= enough) {
-            return Ok(());
-        }
-        for received in listener.recv_batch(Some(duration - elapsed))? {
+/// Counts what comes into `exact`.
+fn listen(listener: &mut Listener, until: &Until<'_>, watched: &mut Watched) -> Result<(), Error> {
+    until.cut.stops(listener.stopper()?);
+    while let Some(left) = until.left(total(&watched.exact)) {
+        let batch = match listener.recv_batch(Some(left)) {
+            Err(Error::Stopped) => break,
+            batch => batch?,
+        };
+        for received in batch {
             watched.dropped = watched.dropped.max(received.dropped);
-            count(&mut watched.exact, &received, start.elapsed());
+            count(&mut watched.exact, &received, until.start.elapsed());
         }
     }
+    Ok(())
 }
 
 /// Adds a datagram to the flow that it belongs to.
@@ -274,7 +304,7 @@ pub(super) fn has_ceased(watched: &Watched) -> bool {
 }
 
 /// Whether another program would receive what is sent to the address.
-fn is_used_by_others(context: &Context) -> bool {
+pub(super) fn is_used_by_others(context: &Context) -> bool {
     context
         .host
         .sockets

@@ -114,7 +114,7 @@ pub(crate) fn nothing_is_changed() {
 }
 
 /// Settings, routes, rules, addresses, links and memberships, as text.
-fn state(host: &Host) -> Vec<String> {
+pub(crate) fn state(host: &Host) -> Vec<String> {
     let quiet = |line: &str| host.output(line);
     let joined = host.run(manycast::joined_groups).unwrap();
     let links = quiet("ip -oneline link show");

@@ -4,6 +4,7 @@
 
 mod addresses;
 mod arriving;
+mod far_host;
 mod firewall;
 mod healthy;
 mod joining;
@@ -47,6 +48,18 @@ netns::tests!(
     firewall::a_policy_that_drops,
     firewall::a_rule_that_does_not_count,
     firewall::a_rule_that_forbids_sending,
+    far_host::a_firewall_and_a_program_that_is_not_disturbed,
+    far_host::a_firewall_at_its_input_hook,
+    far_host::a_firewall_that_forbids_sending,
+    far_host::a_firewall_that_strikes_one_source,
+    far_host::a_firewall_whose_rule_is_named,
+    far_host::a_port_that_is_not_shared,
+    far_host::a_reverse_path_filter,
+    far_host::a_reverse_path_filter_that_others_meet_too,
+    far_host::an_interface_that_is_down,
+    far_host::an_interface_without_the_flag,
+    far_host::another_interface_to_send_by,
+    far_host::its_warnings_are_told_where_all_is_well,
     healthy::a_healthy_host,
     healthy::a_healthy_host_that_is_busy_with_other_groups,
     healthy::nothing_is_changed,
@@ -91,6 +104,7 @@ netns::tests!(
     two_ends::a_soak_outlasts_the_memory_of_the_switch,
     two_ends::another_key_finds_nobody,
     two_ends::large_datagrams_do_not_pass,
+    two_ends::nothing_is_changed_on_either_host,
     two_ends::the_far_end_sends_by_another_interface,
     two_ends::the_own_host_is_found_guilty_by_a_known_count,
     two_ends::the_way_is_open_and_nobody_sends,
@@ -180,7 +194,11 @@ fn examine_for(
     address: &str,
     program: Option<ProgramChoice>,
 ) -> Report {
-    let how = Examination { duration, program };
+    let how = Examination {
+        duration,
+        program,
+        ..Examination::default()
+    };
     host.run_unprivileged(|| doctor::examine(address, &how))
         .unwrap()
 }
@@ -196,7 +214,11 @@ fn examine_privileged_for(
     address: &str,
     program: Option<ProgramChoice>,
 ) -> Report {
-    let how = Examination { duration, program };
+    let how = Examination {
+        duration,
+        program,
+        ..Examination::default()
+    };
     host.run(|| doctor::examine(address, &how)).unwrap()
 }
 

@@ -243,6 +243,7 @@ pub(crate) fn of_another_network_namespace() {
     let how = Examination {
         duration: Duration::from_secs(2),
         program: Some(ProgramChoice::Pid(process.id())),
+        ..Examination::default()
     };
     let error = b
         .run(|| doctor::examine("239.1.2.3:5000", &how))

@@ -1,33 +1,48 @@
 //! What two ends find out together.
 
+use std::panic;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use manycast::Stopper;
 use manycast::doctor::{
     self, Code, Confidence, DEFAULT_PORT, Doorman, Examination, FarEnd, Key, Report,
 };
-use manycast_lab::netns::{Hook, Host, Lab, Snooping, Task, wait_until};
+use manycast_lab::netns::{Hook, Host, Lab, Snooping, wait_until};
 
+use crate::healthy::state;
 use crate::{
     GROUPS, QUERY, Stream, address, assert_delivered, assert_fault, privileged_program, two_hosts,
 };
 
 /// A far end on a host, until it is dropped.
-struct Serving {
+pub(crate) struct Serving {
     stopper: Stopper,
-    task: Option<Task<()>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Serving {
-    fn start(host: &Host, key: Option<&str>) -> Self {
+    /// One of an ordinary user.
+    pub(crate) fn start(host: &Host, key: Option<&str>) -> Self {
+        host.run_unprivileged(|| Self::here(key))
+    }
+
+    /// One with the privileges to listen on the wire and to read the rules of the firewall.
+    pub(crate) fn privileged(host: &Host) -> Self {
+        host.run(|| Self::here(None))
+    }
+
+    fn here(key: Option<&str>) -> Self {
         let key = key.map(|key| Key::new(key.to_owned()));
         let address = format!(":{DEFAULT_PORT}").parse().unwrap();
-        let mut doorman = host.run(|| Doorman::open(&address, key).unwrap());
-        let stopper = doorman.stopper().unwrap();
-        let task = host.spawn(move || while doorman.next().unwrap().is_some() {});
+        let mut doorman = Doorman::open(&address, key).unwrap();
         Self {
-            stopper,
-            task: Some(task),
+            stopper: doorman.stopper().unwrap(),
+            thread: Some(thread::spawn(
+                move || {
+                    while doorman.next().unwrap().is_some() {}
+                },
+            )),
         }
     }
 }
@@ -35,13 +50,15 @@ impl Serving {
 impl Drop for Serving {
     fn drop(&mut self) {
         self.stopper.stop();
-        if let Some(task) = self.task.take() {
-            task.join();
+        if let Some(Err(panicked)) = self.thread.take().map(JoinHandle::join)
+            && !thread::panicking()
+        {
+            panic::resume_unwind(panicked);
         }
     }
 }
 
-fn far(host: &str) -> FarEnd {
+pub(crate) fn far(host: &str) -> FarEnd {
     let address = if host.contains(':') {
         format!("[{host}]:{DEFAULT_PORT}")
     } else {
@@ -54,13 +71,22 @@ fn far(host: &str) -> FarEnd {
     }
 }
 
-fn examine(host: &Host, address: &str, far: &FarEnd) -> Report {
-    let how = Examination {
-        duration: Duration::from_secs(2),
-        program: None,
-    };
-    host.run(|| doctor::examine_with(address, &how, far))
+/// What is found with the far end, as an ordinary user.
+pub(crate) fn examine(host: &Host, address: &str, far: &FarEnd) -> Report {
+    host.run_unprivileged(|| doctor::examine_with(address, &brief(), far))
         .unwrap()
+}
+
+pub(crate) fn examine_privileged(host: &Host, address: &str, far: &FarEnd) -> Report {
+    host.run(|| doctor::examine_with(address, &brief(), far))
+        .unwrap()
+}
+
+fn brief() -> Examination {
+    Examination {
+        duration: Duration::from_secs(2),
+        ..Examination::default()
+    }
 }
 
 pub(crate) fn the_way_is_open_and_nobody_sends() {
@@ -91,6 +117,44 @@ pub(crate) fn what_is_sent_is_delivered() {
         ..far("10.0.0.1")
     };
     assert_delivered(&examine(&b, "239.1.2.3:5000", &far));
+}
+
+pub(crate) fn nothing_is_changed_on_either_host() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw").snooping(Snooping::default());
+    let [a, b] = two_hosts(&lab, &switch);
+    // Without counters, which would be changes.
+    for (host, group) in [(&a, "239.1.2.4"), (&b, "239.1.2.5")] {
+        host.nft(&format!(
+            "table ip t {{
+                chain c {{
+                    type filter hook input priority 0
+                    ip daddr {group} drop
+                }}
+            }}"
+        ));
+    }
+    let members = [&a, &b]
+        .map(|host| privileged_program(host, "s = udp('239.1.2.6'); join(s, '239.1.2.6', 'eth0')"));
+    let before = [&a, &b].map(state);
+    let serving = Serving::privileged(&a);
+    // What passes, what either host drops, what a program has, and a source.
+    for group in [
+        "239.1.2.3:5000",
+        "239.1.2.4:5000",
+        "239.1.2.5:5000",
+        "239.1.2.6:5000",
+    ] {
+        examine_privileged(&b, group, &far("10.0.0.1"));
+    }
+    examine_privileged(&b, "[ff15::1234]:5000", &far("fd00::1"));
+    examine_privileged(&b, "10.0.0.9@232.1.1.1:5000", &far("10.0.0.1"));
+    // The far host leaves as soon as nobody asks any more, and not only when it ends.
+    wait_until("the far host to leave", || state(&a) == before[0]);
+    assert_eq!([&a, &b].map(state), before);
+    drop(serving);
+    assert_eq!(state(&a), before[0]);
+    drop(members);
 }
 
 pub(crate) fn another_key_finds_nobody() {

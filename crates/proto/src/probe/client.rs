@@ -7,12 +7,14 @@ use bytes::Bytes;
 use manycast_types::{Received, Transmit};
 use tracing::trace;
 
-use super::message::{Body, Message};
-use super::{Burst, ClientConfig, Counts, Refusal};
+use super::message::{Body, CHUNK, Foreign, Message};
+use super::report::MAX_REPORT;
+use super::{Burst, ClientConfig, Counts, Refusal, Report};
 use crate::timers::{Timer, Timers};
 use crate::{Output, Protocol};
 
-/// Asks a server for datagrams, and counts those that come.
+/// Asks a server for datagrams, counts those that come, and asks what the server's host finds on
+/// itself.
 ///
 /// One thing is asked for at a time: each command takes the place of the one before. Each ends in
 /// one event.
@@ -26,13 +28,21 @@ pub struct Client {
     /// The round that is counted, and what has come of it: a bit for each datagram.
     round: u32,
     seen: Seen,
+    /// How many datagrams are awaited, how many had come when that was last looked at, and how
+    /// often it was looked at since more had come.
+    awaited: Awaited,
+    /// The report that comes piece by piece, and its length.
+    report: Vec<u8>,
+    length: usize,
+    /// Another version of the protocol, that somebody has answered in.
+    foreign: Option<u8>,
     timers: Timers<Wait>,
     outputs: VecDeque<Output<ClientEvent>>,
     stopped: bool,
 }
 
 /// What a [`Client`] tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClientEvent {
     /// The server is there and has agreed to the group.
     Welcome,
@@ -40,10 +50,18 @@ pub enum ClientEvent {
     Came(Counts),
     /// So many of the own datagrams have come to the server.
     Counted(Counts),
+    /// The server's host counts from now on.
+    Watching,
+    /// What the server's host has found on itself.
+    Examined(Report),
     /// The server does not do it.
     Refused(Refusal),
+    /// What the server's host has found cannot be understood.
+    Unreadable,
     /// The server does not answer, or has another key.
     Silent,
+    /// Somebody answers there, but in this version of the protocol, and not in ours.
+    Foreign(u8),
 }
 
 /// Which datagrams of a round have come, a bit for each.
@@ -53,7 +71,14 @@ pub(super) struct Seen {
     host: u64,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
+struct Awaited {
+    number: u32,
+    came: u32,
+    looks: u32,
+}
+
+#[derive(Clone, Debug)]
 struct Asked {
     body: Body,
     number: u32,
@@ -64,14 +89,21 @@ struct Asked {
 enum Wait {
     Retry,
     Settle,
+    Recount,
 }
 
 /// How long an answer is waited for, and how often it is asked for.
 const TIMEOUT: Duration = Duration::from_millis(700);
 const ATTEMPTS: u32 = 5;
 
-/// How long data may come later than the word that it was sent.
-const SETTLE: Duration = Duration::from_millis(150);
+/// As often, where the server's host has to look around before it answers.
+const PATIENT_ATTEMPTS: u32 = 12;
+
+/// After how long it is looked again whether data has come that was sent, and how often nothing
+/// more must have come for it to be lost. Once is not enough: a host that is short of time takes a
+/// datagram from one socket long after it has taken a later one from another.
+const SETTLE: Duration = Duration::from_millis(120);
+const LOOKS: u32 = 3;
 
 impl Client {
     /// A client that says hello once it is started. The first 16 bytes of the seed are its nonce.
@@ -86,6 +118,10 @@ impl Client {
             asked: None,
             round: 0,
             seen: Seen::default(),
+            awaited: Awaited::default(),
+            report: Vec::new(),
+            length: 0,
+            foreign: None,
             timers: Timers::new(),
             outputs: VecDeque::new(),
             stopped: false,
@@ -94,6 +130,7 @@ impl Client {
 
     /// Asks the server to send; ends in [`ClientEvent::Came`].
     pub fn request(&mut self, now: Instant, burst: Burst) {
+        self.awaited = Awaited::of(burst.count);
         self.ask(now, Body::Send(burst));
         self.round = self.number;
         self.seen = Seen::default();
@@ -115,9 +152,24 @@ impl Client {
             .emit(self.config.key.as_ref(), size.into())
     }
 
-    /// Asks how many of a round of this end have come; ends in [`ClientEvent::Counted`].
-    pub fn count(&mut self, now: Instant, round: u32) {
+    /// Asks how many of a round of this end have come, of so many that were sent; ends in
+    /// [`ClientEvent::Counted`]. While some are missing it is asked again, since they may still be
+    /// on their way.
+    pub fn count(&mut self, now: Instant, round: u32, sent: u8) {
+        self.awaited = Awaited::of(sent);
         self.ask(now, Body::Count { round });
+    }
+
+    /// Asks the server's host to count from now on; ends in [`ClientEvent::Watching`].
+    pub fn watch(&mut self, now: Instant) {
+        self.ask(now, Body::Watch);
+    }
+
+    /// Asks the server's host to examine itself, after a round of so many datagrams of this end;
+    /// ends in [`ClientEvent::Examined`].
+    pub fn examine(&mut self, now: Instant, round: u32, sent: u16) {
+        self.report.clear();
+        self.ask(now, Body::Examine { round, sent });
     }
 
     const fn message(&self, number: u32, body: Body) -> Message {
@@ -143,21 +195,78 @@ impl Client {
         self.attempt(now);
     }
 
+    /// Asks for the next piece of the report, or gives the whole.
+    fn read_on(&mut self, now: Instant) {
+        if self.report.len() < self.length {
+            let chunk = u8::try_from(self.report.len() / CHUNK).unwrap_or(u8::MAX);
+            self.ask(now, Body::Read { chunk });
+            return;
+        }
+        let event = match Report::parse(&self.report) {
+            Ok(report) => ClientEvent::Examined(report),
+            Err(error) => {
+                trace!(%error, "no report");
+                ClientEvent::Unreadable
+            }
+        };
+        self.end(event);
+    }
+
+    /// Takes in a piece of the report.
+    fn chunk(&mut self, now: Instant, bytes: &[u8]) {
+        let expected = CHUNK.min(self.length - self.report.len());
+        if bytes.len() == expected {
+            self.report.extend_from_slice(bytes);
+            self.read_on(now);
+        } else {
+            self.end(ClientEvent::Unreadable);
+        }
+    }
+
+    /// Takes in how many of a round have come so far. Whether that is all there is to wait for.
+    fn is_settled(&mut self, counts: Counts) -> bool {
+        let came = u32::from(counts.group) + u32::from(counts.host);
+        let awaited = &mut self.awaited;
+        if came > awaited.came {
+            (awaited.came, awaited.looks) = (came, 0);
+        } else {
+            awaited.looks += 1;
+        }
+        came >= awaited.number || awaited.looks >= LOOKS
+    }
+
     /// Asks, for the first time or again, or gives up.
     fn attempt(&mut self, now: Instant) {
         let Some(asked) = &mut self.asked else { return };
-        if asked.attempts == ATTEMPTS {
-            self.end(ClientEvent::Silent);
+        let most = match asked.body {
+            Body::Watch | Body::Examine { .. } => PATIENT_ATTEMPTS,
+            _ => ATTEMPTS,
+        };
+        if asked.attempts >= most {
+            self.end(match self.foreign {
+                Some(version) => ClientEvent::Foreign(version),
+                None => ClientEvent::Silent,
+            });
             return;
         }
         asked.attempts += 1;
-        let asked = *asked;
+        let asked = asked.clone();
         let datagram = self
             .message(asked.number, asked.body)
             .emit(self.config.key.as_ref(), 0);
         let transmit = Transmit::new(self.config.server, datagram);
         self.outputs.push_back(Output::Transmit(transmit));
         self.timers.set(Wait::Retry, now.checked_add(TIMEOUT));
+    }
+
+    /// Ends the wait for the server's data, or waits on.
+    fn settle(&mut self, now: Instant) {
+        let counts = self.seen.counts();
+        if self.is_settled(counts) {
+            self.end(ClientEvent::Came(counts));
+        } else {
+            self.timers.set(Wait::Settle, now.checked_add(SETTLE));
+        }
     }
 
     fn end(&mut self, event: ClientEvent) {
@@ -171,14 +280,24 @@ impl Protocol for Client {
     type Event = ClientEvent;
 
     fn start(&mut self, now: Instant) {
-        let group = self.config.group;
-        self.ask(now, Body::Hello { group });
+        let (group, source) = (self.config.group, self.config.source);
+        self.ask(now, Body::Hello { group, source });
     }
 
     fn stop(&mut self, _now: Instant) {
+        if self.stopped {
+            return;
+        }
         self.stopped = true;
         self.timers.clear();
         self.outputs.clear();
+        // Where there is no session yet, there is nothing to end.
+        if self.cookie != [0; 16] {
+            let bye = self.message(self.number, Body::Bye);
+            let datagram = bye.emit(self.config.key.as_ref(), 0);
+            let transmit = Transmit::new(self.config.server, datagram);
+            self.outputs.push_back(Output::Transmit(transmit));
+        }
     }
 
     fn handle_datagram(&mut self, now: Instant, datagram: Received<'_>) {
@@ -186,6 +305,11 @@ impl Protocol for Client {
             Ok(message) if message.nonce == self.nonce => message,
             other => {
                 trace!(source = %datagram.source, ?other, "not of this session");
+                let foreign = Foreign::parse(datagram.payload);
+                // Anybody may claim it, so it counts only if nobody answers in our version.
+                if let Some(foreign) = foreign.filter(|foreign| foreign.nonce == self.nonce) {
+                    self.foreign = Some(foreign.version);
+                }
                 return;
             }
         };
@@ -199,19 +323,39 @@ impl Protocol for Client {
             }
             return;
         }
-        let Some(asked) = self.asked.filter(|asked| asked.number == message.number) else {
+        let Some(asked) = &self.asked else { return };
+        if asked.number != message.number {
             return;
-        };
-        match (asked.body, message.body) {
+        }
+        match (&asked.body, message.body) {
             (Body::Hello { .. }, Body::Welcome) => {
                 self.cookie = message.cookie;
                 self.end(ClientEvent::Welcome);
             }
             (Body::Send(_), Body::Sent) => {
                 self.timers.clear();
-                self.timers.set(Wait::Settle, now.checked_add(SETTLE));
+                self.settle(now);
             }
-            (Body::Count { .. }, Body::Counted(counts)) => self.end(ClientEvent::Counted(counts)),
+            (Body::Count { .. }, Body::Counted(counts)) => {
+                if self.is_settled(counts) {
+                    self.end(ClientEvent::Counted(counts));
+                } else {
+                    self.timers.clear();
+                    self.timers.set(Wait::Recount, now.checked_add(SETTLE));
+                }
+            }
+            (Body::Watch, Body::Watching) => self.end(ClientEvent::Watching),
+            (Body::Examine { .. }, Body::Examined { length }) => {
+                self.length = length.into();
+                if self.length <= MAX_REPORT {
+                    self.read_on(now);
+                } else {
+                    self.end(ClientEvent::Unreadable);
+                }
+            }
+            (Body::Read { chunk }, Body::Chunk { chunk: this, bytes }) if *chunk == this => {
+                self.chunk(now, &bytes);
+            }
             (_, Body::Refused(why)) => self.end(ClientEvent::Refused(why)),
             _ => {}
         }
@@ -219,9 +363,14 @@ impl Protocol for Client {
 
     fn handle_timeout(&mut self, now: Instant) {
         while let Some(timer) = self.timers.expired(now) {
-            match timer {
-                Wait::Retry => self.attempt(now),
-                Wait::Settle => self.end(ClientEvent::Came(self.seen.counts())),
+            match (timer, self.asked.as_ref().map(|asked| &asked.body)) {
+                (Wait::Retry, _) => self.attempt(now),
+                (Wait::Recount, Some(Body::Count { round })) => {
+                    let round = *round;
+                    self.ask(now, Body::Count { round });
+                }
+                (Wait::Settle, _) => self.settle(now),
+                (Wait::Recount, _) => {}
             }
         }
     }
@@ -235,11 +384,21 @@ impl Protocol for Client {
     }
 }
 
+impl Awaited {
+    fn of(number: u8) -> Self {
+        Self {
+            number: number.into(),
+            ..Self::default()
+        }
+    }
+}
+
 impl Timer for Wait {
     fn reason(self) -> &'static str {
         match self {
             Self::Retry => "an answer of the server",
             Self::Settle => "data that comes late",
+            Self::Recount => "own data that comes late",
         }
     }
 }

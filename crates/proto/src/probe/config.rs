@@ -1,7 +1,7 @@
 //! What can be chosen.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 
@@ -37,6 +37,9 @@ pub struct ClientConfig {
     pub server: SocketAddr,
     /// The group and port that are to be tried. Without a zone, since both ends have their own.
     pub group: SocketAddr,
+    /// For a source-specific group: the address that the client sends to it from, to be named by
+    /// the server where it joins.
+    pub source: Option<IpAddr>,
     /// The key, where the server has one.
     pub key: Option<Key>,
 }
@@ -47,7 +50,7 @@ pub struct ServerConfig {
     /// The key that clients must have; without one, whoever can reach it may ask.
     pub key: Option<Key>,
     /// How many datagrams of data it sends a second at most, over time; 200 by default. Ten times
-    /// as many may go at once.
+    /// as many may go at once. An examination counts as much as a second of them.
     pub rate: u32,
     /// How many clients it remembers; 8 by default.
     pub sessions: usize,

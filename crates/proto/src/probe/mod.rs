@@ -15,7 +15,20 @@
 //!     │ ══ Data 0, 1, 2 … (group or host) ═════════════════════════▶ │
 //!     │ ── Count ──────────────────────────────────────────────────▶ │
 //!     │ ◀────────────────────────────── Counted: by group, by host ──│
+//!     │                                                              │
+//!     │ ── Watch ──────────────────────────────────────────────────▶ │  reads its counters
+//!     │ ◀───────────────────────────────────────────────── Watching ─│
+//!     │ ══ Data 0, 1, 2 … (group) ═════════════════════════════════▶ │
+//!     │ ── Examine: so many were sent ─────────────────────────────▶ │  examines its host
+//!     │ ◀────────────────────────────── Examined: a report so long ──│
+//!     │ ── Read: piece 0, 1 … (as long as the piece) ──────────────▶ │
+//!     │ ◀──────────────────────────────────────────── Chunk 0, 1 … ──│
+//!     │ ── Bye ────────────────────────────────────────────────────▶ │  leaves the group
 //! ```
+//!
+//! Of each request the client waits for the answer, and asks again where there is none; the server
+//! gives the same answer again, and does nothing twice. Of data the client waits for more until
+//! there was none for a while, both of its own and of the server's.
 //!
 //! What keeps a server from being misused:
 //!
@@ -26,11 +39,18 @@
 //! * With a key, each message carries an HMAC-SHA-256 (RFC 2104) over all of it, and those with
 //!   another are ignored. Nonce and cookie are new in each session, so old messages are worth
 //!   nothing in another.
-//! * It remembers a few sessions only, and each for a minute of silence.
+//! * No answer is longer than its request.
+//! * It remembers a few sessions only, and each for a minute of silence; an examination counts as
+//!   much as a second's worth of datagrams.
+//!
+//! What an examination finds is told to whoever may ask: without a key, to anybody who reaches the
+//! port. What a server tells of its host is taken for what it says, but not for what it does to a
+//! terminal: see [`Report`].
 
 mod client;
 mod config;
 mod message;
+mod report;
 mod server;
 #[cfg(test)]
 mod tests;
@@ -38,4 +58,7 @@ mod tests;
 pub use client::{Client, ClientEvent};
 pub use config::{ClientConfig, DEFAULT_PORT, Key, ServerConfig};
 pub use message::{Burst, Counts, MAX_COUNT, MIN_SIZE, Refusal};
-pub use server::{Order, Server, ServerEvent, ServerStats};
+pub use report::{
+    Finding, MAX_EVIDENCE, MAX_FINDINGS, MAX_REPORT, MAX_STEPS, MAX_TEXT, Report, Step,
+};
+pub use server::{Arrival, Inquiry, Order, Server, ServerEvent, ServerStats};

@@ -5,19 +5,19 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use manycast_types::{Received, Transmit};
+use manycast_types::{InterfaceId, Received, Transmit};
 use tracing::trace;
 
 use super::client::Seen;
-use super::message::{Body, MAX_COUNT, MIN_SIZE, Message};
-use super::{Burst, Counts, Key, Refusal, ServerConfig};
+use super::message::{Body, CHUNK, Foreign, MAX_COUNT, MIN_SIZE, Message};
+use super::{Burst, Counts, Key, Refusal, Report, ServerConfig};
 use crate::random::Random;
 use crate::{Output, Protocol};
 
 /// Sends datagrams to those who ask, or to a group that was agreed, and counts what comes.
 ///
-/// It asks its driver for what a protocol cannot do: to join a group, and to send with a hop limit
-/// and by an interface.
+/// It asks its driver for what a protocol cannot do: to join a group, to send with a hop limit and
+/// by an interface, and to examine the host.
 #[derive(Debug)]
 pub struct Server {
     config: ServerConfig,
@@ -40,6 +40,9 @@ pub enum ServerEvent {
         client: SocketAddr,
         /// The group and the port.
         group: SocketAddr,
+        /// The sources that all clients of this group name; empty: any source, since one of them
+        /// names none.
+        sources: Vec<IpAddr>,
     },
     /// Leave this group: no client needs it any more.
     Leave {
@@ -48,6 +51,41 @@ pub enum ServerEvent {
     },
     /// Send these datagrams, then call [`Server::sent`].
     Send(Order),
+    /// Count what comes to this host from now on, then call [`Server::watching`].
+    Watch(Inquiry),
+    /// Examine this host, as it stands and in what came since it was last watched for this client,
+    /// then call [`Server::examined`].
+    Examine {
+        /// Who asks about which group.
+        inquiry: Inquiry,
+        /// How many datagrams the client says it has sent to the group meanwhile.
+        sent: u16,
+        /// What came of them.
+        arrivals: Vec<Arrival>,
+    },
+}
+
+/// A client's question about this host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inquiry {
+    /// Who asks.
+    pub client: SocketAddr,
+    /// The agreed group and the port.
+    pub group: SocketAddr,
+    /// The index of the interface that the question came in on.
+    pub interface: u32,
+    number: u32,
+}
+
+/// Datagrams of a client that came from one address of it, on one interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// The client's address towards the group.
+    pub source: SocketAddr,
+    /// Where they came in.
+    pub interface: InterfaceId,
+    /// How many.
+    pub datagrams: u32,
 }
 
 /// Datagrams that a driver is asked to send.
@@ -82,6 +120,7 @@ struct Session {
     nonce: [u8; 16],
     cookie: [u8; 16],
     group: SocketAddr,
+    source: Option<IpAddr>,
     /// Whether the cookie has come back, so that the client is where it says.
     confirmed: bool,
     last: Instant,
@@ -90,7 +129,14 @@ struct Session {
     answer: Option<Bytes>,
     round: u32,
     seen: Seen,
+    /// What came of the round by way of the group.
+    arrivals: Vec<Arrival>,
+    /// What the host last found on itself.
+    report: Bytes,
 }
+
+/// Of how many ways of a client's datagrams it keeps account.
+const MAX_ARRIVALS: usize = 8;
 
 /// How long a session may be silent.
 const IDLE: Duration = Duration::from_secs(60);
@@ -118,28 +164,48 @@ impl Server {
         self.stats
     }
 
-    /// Takes in that the datagrams of an order were sent, or could not be.
-    pub fn sent(&mut self, order: &Order, done: bool) {
-        if self.stopped {
-            return;
-        }
-        let body = if done {
-            Body::Sent
-        } else {
-            Body::Refused(Refusal::CannotSend)
+    /// Takes in that the datagrams of an order were sent, or why they were not.
+    pub fn sent(&mut self, order: &Order, result: Result<(), Refusal>) {
+        let body = match result {
+            Ok(()) => Body::Sent,
+            Err(why) => Body::Refused(why),
         };
-        let number = order.message.number;
-        let known = self
-            .sessions
-            .iter()
-            .position(|session| session.client == order.client && session.number == number);
-        if let Some(index) = known {
+        if let Some(index) = self.awaiting(order.client, order.message.number) {
             self.answer(index, body);
         }
     }
 
+    /// Takes in that the host counts from now on.
+    pub fn watching(&mut self, inquiry: &Inquiry) {
+        if let Some(index) = self.awaiting(inquiry.client, inquiry.number) {
+            self.answer(index, Body::Watching);
+        }
+    }
+
+    /// Takes in what the host has found on itself.
+    pub fn examined(&mut self, inquiry: &Inquiry, report: &Report) {
+        if let Some(index) = self.awaiting(inquiry.client, inquiry.number) {
+            let report = report.emit();
+            let length = u16::try_from(report.len()).unwrap_or(u16::MAX);
+            self.sessions[index].report = report;
+            self.answer(index, Body::Examined { length });
+        }
+    }
+
+    /// The session that waits for the answer to this request.
+    fn awaiting(&self, client: SocketAddr, number: u32) -> Option<usize> {
+        let waits = |session: &Session| {
+            session.client == client && session.number == number && session.answer.is_none()
+        };
+        let found = self.sessions.iter().position(waits);
+        found.filter(|_| !self.stopped)
+    }
+
     /// Answers the last request of a session, and keeps the answer in case it is lost.
     fn answer(&mut self, index: usize, body: Body) {
+        if matches!(body, Body::Refused(_)) {
+            self.stats.refused += 1;
+        }
         let session = &mut self.sessions[index];
         let message = Message {
             nonce: session.nonce,
@@ -151,12 +217,15 @@ impl Server {
         session.answer = Some(datagram.clone());
         let transmit = Transmit::new(session.client, datagram);
         self.outputs.push_back(Output::Transmit(transmit));
-        if matches!(body, Body::Refused(_)) {
-            self.stats.refused += 1;
-        }
     }
 
-    fn hello(&mut self, now: Instant, client: SocketAddr, message: Message, group: SocketAddr) {
+    fn hello(
+        &mut self,
+        now: Instant,
+        client: SocketAddr,
+        message: &Message,
+        (group, source): (SocketAddr, Option<IpAddr>),
+    ) {
         let same = |session: &Session| session.client == client && session.nonce == message.nonce;
         let index = match self.sessions.iter().position(same) {
             Some(index) => index,
@@ -169,22 +238,46 @@ impl Server {
                     nonce: message.nonce,
                     cookie,
                     group,
+                    source,
                     confirmed: false,
                     last: now,
                     number: message.number,
                     answer: None,
                     round: 0,
                     seen: Seen::default(),
+                    arrivals: Vec::new(),
+                    report: Bytes::new(),
                 });
                 self.sessions.len() - 1
             }
         };
-        let body = if may_be_probed(group) {
+        let sources = source.is_none_or(|source| {
+            source.is_ipv4() == group.is_ipv4()
+                && !source.is_multicast()
+                && !source.is_unspecified()
+        });
+        let body = if may_be_probed(group) && sources {
             Body::Welcome
         } else {
             Body::Refused(Refusal::Group)
         };
         self.answer(index, body);
+    }
+
+    /// Tells somebody who says hello in another version that this is none that they know.
+    fn greet(&mut self, client: SocketAddr, foreign: Foreign) {
+        if !foreign.is_hello {
+            return;
+        }
+        let message = Message {
+            nonce: foreign.nonce,
+            cookie: [0; 16],
+            number: foreign.number,
+            body: Body::Refused(Refusal::Version),
+        };
+        let datagram = message.emit(self.config.key.as_ref(), 0);
+        let transmit = Transmit::new(client, datagram);
+        self.outputs.push_back(Output::Transmit(transmit));
     }
 
     /// Forgets a session for a new one: those that are not confirmed first, then the most silent.
@@ -211,15 +304,33 @@ impl Server {
         }
     }
 
-    /// Takes in a request or data of a session.
+    /// The sources that those who ask about a group name; empty where one of them names none.
+    fn sources(&self, group: SocketAddr) -> Vec<IpAddr> {
+        let mut sources = Vec::new();
+        let here = |session: &&Session| session.confirmed && session.group == group;
+        for session in self.sessions.iter().filter(here) {
+            match session.source {
+                None => return Vec::new(),
+                Some(source) if !sources.contains(&source) => sources.push(source),
+                Some(_) => {}
+            }
+        }
+        sources
+    }
+
+    /// Takes in a request of a session.
     fn request(&mut self, now: Instant, index: usize, message: Message, interface: u32) {
         let session = &mut self.sessions[index];
         session.last = now;
         if !session.confirmed {
             session.confirmed = true;
             let (client, group) = (session.client, session.group);
-            self.outputs
-                .push_back(Output::Event(ServerEvent::Join { client, group }));
+            let sources = self.sources(group);
+            self.outputs.push_back(Output::Event(ServerEvent::Join {
+                client,
+                group,
+                sources,
+            }));
         }
         let session = &mut self.sessions[index];
         if message.number == session.number {
@@ -232,8 +343,30 @@ impl Server {
         }
         session.number = message.number;
         session.answer = None;
+        let inquiry = Inquiry {
+            client: session.client,
+            group: session.group,
+            interface,
+            number: message.number,
+        };
         match message.body {
             Body::Send(burst) => self.order(now, index, message, burst, interface),
+            Body::Watch => {
+                self.outputs
+                    .push_back(Output::Event(ServerEvent::Watch(inquiry)));
+            }
+            Body::Examine { round, sent } => self.inquire(now, index, inquiry, round, sent),
+            Body::Read { chunk } => {
+                let start = usize::from(chunk) * CHUNK;
+                let end = (start + CHUNK).min(session.report.len());
+                let body = if start < end {
+                    let bytes = session.report.slice(start..end);
+                    Body::Chunk { chunk, bytes }
+                } else {
+                    Body::Refused(Refusal::Request)
+                };
+                self.answer(index, body);
+            }
             Body::Count { round } => {
                 let counts = if session.round == round {
                     session.seen.counts()
@@ -244,6 +377,25 @@ impl Server {
             }
             _ => {}
         }
+    }
+
+    /// Has the host examined, if it is not asked for too often.
+    fn inquire(&mut self, now: Instant, index: usize, inquiry: Inquiry, round: u32, sent: u16) {
+        if !self.allows(now, self.config.rate) {
+            self.answer(index, Body::Refused(Refusal::TooMuch));
+            return;
+        }
+        let session = &self.sessions[index];
+        let arrivals = if session.round == round {
+            session.arrivals.clone()
+        } else {
+            Vec::new()
+        };
+        self.outputs.push_back(Output::Event(ServerEvent::Examine {
+            inquiry,
+            sent,
+            arrivals,
+        }));
     }
 
     fn order(
@@ -298,6 +450,37 @@ impl Server {
     }
 }
 
+impl Session {
+    /// Takes in a datagram of data. One of an earlier round comes too late.
+    fn count(&mut self, round: u32, index: u8, datagram: &Received<'_>) {
+        if round < self.round {
+            return;
+        }
+        if round > self.round {
+            self.round = round;
+            self.seen = Seen::default();
+            self.arrivals.clear();
+        }
+        let by_group = datagram.destination.ip().is_multicast();
+        self.seen.add(index, by_group);
+        if !by_group {
+            return;
+        }
+        let same = |arrival: &&mut Arrival| {
+            arrival.source == datagram.source && arrival.interface.index == datagram.interface.index
+        };
+        if let Some(arrival) = self.arrivals.iter_mut().find(same) {
+            arrival.datagrams = arrival.datagrams.saturating_add(1);
+        } else if self.arrivals.len() < MAX_ARRIVALS {
+            self.arrivals.push(Arrival {
+                source: datagram.source,
+                interface: datagram.interface.clone(),
+                datagrams: 1,
+            });
+        }
+    }
+}
+
 impl Order {
     /// The datagram of this number, from 0.
     pub fn datagram(&self, index: u8) -> Bytes {
@@ -306,7 +489,7 @@ impl Order {
                 index,
                 from_client: false,
             },
-            ..self.message
+            ..self.message.clone()
         };
         message.emit(self.key.as_ref(), self.burst.size.into())
     }
@@ -324,18 +507,21 @@ impl Protocol for Server {
         if self.stopped {
             return;
         }
+        let client = datagram.source;
+        let by_group = datagram.destination.ip().is_multicast();
         let message = match Message::parse(datagram.payload, self.config.key.as_ref()) {
             Ok(message) => message,
             Err(error) => {
-                trace!(source = %datagram.source, %error, "no message");
+                trace!(source = %client, %error, "no message");
                 self.stats.malformed += 1;
+                if let (Some(foreign), false) = (Foreign::parse(datagram.payload), by_group) {
+                    self.greet(client, foreign);
+                }
                 return;
             }
         };
-        let client = datagram.source;
-        let by_group = datagram.destination.ip().is_multicast();
-        if let (Body::Hello { group }, false) = (message.body, by_group) {
-            self.hello(now, client, message, group);
+        if let (&Body::Hello { group, source }, false) = (&message.body, by_group) {
+            self.hello(now, client, &message, (group, source));
             return;
         }
         let of_session = |session: &Session| {
@@ -351,14 +537,15 @@ impl Protocol for Server {
             Body::Data {
                 index,
                 from_client: true,
-            } => {
-                if session.round != message.number {
-                    session.round = message.number;
-                    session.seen = Seen::default();
-                }
-                session.seen.add(index, by_group);
-            }
-            Body::Send(_) | Body::Count { .. } if session.client == client && !by_group => {
+            } => session.count(message.number, index, &datagram),
+            Body::Bye if session.client == client && !by_group => self.forget(index),
+            Body::Send(_)
+            | Body::Count { .. }
+            | Body::Watch
+            | Body::Examine { .. }
+            | Body::Read { .. }
+                if session.client == client && !by_group =>
+            {
                 self.request(now, index, message, datagram.interface.index);
             }
             _ => {}

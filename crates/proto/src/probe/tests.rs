@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 use manycast_types::{Ecn, InterfaceId, Received, Transmit};
 use proptest::prelude::*;
 
-use super::message::{Body, Message};
+use super::message::{Body, CHUNK, Message};
 use super::{
-    Burst, Client, ClientConfig, ClientEvent, Counts, Key, Order, Refusal, Server, ServerConfig,
-    ServerEvent,
+    Burst, Client, ClientConfig, ClientEvent, Counts, Finding, Inquiry, Key, MAX_REPORT, Order,
+    Refusal, Report, Server, ServerConfig, ServerEvent, Step,
 };
 use crate::{Output, Protocol};
 
@@ -21,6 +21,7 @@ const BURST: Burst = Burst {
     count: 20,
     size: 200,
     hops: 1,
+    source: None,
 };
 
 fn client(key: Option<&str>) -> Client {
@@ -31,6 +32,7 @@ fn client_of(group: ([u8; 4], u16), key: Option<&str>) -> Client {
     let config = ClientConfig {
         server: SERVER.into(),
         group: group.into(),
+        source: None,
         key: key.map(|key| Key::new(key.to_owned())),
     };
     Client::new(config, [7; 32])
@@ -136,6 +138,7 @@ fn what_was_asked_for_comes_and_is_counted() {
         let join = ServerEvent::Join {
             client: CLIENT.into(),
             group: GROUP.into(),
+            sources: Vec::new(),
         };
         assert_eq!(asked[0], join);
         let order = order(&asked);
@@ -151,12 +154,355 @@ fn what_was_asked_for_comes_and_is_counted() {
                 &Transmit::new(GROUP.into(), datagram),
             );
         }
-        server.sent(order, true);
+        server.sent(order, Ok(()));
         converse(&mut client, &mut server, now);
-        client.handle_timeout(now + Duration::from_secs(1));
         let counts = Counts { group: 5, host: 0 };
-        assert_eq!(drain(&mut client).1, [ClientEvent::Came(counts)]);
+        assert_eq!(wait(&mut client, now), [ClientEvent::Came(counts)]);
     }
+}
+
+/// Lets time pass until a client has something to tell.
+fn wait(client: &mut Client, mut now: Instant) -> Vec<ClientEvent> {
+    loop {
+        match client.poll_output() {
+            Output::Event(event) => return vec![event],
+            Output::Wait {
+                until: Some(until), ..
+            } => {
+                now = now.max(until);
+                client.handle_timeout(now);
+            }
+            Output::Transmit(_) => {}
+            Output::Wait { until: None, .. } | Output::Finished => return Vec::new(),
+        }
+    }
+}
+
+/// A datagram of the server to the group.
+fn data(client: &mut Client, now: Instant, order: &Order, index: u8) {
+    let transmit = Transmit::new(GROUP.into(), order.datagram(index));
+    deliver(client, now, SERVER.into(), &transmit);
+}
+
+#[test]
+fn the_wait_ends_at_once_where_all_has_come_and_goes_on_while_more_comes() {
+    let now = start();
+    let (mut client, mut server) = agreed(None, now);
+    client.request(now, BURST);
+    let (_, asked) = converse(&mut client, &mut server, now);
+    let all = order(&asked).clone();
+    (0..20).for_each(|index| data(&mut client, now, &all, index));
+    server.sent(&all, Ok(()));
+    let (told, _) = converse(&mut client, &mut server, now);
+    assert_eq!(told, [ClientEvent::Came(Counts { group: 20, host: 0 })]);
+
+    // A host that is short of time reads the word that they were sent before most of them.
+    client.request(now, BURST);
+    let (_, asked) = converse(&mut client, &mut server, now);
+    let late = order(&asked).clone();
+    server.sent(&late, Ok(()));
+    converse(&mut client, &mut server, now);
+    let mut at = now;
+    for index in 0..20 {
+        at += Duration::from_millis(200);
+        client.handle_timeout(at);
+        assert_eq!(drain(&mut client).1, [], "before datagram {index}");
+        data(&mut client, at, &late, index);
+    }
+    client.handle_timeout(at + Duration::from_millis(200));
+    let counts = Counts { group: 20, host: 0 };
+    assert_eq!(drain(&mut client).1, [ClientEvent::Came(counts)]);
+}
+
+#[test]
+fn the_server_is_asked_again_while_own_datagrams_may_be_on_their_way() {
+    let mut now = start();
+    let (mut client, mut server) = agreed(None, now);
+    let round = client.begin_round();
+    client.count(now, round, 3);
+    for index in 0..3 {
+        let (told, _) = converse(&mut client, &mut server, now);
+        assert!(told.is_empty(), "{told:?}");
+        let transmit = Transmit::new(GROUP.into(), client.datagram(round, index, 200));
+        deliver(&mut server, now, CLIENT.into(), &transmit);
+        now += Duration::from_millis(200);
+        client.handle_timeout(now);
+    }
+    let (told, _) = converse(&mut client, &mut server, now);
+    assert_eq!(told, [ClientEvent::Counted(Counts { group: 3, host: 0 })]);
+
+    // What is lost is not asked for for ever.
+    let round = client.begin_round();
+    client.count(now, round, 3);
+    let mut asked = 0;
+    let told = loop {
+        let (told, _) = converse(&mut client, &mut server, now);
+        if !told.is_empty() {
+            break told;
+        }
+        asked += 1;
+        now += Duration::from_millis(200);
+        client.handle_timeout(now);
+    };
+    assert_eq!(told, [ClientEvent::Counted(Counts::default())]);
+    assert_eq!(asked, 2);
+}
+
+#[test]
+fn a_straggler_of_an_earlier_round_takes_nothing_from_the_later_one() {
+    let now = start();
+    let (mut client, mut server) = agreed(None, now);
+    let early = client.begin_round();
+    let straggler = Transmit::new(GROUP.into(), client.datagram(early, 7, 200));
+    let round = client.begin_round();
+    for index in 0..2 {
+        let transmit = Transmit::new(GROUP.into(), client.datagram(round, index, 200));
+        deliver(&mut server, now, CLIENT.into(), &transmit);
+        deliver(&mut server, now, CLIENT.into(), &straggler);
+    }
+    client.count(now, round, 2);
+    let (told, _) = converse(&mut client, &mut server, now);
+    assert_eq!(told, [ClientEvent::Counted(Counts { group: 2, host: 0 })]);
+}
+
+/// What a host could find on itself.
+fn report(evidence: usize) -> Report {
+    let finding = Finding {
+        code: "firewall-drops".to_owned(),
+        severity: "fault".to_owned(),
+        confidence: "proved".to_owned(),
+        title: "a firewall of this host drops what comes".to_owned(),
+        evidence: vec!["x".repeat(500); evidence],
+        remedy: Some("mend it".to_owned()),
+        settle: None,
+    };
+    Report {
+        steps: vec![Step {
+            name: "firewall".to_owned(),
+            mark: "broken".to_owned(),
+            detail: String::new(),
+        }],
+        findings: vec![finding; 4],
+    }
+}
+
+fn inquiry(events: &[ServerEvent]) -> &Inquiry {
+    let found = events.iter().find_map(|event| match event {
+        ServerEvent::Watch(inquiry) | ServerEvent::Examine { inquiry, .. } => Some(inquiry),
+        _ => None,
+    });
+    found.expect("the host is asked about")
+}
+
+#[test]
+fn a_report_comes_in_pieces() {
+    for (key, evidence) in [(None, 0), (Some("secret"), 0), (Some("secret"), 6)] {
+        let now = start();
+        let (mut client, mut server) = agreed(key, now);
+        client.watch(now);
+        let (_, asked) = converse(&mut client, &mut server, now);
+        server.watching(inquiry(&asked));
+        let (told, _) = converse(&mut client, &mut server, now);
+        assert_eq!(told, [ClientEvent::Watching]);
+
+        let round = client.begin_round();
+        for index in 0..3 {
+            let transmit = Transmit::new(GROUP.into(), client.datagram(round, index, 200));
+            deliver(&mut server, now, CLIENT.into(), &transmit);
+        }
+        client.examine(now, round, 20);
+        let (_, asked) = converse(&mut client, &mut server, now);
+        let [
+            ServerEvent::Examine {
+                sent: 20, arrivals, ..
+            },
+        ] = &asked[..]
+        else {
+            panic!("{asked:?}");
+        };
+        assert_eq!(arrivals.len(), 1);
+        assert_eq!(
+            (arrivals[0].source, arrivals[0].datagrams),
+            (CLIENT.into(), 3)
+        );
+        server.examined(inquiry(&asked), &report(evidence));
+        let (told, _) = converse(&mut client, &mut server, now);
+        assert_eq!(told, [ClientEvent::Examined(report(evidence))]);
+    }
+}
+
+#[test]
+fn an_old_answer_is_not_taken_for_a_new_question() {
+    let now = start();
+    let (mut client, mut server) = agreed(None, now);
+    client.watch(now);
+    let (_, asked) = converse(&mut client, &mut server, now);
+    let old = inquiry(&asked).clone();
+    client.watch(now);
+    let (_, asked) = converse(&mut client, &mut server, now);
+    server.watching(&old);
+    assert!(drain(&mut server).0.is_empty());
+    server.watching(inquiry(&asked));
+    assert_eq!(drain(&mut server).0.len(), 1);
+}
+
+#[test]
+fn examinations_are_no_more_than_one_a_second() {
+    let now = start();
+    let (mut client, mut server) = agreed(None, now);
+    let mut granted = 0;
+    loop {
+        client.examine(now, 0, 0);
+        let (told, asked) = converse(&mut client, &mut server, now);
+        if told == [ClientEvent::Refused(Refusal::TooMuch)] {
+            break;
+        }
+        server.examined(inquiry(&asked), &Report::default());
+        converse(&mut client, &mut server, now);
+        granted += 1;
+    }
+    assert_eq!(granted, 10);
+    client.examine(now, 0, 0);
+    let later = now + Duration::from_secs(1);
+    client.examine(later, 0, 0);
+    let (_, asked) = converse(&mut client, &mut server, later);
+    inquiry(&asked);
+}
+
+/// A client that has asked for a report, and what it says to this answer of the server's.
+fn after(body: Body) -> Vec<ClientEvent> {
+    let now = start();
+    let (mut client, mut server) = agreed(None, now);
+    client.examine(now, 0, 0);
+    let (requests, _) = drain(&mut client);
+    let asked = Message::parse(&requests[0].payload, None).unwrap();
+    deliver(&mut server, now, CLIENT.into(), &requests[0]);
+    let mut told = Vec::new();
+    for body in [Body::Examined { length: 3 }, body] {
+        let number = asked.number + u32::from(matches!(body, Body::Chunk { .. }));
+        let answer = Message {
+            number,
+            body,
+            ..asked.clone()
+        };
+        let transmit = Transmit::new(CLIENT.into(), answer.emit(None, 0));
+        deliver(&mut client, now, SERVER.into(), &transmit);
+        told.extend(drain(&mut client).1);
+    }
+    told
+}
+
+#[test]
+fn no_report_is_taken_that_is_too_long_or_not_as_announced() {
+    let chunk = |chunk, bytes: &'static [u8]| Body::Chunk {
+        chunk,
+        bytes: bytes.into(),
+    };
+    assert_eq!(after(chunk(0, &[0, 0])), [ClientEvent::Unreadable]);
+    assert_eq!(after(chunk(0, &[0; 4])), [ClientEvent::Unreadable]);
+    assert_eq!(after(chunk(0, &[9; 3])), [ClientEvent::Unreadable]);
+    assert_eq!(after(chunk(1, &[0; 3])), []);
+
+    let now = start();
+    let (mut client, _) = agreed(None, now);
+    client.examine(now, 0, 0);
+    let (requests, _) = drain(&mut client);
+    let answer = Message {
+        body: Body::Examined {
+            length: u16::try_from(MAX_REPORT).unwrap() + 1,
+        },
+        ..Message::parse(&requests[0].payload, None).unwrap()
+    };
+    let transmit = Transmit::new(CLIENT.into(), answer.emit(None, 0));
+    deliver(&mut client, now, SERVER.into(), &transmit);
+    assert_eq!(drain(&mut client).1, [ClientEvent::Unreadable]);
+}
+
+#[test]
+fn texts_of_a_peer_drive_no_terminal_and_have_a_bound() {
+    let finding = Finding {
+        title: "\u{1b}[2Jeth0\u{202e}\r\n\u{9b}31m".to_owned(),
+        evidence: vec!["é".repeat(2000); 99],
+        ..Finding::default()
+    };
+    let report = Report {
+        steps: vec![Step::default(); 99],
+        findings: vec![finding; 99],
+    };
+    let bytes = report.emit();
+    assert!(bytes.len() <= MAX_REPORT);
+    let read = Report::parse(&bytes).unwrap();
+    assert_eq!(
+        read.findings[0].title,
+        "\u{fffd}[2Jeth0\u{fffd}\u{fffd}\u{fffd}\u{fffd}31m"
+    );
+    assert_eq!(read.findings[0].evidence, vec!["é".repeat(500); 12]);
+    assert_eq!(read.steps.len(), 16);
+    assert_eq!(
+        Report::parse(&Report::default().emit()),
+        Ok(Report::default())
+    );
+    let most = [&[255][..], &bytes[1..]].concat();
+    Report::parse(&most).unwrap_err();
+}
+
+#[test]
+fn another_version_is_told_and_never_mistaken() {
+    let now = start();
+    let mut server = server(None);
+    let mut client = client(None);
+    client.start(now);
+    let (requests, _) = drain(&mut client);
+    let mut hello = requests[0].payload.to_vec();
+    hello[4] = 1;
+    let transmit = Transmit::new(SERVER.into(), bytes::Bytes::from(hello.clone()));
+    deliver(&mut server, now, CLIENT.into(), &transmit);
+    let (answers, events) = drain(&mut server);
+    assert!(events.is_empty());
+    assert!(answers[0].payload.len() <= hello.len());
+    // As that client would see it: its own number and another version.
+    let mut answer = answers[0].payload.to_vec();
+    assert_eq!(answer[4], 2);
+    assert_eq!(answer[6..22], hello[6..22]);
+    answer[4] = 9;
+    let transmit = Transmit::new(CLIENT.into(), answer.into());
+    deliver(&mut client, now, SERVER.into(), &transmit);
+    assert_eq!(drain(&mut client).1, [], "somebody else may have said so");
+    assert_eq!(wait(&mut client, now), [ClientEvent::Foreign(9)]);
+    // One that is too short gets no answer, which would be longer.
+    hello.truncate(60);
+    let transmit = Transmit::new(SERVER.into(), hello.into());
+    deliver(&mut server, now, CLIENT.into(), &transmit);
+    assert!(drain(&mut server).0.is_empty());
+}
+
+#[test]
+fn those_who_ask_about_a_group_name_their_sources_together() {
+    let now = start();
+    let mut server = server(None);
+    let mut joined = |number: u8, source: Option<[u8; 4]>| {
+        let config = ClientConfig {
+            server: SERVER.into(),
+            group: ([232, 1, 1, 1], 5000).into(),
+            source: source.map(Into::into),
+            key: None,
+        };
+        let mut client = Client::new(config, [number; 32]);
+        client.start(now);
+        converse(&mut client, &mut server, now);
+        client.watch(now);
+        let (_, asked) = converse(&mut client, &mut server, now);
+        match &asked[0] {
+            ServerEvent::Join { sources, .. } => sources.clone(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(
+        joined(1, Some([10, 0, 0, 2])),
+        [std::net::IpAddr::from([10, 0, 0, 2])]
+    );
+    assert_eq!(joined(2, Some([10, 0, 0, 3])).len(), 2);
+    assert_eq!(joined(3, None), [] as [std::net::IpAddr; 0]);
 }
 
 #[test]
@@ -174,7 +520,7 @@ fn what_the_client_sends_is_counted_by_the_server() {
             &Transmit::new(to, datagram),
         );
     }
-    client.count(now, round);
+    client.count(now, round, 3);
     let (told, _) = converse(&mut client, &mut server, now);
     let counts = Counts { group: 1, host: 2 };
     assert_eq!(told, [ClientEvent::Counted(counts)]);
@@ -223,10 +569,64 @@ fn no_answer_is_longer_than_its_request() {
     let now = start();
     let (mut client, mut server) = (client(None), server(None));
     client.start(now);
-    let (requests, _) = drain(&mut client);
-    deliver(&mut server, now, CLIENT.into(), &requests[0]);
-    let (answers, _) = drain(&mut server);
-    assert!(answers[0].payload.len() <= requests[0].payload.len());
+    let mut asked = Vec::new();
+    let mut lengths = 0;
+    for turn in 0..6 {
+        let (requests, _) = drain(&mut client);
+        deliver(&mut server, now, CLIENT.into(), &requests[0]);
+        asked.extend(drain_into(
+            &mut server,
+            &mut client,
+            now,
+            &requests[0],
+            &mut lengths,
+        ));
+        match turn {
+            0 => client.watch(now),
+            1 => {
+                server.watching(inquiry(&asked));
+                asked.clear();
+                drain_into(&mut server, &mut client, now, &requests[0], &mut lengths);
+                client.examine(now, 0, 0);
+            }
+            2 => {
+                server.examined(inquiry(&asked), &report(1));
+                drain_into(&mut server, &mut client, now, &requests[0], &mut lengths);
+            }
+            _ => {}
+        }
+    }
+    assert!(lengths >= 6, "{lengths} answers");
+
+    // A request that is cut short, whoever has signed it, gets none.
+    let short = Message {
+        nonce: [7; 16],
+        cookie: [0; 16],
+        number: 9,
+        body: Body::Read { chunk: 0 },
+    };
+    let long = short.emit(None, 0);
+    assert!(long.len() > CHUNK);
+    assert!(Message::parse(&long, None).is_ok());
+    let cut = [&long[..200], &[0; 32]].concat();
+    Message::parse(&cut, None).unwrap_err();
+}
+
+/// Carries the server's answers to a client, each no longer than the request, and gives its events.
+fn drain_into(
+    server: &mut Server,
+    client: &mut Client,
+    now: Instant,
+    request: &Transmit,
+    answered: &mut usize,
+) -> Vec<ServerEvent> {
+    let (answers, events) = drain(server);
+    for answer in &answers {
+        assert!(answer.payload.len() <= request.payload.len());
+        deliver(client, now, SERVER.into(), answer);
+        *answered += 1;
+    }
+    events
 }
 
 #[test]
@@ -265,7 +665,7 @@ fn what_makes_no_sense_or_is_too_much_is_refused() {
         if !told.is_empty() {
             break told;
         }
-        server.sent(order(&asked), true);
+        server.sent(order(&asked), Ok(()));
         converse(&mut client, &mut server, now);
         granted += 64;
     };
@@ -283,27 +683,47 @@ fn a_lost_answer_is_repeated_and_nothing_is_sent_twice() {
     let (mut client, mut server) = agreed(None, now);
     client.request(now, BURST);
     let (_, asked) = converse(&mut client, &mut server, now);
-    server.sent(order(&asked), true);
+    server.sent(order(&asked), Ok(()));
     let (lost, _) = drain(&mut server);
     assert_eq!(lost.len(), 1);
     client.handle_timeout(now + Duration::from_secs(1));
     let (_, asked) = converse(&mut client, &mut server, now);
     assert!(asked.is_empty(), "the same request again: {asked:?}");
-    client.handle_timeout(now + Duration::from_secs(3));
-    assert!(matches!(drain(&mut client).1[..], [ClientEvent::Came(_)]));
+    assert!(matches!(wait(&mut client, now)[..], [ClientEvent::Came(_)]));
 }
 
 #[test]
 fn a_silent_session_is_forgotten_and_its_group_left() {
     let now = start();
     let (mut client, mut server) = agreed(None, now);
-    client.count(now, 0);
+    client.count(now, 0, 1);
     converse(&mut client, &mut server, now);
     server.handle_timeout(now + Duration::from_secs(61));
     let leave = ServerEvent::Leave {
         group: GROUP.into(),
     };
     assert_eq!(drain(&mut server).1, [leave]);
+}
+
+#[test]
+fn a_client_that_goes_says_so() {
+    let now = start();
+    let (mut client, mut server) = agreed(Some("secret"), now);
+    client.watch(now);
+    converse(&mut client, &mut server, now);
+    client.stop(now);
+    let (farewell, _) = drain(&mut client);
+    // Nobody else can say it.
+    let other = (CLIENT.0, 40_001).into();
+    deliver(&mut server, now, other, &farewell[0]);
+    assert_eq!(drain(&mut server).1, []);
+    deliver(&mut server, now, CLIENT.into(), &farewell[0]);
+    let leave = ServerEvent::Leave {
+        group: GROUP.into(),
+    };
+    assert_eq!(drain(&mut server).1, [leave]);
+    client.stop(now);
+    assert!(drain(&mut client).0.is_empty());
 }
 
 proptest! {
@@ -314,8 +734,9 @@ proptest! {
             nonce: [1; 16],
             cookie: [2; 16],
             number: 3,
-            body: Body::Hello { group: GROUP.into() },
+            body: Body::Hello { group: GROUP.into(), source: None },
         };
+        let _ = Report::parse(&bytes);
         let datagram = hello.emit(None, 0);
         prop_assert_eq!(Message::parse(&datagram, None), Ok(hello));
         let _ = Message::parse(&datagram[..cut.min(datagram.len())], None);
