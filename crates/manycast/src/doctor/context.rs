@@ -213,6 +213,16 @@ impl Context {
             .filter(|watched| watched.exact.is_empty() && watched.obstacle.is_none())
     }
 
+    /// Whether the wire was listened on, and nothing was heard there of what is to arrive: what
+    /// counters tell is then of others.
+    pub(super) fn is_silent(&self) -> bool {
+        let heard = self
+            .watched
+            .as_ref()
+            .and_then(|watched| watched.heard.as_ref());
+        heard.is_some_and(|heard| heard.count(self.target.port) == 0)
+    }
+
     /// What comes to this host for a program, from any source on any interface: what was received,
     /// or where the program does not share its port, what was heard on the wire.
     pub(super) fn coming(&self) -> Vec<Flow> {

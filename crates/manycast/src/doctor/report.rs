@@ -257,7 +257,10 @@ fn steps(context: &Context, fault: Option<&Finding>) -> Vec<StepState> {
     let state = |step: Step| {
         let mark = match broken {
             Some(at) if step == at => Mark::Broken,
-            Some(at) if step > at && received == 0 => Mark::NotReached,
+            // What the doctor received, another program has not.
+            Some(at) if step > at && (received == 0 || context.program.is_some()) => {
+                Mark::NotReached
+            }
             Some(at) if step < at && came => Mark::Passed,
             _ if received > 0 => Mark::Passed,
             _ => Mark::Unknown,
@@ -302,7 +305,12 @@ fn detail(context: &Context, step: Step) -> String {
                 .collect();
             names.sort();
             names.dedup();
-            if names.is_empty() {
+            let heard = watched.heard.iter();
+            let mut heard = heard.flat_map(|heard| heard.to_port(context.target.port));
+            if let (true, Some(stream)) = (names.is_empty(), heard.next()) {
+                let name = context.host.name_of(stream.interface);
+                format!("heard on {name}, from {}", stream.source)
+            } else if names.is_empty() {
                 format!(
                     "{} came to this host, of whatever kind",
                     count(tally.received, "packet")
@@ -318,6 +326,9 @@ fn detail(context: &Context, step: Step) -> String {
             } else {
                 format!("joined on {}", names.join(", "))
             }
+        }
+        Step::Application if context.program.is_some() => {
+            format!("{} datagrams came to this host for it", context.received())
         }
         Step::Application => format!("{} datagrams received", context.received()),
         _ => String::new(),

@@ -5,7 +5,7 @@ use super::super::{Code, Confidence, Context, Finding, Tally};
 pub(super) fn run(context: &Context) -> Option<Finding> {
     let watched = context.watched.as_ref()?;
     let bad = context.tally().checksums;
-    if bad == 0 || !watched.exact.is_empty() || !watched.wide.is_empty() {
+    if bad == 0 || context.is_silent() || !watched.exact.is_empty() || !watched.wide.is_empty() {
         return None;
     }
     let counter = if context.target.is_ipv4() {

@@ -5,7 +5,11 @@ use super::super::{Code, Confidence, Context, Finding};
 pub(super) fn run(context: &Context) -> Option<Finding> {
     let watched = context.vain()?;
     let tally = context.tally();
-    if tally.fragments == 0 || tally.reassembled > 0 || !watched.wide.is_empty() {
+    if context.is_silent()
+        || tally.fragments == 0
+        || tally.reassembled > 0
+        || !watched.wide.is_empty()
+    {
         return None;
     }
     let mtu = context

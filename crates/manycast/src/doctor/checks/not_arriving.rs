@@ -86,12 +86,14 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
                  switches (IGMP snooping)"
             ))
             .settle(format!(
-                "{}run 'manycast doctor serve' at the sender's host, and here \
-                 'manycast doctor {} --with HOST'",
+                "{}at the sender's host: manycast doctor serve; and here: manycast doctor {} --with \
+                 HOST",
                 if silent {
-                    ""
+                    String::new()
                 } else {
-                    "as root, the doctor hears what comes in by the wire; or "
+                    let address = &context.target.address;
+                    let hears = "as root, the doctor hears what comes in by the wire";
+                    format!("{hears}: sudo manycast doctor {address}; or ")
                 },
                 context.target.address
             )),

@@ -5,7 +5,7 @@ use super::super::{Code, Confidence, Context, Finding};
 pub(super) fn run(context: &Context) -> Option<Finding> {
     let watched = context.vain()?;
     let tally = context.tally();
-    if tally.reverse_path == 0 || !watched.wide.is_empty() {
+    if tally.reverse_path == 0 || !watched.wide.is_empty() || context.is_silent() {
         return None;
     }
     let exact = tally.reverse_path == tally.lost() && tally.ignored == 0;
@@ -61,8 +61,9 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     ));
     Some(match source {
         Some(source) => finding.because(format!("heard on the wire: datagrams of {source}")),
-        None => {
-            finding.settle("which sources, in the log of the kernel: sudo sysctl -w net.ipv4.conf.all.log_martians=1; sudo dmesg")
-        }
+        None => finding.settle(format!(
+            "as root, the doctor hears the source: sudo manycast doctor {}",
+            context.target.address
+        )),
     })
 }
