@@ -9,7 +9,7 @@ use manycast_net::{
 };
 use manycast_types::{Address, InterfaceId, SourceFilter};
 
-use super::{Heard, Rules, Surroundings};
+use super::{Heard, HeardStream, Rules, Surroundings};
 use crate::Error;
 
 /// All that the checks look at. Nothing in it is read anew, so that they can be tried on what was
@@ -221,6 +221,22 @@ impl Context {
             .as_ref()
             .and_then(|watched| watched.heard.as_ref());
         heard.is_some_and(|heard| heard.count(self.target.port) == 0)
+    }
+
+    /// What came in by the wire as it was asked for, and of which nothing was received.
+    pub(super) fn lost_streams(&self) -> impl Iterator<Item = &HeardStream> {
+        let watched = self.watched.iter().filter(|_| self.program.is_none());
+        watched.flat_map(|watched| {
+            let heard = watched.heard.iter();
+            let heard = heard.flat_map(|heard| heard.to_port(self.target.port));
+            heard.filter(|stream| {
+                let source = stream.source.ip();
+                let named = self.target.interface.as_ref();
+                self.target.sources.admits(source)
+                    && named.is_none_or(|named| named.index == stream.interface)
+                    && !watched.exact.iter().any(|flow| flow.source.ip() == source)
+            })
+        })
     }
 
     /// What comes to this host for a program, from any source on any interface: what was received,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use manycast::doctor::{Code, Confidence};
+use manycast::doctor::{Code, Confidence, Finding};
 use manycast::{Listener, SenderConfig, SocketConfig};
 use manycast_lab::netns::{Hook, Lab, Snooping, wait_until};
 
@@ -96,6 +96,33 @@ pub(crate) fn the_wrong_port_which_another_program_has() {
         assert_fault(&report, Code::NotArriving, Confidence::Likely);
         let report = examine_privileged(&b, &address(group), None);
         assert_fault(&report, Code::WrongPort, Confidence::Proved);
+    }
+}
+
+/// What comes from the network of the link passes, and what comes from beyond does not.
+pub(crate) fn a_reverse_path_filter_for_one_source_of_two() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    a.output("ip address add 10.9.0.77/32 dev eth0");
+    b.sysctl("net.ipv4.conf.eth0.rp_filter", "2");
+    let from = |from: &str| SenderConfig {
+        from: Some(from.parse().unwrap()),
+        ..SenderConfig::default()
+    };
+    let _streams = ["10.0.0.1:0", "10.9.0.77:0"].map(|source| {
+        let to = "239.1.2.3%eth0:5000";
+        Stream::of(&a, to, from(source), 64, Duration::from_millis(5))
+    });
+    // Without privileges it may be another group's.
+    let report = examine(&b, "239.1.2.3:5000");
+    crate::assert_delivered(&report);
+    let warned = |finding: &Finding| finding.code == Code::ReversePathFilter;
+    assert!(report.findings.iter().any(warned), "{report:#?}");
+    for address in ["239.1.2.3:5000", "10.9.0.77@239.1.2.3:5000"] {
+        let report = examine_privileged(&b, address, None);
+        assert_fault(&report, Code::ReversePathFilter, Confidence::Proved);
+        assert!(remedy(&report).contains("10.9.0.77"), "{report:#?}");
     }
 }
 

@@ -289,6 +289,47 @@ pub(crate) fn a_chain_that_others_jump_to() {
     assert_named(&b, &examine_privileged(&b, "239.1.2.3:5000", None));
 }
 
+/// Nine in ten are dropped, as by a limit; who counts what came knows it without privileges.
+pub(crate) fn a_drop_of_a_part() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    b.drop_at(Hook::Input, "udp dport 5000 numgen inc mod 10 != 0");
+    for group in GROUPS {
+        let _stream = Stream::start(&a, &address(&format!("{group}%eth0")));
+        let report = examine(&b, &address(group));
+        if group.contains(':') {
+            crate::assert_delivered(&report);
+        } else {
+            assert_unnamed(&report, Confidence::Proved);
+        }
+        assert_named(&b, &examine_privileged(&b, &address(group), None));
+    }
+}
+
+/// What one host sends arrives, and what another one sends does not.
+pub(crate) fn a_drop_of_one_source_of_two() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    let c = lab.host("c");
+    c.connect(&switch, "eth0", &["10.0.0.3/24", "fd00::3/64"]);
+    for (group, source) in GROUPS
+        .into_iter()
+        .zip(["ip saddr 10.0.0.3", "ip6 saddr fd00::3"])
+    {
+        let rule = b.drop_at(Hook::Prerouting, &format!("{source} udp dport 5000"));
+        let _streams = [&a, &c].map(|host| Stream::start(host, &address(&format!("{group}%eth0"))));
+        crate::assert_delivered(&examine(&b, &address(group)));
+        assert_named(&b, &examine_privileged(&b, &address(group), None));
+        // Asked for by its source, it is no matter of the source.
+        let source = source.rsplit_once(' ').unwrap().1;
+        let asked = format!("{source}@{}", address(group));
+        assert_named(&b, &examine_privileged(&b, &asked, None));
+        rule.remove();
+    }
+}
+
 pub(crate) fn a_drop_of_unicast() {
     let lab = Lab::new();
     let switch = lab.switch("sw");

@@ -10,7 +10,10 @@ const NAMED: usize = 3;
 pub(super) fn run(context: &Context) -> Option<Finding> {
     let watched = context.watched.as_ref()?;
     let vain = watched.exact.is_empty() && watched.wide.is_empty();
-    if !vain {
+    let lost = context
+        .lost_streams()
+        .any(|stream| stream.datagrams > super::FEW);
+    if !vain && !lost {
         return None;
     }
     if !context.target.is_group() {
@@ -21,9 +24,8 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
         .find_map(|test| by_group(context, test))
         .or_else(|| by_rule(context, watched))
         .or_else(|| {
-            context
-                .vain()
-                .and_then(|watched| by_source(context, watched))
+            let open = watched.obstacle.is_none();
+            open.then(|| by_source(context, watched))?
         })
 }
 
@@ -121,10 +123,7 @@ fn by_rule(context: &Context, watched: &Watched) -> Option<Finding> {
     };
     let finding = fault(
         Confidence::proved_if(exact),
-        format!(
-            "a firewall of this host drops what comes to {}",
-            context.target.ip
-        ),
+        format!("a firewall of this host drops what {}", whose(context)),
     )
     .because(evidence);
     let tested = watched.self_tests.iter().any(|test| test.received > 0);
@@ -144,9 +143,32 @@ fn by_rule(context: &Context, watched: &Watched) -> Option<Finding> {
     ))
 }
 
-/// How many datagrams to the group and port were heard on the wire, where that may be listened on.
+/// What is dropped: all that comes, or what one source sends while others get through.
+fn whose(context: &Context) -> String {
+    let to = context.target.ip;
+    match context.lost_streams().next() {
+        Some(stream) if context.received() > 0 => {
+            format!("{} sends to {to}", stream.source.ip())
+        }
+        _ => format!("comes to {to}"),
+    }
+}
+
+/// How many datagrams to the group and port were heard on the wire and not received, where that may
+/// be listened on: by the interface that most came by, since what comes in by a port of a bridge is
+/// heard on the bridge once more.
 fn heard(context: &Context, watched: &Watched) -> Option<u64> {
-    Some(watched.heard.as_ref()?.count(context.target.port))
+    let heard = watched.heard.as_ref()?;
+    if context.program.is_some() {
+        return Some(heard.count(context.target.port));
+    }
+    let on = |interface| {
+        let here = context.lost_streams();
+        let here = here.filter(move |stream| stream.interface == interface);
+        here.map(|stream| stream.datagrams).sum()
+    };
+    let interfaces = context.lost_streams().map(|stream| stream.interface);
+    Some(interfaces.map(on).max().unwrap_or(0))
 }
 
 /// A rule that goes by the source, as far as the counters tell.
@@ -165,7 +187,9 @@ fn by_source(context: &Context, watched: &Watched) -> Option<Finding> {
         return None;
     }
     // By IPv4, only what is joined is counted as multicast, and this comes before the input hook.
-    let at_input = group.is_ipv4() && tally.multicast > 0 && tally.multicast == tally.lost();
+    let none = watched.exact.is_empty();
+    let at_input =
+        none && group.is_ipv4() && tally.multicast > 0 && tally.multicast == tally.lost();
     let alone = context
         .host
         .joined_by_programs(true)
@@ -199,7 +223,7 @@ fn by_source(context: &Context, watched: &Watched) -> Option<Finding> {
     if let Some(heard) = heard {
         let finding = fault(
             Confidence::Likely,
-            format!("something on this host drops what comes to {group}"),
+            format!("something on this host drops what {}", whose(context)),
         )
         .because(format!(
             "{} to the group and port came in by the wire, and none further",
@@ -214,7 +238,11 @@ fn by_source(context: &Context, watched: &Watched) -> Option<Finding> {
             FirewallRule::is_inward,
         ));
     }
-    unseen(context, &tally, tested)
+    if none {
+        unseen(context, &tally, tested)
+    } else {
+        None
+    }
 }
 
 /// Packets are lost where a firewall may drop them, and nothing tells whether they are of the
@@ -265,7 +293,7 @@ fn fault(confidence: Confidence, title: String) -> Finding {
 }
 
 /// Adds which rules it is, as far as they may be read, and what lets the group pass.
-fn named(
+pub(super) fn named(
     context: &Context,
     finding: Finding,
     rules: Option<&Rules>,

@@ -5,13 +5,12 @@ use std::net::IpAddr;
 use super::super::{Code, Confidence, Context, Finding, Tally};
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
-    let watched = context.vain()?;
-    if !watched.wide.is_empty() || !context.target.is_group() {
+    let watched = context.watched.as_ref()?;
+    if !context.target.is_group() {
         return None;
     }
     let host = &context.host;
-    let heard = watched.heard.as_ref()?;
-    let (stream, why) = heard.to_port(context.target.port).find_map(|stream| {
+    let (stream, why) = context.lost_streams().find_map(|stream| {
         let source = stream.source.ip();
         let why = if host.has(source) {
             "is an address of this host itself"

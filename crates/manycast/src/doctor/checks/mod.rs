@@ -7,6 +7,7 @@ mod cross_talk;
 mod duplicate_interface;
 mod firewall;
 mod firewall_igmp;
+mod firewall_part;
 mod fragmentation;
 mod interface;
 mod loopback;
@@ -32,7 +33,7 @@ use super::{Context, Finding, Severity};
 /// A check: what it found, if anything.
 type Check = fn(&Context) -> Option<Finding>;
 
-const CHECKS: [Check; 32] = [
+const CHECKS: [Check; 33] = [
     route::run,
     loopback::run,
     interface::run,
@@ -53,6 +54,7 @@ const CHECKS: [Check; 32] = [
     old_querier::run,
     duplicate_interface::run,
     firewall::run,
+    firewall_part::run,
     port_in_use::run,
     checksum::run,
     wrong_port::run,

@@ -1,14 +1,25 @@
 //! The reverse-path filter.
 
-use super::super::{Code, Confidence, Context, Finding};
+use super::super::{Code, Confidence, Context, Finding, Tally};
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
-    let watched = context.vain()?;
+    let watched = context.watched.as_ref()?;
     let tally = context.tally();
-    if tally.reverse_path == 0 || !watched.wide.is_empty() || context.is_silent() {
+    let lost = context
+        .lost_streams()
+        .find(|stream| stream.datagrams > super::FEW);
+    if tally.reverse_path == 0 || watched.obstacle.is_some() || context.is_silent() {
         return None;
     }
-    let exact = tally.reverse_path == tally.lost() && tally.ignored == 0;
+    if lost.is_none() && !(watched.exact.is_empty() && watched.wide.is_empty()) {
+        return others(context);
+    }
+    // All that was lost; or as many as were heard of the source, though others were lost as well.
+    let since = Tally::of(&watched.joining, true).reverse_path;
+    let exact = match lost {
+        Some(lost) => since.abs_diff(lost.datagrams) <= 2 + lost.datagrams / 50,
+        None => tally.reverse_path == tally.lost() && tally.ignored == 0,
+    };
     let host = &context.host;
     let filtering: Vec<_> = host
         .interfaces
@@ -34,10 +45,7 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
             |found| found.name.to_string(),
         );
     // On the wire the source is seen; otherwise only that it is filtered.
-    let source = watched
-        .heard
-        .as_ref()
-        .and_then(|heard| Some(heard.streams.first()?.source.ip().to_string()));
+    let source = lost.map(|stream| stream.source.ip().to_string());
     let network = source.clone().unwrap_or_else(|| "NETWORK".to_owned());
     let mode = match host.rp_filter(&name) {
         2 => "2 (loose: no route leads back to the source at all)",
@@ -65,5 +73,25 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
             "as root, the doctor hears the source: sudo manycast doctor {}",
             context.target.address
         )),
+    })
+}
+
+/// Something else is dropped than what was received: perhaps another source of the same group.
+fn others(context: &Context) -> Option<Finding> {
+    let dropped = context.tally().reverse_path;
+    // Who hears the wire knows that it is not of this group.
+    let heard = context.watched.as_ref()?.heard.is_some();
+    (!heard && dropped > super::FEW && context.target.is_group()).then(|| {
+        Finding::warning(
+            Code::ReversePathFilter,
+            Confidence::Possible,
+            "the reverse-path filter drops something, perhaps of further sources",
+        )
+        .because(format!("TcpExt.IPReversePathFilter moved by {dropped}"))
+        .remedy("give the networks of the sources routes by the interface that they come in by")
+        .settle(format!(
+            "as root, the doctor hears the sources: sudo manycast doctor {}",
+            context.target.address
+        ))
     })
 }

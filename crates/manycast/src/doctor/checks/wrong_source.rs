@@ -42,6 +42,10 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
         });
     }
     context.vain()?;
+    if context.lost_streams().next().is_some() {
+        // They do come from it, and do not get far.
+        return None;
+    }
     let flow = watched
         .wide
         .iter()

@@ -1,0 +1,93 @@
+//! A firewall of this host that drops a part of the datagrams, as rules with a limit do.
+
+use manycast_net::FirewallRule;
+
+use super::super::{Code, Confidence, Context, Finding, Tally, Watched};
+use super::firewall::named;
+
+/// One in so many is lost in other ways, or at the beginning and at the end.
+const TOLERANCE: u64 = 10;
+
+pub(super) fn run(context: &Context) -> Option<Finding> {
+    let watched = context.watched.as_ref()?;
+    let target = &context.target;
+    // What the doctor's own buffer had no room for has a finding of its own.
+    if context.program.is_some() || !target.is_group() || watched.dropped > 0 {
+        return None;
+    }
+    let (missing, of, counted) = match &watched.heard {
+        Some(_) => by_wire(context, watched)?,
+        None => by_counters(context, watched)?,
+    };
+    if missing <= super::FEW || missing * TOLERANCE < of {
+        return None;
+    }
+    let struck = watched.rules.iter().flat_map(|rules| &rules.struck);
+    let inward = struck.filter(|(rule, _)| rule.is_inward());
+    let near = |packets: &u64| packets.abs_diff(missing) <= 2 + of / 50;
+    let struck = inward.map(|(_, packets)| *packets).find(near);
+    let exact = watched.heard.is_none() || struck.is_some();
+    let finding = Finding::fault(
+        Code::FirewallDrops,
+        Confidence::proved_if(exact),
+        format!(
+            "a firewall of this host drops a part of what comes to {}",
+            target.ip
+        ),
+    )
+    .because(counted);
+    Some(named(
+        context,
+        finding,
+        watched.rules.as_ref(),
+        struck.unwrap_or(missing),
+        FirewallRule::is_inward,
+    ))
+}
+
+/// Of each source that something was received from: how much of what was heard is missing.
+fn by_wire(context: &Context, watched: &Watched) -> Option<(u64, u64, String)> {
+    let heard = watched.heard.as_ref()?;
+    let flow = |source, interface| {
+        watched
+            .exact
+            .iter()
+            .find(move |flow| flow.source == source && flow.interface.index == interface)
+    };
+    heard.to_port(context.target.port).find_map(|stream| {
+        let received = flow(stream.source, stream.interface)?.datagrams;
+        let missing = stream.datagrams.saturating_sub(received);
+        (missing > super::FEW && missing * TOLERANCE >= stream.datagrams).then(|| {
+            let evidence = format!(
+                "of {} that {} sent and that came in by the wire, {received} were received",
+                super::count(stream.datagrams, "datagram"),
+                stream.source
+            );
+            (missing, stream.datagrams, evidence)
+        })
+    })
+}
+
+/// By IPv4, what is joined is counted apart, before the input hook. Where all that was lost is what
+/// is missing, it was lost there.
+fn by_counters(context: &Context, watched: &Watched) -> Option<(u64, u64, String)> {
+    let group = context.target.ip;
+    let mut joined = context.host.joined_by_programs(true);
+    if !group.is_ipv4() || !joined.all(|joined| joined.group == group) {
+        return None;
+    }
+    let received = context.received();
+    let tally = Tally::of(&watched.joining, true);
+    let missing = tally.multicast.saturating_sub(received);
+    let others = tally.ignored + tally.checksums + tally.fragments;
+    let exact = others == 0 && missing.abs_diff(tally.lost()) <= 2;
+    (received > 0 && exact).then(|| {
+        let evidence = format!(
+            "IpExt.InMcastPkts moved by {}, {received} were received, and {} came and went no \
+             further",
+            tally.multicast,
+            super::count(tally.lost(), "packet")
+        );
+        (missing, tally.multicast, evidence)
+    })
+}
