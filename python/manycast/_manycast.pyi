@@ -2,7 +2,6 @@
 
 import ipaddress
 from collections.abc import Iterable
-from types import TracebackType
 from typing import Any, ClassVar, Generic, TypeVar, Union, final
 
 from typing_extensions import Buffer, Self, TypeAlias
@@ -323,13 +322,7 @@ class Listener:
     def __iter__(self, /) -> Self: ...
     def __next__(self, /) -> Datagram: ...
     def __enter__(self) -> Self: ...
-    def __exit__(
-        self,
-        _class: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-        /,
-    ) -> None: ...
+    def __exit__(self, *_exception: object) -> None: ...
 
 def open_plain(
     *addresses: AddressLike | int,
@@ -390,13 +383,7 @@ class MulticastListener:
     def __iter__(self, /) -> Self: ...
     def __next__(self, /) -> bytes: ...
     def __enter__(self) -> Self: ...
-    def __exit__(
-        self,
-        _class: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-        /,
-    ) -> None: ...
+    def __exit__(self, *_exception: object) -> None: ...
 
 @final
 class MulticastUDPReceiver:
@@ -433,13 +420,7 @@ class MulticastUDPReceiver:
         """Whether it was closed."""
 
     def __enter__(self) -> Self: ...
-    def __exit__(
-        self,
-        _class: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-        /,
-    ) -> None: ...
+    def __exit__(self, *_exception: object) -> None: ...
 
 @final
 class Sent:
@@ -588,13 +569,7 @@ class Sender:
         """Whether it was closed."""
 
     def __enter__(self) -> Self: ...
-    def __exit__(
-        self,
-        _class: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-        /,
-    ) -> None: ...
+    def __exit__(self, *_exception: object) -> None: ...
 
 @final
 class Socket:
@@ -779,13 +754,7 @@ class Socket:
     def __iter__(self, /) -> Self: ...
     def __next__(self, /) -> Datagram: ...
     def __enter__(self) -> Self: ...
-    def __exit__(
-        self,
-        _class: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-        /,
-    ) -> None: ...
+    def __exit__(self, *_exception: object) -> None: ...
 
 @final
 class Answer:

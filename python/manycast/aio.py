@@ -34,7 +34,6 @@ from .error import AddressError, ClosedError, TimedOut
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-    from types import TracebackType
     from typing import Any, Protocol, TypeVar
 
     from ._manycast import AddressLike, Payload, Pending
@@ -182,13 +181,7 @@ class _Waiting:
     async def __aenter__(self: _Self) -> _Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-        /,
-    ) -> None:
+    async def __aexit__(self, *_exception: object) -> None:
         self.close()
 
     def __repr__(self) -> str:

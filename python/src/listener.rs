@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use manycast::{Run, SocketConfig, SourceFilter};
 use pyo3::prelude::*;
-use pyo3::types::{PyTuple, PyType};
+use pyo3::types::PyTuple;
 
 use crate::address::{self, Interface, Sources, is_name, socket_address};
 use crate::aside::unlocked;
@@ -229,14 +229,8 @@ impl Listener {
         slf
     }
 
-    #[pyo3(signature = (_class, _error, _traceback, /))]
-    fn __exit__(
-        &self,
-        py: Python<'_>,
-        _class: Option<&Bound<'_, PyType>>,
-        _error: Option<&Bound<'_, PyAny>>,
-        _traceback: Option<&Bound<'_, PyAny>>,
-    ) {
+    #[pyo3(signature = (*_exception))]
+    fn __exit__(&self, py: Python<'_>, _exception: &Bound<'_, PyTuple>) {
         self.receiving.close(py);
     }
 

@@ -2,7 +2,7 @@
 
 use manycast::SocketConfig;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyType};
+use pyo3::types::{PyBytes, PyTuple};
 
 use crate::address::{self, Interface, Sources};
 use crate::datagram::Datagram;
@@ -96,14 +96,8 @@ impl MulticastListener {
         slf
     }
 
-    #[pyo3(signature = (_class, _error, _traceback, /))]
-    fn __exit__(
-        &self,
-        py: Python<'_>,
-        _class: Option<&Bound<'_, PyType>>,
-        _error: Option<&Bound<'_, PyAny>>,
-        _traceback: Option<&Bound<'_, PyAny>>,
-    ) {
+    #[pyo3(signature = (*_exception))]
+    fn __exit__(&self, py: Python<'_>, _exception: &Bound<'_, PyTuple>) {
         self.receiving.close(py);
     }
 
@@ -176,14 +170,8 @@ impl MulticastUDPReceiver {
         slf
     }
 
-    #[pyo3(signature = (_class, _error, _traceback, /))]
-    fn __exit__(
-        &self,
-        py: Python<'_>,
-        _class: Option<&Bound<'_, PyType>>,
-        _error: Option<&Bound<'_, PyAny>>,
-        _traceback: Option<&Bound<'_, PyAny>>,
-    ) {
+    #[pyo3(signature = (*_exception))]
+    fn __exit__(&self, py: Python<'_>, _exception: &Bound<'_, PyTuple>) {
         self.receiving.close(py);
     }
 

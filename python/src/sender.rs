@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use manycast::SenderConfig;
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
-use pyo3::types::PyType;
+use pyo3::types::PyTuple;
 use rustix::event::PollFlags;
 
 use crate::address::{self, Interface, is_name, socket_address};
@@ -305,14 +305,8 @@ impl Sender {
         slf
     }
 
-    #[pyo3(signature = (_class, _error, _traceback, /))]
-    fn __exit__(
-        &self,
-        py: Python<'_>,
-        _class: Option<&Bound<'_, PyType>>,
-        _error: Option<&Bound<'_, PyAny>>,
-        _traceback: Option<&Bound<'_, PyAny>>,
-    ) {
+    #[pyo3(signature = (*_exception))]
+    fn __exit__(&self, py: Python<'_>, _exception: &Bound<'_, PyTuple>) {
         self.close(py);
     }
 

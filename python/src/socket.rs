@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use manycast::{Host, Run, SocketConfig, Transmit};
 use pyo3::prelude::*;
-use pyo3::types::PyType;
+use pyo3::types::{PyTuple, PyType};
 use rustix::event::PollFlags;
 
 use crate::address::{self, Interface, Sources, is_name, socket_address};
@@ -372,14 +372,8 @@ impl Socket {
         slf
     }
 
-    #[pyo3(signature = (_class, _error, _traceback, /))]
-    fn __exit__(
-        &self,
-        py: Python<'_>,
-        _class: Option<&Bound<'_, PyType>>,
-        _error: Option<&Bound<'_, PyAny>>,
-        _traceback: Option<&Bound<'_, PyAny>>,
-    ) {
+    #[pyo3(signature = (*_exception))]
+    fn __exit__(&self, py: Python<'_>, _exception: &Bound<'_, PyTuple>) {
         self.receiving.close(py);
     }
 
