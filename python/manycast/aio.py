@@ -13,6 +13,7 @@ and refused where there is no await. It works on any loop that has ``add_reader`
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections import deque
 
 import manycast
@@ -84,13 +85,11 @@ async def resolve(address: AddressLike, port: int | None = None, /) -> list[Addr
 
 async def _result(pending: Pending[_T]) -> _T:
     """What comes of work that a thread does, as soon as it is done."""
-    loop = asyncio.get_running_loop()
-    waiter = loop.create_future()
-    loop.add_reader(pending.fileno(), _finish, waiter)
+    readiness = _Readiness(pending.fileno())
     try:
-        await waiter
+        await readiness.wait()
     finally:
-        loop.remove_reader(pending.fileno())
+        readiness.unwatch()
     return pending.result()
 
 
@@ -111,53 +110,92 @@ def _refuse_names(*addresses: AddressLike | int) -> None:
             )
 
 
+class _Readiness:
+    """What waits for one descriptor to be readable, or writable: any number of tasks."""
+
+    def __init__(self, fd: int, *, to_write: bool = False) -> None:
+        self._fd = fd
+        self._to_write = to_write
+        self._waiters: set[asyncio.Future[bool]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def wait(self, deadline: float | None = None) -> bool:
+        """Waits until it is ready; False where the loop's time reaches ``deadline`` before."""
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self.unwatch()
+            add = loop.add_writer if self._to_write else loop.add_reader
+            add(self._fd, self._wake)
+            self._loop = loop
+        waiter = loop.create_future()
+        self._waiters.add(waiter)
+        timer = None
+        if deadline is not None and deadline < float("inf"):
+            timer = loop.call_at(deadline, _finish, waiter, False)
+        try:
+            return await waiter
+        finally:
+            self._waiters.discard(waiter)
+            if timer is not None:
+                timer.cancel()
+
+    def _wake(self) -> None:
+        # With nobody waiting, it would be called again and again until somebody takes what is there.
+        if not self._waiters:
+            self.unwatch()
+        for waiter in self._waiters:
+            _finish(waiter)
+
+    def unwatch(self) -> None:
+        """Takes the descriptor from the loop, before it is closed and its number is another's."""
+        if self._loop is not None and not self._loop.is_closed():
+            remove = self._loop.remove_writer if self._to_write else self._loop.remove_reader
+            remove(self._fd)
+        self._loop = None
+
+    def fail(self, error: Exception) -> None:
+        """Ends all waits with an error."""
+        self.unwatch()
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_exception(error)
+
+
+def _finish(waiter: asyncio.Future[bool], ready: bool = True) -> None:
+    if not waiter.done():
+        waiter.set_result(ready)
+
+
 class _Waiting:
     """Something to wait for on the running loop: until it is readable, or writable."""
 
     def __init__(self, inner: _Inner, timeout: float | None = None) -> None:
         self._object = inner
         self._timeout = timeout
-        self._waiters: set[asyncio.Future[None]] = set()
-        self._watched: asyncio.AbstractEventLoop | None = None
-
-    async def _readable(self, timeout: float | None) -> None:
-        """Waits until there is something to receive."""
-        loop = asyncio.get_running_loop()
-        if self._watched is not loop:
-            self._unwatch()
-            loop.add_reader(self._object.fileno(), self._wake)
-            self._watched = loop
-        waiter = loop.create_future()
-        self._waiters.add(waiter)
-        try:
-            await _in_time(waiter, timeout)
-        finally:
-            self._waiters.discard(waiter)
-
-    def _wake(self) -> None:
-        # With nobody waiting, it would be called again and again until somebody receives.
-        if not self._waiters:
-            self._unwatch()
-        for waiter in self._waiters:
-            _finish(waiter)
-
-    def _unwatch(self) -> None:
-        if self._watched is not None and not self._watched.is_closed():
-            self._watched.remove_reader(self._object.fileno())
-        self._watched = None
+        self._reading = _Readiness(inner.fileno())
+        self._writing: dict[int, _Readiness] = {}
 
     async def _attempt(self, attempt: Callable[[], _T], timeout: float | None) -> _T:
         """Calls ``attempt`` until there is something for it, which it tells by TimedOut."""
         if timeout is None:
             timeout = self._timeout
-        loop = asyncio.get_running_loop()
-        deadline = None if timeout is None else loop.time() + timeout
+        deadline = None if timeout is None else asyncio.get_running_loop().time() + timeout
+        over = False
         while True:
             try:
                 return attempt()
             except TimedOut:
-                left = None if deadline is None else deadline - loop.time()
-                await self._readable(left)
+                if over:
+                    break
+            over = not await self._reading.wait(deadline)
+        told = f"nothing came on {self!r} within {timeout:g} s; aio.doctor() finds out why"
+        raise TimedOut(errno.ETIMEDOUT, told)
+
+    async def _writable(self, fd: int) -> None:
+        """Waits until there is room in the send buffer of a descriptor."""
+        if fd not in self._writing:
+            self._writing[fd] = _Readiness(fd, to_write=True)
+        await self._writing[fd].wait()
 
     def fileno(self) -> int:
         """The descriptor that the event loop waits for."""
@@ -165,13 +203,9 @@ class _Waiting:
 
     def close(self) -> None:
         """Closes it; waits of other tasks end with ClosedError. Repeating it is harmless."""
-        if self._object.closed:
-            return
-        self._unwatch()
+        for readiness in (self._reading, *self._writing.values()):
+            readiness.fail(ClosedError(f"the {type(self).__name__} was closed"))
         self._object.close()
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_exception(ClosedError(f"the {type(self).__name__} was closed"))
 
     @property
     def closed(self) -> bool:
@@ -186,21 +220,6 @@ class _Waiting:
 
     def __repr__(self) -> str:
         return repr(self._object).replace("<", "<aio.", 1)
-
-
-async def _in_time(waiter: asyncio.Future[None], timeout: float | None) -> None:
-    if timeout is None or timeout == float("inf"):
-        return await waiter
-
-    def expire() -> None:
-        if not waiter.done():
-            waiter.set_exception(TimedOut(110, f"nothing came within {max(timeout, 0):g} s"))
-
-    timer = asyncio.get_running_loop().call_later(max(timeout, 0), expire)
-    try:
-        await waiter
-    finally:
-        timer.cancel()
 
 
 class _Receiving(_Waiting):
@@ -422,21 +441,6 @@ class MulticastUDPReceiver(_Waiting):
         return await self._attempt(lambda: self._object.read(timeout=0), timeout)
 
 
-def _finish(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
-
-
-async def _writable(fd: int) -> None:
-    loop = asyncio.get_running_loop()
-    waiter = loop.create_future()
-    loop.add_writer(fd, _finish, waiter)
-    try:
-        await waiter
-    finally:
-        loop.remove_writer(fd)
-
-
 class Sender(_Waiting):
     """Sends datagrams to one group or host, as manycast.Sender does.
 
@@ -476,7 +480,7 @@ class Sender(_Waiting):
             sent = self._object.try_send(payload)
             if sent is not None:
                 return sent
-            await _writable(self.fileno())
+            await self._writable(self.fileno())
 
     async def send_many(self, payloads: Iterable[Payload], /) -> int:
         """Sends many datagrams with few system calls, and returns how many went, which is all."""
@@ -488,7 +492,7 @@ class Sender(_Waiting):
             if sent:
                 await asyncio.sleep(0)
             else:
-                await _writable(self.fileno())
+                await self._writable(self.fileno())
         return total
 
     @property
@@ -584,7 +588,7 @@ class Socket(_Receiving):
 
     async def _send(self, payload: Payload, to: Address | Datagram | None) -> None:
         while not self._object.try_send(payload, to):
-            await _writable(self._object.sending_fileno(to))
+            await self._writable(self._object.sending_fileno(to))
 
     async def reconnect(self, peer: AddressLike, port: int | None = None, /) -> None:
         """Connects to another peer, from the same local port. A name is looked up."""
@@ -649,16 +653,15 @@ async def ask(
         loopback=loopback,
     )
     found = asker.step()
+    readiness = _Readiness(asker.fileno())
     loop = asyncio.get_running_loop()
-    while not asker.finished:
-        waiter = loop.create_future()
-        loop.add_reader(asker.fileno(), _finish, waiter)
-        try:
-            await asyncio.wait([waiter], timeout=asker.wait)
-        finally:
-            loop.remove_reader(asker.fileno())
-            waiter.cancel()
-        found += asker.step()
+    try:
+        while not asker.finished:
+            left = asker.wait
+            await readiness.wait(None if left is None else loop.time() + left)
+            found += asker.step()
+    finally:
+        readiness.unwatch()
     return found
 
 
@@ -779,8 +782,7 @@ class DatagramTransport(asyncio.DatagramTransport):
             self._unsent.append((kept, addr))
             self._unsent_size += len(kept)
             if self._writing is None:
-                self._writing = self._socket.sending_fileno(addr)
-                self._loop.add_writer(self._writing, self._write)
+                self._start_writing(addr)
             if self._unsent_size > self._HIGH_WATER and not self._paused:
                 self._paused = True
                 self._protocol.pause_writing()
@@ -796,6 +798,7 @@ class DatagramTransport(asyncio.DatagramTransport):
         while self._unsent:
             data, addr = self._unsent[0]
             if not self._try_send(data, addr):
+                self._start_writing(addr)
                 return
             self._unsent.popleft()
             self._unsent_size -= len(data)
@@ -805,6 +808,14 @@ class DatagramTransport(asyncio.DatagramTransport):
             self._protocol.resume_writing()
         if self._closing:
             self._finish()
+
+    def _start_writing(self, addr: AddressLike | None) -> None:
+        # IPv4 and IPv6 are sent by two descriptors.
+        full = self._socket.sending_fileno(addr)
+        if self._writing != full:
+            self._stop_writing()
+            self._writing = full
+            self._loop.add_writer(full, self._write)
 
     def _stop_writing(self) -> None:
         if self._writing is not None:

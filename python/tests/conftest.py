@@ -3,6 +3,7 @@
 import itertools
 import os
 import signal
+import subprocess
 import sys
 
 import pytest
@@ -52,3 +53,12 @@ def server():
     """A socket on loopback."""
     with manycast.Socket("127.0.0.1:0", timeout=10) as server:
         yield server
+
+
+@pytest.fixture
+def slow():
+    """Loopback carries so little, 25 megabytes a second, that send buffers fill."""
+    queue = ["tc", "qdisc", "replace", "dev", "lo", "root", "tbf", "rate", "200mbit"]
+    subprocess.run([*queue, "burst", "128kb", "limit", "100mb"], check=True)
+    yield
+    subprocess.run(["tc", "qdisc", "del", "dev", "lo", "root"], check=True)

@@ -507,3 +507,90 @@ def test_asyncio_timeout(run, group):
                     await listener.recv()
 
     run(main())
+
+
+def test_many_tasks_wait_for_room_in_one_send_buffer(run, server, slow):
+    async def main():
+        async with aio.Sender(server.local_address) as sender:
+
+            async def send():
+                for _ in range(100):
+                    await sender.send(bytes(10_000))
+
+            await asyncio.gather(*[send() for _ in range(5)])
+
+    run(main())
+
+
+def test_who_waits_for_room_hears_that_it_was_closed(run, server, slow):
+    async def main():
+        sender = aio.Sender(server.local_address)
+
+        async def send():
+            while True:
+                await sender.send(bytes(60_000))
+
+        tasks = [asyncio.ensure_future(send()) for _ in range(3)]
+        while sender._object.try_send(bytes(60_000)) is not None:
+            await turn()
+        for _ in range(3):
+            await turn()
+        sender.close()
+        for task in tasks:
+            with pytest.raises(manycast.ClosedError):
+                await task
+
+    run(main())
+
+
+def test_a_cancelled_wait_leaves_nothing_behind(run, group):
+    async def main():
+        loop = asyncio.get_running_loop()
+        listener = aio.listen(group)
+        fd = listener.fileno()
+        waits = [asyncio.ensure_future(listener.recv()) for _ in range(3)]
+        await turn()
+        waits[0].cancel()
+        waits[1].cancel()
+        manycast.send("kept", group)
+        assert (await waits[2]).payload == b"kept"
+        last = asyncio.ensure_future(listener.recv())
+        await turn()
+        last.cancel()
+        listener.close()
+        assert not loop.remove_reader(fd)
+
+    run(main())
+
+
+def test_closing_what_is_behind_it_does_not_spoil_its_descriptor_for_others(run):
+    async def main():
+        socket = aio.Socket("127.0.0.1:0")
+        waiting = asyncio.ensure_future(socket.recv())
+        await turn()
+        fd = socket.fileno()
+        socket.blocking.close()
+        socket.close()
+        with pytest.raises(manycast.ClosedError):
+            await waiting
+        async with aio.Socket("127.0.0.1:0") as other:
+            assert other.fileno() == fd
+            await other.send_to("round", other.local_address)
+            assert (await other.recv(timeout=10)).payload == b"round"
+
+    run(main())
+
+
+def test_the_time_that_was_given_stands_in_the_message(run, group):
+    async def main():
+        async with aio.listen(group, timeout=0.02) as listener:
+            waits = [listener.recv(), listener.recv(timeout=0.03), listener.recv_many(timeout=0)]
+            told = await asyncio.gather(*waits, return_exceptions=True)
+        place = f"nothing came on <aio.Listener on {group.host}:{group.port}> within"
+        assert [str(error).partition(" s;")[0] for error in told] == [
+            f"{place} 0.02",
+            f"{place} 0.03",
+            f"{place} 0",
+        ]
+
+    run(main())

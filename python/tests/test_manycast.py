@@ -166,12 +166,29 @@ WAITS = {
 }
 
 
+FLOODS = {
+    "Sender.send": "while True: sender.send(bytes(60_000))",
+    "Sender.send_many": "sender.send_many([bytes(60_000)] * 100_000)",
+    "Socket.send_to": "while True: socket.send_to(bytes(60_000), '127.0.0.1:9999')",
+}
+
+
+@pytest.mark.parametrize("flood", FLOODS.values(), ids=FLOODS.keys())
+def test_control_c_interrupts_who_waits_for_room_to_send(flood, slow):
+    opened = (
+        "sender = manycast.Sender('127.0.0.1:9999')\n"
+        "socket = manycast.Socket('127.0.0.1:0')\n"
+    )
+    test_control_c_interrupts_a_wait_at_once(flood, opened)
+
+
 @pytest.mark.parametrize("wait", WAITS.values(), ids=WAITS.keys())
-def test_control_c_interrupts_a_wait_at_once(wait):
+def test_control_c_interrupts_a_wait_at_once(wait, opened=""):
     """A child waits; an alarm of its own interrupts it, as Ctrl-C does, and it tells when it ended."""
     code = f"""
 import signal, time, warnings, manycast
 warnings.simplefilter("ignore", ResourceWarning)
+{opened}
 def interrupt(number, frame):
     global before
     before = time.perf_counter()
