@@ -127,7 +127,7 @@ class _Readiness:
             add = loop.add_writer if self._to_write else loop.add_reader
             add(self._fd, self._wake)
             self._loop = loop
-        waiter = loop.create_future()
+        waiter: asyncio.Future[bool] = loop.create_future()
         self._waiters.add(waiter)
         timer = None
         if deadline is not None and deadline < float("inf"):

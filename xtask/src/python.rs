@@ -60,8 +60,8 @@ pub(crate) fn test_alone() -> anyhow::Result<bool> {
     Ok(passed)
 }
 
-/// Installs the built wheel in a fresh environment and tests it: pytest, the types of the examples,
-/// and the stubs against the binary.
+/// Installs the built wheel in a fresh environment and tests it: pytest, the types of the package
+/// and of the examples, and the stubs against the binary.
 pub(crate) fn test(summary: &mut Summary) -> anyhow::Result<bool> {
     let environment = Environment::fresh("test")?;
     let dist = emptied("test-dist")?;
@@ -78,7 +78,7 @@ pub(crate) fn test(summary: &mut Summary) -> anyhow::Result<bool> {
     summary.add("python/tests (pytest)", counts);
 
     let mut mypy = environment.program("mypy");
-    mypy.args(["--strict", "examples"]);
+    mypy.args(["--strict", "examples", "manycast"]);
     let typed = succeeds(&mut mypy)?;
 
     let mut stubtest = environment.program("python");
