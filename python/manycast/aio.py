@@ -484,6 +484,8 @@ class Sender(_Waiting):
 
     async def send_many(self, payloads: Iterable[Payload], /) -> int:
         """Sends many datagrams with few system calls, and returns how many went, which is all."""
+        if isinstance(payloads, (str, bytes, bytearray, memoryview)):
+            raise TypeError("this is one payload; give many, such as a list, or use send")
         left = list(payloads)
         total = len(left)
         while left:

@@ -12,6 +12,7 @@ use pyo3::types::{PyInt, PyString, PyTuple, PyType};
 
 use crate::aside::{Pending, unlocked};
 use crate::error;
+use crate::options::number;
 
 /// Where to listen or to send: sources, host or group, interface and port.
 ///
@@ -46,15 +47,11 @@ impl Address {
     #[pyo3(signature = (host, port=None, /, *, interface=None, sources=None))]
     fn new(
         host: &Bound<'_, PyAny>,
-        port: Option<u16>,
+        port: Option<&Bound<'_, PyAny>>,
         interface: Option<Interface>,
         sources: Option<Sources>,
     ) -> PyResult<Self> {
-        let inner = match port {
-            Some(port) => from_pair(host.extract()?, port)?,
-            None => from_any(host)?,
-        };
-        let inner = refine(inner, interface, sources)?;
+        let inner = one(host, port, interface, sources)?;
         Ok(Self { inner })
     }
 
@@ -210,8 +207,7 @@ pub(crate) fn many(
     sources: Option<Sources>,
 ) -> PyResult<Vec<manycast::Address>> {
     let plain = if arguments.len() == 2 && arguments.get_item(1)?.is_instance_of::<PyInt>() {
-        let host: String = arguments.get_item(0)?.extract()?;
-        vec![from_pair(host, arguments.get_item(1)?.extract()?)?]
+        vec![from_pair(&arguments.get_item(0)?, &arguments.get_item(1)?)?]
     } else {
         let addresses = arguments.iter().map(|argument| from_any(&argument));
         addresses.collect::<PyResult<_>>()?
@@ -243,7 +239,7 @@ pub(crate) fn one(
     sources: Option<Sources>,
 ) -> PyResult<manycast::Address> {
     let plain = match port {
-        Some(port) => from_pair(address.extract()?, port.extract()?)?,
+        Some(port) => from_pair(address, port)?,
         None => from_any(address)?,
     };
     refine(plain, interface, sources)
@@ -259,14 +255,21 @@ fn from_any(object: &Bound<'_, PyAny>) -> PyResult<manycast::Address> {
     if let Ok(pair) = object.cast::<PyTuple>()
         && pair.len() >= 2
     {
-        return from_pair(pair.get_item(0)?.extract()?, pair.get_item(1)?.extract()?);
+        return from_pair(&pair.get_item(0)?, &pair.get_item(1)?);
     }
     Err(PyTypeError::new_err(
         "an address is a text such as '239.1.1.1:5000', a pair (host, port), or an Address",
     ))
 }
 
-fn from_pair(host: String, port: u16) -> PyResult<manycast::Address> {
+fn from_pair(host: &Bound<'_, PyAny>, port: &Bound<'_, PyAny>) -> PyResult<manycast::Address> {
+    let Ok(host) = host.extract::<String>() else {
+        let host = host.repr()?;
+        return Err(PyTypeError::new_err(format!(
+            "a host is a text such as '239.1.1.1', not {host}"
+        )));
+    };
+    let port = number(port, "a port", u16::MAX, error::address)?;
     match host.split_once('%') {
         // As a socket writes an address with a zone.
         Some((before, _)) if before.parse::<Ipv6Addr>().is_ok() => {

@@ -15,10 +15,11 @@ use rustix::event::PollFlags;
 use crate::address::{self, Interface, is_name, socket_address};
 use crate::aside::unlocked;
 use crate::datagram::{Datagram, Header};
+use crate::error;
+use crate::options::{self, Hops};
 use crate::payload::Payload;
 use crate::sender::duplicate;
 use crate::wait::{Deadline, timeout, wait};
-use crate::{error, options};
 
 /// Sends a question and returns a list of the answers: of a host the first, of a group all that
 /// come within the time-out. No answer is an empty list.
@@ -52,7 +53,7 @@ pub(crate) fn ask(
     retries: u32,
     answers: Option<usize>,
     interface: Option<Interface>,
-    hops: Option<u8>,
+    hops: Option<Hops>,
     loopback: bool,
 ) -> PyResult<Vec<Answer>> {
     let asker = Asker::new(
@@ -104,7 +105,7 @@ impl Asker {
         retries: u32,
         answers: Option<usize>,
         interface: Option<Interface>,
-        hops: Option<u8>,
+        hops: Option<Hops>,
         loopback: bool,
     ) -> PyResult<Self> {
         let address = address::one(address, port, interface, None)?;

@@ -1,7 +1,9 @@
 //! Socket options as keyword arguments.
 
+use std::fmt::Display;
+
 use manycast::SocketConfig;
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 
 /// The set-up of a socket that only receives.
@@ -19,12 +21,41 @@ pub(crate) fn receiving(receive_buffer: Option<usize>) -> PyResult<SocketConfig>
 }
 
 /// The set-up of a socket that only sends.
-pub(crate) fn sending(hops: Option<u8>, loopback: bool) -> SocketConfig {
+pub(crate) fn sending(hops: Option<Hops>, loopback: bool) -> SocketConfig {
+    let hops = hops.map(|hops| hops.0);
     let default = SocketConfig::default();
     SocketConfig {
         multicast_hops: hops.unwrap_or(default.multicast_hops),
         unicast_hops: hops.filter(|hops| *hops > 0),
         loopback,
         ..default
+    }
+}
+
+/// A hop limit.
+pub(crate) struct Hops(pub(crate) u8);
+
+impl FromPyObject<'_, '_> for Hops {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
+        number(&object, "a hop limit", u8::MAX, PyValueError::new_err).map(Self)
+    }
+}
+
+/// A whole number from 0 to `max`; `what` it is stands in the messages.
+pub(crate) fn number<N: Copy + Display + TryFrom<i64>>(
+    object: &Bound<'_, PyAny>,
+    what: &str,
+    max: N,
+    out_of_range: impl FnOnce(String) -> PyErr,
+) -> PyResult<N> {
+    let rule = |given| format!("{what} is a whole number from 0 to {max}, not {given}");
+    match object.extract::<i64>().map(N::try_from) {
+        Ok(Ok(number)) => Ok(number),
+        Err(error) if error.is_instance_of::<PyTypeError>(object.py()) => {
+            Err(PyTypeError::new_err(rule(object.repr()?)))
+        }
+        Ok(Err(_)) | Err(_) => Err(out_of_range(rule(object.repr()?))),
     }
 }

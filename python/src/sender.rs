@@ -6,18 +6,20 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use manycast::SenderConfig;
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
-use pyo3::types::PyTuple;
+use pyo3::types::{PyIterator, PyTuple};
 use rustix::event::PollFlags;
 
 use crate::address::{self, Interface, is_name, socket_address};
 use crate::aside::unlocked;
+use crate::error;
 use crate::fork::Birth;
+use crate::options::{self, Hops};
 use crate::payload::Payload;
 use crate::receive::warn_unclosed;
 use crate::wait::{Deadline, wait};
-use crate::{error, options};
 
 /// Sends datagrams to one group or host, by one interface.
 ///
@@ -69,7 +71,7 @@ pub(crate) fn send(
     port: Option<&Bound<'_, PyAny>>,
     interface: Option<Interface>,
     source: Option<&str>,
-    hops: Option<u8>,
+    hops: Option<Hops>,
     loopback: bool,
 ) -> PyResult<Sent> {
     let address = address::one(address, port, interface, None)?;
@@ -93,7 +95,7 @@ fn open(
     })
 }
 
-fn config(source: Option<&str>, hops: Option<u8>, loopback: bool) -> PyResult<SenderConfig> {
+fn config(source: Option<&str>, hops: Option<Hops>, loopback: bool) -> PyResult<SenderConfig> {
     let from = source.map(address::ip).transpose()?;
     Ok(SenderConfig {
         from: from.map(|ip| SocketAddr::new(ip, 0)),
@@ -120,6 +122,16 @@ fn push<P: AsRef<[u8]>>(
         }
     }
     Ok(sent)
+}
+
+/// The payloads one by one. A text is iterable too, but is one payload.
+fn many<'py>(payloads: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyIterator>> {
+    if payloads.extract::<Payload>().is_ok() {
+        return Err(PyTypeError::new_err(
+            "this is one payload; give many, such as a list, or use send",
+        ));
+    }
+    payloads.try_iter()
 }
 
 pub(crate) fn duplicate(fd: &impl AsFd) -> PyResult<OwnedFd> {
@@ -180,7 +192,7 @@ impl Sender {
         port: Option<&Bound<'_, PyAny>>,
         interface: Option<Interface>,
         source: Option<&str>,
-        hops: Option<u8>,
+        hops: Option<Hops>,
         loopback: bool,
     ) -> PyResult<Self> {
         let address = address::one(address, port, interface, None)?;
@@ -214,8 +226,7 @@ impl Sender {
     #[pyo3(signature = (payloads, /))]
     fn send_many(&self, py: Python<'_>, payloads: &Bound<'_, PyAny>) -> PyResult<usize> {
         let sender = self.open(py)?;
-        let payloads: Vec<Payload> = payloads
-            .try_iter()?
+        let payloads: Vec<Payload> = many(payloads)?
             .map(|payload| payload?.extract())
             .collect::<PyResult<_>>()?;
         push(py, &sender, &payloads)
@@ -254,8 +265,8 @@ impl Sender {
     }
 
     #[setter]
-    fn set_hops(&self, py: Python<'_>, hops: u8) -> PyResult<()> {
-        self.with(py, |sender| sender.set_hops(hops))
+    fn set_hops(&self, py: Python<'_>, hops: Hops) -> PyResult<()> {
+        self.with(py, |sender| sender.set_hops(hops.0))
     }
 
     /// Whether members on this host receive what is sent to a group. It can be set.

@@ -12,12 +12,13 @@ use rustix::event::PollFlags;
 use crate::address::{self, Interface, Sources, is_name, socket_address};
 use crate::aside::unlocked;
 use crate::datagram::Datagram;
+use crate::error;
 use crate::listener::Membership;
+use crate::options::{self, Hops};
 use crate::payload::Payload;
 use crate::receive::{Receiving, Source};
 use crate::sender::duplicate;
 use crate::wait::{Deadline, timeout, wait};
-use crate::{error, options};
 
 /// Sends and receives: by unicast, to one peer or to anybody, and as a member of groups.
 ///
@@ -274,8 +275,8 @@ impl Socket {
     }
 
     #[setter]
-    fn set_multicast_hops(&self, py: Python<'_>, hops: u8) -> PyResult<()> {
-        self.with(py, |socket| socket.set_multicast_hops(hops))
+    fn set_multicast_hops(&self, py: Python<'_>, hops: Hops) -> PyResult<()> {
+        self.with(py, |socket| socket.set_multicast_hops(hops.0))
     }
 
     /// The hop limit of datagrams to hosts, from 1 to 255. It can be set.
@@ -285,8 +286,8 @@ impl Socket {
     }
 
     #[setter]
-    fn set_unicast_hops(&self, py: Python<'_>, hops: u8) -> PyResult<()> {
-        self.with(py, |socket| socket.set_unicast_hops(hops))
+    fn set_unicast_hops(&self, py: Python<'_>, hops: Hops) -> PyResult<()> {
+        self.with(py, |socket| socket.set_unicast_hops(hops.0))
     }
 
     /// Whether members on this host receive what this socket sends to a group. It can be set.

@@ -509,6 +509,16 @@ def test_asyncio_timeout(run, group):
     run(main())
 
 
+def test_one_payload_is_not_taken_for_many(run, server):
+    async def main():
+        async with aio.Sender(server.local_address) as sender:
+            for payload in ("text", b"ytes"):
+                with pytest.raises(TypeError, match="this is one payload"):
+                    await sender.send_many(payload)
+
+    run(main())
+
+
 def test_many_tasks_wait_for_room_in_one_send_buffer(run, server, slow):
     async def main():
         async with aio.Sender(server.local_address) as sender:

@@ -42,3 +42,24 @@ def test_a_missing_permission():
     with manycast.Socket("0.0.0.0:0") as socket, pytest.raises(PermissionError) as raised:
         socket.send_to("x", "127.255.255.255", 5000)
     assert raised.value.errno == errno.EACCES
+
+
+@pytest.mark.parametrize(
+    "mistake, error, told",
+    [
+        (lambda: manycast.send("x", "239.1.1.1", "5000"), TypeError, "a port is a whole number"),
+        (lambda: manycast.listen("239.1.1.1", 70000), manycast.AddressError, "65535, not 70000"),
+        (lambda: manycast.listen(("239.1.1.1", -1)), manycast.AddressError, "65535, not -1"),
+        (lambda: manycast.Address("::1", 1 << 80), manycast.AddressError, "not 12089258196146"),
+        (lambda: manycast.send("x", 5000, "239.1.1.1"), TypeError, "a host is a text such as"),
+        (lambda: manycast.Sender("239.1.1.1:5", hops=256), ValueError, "a hop limit is .* 255"),
+        (lambda: manycast.Sender("239.1.1.1:5", hops="1"), TypeError, "a hop limit is .* '1'"),
+        (lambda: manycast.Sender("127.0.0.1:9").send_many("text"), TypeError, "this is one payload"),
+        (lambda: manycast.Sender("127.0.0.1:9").send_many(b"ytes"), TypeError, "or use send"),
+        (lambda: manycast.Socket(":0").recv_many(0), ValueError, "give a limit from 1"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_a_mistake_is_told_what_is_right(mistake, error, told):
+    with pytest.raises(error, match=told):
+        mistake()
