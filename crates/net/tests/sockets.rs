@@ -214,6 +214,22 @@ fn a_refusal_is_news_and_no_error() {
     }
 }
 
+/// Between two calls of one thread come the refusals of what others sent, often several.
+#[test]
+fn many_refusals_at_once_are_no_error_either() {
+    let (_, nobody) = bind("127.0.0.1:0");
+    let (socket, _) = bind("127.0.0.1:0");
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..20_000 {
+                    socket.send(&Transmit::new(nobody, "anybody?")).unwrap();
+                }
+            });
+        }
+    });
+}
+
 #[test]
 fn whoever_does_not_want_to_hear_of_refusals_does_not() {
     for local in LOCAL {

@@ -12,6 +12,10 @@ use crate::features::{ControlWriter, gso, pktinfo};
 use crate::sys::Messages;
 use crate::{Error, Operation};
 
+/// What looks like news of a peer is taken for a failure of the call when it comes so often in a row.
+/// Where many datagrams are under way, several of them may come back between two calls.
+const MAX_NEWS: usize = 64;
+
 impl Socket {
     /// Sends one datagram.
     ///
@@ -84,7 +88,8 @@ impl Socket {
     fn send_all<'a>(&self, queue: impl Queue<'a>, wait: bool) -> Result<usize, Error> {
         let flags = if wait { 0 } else { libc::MSG_DONTWAIT };
         let mut sent = 0;
-        let mut retried = false;
+        // How often in a row news of a peer came in the place of what is first in the queue.
+        let mut news = 0;
         // The refusal of a merged send; what comes next goes unmerged, to see if that was it.
         let mut refusal = None;
         while sent < queue.len() {
@@ -100,7 +105,7 @@ impl Socket {
                         self.refuse_segments(errno, size);
                     }
                     sent += taken;
-                    retried = false;
+                    news = 0;
                     continue;
                 }
                 Err(error) => error,
@@ -112,10 +117,10 @@ impl Socket {
                 break;
             } else if merged && gso::is_refusal(errno) {
                 refusal = Some((errno, queue.payload(sent).len()));
-            } else if !retried && is_news_of_a_peer(errno) {
+            } else if news < MAX_NEWS && is_news_of_a_peer(errno) {
                 // What an earlier datagram met is reported once, by whatever call comes next. This
                 // one was not sent, and is not at fault.
-                retried = true;
+                news += 1;
                 self.error_waits
                     .store(self.report_unreachable, Ordering::Relaxed);
             } else if sent > 0 {
