@@ -4,7 +4,7 @@ mod inquiry;
 
 use std::net::SocketAddr;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use manycast_net::{ErrorKind, SocketConfig, Stopper};
 use manycast_proto::probe::{Key, Order, Refusal, Server, ServerConfig, ServerEvent};
@@ -87,7 +87,7 @@ pub enum Served {
 }
 
 /// The time between two datagrams of a round: a queue on the way must not decide the outcome.
-pub(super) const PACE: Duration = Duration::from_millis(2);
+const PACE: Duration = Duration::from_millis(2);
 
 impl Doorman {
     /// Opens the port to be asked on, `:PORT` or `ADDRESS:PORT`.
@@ -150,17 +150,21 @@ impl Doorman {
                 });
                 let answer = refusal.map_or(Ok(()), Err);
                 self.driver.protocol_mut().sent(&order, answer);
-                let result = result.map_err(|error| (error.kind(), error.to_string()));
+                // That it does not have an address is an answer.
+                let is_answer = refusal == Some(Refusal::Source);
+                let result = result
+                    .or_else(|error| if is_answer { Ok(()) } else { Err(error) })
+                    .map_err(|error| (error.kind(), error.to_string()));
                 let attended = self.attended.iter_mut();
                 if let Some(attended) = attended.into_iter().find(|found| found.group == order.to)
-                    && refusal != Some(Refusal::Source)
+                    && !is_answer
                 {
                     attended.refused = result.as_ref().err().cloned();
                 }
                 Served::Sent {
                     client: order.client,
                     to: order.to,
-                    count: order.burst.count,
+                    count: if is_answer { 0 } else { order.burst.count },
                     failure: result.err().map(|(_, text)| text),
                 }
             }
@@ -240,11 +244,10 @@ impl Doorman {
 fn send(order: &Order, endpoint: &Endpoint) -> Result<(), Error> {
     let burst = order.burst;
     if !burst.to_group {
-        for index in 0..burst.count {
-            endpoint.send(&[Transmit::new(order.to, order.datagram(index))], true)?;
-            thread::sleep(PACE);
-        }
-        return Ok(());
+        return paced(burst.count, |index| {
+            let transmit = Transmit::new(order.to, order.datagram(index));
+            endpoint.send(&[transmit], true).map(drop)
+        });
     }
     let mut address = Address::from(order.to);
     if !burst.by_route {
@@ -252,9 +255,19 @@ fn send(order: &Order, endpoint: &Endpoint) -> Result<(), Error> {
     }
     let from = burst.source.map(|source| SocketAddr::new(source, 0));
     let sender = to_group(address, burst.hops, from)?;
-    for index in 0..burst.count {
-        sender.send(order.datagram(index))?;
-        thread::sleep(PACE);
+    paced(burst.count, |index| {
+        sender.send(order.datagram(index)).map(drop)
+    })
+}
+
+/// Sends so many datagrams with [`PACE`] between them, until one fails. A host that is short of
+/// time makes up for what it is late, so that nobody waits for it in vain.
+pub(super) fn paced(count: u8, mut send: impl FnMut(u8) -> Result<(), Error>) -> Result<(), Error> {
+    let began = Instant::now();
+    for index in 0..count {
+        send(index)?;
+        let due = PACE * (u32::from(index) + 1);
+        thread::sleep(due.saturating_sub(began.elapsed()));
     }
     Ok(())
 }

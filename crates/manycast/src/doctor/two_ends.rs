@@ -5,7 +5,7 @@ mod ends;
 use std::time::Duration;
 
 use manycast_proto::probe::Key;
-use manycast_types::Address;
+use manycast_types::{Address, Host};
 
 use super::paths::{self, Toward, Trial};
 use super::{
@@ -45,6 +45,12 @@ pub fn examine_with(
         return Err(Error::unsuitable(
             &target.address,
             "two ends try a group; write GROUP:PORT",
+        ));
+    }
+    if *far.address.host() == Host::Any {
+        return Err(Error::unsuitable(
+            &far.address,
+            "it names no host; write the one where 'manycast doctor serve' runs",
         ));
     }
     let host = Snapshot::read(Some(target.ip))?;
@@ -230,7 +236,7 @@ fn fell_silent(known: &Known) -> Finding {
             lasted.as_secs_f64()
         ),
     )
-    .because("its answers came until then, and so did the group, as far as it is told below")
+    .because("its answers came until then")
     .remedy(format!(
         "see whether 'manycast doctor serve' still runs on {far}, and whether the host can be \
          reached"

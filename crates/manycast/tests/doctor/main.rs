@@ -104,6 +104,7 @@ netns::tests!(
     programs::that_is_well,
     programs::that_sends,
     two_ends::a_hop_limit_of_1_across_a_router,
+    two_ends::a_source_of_the_far_end_or_another,
     two_ends::a_soak_outlasts_the_memory_of_the_switch,
     two_ends::another_key_finds_nobody,
     two_ends::large_datagrams_do_not_pass,

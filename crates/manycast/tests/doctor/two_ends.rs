@@ -1,12 +1,13 @@
 //! What two ends find out together.
 
 use std::panic;
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use manycast::Stopper;
 use manycast::doctor::{
-    self, Code, Confidence, DEFAULT_PORT, Doorman, Examination, FarEnd, Key, Report,
+    self, Code, Confidence, DEFAULT_PORT, Doorman, Examination, FarEnd, Key, Notes, Report,
 };
 use manycast_lab::netns::{Hook, Host, Lab, Snooping, wait_until};
 
@@ -117,6 +118,54 @@ pub(crate) fn what_is_sent_is_delivered() {
         ..far("10.0.0.1")
     };
     assert_delivered(&examine(&b, "239.1.2.3:5000", &far));
+}
+
+/// A far end that has the source sends as it; for another one, its own address stands in, and that
+/// is told before it is tried.
+pub(crate) fn a_source_of_the_far_end_or_another() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw").snooping(Snooping::default());
+    let [a, b] = two_hosts(&lab, &switch);
+    a.output("ip address add 10.0.0.77/24 dev eth0");
+    a.output("ip address add fd00::77/64 dev eth0 nodad");
+    let _serving = Serving::start(&a, None);
+    for (address, host, has) in [
+        ("10.0.0.77@232.1.1.1:5000", "10.0.0.1", true),
+        ("10.0.0.9@232.1.1.1:5000", "10.0.0.1", false),
+        ("fd00::1@[ff35::1]:5000", "fd00::1", true),
+        ("fd00::77@[ff35::1]:5000", "10.0.0.1", true),
+        ("fd00::9@[ff35::1]:5000", "10.0.0.1", false),
+    ] {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let notes = Arc::clone(&told);
+        let how = Examination {
+            notes: Notes::to(move |note| notes.lock().unwrap().push(note.to_owned())),
+            ..brief()
+        };
+        let report = b
+            .run_unprivileged(|| doctor::examine_with(address, &how, &far(host)))
+            .unwrap();
+        let sure = if has {
+            Confidence::Proved
+        } else {
+            Confidence::Likely
+        };
+        assert_fault(&report, Code::NothingSent, sure);
+        let groups = report.trials.iter().filter(|trial| trial.to_group);
+        assert!(groups.clone().count() >= 10, "{report:#?}");
+        assert!(
+            groups.clone().all(|trial| trial.came == trial.sent),
+            "{report:#?}"
+        );
+        assert_eq!(*told.lock().unwrap(), report.notes);
+        assert_eq!(report.notes.len(), usize::from(!has), "{:?}", report.notes);
+    }
+
+    // The stream itself is what counts in the end.
+    let _stream = Stream::start(&a, "232.1.1.1%eth0:5000");
+    assert_delivered(&examine(&b, "10.0.0.1@232.1.1.1:5000", &far("10.0.0.1")));
+    let report = examine(&b, "10.0.0.9@232.1.1.1:5000", &far("10.0.0.1"));
+    assert_fault(&report, Code::WrongSource, Confidence::Proved);
 }
 
 pub(crate) fn nothing_is_changed_on_either_host() {

@@ -1,6 +1,7 @@
 //! Who asks.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -28,6 +29,8 @@ pub struct Client {
     /// The round that is counted, and what has come of it: a bit for each datagram.
     round: u32,
     seen: Seen,
+    /// The round of this end that the server is asked about.
+    sent: u32,
     /// How many datagrams are awaited, how many had come when that was last looked at, and how
     /// often it was looked at since more had come.
     awaited: Awaited,
@@ -36,6 +39,8 @@ pub struct Client {
     length: usize,
     /// Another version of the protocol, that somebody has answered in.
     foreign: Option<u8>,
+    /// Whether the server's host has said that nobody listens there.
+    is_refused: bool,
     timers: Timers<Wait>,
     outputs: VecDeque<Output<ClientEvent>>,
     stopped: bool,
@@ -60,6 +65,8 @@ pub enum ClientEvent {
     Unreadable,
     /// The server does not answer, or has another key.
     Silent,
+    /// The host says that nobody listens on the server's port.
+    Absent,
     /// Somebody answers there, but in this version of the protocol, and not in ours.
     Foreign(u8),
 }
@@ -96,7 +103,8 @@ enum Wait {
 const TIMEOUT: Duration = Duration::from_millis(700);
 const ATTEMPTS: u32 = 5;
 
-/// As often, where the server's host has to look around before it answers.
+/// As often of a server that was there once: it may have to send or to look around before it
+/// answers, and its host may be busy.
 const PATIENT_ATTEMPTS: u32 = 12;
 
 /// After how long it is looked again whether data has come that was sent, and how often nothing
@@ -118,10 +126,12 @@ impl Client {
             asked: None,
             round: 0,
             seen: Seen::default(),
+            sent: 0,
             awaited: Awaited::default(),
             report: Vec::new(),
             length: 0,
             foreign: None,
+            is_refused: false,
             timers: Timers::new(),
             outputs: VecDeque::new(),
             stopped: false,
@@ -157,6 +167,7 @@ impl Client {
     /// on their way.
     pub fn count(&mut self, now: Instant, round: u32, sent: u8) {
         self.awaited = Awaited::of(sent);
+        self.sent = round;
         self.ask(now, Body::Count { round });
     }
 
@@ -239,12 +250,13 @@ impl Client {
     fn attempt(&mut self, now: Instant) {
         let Some(asked) = &mut self.asked else { return };
         let most = match asked.body {
-            Body::Watch | Body::Examine { .. } => PATIENT_ATTEMPTS,
-            _ => ATTEMPTS,
+            Body::Hello { .. } => ATTEMPTS,
+            _ => PATIENT_ATTEMPTS,
         };
         if asked.attempts >= most {
             self.end(match self.foreign {
                 Some(version) => ClientEvent::Foreign(version),
+                None if self.is_refused => ClientEvent::Absent,
                 None => ClientEvent::Silent,
             });
             return;
@@ -323,6 +335,7 @@ impl Protocol for Client {
             }
             return;
         }
+        self.is_refused = false;
         let Some(asked) = &self.asked else { return };
         if asked.number != message.number {
             return;
@@ -333,6 +346,8 @@ impl Protocol for Client {
                 self.end(ClientEvent::Welcome);
             }
             (Body::Send(_), Body::Sent) => {
+                // The same word may come twice, and is heard once.
+                self.asked = None;
                 self.timers.clear();
                 self.settle(now);
             }
@@ -340,6 +355,7 @@ impl Protocol for Client {
                 if self.is_settled(counts) {
                     self.end(ClientEvent::Counted(counts));
                 } else {
+                    self.asked = None;
                     self.timers.clear();
                     self.timers.set(Wait::Recount, now.checked_add(SETTLE));
                 }
@@ -361,16 +377,17 @@ impl Protocol for Client {
         }
     }
 
+    fn handle_refused(&mut self, _now: Instant, peer: SocketAddr) {
+        // It may be forged, or true for a moment alone, so it is asked again as ever.
+        self.is_refused |= peer == self.config.server;
+    }
+
     fn handle_timeout(&mut self, now: Instant) {
         while let Some(timer) = self.timers.expired(now) {
-            match (timer, self.asked.as_ref().map(|asked| &asked.body)) {
-                (Wait::Retry, _) => self.attempt(now),
-                (Wait::Recount, Some(Body::Count { round })) => {
-                    let round = *round;
-                    self.ask(now, Body::Count { round });
-                }
-                (Wait::Settle, _) => self.settle(now),
-                (Wait::Recount, _) => {}
+            match timer {
+                Wait::Retry => self.attempt(now),
+                Wait::Recount => self.ask(now, Body::Count { round: self.sent }),
+                Wait::Settle => self.settle(now),
             }
         }
     }

@@ -70,7 +70,7 @@ pub const MAX_TEXT: usize = 1000;
 impl Report {
     /// The report as bytes, no more than [`MAX_REPORT`] of them: what is too long or too much is
     /// left out, of findings the least important.
-    pub(super) fn emit(&self) -> Bytes {
+    pub fn emit(&self) -> Bytes {
         // Half of it is enough for the steps, and a byte each for the two numbers.
         let steps = gather(&self.steps, MAX_STEPS, MAX_REPORT / 2, Step::emit);
         let left = MAX_REPORT - 2 - steps.iter().map(Bytes::len).sum::<usize>();
@@ -88,7 +88,11 @@ impl Report {
 
     /// Understands a report. Characters that could drive a terminal or turn the direction of
     /// writing are replaced.
-    pub(super) fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
+    ///
+    /// # Errors
+    ///
+    /// It is none, or longer than [`MAX_REPORT`].
+    pub fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
         if bytes.len() > MAX_REPORT {
             return Err(Malformed::new("the report is too long", MAX_REPORT));
         }

@@ -256,6 +256,10 @@ impl Server {
                 && !source.is_multicast()
                 && !source.is_unspecified()
         });
+        if self.sessions[index].number != message.number {
+            // A hello that was on its way for long, and was answered before.
+            return;
+        }
         let body = if may_be_probed(group) && sources {
             Body::Welcome
         } else {
@@ -339,6 +343,10 @@ impl Server {
                 let transmit = Transmit::new(session.client, answer);
                 self.outputs.push_back(Output::Transmit(transmit));
             }
+            return;
+        }
+        if message.number < session.number {
+            // It was on its way for long, and was asked again and answered before.
             return;
         }
         session.number = message.number;

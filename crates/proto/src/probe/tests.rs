@@ -706,6 +706,51 @@ fn a_silent_session_is_forgotten_and_its_group_left() {
 }
 
 #[test]
+fn a_request_that_is_late_is_not_done_again() {
+    let now = start();
+    let (mut client, mut server) = (client(None), server(None));
+    client.start(now);
+    let (hello, _) = drain(&mut client);
+    deliver(&mut server, now, CLIENT.into(), &hello[0]);
+    let (welcome, _) = drain(&mut server);
+    deliver(&mut client, now, SERVER.into(), &welcome[0]);
+    client.request(now, BURST);
+    let (early, _) = drain(&mut client);
+    deliver(&mut server, now, CLIENT.into(), &early[0]);
+    let (_, asked) = drain(&mut server);
+    order(&asked);
+    client.request(now, BURST);
+    let (later, _) = drain(&mut client);
+    deliver(&mut server, now, CLIENT.into(), &later[0]);
+    order(&drain(&mut server).1);
+    for late in [&early[0], &hello[0]] {
+        deliver(&mut server, now, CLIENT.into(), late);
+        let (answers, events) = drain(&mut server);
+        assert!(
+            answers.is_empty() && events.is_empty(),
+            "{answers:?} {events:?}"
+        );
+    }
+    // Nor is an answer that comes twice heard twice.
+    server.sent(order(&asked), Ok(()));
+    assert!(
+        drain(&mut server).0.is_empty(),
+        "nobody waits for it any more"
+    );
+}
+
+#[test]
+fn a_host_where_nobody_listens_is_told_from_one_that_is_silent() {
+    let now = start();
+    let mut client = client(None);
+    client.start(now);
+    client.handle_refused(now, CLIENT.into());
+    client.handle_refused(now, SERVER.into());
+    assert_eq!(drain(&mut client).1, [], "it may start a moment later");
+    assert_eq!(wait(&mut client, now), [ClientEvent::Absent]);
+}
+
+#[test]
 fn a_client_that_goes_says_so() {
     let now = start();
     let (mut client, mut server) = agreed(Some("secret"), now);

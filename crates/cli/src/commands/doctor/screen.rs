@@ -273,11 +273,13 @@ impl fmt::Display for Screen<'_> {
             let tried: Vec<String> = self.trials.iter().map(ToString::to_string).collect();
             section(f, "tried", tried.iter().map(String::as_str))?;
         }
-        let mut named = Vec::new();
+        let mut named: Vec<String> = Vec::new();
         for (index, found) in self.findings.iter().enumerate() {
             let is_first = index == 0 && !self.healthy;
             if is_first || self.verbose {
                 found.tell(f, !is_first)?;
+            } else if let Some(same) = named.iter_mut().find(|name| **name == found.name_here()) {
+                same.push_str(" of both");
             } else {
                 named.push(found.name());
             }
@@ -318,13 +320,16 @@ impl Screen<'_> {
 impl Found<'_> {
     /// The code, how sure it is, and of which host.
     fn name(&self) -> String {
-        let Self {
-            code, confidence, ..
-        } = self;
+        let name = self.name_here();
         match self.host {
-            Some(host) => format!("{code} ({confidence}) of {host}"),
-            None => format!("{code} ({confidence})"),
+            Some(host) => format!("{name} of {host}"),
+            None => name,
         }
+    }
+
+    /// The same, were it of this host.
+    fn name_here(&self) -> String {
+        format!("{} ({})", self.code, self.confidence)
     }
 
     fn tell(&self, f: &mut fmt::Formatter<'_>, titled: bool) -> fmt::Result {

@@ -1,15 +1,14 @@
 //! A session with the far end: what is asked of it, and what came of that.
 
 use std::net::{IpAddr, SocketAddr};
-use std::thread;
 use std::time::{Duration, Instant};
 
-use manycast_net::{Counters, ErrorKind, SocketConfig};
+use manycast_net::{Counters, ErrorKind, Operation, SocketConfig, errno};
 use manycast_proto::probe::{Burst, Client, ClientConfig, ClientEvent, Counts, MAX_COUNT, Refusal};
 use manycast_types::{Address, Group, Host, InterfaceId, InterfaceSelector, Transmit};
 
 use super::super::paths::{MOST_HOPS, SHORT, Soak, Toward, Trial};
-use super::super::serve::{PACE, to_group};
+use super::super::serve::{paced, to_group};
 use super::super::watch::{Meter, REPORTS};
 use super::super::{Code, Context, Examination, Finding, Severity, StepState, Watched, far};
 use super::FarEnd;
@@ -33,6 +32,8 @@ pub(super) struct Ends<'a> {
     context: &'a Context,
     how: &'a Examination,
     server: SocketAddr,
+    /// The same, as it was named.
+    address: Address,
     /// The index of the interface that leads to the far end.
     egress: Option<u32>,
     /// The own address that leads there, for a group that needs a source.
@@ -102,12 +103,20 @@ impl<'a> Ends<'a> {
         };
         let any = SocketAddr::new(unspecified(server.is_ipv4()), 0);
         let endpoint = Endpoint::listen(&[Address::from(any)], SocketConfig::default())?;
+        let itself = server.ip().is_loopback() || context.host.has(server.ip());
         let zone = match server {
             SocketAddr::V6(v6) if v6.scope_id() != 0 => Some(v6.scope_id()),
             _ => None,
         };
-        let route = manycast_net::route_to(server.ip(), zone)?;
-        let own = route.and_then(|route| route.source).filter(|own| {
+        let Some(route) = manycast_net::route_to(server.ip(), zone)? else {
+            return Err(manycast_net::Error::from_errno(
+                Operation::Send,
+                &far.address,
+                errno::ENETUNREACH,
+            )
+            .into());
+        };
+        let own = route.source.filter(|own| {
             !target.address.sources().is_empty() && own.is_ipv4() == target.is_ipv4()
         });
         let config = ClientConfig {
@@ -121,7 +130,8 @@ impl<'a> Ends<'a> {
             context,
             how,
             server,
-            egress: zone.or_else(|| route.map(|route| route.interface)),
+            address: far.address.clone(),
+            egress: Some(route.interface),
             own,
             joined_at: Instant::now(),
             before: Counters::default(),
@@ -136,6 +146,12 @@ impl<'a> Ends<'a> {
             other => return Err(ends.unfit(&other, false)),
         }
         ends.how.cut.begin();
+        if itself {
+            ends.note(format!(
+                "{} is this host itself: what lies between two hosts is not tried",
+                ends.known.far
+            ));
+        }
         let stopper = ends.driver.stopper()?;
         ends.how.cut.stops(stopper);
         ends.choose_source()?;
@@ -402,10 +418,9 @@ impl<'a> Ends<'a> {
             false => None,
         };
         let mut result = Ok(());
-        for index in 0..trial.sent {
+        paced(trial.sent, |index| {
             let client = self.driver.protocol();
             let datagram = client.datagram(self.round, index, trial.size);
-            // What the own host does not send does not come either, which is what is counted.
             let sent = match &sender {
                 Some(sender) => sender.send(datagram).map(drop),
                 None => {
@@ -413,9 +428,12 @@ impl<'a> Ends<'a> {
                     self.driver.endpoint_mut().send(&[transmit], true).map(drop)
                 }
             };
-            result = result.and(sent);
-            thread::sleep(PACE);
-        }
+            // What the own host does not send does not come either, which is what is counted.
+            if sent.is_err() {
+                result = sent;
+            }
+            Ok(())
+        })?;
         result
     }
 
@@ -533,9 +551,13 @@ impl<'a> Ends<'a> {
                 "a doctor of another version answers there; install the same version of manycast \
                  on both hosts"
             }
-            ClientEvent::Silent if was_there => {
+            ClientEvent::Silent | ClientEvent::Absent if was_there => {
                 "the far end has ceased to answer; see whether 'manycast doctor serve' still runs \
                  there, and whether the host can still be reached"
+            }
+            ClientEvent::Absent => {
+                "the host is there, but nobody listens on that port; run 'manycast doctor serve' on \
+                 it"
             }
             ClientEvent::Silent => {
                 "no doctor answers there; run 'manycast doctor serve' on that host, let its UDP \
@@ -543,7 +565,7 @@ impl<'a> Ends<'a> {
             }
             _ => "the far end refuses what was asked for, or answers what makes no sense",
         };
-        Error::unsuitable(self.server, why)
+        Error::unsuitable(&self.address, why)
     }
 
     fn note(&mut self, note: String) {
