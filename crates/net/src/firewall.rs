@@ -35,20 +35,36 @@ pub struct FirewallRule {
     pub packets: Option<u64>,
     /// What it asks of a packet, as far as it is understood.
     conditions: Vec<Condition>,
+    /// Whether it asks for more than that.
+    asks_more: bool,
 }
 
 impl FirewallRule {
     /// Whether it may strike a UDP datagram to this address that comes in by the interface of this
     /// name; where it asks for more than is understood here, it may.
     pub fn may_strike(&self, to: SocketAddr, interface: &str) -> bool {
-        let family = match self.family {
+        let may = |condition: &Condition| condition.holds(to, interface) != Some(false);
+        self.is_of_family(to) && self.conditions.iter().all(may)
+    }
+
+    /// Whether it strikes each UDP datagram to this address, by this interface, that comes as far.
+    pub fn strikes(&self, to: SocketAddr, interface: &str) -> bool {
+        let does = |condition: &Condition| condition.holds(to, interface) == Some(true);
+        !self.asks_more && self.is_of_family(to) && self.conditions.iter().all(does)
+    }
+
+    /// Whether it strikes all that comes as far, as the last rule of a chain often does.
+    pub fn strikes_all(&self) -> bool {
+        !self.asks_more && self.conditions.is_empty()
+    }
+
+    fn is_of_family(&self, to: SocketAddr) -> bool {
+        match self.family {
             "ip" => to.is_ipv4(),
             "ip6" => to.is_ipv6(),
             "inet" | "netdev" | "bridge" => true,
             _ => false,
-        };
-        let all = |condition: &Condition| condition.may_hold(to, interface);
-        family && self.conditions.iter().all(all)
+        }
     }
 
     /// Whether it stands where packets come in, or where only other chains lead to.

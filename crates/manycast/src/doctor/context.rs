@@ -135,6 +135,8 @@ pub struct SelfTest {
     pub received: u64,
     /// How many of as many came back from a group and port that nobody uses.
     pub control: u64,
+    /// What the counters tell of the time of both, these and whatever else came.
+    pub meanwhile: Tally,
     /// Why sending failed, where it did.
     pub refused: Option<String>,
     /// What the firewall's rules did to those to the group in question, where this process may
@@ -184,6 +186,8 @@ pub struct Tally {
     pub multicast: u64,
     /// Packets that were handed on to UDP and the like.
     pub delivered: u64,
+    /// Messages of ICMP and ICMPv6 among these.
+    pub control: u64,
     /// Packets that the reverse-path filter dropped; there is none for IPv6.
     pub reverse_path: u64,
     /// Datagrams to joined groups that no socket wanted.
@@ -416,6 +420,7 @@ impl Tally {
             received: get("Ip.InReceives", "Ip6InReceives"),
             multicast: get("IpExt.InMcastPkts", "Ip6InMcastPkts"),
             delivered: get("Ip.InDelivers", "Ip6InDelivers"),
+            control: get("Icmp.InMsgs", "Icmp6InMsgs"),
             reverse_path: get("TcpExt.IPReversePathFilter", "none"),
             ignored: get("Udp.IgnoredMulti", "Udp6IgnoredMulti"),
             overflow: get("Udp.RcvbufErrors", "Udp6RcvbufErrors"),

@@ -8,11 +8,11 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use manycast_net::{Interface, RecvBatch, Socket, SocketConfig};
+use manycast_net::{Counters, Interface, RecvBatch, Socket, SocketConfig};
 use manycast_types::{InterfaceId, SourceFilter, Transmit};
 
 use super::rules::Ledger;
-use super::{SelfTest, Snapshot, Target};
+use super::{SelfTest, Snapshot, Tally, Target};
 use crate::resolve;
 
 /// How many datagrams are sent.
@@ -38,6 +38,7 @@ pub(super) fn test(interface: &Interface, to: SocketAddr) -> Option<SelfTest> {
         .iter()
         .find(|own| own.address.is_ipv4() == to.is_ipv4() && !own.tentative)?
         .address;
+    let before = Counters::read().ok()?;
     let control = there_and_back(interface, source, SocketAddr::new(unused(to.ip()), 0)).ok()?;
     let ledger = Ledger::open();
     let tested = there_and_back(interface, source, to);
@@ -46,7 +47,9 @@ pub(super) fn test(interface: &Interface, to: SocketAddr) -> Option<SelfTest> {
         Ok(received) => (received, None),
         Err(error) => (0, Some(error.to_string())),
     };
+    let moved = Counters::read().ok()?.since(&before);
     Some(SelfTest {
+        meanwhile: Tally::of(&moved, to.is_ipv4()),
         interface: interface.id(),
         sent: COUNT,
         received,

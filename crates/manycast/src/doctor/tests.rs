@@ -8,7 +8,7 @@ use manycast_types::InterfaceId;
 
 use super::{
     Code, Confidence, Context, Flow, Heard, Mark, Report, SelfTest, Severity, Snapshot, Step,
-    Surroundings, Watched, checks, target,
+    Surroundings, Tally, Watched, checks, target,
 };
 
 /// The kernel's counters after so many steps of a stream, in the words of `/proc/net`.
@@ -72,6 +72,7 @@ fn context(moved: &CounterTables) -> Context {
                 sent: 10,
                 received: 10,
                 control: 10,
+                meanwhile: Tally::default(),
                 refused: None,
                 rules: None,
             }],

@@ -254,8 +254,8 @@ pub(crate) fn a_policy_that_drops() {
     for group in GROUPS {
         let _stream = Stream::start(&a, &address(&format!("{group}%eth0")));
         let report = examine_privileged(&b, &address(group), None);
-        // It does not count what it strikes.
-        assert_fault(&report, Code::FirewallDrops, Confidence::Likely);
+        // It does not count what it strikes, but nothing at all was delivered meanwhile.
+        assert_fault(&report, Code::FirewallDrops, Confidence::Proved);
         assert!(evidence(&report).contains("no other than the policy of inet filter input"));
         let family = if group.contains(':') { "ip6" } else { "ip" };
         assert_eq!(
@@ -265,7 +265,58 @@ pub(crate) fn a_policy_that_drops() {
                  udp dport 5000 accept"
             )
         );
-        assert_unnamed(&examine(&b, &address(group)), Confidence::Likely);
+        assert_unnamed(&examine(&b, &address(group)), Confidence::Proved);
+    }
+}
+
+/// As the firewalls of desktops are: whatever is not let in is refused, by no rule that counts. The
+/// names tell who keeps the rules.
+pub(crate) fn a_firewall_that_lets_in_what_it_knows() {
+    for (rules, remedies) in [
+        (
+            "table inet firewalld {
+                chain filter_INPUT {
+                    type filter hook input priority 10; policy accept
+                    ct state { established, related } accept
+                    meta l4proto { icmp, igmp, ipv6-icmp } accept
+                    jump filter_INPUT_ZONES
+                    ct state invalid drop
+                    reject with icmpx admin-prohibited
+                }
+                chain filter_INPUT_ZONES {
+                    tcp dport 22 accept
+                }
+            }",
+            ["firewall-cmd --permanent --add-port=5000/udp"; 2],
+        ),
+        (
+            "table inet filter {
+                chain ufw-before-input {
+                    ct state invalid counter drop
+                    meta l4proto { igmp, ipv6-icmp } accept
+                }
+                chain INPUT {
+                    type filter hook input priority 0; policy drop
+                    jump ufw-before-input
+                }
+            }",
+            [
+                "ufw allow in proto udp to 239.1.2.3 port 5000",
+                "ufw allow in proto udp to ff15::1234 port 5000",
+            ],
+        ),
+    ] {
+        let lab = Lab::new();
+        let switch = lab.switch("sw");
+        let [a, b] = two_hosts(&lab, &switch);
+        b.nft(rules);
+        for (group, command) in GROUPS.into_iter().zip(remedies) {
+            let _stream = Stream::start(&a, &address(&format!("{group}%eth0")));
+            assert_unnamed(&examine(&b, &address(group)), Confidence::Proved);
+            let report = examine_privileged(&b, &address(group), None);
+            assert_fault(&report, Code::FirewallDrops, Confidence::Proved);
+            assert!(remedy(&report).contains(command), "{report:#?}");
+        }
     }
 }
 

@@ -48,6 +48,7 @@ netns::tests!(
     firewall::a_drop_of_a_part,
     firewall::a_drop_of_one_source_of_two,
     firewall::a_drop_of_unicast,
+    firewall::a_firewall_that_lets_in_what_it_knows,
     firewall::a_policy_that_drops,
     firewall::a_rule_that_does_not_count,
     firewall::a_rule_that_forbids_sending,

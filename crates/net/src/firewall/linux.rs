@@ -125,6 +125,7 @@ pub(super) fn chain(message: Message<'_>) -> Option<(ChainKey, Base, Option<Fire
         rejects: false,
         packets,
         conditions: Vec::new(),
+        asks_more: false,
     });
     Some(((family, table, name), base, policy))
 }
@@ -159,6 +160,7 @@ pub(super) fn rule(message: Message<'_>, bases: &BTreeMap<ChainKey, Base>) -> Op
         rejects,
         packets: read.packets,
         conditions: read.conditions,
+        asks_more: read.asks_more,
     })
 }
 
@@ -168,6 +170,8 @@ struct Expressions {
     /// What stands in which register.
     registers: BTreeMap<u32, Field>,
     conditions: Vec<Condition>,
+    /// Whether something was not understood.
+    asks_more: bool,
     /// What was counted behind the last condition, and so is what the verdict strikes.
     packets: Option<u64>,
     /// Whether it rejects, or drops.
@@ -239,10 +243,15 @@ impl Expressions {
                         equal,
                         value: value.to_vec(),
                     });
+                } else {
+                    self.asks_more = true;
                 }
             }
             // Masks, shifts and the like; which register they write to is not looked at.
-            _ => self.registers.clear(),
+            _ => {
+                self.registers.clear();
+                self.asks_more = true;
+            }
         }
     }
 
@@ -257,8 +266,9 @@ impl Expressions {
 }
 
 impl Condition {
-    /// Whether it may hold for a UDP datagram to this address that comes in by this interface.
-    pub(super) fn may_hold(&self, to: SocketAddr, interface: &str) -> bool {
+    /// Whether it holds for a UDP datagram to this address that comes in by this interface; `None`
+    /// where that depends on something else.
+    pub(super) fn holds(&self, to: SocketAddr, interface: &str) -> Option<bool> {
         let own = match self.field {
             Field::Family => Some(vec![if to.is_ipv4() { 2 } else { 10 }]),
             Field::Protocol => Some(vec![17]),
@@ -273,7 +283,7 @@ impl Condition {
             Field::Transport(2, 2) => Some(to.port().to_be_bytes().to_vec()),
             Field::Transport(..) => None,
         };
-        own.is_none_or(|own| (own == self.value) == self.equal)
+        own.map(|own| (own == self.value) == self.equal)
     }
 }
 

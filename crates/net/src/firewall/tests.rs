@@ -82,6 +82,8 @@ fn a_rule_that_drops_is_read_with_place_counter_and_condition() {
     assert!(found.is_inward() && !found.rejects);
     assert!(found.may_strike(to("239.1.1.1:5000"), "eth0"));
     assert!(!found.may_strike(to("239.1.1.1:5001"), "eth0"));
+    assert!(found.strikes(to("239.1.1.1:5000"), "eth0") && !found.strikes_all());
+    assert!(read(&[verdict(0)]).unwrap().strikes_all());
 }
 
 #[test]
@@ -121,6 +123,7 @@ fn addresses_and_interfaces_are_compared() {
     // The source is not known.
     let source = read(&[address(12, 4), compare(0, &[10, 0, 0, 1]), verdict(0)]).unwrap();
     assert!(source.may_strike(to("239.1.1.1:5000"), "eth0"));
+    assert!(!source.strikes(to("239.1.1.1:5000"), "eth0"));
 
     let name = expression("meta", &[(1, &be(1)), (2, &be(6))]);
     let mut value = b"eth1".to_vec();
@@ -138,6 +141,9 @@ fn a_mask_that_is_not_understood_excludes_nothing() {
     let mask = expression("bitwise", &[(1, &be(1)), (2, &be(1))]);
     let found = read(&[port(), mask, compare(0, &[0, 9]), verdict(0)]).unwrap();
     assert!(found.may_strike(to("239.1.1.1:5000"), "eth0"));
+    assert!(!found.strikes(to("239.1.1.1:5000"), "eth0"));
+    let state = read(&[expression("ct", &[]), verdict(0)]).unwrap();
+    assert!(!state.strikes_all() && state.may_strike(to("239.1.1.1:5000"), "eth0"));
 }
 
 #[test]

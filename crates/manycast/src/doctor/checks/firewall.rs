@@ -3,9 +3,7 @@
 use manycast_net::FirewallRule;
 
 use super::super::{Code, Confidence, Context, Finding, Rules, SelfTest, Severity, Tally, Watched};
-
-/// How many rules are named at most.
-const NAMED: usize = 3;
+use super::firewall_rule::named;
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
     let watched = context.watched.as_ref()?;
@@ -70,27 +68,52 @@ fn by_group(context: &Context, test: &SelfTest) -> Option<Finding> {
 
 /// Nothing at all comes back: a rule that strikes all groups, or something else that does.
 fn nothing_returns(context: &Context, test: &SelfTest) -> Option<Finding> {
+    if test.control > 0 {
+        return None;
+    }
     let counted = |rules: &Rules| {
         let mut struck = rules.struck.iter();
         struck.any(|(rule, packets)| rule.is_inward() && *packets == test.sent)
     };
-    let certain = test.rules.as_ref().is_some_and(counted);
+    // They came to IP, and nothing of them, nor of anything else but ICMP, went further.
+    let Tally {
+        received,
+        delivered,
+        control,
+        reverse_path,
+        ..
+    } = test.meanwhile;
+    let all = received >= 2 * test.sent && delivered <= control && reverse_path == 0;
     let finding = fault(
-        Confidence::proved_if(certain),
+        Confidence::proved_if(all || test.rules.as_ref().is_some_and(counted)),
         format!(
             "a firewall of this host drops what comes to groups by {}",
             test.interface
         ),
     )
     .because(format!(
-        "of {} that this host sent to itself by {}, none came back, and of as many to a group \
-         that nobody uses {}",
-        super::count(test.sent, "datagram"),
+        "of {} that this host sent to itself by {}, none came back, neither from {} nor from a \
+         group that nobody uses",
+        super::count(2 * test.sent, "datagram"),
         test.interface,
-        test.control
+        context.target.ip
     ));
+    let finding = if all {
+        finding.because(format!(
+            "meanwhile {} came to IP, and none but those of ICMP went further",
+            super::count(received, "packet")
+        ))
+    } else {
+        finding
+    };
     let rules = test.rules.as_ref();
-    (test.control == 0).then(|| named(context, finding, rules, test.sent, FirewallRule::is_inward))
+    Some(named(
+        context,
+        finding,
+        rules,
+        test.sent,
+        FirewallRule::is_inward,
+    ))
 }
 
 /// A rule that struck as many packets as there were of the group, where rules may be read.
@@ -251,7 +274,8 @@ fn unseen(context: &Context, tally: &Tally, tested: bool) -> Option<Finding> {
     let rules = context.watched.as_ref()?.rules.as_ref();
     let none = rules.is_some_and(|rules| {
         let struck = rules.struck.iter().map(|(rule, _)| rule);
-        let inward = struck.chain(&rules.uncounted).any(FirewallRule::is_inward);
+        let uncounted = rules.certain.iter().chain(&rules.uncounted);
+        let inward = struck.chain(uncounted).any(FirewallRule::is_inward);
         !inward && rules.legacy.is_empty()
     });
     if none {
@@ -290,106 +314,4 @@ fn unseen(context: &Context, tally: &Tally, tested: bool) -> Option<Finding> {
 
 fn fault(confidence: Confidence, title: String) -> Finding {
     Finding::fault(Code::FirewallDrops, confidence, title)
-}
-
-/// Adds which rules it is, as far as they may be read, and what lets the group pass.
-pub(super) fn named(
-    context: &Context,
-    finding: Finding,
-    rules: Option<&Rules>,
-    packets: u64,
-    concerned: fn(&FirewallRule) -> bool,
-) -> Finding {
-    let target = &context.target;
-    let (group, port) = (target.ip, target.port);
-    let (family, field) = if target.is_ipv4() {
-        ("ip", "ip daddr")
-    } else {
-        ("ip6", "ip6 daddr")
-    };
-    let pass = format!("{field} {group} udp dport {port} accept");
-    let Some(rules) = rules else {
-        return finding
-            .remedy(format!(
-                "find the rule with 'sudo nft list ruleset' and let the datagrams pass before it; \
-                 where its chain is '{family} filter INPUT': sudo nft insert rule {family} filter \
-                 INPUT {pass}"
-            ))
-            .settle(format!(
-                "as root, the doctor names the rule: sudo manycast doctor {}",
-                target.address
-            ));
-    };
-    let struck = || rules.struck.iter().filter(|(rule, _)| concerned(rule));
-    let exact: Vec<_> = struck().filter(|struck| struck.1 == packets).collect();
-    let counted: Vec<_> = if exact.is_empty() {
-        struck().filter(|struck| struck.1 > packets).collect()
-    } else {
-        exact
-    };
-    let mut finding = finding;
-    let mut suspects: Vec<&FirewallRule> = Vec::new();
-    for (rule, moved) in counted.into_iter().take(NAMED) {
-        finding = finding.because(format!(
-            "{} struck {} meanwhile",
-            described(rule),
-            super::count(*moved, "packet")
-        ));
-        suspects.push(rule);
-    }
-    if suspects.is_empty() {
-        let uncounted = rules.uncounted.iter().filter(|rule| concerned(rule));
-        suspects.extend(uncounted.take(NAMED));
-        let alone = suspects.len() == 1 && rules.legacy.is_empty();
-        for rule in &suspects {
-            finding = finding.because(if alone {
-                format!(
-                    "no other than {} may strike it; it does not count",
-                    described(rule)
-                )
-            } else {
-                format!(
-                    "{} may be it; it does not count what it strikes",
-                    described(rule)
-                )
-            });
-        }
-    }
-    if !rules.legacy.is_empty() {
-        finding = finding
-            .because(format!(
-                "iptables-legacy is in use here (tables {}), whose rules do not show",
-                super::list(&rules.legacy)
-            ))
-            .settle("sudo iptables-legacy-save --counters; sudo ip6tables-legacy-save --counters");
-    }
-    match suspects.first() {
-        Some(rule) => finding.remedy(mended(rule, &pass)),
-        None => finding
-            .because("no rule of nftables shows that it was this one")
-            .remedy(format!(
-                "look where else packets are dropped: sudo nft list ruleset; sudo tc filter show \
-                 dev INTERFACE ingress; and let pass: {pass}"
-            )),
-    }
-}
-
-/// The rule, and where it stands.
-fn described(rule: &FirewallRule) -> String {
-    match rule.hook {
-        Some(hook) => format!("{rule}, at the {hook} hook,"),
-        None => format!("{rule}, to which other chains jump,"),
-    }
-}
-
-/// Lets the group pass before a rule, or takes the rule away.
-fn mended(rule: &FirewallRule, pass: &str) -> String {
-    let place = rule.place();
-    match rule.handle {
-        Some(handle) => format!(
-            "let the datagrams pass before it: sudo nft insert rule {place} handle {handle} {pass}; or \
-             take it away: sudo nft delete rule {place} handle {handle}"
-        ),
-        None => format!("let the datagrams pass: sudo nft add rule {place} {pass}"),
-    }
 }

@@ -3,7 +3,7 @@
 use manycast_net::FirewallRule;
 
 use super::super::{Code, Confidence, Context, Finding, Tally, Watched};
-use super::firewall::named;
+use super::firewall_rule::named;
 
 /// One in so many is lost in other ways, or at the beginning and at the end.
 const TOLERANCE: u64 = 10;

@@ -8,6 +8,7 @@ mod duplicate_interface;
 mod firewall;
 mod firewall_igmp;
 mod firewall_part;
+mod firewall_rule;
 mod fragmentation;
 mod interface;
 mod loopback;
