@@ -142,10 +142,13 @@ pub(super) struct Meter {
 
 impl Meter {
     pub(super) fn start(target: &Target) -> Result<Self, Error> {
+        // The ear opens last and is closed first, so that it hears no more than is counted.
+        let ledger = Ledger::open();
+        let before = Counters::read()?;
         Ok(Self {
             ear: Ear::open(target),
-            ledger: Ledger::open(),
-            before: Counters::read()?,
+            ledger,
+            before,
         })
     }
 
@@ -155,6 +158,7 @@ impl Meter {
         settled: &Counters,
         watched: &mut Watched,
     ) -> Result<(), Error> {
+        watched.heard = self.ear.and_then(Ear::finish);
         let end = Counters::read()?;
         let Context { target, host, .. } = context;
         let named = target.interface.as_ref();
@@ -165,7 +169,6 @@ impl Meter {
         let names: Vec<_> = concerned.map(|interface| &*interface.name).collect();
         let to = SocketAddr::new(target.ip, target.port);
         watched.rules = self.ledger.and_then(|ledger| ledger.close(to, &names));
-        watched.heard = self.ear.and_then(Ear::finish);
         watched.joining = end.since(&self.before);
         watched.counters = end.since(settled);
         Ok(())

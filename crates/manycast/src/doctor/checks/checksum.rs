@@ -17,7 +17,7 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     let heard = heard.map_or(0, |heard| heard.count(context.target.port));
     // Since the group was joined; both are not read at the same moment.
     let since = Tally::of(&watched.joining, context.target.is_ipv4()).checksums;
-    let exact = heard > 0 && since + 2 + heard / 50 >= heard;
+    let exact = heard > 0 && (since >= heard || super::alike(since, heard));
     Some(
         Finding::fault(
             Code::BadChecksum,

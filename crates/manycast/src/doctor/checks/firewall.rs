@@ -124,13 +124,11 @@ fn by_rule(context: &Context, watched: &Watched) -> Option<Finding> {
     let heard = heard(context, watched);
     let tally = context.tally();
     let (struck, exact, evidence) = if let Some(heard) = heard.filter(|heard| *heard > 0) {
-        // Both are not read at the same moment.
-        let few = 2 + heard / 50;
         let alike = inward().map(|(_, packets)| *packets);
-        let alike = alike.filter(|packets| packets.abs_diff(heard) <= few).max();
+        let alike = alike.filter(|packets| super::alike(*packets, heard)).max();
         // Where the doctor could not listen itself, the program may well receive all of them.
         let deaf = watched.obstacle.is_some() && alike.is_none();
-        if deaf || most + few < heard {
+        if deaf || alike.is_none() && most < heard {
             return None;
         }
         let count = super::count(heard, "datagram");

@@ -24,7 +24,8 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     }
     let struck = watched.rules.iter().flat_map(|rules| &rules.struck);
     let inward = struck.filter(|(rule, _)| rule.is_inward());
-    let near = |packets: &u64| packets.abs_diff(missing) <= 2 + of / 50;
+    let near =
+        |packets: &u64| super::alike(*packets, missing) || packets.abs_diff(missing) <= of / 32;
     let struck = inward.map(|(_, packets)| *packets).find(near);
     let exact = watched.heard.is_none() || struck.is_some();
     let finding = Finding::fault(
@@ -80,7 +81,7 @@ fn by_counters(context: &Context, watched: &Watched) -> Option<(u64, u64, String
     let tally = Tally::of(&watched.joining, true);
     let missing = tally.multicast.saturating_sub(received);
     let others = tally.ignored + tally.checksums + tally.fragments;
-    let exact = others == 0 && missing.abs_diff(tally.lost()) <= 2;
+    let exact = others == 0 && super::alike(missing, tally.lost());
     (received > 0 && exact).then(|| {
         let evidence = format!(
             "IpExt.InMcastPkts moved by {}, {received} were received, and {} came and went no \

@@ -27,7 +27,7 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     let exact = context.target.is_ipv4()
         && tally.reverse_path == 0
         && tally.multicast < stream.datagrams
-        && tally.lost() >= stream.datagrams
+        && (tally.lost() >= stream.datagrams || super::alike(tally.lost(), stream.datagrams))
         && watched
             .rules
             .as_ref()

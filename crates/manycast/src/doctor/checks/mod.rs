@@ -91,6 +91,13 @@ pub(super) fn all(context: &Context) -> Vec<Finding> {
 /// protocols that it floods, such as the search for routers.
 const FEW: u64 = 5;
 
+/// Whether two counts are as good as equal: they are not read at the same moment, and on a host that
+/// is busy something comes in between.
+const fn alike(one: u64, other: u64) -> bool {
+    let more = if one > other { one } else { other };
+    one.abs_diff(other) <= 3 + more / 32
+}
+
 /// `1 datagram`, `2 datagrams`.
 pub(super) fn count(number: u64, what: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };

@@ -16,10 +16,8 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     }
     // All that was lost; or as many as were heard of the source, though others were lost as well.
     let since = Tally::of(&watched.joining, true).reverse_path;
-    let exact = match lost {
-        Some(lost) => since.abs_diff(lost.datagrams) <= 2 + lost.datagrams / 50,
-        None => tally.reverse_path == tally.lost() && tally.ignored == 0,
-    };
+    let all = tally.reverse_path == tally.lost() && tally.ignored == 0;
+    let exact = all || lost.is_some_and(|lost| super::alike(since, lost.datagrams));
     let host = &context.host;
     let filtering: Vec<_> = host
         .interfaces
