@@ -210,6 +210,19 @@ impl Until<'_> {
     }
 }
 
+impl Watched {
+    /// Where it was joined before it was watched: adds what the host has sent since then, its
+    /// reports among that. What came is counted for the time of the watch alone, as it is heard.
+    pub(super) fn joined_at(&mut self, joined: &Counters) -> Result<(), Error> {
+        let since = Counters::read()?.since(joined);
+        let sent = since.values.into_iter();
+        let sent = sent.filter(|(name, _)| name.contains("Out"));
+        self.joining.values.extend(sent);
+        self.joining.interfaces = since.interfaces;
+        Ok(())
+    }
+}
+
 /// Listens, or where that is impossible lets so much time pass: nothing tells of counters that move.
 fn wait(
     listener: Option<&mut Listener>,

@@ -138,8 +138,16 @@ pub(crate) fn a_reverse_path_filter() {
         let _control = control(&lab, [&a, &b]);
         b.add_route("224.0.0.0/4 dev eth0");
         a.sysctl("net.ipv4.conf.eth0.rp_filter", mode);
-        let _serving = Serving::start(&a, None);
-        for group in ["239.1.2.3:5000", "239.1.2.4%eth0:5000"] {
+        for (group, privileged) in [
+            ("239.1.2.3:5000", false),
+            ("239.1.2.4%eth0:5000", false),
+            ("239.1.2.4%eth0:5000", true),
+        ] {
+            let _serving = if privileged {
+                Serving::privileged(&a)
+            } else {
+                Serving::start(&a, None)
+            };
             let report = examine(&b, group, &far("10.1.0.1"));
             let code = Code::ReversePathFilter;
             assert_far_fault(&report, "10.1.0.1", code, Confidence::Proved);

@@ -131,7 +131,7 @@ impl Attended {
                 ..Watched::default()
             };
             watch.meter.stop(&context, &watch.settled, &mut watched)?;
-            watched.joining = Counters::read()?.since(&self.before);
+            watched.joined_at(&self.before)?;
             watched.exact = flows(arrivals, self.group, watched.lasted);
             let free = alone && !watch::is_used_by_others(&context);
             if !came && self.obstacle.is_none() && free {

@@ -292,7 +292,7 @@ impl<'a> Ends<'a> {
                 ..Watched::default()
             };
             meter.stop(self.context, &settled, &mut watched)?;
-            watched.joining = Counters::read()?.since(&self.before);
+            watched.joined_at(&self.before)?;
             self.known.vain.push((watched, most.sent));
         }
         Ok(())
