@@ -75,7 +75,7 @@ class PoolMixIn:
                 break
             try:
                 self.finish_request(*request)  # type: ignore[attr-defined]
-            except Exception:
+            except BaseException:  # A handler that exits takes no worker with it.
                 self.handle_error(*request)  # type: ignore[attr-defined]
             finally:
                 self._free.release()
