@@ -6,6 +6,7 @@
 //!
 //! * [`ask`]: asking a host or a group, and answering.
 //! * [`measure`]: what a network does to a stream: loss, duplicates, reordering, delay.
+//! * [`probe`]: what lies between two hosts, and what the other one finds on itself.
 //!
 //! They are made of [`wire`] (cursors over the bytes of a datagram), [`timers`] (deadlines, each
 //! with its reason), [`pace`] (how much may be sent when) and [`random`] (randomness that follows
