@@ -39,7 +39,65 @@ pub fn examine_host() -> Result<Report, Error> {
         .collect();
     let moved = Counters::read()?.since(&before);
     let found = findings(&host, &tests);
-    Ok(Report::of_host(found, moved))
+    Ok(Report {
+        notes: looked_at(&host, &tests),
+        ..Report::of_host(found, moved)
+    })
+}
+
+/// What was looked at, so that "no fault" says of what: each interface, the route, what is joined,
+/// the limits.
+fn looked_at(host: &Snapshot, tests: &[SelfTest]) -> Vec<String> {
+    let mut lines: Vec<String> = host
+        .interfaces
+        .iter()
+        .map(|interface| {
+            let own: Vec<_> = tests
+                .iter()
+                .filter(|test| test.interface.index == interface.index)
+                .collect();
+            let (sent, came) = own.iter().fold((0, 0), |(sent, came), test| {
+                (sent + test.sent, came + test.received)
+            });
+            let state = if !interface.up {
+                "is down".to_owned()
+            } else if !interface.can_multicast() {
+                "cannot multicast".to_owned()
+            } else if own.is_empty() {
+                "can multicast, and has no address to send from".to_owned()
+            } else {
+                format!("{came} of {sent} datagrams to itself by groups came back")
+            };
+            let joined = host
+                .joined_by_programs(true)
+                .chain(host.joined_by_programs(false))
+                .filter(|joined| joined.interface.index == interface.index)
+                .count();
+            let groups = match joined {
+                0 => String::new(),
+                count => format!(
+                    "; programs have joined {}",
+                    checks::count(count as u64, "group")
+                ),
+            };
+            format!("{}: {state}{groups}", interface.name)
+        })
+        .collect();
+    lines.push(match host.has_route {
+        true => "programs that name no interface use that of the route to groups".to_owned(),
+        false => "there is no route to groups".to_owned(),
+    });
+    let limits: Vec<_> = [
+        ("net.ipv4.igmp_max_memberships", "groups a socket"),
+        ("net.core.rmem_max", "bytes of receive buffer"),
+    ]
+    .into_iter()
+    .filter_map(|(name, of)| Some(format!("{} {of}", host.number(name)?)))
+    .collect();
+    if !limits.is_empty() {
+        lines.push(format!("limits: {}", limits.join(", ")));
+    }
+    lines
 }
 
 /// What is found in what was read.

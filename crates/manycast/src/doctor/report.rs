@@ -28,7 +28,7 @@ pub struct Report {
     /// The walk on the far host, where there is one.
     pub far: Option<FarWalk>,
     /// What must be known to read this report: what was tried instead of what was asked for, or
-    /// what could not be tried.
+    /// what could not be tried; of a host by itself, what was looked at.
     pub notes: Vec<String>,
     /// After how long it was broken off, where it was.
     pub cut: Option<Duration>,

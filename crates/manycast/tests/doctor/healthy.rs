@@ -137,6 +137,13 @@ pub(crate) fn a_host_by_itself() {
     b.add_route("224.0.0.0/4 dev eth0");
     let report = b.run(doctor::examine_host).unwrap();
     assert_eq!(report.verdict(), Code::Delivered, "{report:#?}");
+    // By each version of IP, ten.
+    let looked_at = "eth0: 20 of 20 datagrams to itself by groups came back";
+    assert!(
+        report.notes.contains(&looked_at.to_owned()),
+        "{:?}",
+        report.notes
+    );
 
     b.connect(&switch, "eth1", &["10.0.0.3/24"]);
     let report = b.run(doctor::examine_host).unwrap();
