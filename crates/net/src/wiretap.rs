@@ -6,7 +6,7 @@ mod tests;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -44,6 +44,12 @@ pub enum Overheard {
     },
 }
 
+/// How much longer it may take to pass over packets of no interest.
+const PASSING: Duration = Duration::from_millis(20);
+
+/// The buffer that is asked for, in bytes: packets wait there while others are looked at.
+const BUFFER: usize = 4 << 20;
+
 /// The headers that are of interest are shorter than this.
 const HEADERS: usize = 256;
 
@@ -66,38 +72,48 @@ impl Wiretap {
         // Those who ask for one type alone hear it only behind the ingress hook and the bridge.
         let protocol = Protocol::from(i32::from(all));
         let socket = Socket::new(Domain::PACKET, Type::DGRAM, Some(protocol))?;
+        // Where less is granted, more is missed, and no more than that.
+        let _ = socket.set_recv_buffer_size(BUFFER);
         Ok(Self { socket, ipv4, kind })
     }
 
-    /// Waits for a packet, and gives it where it is of interest, with the index of the interface
-    /// that it came in by. `Ok(None)` when none came in time, or one of no interest did.
+    /// Waits for a packet that is of interest, and gives it with the index of the interface that it
+    /// came in by; `Ok(None)` when none came in time. Others are passed over, which may take a little
+    /// longer. With a timeout of zero, it gives what waits to be read.
     ///
     /// # Errors
     ///
     /// Only where the machine itself fails.
     pub fn next(&mut self, timeout: Duration) -> io::Result<Option<(u32, Overheard)>> {
-        self.socket.set_read_timeout(Some(timeout))?;
+        // No timeout at all would be for ever.
+        let least = Duration::from_micros(1);
+        self.socket.set_read_timeout(Some(timeout.max(least)))?;
+        let begun = Instant::now();
         let mut buffer = [0; HEADERS];
-        match sys::receive_packet(self.socket.as_fd(), &mut buffer) {
-            Ok((_, origin)) if origin.outgoing || origin.kind != self.kind => Ok(None),
-            Ok((length, origin)) => {
-                let overheard = overheard(&buffer[..length], self.ipv4);
-                Ok(overheard.map(|overheard| (origin.interface, overheard)))
+        while begun.elapsed() <= timeout + PASSING {
+            match sys::receive_packet(self.socket.as_fd(), &mut buffer) {
+                Ok((_, origin)) if origin.outgoing || origin.kind != self.kind => {}
+                Ok((length, origin)) => {
+                    if let Some(overheard) = overheard(&buffer[..length], self.ipv4) {
+                        return Ok(Some((origin.interface, overheard)));
+                    }
+                }
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::WouldBlock
+                            | io::ErrorKind::TimedOut
+                            | io::ErrorKind::Interrupted
+                    ) =>
+                {
+                    return Ok(None);
+                }
+                // An interface that goes down says so once to all who listen on it.
+                Err(error) if error.raw_os_error() == Some(libc::ENETDOWN) => {}
+                Err(error) => return Err(error),
             }
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::WouldBlock
-                        | io::ErrorKind::TimedOut
-                        | io::ErrorKind::Interrupted
-                ) =>
-            {
-                Ok(None)
-            }
-            // An interface that goes down says so once to all who listen on it.
-            Err(error) if error.raw_os_error() == Some(libc::ENETDOWN) => Ok(None),
-            Err(error) => Err(error),
         }
+        Ok(None)
     }
 }
 

@@ -66,6 +66,9 @@ pub(super) struct Ear {
 /// How long the end may take.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// How many packets that wait at the end are still read.
+const BACKLOG: usize = 10_000;
+
 /// Whoever floods the wire gets no more of the memory than this.
 const MOST: usize = 64;
 
@@ -97,31 +100,38 @@ impl Drop for Ear {
 
 fn listen(mut tap: Wiretap, group: IpAddr, stop: &AtomicBool) -> Heard {
     let mut heard = Heard::default();
-    while !stop.load(Ordering::Relaxed) {
-        match tap.next(PAUSE) {
-            Ok(Some((_, Overheard::Query { source, version }))) => {
-                heard.query(source, version);
-            }
-            Ok(Some((
-                interface,
-                Overheard::Datagram {
-                    source,
-                    destination,
-                },
-            ))) if destination.ip() == group => {
-                heard.datagram(source, destination.port(), interface);
-            }
-            Ok(_) => {}
+    let mut left = BACKLOG;
+    while left > 0 {
+        // In the end, what came until then is still read.
+        let ending = stop.load(Ordering::Relaxed);
+        match tap.next(if ending { Duration::ZERO } else { PAUSE }) {
+            Ok(Some((interface, overheard))) => heard.note(group, interface, overheard),
+            Ok(None) if ending => break,
+            Ok(None) => {}
             Err(error) => {
                 tracing::debug!(%error, "nothing is heard on the wire any more");
                 break;
             }
         }
+        left -= usize::from(ending);
     }
     heard
 }
 
 impl Heard {
+    fn note(&mut self, group: IpAddr, interface: u32, overheard: Overheard) {
+        match overheard {
+            Overheard::Query { source, version } => self.query(source, version),
+            Overheard::Datagram {
+                source,
+                destination,
+            } if destination.ip() == group => {
+                self.datagram(source, destination.port(), interface);
+            }
+            Overheard::Datagram { .. } => {}
+        }
+    }
+
     fn query(&mut self, source: IpAddr, version: u8) {
         let known = self.queriers.iter_mut();
         let same = |known: &&mut (IpAddr, u8, u64)| (known.0, known.1) == (source, version);

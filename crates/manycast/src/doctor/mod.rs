@@ -61,7 +61,7 @@ pub use manycast_proto::probe::{DEFAULT_PORT, Key};
 pub use notes::Notes;
 pub use paths::{Soak, Toward, Trial};
 pub use report::{FarWalk, Mark, Report, StepState};
-pub use rules::Rules;
+pub use rules::{Rules, Struck};
 pub use serve::{Doorman, Served};
 pub use surroundings::Surroundings;
 pub use two_ends::{FarEnd, examine_with};

@@ -7,8 +7,8 @@ use manycast_net::{FirewallRule, firewall_rules, legacy_firewall_tables};
 /// The rules that drop or reject and may strike datagrams to an address, between two moments.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rules {
-    /// Those that struck packets meanwhile, and how many.
-    pub struck: Vec<(FirewallRule, u64)>,
+    /// Those that struck packets meanwhile.
+    pub struck: Vec<Struck>,
     /// Those that do not count, and strike each such datagram that comes as far.
     pub certain: Vec<FirewallRule>,
     /// Those that do not count, and may strike such datagrams or not.
@@ -19,14 +19,50 @@ pub struct Rules {
     pub legacy: Vec<String>,
 }
 
-/// The rules as they were before.
+/// A rule that struck packets meanwhile. Where something else was counted beside it, which cannot be
+/// read at the same moments, it is read shortly before and after each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Struck {
+    /// The rule.
+    pub rule: FirewallRule,
+    /// So many packets at least.
+    pub least: u64,
+    /// So many at most.
+    pub most: u64,
+}
+
+impl Struck {
+    /// Whether it may have struck so many, give or take some.
+    pub(super) const fn may_be(&self, packets: u64, some: u64) -> bool {
+        self.least <= packets + some && packets <= self.most + some
+    }
+}
+
+/// The rules as they were before, and between two moments within.
 #[derive(Debug)]
-pub(super) struct Ledger(Vec<FirewallRule>);
+pub(super) struct Ledger {
+    before: Vec<FirewallRule>,
+    within: [Option<Vec<FirewallRule>>; 2],
+}
 
 impl Ledger {
     /// Reads the rules; `None` where this process may not.
     pub(super) fn open() -> Option<Self> {
-        firewall_rules().ok().map(Self)
+        let before = firewall_rules().ok()?;
+        Some(Self {
+            before,
+            within: [None, None],
+        })
+    }
+
+    /// Reads them when what is counted beside them has begun.
+    pub(super) fn begin(&mut self) {
+        self.within[0] = firewall_rules().ok();
+    }
+
+    /// Reads them when what is counted beside them is about to end.
+    pub(super) fn end(&mut self) {
+        self.within[1] = firewall_rules().ok();
     }
 
     /// Reads them again. They concern datagrams to `to` that come in by one of these interfaces.
@@ -48,15 +84,23 @@ impl Ledger {
             ..Rules::default()
         };
         for rule in now.into_iter().filter(concerned) {
-            let before = self.0.iter().find(|before| before.is(&rule));
+            let packets_in = |rules: &[FirewallRule]| {
+                let known = rules.iter().find(|known| known.is(&rule));
+                known.and_then(|known| known.packets).unwrap_or_default()
+            };
             match rule.packets {
                 None if strikes(&rule) => rules.certain.push(rule),
                 None => rules.uncounted.push(rule),
                 Some(packets) => {
-                    let before = before.and_then(|before| before.packets).unwrap_or_default();
-                    let moved = packets.saturating_sub(before);
-                    if moved > 0 {
-                        rules.struck.push((rule, moved));
+                    let most = packets.saturating_sub(packets_in(&self.before));
+                    let least = match &self.within {
+                        [Some(begun), Some(ending)] => {
+                            packets_in(ending).saturating_sub(packets_in(begun))
+                        }
+                        _ => most,
+                    };
+                    if most > 0 {
+                        rules.struck.push(Struck { rule, least, most });
                     }
                 }
             }

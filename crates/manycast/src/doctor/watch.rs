@@ -143,21 +143,28 @@ pub(super) struct Meter {
 impl Meter {
     pub(super) fn start(target: &Target) -> Result<Self, Error> {
         // The ear opens last and is closed first, so that it hears no more than is counted.
-        let ledger = Ledger::open();
+        let mut ledger = Ledger::open();
         let before = Counters::read()?;
+        let ear = Ear::open(target);
+        if let Some(ledger) = &mut ledger {
+            ledger.begin();
+        }
         Ok(Self {
-            ear: Ear::open(target),
+            ear,
             ledger,
             before,
         })
     }
 
     pub(super) fn stop(
-        self,
+        mut self,
         context: &Context,
         settled: &Counters,
         watched: &mut Watched,
     ) -> Result<(), Error> {
+        if let Some(ledger) = &mut self.ledger {
+            ledger.end();
+        }
         watched.heard = self.ear.and_then(Ear::finish);
         let end = Counters::read()?;
         let Context { target, host, .. } = context;

@@ -73,7 +73,7 @@ fn nothing_returns(context: &Context, test: &SelfTest) -> Option<Finding> {
     }
     let counted = |rules: &Rules| {
         let mut struck = rules.struck.iter();
-        struck.any(|(rule, packets)| rule.is_inward() && *packets == test.sent)
+        struck.any(|struck| struck.rule.is_inward() && struck.may_be(test.sent, 0))
     };
     // They came to IP, and nothing of them, nor of anything else but ICMP, went further.
     let Tally {
@@ -119,22 +119,24 @@ fn nothing_returns(context: &Context, test: &SelfTest) -> Option<Finding> {
 /// A rule that struck as many packets as there were of the group, where rules may be read.
 fn by_rule(context: &Context, watched: &Watched) -> Option<Finding> {
     let rules = watched.rules.as_ref()?;
-    let inward = || rules.struck.iter().filter(|(rule, _)| rule.is_inward());
-    let most = inward().map(|(_, packets)| *packets).max()?;
+    let inward = || {
+        let struck = rules.struck.iter();
+        struck.filter(|struck| struck.rule.is_inward())
+    };
+    let most = inward().map(|struck| struck.most).max()?;
     let heard = heard(context, watched);
     let tally = context.tally();
-    let (struck, exact, evidence) = if let Some(heard) = heard.filter(|heard| *heard > 0) {
-        let alike = inward().map(|(_, packets)| *packets);
-        let alike = alike.filter(|packets| super::alike(*packets, heard)).max();
+    let (packets, exact, evidence) = if let Some(heard) = heard.filter(|heard| *heard > 0) {
+        let exact = inward().any(|struck| struck.may_be(heard, 0));
         // Where the doctor could not listen itself, the program may well receive all of them.
-        let deaf = watched.obstacle.is_some() && alike.is_none();
-        if deaf || alike.is_none() && most < heard {
+        let deaf = watched.obstacle.is_some() && !exact;
+        if deaf || !exact && most < heard {
             return None;
         }
         let count = super::count(heard, "datagram");
         let evidence =
             format!("{count} to that address and port came in by the wire, and none further");
-        (alike.unwrap_or(most), alike.is_some(), evidence)
+        (heard, exact, evidence)
     } else if heard.is_none() && tally.lost() > super::FEW && most >= tally.lost() {
         let count = super::count(tally.lost(), "packet");
         let evidence = format!("{count} came to this host and went no further");
@@ -159,7 +161,7 @@ fn by_rule(context: &Context, watched: &Watched) -> Option<Finding> {
         context,
         finding,
         Some(rules),
-        struck,
+        packets,
         FirewallRule::is_inward,
     ))
 }
@@ -271,7 +273,7 @@ fn by_source(context: &Context, watched: &Watched) -> Option<Finding> {
 fn unseen(context: &Context, tally: &Tally, tested: bool) -> Option<Finding> {
     let rules = context.watched.as_ref()?.rules.as_ref();
     let none = rules.is_some_and(|rules| {
-        let struck = rules.struck.iter().map(|(rule, _)| rule);
+        let struck = rules.struck.iter().map(|struck| &struck.rule);
         let uncounted = rules.certain.iter().chain(&rules.uncounted);
         let inward = struck.chain(uncounted).any(FirewallRule::is_inward);
         !inward && rules.legacy.is_empty()

@@ -23,11 +23,10 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
         return None;
     }
     let struck = watched.rules.iter().flat_map(|rules| &rules.struck);
-    let inward = struck.filter(|(rule, _)| rule.is_inward());
-    let near =
-        |packets: &u64| super::alike(*packets, missing) || packets.abs_diff(missing) <= of / 32;
-    let struck = inward.map(|(_, packets)| *packets).find(near);
-    let exact = watched.heard.is_none() || struck.is_some();
+    let mut inward = struck.filter(|struck| struck.rule.is_inward());
+    // What was received and what was heard are not read at the same moment.
+    let struck = inward.any(|struck| struck.may_be(missing, super::slack(of)));
+    let exact = watched.heard.is_none() || struck;
     let finding = Finding::fault(
         Code::FirewallDrops,
         Confidence::proved_if(exact),
@@ -41,7 +40,7 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
         context,
         finding,
         watched.rules.as_ref(),
-        struck.unwrap_or(missing),
+        missing,
         FirewallRule::is_inward,
     ))
 }

@@ -37,22 +37,27 @@ pub(super) fn named(
                 target.address
             ));
     };
-    let struck = || rules.struck.iter().filter(|(rule, _)| concerned(rule));
-    let exact: Vec<_> = struck().filter(|struck| struck.1 == packets).collect();
-    let counted: Vec<_> = if exact.is_empty() {
-        struck().filter(|struck| struck.1 > packets).collect()
-    } else {
-        exact
+    let struck = || rules.struck.iter().filter(|struck| concerned(&struck.rule));
+    let close = |some| {
+        let close = struck().filter(move |struck| struck.may_be(packets, some));
+        close.collect::<Vec<_>>()
     };
+    let mut counted = close(0);
+    if counted.is_empty() {
+        counted = close(super::slack(packets));
+    }
+    if counted.is_empty() {
+        counted = struck().filter(|struck| struck.most > packets).collect();
+    }
     let mut finding = finding;
     let mut suspects: Vec<&FirewallRule> = Vec::new();
-    for (rule, moved) in counted.into_iter().take(NAMED) {
+    for struck in counted.into_iter().take(NAMED) {
         finding = finding.because(format!(
             "{} struck {} meanwhile",
-            described(rule),
-            super::count(*moved, "packet")
+            described(&struck.rule),
+            super::count(struck.most, "packet")
         ));
-        suspects.push(rule);
+        suspects.push(&struck.rule);
     }
     if suspects.is_empty() {
         let [certain, others] = [&rules.certain, &rules.uncounted].map(|rules| {

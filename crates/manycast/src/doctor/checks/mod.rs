@@ -94,8 +94,12 @@ const FEW: u64 = 5;
 /// Whether two counts are as good as equal: they are not read at the same moment, and on a host that
 /// is busy something comes in between.
 const fn alike(one: u64, other: u64) -> bool {
-    let more = if one > other { one } else { other };
-    one.abs_diff(other) <= 3 + more / 32
+    one.abs_diff(other) <= slack(if one > other { one } else { other })
+}
+
+/// By how much counts may differ for that reason.
+const fn slack(count: u64) -> u64 {
+    3 + count / 32
 }
 
 /// `1 datagram`, `2 datagrams`.
