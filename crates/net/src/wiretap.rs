@@ -77,6 +77,15 @@ impl Wiretap {
         Ok(Self { socket, ipv4, kind })
     }
 
+    /// Hears nothing more; what was heard before can still be asked for.
+    ///
+    /// # Errors
+    ///
+    /// Only where the machine itself fails.
+    pub fn close(&self) -> io::Result<()> {
+        sys::refuse_packets(self.socket.as_fd())
+    }
+
     /// Waits for a packet that is of interest, and gives it with the index of the interface that it
     /// came in by; `Ok(None)` when none came in time. Others are passed over, which may take a little
     /// longer. With a timeout of zero, it gives what waits to be read.

@@ -67,7 +67,7 @@ pub(super) struct Ear {
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// How many packets that wait at the end are still read.
-const BACKLOG: usize = 10_000;
+const BACKLOG: usize = 100_000;
 
 /// Whoever floods the wire gets no more of the memory than this.
 const MOST: usize = 64;
@@ -100,20 +100,22 @@ impl Drop for Ear {
 
 fn listen(mut tap: Wiretap, group: IpAddr, stop: &AtomicBool) -> Heard {
     let mut heard = Heard::default();
-    let mut left = BACKLOG;
-    while left > 0 {
-        // In the end, what came until then is still read.
-        let ending = stop.load(Ordering::Relaxed);
-        match tap.next(if ending { Duration::ZERO } else { PAUSE }) {
-            Ok(Some((interface, overheard))) => heard.note(group, interface, overheard),
-            Ok(None) if ending => break,
-            Ok(None) => {}
-            Err(error) => {
-                tracing::debug!(%error, "nothing is heard on the wire any more");
-                break;
-            }
+    let mut hear = |tap: &mut Wiretap, timeout| match tap.next(timeout) {
+        Ok(Some((interface, overheard))) => {
+            heard.note(group, interface, overheard);
+            Some(true)
         }
-        left -= usize::from(ending);
+        Ok(None) => Some(false),
+        Err(error) => {
+            tracing::debug!(%error, "nothing is heard on the wire any more");
+            None
+        }
+    };
+    while !stop.load(Ordering::Relaxed) && hear(&mut tap, PAUSE).is_some() {}
+    // What came until now is still read, and nothing that comes from now on.
+    let mut left = BACKLOG;
+    while tap.close().is_ok() && left > 0 && hear(&mut tap, Duration::ZERO) == Some(true) {
+        left -= 1;
     }
     heard
 }

@@ -348,6 +348,24 @@ pub(crate) fn receive_packet(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Resul
     Ok((received, origin))
 }
 
+/// Lets nothing more into the queue of a packet socket (`SO_ATTACH_FILTER`, `socket(7)`); what is in
+/// it can still be read.
+pub(crate) fn refuse_packets(fd: BorrowedFd<'_>) -> io::Result<()> {
+    // One instruction, `BPF_RET | BPF_K`: to take none of a packet.
+    let mut refuse = [libc::sock_filter {
+        code: 0x06,
+        jt: 0,
+        jf: 0,
+        k: 0,
+    }];
+    let program = libc::sock_fprog {
+        len: 1,
+        filter: refuse.as_mut_ptr(),
+    };
+    // The kernel copies the instructions, which live as long as this call.
+    set(fd, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)
+}
+
 /// `IP_MULTICAST_IF` by index (`ip(7)`); 0 leaves it to the route.
 pub(crate) fn set_multicast_interface_v4(fd: BorrowedFd<'_>, index: u32) -> io::Result<()> {
     // The loopback interface has this index in every namespace (`LOOPBACK_IFINDEX` of the kernel).

@@ -27,14 +27,16 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     // What was received and what was heard are not read at the same moment.
     let struck = inward.any(|struck| struck.may_be(missing, super::slack(of)));
     let exact = watched.heard.is_none() || struck;
-    let finding = Finding::fault(
-        Code::FirewallDrops,
-        Confidence::proved_if(exact),
-        format!(
-            "a firewall of this host drops a part of what comes to {}",
-            target.ip
-        ),
-    )
+    let title = format!(
+        "a firewall of this host drops a part of what comes to {}",
+        target.ip
+    );
+    let finding = if exact {
+        Finding::fault(Code::FirewallDrops, Confidence::Proved, title)
+    } else {
+        // A host that is too busy to hear all may miss a part as well.
+        Finding::warning(Code::FirewallDrops, Confidence::Possible, title)
+    }
     .because(counted);
     Some(named(
         context,
