@@ -369,7 +369,7 @@ pub(crate) fn row_42_raw_is_fit_for_a_pipe() {
     let lab = Lab::new();
     let [a] = hosts_on(&lab, &lab.switch("sw"), ["a"]);
     // Each payload is there when it came, not when a buffer is full.
-    let command = format!("{BINARY} listen 127.0.0.1:5000 --raw | cat");
+    let command = format!("{BINARY} listen 127.0.0.1:5000 --raw -c 2 | cat");
     let mut pipe = Process::start(a.command("sh").args(["-c", &command]));
     pipe.wait_for_error_line("listening");
     let sender = socket(&a, "127.0.0.1:0");
