@@ -141,7 +141,7 @@ impl Contestant {
             Self::Own(Contender::Mcast) => workload.group,
             // One port of a host is one server's.
             Self::Iperf => workload.listeners == 1,
-            // What offload brings is beside the point where little fits a buffer.
+            // Where each datagram has a call of its own, or a place in one, its size matters little.
             Self::Plain(_) => workload.size == 1316,
             _ => true,
         }

@@ -5,19 +5,17 @@ use serde_json::Value;
 
 use crate::{code, hosts_on, json, manycast, run, start};
 
+/// A hundred datagrams a second to the group.
+fn stream(host: &Host) -> Process {
+    let to = "239.1.2.3%eth0:5000";
+    let arguments = ["send", to, "x", "--count", "100000", "--interval", "10ms"];
+    start(host, &arguments)
+}
+
 pub(crate) fn a_stream_that_comes_is_exit_0() {
     let lab = Lab::new();
     let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
-    let arguments = [
-        "send",
-        "239.1.2.3%eth0:5000",
-        "x",
-        "--count",
-        "100000",
-        "--interval",
-        "10ms",
-    ];
-    let _stream = start(&a, &arguments);
+    let _stream = stream(&a);
     let finished = run(&b, &["doctor", "239.1.2.3:5000", "--for", "2s"]);
     assert_eq!(code(&finished), 0, "{finished:?}");
     assert!(finished.stdout[0].starts_with("✓ 239.1.2.3:5000: delivered, "));
@@ -222,16 +220,7 @@ pub(crate) fn a_reverse_path_filter_of_the_far_host() {
 pub(crate) fn an_interrupt_tells_what_is_known() {
     let lab = Lab::new();
     let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
-    let stream = [
-        "send",
-        "239.1.2.3%eth0:5000",
-        "x",
-        "--count",
-        "100000",
-        "--interval",
-        "10ms",
-    ];
-    let _stream = start(&a, &stream);
+    let _stream = stream(&a);
 
     // One host: what has come until then was delivered.
     let arguments = ["doctor", "239.1.2.3:5000", "--for", "10m", "-v"];

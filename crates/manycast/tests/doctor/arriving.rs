@@ -6,6 +6,7 @@ use manycast::doctor::{Code, Confidence, Finding};
 use manycast::{Listener, SenderConfig, SocketConfig};
 use manycast_lab::netns::{Hook, Lab, Snooping, wait_until};
 
+use crate::drop_fragments;
 use crate::{
     FORGED, GROUPS, QUERY, QUERY_6, Stream, address, assert_fault, evidence, examine, examine_for,
     examine_privileged, examine_privileged_for, privileged_program, remedy, two_hosts,
@@ -161,16 +162,7 @@ pub(crate) fn fragments_that_are_lost() {
     let lab = Lab::new();
     let switch = lab.switch("sw");
     let [a, b] = two_hosts(&lab, &switch);
-    // As many a firewall on the way does.
-    b.nft(
-        "table netdev t {
-            chain c {
-                type filter hook ingress device eth0 priority 0
-                ip frag-off & 0x1fff != 0 drop
-                frag frag-off != 0 drop
-            }
-        }",
-    );
+    drop_fragments(&b);
     for group in GROUPS {
         let to = address(&format!("{group}%eth0"));
         let config = SenderConfig::default();

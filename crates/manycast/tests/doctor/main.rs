@@ -199,12 +199,7 @@ fn examine_for(
     address: &str,
     program: Option<ProgramChoice>,
 ) -> Report {
-    let how = Examination {
-        duration,
-        program,
-        ..Examination::default()
-    };
-    host.run_unprivileged(|| doctor::examine(address, &how))
+    host.run_unprivileged(|| doctor::examine(address, &how(duration, program)))
         .unwrap()
 }
 
@@ -219,12 +214,29 @@ fn examine_privileged_for(
     address: &str,
     program: Option<ProgramChoice>,
 ) -> Report {
-    let how = Examination {
+    host.run(|| doctor::examine(address, &how(duration, program)))
+        .unwrap()
+}
+
+fn how(duration: Duration, program: Option<ProgramChoice>) -> Examination {
+    Examination {
         duration,
         program,
         ..Examination::default()
-    };
-    host.run(|| doctor::examine(address, &how)).unwrap()
+    }
+}
+
+/// Takes away all fragments but the first, as many a firewall on the way does.
+fn drop_fragments(host: &Host) {
+    host.nft(
+        "table netdev t {
+            chain c {
+                type filter hook ingress device eth0 priority 0
+                ip frag-off & 0x1fff != 0 drop
+                frag frag-off != 0 drop
+            }
+        }",
+    );
 }
 
 /// All that is said for the first finding.

@@ -11,6 +11,7 @@ use manycast::doctor::{
 };
 use manycast_lab::netns::{Hook, Host, Lab, Snooping, wait_until};
 
+use crate::drop_fragments;
 use crate::healthy::state;
 use crate::{
     GROUPS, QUERY, Stream, address, assert_delivered, assert_fault, privileged_program, two_hosts,
@@ -258,15 +259,7 @@ pub(crate) fn large_datagrams_do_not_pass() {
     let lab = Lab::new();
     let switch = lab.switch("sw");
     let [a, b] = two_hosts(&lab, &switch);
-    b.nft(
-        "table netdev t {
-            chain c {
-                type filter hook ingress device eth0 priority 0
-                ip frag-off & 0x1fff != 0 drop
-                frag frag-off != 0 drop
-            }
-        }",
-    );
+    drop_fragments(&b);
     let _serving = Serving::start(&a, None);
     for (group, far_host) in GROUPS.into_iter().zip(["10.0.0.1", "fd00::1"]) {
         let report = examine(&b, &address(group), &far(far_host));

@@ -142,6 +142,7 @@ pub(crate) struct Messages<'a> {
     controls: [MaybeUninit<ControlWriter>; MAX_MESSAGES],
     /// Up to which payload each message goes.
     ends: [MaybeUninit<usize>; MAX_MESSAGES],
+    /// How many messages, vectors and payloads there are.
     messages: usize,
     used: usize,
     payloads: usize,

@@ -49,6 +49,7 @@
 
 mod client;
 mod config;
+mod event;
 mod message;
 mod report;
 mod server;
@@ -57,8 +58,9 @@ mod tests;
 
 pub use client::{Client, ClientEvent};
 pub use config::{ClientConfig, DEFAULT_PORT, Key, ServerConfig};
+pub use event::{Arrival, Inquiry, Order, ServerEvent};
 pub use message::{Burst, Counts, MAX_COUNT, MIN_SIZE, Refusal};
 pub use report::{
     Finding, MAX_EVIDENCE, MAX_FINDINGS, MAX_REPORT, MAX_STEPS, MAX_TEXT, Report, Step,
 };
-pub use server::{Arrival, Inquiry, Order, Server, ServerEvent, ServerStats};
+pub use server::{Server, ServerStats};

@@ -5,12 +5,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use manycast_types::{InterfaceId, Received, Transmit};
+use manycast_types::{Received, Transmit};
 use tracing::trace;
 
 use super::client::Seen;
+use super::event::{Arrival, Inquiry, Order, ServerEvent};
 use super::message::{Body, CHUNK, Foreign, MAX_COUNT, MIN_SIZE, Message};
-use super::{Burst, Counts, Key, Refusal, Report, ServerConfig};
+use super::{Burst, Counts, Refusal, Report, ServerConfig};
 use crate::random::Random;
 use crate::{Output, Protocol};
 
@@ -29,78 +30,6 @@ pub struct Server {
     outputs: VecDeque<Output<ServerEvent>>,
     stopped: bool,
     stats: ServerStats,
-}
-
-/// What a [`Server`] tells, or asks of its driver.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ServerEvent {
-    /// Join this group: a client that is where it says has agreed on it.
-    Join {
-        /// Who.
-        client: SocketAddr,
-        /// The group and the port.
-        group: SocketAddr,
-        /// The sources that all clients of this group name; empty: any source, since one of them
-        /// names none.
-        sources: Vec<IpAddr>,
-    },
-    /// Leave this group: no client needs it any more.
-    Leave {
-        /// The group and the port.
-        group: SocketAddr,
-    },
-    /// Send these datagrams, then call [`Server::sent`].
-    Send(Order),
-    /// Count what comes to this host from now on, then call [`Server::watching`].
-    Watch(Inquiry),
-    /// Examine this host, as it stands and in what came since it was last watched for this client,
-    /// then call [`Server::examined`].
-    Examine {
-        /// Who asks about which group.
-        inquiry: Inquiry,
-        /// How many datagrams the client says it has sent to the group meanwhile.
-        sent: u16,
-        /// What came of them.
-        arrivals: Vec<Arrival>,
-    },
-}
-
-/// A client's question about this host.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Inquiry {
-    /// Who asks.
-    pub client: SocketAddr,
-    /// The agreed group and the port.
-    pub group: SocketAddr,
-    /// The index of the interface that the question came in on.
-    pub interface: u32,
-    number: u32,
-}
-
-/// Datagrams of a client that came from one address of it, on one interface.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Arrival {
-    /// The client's address towards the group.
-    pub source: SocketAddr,
-    /// Where they came in.
-    pub interface: InterfaceId,
-    /// How many.
-    pub datagrams: u32,
-}
-
-/// Datagrams that a driver is asked to send.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Order {
-    /// Who asked.
-    pub client: SocketAddr,
-    /// Where to: the client, or the agreed group.
-    pub to: SocketAddr,
-    /// How.
-    pub burst: Burst,
-    /// The index of the interface that the request came in on.
-    pub interface: u32,
-    message: Message,
-    key: Option<Key>,
 }
 
 /// What a [`Server`] has counted.
@@ -486,20 +415,6 @@ impl Session {
                 datagrams: 1,
             });
         }
-    }
-}
-
-impl Order {
-    /// The datagram of this number, from 0.
-    pub fn datagram(&self, index: u8) -> Bytes {
-        let message = Message {
-            body: Body::Data {
-                index,
-                from_client: false,
-            },
-            ..self.message.clone()
-        };
-        message.emit(self.key.as_ref(), self.burst.size.into())
     }
 }
 
