@@ -53,6 +53,8 @@ pub struct Endpoint {
     /// The next datagram of `batch` to hand out, and the port that it came from.
     next: Position,
     current: usize,
+    /// Whether that datagram is there and was asked for, as far as was looked.
+    admitted: bool,
     /// How often that port may still be received from before the poller is asked again.
     eager: u32,
 }
@@ -173,6 +175,7 @@ impl Endpoint {
             batch: RecvBatch::new(),
             next: Position::default(),
             current: 0,
+            admitted: false,
             eager: 0,
         })
     }
@@ -343,7 +346,7 @@ impl Endpoint {
         };
         let changes = watch.drain()?;
         self.batch.forget_interfaces();
-        self.next = Position::default();
+        (self.next, self.admitted) = (Position::default(), false);
         for change in changes {
             match change {
                 // Its memberships are gone with it, also where the index is given anew.

@@ -227,6 +227,7 @@ impl RecvBatch {
     }
 
     /// The position behind the last datagram.
+    #[inline]
     pub fn end(&self) -> Position {
         Position {
             entry: self.entries.len(),

@@ -350,6 +350,7 @@ impl Endpoint {
             let left = port.socket.leave(group, interface);
             tracing::debug!(group = %membership.group, interface = %membership.interface, done = left.is_ok(), "left");
             port.groups.retain(|joined| !joined.is(group, interface));
+            self.admitted = false;
             if port.groups.is_empty() && port.local.ip().is_multicast() {
                 self.ports[*index] = None;
             }

@@ -28,29 +28,34 @@ impl Endpoint {
     /// Makes a datagram ready for [`Endpoint::take`], and says whether there is one. It waits until
     /// `timeout` is over (`None`: for ever), until there is news, or until it is stopped.
     pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> Result<bool, Error> {
-        if self.has_datagram() {
-            return Ok(true);
-        }
-        if !self.news.is_empty() || self.stopped {
-            return Ok(false);
-        }
+        self.wait_until(timeout, |it| Ok(it.would_end_a_wait()))?;
+        Ok(self.has_datagram())
+    }
+
+    /// As [`Endpoint::wait`], but only a datagram or an error ends it before `timeout` is over: see
+    /// [`Endpoint::settle`].
+    pub(crate) fn wait_for_datagram(
+        &mut self,
+        timeout: Option<Duration>,
+        connected: bool,
+    ) -> Result<(), Error> {
+        self.wait_until(timeout, |it| it.settle(connected))
+    }
+
+    /// Serves what comes until it is enough, or `timeout` is over.
+    fn wait_until(
+        &mut self,
+        timeout: Option<Duration>,
+        is_enough: impl Fn(&mut Self) -> Result<bool, Error>,
+    ) -> Result<(), Error> {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        loop {
-            let left = match deadline {
-                Some(deadline) => Some(deadline.saturating_duration_since(Instant::now())),
-                None => timeout,
-            };
+        let mut over = false;
+        while !is_enough(self)? && !over {
+            let left = deadline.map(|it| it.saturating_duration_since(Instant::now()));
+            over = left.is_some_and(|left| left.is_zero());
             self.advance(left)?;
-            if self.has_datagram() {
-                return Ok(true);
-            }
-            if !self.news.is_empty() || self.stopped {
-                return Ok(false);
-            }
-            if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-                return Ok(false);
-            }
         }
+        Ok(())
     }
 
     /// Looks without waiting.
@@ -67,31 +72,8 @@ impl Endpoint {
         })
     }
 
-    #[cfg(feature = "tokio")]
     fn would_end_a_wait(&mut self) -> bool {
         self.has_datagram() || !self.news.is_empty() || self.stopped
-    }
-
-    /// As [`Endpoint::wait`], but only a datagram or an error ends it before `timeout` is over: see
-    /// [`Endpoint::settle`].
-    pub(crate) fn wait_for_datagram(
-        &mut self,
-        timeout: Option<Duration>,
-        connected: bool,
-    ) -> Result<(), Error> {
-        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        let mut over = false;
-        loop {
-            if self.settle(connected)? || over {
-                return Ok(());
-            }
-            let left = match deadline {
-                Some(deadline) => Some(deadline.saturating_duration_since(Instant::now())),
-                None => timeout,
-            };
-            over = left.is_some_and(|left| left.is_zero());
-            self.wait(left)?;
-        }
     }
 
     /// What a wait has brought, for a caller who wants datagrams alone: says whether there is one.
@@ -99,8 +81,11 @@ impl Endpoint {
     /// over; without a peer that goes for refusals too, since whoever asks a server and goes away
     /// must not end its wait.
     pub(crate) fn settle(&mut self, connected: bool) -> Result<bool, Error> {
-        let refusal = self.news.iter().find_map(News::refusal);
-        self.news.clear();
+        let mut refusal = None;
+        if !self.news.is_empty() {
+            refusal = self.news.iter().find_map(News::refusal);
+            self.news.clear();
+        }
         if self.has_datagram() {
             return Ok(true);
         }
@@ -170,7 +155,7 @@ impl Endpoint {
 
     /// Begins with what was just received, and says whether it is anything.
     fn begin_batch(&mut self, current: usize) -> bool {
-        (self.next, self.current) = (Position::default(), current);
+        (self.next, self.admitted, self.current) = (Position::default(), false, current);
         for index in 0..self.batch.unreachable().len() {
             self.tell(News::Unreachable(self.batch.unreachable()[index]));
         }
@@ -178,19 +163,21 @@ impl Endpoint {
     }
 
     /// Skips what was not asked for, and says whether a datagram is left.
+    #[inline]
     fn has_datagram(&mut self) -> bool {
-        while let Some(received) = self.batch.at(self.next) {
-            if self.admits(&received) {
-                return true;
+        while !self.admitted && self.next < self.batch.end() {
+            self.admitted = self.batch.at(self.next).is_some_and(|it| self.admits(&it));
+            if !self.admitted {
+                self.next = self.batch.after(self.next);
             }
-            self.next = self.batch.after(self.next);
         }
-        false
+        self.admitted
     }
 
     /// Whether a datagram was asked for. Of a group, Linux does not compare the interface for
     /// IPv6, where all members of a host receive what comes on any interface; and what came before
     /// a membership changed is still there.
+    #[inline]
     fn admits(&self, received: &Received<'_>) -> bool {
         let Some(Some(port)) = self.ports.get(self.current) else {
             return false;
@@ -212,7 +199,7 @@ impl Endpoint {
             return None;
         }
         let this = self.next;
-        self.next = self.batch.after(this);
+        (self.next, self.admitted) = (self.batch.after(this), false);
         self.batch.at(this)
     }
 
@@ -222,7 +209,7 @@ impl Endpoint {
             return None;
         }
         let (run, next) = self.batch.run(self.next, limit)?;
-        self.next = next;
+        (self.next, self.admitted) = (next, false);
         Some(run)
     }
 
@@ -233,7 +220,8 @@ impl Endpoint {
 
     /// The same, buffer by buffer.
     pub(crate) fn take_runs(&mut self) -> impl Iterator<Item = Run<'_>> {
-        let next = std::mem::replace(&mut self.next, self.batch.end());
+        let next = self.next;
+        (self.next, self.admitted) = (self.batch.end(), false);
         let this = &*self;
         this.batch.runs(next).filter(|run| this.admits(run.whole()))
     }

@@ -21,7 +21,7 @@ impl Endpoint {
         let mut sent = 0;
         while let Some(next) = transmits.get(sent) {
             let port = self.port_for(next)?;
-            let alike = transmits[sent..]
+            let alike = 1 + transmits[sent + 1..]
                 .iter()
                 .take_while(|other| self.port_for(other).is_ok_and(|found| same(found, port)))
                 .count();

@@ -1,6 +1,7 @@
 //! Sending: batches of datagrams, of which neighbours go as one where the kernel cuts them apart.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
@@ -9,7 +10,7 @@ use rustix::event::{PollFd, PollFlags};
 
 use super::{Socket, interface_id, is_news_of_a_peer};
 use crate::features::{ControlWriter, gso, pktinfo};
-use crate::sys::Messages;
+use crate::sys::{self, Messages};
 use crate::{Error, Operation};
 
 /// What looks like news of a peer is taken for a failure of the call when it comes so often in a row.
@@ -97,9 +98,12 @@ impl Socket {
                 Some(_) => 0,
                 None => self.segment_limit.load(Ordering::Relaxed),
             };
-            let mut messages = Messages::new();
-            let merged = self.gather(&mut messages, queue, sent, segment_limit);
-            let error = match messages.send(self.fd(), flags) {
+            let (merged, outcome) = if queue.len() - sent == 1 {
+                (false, self.send_one(queue, sent, flags))
+            } else {
+                self.send_many(queue, sent, segment_limit, flags)
+            };
+            let error = match outcome {
                 Ok(taken) => {
                     if let Some((errno, size)) = refusal.take() {
                         self.refuse_segments(errno, size);
@@ -132,6 +136,37 @@ impl Socket {
         Ok(sent)
     }
 
+    fn send_one<'a>(&self, queue: impl Queue<'a>, index: usize, flags: i32) -> io::Result<usize> {
+        let way = queue.way(index);
+        let mut control = ControlWriter::new();
+        pktinfo::encode(self.is_ipv4(), way.source, way.interface, &mut control);
+        let destination = self.destination(&way);
+        let payload = queue.payload(index);
+        sys::send(self.fd(), payload, destination, &control, flags).map(|()| 1)
+    }
+
+    /// Sends as many as one call takes. Says too whether the first of its messages has more than
+    /// one. Not inlined, so that a single datagram does not pay for so much of the stack.
+    #[inline(never)]
+    fn send_many<'a>(
+        &self,
+        queue: impl Queue<'a>,
+        from: usize,
+        segment_limit: usize,
+        flags: i32,
+    ) -> (bool, io::Result<usize>) {
+        let mut messages = Messages::new();
+        let merged = self.gather(&mut messages, queue, from, segment_limit);
+        (merged, messages.send(self.fd(), flags))
+    }
+
+    /// What to name to the kernel: nothing for the peer, the way to whom is known already, and
+    /// would with an address be looked up again.
+    fn destination(&self, way: &Transmit<()>) -> Option<SocketAddr> {
+        let peer = *self.peer.read().unwrap_or_else(PoisonError::into_inner);
+        (peer != Some(way.destination)).then_some(way.destination)
+    }
+
     /// Waits until the send buffer has room, for what [`Socket::try_send_batch`] did not take. A
     /// signal ends it early.
     ///
@@ -155,7 +190,6 @@ impl Socket {
         from: usize,
         segment_limit: usize,
     ) -> bool {
-        let peer = *self.peer.read().unwrap_or_else(PoisonError::into_inner);
         let mut first_is_merged = None;
         let mut next = from;
         while messages.has_room() && next < queue.len() {
@@ -188,9 +222,7 @@ impl Socket {
             if let (true, Ok(size)) = (is_merged, u16::try_from(size)) {
                 gso::encode(size, &mut control);
             }
-            // The way to the peer is known already; with an address it would be looked up again.
-            let destination = (peer != Some(way.destination)).then_some(way.destination);
-            messages.end(destination, &control);
+            messages.end(self.destination(&way), &control);
             first_is_merged.get_or_insert(is_merged);
         }
         first_is_merged.unwrap_or(false)

@@ -20,20 +20,27 @@ const MAX_VECTORS: usize = 512;
 #[derive(Clone, Copy)]
 pub(crate) struct Control([u8; CONTROL_LEN]);
 
+/// What one datagram needs beside its header and its payload. It lies side by side, since a dialogue
+/// of single datagrams finds all memory cold after each wait.
+#[repr(C)]
+struct Envelope {
+    vector: libc::iovec,
+    name: Name,
+    control: Control,
+}
+
 /// The memory that one `recvmmsg` call fills: headers, names, control messages and payloads.
 pub(crate) struct Slots {
     headers: Vec<libc::mmsghdr>,
     // The headers point into these; none is resized, so none moves.
-    vectors: Vec<libc::iovec>,
-    names: Vec<libc::sockaddr_storage>,
-    controls: Vec<Control>,
-    payloads: Vec<u8>,
+    envelopes: Vec<Envelope>,
+    payloads: Box<[MaybeUninit<u8>]>,
     size: usize,
     /// How many headers the last call wrote to.
     used: usize,
 }
 
-// SAFETY: the raw pointers in `headers` and `vectors` point into heap memory that `Slots` itself
+// SAFETY: the raw pointers in `headers` and `envelopes` point into heap memory that `Slots` itself
 // owns and that does not move with it.
 unsafe impl Send for Slots {}
 // SAFETY: shared access only reads; writing needs `&mut self`.
@@ -43,30 +50,34 @@ impl Slots {
     /// Memory for `count` datagrams of at most `size` bytes. Pages that are never written to are
     /// never made resident.
     pub(crate) fn new(count: usize, size: usize) -> Self {
-        // SAFETY: all-zero bytes are valid values of these plain C structures.
-        let (header, name) = unsafe { (mem::zeroed(), mem::zeroed()) };
-        let vector = libc::iovec {
-            iov_base: ptr::null_mut(),
-            iov_len: size,
-        };
-        let mut slots = Self {
-            headers: vec![header; count],
-            vectors: vec![vector; count],
-            names: vec![name; count],
-            controls: vec![Control([0; CONTROL_LEN]); count],
-            payloads: vec![0; count * size],
+        let mut payloads = Box::new_uninit_slice(count * size);
+        let mut envelopes: Vec<_> = payloads
+            .chunks_exact_mut(size)
+            .map(|payload| Envelope {
+                vector: libc::iovec {
+                    iov_base: payload.as_mut_ptr().cast(),
+                    iov_len: size,
+                },
+                name: to_name((Ipv4Addr::UNSPECIFIED, 0).into()).0,
+                control: Control([0; CONTROL_LEN]),
+            })
+            .collect();
+        let headers = envelopes.iter_mut().map(|envelope| {
+            // SAFETY: all-zero bytes are a valid value of this plain C structure.
+            let mut header: libc::mmsghdr = unsafe { mem::zeroed() };
+            header.msg_hdr.msg_iov = &raw mut envelope.vector;
+            header.msg_hdr.msg_iovlen = 1;
+            header.msg_hdr.msg_name = (&raw mut envelope.name).cast();
+            header.msg_hdr.msg_control = envelope.control.0.as_mut_ptr().cast();
+            header
+        });
+        Self {
+            headers: headers.collect(),
+            envelopes,
+            payloads,
             size,
             used: count,
-        };
-        for i in 0..count {
-            let header: &mut libc::mmsghdr = &mut slots.headers[i];
-            slots.vectors[i].iov_base = slots.payloads[i * size..].as_mut_ptr().cast();
-            header.msg_hdr.msg_iov = &raw mut slots.vectors[i];
-            header.msg_hdr.msg_iovlen = 1;
-            header.msg_hdr.msg_name = (&raw mut slots.names[i]).cast();
-            header.msg_hdr.msg_control = slots.controls[i].0.as_mut_ptr().cast();
         }
-        slots
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -82,7 +93,7 @@ impl Slots {
     ) -> io::Result<usize> {
         let limit = limit.min(self.headers.len());
         for header in &mut self.headers[..self.used] {
-            header.msg_hdr.msg_namelen = size_of::<libc::sockaddr_storage>() as _;
+            header.msg_hdr.msg_namelen = size_of_len::<Name>();
             header.msg_hdr.msg_controllen = CONTROL_LEN as _;
             header.msg_hdr.msg_flags = 0;
         }
@@ -115,17 +126,19 @@ impl Slots {
     /// The payload of slot `i`, as long as the kernel said.
     pub(crate) fn payload(&self, i: usize) -> &[u8] {
         let len = (self.headers[i].msg_len as usize).min(self.size);
-        &self.payloads[i * self.size..][..len]
+        let payload = &self.payloads[i * self.size..][..len];
+        // SAFETY: the kernel has written as much as it said.
+        unsafe { payload.assume_init_ref() }
     }
 
     /// The source of slot `i`, or for the error queue the destination of what came back.
     pub(crate) fn name(&self, i: usize) -> Option<SocketAddr> {
-        to_socket_addr(&self.names[i], self.headers[i].msg_hdr.msg_namelen)
+        to_socket_addr(&self.envelopes[i].name, self.headers[i].msg_hdr.msg_namelen)
     }
 
     pub(crate) fn control(&self, i: usize) -> &[u8] {
         let len = self.headers[i].msg_hdr.msg_controllen as usize;
-        &self.controls[i].0[..len.min(CONTROL_LEN)]
+        &self.envelopes[i].control.0[..len.min(CONTROL_LEN)]
     }
 
     pub(crate) fn truncated(&self, i: usize) -> bool {
@@ -238,7 +251,8 @@ impl<'a> Messages<'a> {
         let sent = unsafe {
             let headers: *mut libc::mmsghdr = self.headers.as_mut_ptr().cast();
             if self.messages == 1 {
-                let len = send_one(fd, &(*headers).msg_hdr, flags);
+                // One message is cheaper by the older call.
+                let len = libc::sendmsg(fd.as_raw_fd(), &raw const (*headers).msg_hdr, flags);
                 if len < 0 { -1 } else { 1 }
             } else {
                 libc::sendmmsg(fd.as_raw_fd(), headers, self.messages as _, flags)
@@ -252,29 +266,52 @@ impl<'a> Messages<'a> {
     }
 }
 
-/// Sends one message by the oldest call that can, since it costs the least.
-///
-/// # Safety
-///
-/// What the header points to must be valid.
-unsafe fn send_one(fd: BorrowedFd<'_>, header: &libc::msghdr, flags: c_int) -> isize {
-    if header.msg_iovlen != 1 || header.msg_controllen > 0 {
-        // SAFETY: the caller's promise.
-        return unsafe { libc::sendmsg(fd.as_raw_fd(), header, flags) };
-    }
-    // SAFETY: the caller's promise.
-    unsafe {
-        let libc::iovec { iov_base, iov_len } = *header.msg_iov;
-        let name = header.msg_name.cast::<libc::sockaddr>();
-        libc::sendto(
-            fd.as_raw_fd(),
-            iov_base,
-            iov_len,
-            flags,
-            name,
-            header.msg_namelen,
-        )
-    }
+/// Sends one payload, by the oldest call that can, since it costs the least. It keeps clear of
+/// [`Messages`], whose memory would be cold when a dialogue goes on after a wait.
+pub(crate) fn send(
+    fd: BorrowedFd<'_>,
+    payload: &[u8],
+    destination: Option<SocketAddr>,
+    control: &ControlWriter,
+    flags: c_int,
+) -> io::Result<()> {
+    let mut name = destination.map(to_name);
+    let (name, name_len): (*mut c_void, _) = match &mut name {
+        Some((name, len)) => (ptr::from_mut(name).cast(), *len),
+        None => (ptr::null_mut(), 0),
+    };
+    let control = control.as_bytes();
+    let base: *mut c_void = payload.as_ptr().cast_mut().cast();
+    let sent = if control.is_empty() {
+        // SAFETY: payload and name are valid for reading as many bytes as is said.
+        unsafe {
+            libc::sendto(
+                fd.as_raw_fd(),
+                base,
+                payload.len(),
+                flags,
+                name.cast(),
+                name_len,
+            )
+        }
+    } else {
+        let mut vector = libc::iovec {
+            iov_base: base,
+            iov_len: payload.len(),
+        };
+        // SAFETY: all-zero bytes are a valid value of this plain C structure.
+        let mut header: libc::msghdr = unsafe { mem::zeroed() };
+        header.msg_name = name;
+        header.msg_namelen = name_len;
+        header.msg_iov = &raw mut vector;
+        header.msg_iovlen = 1;
+        header.msg_control = control.as_ptr().cast_mut().cast();
+        header.msg_controllen = control.len() as _;
+        // SAFETY: the header points to memory that outlives the call, and that the kernel only
+        // reads.
+        unsafe { libc::sendmsg(fd.as_raw_fd(), &raw const header, flags) }
+    };
+    checked(sent.signum() as c_int).map(drop)
 }
 
 /// Takes one message from the error queue (`ip(7)`, `IP_RECVERR`): the destination of the datagram
@@ -456,10 +493,13 @@ pub(crate) fn group_filter(
     };
     checked(result)?;
     let count = (filter.count as usize).min(SOURCES);
-    let name_len = size_of_len::<libc::sockaddr_storage>();
     let sources = filter.sources[..count]
         .iter()
-        .filter_map(|source| to_socket_addr(source, name_len))
+        .filter_map(|source| {
+            // SAFETY: `sockaddr_storage` is large and aligned enough for any socket address.
+            let name = unsafe { &*ptr::from_ref(source).cast::<Name>() };
+            to_socket_addr(name, size_of_len::<Name>())
+        })
         .map(|source| source.ip())
         .collect();
     Ok((filter.mode == MCAST_EXCLUDE, sources))
@@ -499,6 +539,7 @@ fn level(address: IpAddr) -> c_int {
 #[repr(C)]
 #[derive(Clone, Copy)]
 union Name {
+    family: libc::sa_family_t,
     v4: libc::sockaddr_in,
     v6: libc::sockaddr_in6,
 }
@@ -566,18 +607,18 @@ fn to_storage(address: IpAddr) -> libc::sockaddr_storage {
     storage
 }
 
-fn to_socket_addr(storage: &libc::sockaddr_storage, len: libc::socklen_t) -> Option<SocketAddr> {
-    let pointer = ptr::from_ref(storage);
-    match c_int::from(storage.ss_family) {
+fn to_socket_addr(name: &Name, len: libc::socklen_t) -> Option<SocketAddr> {
+    // SAFETY: every family begins with this field, and none has invalid values.
+    match c_int::from(unsafe { name.family }) {
         libc::AF_INET if len >= size_of_len::<libc::sockaddr_in>() => {
-            // SAFETY: the kernel wrote this family, and the storage is large and aligned enough.
-            let address = unsafe { &*pointer.cast::<libc::sockaddr_in>() };
+            // SAFETY: the kernel wrote this family.
+            let address = unsafe { name.v4 };
             let ip = Ipv4Addr::from(address.sin_addr.s_addr.to_ne_bytes());
             Some(SocketAddrV4::new(ip, u16::from_be(address.sin_port)).into())
         }
         libc::AF_INET6 if len >= size_of_len::<libc::sockaddr_in6>() => {
             // SAFETY: as above.
-            let address = unsafe { &*pointer.cast::<libc::sockaddr_in6>() };
+            let address = unsafe { name.v6 };
             let ip = Ipv6Addr::from(address.sin6_addr.s6_addr);
             let port = u16::from_be(address.sin6_port);
             let flow = address.sin6_flowinfo;
