@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use manycast_net::{
     BufferSize, Change, ErrorKind, Poller, Position, RecvBatch, Socket, SocketConfig, Stopper,
@@ -57,6 +58,8 @@ pub struct Endpoint {
     admitted: bool,
     /// How often that port may still be received from before the poller is asked again.
     eager: u32,
+    /// When it was last looked for more.
+    looked: Option<Instant>,
 }
 
 /// A socket and what it was bound for.
@@ -177,6 +180,7 @@ impl Endpoint {
             current: 0,
             admitted: false,
             eager: 0,
+            looked: None,
         })
     }
 

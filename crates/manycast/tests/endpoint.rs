@@ -2,9 +2,9 @@
 #![cfg(target_os = "linux")]
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use manycast::{Error, Sender, Socket, Transmit, listen};
+use manycast::{Error, Listener, Sender, Socket, Transmit, listen};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -45,6 +45,27 @@ fn a_stop_ends_waits_that_always_find_something() {
         matches!(socket.recv(), Err(Error::Stopped))
     });
     assert!(heard.is_some());
+}
+
+#[test]
+fn the_end_of_a_stream_does_not_end_a_wait() {
+    let mut listener = listen("239.192.7.7%lo:5077").unwrap();
+    let stopper = listener.stopper().unwrap();
+    let sender = Sender::new("239.192.7.7%lo:5077").unwrap();
+    let stream = |listener: &mut Listener| {
+        for _ in 0..100 {
+            sender.send("more").unwrap();
+            assert_eq!(listener.recv().unwrap().payload, b"more");
+        }
+    };
+    stream(&mut listener);
+    let (begin, timeout) = (Instant::now(), Duration::from_millis(50));
+    assert!(listener.recv_timeout(timeout).unwrap().is_none());
+    assert!(begin.elapsed() >= timeout);
+
+    stream(&mut listener);
+    stopper.stop();
+    assert!(matches!(listener.recv(), Err(Error::Stopped)));
 }
 
 #[test]

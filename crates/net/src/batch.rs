@@ -266,14 +266,19 @@ impl RecvBatch {
     /// How many buffers to fill by one call.
     ///
     /// To look for a second datagram where there is none costs time, which a dialogue of single
-    /// datagrams would pay at each turn. So it begins with one, and grows while all are filled.
-    /// Beside what the kernel has gathered, the time that a look costs is small.
+    /// datagrams would pay at each turn. So it begins with one, and grows while all are filled: up
+    /// to what a single buffer can hold, since to write to more memory than that drives out of the
+    /// processor's cache what was written just before and is to be read next.
     pub(crate) const fn limit(&self) -> usize {
         self.limit
     }
 
     fn adapt_limit(&mut self, filled: usize) {
-        let least = if self.len() > filled { 2 } else { 1 };
+        let bytes: usize = (0..filled).map(|slot| self.slots.payload(slot).len()).sum();
+        let most = (filled * BUFFER / bytes.max(1)).clamp(1, self.slots.count());
+        // Beside what the kernel has gathered, the time that a look costs is small.
+        let is_gathered = self.len() > filled;
+        let least = if is_gathered { 2 } else { 1 };
         self.likely_more = filled == self.limit && filled > 1;
         if filled < self.limit {
             self.full = 0;
@@ -286,7 +291,7 @@ impl RecvBatch {
                 self.limit *= 2;
             }
         }
-        self.limit = self.limit.max(least).min(self.slots.count());
+        self.limit = self.limit.max(least).min(most);
     }
 
     pub(crate) fn push_unreachable(&mut self, unreachable: Unreachable) {

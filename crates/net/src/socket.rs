@@ -37,6 +37,8 @@ pub struct Socket {
     /// The errno that set the limit.
     segment_errno: AtomicI32,
     gro: io::Result<()>,
+    /// Whether a receiving call that waits does so for some time only.
+    has_timeout: AtomicBool,
     peer: RwLock<Option<SocketAddr>>,
 }
 
@@ -76,6 +78,7 @@ impl Socket {
             segment_limit: AtomicUsize::new(if offload::is_wanted() { usize::MAX } else { 0 }),
             segment_errno: AtomicI32::new(0),
             gro: Ok(()),
+            has_timeout: AtomicBool::new(false),
             peer: RwLock::new(None),
         };
         if offload::is_wanted() && config.merge_received {
@@ -267,6 +270,11 @@ impl From<Socket> for OwnedFd {
     /// The plain socket, set up, bound and joined as it is, for other libraries. Open it with
     /// [`SocketConfig::merge_received`] off, unless they know of `UDP_GRO`.
     fn from(socket: Socket) -> Self {
+        if socket.has_timeout.load(Ordering::Relaxed)
+            && let Err(error) = socket.inner.set_read_timeout(None)
+        {
+            tracing::warn!(%error, "a receiving call on the descriptor will not wait for long");
+        }
         socket.inner.into()
     }
 }

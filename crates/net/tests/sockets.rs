@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test says by a panic that it failed")]
 
 use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::OwnedFd;
 use std::time::{Duration, SystemTime};
 
 use manycast_net::{ErrorKind, RecvBatch, Socket, SocketConfig};
@@ -182,6 +183,24 @@ fn waiting_ends_with_the_time_out() {
             assert!(begin.elapsed() >= timeout);
             assert!(batch.is_empty());
         }
+    }
+}
+
+#[test]
+fn who_waits_for_more_of_a_stream_does_not_wait_for_long() {
+    for local in LOCAL {
+        let (socket, to) = bind(local);
+        let mut batch = RecvBatch::new();
+        assert_eq!(socket.recv_batch_soon(&mut batch).unwrap(), 0);
+        socket.send(&Transmit::new(to, "more")).unwrap();
+        assert_eq!(socket.recv_batch_soon(&mut batch).unwrap(), 1);
+        // It changes nothing for other ways to wait, nor for who gets the descriptor.
+        let begin = std::time::Instant::now();
+        let timeout = Duration::from_millis(30);
+        assert_eq!(socket.recv_batch(&mut batch, Some(timeout)).unwrap(), 0);
+        assert!(begin.elapsed() >= timeout);
+        let plain = UdpSocket::from(OwnedFd::from(socket));
+        assert_eq!(plain.read_timeout().unwrap(), None);
     }
 }
 

@@ -12,6 +12,11 @@ use crate::Error;
 /// other sockets, of changes and of a stop.
 const EAGER: u32 = 16;
 
+/// Where batches come closer upon each other than this, the receiving call itself waits for the
+/// next, unless the time-out is so short that it might wait too long.
+const BRISK: Duration = Duration::from_millis(1);
+const TOO_SHORT: Duration = Duration::from_millis(20);
+
 /// What [`Endpoint::look`] found.
 #[cfg(feature = "tokio")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,7 +113,7 @@ impl Endpoint {
             port.socket.recv_batch(&mut self.batch, timeout)?;
             return Ok(self.begin_batch(0));
         }
-        if self.ready.is_empty() && self.has_more()? {
+        if self.ready.is_empty() && self.go_on(timeout)? {
             return Ok(true);
         }
         let mut served = false;
@@ -140,16 +145,23 @@ impl Endpoint {
         Ok(served)
     }
 
-    /// Looks whether a stream goes on: to ask the poller first would be a second call.
-    fn has_more(&mut self) -> Result<bool, Error> {
-        if !self.batch.has_likely_more() || self.eager == 0 {
-            return Ok(false);
-        }
-        let Some(Some(port)) = self.ports.get(self.current) else {
+    /// Receives more of a stream, if there is one: to ask the poller first would be a second call.
+    fn go_on(&mut self, timeout: Option<Duration>) -> Result<bool, Error> {
+        let now = Instant::now();
+        let before = self.looked.replace(now);
+        let Some(Some(port)) = self.ports.get(self.current).filter(|_| self.eager > 0) else {
             return Ok(false);
         };
+        let is_brisk = before.is_some_and(|before| now - before < BRISK);
+        let may_wait = self.ports.len() == 1 && timeout.is_none_or(|timeout| timeout > TOO_SHORT);
+        if is_brisk && may_wait {
+            port.socket.recv_batch_soon(&mut self.batch)?;
+        } else if self.batch.has_likely_more() {
+            port.socket.try_recv_batch(&mut self.batch)?;
+        } else {
+            return Ok(false);
+        }
         self.eager -= 1;
-        port.socket.try_recv_batch(&mut self.batch)?;
         Ok(self.begin_batch(self.current))
     }
 

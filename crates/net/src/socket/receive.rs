@@ -10,6 +10,9 @@ use super::{Socket, interface_id, is_news_of_a_peer};
 use crate::features::{self, unreachable};
 use crate::{Error, Operation, RecvBatch, Unreachable, sys};
 
+/// How long [`Socket::recv_batch_soon`] waits.
+const SOON: Duration = Duration::from_millis(5);
+
 impl Socket {
     /// Receives what is there, at most as many datagrams as `batch` has room for, and says how
     /// many. Where nothing is there it waits for `timeout`: `None` for ever, zero not at all.
@@ -60,6 +63,20 @@ impl Socket {
     /// As [`Socket::recv_batch`].
     pub fn try_recv_batch(&self, batch: &mut RecvBatch) -> Result<usize, Error> {
         Ok(self.receive(batch, libc::MSG_DONTWAIT)?.unwrap_or(0))
+    }
+
+    /// As [`Socket::try_recv_batch`], but where nothing is there, the receiving call itself waits for
+    /// some milliseconds: for a stream of which more comes soon, it saves asking a poller.
+    ///
+    /// # Errors
+    ///
+    /// As [`Socket::recv_batch`].
+    pub fn recv_batch_soon(&self, batch: &mut RecvBatch) -> Result<usize, Error> {
+        if !self.has_timeout.load(Ordering::Relaxed) {
+            self.set("SO_RCVTIMEO", self.inner.set_read_timeout(Some(SOON)))?;
+            self.has_timeout.store(true, Ordering::Relaxed);
+        }
+        Ok(self.receive(batch, libc::MSG_WAITFORONE)?.unwrap_or(0))
     }
 
     /// Receives what is there; `None`: nothing is.
