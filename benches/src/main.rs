@@ -8,6 +8,7 @@ mod contender;
 mod contestant;
 mod marks;
 mod report;
+mod round_trip;
 mod trial;
 mod worker;
 
@@ -19,7 +20,6 @@ use clap::{Parser, Subcommand};
 use arena::Path;
 use contestant::{ALL, Contestant, Workload};
 use report::Row;
-use worker::{Contender, RoundTrips};
 
 /// Measures manycast beside its peers
 #[derive(Debug, Parser)]
@@ -30,10 +30,10 @@ struct Cli {
     #[arg(long)]
     quick: bool,
     /// Alternating rounds, of which the median is taken
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 11)]
     rounds: usize,
     /// How long each trial sends
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 0.1)]
     seconds: f64,
     /// Only the work whose title contains this, such as "group, 1316"
     #[arg(long, value_name = "TEXT")]
@@ -54,7 +54,6 @@ enum Role {
 struct Plan {
     rounds: usize,
     seconds: f64,
-    round_trips: usize,
     throughput: Vec<Workload>,
     lossless: Vec<Workload>,
 }
@@ -110,7 +109,7 @@ fn main() -> anyhow::Result<()> {
         .into_iter()
         .filter(|load| wanted(&report::trip_title(load)))
     {
-        let rows = round_trips(&plan, &load);
+        let rows = round_trip::run(&load, plan.rounds);
         part(report::round_trips(&load, &rows));
         trips.push((load, rows));
     }
@@ -133,7 +132,6 @@ impl Plan {
             return Self {
                 rounds: 1,
                 seconds: 0.1,
-                round_trips: 100,
                 throughput: vec![
                     load(Path::Loopback, true, 1316, 1),
                     load(Path::Veth, false, 1316, 1),
@@ -152,7 +150,6 @@ impl Plan {
         Self {
             rounds: cli.rounds,
             seconds: cli.seconds,
-            round_trips: 10_000,
             throughput,
             lossless: vec![
                 load(Path::Loopback, false, 1316, 1),
@@ -168,12 +165,15 @@ fn introduction(plan: &Plan) -> String {
          All of this page is written by `cargo xtask bench`; no figure is typed by hand. Each \
          contestant's sender and receivers are processes of their own on one machine, the sender on the \
          first core and a receiver that is the only one on the second. Figures are \
-         medians of {} rounds, in which the contestants take turns, of {} s each. What counts are \
+         medians of {} rounds, in which the contestants take turns, of {} s each; round trips are \
+         taken by all that stand ready at once, in turns of {} each. What counts are \
          the ratios: \"of the limit\" compares with a bare loop over the system calls with GSO and \
-         GRO in the same run. Rates are those that arrived. A contestant that is not there is \
+         GRO, round by round or turn by turn, and is the median of these ratios. Rates are those \
+         that arrived. A contestant that is not there is \
          named with the reason.\n\n{}",
         plan.rounds,
         plan.seconds,
+        round_trip::TRIPS,
         report::machine()
     )
 }
@@ -214,7 +214,8 @@ fn lossless(plan: &Plan, load: &Workload) -> Vec<(Contestant, Result<Vec<f64>, S
     let contestants = ALL
         .into_iter()
         .filter(|it| it.takes_part(load) && it.has_rate());
-    rounds(plan.rounds, contestants, |contestant| {
+    // Each finds its rate in several trials.
+    rounds(plan.rounds.min(5), contestants, |contestant| {
         // It is no higher than what comes flat out, or not much.
         let flat = trial::run(contestant, load, plan.seconds, None)?;
         let bits = flat.received_rate * load.size as f64 * 8.0;
@@ -238,22 +239,4 @@ fn lossless(plan: &Plan, load: &Workload) -> Vec<(Contestant, Result<Vec<f64>, S
         }
         Ok(bits * good)
     })
-}
-
-fn round_trips(plan: &Plan, load: &Workload) -> Vec<(Contestant, Result<Vec<RoundTrips>, String>)> {
-    let contenders = [
-        Contender::RawOffload,
-        Contender::Library,
-        Contender::Tokio,
-        Contender::Std,
-        Contender::TokioSocket,
-    ];
-    rounds(
-        plan.rounds,
-        contenders.into_iter().map(Contestant::Own),
-        |contestant| match contestant {
-            Contestant::Own(contender) => trial::round_trips(contender, load, plan.round_trips),
-            _ => anyhow::bail!("it has no round trip here"),
-        },
-    )
 }

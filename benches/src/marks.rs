@@ -3,24 +3,26 @@
 use std::fmt::Write;
 
 use crate::contestant::{Contestant, LIMIT, Workload};
-use crate::report::{self, Row, median};
-use crate::worker::{Contender, RoundTrips};
-
-type Trips = [(Workload, Vec<(Contestant, Result<Vec<RoundTrips>, String>)>)];
+use crate::report::{self, Row};
+use crate::round_trip::{self, RoundTrips};
+use crate::worker::Contender;
 
 /// A table of the marks.
-pub(crate) fn table(results: &[(Workload, Vec<Row>)], trips: &Trips) -> String {
+pub(crate) fn table(
+    results: &[(Workload, Vec<Row>)],
+    trips: &[(Workload, Vec<round_trip::Row>)],
+) -> String {
     let library = Contestant::Own(Contender::Library);
     let mut text = "## Marks\n\n| mark | aimed at | reached |\n| --- | --- | ---: |\n".to_owned();
     let mut line = |mark: String, aim: &str, reached: Option<f64>, as_percent: bool| {
         let _ = match reached {
             None => writeln!(text, "| {mark} | {aim} | not measured |"),
-            Some(it) if as_percent => writeln!(text, "| {mark} | {aim} | {:.0} % |", it * 100.0),
+            Some(it) if as_percent => writeln!(text, "| {mark} | {aim} | {:.1} % |", it * 100.0),
             Some(it) => writeln!(text, "| {mark} | {aim} | {it:.1} times |"),
         };
     };
     for (load, rows) in results {
-        let ratio = |of, to| Some(report::rate(rows, of)? / report::rate(rows, to)?);
+        let ratio = |of, to| report::ratio(rows, of, to);
         let title = report::title(load);
         line(
             format!("{title}: the command, of the raw limit"),
@@ -59,24 +61,31 @@ pub(crate) fn table(results: &[(Workload, Vec<Row>)], trips: &Trips) -> String {
         }
     }
     for (load, rows) in trips {
-        let at = |wanted: Contestant, of: fn(&RoundTrips) -> f64| {
-            let (_, trips) = rows.iter().find(|(it, _)| *it == wanted)?;
-            Some(median(trips.as_ref().ok()?.iter().map(of).collect()))
-        };
-        let ratio = |of: fn(&RoundTrips) -> f64| Some(at(library, of)? / at(LIMIT, of)?);
+        let of = |wanted| rows.iter().find(|(it, _)| *it == wanted)?.1.as_ref().ok();
         let path = load.path.name();
-        line(
-            format!("round trip, {path}: the library, of the raw loop, median"),
-            "103 %",
-            ratio(|it| it.p50),
-            true,
-        );
-        line(
-            format!("round trip, {path}: the same, 99 %"),
-            "110 %",
-            ratio(|it| it.p99),
-            true,
-        );
+        let library = of(Contender::Library);
+        let most = |trips: &RoundTrips| trips.within(990);
+        for (loop_, name) in [
+            (Contender::RawOffload, "the raw loop"),
+            (
+                Contender::RawMetadata,
+                "the raw loop with the same metadata",
+            ),
+        ] {
+            let pair = library.zip(of(loop_));
+            line(
+                format!("round trip, {path}: the library, of {name}, median"),
+                "103 %",
+                pair.map(|(this, other)| this.ratio(other)),
+                true,
+            );
+            line(
+                format!("round trip, {path}: the same, 99 %"),
+                "110 %",
+                pair.map(|(this, other)| most(this) / most(other)),
+                true,
+            );
+        }
     }
     text
 }

@@ -5,8 +5,9 @@ use std::fs;
 use std::process::Command;
 
 use crate::contestant::{Contestant, LIMIT, Workload};
+use crate::round_trip;
 use crate::trial::Outcome;
-use crate::worker::RoundTrips;
+use crate::worker::Contender;
 
 /// The outcomes of one contestant, one a round; or why there are none.
 pub(crate) type Row = (Contestant, Result<Vec<Outcome>, String>);
@@ -20,16 +21,23 @@ pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     }
 }
 
-/// The middle of what a contestant received, in datagrams a second.
-pub(crate) fn rate(rows: &[Row], contestant: Contestant) -> Option<f64> {
-    let (_, outcomes) = rows.iter().find(|(other, _)| *other == contestant)?;
-    let outcomes = outcomes.as_ref().ok()?;
-    Some(median(outcomes.iter().map(|it| it.received_rate).collect()))
+/// What one contestant received to what another did: the middle of the ratios of the rounds, since
+/// the machine changes more from round to round than contestants differ.
+pub(crate) fn ratio(rows: &[Row], of: Contestant, to: Contestant) -> Option<f64> {
+    let find = |wanted| {
+        let (_, outcomes) = rows.iter().find(|(it, _)| *it == wanted)?;
+        outcomes.as_ref().ok()
+    };
+    let pairs = find(of)?.iter().zip(find(to)?);
+    Some(median(
+        pairs
+            .map(|(of, to)| of.received_rate / to.received_rate)
+            .collect(),
+    ))
 }
 
 /// What was received flat out.
 pub(crate) fn throughput(load: &Workload, rows: &[Row]) -> String {
-    let limit = rate(rows, LIMIT).unwrap_or(f64::NAN);
     let mut text = format!("### {}\n\n", title(load));
     text +=
         "| | received, datagrams/s | Gbit/s | of the limit | lost | processor, s per million |\n";
@@ -42,12 +50,12 @@ pub(crate) fn throughput(load: &Workload, rows: &[Row]) -> String {
                 let middle = |of: fn(&Outcome) -> f64| median(outcomes.iter().map(of).collect());
                 let rate = middle(|it| it.received_rate);
                 let gigabits = rate * load.size as f64 * 8.0 / 1e9;
+                let of_limit = ratio(rows, *contestant, LIMIT).unwrap_or(f64::NAN) * 100.0;
                 let (loss, cpu) = (middle(|it| it.loss) * 100.0, middle(|it| it.cpu));
                 writeln!(
                     text,
-                    "| {name} | {} | {gigabits:.2} | {:.0} % | {loss:.1} % | {cpu:.2} |",
-                    thousands(rate),
-                    rate / limit * 100.0
+                    "| {name} | {} | {gigabits:.2} | {of_limit:.0} % | {loss:.1} % | {cpu:.2} |",
+                    thousands(rate)
                 )
             }
         };
@@ -57,25 +65,22 @@ pub(crate) fn throughput(load: &Workload, rows: &[Row]) -> String {
 
 /// The highest rates at which next to nothing was lost, in bits a second.
 pub(crate) fn lossless(load: &Workload, rows: &[(Contestant, Result<Vec<f64>, String>)]) -> String {
-    let of = |rates: &Result<Vec<f64>, String>| rates.clone().map(median);
-    let limit = rows
-        .iter()
-        .find(|(it, _)| *it == LIMIT)
-        .and_then(|(_, it)| of(it).ok());
-    let limit = limit.unwrap_or(f64::NAN);
+    let limit = rows.iter().find_map(|(it, rates)| match rates {
+        Ok(rates) if *it == LIMIT => Some(rates.as_slice()),
+        _ => None,
+    });
+    let limit = limit.unwrap_or_default();
     let mut text = format!("### {}\n\n", title(load));
     text += "| | Gbit/s | of the limit |\n| --- | ---: | ---: |\n";
     for (contestant, rates) in rows {
         let name = contestant.name();
-        let _ = match of(rates) {
-            Err(why) => writeln!(text, "| {name} | {} |  |", cell(&why)),
-            Ok(rate) => {
-                writeln!(
-                    text,
-                    "| {name} | {:.2} | {:.0} % |",
-                    rate / 1e9,
-                    rate / limit * 100.0
-                )
+        let _ = match rates {
+            Err(why) => writeln!(text, "| {name} | {} |  |", cell(why)),
+            Ok(rates) => {
+                let ratios = rates.iter().zip(limit).map(|(rate, limit)| rate / limit);
+                let of_limit = median(ratios.collect()) * 100.0;
+                let gigabits = median(rates.clone()) / 1e9;
+                writeln!(text, "| {name} | {gigabits:.2} | {of_limit:.0} % |")
             }
         };
     }
@@ -83,39 +88,30 @@ pub(crate) fn lossless(load: &Workload, rows: &[(Contestant, Result<Vec<f64>, St
 }
 
 /// Round trips in microseconds.
-pub(crate) fn round_trips(
-    load: &Workload,
-    rows: &[(Contestant, Result<Vec<RoundTrips>, String>)],
-) -> String {
-    let middle =
-        |trips: &[RoundTrips], of: fn(&RoundTrips) -> f64| median(trips.iter().map(of).collect());
-    let limit = rows.iter().find_map(|(it, trips)| match trips {
-        Ok(trips) if *it == LIMIT => Some(middle(trips, |it| it.p50)),
-        _ => None,
-    });
-    let limit = limit.unwrap_or(f64::NAN);
+pub(crate) fn round_trips(load: &Workload, rows: &[round_trip::Row]) -> String {
+    let limit = rows.iter().find_map(|(_, trips)| trips.as_ref().ok());
     let mut text = format!("### {}\n\n", trip_title(load));
-    text += "| | 50 % within, µs | 99 % | 99.9 % | median to the raw loop's |\n";
-    text += "| --- | ---: | ---: | ---: | ---: |\n";
-    for (contestant, trips) in rows {
-        let name = if *contestant == LIMIT {
-            "raw loop"
-        } else {
-            contestant.name()
+    text += "| | 50 % within, µs | 99 % | 99.9 % | median to the raw loop's | 99 % to the raw loop's |\n";
+    text += "| --- | ---: | ---: | ---: | ---: | ---: |\n";
+    for (contender, trips) in rows {
+        let name = match contender {
+            Contender::RawOffload => "raw loop",
+            other => Contestant::Own(*other).name(),
         };
-        let _ = match trips {
-            Err(why) => writeln!(text, "| {name} | {} |  |  |  |", cell(why)),
-            Ok(trips) => {
-                let [p50, p99, p999] = [
-                    middle(trips, |it| it.p50),
-                    middle(trips, |it| it.p99),
-                    middle(trips, |it| it.p999),
-                ];
-                let ratio = p50 / limit * 100.0;
+        let _ = match (trips, limit) {
+            (Ok(trips), Some(limit)) => {
+                let [p50, p99, p999] = [500, 990, 999].map(|it| trips.within(it));
+                let [median, most] = [trips.ratio(limit), p99 / limit.within(990)];
                 writeln!(
                     text,
-                    "| {name} | {p50:.1} | {p99:.1} | {p999:.1} | {ratio:.0} % |"
+                    "| {name} | {p50:.1} | {p99:.1} | {p999:.1} | {:.1} % | {:.1} % |",
+                    median * 100.0,
+                    most * 100.0
                 )
+            }
+            (trips, _) => {
+                let why = trips.as_ref().err().map_or("", |why| why);
+                writeln!(text, "| {name} | {} |  |  |  |  |", cell(why))
             }
         };
     }

@@ -1,7 +1,6 @@
 //! One trial: receivers, a sender, and what became of it.
 
-use std::io::{BufRead, BufReader, Read};
-use std::net::SocketAddrV4;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -12,8 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::time::TimeVal;
 use nix::unistd::Pid;
 
-use crate::contestant::{Contestant, End, Workload, worker};
-use crate::worker::{Contender, RoundTrips};
+use crate::contestant::{Contestant, End, Workload};
 
 /// What became of a trial.
 #[derive(Clone, Debug)]
@@ -40,7 +38,7 @@ pub(crate) fn run(
     let (arguments, mark, end) = contestant.receiver(load);
     let mut receivers = Vec::new();
     for _ in 0..load.listeners {
-        receivers.push(Receiver::start(
+        receivers.push(Process::start(
             load.path.at_receiver(load.listeners == 1).args(&arguments),
             mark,
         )?);
@@ -82,53 +80,43 @@ pub(crate) fn run(
     })
 }
 
-/// Round trips of one datagram of 64 bytes in flight, over loopback.
-pub(crate) fn round_trips(
-    contender: Contender,
-    load: &Workload,
-    count: usize,
-) -> anyhow::Result<RoundTrips> {
-    let [ours, theirs] = load.path.addresses();
-    let to = SocketAddrV4::new(theirs, 5001);
-    let echo = worker(contender, "echo", to, theirs, load.size);
-    let echo = Receiver::start(load.path.at_receiver(true).args(echo), "ready")?;
-    let mut ping = load.path.at_sender();
-    ping.args(worker(contender, "ping", to, ours, load.size));
-    let output = ping.args(["--count", &count.to_string()]).output()?;
-    echo.finish(End::StandardInput)?;
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "it failed: {}", complaint.trim());
-    Ok(serde_json::from_slice(&output.stdout)?)
-}
-
-/// A receiver that is ready.
-struct Receiver {
+/// A process that is ready.
+pub(crate) struct Process {
     child: Child,
     stdout: BufReader<ChildStdout>,
 }
 
-impl Receiver {
-    fn start(command: &mut Command, mark: &str) -> anyhow::Result<Self> {
+impl Process {
+    pub(crate) fn start(command: &mut Command, mark: &str) -> anyhow::Result<Self> {
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
-            .context("a receiver")?;
+            .context("a process")?;
         let stdout = child.stdout.take().context("its output is a pipe")?;
         let mut stdout = BufReader::new(stdout);
         let mut line = String::new();
         while !line.contains(mark) {
             line.clear();
             if stdout.read_line(&mut line)? == 0 {
-                bail!("a receiver ended before it was ready");
+                bail!("it ended before it was ready");
             }
         }
         Ok(Self { child, stdout })
     }
 
+    /// Lets it do what it does whenever a line comes, and gives the line that it answers.
+    pub(crate) fn turn(&mut self) -> anyhow::Result<String> {
+        let stdin = self.child.stdin.as_mut().context("its input is a pipe")?;
+        stdin.write_all(b"\n")?;
+        let mut line = String::new();
+        ensure!(self.stdout.read_line(&mut line)? > 0, "it ended early");
+        Ok(line)
+    }
+
     /// Ends it, and gives what it printed.
-    fn finish(mut self, end: End) -> anyhow::Result<String> {
+    pub(crate) fn finish(mut self, end: End) -> anyhow::Result<String> {
         let stdin = self.child.stdin.take();
         let id = Pid::from_raw(i32::try_from(self.child.id())?);
         match end {
@@ -144,7 +132,7 @@ impl Receiver {
     }
 }
 
-impl Drop for Receiver {
+impl Drop for Process {
     fn drop(&mut self) {
         // After an error; usually it has ended.
         if let Ok(None) = self.child.try_wait()

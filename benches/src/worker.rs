@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::contender::{many, manycast_library, plain, quinn, raw, tokio_socket};
+use crate::round_trip::TRIPS;
 
 /// What a worker is to do.
 #[derive(clap::Args, Clone, Debug)]
@@ -29,8 +30,8 @@ pub(crate) struct Job {
     /// Bits a second; as fast as it goes without.
     #[arg(long)]
     pub(crate) rate: Option<u64>,
-    /// Round trips.
-    #[arg(long, default_value_t = 1000)]
+    /// Round trips a turn.
+    #[arg(long, default_value_t = TRIPS)]
     pub(crate) count: usize,
 }
 
@@ -38,6 +39,8 @@ pub(crate) struct Job {
 pub(crate) enum Contender {
     RawOffload,
     RawBatch,
+    /// The raw loop for round trips that asks for all that `manycast` tells of a datagram.
+    RawMetadata,
     Library,
     Tokio,
     Std,
@@ -67,14 +70,6 @@ pub(crate) struct Received {
     pub(crate) datagrams: u64,
 }
 
-/// What a pinger prints: round trips in microseconds.
-#[derive(Clone, Deserialize, Serialize)]
-pub(crate) struct RoundTrips {
-    pub(crate) p50: f64,
-    pub(crate) p99: f64,
-    pub(crate) p999: f64,
-}
-
 pub(crate) fn run(job: &Job) -> anyhow::Result<()> {
     match job.role {
         Role::Send => {
@@ -90,7 +85,7 @@ pub(crate) fn run(job: &Job) -> anyhow::Result<()> {
             end_with_standard_input(|| {});
             echo(job)
         }
-        Role::Ping => print(&ping(job)?),
+        Role::Ping => ping(job),
     }
 }
 
@@ -98,6 +93,7 @@ fn send(job: &Job, schedule: &mut Schedule) -> anyhow::Result<()> {
     match job.contender {
         Contender::RawOffload => raw::send_offload(job, schedule),
         Contender::RawBatch => raw::send_batch(job, schedule),
+        Contender::RawMetadata => bail!("it has nothing but round trips here"),
         Contender::Library => manycast_library::send(job, schedule),
         Contender::Tokio => manycast_library::send_tokio(job, schedule),
         Contender::Std => plain::send(job, schedule),
@@ -111,6 +107,7 @@ fn receive(job: &Job, counter: &Counter) -> anyhow::Result<()> {
     match job.contender {
         Contender::RawOffload => raw::receive_offload(job, counter),
         Contender::RawBatch => raw::receive_batch(job, counter),
+        Contender::RawMetadata => bail!("it has nothing but round trips here"),
         Contender::Library => manycast_library::receive(job, counter),
         Contender::Tokio => manycast_library::receive_tokio(job, counter),
         Contender::Std => plain::receive(job, counter),
@@ -123,6 +120,7 @@ fn receive(job: &Job, counter: &Counter) -> anyhow::Result<()> {
 fn echo(job: &Job) -> anyhow::Result<()> {
     match job.contender {
         Contender::RawOffload | Contender::RawBatch => raw::echo(job),
+        Contender::RawMetadata => raw::echo_with_metadata(job),
         Contender::Library => manycast_library::echo(job),
         Contender::Tokio => manycast_library::echo_tokio(job),
         Contender::Std => plain::echo(job),
@@ -131,9 +129,10 @@ fn echo(job: &Job) -> anyhow::Result<()> {
     }
 }
 
-fn ping(job: &Job) -> anyhow::Result<RoundTrips> {
+fn ping(job: &Job) -> anyhow::Result<()> {
     match job.contender {
         Contender::RawOffload | Contender::RawBatch => raw::ping(job),
+        Contender::RawMetadata => raw::ping_with_metadata(job),
         Contender::Library => manycast_library::ping(job),
         Contender::Tokio => manycast_library::ping_tokio(job),
         Contender::Std => plain::ping(job),
@@ -257,40 +256,6 @@ pub(crate) fn ready() {
     let _ = io::stdout().flush();
 }
 
-/// Takes so many round trips and sorts them.
-pub(crate) fn round_trips(
-    count: usize,
-    mut trip: impl FnMut() -> anyhow::Result<()>,
-) -> anyhow::Result<RoundTrips> {
-    for _ in 0..count / 10 {
-        trip()?;
-    }
-    let mut times = Vec::with_capacity(count);
-    for _ in 0..count {
-        let begin = Instant::now();
-        trip()?;
-        times.push(begin.elapsed());
-    }
-    Ok(RoundTrips::of(times))
-}
-
-impl RoundTrips {
-    pub(crate) fn of(mut times: Vec<Duration>) -> Self {
-        times.sort_unstable();
-        let at = |thousandths: usize| {
-            let index = (times.len() * thousandths).div_ceil(1000).saturating_sub(1);
-            times
-                .get(index)
-                .map_or(0.0, |time| time.as_secs_f64() * 1e6)
-        };
-        Self {
-            p50: at(500),
-            p99: at(990),
-            p999: at(999),
-        }
-    }
-}
-
 fn end_with_standard_input(finally: impl FnOnce() + Send + 'static) {
     thread::spawn(move || {
         let _ = io::stdin().read_to_end(&mut Vec::new());
@@ -299,7 +264,7 @@ fn end_with_standard_input(finally: impl FnOnce() + Send + 'static) {
     });
 }
 
-fn print(result: &impl Serialize) -> anyhow::Result<()> {
+pub(crate) fn print(result: &impl Serialize) -> anyhow::Result<()> {
     println!("{}", serde_json::to_string(result)?);
     Ok(io::stdout().flush()?)
 }

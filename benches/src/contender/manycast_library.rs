@@ -1,11 +1,12 @@
 //! `manycast` itself: `Sender` and `Listener`, and the same on a runtime.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use manycast::{Address, InterfaceSelector, Listener, Sender, Socket, SocketConfig, Transmit};
 
 use super::tokio_socket::runtime;
-use crate::worker::{Counter, Job, RoundTrips, Schedule, ready, round_trips};
+use crate::round_trip::{take_turns, time};
+use crate::worker::{Counter, Job, Schedule, ready};
 
 fn address(job: &Job) -> Address {
     let address = Address::from(std::net::SocketAddr::from(job.to));
@@ -70,13 +71,15 @@ pub(crate) fn echo(job: &Job) -> anyhow::Result<()> {
     }
 }
 
-pub(crate) fn ping(job: &Job) -> anyhow::Result<RoundTrips> {
+pub(crate) fn ping(job: &Job) -> anyhow::Result<()> {
     let mut socket = Socket::connect(address(job))?;
     let payload = vec![0; job.size];
-    round_trips(job.count, || {
-        socket.send(&payload)?;
-        socket.recv()?;
-        Ok(())
+    take_turns(job, |count| {
+        time(count, || {
+            socket.send(&payload)?;
+            socket.recv()?;
+            Ok(())
+        })
     })
 }
 
@@ -95,17 +98,20 @@ pub(crate) fn echo_tokio(job: &Job) -> anyhow::Result<()> {
     })
 }
 
-pub(crate) fn ping_tokio(job: &Job) -> anyhow::Result<RoundTrips> {
-    runtime()?.block_on(async {
-        let mut socket = manycast::tokio::Socket::connect(address(job)).await?;
-        let payload = vec![0; job.size];
-        let mut times: Vec<Duration> = Vec::with_capacity(job.count);
-        for _ in 0..job.count {
-            let begin = Instant::now();
-            socket.send(&payload).await?;
-            socket.recv().await?;
-            times.push(begin.elapsed());
-        }
-        Ok(RoundTrips::of(times))
+pub(crate) fn ping_tokio(job: &Job) -> anyhow::Result<()> {
+    let runtime = runtime()?;
+    let mut socket = runtime.block_on(manycast::tokio::Socket::connect(address(job)))?;
+    let payload = vec![0; job.size];
+    take_turns(job, |count| {
+        runtime.block_on(async {
+            let mut times = Vec::with_capacity(count);
+            for _ in 0..count {
+                let begin = Instant::now();
+                socket.send(&payload).await?;
+                socket.recv().await?;
+                times.push(begin.elapsed());
+            }
+            Ok(times)
+        })
     })
 }

@@ -1,6 +1,7 @@
 //! `std::net::UdpSocket`: one call for each datagram.
 
-use crate::worker::{Counter, Job, RoundTrips, Schedule, ready, round_trips};
+use crate::round_trip::{take_turns, time};
+use crate::worker::{Counter, Job, Schedule, ready};
 
 pub(crate) fn send(job: &Job, schedule: &mut Schedule) -> anyhow::Result<()> {
     let socket = job.sender()?;
@@ -34,13 +35,15 @@ pub(crate) fn echo(job: &Job) -> anyhow::Result<()> {
     }
 }
 
-pub(crate) fn ping(job: &Job) -> anyhow::Result<RoundTrips> {
+pub(crate) fn ping(job: &Job) -> anyhow::Result<()> {
     let socket = job.sender()?;
     let payload = vec![0; job.size];
     let mut buffer = vec![0; 1 << 16];
-    round_trips(job.count, || {
-        socket.send(&payload)?;
-        socket.recv(&mut buffer)?;
-        Ok(())
+    take_turns(job, |count| {
+        time(count, || {
+            socket.send(&payload)?;
+            socket.recv(&mut buffer)?;
+            Ok(())
+        })
     })
 }

@@ -1,6 +1,7 @@
 //! The system calls themselves: what the kernel allows.
 
 use std::io::{IoSlice, IoSliceMut};
+use std::net::UdpSocket;
 use std::os::fd::AsRawFd;
 
 use nix::cmsg_space;
@@ -8,8 +9,10 @@ use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrIn, recvfrom, recvmmsg,
     recvmsg, send, sendmmsg, sendmsg, sendto, setsockopt, sockopt,
 };
+use nix::sys::time::TimeSpec;
 
-use crate::worker::{Counter, Job, RoundTrips, Schedule, ready, round_trips};
+use crate::round_trip::{take_turns, time};
+use crate::worker::{Counter, Job, Schedule, ready};
 
 /// Room for all that one receiving call can bring.
 const LARGEST: usize = 1 << 16;
@@ -104,13 +107,68 @@ pub(crate) fn echo(job: &Job) -> anyhow::Result<()> {
     }
 }
 
-pub(crate) fn ping(job: &Job) -> anyhow::Result<RoundTrips> {
+pub(crate) fn ping(job: &Job) -> anyhow::Result<()> {
     let socket = job.sender()?;
     let payload = vec![0; job.size];
     let mut buffer = vec![0; LARGEST];
-    round_trips(job.count, || {
-        send(socket.as_raw_fd(), &payload, MsgFlags::empty())?;
-        recvfrom::<SockaddrIn>(socket.as_raw_fd(), &mut buffer)?;
-        Ok(())
+    take_turns(job, |count| {
+        time(count, || {
+            send(socket.as_raw_fd(), &payload, MsgFlags::empty())?;
+            recvfrom::<SockaddrIn>(socket.as_raw_fd(), &mut buffer)?;
+            Ok(())
+        })
     })
+}
+
+pub(crate) fn echo_with_metadata(job: &Job) -> anyhow::Result<()> {
+    let socket = with_metadata(job.receiver()?)?;
+    ready();
+    let mut buffer = vec![0; LARGEST];
+    let mut control = metadata();
+    loop {
+        let mut room = [IoSliceMut::new(&mut buffer)];
+        let flags = MsgFlags::empty();
+        let got = recvmsg::<SockaddrIn>(socket.as_raw_fd(), &mut room, Some(&mut control), flags)?;
+        let (length, from) = (got.bytes, got.address);
+        if let Some(from) = from {
+            sendto(
+                socket.as_raw_fd(),
+                &buffer[..length],
+                &from,
+                MsgFlags::empty(),
+            )?;
+        }
+    }
+}
+
+pub(crate) fn ping_with_metadata(job: &Job) -> anyhow::Result<()> {
+    let socket = with_metadata(job.sender()?)?;
+    let payload = vec![0; job.size];
+    let mut buffer = vec![0; LARGEST];
+    let mut control = metadata();
+    take_turns(job, |count| {
+        time(count, || {
+            send(socket.as_raw_fd(), &payload, MsgFlags::empty())?;
+            let mut room = [IoSliceMut::new(&mut buffer)];
+            let flags = MsgFlags::empty();
+            recvmsg::<SockaddrIn>(socket.as_raw_fd(), &mut room, Some(&mut control), flags)?;
+            Ok(())
+        })
+    })
+}
+
+/// Asks for what `manycast` tells of each datagram.
+fn with_metadata(socket: UdpSocket) -> anyhow::Result<UdpSocket> {
+    setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?;
+    setsockopt(&socket, sockopt::Ipv4RecvTtl, &true)?;
+    setsockopt(&socket, sockopt::IpRecvTos, &true)?;
+    setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
+    setsockopt(&socket, sockopt::RxqOvfl, &1)?;
+    setsockopt(&socket, sockopt::UdpGroSegment, &true)?;
+    Ok(socket)
+}
+
+/// Room for it.
+fn metadata() -> Vec<u8> {
+    cmsg_space!([u8; 12], i32, u8, TimeSpec, u32, i32)
 }

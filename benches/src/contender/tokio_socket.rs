@@ -1,9 +1,10 @@
 //! `tokio::net::UdpSocket`, on a runtime of one thread.
 
 use std::net::UdpSocket;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crate::worker::{Counter, Job, RoundTrips, Schedule, ready};
+use crate::round_trip::take_turns;
+use crate::worker::{Counter, Job, Schedule, ready};
 
 pub(crate) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_current_thread()
@@ -54,18 +55,21 @@ pub(crate) fn echo(job: &Job) -> anyhow::Result<()> {
     })
 }
 
-pub(crate) fn ping(job: &Job) -> anyhow::Result<RoundTrips> {
-    runtime()?.block_on(async {
-        let socket = asynchronous(job.sender()?)?;
-        let payload = vec![0; job.size];
-        let mut buffer = vec![0; 1 << 16];
-        let mut times: Vec<Duration> = Vec::with_capacity(job.count);
-        for _ in 0..job.count {
-            let begin = Instant::now();
-            socket.send(&payload).await?;
-            socket.recv(&mut buffer).await?;
-            times.push(begin.elapsed());
-        }
-        Ok(RoundTrips::of(times))
+pub(crate) fn ping(job: &Job) -> anyhow::Result<()> {
+    let runtime = runtime()?;
+    let socket = runtime.block_on(async { asynchronous(job.sender()?) })?;
+    let payload = vec![0; job.size];
+    let mut buffer = vec![0; 1 << 16];
+    take_turns(job, |count| {
+        runtime.block_on(async {
+            let mut times = Vec::with_capacity(count);
+            for _ in 0..count {
+                let begin = Instant::now();
+                socket.send(&payload).await?;
+                socket.recv(&mut buffer).await?;
+                times.push(begin.elapsed());
+            }
+            Ok(times)
+        })
     })
 }
