@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+use std::time::SystemTime;
 
-use manycast_types::{InterfaceId, Received, Run};
+use manycast_types::{Ecn, InterfaceId, Received, Run};
 
 use crate::features::{self, Metadata};
 use crate::sys::Slots;
@@ -48,8 +49,11 @@ struct Entry {
     destination: SocketAddr,
     /// Position in `interfaces`.
     interface: usize,
+    local: Option<IpAddr>,
+    hops: Option<u8>,
+    time: Option<SystemTime>,
+    ecn: Ecn,
     dropped: u64,
-    metadata: Metadata,
 }
 
 /// Where a datagram is in a [`RecvBatch`]; the default is the first.
@@ -189,22 +193,15 @@ impl RecvBatch {
         let rest = buffer
             .get(start..)
             .filter(|rest| !rest.is_empty() || start == 0)?;
-        let Metadata {
-            local,
-            hops,
-            time,
-            ecn,
-            ..
-        } = entry.metadata;
         Some(Received {
             payload: &rest[..entry.segment.min(rest.len())],
             source: entry.source,
             destination: entry.destination,
-            local,
+            local: entry.local,
             interface: &self.interfaces[entry.interface],
-            hops,
-            time,
-            ecn,
+            hops: entry.hops,
+            time: entry.time,
+            ecn: entry.ecn,
             truncated: self.slots.truncated(entry.slot),
             dropped: entry.dropped,
         })
@@ -227,7 +224,6 @@ impl RecvBatch {
     }
 
     /// The position behind the last datagram.
-    #[inline]
     pub fn end(&self) -> Position {
         Position {
             entry: self.entries.len(),
@@ -273,8 +269,7 @@ impl RecvBatch {
         self.limit
     }
 
-    fn adapt_limit(&mut self, filled: usize) {
-        let bytes: usize = (0..filled).map(|slot| self.slots.payload(slot).len()).sum();
+    fn adapt_limit(&mut self, filled: usize, bytes: usize) {
         let most = (filled * BUFFER / bytes.max(1)).clamp(1, self.slots.count());
         // Beside what the kernel has gathered, the time that a look costs is small.
         let is_gathered = self.len() > filled;
@@ -306,7 +301,7 @@ impl RecvBatch {
         name_of: impl Fn(u32) -> InterfaceId,
         extend_dropped: impl Fn(Option<u32>) -> u64,
     ) {
-        let mut before = 0;
+        let (mut before, mut bytes) = (0, 0);
         for slot in 0..count {
             // Every datagram of an IP socket has a source; one without would be the kernel's fault.
             let Some(source) = self.slots.name(slot) else {
@@ -332,13 +327,17 @@ impl RecvBatch {
                 source,
                 destination: destination(&metadata, local),
                 interface,
+                local: metadata.local,
+                hops: metadata.hops,
+                time: metadata.time,
+                ecn: metadata.ecn,
                 dropped: extend_dropped(metadata.dropped),
-                metadata,
             };
             before += count;
+            bytes += len;
             self.entries.push(entry);
         }
-        self.adapt_limit(count);
+        self.adapt_limit(count, bytes);
     }
 }
 

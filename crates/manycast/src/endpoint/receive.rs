@@ -174,14 +174,20 @@ impl Endpoint {
         !self.batch.is_empty() || !self.batch.unreachable().is_empty()
     }
 
-    /// Skips what was not asked for, and says whether a datagram is left.
+    /// Whether a datagram is left that was asked for.
     #[inline]
     fn has_datagram(&mut self) -> bool {
-        while !self.admitted && self.next < self.batch.end() {
-            self.admitted = self.batch.at(self.next).is_some_and(|it| self.admits(&it));
-            if !self.admitted {
-                self.next = self.batch.after(self.next);
+        self.admitted || self.skip_unasked()
+    }
+
+    /// Skips what was not asked for, and says whether a datagram is left.
+    fn skip_unasked(&mut self) -> bool {
+        while let Some(received) = self.batch.at(self.next) {
+            self.admitted = self.admits(&received);
+            if self.admitted {
+                break;
             }
+            self.next = self.batch.after(self.next);
         }
         self.admitted
     }

@@ -36,9 +36,10 @@ impl ControlMessage<'_> {
 /// The control messages in what the kernel wrote. A broken one ends them.
 pub(crate) fn control_messages(mut bytes: &[u8]) -> impl Iterator<Item = ControlMessage<'_>> {
     std::iter::from_fn(move || {
-        let len = usize::from_ne_bytes(bytes.get(..ALIGN)?.try_into().ok()?);
-        let level = c_int::from_ne_bytes(bytes.get(ALIGN..ALIGN + 4)?.try_into().ok()?);
-        let kind = c_int::from_ne_bytes(bytes.get(ALIGN + 4..HEADER_LEN)?.try_into().ok()?);
+        let header: &[u8; HEADER_LEN] = bytes.first_chunk()?;
+        let len = usize::from_ne_bytes(*header.first_chunk()?);
+        let level = c_int::from_ne_bytes(*header[ALIGN..].first_chunk()?);
+        let kind = c_int::from_ne_bytes(*header.last_chunk()?);
         let data = bytes.get(HEADER_LEN..len)?;
         bytes = bytes.get(len.next_multiple_of(ALIGN)..).unwrap_or_default();
         Some(ControlMessage { level, kind, data })
