@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::SystemTime;
 
 use manycast_net::{
     BufferSize, Change, ErrorKind, Poller, Position, RecvBatch, Socket, SocketConfig, Stopper,
@@ -58,8 +58,8 @@ pub struct Endpoint {
     admitted: bool,
     /// How often that port may still be received from before the poller is asked again.
     eager: u32,
-    /// When it was last looked for more.
-    looked: Option<Instant>,
+    /// When the kernel received the batch before.
+    came: Option<SystemTime>,
 }
 
 /// A socket and what it was bound for.
@@ -180,7 +180,7 @@ impl Endpoint {
             current: 0,
             admitted: false,
             eager: 0,
-            looked: None,
+            came: None,
         })
     }
 

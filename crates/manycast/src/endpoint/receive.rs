@@ -13,7 +13,7 @@ use crate::Error;
 const EAGER: u32 = 16;
 
 /// Where batches come closer upon each other than this, the receiving call itself waits for the
-/// next, unless the time-out is so short that it might wait too long.
+/// next, unless the time-out is so short that this might be too long.
 const BRISK: Duration = Duration::from_millis(1);
 const TOO_SHORT: Duration = Duration::from_millis(20);
 
@@ -147,12 +147,15 @@ impl Endpoint {
 
     /// Receives more of a stream, if there is one: to ask the poller first would be a second call.
     fn go_on(&mut self, timeout: Option<Duration>) -> Result<bool, Error> {
-        let now = Instant::now();
-        let before = self.looked.replace(now);
+        let last = self.batch.at(Position::default()).and_then(|it| it.time);
+        let before = std::mem::replace(&mut self.came, last);
         let Some(Some(port)) = self.ports.get(self.current).filter(|_| self.eager > 0) else {
             return Ok(false);
         };
-        let is_brisk = before.is_some_and(|before| now - before < BRISK);
+        let gap = last
+            .zip(before)
+            .and_then(|(last, before)| last.duration_since(before).ok());
+        let is_brisk = gap.is_some_and(|gap| gap < BRISK);
         let may_wait = self.ports.len() == 1 && timeout.is_none_or(|timeout| timeout > TOO_SHORT);
         if is_brisk && may_wait {
             port.socket.recv_batch_soon(&mut self.batch)?;
