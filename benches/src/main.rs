@@ -169,8 +169,10 @@ fn introduction(plan: &Plan) -> String {
          taken by all that stand ready at once, in turns of {} each. What counts are \
          the ratios: \"of the limit\" compares with a bare loop over the system calls with GSO and \
          GRO, round by round or turn by turn, and is the median of these ratios. Rates are those \
-         that arrived. A contestant that is not there is \
-         named with the reason.\n\n{}",
+         that arrived. A contestant that is not there is named with the reason.\n\n\
+         The limit depends on the size. One send takes at most 64 datagrams and 64 KiB: with 64 bytes \
+         it is full at 4 KiB, and the limit is how often the kernel can be called and a receiver be \
+         woken; with 1316 bytes and more it is how fast memory is copied.\n\n{}",
         plan.rounds,
         plan.seconds,
         round_trip::TRIPS,
