@@ -148,6 +148,21 @@ impl Contestant {
         }
     }
 
+    /// Whether a mark depends on it, which takes more rounds than to tell it from others at all.
+    pub(crate) const fn has_mark(self) -> bool {
+        matches!(
+            self,
+            Self::Manycast
+                | Self::Own(
+                    Contender::RawOffload
+                        | Contender::Library
+                        | Contender::Tokio
+                        | Contender::TokioSocket
+                )
+                | Self::Plain(_)
+        )
+    }
+
     /// Whether it can be told a rate.
     pub(crate) const fn has_rate(self) -> bool {
         matches!(self, Self::Own(_) | Self::Manycast | Self::Iperf3)
