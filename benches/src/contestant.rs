@@ -84,7 +84,7 @@ impl Contestant {
             Self::Manycast => "**manycast measure**",
             Self::Own(Contender::RawOffload) => "raw loop, GSO and GRO",
             Self::Own(Contender::RawBatch) => "raw loop, sendmmsg and recvmmsg",
-            Self::Own(Contender::RawMetadata) => "raw loop with the same metadata",
+            Self::Own(Contender::RawMetadata) => "raw loop that asks for the same metadata",
             Self::Own(Contender::Library) => "**manycast library**",
             Self::Own(Contender::Tokio) => "**manycast library, tokio**",
             Self::Own(Contender::Std) => "std UdpSocket",

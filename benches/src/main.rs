@@ -112,9 +112,13 @@ fn main() -> anyhow::Result<()> {
         .into_iter()
         .filter(|load| wanted(&report::trip_title(load)))
     {
-        let rows = round_trip::run(&load, plan.rounds);
-        part(report::round_trips(&load, &rows));
-        trips.push((load, rows));
+        match round_trip::run(&load, plan.rounds) {
+            Ok(rows) => {
+                part(report::round_trips(&load, &rows));
+                trips.push((load, rows));
+            }
+            Err(error) => eprintln!("FAILED: {}: {error:#}", report::trip_title(&load)),
+        }
     }
     part(marks::table(&results, &trips));
     if let Some(path) = &cli.report {

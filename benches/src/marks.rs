@@ -62,7 +62,7 @@ pub(crate) fn table(
         }
     }
     for (load, rows) in trips {
-        let of = |wanted| rows.iter().find(|(it, _)| *it == wanted)?.1.as_ref().ok();
+        let of = |wanted| Some(&rows.iter().find(|(it, _)| *it == wanted)?.1);
         let path = load.path.name();
         let library = of(Contender::Library);
         let most = |trips: &RoundTrips| trips.within(990);
@@ -70,7 +70,7 @@ pub(crate) fn table(
             (Contender::RawOffload, "the raw loop"),
             (
                 Contender::RawMetadata,
-                "the raw loop with the same metadata",
+                "the raw loop that asks for the same",
             ),
         ] {
             let pair = library.zip(of(loop_));

@@ -25,8 +25,8 @@ pub(crate) const CONTENDERS: [Contender; 6] = [
     Contender::TokioSocket,
 ];
 
-/// What a contender has done; or why it has not.
-pub(crate) type Row = (Contender, Result<RoundTrips, String>);
+/// What a contender has done.
+pub(crate) type Row = (Contender, RoundTrips);
 
 /// Round trips in microseconds, turn by turn, each turn in order.
 #[derive(Default)]
@@ -52,17 +52,12 @@ impl RoundTrips {
 }
 
 /// Lets all contenders take turns, with processes anew for each of the `rounds`.
-pub(crate) fn run(load: &Workload, rounds: usize) -> Vec<Row> {
-    let mut rows = CONTENDERS.map(|contender| (contender, Ok(RoundTrips::default())));
+pub(crate) fn run(load: &Workload, rounds: usize) -> anyhow::Result<Vec<Row>> {
+    let mut rows = CONTENDERS.map(|contender| (contender, RoundTrips::default()));
     for _ in 0..rounds {
-        if let Err(error) = round(load, &mut rows) {
-            eprintln!("FAILED: round trips: {error:#}");
-            return CONTENDERS
-                .map(|it| (it, Err(format!("failed: {error}"))))
-                .into();
-        }
+        round(load, &mut rows)?;
     }
-    rows.into()
+    Ok(rows.into())
 }
 
 fn round(load: &Workload, rows: &mut [Row]) -> anyhow::Result<()> {
@@ -78,10 +73,7 @@ fn round(load: &Workload, rows: &mut [Row]) -> anyhow::Result<()> {
     }
     for _ in 0..TURNS {
         for (ping, _, trips) in &mut pairs {
-            let turn = serde_json::from_str(&ping.turn()?)?;
-            if let Ok(trips) = trips {
-                trips.0.push(turn);
-            }
+            trips.0.push(serde_json::from_str(&ping.turn()?)?);
         }
     }
     for (ping, echo, _) in pairs {
