@@ -117,6 +117,20 @@ pub(crate) fn time(
     Ok(times)
 }
 
+/// The same of trips on a runtime.
+pub(crate) async fn time_async(
+    count: usize,
+    mut trip: impl AsyncFnMut() -> anyhow::Result<()>,
+) -> anyhow::Result<Vec<Duration>> {
+    let mut times = Vec::with_capacity(count);
+    for _ in 0..count {
+        let begin = Instant::now();
+        trip().await?;
+        times.push(begin.elapsed());
+    }
+    Ok(times)
+}
+
 #[cfg(test)]
 mod tests {
     use super::RoundTrips;

@@ -1,11 +1,9 @@
 //! `manycast` itself: `Sender` and `Listener`, and the same on a runtime.
 
-use std::time::Instant;
-
 use manycast::{Address, InterfaceSelector, Listener, Sender, Socket, SocketConfig, Transmit};
 
 use super::tokio_socket::runtime;
-use crate::round_trip::{take_turns, time};
+use crate::round_trip::{take_turns, time, time_async};
 use crate::worker::{Counter, Job, Schedule, ready};
 
 fn address(job: &Job) -> Address {
@@ -103,15 +101,10 @@ pub(crate) fn ping_tokio(job: &Job) -> anyhow::Result<()> {
     let mut socket = runtime.block_on(manycast::tokio::Socket::connect(address(job)))?;
     let payload = vec![0; job.size];
     take_turns(job, |count| {
-        runtime.block_on(async {
-            let mut times = Vec::with_capacity(count);
-            for _ in 0..count {
-                let begin = Instant::now();
-                socket.send(&payload).await?;
-                socket.recv().await?;
-                times.push(begin.elapsed());
-            }
-            Ok(times)
-        })
+        runtime.block_on(time_async(count, async || {
+            socket.send(&payload).await?;
+            socket.recv().await?;
+            Ok(())
+        }))
     })
 }

@@ -1,9 +1,8 @@
 //! `tokio::net::UdpSocket`, on a runtime of one thread.
 
 use std::net::UdpSocket;
-use std::time::Instant;
 
-use crate::round_trip::take_turns;
+use crate::round_trip::{take_turns, time_async};
 use crate::worker::{Counter, Job, Schedule, ready};
 
 pub(crate) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
@@ -61,15 +60,10 @@ pub(crate) fn ping(job: &Job) -> anyhow::Result<()> {
     let payload = vec![0; job.size];
     let mut buffer = vec![0; 1 << 16];
     take_turns(job, |count| {
-        runtime.block_on(async {
-            let mut times = Vec::with_capacity(count);
-            for _ in 0..count {
-                let begin = Instant::now();
-                socket.send(&payload).await?;
-                socket.recv(&mut buffer).await?;
-                times.push(begin.elapsed());
-            }
-            Ok(times)
-        })
+        runtime.block_on(time_async(count, async || {
+            socket.send(&payload).await?;
+            socket.recv(&mut buffer).await?;
+            Ok(())
+        }))
     })
 }
