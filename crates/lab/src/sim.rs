@@ -447,9 +447,10 @@ impl Sim {
     fn drain(&mut self, index: usize) {
         let elapsed = self.elapsed();
         for _ in 0..ENDLESS {
-            match self.endpoints[index].node.poll(elapsed) {
+            match self.endpoints[index].node.poll(self.now, elapsed) {
                 Polled::Transmit(transmit) => self.send(index, transmit),
                 Polled::Event => {}
+                Polled::Request(request) => panic!("hosts do no requests yet: {request:?}"),
                 Polled::Wait(deadline) => {
                     // What a closed endpoint waits for never comes.
                     self.endpoints[index].deadline =

@@ -9,7 +9,7 @@
 //! * [`probe`]: what lies between two hosts, and what the other one finds on itself.
 //!
 //! They are made of [`wire`] (cursors over the bytes of a datagram), [`timers`] (deadlines, each
-//! with its reason), [`pace`] (how much may be sent when) and [`random`] (randomness that follows
+//! with its reason), [`buffers`] (payload memory that is used again), [`pace`] (how much may be sent when) and [`random`] (randomness that follows
 //! from a seed).
 //!
 //! # Anatomy
@@ -34,6 +34,7 @@
 //! * RFCs are cited above the code that obeys them: `// RFC 3550 §6.4.1: jitter`.
 
 pub mod ask;
+pub mod buffers;
 pub mod measure;
 pub mod pace;
 pub mod probe;
@@ -41,6 +42,8 @@ pub mod random;
 pub mod timers;
 pub mod wire;
 
+mod network;
 mod protocol;
 
+pub use network::{NetworkEvent, Request};
 pub use protocol::{Output, Protocol};

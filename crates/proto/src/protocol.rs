@@ -1,54 +1,59 @@
 //! What every protocol is: one trait, one kind of output.
 
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use manycast_types::{Received, Run, Transmit};
 
+use crate::{NetworkEvent, Request};
+
 /// A protocol as a state machine, which does no I/O and reads no clock.
 ///
-/// Whoever runs it, its *driver*, owns the socket and the clock:
+/// Whoever runs it, its *driver*, owns the sockets and the clock:
 ///
 /// ```text
-///               start · handle_datagram · handle_refused · handle_timeout · stop
+///               start · handle_datagram · handle_network · handle_timeout · stop
 ///    driver  ────────────────────────────────────────────────────────────────────▶  protocol
-///  (socket,  ◀────────────────────────────────────────────────────────────────────
+///  (sockets, ◀────────────────────────────────────────────────────────────────────
 ///    clock)                          poll_output
 /// ```
 ///
 /// # For drivers
 ///
 /// 1. Call [`start`](Self::start) once, before anything else.
-/// 2. Call [`poll_output`](Self::poll_output) until it says [`Output::Wait`] or
-///    [`Output::Finished`]; send each [`Output::Transmit`], hand each [`Output::Event`] to the
-///    application.
-/// 3. At [`Output::Wait`], wait for a datagram or for the deadline, whichever is first, tell the
-///    protocol of it with a `handle_…` method, and go on with 2. A command of the application (a
-///    method of the protocol's own) ends the wait too.
+/// 2. Call [`poll_output`](Self::poll_output) a bounded number of times, or until it says
+///    [`Output::Wait`] or [`Output::Finished`]; send each [`Output::Transmit`], hand each
+///    [`Output::Event`] to the application, do each [`Output::Request`] and answer it by
+///    [`handle_network`](Self::handle_network) before the next poll.
+/// 3. At [`Output::Wait`], wait for a datagram or for the deadline, whichever is first. When the
+///    bound is reached, do not wait, but look all the same: a protocol that always has something to
+///    send keeps nobody waiting. Tell the protocol what came by the `handle_…` methods, and go on
+///    with 2. A command of the application (a method of the protocol's own) ends the wait too.
 /// 4. At [`Output::Finished`], or whenever the application or an error ends it, call
 ///    [`stop`](Self::stop) once and poll as in 2 for what is still to be sent; then drop it.
 ///
 /// So `start` and `stop` run exactly once each, also on error; they are the hooks of the callback
 /// style.
 ///
-/// A datagram that cannot be sent is the driver's to report. The protocol is not told, since it
-/// must cope with datagrams that are lost on the way anyway. Such a failure must not end the
-/// protocol by itself: a peer may have chosen the destination.
+/// No call blocks on a send buffer. While one is full, the driver takes no more outputs, but goes
+/// on to receive and to keep time. What could not be sent at all is told by
+/// [`NetworkEvent::NotSent`]; it must not end the protocol by itself, since a peer may have chosen
+/// the destination.
 ///
 /// # For protocols
 ///
 /// * Outputs are queued inside. Each call may queue a few, of a number that does not depend on
-///   what a peer sent.
+///   what a peer sent. A protocol may have something to send at every poll, for ever.
 /// * Any order of calls is allowed, also one that the list above rules out. None of them panics,
 ///   blocks or loops.
 /// * [`handle_timeout`](Self::handle_timeout) before the deadline changes nothing. At the deadline
 ///   or later it consumes the deadline: the next one lies after `now`.
-/// * [`Output::Wait`] changes nothing either: polled again without a call between, it says the
-///   same. [`Output::Finished`] is final, whatever is called.
+/// * [`Output::Wait`] changes nothing either: polled again at the same time without a call between,
+///   it says the same. [`Output::Finished`] is final, whatever is called.
 /// * Malformed, unexpected and hostile datagrams are counted and traced; there is no error to
 ///   return. State that a peer can make grow has a bound.
 /// * `now` comes from one clock. A protocol may rely on its moving forward for its timing, but not
 ///   for its soundness.
+/// * An answer goes out by the socket that was asked: [`Received::reply`].
 ///
 /// # Example
 ///
@@ -67,7 +72,7 @@ use manycast_types::{Received, Run, Transmit};
 ///     type Event = ();
 ///     fn handle_datagram(&mut self, _now: Instant, _datagram: Received<'_>) {}
 ///     fn handle_timeout(&mut self, _now: Instant) {}
-///     fn poll_output(&mut self) -> Output<()> {
+///     fn poll_output(&mut self, _now: Instant) -> Output<()> {
 ///         match self.0.take() {
 ///             Some(friend) => Output::Transmit(Transmit::new(friend, "hello".into())),
 ///             None => Output::Finished,
@@ -76,9 +81,10 @@ use manycast_types::{Received, Run, Transmit};
 /// }
 ///
 /// let mut greeting = Greeting(Some(([239, 192, 0, 100], 1000).into()));
-/// greeting.start(Instant::now());
-/// assert!(matches!(greeting.poll_output(), Output::Transmit(_)));
-/// assert_eq!(greeting.poll_output(), Output::Finished);
+/// let now = Instant::now();
+/// greeting.start(now);
+/// assert!(matches!(greeting.poll_output(now), Output::Transmit(_)));
+/// assert_eq!(greeting.poll_output(now), Output::Finished);
 /// ```
 pub trait Protocol {
     /// What it tells the application.
@@ -105,17 +111,17 @@ pub trait Protocol {
         }
     }
 
-    /// Takes in that nobody listens on `peer`, to which a datagram was sent (ICMP port
-    /// unreachable). Only connected sockets hear of it reliably.
-    fn handle_refused(&mut self, now: Instant, peer: SocketAddr) {
-        let _ = (now, peer);
+    /// Takes in what happened in the network: the answer to a [`Request`], a group that was joined
+    /// or left, a datagram that came back or could not be sent.
+    fn handle_network(&mut self, now: Instant, event: NetworkEvent) {
+        let _ = (now, event);
     }
 
     /// Takes in that time has passed.
     fn handle_timeout(&mut self, now: Instant);
 
     /// Hands out the next output.
-    fn poll_output(&mut self) -> Output<Self::Event>;
+    fn poll_output(&mut self, now: Instant) -> Output<Self::Event>;
 }
 
 /// What a protocol wants of its driver next.
@@ -126,6 +132,8 @@ pub enum Output<E> {
     Transmit(Transmit),
     /// Tell the application.
     Event(E),
+    /// Do this with sockets or groups.
+    Request(Request),
     /// Nothing for now: call back at `until`, or when something happens.
     Wait {
         /// When [`Protocol::handle_timeout`] is due; `None` waits for datagrams alone.
@@ -158,15 +166,15 @@ impl<P: Protocol + ?Sized> Protocol for &mut P {
         (**self).handle_run(now, run);
     }
 
-    fn handle_refused(&mut self, now: Instant, peer: SocketAddr) {
-        (**self).handle_refused(now, peer);
+    fn handle_network(&mut self, now: Instant, event: NetworkEvent) {
+        (**self).handle_network(now, event);
     }
 
     fn handle_timeout(&mut self, now: Instant) {
         (**self).handle_timeout(now);
     }
 
-    fn poll_output(&mut self) -> Output<Self::Event> {
-        (**self).poll_output()
+    fn poll_output(&mut self, now: Instant) -> Output<Self::Event> {
+        (**self).poll_output(now)
     }
 }

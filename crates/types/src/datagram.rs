@@ -5,13 +5,14 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 
-use crate::InterfaceId;
+use crate::{InterfaceId, SocketId};
 
 /// The largest payload that UDP over IPv4 carries, in bytes: 65,535 less the two headers.
 pub const MAX_PAYLOAD: usize = 65_507;
 
 /// A datagram as it was received, borrowed from the batch that it came in.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Received<'a> {
     /// What was sent; empty datagrams are datagrams too.
     pub payload: &'a [u8],
@@ -35,9 +36,62 @@ pub struct Received<'a> {
     /// How many datagrams the kernel had dropped on this socket before this one came, since the
     /// socket was opened, because the receive buffer was full.
     pub dropped: u64,
+    /// Which socket it came by, where there are several.
+    pub socket: SocketId,
+    /// The index of the interface that an answer must leave by: the one that the datagram came in
+    /// on, where the socket was opened for interfaces that were named; `None` leaves it to the
+    /// route.
+    pub reply_interface: Option<u32>,
 }
 
-impl Received<'_> {
+impl<'a> Received<'a> {
+    /// A datagram of which no more is known than this. The other fields can be set after that.
+    #[inline]
+    pub const fn new(
+        payload: &'a [u8],
+        source: SocketAddr,
+        destination: SocketAddr,
+        interface: &'a InterfaceId,
+    ) -> Self {
+        Self {
+            payload,
+            source,
+            destination,
+            local: None,
+            interface,
+            hops: None,
+            time: None,
+            ecn: Ecn::NotEct,
+            truncated: false,
+            dropped: 0,
+            socket: SocketId::new(0),
+            reply_interface: None,
+        }
+    }
+
+    /// Where an answer goes: to the sender, from the address and by the socket that were asked. It
+    /// borrows nothing, so that the answer can be sent while the payload is not needed any more;
+    /// [`Transmit::with`] gives it a payload.
+    ///
+    /// ```
+    /// use manycast_types::{InterfaceId, Received};
+    ///
+    /// let (client, server) = (([10, 0, 0, 5], 4000).into(), ([10, 0, 0, 1], 8888).into());
+    /// let interface = InterfaceId::new(2, "eth0");
+    /// let question = Received::new(b"ping", client, server, &interface);
+    /// let answer = question.reply().with("pong");
+    /// assert_eq!(answer.destination, client);
+    /// ```
+    #[inline]
+    pub const fn reply(&self) -> Transmit<()> {
+        Transmit {
+            source: self.local,
+            interface: self.reply_interface,
+            socket: Some(self.socket),
+            ..Transmit::new(self.source, ())
+        }
+    }
+
     /// Copies the datagram, so that it outlives its batch.
     pub fn to_datagram(&self) -> Datagram {
         Datagram {
@@ -51,6 +105,8 @@ impl Received<'_> {
             ecn: self.ecn,
             truncated: self.truncated,
             dropped: self.dropped,
+            socket: self.socket,
+            reply_interface: self.reply_interface,
         }
     }
 }
@@ -59,21 +115,11 @@ impl Received<'_> {
 /// kernel gathered. All that is equal of them need be looked at but once.
 ///
 /// ```
-/// use manycast_types::{Ecn, InterfaceId, Received, Run};
+/// use manycast_types::{InterfaceId, Received, Run};
 ///
 /// let interface = InterfaceId::new(1, "lo");
-/// let received = Received {
-///     payload: b"onetwo3",
-///     source: ([127, 0, 0, 1], 4000).into(),
-///     destination: ([127, 0, 0, 1], 5000).into(),
-///     local: None,
-///     interface: &interface,
-///     hops: None,
-///     time: None,
-///     ecn: Ecn::NotEct,
-///     truncated: false,
-///     dropped: 0,
-/// };
+/// let (from, to) = (([127, 0, 0, 1], 4000).into(), ([127, 0, 0, 1], 5000).into());
+/// let received = Received::new(b"onetwo3", from, to, &interface);
 /// let run = Run::new(received, 3);
 /// let payloads: Vec<_> = run.datagrams().map(|datagram| datagram.payload).collect();
 /// assert_eq!(payloads, [&b"one"[..], b"two", b"3"]);
@@ -132,6 +178,7 @@ impl<'a> Run<'a> {
 
 /// A datagram as it was received, owned. The fields are those of [`Received`].
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Datagram {
     /// What was sent; empty datagrams are datagrams too.
     pub payload: Bytes,
@@ -153,6 +200,10 @@ pub struct Datagram {
     pub truncated: bool,
     /// How many datagrams the kernel had dropped on this socket before this one came.
     pub dropped: u64,
+    /// Which socket it came by, where there are several.
+    pub socket: SocketId,
+    /// The index of the interface that an answer must leave by, if one was named.
+    pub reply_interface: Option<u32>,
 }
 
 impl Datagram {
@@ -169,45 +220,139 @@ impl Datagram {
             ecn: self.ecn,
             truncated: self.truncated,
             dropped: self.dropped,
+            socket: self.socket,
+            reply_interface: self.reply_interface,
+        }
+    }
+
+    /// Where an answer goes, as [`Received::reply`] says.
+    pub const fn reply(&self) -> Transmit<()> {
+        Transmit {
+            source: self.local,
+            interface: self.reply_interface,
+            socket: Some(self.socket),
+            ..Transmit::new(self.source, ())
         }
     }
 }
 
-/// A datagram that is to go: where, by which way, and what.
+/// A datagram that is to go: where to, how, and what; or several that differ in nothing but what
+/// they carry.
 ///
-/// `P` is whatever holds the payload: [`Bytes`] for protocols, `&[u8]` for a caller's buffer.
+/// `P` is whatever holds the payload: [`Bytes`] for protocols, `&[u8]` for a caller's buffer. With
+/// `()` it says only where to and how.
+///
+/// ```
+/// use manycast_types::Transmit;
+///
+/// let mut far = Transmit::new(([239, 192, 0, 100], 5000).into(), "hello");
+/// far.hops = Some(8);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Transmit<P = Bytes> {
     /// The group or host, and the port.
     pub destination: SocketAddr,
-    /// The local address to send from; `None` leaves it to the kernel.
+    /// The local address to send from; `None` leaves it to the socket and the kernel.
     pub source: Option<IpAddr>,
+    /// The local port to send from, which chooses among the sockets; `None` leaves it open.
+    pub source_port: Option<u16>,
     /// The index of the interface to send by; `None` leaves it to the socket, then to the route.
     pub interface: Option<u32>,
-    /// What to send, at most [`MAX_PAYLOAD`] bytes.
+    /// Which socket to send by; `None`: the first that can.
+    pub socket: Option<SocketId>,
+    /// The hop limit (IPv4: TTL), from 1; `None` leaves it to the socket.
+    pub hops: Option<u8>,
+    /// The differentiated services code point (RFC 2474 §3), 0 to 63; `None` leaves it to the
+    /// socket.
+    pub dscp: Option<u8>,
+    /// The congestion mark; `None` leaves it to the socket, which sets none by default.
+    pub ecn: Option<Ecn>,
+    /// Whether it must not be cut up on the way, for who looks for the path MTU (RFC 8899): one
+    /// that is longer than the MTU of its interface then fails.
+    pub dont_fragment: bool,
+    /// Where several datagrams lie side by side in the payload: the length of each but the last in
+    /// bytes, from 1, at most 65,507. They go out as one, without a copy, where the kernel cuts
+    /// them apart again (generic segmentation offload).
+    pub segment_size: Option<u16>,
+    /// What to send, at most [`MAX_PAYLOAD`] bytes; with a segment size, any number.
     pub payload: P,
 }
 
 impl<P> Transmit<P> {
-    /// A datagram whose way is left to the socket and the kernel.
+    /// A datagram of which all else is left to the socket and the kernel.
+    #[inline]
     pub const fn new(destination: SocketAddr, payload: P) -> Self {
         Self {
             destination,
             source: None,
+            source_port: None,
             interface: None,
+            socket: None,
+            hops: None,
+            dscp: None,
+            ecn: None,
+            dont_fragment: false,
+            segment_size: None,
             payload,
         }
     }
 
-    /// The answer to `received`: to its sender, from the address that was asked. The way is the
-    /// route's, which need not be the way that the question came.
-    pub const fn answer(received: &Received<'_>, payload: P) -> Self {
-        Self {
-            destination: received.source,
-            source: received.local,
-            interface: None,
+    /// The same with another payload.
+    #[inline]
+    pub fn with<Q>(&self, payload: Q) -> Transmit<Q> {
+        Transmit {
+            destination: self.destination,
+            source: self.source,
+            source_port: self.source_port,
+            interface: self.interface,
+            socket: self.socket,
+            hops: self.hops,
+            dscp: self.dscp,
+            ecn: self.ecn,
+            dont_fragment: self.dont_fragment,
+            segment_size: self.segment_size,
             payload,
         }
+    }
+
+    /// Whether two datagrams go the same way: they differ in nothing but the payload.
+    #[inline]
+    pub fn is_like<Q>(&self, other: &Transmit<Q>) -> bool {
+        self.with(()) == other.with(())
+    }
+
+    /// The IPv4 TOS or IPv6 traffic class octet, if DSCP or congestion mark is set: what is not set
+    /// of the two is 0.
+    pub fn traffic_class(&self) -> Option<u8> {
+        match (self.dscp, self.ecn) {
+            (None, None) => None,
+            (dscp, ecn) => {
+                let dscp = dscp.unwrap_or_default() & 0x3f;
+                Some(dscp << 2 | ecn.unwrap_or_default().bits())
+            }
+        }
+    }
+}
+
+impl<P: AsRef<[u8]>> Transmit<P> {
+    /// How many datagrams it is, at least 1.
+    pub fn count(&self) -> usize {
+        let len = self.payload.as_ref().len();
+        match self.segment_size {
+            Some(size) => len.div_ceil(usize::from(size).max(1)).max(1),
+            None => 1,
+        }
+    }
+
+    /// The payloads of the datagrams that it is, in order.
+    pub fn segments(&self) -> impl Iterator<Item = &[u8]> {
+        let payload = self.payload.as_ref();
+        let size = self.segment_size.map_or(payload.len(), usize::from).max(1);
+        (0..self.count()).map(move |index| {
+            let rest = &payload[index * size..];
+            &rest[..size.min(rest.len())]
+        })
     }
 }
 
@@ -226,6 +371,16 @@ pub enum Ecn {
 }
 
 impl Ecn {
+    /// The two bits of the mark.
+    pub const fn bits(self) -> u8 {
+        match self {
+            Self::NotEct => 0b00,
+            Self::Ect1 => 0b01,
+            Self::Ect0 => 0b10,
+            Self::Ce => 0b11,
+        }
+    }
+
     /// The mark in the low two bits of a TOS or traffic-class octet.
     pub const fn from_traffic_class(octet: u8) -> Self {
         match octet & 0b11 {

@@ -6,6 +6,7 @@
 //! * [`Received`], [`Datagram`]: a datagram that came, borrowed and owned; [`Run`]: several that
 //!   came as one.
 //! * [`Transmit`]: a datagram that is to go.
+//! * [`SocketId`], [`Membership`], [`NetworkError`]: what is known of sockets and groups.
 //! * [`Malformed`]: the one error of everything that parses.
 
 mod address;
@@ -13,9 +14,11 @@ mod datagram;
 mod group;
 mod interface;
 mod malformed;
+mod network;
 
 pub use address::{Address, AddressError, Host};
 pub use datagram::{Datagram, Ecn, MAX_PAYLOAD, Received, Run, Transmit};
 pub use group::{Group, SourceFilter};
 pub use interface::{InterfaceId, InterfaceSelector};
 pub use malformed::Malformed;
+pub use network::{ErrorKind, Membership, NetworkError, SocketId};

@@ -4,7 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use manycast_types::{Ecn, Received, Transmit};
+use manycast_proto::NetworkEvent;
+use manycast_types::{Received, SocketId, Transmit};
 
 use super::link::{Link, Path};
 use super::{Arrival, Host, HostState, Sim, What};
@@ -17,7 +18,10 @@ impl Sim {
         match self.hosts[host.0].source(transmit.source, destination.ip()) {
             Some(source) => {
                 let source = SocketAddr::new(source, port);
-                self.put_out(host, source, destination, &transmit.payload);
+                for payload in transmit.segments() {
+                    let payload = transmit.payload.slice_ref(payload);
+                    self.put_out(host, source, destination, &payload);
+                }
             }
             None => {
                 self.traffic.sent += 1;
@@ -66,7 +70,9 @@ impl Sim {
             } => (source, destination, payload),
             What::Refusal { peer } => {
                 if let Some(index) = self.listener(host, port) {
-                    self.endpoints[index].node.handle_refused(self.now, peer);
+                    self.endpoints[index]
+                        .node
+                        .handle_network(self.now, NetworkEvent::refused(SocketId::default(), peer));
                     self.drain(index);
                 }
                 return;
@@ -110,22 +116,12 @@ impl Sim {
         let endpoint = &mut self.endpoints[index];
         let host = &self.hosts[endpoint.host.0];
         let group = destination.ip().is_multicast();
-        let received = Received {
-            payload,
-            source,
-            destination,
-            local: if group {
-                None
-            } else {
-                host.address_like(destination.ip())
-            },
-            interface: &host.interface,
-            hops: Some(if group { 1 } else { 64 }),
-            time: Some(time),
-            ecn: Ecn::NotEct,
-            truncated: false,
-            dropped: 0,
-        };
+        let mut received = Received::new(payload, source, destination, &host.interface);
+        if !group {
+            received.local = host.address_like(destination.ip());
+        }
+        received.hops = Some(if group { 1 } else { 64 });
+        received.time = Some(time);
         endpoint.node.handle_datagram(self.now, received);
         self.drain(index);
     }

@@ -1,10 +1,9 @@
 //! A protocol of any type, and what it has told.
 
 use std::any::Any;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use manycast_proto::{Output, Protocol};
+use manycast_proto::{NetworkEvent, Output, Protocol, Request};
 use manycast_types::{Received, Transmit};
 
 /// A protocol without the type of its events, so that one network can run several kinds.
@@ -12,9 +11,9 @@ pub(super) trait Node: Any {
     fn start(&mut self, now: Instant);
     fn stop(&mut self, now: Instant);
     fn handle_datagram(&mut self, now: Instant, datagram: Received<'_>);
-    fn handle_refused(&mut self, now: Instant, peer: SocketAddr);
+    fn handle_network(&mut self, now: Instant, event: NetworkEvent);
     fn handle_timeout(&mut self, now: Instant);
-    fn poll(&mut self, elapsed: Duration) -> Polled;
+    fn poll(&mut self, now: Instant, elapsed: Duration) -> Polled;
     fn as_any(&self) -> &dyn Any;
     fn as_any_mut(&mut self) -> &mut dyn Any;
 }
@@ -22,6 +21,7 @@ pub(super) trait Node: Any {
 /// An [`Output`] whose event was put aside.
 pub(super) enum Polled {
     Transmit(Transmit),
+    Request(Request),
     Event,
     Wait(Option<(Instant, &'static str)>),
     Finished,
@@ -59,17 +59,18 @@ where
         self.protocol.handle_datagram(now, datagram);
     }
 
-    fn handle_refused(&mut self, now: Instant, peer: SocketAddr) {
-        self.protocol.handle_refused(now, peer);
+    fn handle_network(&mut self, now: Instant, event: NetworkEvent) {
+        self.protocol.handle_network(now, event);
     }
 
     fn handle_timeout(&mut self, now: Instant) {
         self.protocol.handle_timeout(now);
     }
 
-    fn poll(&mut self, elapsed: Duration) -> Polled {
-        match self.protocol.poll_output() {
+    fn poll(&mut self, now: Instant, elapsed: Duration) -> Polled {
+        match self.protocol.poll_output(now) {
             Output::Transmit(transmit) => Polled::Transmit(transmit),
+            Output::Request(request) => Polled::Request(request),
             Output::Event(event) => {
                 self.events.push((elapsed, event));
                 Polled::Event

@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use manycast_proto::{Output, Protocol};
+use manycast_proto::{NetworkEvent, Output, Protocol};
 use manycast_types::{Group, Received, Transmit};
 
 use super::{Endpoint, Host, Link, Sim, Traffic, any_order, seeds};
@@ -57,7 +57,7 @@ impl Protocol for Pulse {
         }
     }
 
-    fn poll_output(&mut self) -> Output<()> {
+    fn poll_output(&mut self, _now: Instant) -> Output<()> {
         if std::mem::take(&mut self.due) {
             let payload = self.number.to_be_bytes().to_vec();
             self.number += 1;
@@ -93,13 +93,13 @@ impl Protocol for Ear {
         self.heard.push(Heard::Number(number));
     }
 
-    fn handle_refused(&mut self, _now: Instant, peer: SocketAddr) {
-        self.heard.push(Heard::Refusal(peer));
+    fn handle_network(&mut self, _now: Instant, event: NetworkEvent) {
+        self.heard.extend(event.refused_by().map(Heard::Refusal));
     }
 
     fn handle_timeout(&mut self, _now: Instant) {}
 
-    fn poll_output(&mut self) -> Output<Heard> {
+    fn poll_output(&mut self, _now: Instant) -> Output<Heard> {
         match self.heard.pop() {
             Some(heard) => Output::Event(heard),
             None => Output::Wait {
@@ -450,7 +450,7 @@ impl Protocol for Breaker {
         self.acted = true;
     }
 
-    fn poll_output(&mut self) -> Output<()> {
+    fn poll_output(&mut self, _now: Instant) -> Output<()> {
         self.polls += 1;
         let reason = "breaking the contract";
         let Some(start) = self.start else {

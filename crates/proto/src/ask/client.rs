@@ -11,7 +11,7 @@ use tracing::trace;
 use super::{ClientConfig, Responders};
 use crate::random::Random;
 use crate::timers::{Timer, Timers};
-use crate::{Output, Protocol};
+use crate::{NetworkEvent, Output, Protocol};
 
 /// Asks one question and gathers the answers.
 ///
@@ -33,15 +33,15 @@ use crate::{Output, Protocol};
 /// let config = ClientConfig::new(([192, 0, 2, 7], 8888).into(), "hello");
 /// let mut client = Client::new(config, [0; 32]);
 /// client.start(now);
-/// let Output::Transmit(question) = client.poll_output() else { panic!("it asks first") };
+/// let Output::Transmit(question) = client.poll_output(now) else { panic!("it asks first") };
 /// assert_eq!(question.payload, "hello");
 ///
 /// // Nobody answers for a second.
-/// let Output::Wait { until: Some(until), .. } = client.poll_output() else { panic!("it waits") };
+/// let Output::Wait { until: Some(until), .. } = client.poll_output(now) else { panic!("it waits") };
 /// assert_eq!(until, now + Duration::from_secs(1));
 /// client.handle_timeout(until);
 /// let finished = ClientEvent::Finished { answers: 0, ending: Ending::TimeOut };
-/// assert_eq!(client.poll_output(), Output::Event(finished));
+/// assert_eq!(client.poll_output(until), Output::Event(finished));
 /// ```
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -290,7 +290,10 @@ impl Protocol for Client {
         }
     }
 
-    fn handle_refused(&mut self, _now: Instant, peer: SocketAddr) {
+    fn handle_network(&mut self, _now: Instant, event: NetworkEvent) {
+        let Some(peer) = event.refused_by() else {
+            return;
+        };
         self.stats.refusals += 1;
         // In a group, one that refuses says nothing about the others.
         let asked = self.config.responders == Responders::Asked && self.counts(peer);
@@ -309,7 +312,7 @@ impl Protocol for Client {
         }
     }
 
-    fn poll_output(&mut self) -> Output<ClientEvent> {
+    fn poll_output(&mut self, _now: Instant) -> Output<ClientEvent> {
         match self.outputs.pop_front() {
             Some(output) => output,
             None if self.state == State::Finished => Output::Finished,

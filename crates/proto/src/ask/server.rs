@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use manycast_types::{Datagram, MAX_PAYLOAD, Received, Transmit};
+use manycast_types::{Datagram, MAX_PAYLOAD, Received};
 use tracing::trace;
 
 use super::ResponderConfig;
@@ -26,24 +26,18 @@ use crate::{Output, Protocol};
 ///
 /// use manycast_proto::ask::{Responder, ResponderConfig};
 /// use manycast_proto::{Output, Protocol};
-/// use manycast_types::{Ecn, InterfaceId, Received};
+/// use manycast_types::{InterfaceId, Received};
 ///
 /// let config = ResponderConfig { prefix: "OK...".into(), ..ResponderConfig::default() };
 /// let mut responder = Responder::new(config);
-/// responder.start(Instant::now());
-/// responder.handle_datagram(Instant::now(), Received {
-///     payload: b"hello",
-///     source: ([10, 0, 0, 5], 46_622).into(),
-///     destination: ([10, 0, 0, 1], 8888).into(),
-///     local: Some([10, 0, 0, 1].into()),
-///     interface: &InterfaceId::new(2, "eth0"),
-///     hops: Some(64),
-///     time: None,
-///     ecn: Ecn::NotEct,
-///     truncated: false,
-///     dropped: 0,
-/// });
-/// let Output::Transmit(answer) = responder.poll_output() else { panic!("it answers") };
+/// let now = Instant::now();
+/// responder.start(now);
+/// let (client, server) = (([10, 0, 0, 5], 46_622).into(), ([10, 0, 0, 1], 8888).into());
+/// let interface = InterfaceId::new(2, "eth0");
+/// let mut question = Received::new(b"hello", client, server, &interface);
+/// question.local = Some([10, 0, 0, 1].into());
+/// responder.handle_datagram(now, question);
+/// let Output::Transmit(answer) = responder.poll_output(now) else { panic!("it answers") };
 /// assert_eq!(answer.payload, "OK...hello");
 /// assert_eq!(answer.source, Some([10, 0, 0, 1].into()));
 /// ```
@@ -190,7 +184,7 @@ impl Protocol for Responder {
                 self.stats.answers += 1;
                 let answered = ResponderEvent::Answered(question.to_datagram());
                 self.outputs
-                    .push_back(Output::Transmit(Transmit::answer(&question, answer)));
+                    .push_back(Output::Transmit(question.reply().with(answer)));
                 self.outputs.push_back(Output::Event(answered));
             }
             Err(why) => {
@@ -204,7 +198,7 @@ impl Protocol for Responder {
 
     fn handle_timeout(&mut self, _now: Instant) {}
 
-    fn poll_output(&mut self) -> Output<ResponderEvent> {
+    fn poll_output(&mut self, _now: Instant) -> Output<ResponderEvent> {
         match self.outputs.pop_front() {
             Some(output) => output,
             None if self.stopped => Output::Finished,

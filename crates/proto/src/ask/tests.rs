@@ -5,10 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use manycast_types::{Ecn, InterfaceId, MAX_PAYLOAD, Received, Transmit};
+use manycast_types::{InterfaceId, MAX_PAYLOAD, Received, SocketId, Transmit};
 
 use super::*;
-use crate::{Output, Protocol};
+use crate::{NetworkEvent, Output, Protocol};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -26,18 +26,10 @@ fn address(text: &str) -> SocketAddr {
 fn give<P: Protocol>(protocol: &mut P, now: Instant, from: &str, to: &str, payload: &[u8]) {
     let destination = address(to);
     let group = destination.ip().is_multicast();
-    let received = Received {
-        payload,
-        source: address(from),
-        destination,
-        local: (!group).then_some(destination.ip()),
-        interface: &InterfaceId::new(2, "eth0"),
-        hops: Some(64),
-        time: None,
-        ecn: Ecn::NotEct,
-        truncated: false,
-        dropped: 0,
-    };
+    let interface = InterfaceId::new(2, "eth0");
+    let mut received = Received::new(payload, address(from), destination, &interface);
+    received.local = (!group).then_some(destination.ip());
+    received.hops = Some(64);
     protocol.handle_datagram(now, received);
 }
 
@@ -45,9 +37,10 @@ fn give<P: Protocol>(protocol: &mut P, now: Instant, from: &str, to: &str, paylo
 fn drain<P: Protocol>(protocol: &mut P, now: Instant) -> (Vec<Transmit>, Vec<P::Event>, Next) {
     let (mut sent, mut told) = (Vec::new(), Vec::new());
     loop {
-        match protocol.poll_output() {
+        match protocol.poll_output(now) {
             Output::Transmit(transmit) => sent.push(transmit),
             Output::Event(event) => told.push(event),
+            Output::Request(request) => panic!("it needs no {request:?}"),
             Output::Wait { until, reason } => {
                 let until = until.map(|until| until.duration_since(now));
                 return (sent, told, Next::Wait(until, reason));

@@ -5,7 +5,7 @@ use std::collections::{HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
-use manycast_types::{InterfaceId, Received, Run, Transmit};
+use manycast_types::{InterfaceId, Received, Run};
 
 use super::ReceiverConfig;
 use super::message::Header;
@@ -169,7 +169,7 @@ impl Receiver {
         if !datagram.destination.ip().is_multicast() {
             let report = self.streams[position].server_report();
             if let Some(report) = report.emit(bytes) {
-                let answer = Transmit::answer(datagram, report);
+                let answer = datagram.reply().with(report);
                 self.outputs.push_back(Output::Transmit(answer));
             }
         }
@@ -281,7 +281,7 @@ impl Protocol for Receiver {
         }
     }
 
-    fn poll_output(&mut self) -> Output<ReceiverEvent> {
+    fn poll_output(&mut self, _now: Instant) -> Output<ReceiverEvent> {
         match self.outputs.pop_front() {
             Some(output) => output,
             None if self.phase == Phase::Finished => Output::Finished,

@@ -1,24 +1,19 @@
 //! The sending side: numbers datagrams, holds the rate, says when it is over.
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use manycast_types::{MAX_PAYLOAD, Received, Transmit};
 
 use super::SenderConfig;
 use super::message::{Header, MIN_SIZE, ServerReport};
+use crate::buffers::Buffers;
 use crate::pace::Pacer;
-use crate::{Output, Protocol};
+use crate::{NetworkEvent, Output, Protocol};
 
 /// Sends a stream of numbered datagrams to a group or a host.
 ///
-/// As any [`Protocol`] it can be run by any driver, one datagram at a time. Who wants to send
-/// millions a second has it number many at once, in buffers that are used again and again:
-///
-/// 1. [`Sender::number`] writes headers into as many buffers as may be sent now.
-/// 2. [`Sender::sent`] is told how many of them the kernel took.
-/// 3. When none may be sent, [`Protocol::poll_output`] says how long to wait, and sends the last
-///    datagrams when it is over.
+/// All datagrams that may go at one time are one [`Transmit`] with a segment size. They are
+/// numbered in memory that is used again and again, so nothing is allocated or copied for them.
 #[derive(Debug)]
 pub struct Sender {
     config: SenderConfig,
@@ -29,8 +24,7 @@ pub struct Sender {
     started: Instant,
     /// When it may go on sending.
     due: Instant,
-    /// How many datagrams were polled since then.
-    polled: usize,
+    buffers: Buffers,
     /// The number of the next datagram.
     next: u64,
     /// How often the end is announced, and at which distance.
@@ -46,6 +40,9 @@ pub struct Sender {
 pub struct SenderStats {
     /// Datagrams sent, the last one included, but not its repetitions.
     pub datagrams: u64,
+    /// Datagrams that this host did not take: its interface was down or its queue was full. They
+    /// have numbers, so the receiver misses them too.
+    pub unsent: u64,
     /// Their payloads, in bytes.
     pub bytes: u64,
     /// From the start to the last datagram.
@@ -77,8 +74,9 @@ enum Phase {
 const GROUP_CLOSINGS: (u32, Duration) = (3, Duration::from_millis(10));
 /// How often it is announced to a host that does not answer. iperf's server answers the first.
 const HOST_CLOSINGS: (u32, Duration) = (10, Duration::from_millis(100));
-/// How many datagrams are polled at one time.
-const POLLED: usize = 64;
+/// How many datagrams go as one at most: what fits one GSO send (`UDP_MAX_SEGMENTS` of `udp(7)`,
+/// and the length of an IP packet).
+const BATCH: usize = 64;
 const TICK: Duration = Duration::from_nanos(1);
 
 impl Sender {
@@ -96,7 +94,7 @@ impl Sender {
                 HOST_CLOSINGS
             },
             due: now,
-            polled: 0,
+            buffers: Buffers::new(config.size * (MAX_PAYLOAD / config.size).clamp(1, BATCH)),
             pacer: config.rate.map(|rate| Pacer::new(rate, config.burst, now)),
             epoch: (now, time.duration_since(UNIX_EPOCH).unwrap_or_default()),
             now,
@@ -133,55 +131,61 @@ impl Sender {
         }
     }
 
-    /// Writes headers into as many of `buffers`, from the first, as may be sent now, and says how
-    /// many. Each must be [`SenderConfig::size`] long; what follows the header stays as it is.
-    ///
-    /// # Panics
-    ///
-    /// If a buffer is shorter than [`MIN_SIZE`].
-    pub fn number<B: AsMut<[u8]>>(&mut self, now: Instant, buffers: &mut [B]) -> usize {
-        self.now = self.now.max(now);
-        if self.phase != Phase::Sending || self.now < self.due {
-            return 0;
+    /// As many datagrams as may go now; `None` where it is too early, or all have gone.
+    fn batch(&mut self) -> Option<Transmit> {
+        if self.now < self.due {
+            return None;
         }
-        let left = self.left();
-        if left == 0 {
-            self.phase = Phase::Closing(0, self.now);
-            return 0;
-        }
+        let size = self.config.size;
         let ready = match &mut self.pacer {
-            Some(pacer) => pacer.ready(self.now, self.config.size),
+            Some(pacer) => pacer.ready(self.now, size),
             None => usize::MAX,
         };
-        let count = buffers
-            .len()
-            .min(ready)
-            .min(usize::try_from(left).unwrap_or(usize::MAX));
+        let left = usize::try_from(self.left()).unwrap_or(usize::MAX);
+        let count = ready.min(left).min(BATCH).min((MAX_PAYLOAD / size).max(1));
         if count == 0 {
-            self.due = self.next_burst().max(self.now + TICK);
+            if left == 0 {
+                self.phase = Phase::Closing(0, self.now);
+            } else {
+                self.due = self.next_burst().max(self.now + TICK);
+            }
+            return None;
         }
         let time = self.time();
-        for (buffer, number) in buffers[..count].iter_mut().zip(self.next..) {
+        let mut buffer = self.buffers.take();
+        for (datagram, number) in buffer.chunks_exact_mut(size).take(count).zip(self.next..) {
             let header = Header {
                 number,
                 last: false,
                 wide: true,
                 time,
             };
-            header.emit(buffer.as_mut());
+            header.emit(datagram);
         }
-        count
+        let mut payload = self.buffers.give(buffer);
+        payload.truncate(count * size);
+        self.count(count);
+        let mut transmit = Transmit::new(self.config.destination, payload);
+        transmit.segment_size = u16::try_from(size).ok().filter(|_| count > 1);
+        Some(transmit)
     }
 
-    /// Takes note that the first `count` of the datagrams numbered last were sent. The others will
-    /// be numbered again.
-    pub fn sent(&mut self, count: usize) {
+    fn count(&mut self, count: usize) {
+        let bytes = count * self.config.size;
         self.next += count as u64;
         self.stats.datagrams += count as u64;
-        self.stats.bytes += (count * self.config.size) as u64;
+        self.stats.bytes += bytes as u64;
         self.stats.duration = self.now.duration_since(self.started);
         if let Some(pacer) = &mut self.pacer {
-            pacer.spend(count * self.config.size);
+            pacer.spend(bytes);
+        }
+    }
+
+    fn finished(&mut self) -> Output<SenderEvent> {
+        if std::mem::replace(&mut self.told, true) {
+            Output::Finished
+        } else {
+            Output::Event(SenderEvent::Finished(self.report))
         }
     }
 
@@ -273,10 +277,16 @@ impl Protocol for Sender {
         }
     }
 
-    fn handle_refused(&mut self, now: Instant, peer: SocketAddr) {
+    fn handle_network(&mut self, now: Instant, event: NetworkEvent) {
         self.now = self.now.max(now);
-        if peer == self.config.destination {
+        if event.refused_by() == Some(self.config.destination) {
             self.stats.refused += 1;
+        }
+        if let NetworkEvent::NotSent { count, .. } = event {
+            let count = (count as u64).min(self.stats.datagrams);
+            self.stats.unsent += count;
+            self.stats.datagrams -= count;
+            self.stats.bytes = self.stats.datagrams * self.config.size as u64;
         }
     }
 
@@ -284,33 +294,22 @@ impl Protocol for Sender {
         self.now = self.now.max(now);
     }
 
-    fn poll_output(&mut self) -> Output<SenderEvent> {
+    fn poll_output(&mut self, now: Instant) -> Output<SenderEvent> {
+        self.now = self.now.max(now);
+        if self.phase == Phase::Sending {
+            if let Some(transmit) = self.batch() {
+                return Output::Transmit(transmit);
+            }
+        }
         match self.phase {
             Phase::New => Output::Wait {
                 until: None,
                 reason: "its start",
             },
-            Phase::Sending => {
-                if self.polled >= POLLED {
-                    self.polled = 0;
-                    self.due = self.now + TICK;
-                }
-                let mut payload = [vec![0; self.config.size]];
-                if self.number(self.now, &mut payload) == 1 {
-                    self.sent(1);
-                    self.polled += 1;
-                    let [payload] = payload;
-                    let transmit = Transmit::new(self.config.destination, payload.into());
-                    return Output::Transmit(transmit);
-                }
-                if self.phase != Phase::Sending {
-                    return self.poll_output();
-                }
-                Output::Wait {
-                    until: Some(self.due),
-                    reason: "its turn, at the rate that is to be held",
-                }
-            }
+            Phase::Sending => Output::Wait {
+                until: Some(self.due),
+                reason: "its turn, at the rate that is to be held",
+            },
             Phase::Closing(attempts, at) => {
                 let (most, pause) = self.closings;
                 if at > self.now {
@@ -321,16 +320,13 @@ impl Protocol for Sender {
                 }
                 if attempts >= most {
                     self.phase = Phase::Finished;
-                    return self.poll_output();
+                    return self.finished();
                 }
                 let transmit = self.closing(attempts);
                 self.phase = Phase::Closing(attempts + 1, self.now + pause);
                 Output::Transmit(transmit)
             }
-            Phase::Finished if !std::mem::replace(&mut self.told, true) => {
-                Output::Event(SenderEvent::Finished(self.report))
-            }
-            Phase::Finished => Output::Finished,
+            Phase::Finished => self.finished(),
         }
     }
 }

@@ -1,10 +1,10 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use manycast_types::{Ecn, InterfaceId, Received, Transmit};
+use manycast_types::{ErrorKind, InterfaceId, NetworkError, Received, Transmit};
 
 use super::*;
-use crate::{Output, Protocol};
+use crate::{NetworkEvent, Output, Protocol};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -34,9 +34,10 @@ fn drain<P: Protocol>(
 ) -> (Vec<Transmit>, Vec<P::Event>, Option<Duration>) {
     let (mut sent, mut told) = (Vec::new(), Vec::new());
     loop {
-        match protocol.poll_output() {
+        match protocol.poll_output(now) {
             Output::Transmit(transmit) => sent.push(transmit),
             Output::Event(event) => told.push(event),
+            Output::Request(request) => panic!("it needs no {request:?}"),
             Output::Wait { until, .. } => {
                 return (sent, told, until.map(|until| until.duration_since(now)));
             }
@@ -64,18 +65,13 @@ const GIVEN: Given<'_> = Given {
 };
 
 fn give<P: Protocol>(protocol: &mut P, now: Instant, payload: &[u8], given: Given<'_>) {
-    let received = Received {
-        payload,
-        source: address(given.from),
-        destination: address(given.to),
-        local: Some(address(given.to).ip()).filter(|address| !address.is_multicast()),
-        interface: &InterfaceId::new(2, "eth0"),
-        hops: given.hops,
-        time: given.time,
-        ecn: Ecn::NotEct,
-        truncated: false,
-        dropped: given.dropped,
-    };
+    let (from, to) = (address(given.from), address(given.to));
+    let interface = InterfaceId::new(2, "eth0");
+    let mut received = Received::new(payload, from, to, &interface);
+    received.local = Some(to.ip()).filter(|address| !address.is_multicast());
+    received.hops = given.hops;
+    received.time = given.time;
+    received.dropped = given.dropped;
     protocol.handle_datagram(now, received);
 }
 
@@ -98,8 +94,8 @@ mod sender {
         let (mut now, mut all) = (begin, Vec::new());
         loop {
             let (sent, told, wait) = drain(&mut sender, now);
-            for transmit in sent {
-                let header = Header::parse(&transmit.payload).unwrap();
+            for datagram in sent.iter().flat_map(Transmit::segments) {
+                let header = Header::parse(datagram).unwrap();
                 assert_eq!(UNIX_EPOCH + header.time, noon() + floor(now - begin));
                 all.push((now - begin, header));
             }
@@ -147,7 +143,7 @@ mod sender {
     }
 
     #[test]
-    fn many_are_numbered_in_place() {
+    fn those_that_may_go_at_one_time_go_as_one() {
         let now = start();
         let config = SenderConfig {
             rate: None,
@@ -155,21 +151,42 @@ mod sender {
             ..config()
         };
         let mut sender = Sender::new(config, now, noon());
-        let mut buffers = vec![vec![0xaa; 100]; 64];
-        assert_eq!(sender.number(now, &mut buffers), 0, "it has not started");
         sender.start(now);
-        assert_eq!(sender.number(now, &mut buffers), 64);
-        // The kernel took three, so the fourth is numbered again.
-        sender.sent(3);
-        assert_eq!(sender.number(now, &mut buffers), 64);
-        assert_eq!(Header::parse(&buffers[0]).unwrap().number, 4);
-        assert_eq!(buffers[0][20..], [0xaa; 80]);
-        sender.sent(64);
-        assert_eq!(sender.number(now, &mut buffers), 32);
-        sender.sent(32);
-        assert_eq!(sender.number(now, &mut buffers), 0);
-        let (sent, _, _) = drain(&mut sender, now);
-        assert_eq!(Header::parse(&sent[0].payload).unwrap().number, 100);
+        let (sent, ..) = drain(&mut sender, now);
+        let shapes: Vec<_> = sent.iter().map(Transmit::count).collect();
+        assert_eq!(shapes, [64, 35, 1]);
+        let numbers = sent.iter().flat_map(Transmit::segments).map(|datagram| {
+            assert_eq!(datagram.len(), 100);
+            Header::parse(datagram).unwrap().number
+        });
+        assert!(numbers.eq(1..=100));
+    }
+
+    #[test]
+    fn what_this_host_did_not_take_is_counted_apart() {
+        let now = start();
+        let config = SenderConfig {
+            rate: None,
+            count: Some(100),
+            ..config()
+        };
+        let mut sender = Sender::new(config, now, noon());
+        sender.start(now);
+        drain(&mut sender, now);
+        let error = NetworkError::new(ErrorKind::LimitReached, "the queue is full");
+        let not_sent = NetworkEvent::NotSent {
+            destination: address(GROUP),
+            count: 64,
+            error,
+        };
+        sender.handle_network(now, not_sent);
+        let SenderStats {
+            datagrams,
+            bytes,
+            unsent,
+            ..
+        } = sender.stats();
+        assert_eq!((datagrams, bytes, unsent), (36, 3600, 64));
     }
 
     #[test]
@@ -245,10 +262,8 @@ mod sender {
         sender.stop(now);
         let (sent, told, wait) = drain(&mut sender, now);
         let header = Header::parse(&sent[0].payload).unwrap();
-        assert_eq!(
-            (header.number, header.last),
-            (before.len() as u64 + 1, true)
-        );
+        let before: usize = before.iter().map(Transmit::count).sum();
+        assert_eq!((header.number, header.last), (before as u64 + 1, true));
         assert_eq!((sent.len(), told.len(), wait), (1, 1, None));
     }
 }

@@ -1,7 +1,6 @@
 //! Who asks.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -12,7 +11,7 @@ use super::message::{Body, CHUNK, Foreign, Message};
 use super::report::MAX_REPORT;
 use super::{Burst, ClientConfig, Counts, Refusal, Report};
 use crate::timers::{Timer, Timers};
-use crate::{Output, Protocol};
+use crate::{NetworkEvent, Output, Protocol};
 
 /// Asks a server for datagrams, counts those that come, and asks what the server's host finds on
 /// itself.
@@ -377,7 +376,10 @@ impl Protocol for Client {
         }
     }
 
-    fn handle_refused(&mut self, _now: Instant, peer: SocketAddr) {
+    fn handle_network(&mut self, _now: Instant, event: NetworkEvent) {
+        let Some(peer) = event.refused_by() else {
+            return;
+        };
         // It may be forged, or true for a moment alone, so it is asked again as ever.
         self.is_refused |= peer == self.config.server;
     }
@@ -392,7 +394,7 @@ impl Protocol for Client {
         }
     }
 
-    fn poll_output(&mut self) -> Output<ClientEvent> {
+    fn poll_output(&mut self, _now: Instant) -> Output<ClientEvent> {
         match self.outputs.pop_front() {
             Some(output) => output,
             None if self.stopped => Output::Finished,

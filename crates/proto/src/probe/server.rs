@@ -486,7 +486,7 @@ impl Protocol for Server {
         }
     }
 
-    fn poll_output(&mut self) -> Output<ServerEvent> {
+    fn poll_output(&mut self, _now: Instant) -> Output<ServerEvent> {
         if let Some(output) = self.outputs.pop_front() {
             return output;
         }

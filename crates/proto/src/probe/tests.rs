@@ -3,7 +3,7 @@ mod report;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use manycast_types::{Ecn, InterfaceId, Received, Transmit};
+use manycast_types::{InterfaceId, Received, SocketId, Transmit};
 use proptest::prelude::*;
 
 use super::message::{Body, CHUNK, Message};
@@ -11,7 +11,7 @@ use super::{
     Burst, Client, ClientConfig, ClientEvent, Counts, Key, Order, Refusal, Report, Server,
     ServerConfig, ServerEvent,
 };
-use crate::{Output, Protocol};
+use crate::{NetworkEvent, Output, Protocol};
 use report::{inquiry, report};
 
 const SERVER: ([u8; 4], u16) = ([10, 0, 0, 1], 49_366);
@@ -56,30 +56,20 @@ fn start() -> Instant {
 }
 
 fn deliver<P: Protocol>(to: &mut P, now: Instant, from: SocketAddr, transmit: &Transmit) {
-    to.handle_datagram(
-        now,
-        Received {
-            payload: &transmit.payload,
-            source: from,
-            destination: transmit.destination,
-            local: None,
-            interface: &InterfaceId::new(2, "eth0"),
-            hops: Some(1),
-            time: None,
-            ecn: Ecn::NotEct,
-            truncated: false,
-            dropped: 0,
-        },
-    );
+    let interface = InterfaceId::new(2, "eth0");
+    let mut received = Received::new(&transmit.payload, from, transmit.destination, &interface);
+    received.hops = Some(1);
+    to.handle_datagram(now, received);
 }
 
 /// All that a protocol has to send and to tell, up to its next wait.
 fn drain<P: Protocol>(protocol: &mut P) -> (Vec<Transmit>, Vec<P::Event>) {
     let (mut transmits, mut events) = (Vec::new(), Vec::new());
     loop {
-        match protocol.poll_output() {
+        match protocol.poll_output(start()) {
             Output::Transmit(transmit) => transmits.push(transmit),
             Output::Event(event) => events.push(event),
+            Output::Request(request) => panic!("it needs no {request:?}"),
             Output::Wait { .. } | Output::Finished => return (transmits, events),
         }
     }
@@ -167,7 +157,7 @@ fn what_was_asked_for_comes_and_is_counted() {
 /// Lets time pass until a client has something to tell.
 fn wait(client: &mut Client, mut now: Instant) -> Vec<ClientEvent> {
     loop {
-        match client.poll_output() {
+        match client.poll_output(now) {
             Output::Event(event) => return vec![event],
             Output::Wait {
                 until: Some(until), ..
@@ -175,7 +165,7 @@ fn wait(client: &mut Client, mut now: Instant) -> Vec<ClientEvent> {
                 now = now.max(until);
                 client.handle_timeout(now);
             }
-            Output::Transmit(_) => {}
+            Output::Transmit(_) | Output::Request(_) => {}
             Output::Wait { until: None, .. } | Output::Finished => return Vec::new(),
         }
     }
@@ -566,8 +556,14 @@ fn a_host_where_nobody_listens_is_told_from_one_that_is_silent() {
     let now = start();
     let mut client = client(None);
     client.start(now);
-    client.handle_refused(now, CLIENT.into());
-    client.handle_refused(now, SERVER.into());
+    client.handle_network(
+        now,
+        NetworkEvent::refused(SocketId::default(), CLIENT.into()),
+    );
+    client.handle_network(
+        now,
+        NetworkEvent::refused(SocketId::default(), SERVER.into()),
+    );
     assert_eq!(drain(&mut client).1, [], "it may start a moment later");
     assert_eq!(wait(&mut client, now), [ClientEvent::Absent]);
 }

@@ -103,9 +103,15 @@ fn the_same_host_may_be_written_otherwise() {
 #[test]
 fn a_refusal_of_the_asked_host_ends_it_and_no_other() {
     let (mut client, now) = asking(ClientConfig::new(address(HOST), "hello"));
-    client.handle_refused(now, address("192.0.2.8:8888"));
+    client.handle_network(
+        now,
+        NetworkEvent::refused(SocketId::default(), address("192.0.2.8:8888")),
+    );
     assert_eq!(drain(&mut client, now).1, []);
-    client.handle_refused(now, address(HOST));
+    client.handle_network(
+        now,
+        NetworkEvent::refused(SocketId::default(), address(HOST)),
+    );
     let (_, told, next) = drain(&mut client, now);
     assert_eq!(
         told[0],
@@ -118,7 +124,10 @@ fn a_refusal_of_the_asked_host_ends_it_and_no_other() {
     assert_eq!(client.stats().refusals, 2);
 
     let (mut client, now) = asking(ClientConfig::new(address(GROUP), "hello"));
-    client.handle_refused(now, address(HOST));
+    client.handle_network(
+        now,
+        NetworkEvent::refused(SocketId::default(), address(HOST)),
+    );
     assert_eq!(
         drain(&mut client, now).1,
         [],
