@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::time::SystemTime;
 
-use manycast_types::{Ecn, InterfaceId, Received, Run};
+use manycast_types::{Ecn, ErrorKind, InterfaceId, Received, Run, SocketId};
 
 use crate::features::{self, Metadata};
 use crate::sys::Slots;
@@ -31,6 +31,10 @@ pub struct RecvBatch {
     limit: usize,
     full: usize,
     likely_more: bool,
+    /// Which socket they came by, and whether an answer must leave by the interface that they came
+    /// in on.
+    socket: SocketId,
+    reply_by_interface: bool,
     /// The interfaces met so far. There are few, so a search in order is the fastest.
     interfaces: Vec<InterfaceId>,
 }
@@ -84,6 +88,11 @@ impl Unreachable {
     pub const fn is_refused(&self) -> bool {
         self.errno == libc::ECONNREFUSED
     }
+
+    /// The kind of the reason.
+    pub fn kind(&self) -> ErrorKind {
+        crate::error::kind_of(self.errno)
+    }
 }
 
 impl RecvBatch {
@@ -107,6 +116,8 @@ impl RecvBatch {
             limit: 1,
             full: 0,
             likely_more: false,
+            socket: SocketId::default(),
+            reply_by_interface: false,
             interfaces: Vec::new(),
         }
     }
@@ -154,10 +165,8 @@ impl RecvBatch {
             .slots
             .payload(entry.slot)
             .get(from.segment * entry.segment..)?;
-        let whole = Received {
-            payload: &rest[..rest.len().min(count * entry.segment)],
-            ..first
-        };
+        let mut whole = first;
+        whole.payload = &rest[..rest.len().min(count * entry.segment)];
         let run = Run::new(whole, entry.segment);
         let next = if count < left {
             Position {
@@ -193,18 +202,18 @@ impl RecvBatch {
         let rest = buffer
             .get(start..)
             .filter(|rest| !rest.is_empty() || start == 0)?;
-        Some(Received {
-            payload: &rest[..entry.segment.min(rest.len())],
-            source: entry.source,
-            destination: entry.destination,
-            local: entry.local,
-            interface: &self.interfaces[entry.interface],
-            hops: entry.hops,
-            time: entry.time,
-            ecn: entry.ecn,
-            truncated: self.slots.truncated(entry.slot),
-            dropped: entry.dropped,
-        })
+        let interface = &self.interfaces[entry.interface];
+        let payload = &rest[..entry.segment.min(rest.len())];
+        let mut received = Received::new(payload, entry.source, entry.destination, interface);
+        received.local = entry.local;
+        received.hops = entry.hops;
+        received.time = entry.time;
+        received.ecn = entry.ecn;
+        received.truncated = self.slots.truncated(entry.slot);
+        received.dropped = entry.dropped;
+        received.socket = self.socket;
+        received.reply_interface = self.reply_by_interface.then_some(interface.index);
+        Some(received)
     }
 
     /// The position behind another one.
@@ -234,6 +243,12 @@ impl RecvBatch {
     /// The datagrams that came back as undeliverable since the last call.
     pub fn unreachable(&self) -> &[Unreachable] {
         &self.unreachable
+    }
+
+    /// Says of all datagrams of the batch which socket they came by, and whether an answer must
+    /// leave by the interface that they came in on.
+    pub const fn set_socket(&mut self, socket: SocketId, reply_by_interface: bool) {
+        (self.socket, self.reply_by_interface) = (socket, reply_by_interface);
     }
 
     /// Forgets the names of interfaces, which change when a device is renamed or recreated.

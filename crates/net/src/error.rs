@@ -9,6 +9,7 @@ use std::fmt;
 use std::io;
 
 pub(crate) use explain::Explanation;
+use manycast_types::ErrorKind;
 
 /// The errnos that a caller may find out before the kernel does.
 pub mod errno {
@@ -70,36 +71,9 @@ pub enum Operation {
     Resolve,
 }
 
-/// The kind of an [`Error`], for programs that decide by it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ErrorKind {
-    /// There is no such interface, or none that can do it (ENODEV, ENXIO).
-    NoInterface,
-    /// No route leads there (ENETUNREACH), or the network is down (ENETDOWN).
-    NetworkUnreachable,
-    /// The host does not answer, or sending to it is not permitted (EHOSTUNREACH, EHOSTDOWN).
-    HostUnreachable,
-    /// A limit of the kernel is reached: memberships, sources or memory (ENOBUFS, ENOMEM).
-    LimitReached,
-    /// The port is in use (EADDRINUSE).
-    AddressInUse,
-    /// The address is not one of this host (EADDRNOTAVAIL).
-    AddressNotAvailable,
-    /// A privilege is missing, or a firewall forbids it (EACCES, EPERM).
-    PermissionDenied,
-    /// The datagram is too long (EMSGSIZE).
-    MessageTooLong,
-    /// An argument makes no sense to the kernel (EINVAL).
-    InvalidInput,
-    /// Nobody listens on the port of the peer (ECONNREFUSED). The socket goes on working.
-    ConnectionRefused,
-    /// This system or kernel does not offer it (ENOPROTOOPT, EOPNOTSUPP, EAFNOSUPPORT).
-    Unsupported,
-    /// No name server knows the name, or none answers.
-    NameNotResolved,
-    /// Anything else.
-    Other,
+/// The kind that an errno is of.
+pub(crate) fn kind_of(errno: i32) -> ErrorKind {
+    explain::kind(errno)
 }
 
 impl Error {

@@ -25,13 +25,14 @@ mod wiretap;
 pub use batch::{Position, RecvBatch, Unreachable};
 pub use config::{BufferSize, SocketConfig};
 pub use counters::{CounterTables, Counters, InterfaceCounters};
-pub use error::{Error, ErrorKind, Operation, errno};
+pub use error::{Error, Operation, errno};
 pub use firewall::{FirewallRule, firewall_rules, legacy_firewall_tables};
 pub use foreign::{ForeignSocket, SocketOwner, socket_owners};
 pub use interfaces::{Interface, InterfaceAddress, MacAddress, find as find_interface, interfaces};
 #[cfg(target_os = "linux")]
 pub use joined::JoinedTables;
 pub use joined::{JoinedGroup, JoinedSource, joined_groups};
+pub use manycast_types::ErrorKind;
 pub use offload::{Offload, OffloadState};
 pub use open_sockets::{OpenSocket, open_sockets};
 pub use poller::{Poller, Stopper, Token};

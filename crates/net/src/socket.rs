@@ -37,6 +37,8 @@ pub struct Socket {
     /// The errno that set the limit.
     segment_errno: AtomicI32,
     gro: io::Result<()>,
+    /// Whether what is sent now must not be cut up on the way.
+    dont_fragment: AtomicBool,
     /// Whether a receiving call that waits does so for some time only.
     has_timeout: AtomicBool,
     peer: RwLock<Option<SocketAddr>>,
@@ -78,6 +80,7 @@ impl Socket {
             segment_limit: AtomicUsize::new(if offload::is_wanted() { usize::MAX } else { 0 }),
             segment_errno: AtomicI32::new(0),
             gro: Ok(()),
+            dont_fragment: AtomicBool::new(false),
             has_timeout: AtomicBool::new(false),
             peer: RwLock::new(None),
         };

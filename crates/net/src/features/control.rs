@@ -55,8 +55,9 @@ pub(crate) struct ControlWriter {
 }
 
 impl ControlWriter {
-    /// Packet information of IPv6 (40 bytes) and a segment size (24 bytes).
-    const CAPACITY: usize = 64;
+    /// Packet information of IPv6 (40 bytes), hop limit, traffic class and segment size (24 bytes
+    /// each).
+    const CAPACITY: usize = 112;
 
     pub(crate) const fn new() -> Self {
         Self {

@@ -1,12 +1,12 @@
-//! The congestion mark of each datagram (RFC 3168 §5): `IP_RECVTOS` (`ip(7)`) and
-//! `IPV6_RECVTCLASS` (RFC 3542 §6.5).
+//! The congestion mark of each datagram (RFC 3168 §5), and the traffic class of those to send:
+//! `IP_RECVTOS` and `IP_TOS` (`ip(7)`), `IPV6_RECVTCLASS` and `IPV6_TCLASS` (RFC 3542 §6.5).
 
 use std::io;
 use std::os::fd::BorrowedFd;
 
 use manycast_types::Ecn;
 
-use super::{ControlMessage, Metadata};
+use super::{ControlMessage, ControlWriter, Metadata};
 use crate::sys;
 
 pub(super) fn enable(fd: BorrowedFd<'_>, ipv4: bool) -> io::Result<()> {
@@ -28,4 +28,14 @@ pub(super) fn decode(message: &ControlMessage<'_>, metadata: &mut Metadata) -> b
     };
     metadata.ecn = octet.map(Ecn::from_traffic_class).unwrap_or_default();
     true
+}
+
+/// Sends with this octet: code point and mark.
+pub(super) fn encode(ipv4: bool, octet: u8, writer: &mut ControlWriter) {
+    let (level, kind) = if ipv4 {
+        (libc::IPPROTO_IP, libc::IP_TOS)
+    } else {
+        (libc::IPPROTO_IPV6, libc::IPV6_TCLASS)
+    };
+    writer.push(level, kind, &i32::from(octet).to_ne_bytes());
 }

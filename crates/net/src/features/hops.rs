@@ -1,10 +1,10 @@
-//! The hop limit that each datagram had left: `IP_RECVTTL` (`ip(7)`) and `IPV6_RECVHOPLIMIT`
-//! (RFC 3542 §6.3).
+//! The hop limit that each datagram had left, and that of those to send: `IP_RECVTTL` and `IP_TTL`
+//! (`ip(7)`), `IPV6_RECVHOPLIMIT` and `IPV6_HOPLIMIT` (RFC 3542 §6.3).
 
 use std::io;
 use std::os::fd::BorrowedFd;
 
-use super::{ControlMessage, Metadata};
+use super::{ControlMessage, ControlWriter, Metadata};
 use crate::sys;
 
 pub(super) fn enable(fd: BorrowedFd<'_>, ipv4: bool) -> io::Result<()> {
@@ -22,4 +22,14 @@ pub(super) fn decode(message: &ControlMessage<'_>, metadata: &mut Metadata) -> b
         metadata.hops = message.int().and_then(|hops| u8::try_from(hops).ok());
     }
     is
+}
+
+/// Sends with this hop limit, from 1.
+pub(super) fn encode(ipv4: bool, hops: u8, writer: &mut ControlWriter) {
+    let (level, kind) = if ipv4 {
+        (libc::IPPROTO_IP, libc::IP_TTL)
+    } else {
+        (libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT)
+    };
+    writer.push(level, kind, &i32::from(hops).to_ne_bytes());
 }

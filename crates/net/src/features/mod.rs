@@ -6,6 +6,7 @@
 mod control;
 mod drops;
 mod ecn;
+pub(crate) mod fragment;
 pub(crate) mod gro;
 pub(crate) mod gso;
 mod hops;
@@ -18,7 +19,7 @@ use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 use std::time::SystemTime;
 
-use manycast_types::Ecn;
+use manycast_types::{Ecn, Transmit};
 
 pub(crate) use control::{CONTROL_LEN, ControlMessage, ControlWriter, control_messages};
 
@@ -56,6 +57,18 @@ pub(crate) fn enable(fd: BorrowedFd<'_>, ipv4: bool) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Writes what a datagram to send asks for; nothing where it asks for nothing.
+#[inline]
+pub(crate) fn encode(ipv4: bool, way: &Transmit<()>, writer: &mut ControlWriter) {
+    pktinfo::encode(ipv4, way.source, way.interface, writer);
+    if let Some(hops) = way.hops {
+        hops::encode(ipv4, hops, writer);
+    }
+    if let Some(octet) = way.traffic_class() {
+        ecn::encode(ipv4, octet, writer);
+    }
 }
 
 /// Reads all control messages of one datagram.

@@ -9,7 +9,7 @@ use manycast_types::{MAX_PAYLOAD, Transmit};
 use rustix::event::{PollFd, PollFlags};
 
 use super::{Socket, interface_id, is_news_of_a_peer};
-use crate::features::{ControlWriter, gso, pktinfo};
+use crate::features::{self, ControlWriter, fragment, gso};
 use crate::sys::{self, Messages};
 use crate::{Error, Operation};
 
@@ -86,6 +86,37 @@ impl Socket {
         self.send_all(SameWay { way, payloads }, wait)
     }
 
+    /// As [`Socket::send_payloads`], of datagrams that lie side by side in one payload and are
+    /// [`segment_size`](Transmit::segment_size) bytes long, the last perhaps shorter. Says how many
+    /// datagrams the kernel took.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Socket::send_batch`].
+    pub fn send_segments<P: AsRef<[u8]>>(
+        &self,
+        transmit: &Transmit<P>,
+        wait: bool,
+    ) -> Result<usize, Error> {
+        let payload = transmit.payload.as_ref();
+        let size = transmit.segment_size.map_or(payload.len(), usize::from);
+        let segments = Segments {
+            way: &transmit.with(()),
+            payload,
+            size: size.max(1),
+        };
+        self.send_all(segments, wait)
+    }
+
+    fn set_dont_fragment(&self, dont_fragment: bool) -> Result<(), Error> {
+        if self.dont_fragment.load(Ordering::Relaxed) != dont_fragment {
+            let set = fragment::set(self.fd(), self.is_ipv4(), dont_fragment);
+            self.set("IP_MTU_DISCOVER", set)?;
+            self.dont_fragment.store(dont_fragment, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
     fn send_all<'a>(&self, queue: impl Queue<'a>, wait: bool) -> Result<usize, Error> {
         let flags = if wait { 0 } else { libc::MSG_DONTWAIT };
         let mut sent = 0;
@@ -94,6 +125,7 @@ impl Socket {
         // The refusal of a merged send; what comes next goes unmerged, to see if that was it.
         let mut refusal = None;
         while sent < queue.len() {
+            self.set_dont_fragment(queue.dont_fragment(sent))?;
             let segment_limit = match refusal {
                 Some(_) => 0,
                 None => self.segment_limit.load(Ordering::Relaxed),
@@ -139,7 +171,7 @@ impl Socket {
     fn send_one<'a>(&self, queue: impl Queue<'a>, index: usize, flags: i32) -> io::Result<usize> {
         let way = queue.way(index);
         let mut control = ControlWriter::new();
-        pktinfo::encode(self.is_ipv4(), way.source, way.interface, &mut control);
+        features::encode(self.is_ipv4(), &way, &mut control);
         let destination = self.destination(&way);
         let payload = queue.payload(index);
         sys::send(self.fd(), payload, destination, &control, flags).map(|()| 1)
@@ -192,7 +224,11 @@ impl Socket {
     ) -> bool {
         let mut first_is_merged = None;
         let mut next = from;
-        while messages.has_room() && next < queue.len() {
+        let dont_fragment = queue.dont_fragment(from);
+        while messages.has_room()
+            && next < queue.len()
+            && queue.dont_fragment(next) == dont_fragment
+        {
             let first = next;
             let payload = queue.payload(first);
             let size = payload.len();
@@ -218,7 +254,7 @@ impl Socket {
             let is_merged = next - first > 1;
             let way = queue.way(first);
             let mut control = ControlWriter::new();
-            pktinfo::encode(self.is_ipv4(), way.source, way.interface, &mut control);
+            features::encode(self.is_ipv4(), &way, &mut control);
             if let (true, Ok(size)) = (is_merged, u16::try_from(size)) {
                 gso::encode(size, &mut control);
             }
@@ -265,6 +301,7 @@ trait Queue<'a>: Copy {
     fn len(self) -> usize;
     fn payload(self, index: usize) -> &'a [u8];
     fn way(self, index: usize) -> Transmit<()>;
+    fn dont_fragment(self, index: usize) -> bool;
     /// Whether two datagrams differ in nothing but their payloads.
     fn same_way(self, one: usize, other: usize) -> bool;
 }
@@ -279,23 +316,15 @@ impl<'a, P: AsRef<[u8]>> Queue<'a> for &'a [Transmit<P>] {
     }
 
     fn way(self, index: usize) -> Transmit<()> {
-        let Transmit {
-            destination,
-            source,
-            interface,
-            ..
-        } = self[index];
-        Transmit {
-            destination,
-            source,
-            interface,
-            payload: (),
-        }
+        self[index].with(())
+    }
+
+    fn dont_fragment(self, index: usize) -> bool {
+        self[index].dont_fragment
     }
 
     fn same_way(self, one: usize, other: usize) -> bool {
-        let (a, b) = (&self[one], &self[other]);
-        a.destination == b.destination && a.source == b.source && a.interface == b.interface
+        self[one].is_like(&self[other])
     }
 }
 
@@ -324,6 +353,41 @@ impl<'a, P: AsRef<[u8]>> Queue<'a> for SameWay<'a, P> {
 
     fn way(self, _index: usize) -> Transmit<()> {
         *self.way
+    }
+
+    fn dont_fragment(self, _index: usize) -> bool {
+        self.way.dont_fragment
+    }
+
+    fn same_way(self, _one: usize, _other: usize) -> bool {
+        true
+    }
+}
+
+/// Datagrams that lie side by side and go the same way.
+#[derive(Clone, Copy)]
+struct Segments<'a> {
+    way: &'a Transmit<()>,
+    payload: &'a [u8],
+    size: usize,
+}
+
+impl<'a> Queue<'a> for Segments<'a> {
+    fn len(self) -> usize {
+        self.payload.len().div_ceil(self.size).max(1)
+    }
+
+    fn payload(self, index: usize) -> &'a [u8] {
+        let rest = &self.payload[index * self.size..];
+        &rest[..self.size.min(rest.len())]
+    }
+
+    fn way(self, _index: usize) -> Transmit<()> {
+        *self.way
+    }
+
+    fn dont_fragment(self, _index: usize) -> bool {
+        self.way.dont_fragment
     }
 
     fn same_way(self, _one: usize, _other: usize) -> bool {
