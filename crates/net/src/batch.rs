@@ -1,10 +1,10 @@
 //! What one system call received: many datagrams, each with its metadata.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, SocketAddr};
 use std::time::SystemTime;
 
-use manycast_types::{Ecn, ErrorKind, InterfaceId, Received, Run, SocketId};
+use manycast_types::{Ecn, ErrorKind, InterfaceId, Received, Run, SocketId, with_zone};
 
 use crate::features::{self, Metadata};
 use crate::sys::Slots;
@@ -360,14 +360,7 @@ impl RecvBatch {
 fn destination(metadata: &Metadata, local: SocketAddr) -> SocketAddr {
     match metadata.destination {
         None => local,
-        Some(IpAddr::V4(address)) => SocketAddr::new(address.into(), local.port()),
-        Some(IpAddr::V6(address)) => {
-            let octets = address.octets();
-            let link_local =
-                address.is_unicast_link_local() || (octets[0] == 0xff && octets[1] & 0x0f <= 2);
-            let scope = if link_local { metadata.interface } else { 0 };
-            SocketAddrV6::new(address, local.port(), 0, scope).into()
-        }
+        Some(address) => with_zone(SocketAddr::new(address, local.port()), metadata.interface),
     }
 }
 

@@ -35,7 +35,7 @@ pub use joined::{JoinedGroup, JoinedSource, joined_groups};
 pub use manycast_types::ErrorKind;
 pub use offload::{Offload, OffloadState};
 pub use open_sockets::{OpenSocket, open_sockets};
-pub use poller::{Poller, Stopper, Token};
+pub use poller::{Poller, Stopper, Token, Waker};
 pub use routes::{Route, route_to};
 pub use socket::Socket;
 pub use sysctl::sysctl;

@@ -40,10 +40,24 @@ impl Poller {
     ///
     /// [`LimitReached`](crate::ErrorKind::LimitReached): `fs.epoll.max_user_watches` is reached.
     pub fn add(&self, fd: impl AsFd, token: Token) -> Result<(), Error> {
+        self.add_for(fd, token, EventFlags::IN)
+    }
+
+    /// As [`Poller::add`], but it is waited for until it is readable or writable. Adding it again by
+    /// the one or by the other changes what is waited for.
+    ///
+    /// # Errors
+    ///
+    /// As [`Poller::add`].
+    pub fn add_for_writing(&self, fd: impl AsFd, token: Token) -> Result<(), Error> {
+        self.add_for(fd, token, EventFlags::IN | EventFlags::OUT)
+    }
+
+    fn add_for(&self, fd: impl AsFd, token: Token, events: EventFlags) -> Result<(), Error> {
         let data = EventData::new_u64(token);
-        match epoll::add(&self.epoll, &fd, data, EventFlags::IN) {
+        match epoll::add(&self.epoll, &fd, data, events) {
             Err(rustix::io::Errno::EXIST) => {
-                epoll::modify(&self.epoll, fd, data, EventFlags::IN).map_err(failed)
+                epoll::modify(&self.epoll, fd, data, events).map_err(failed)
             }
             result => result.map_err(failed),
         }
@@ -141,6 +155,61 @@ impl Stopper {
 }
 
 impl AsFd for Stopper {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.event.as_fd()
+    }
+}
+
+/// Ends a wait from another thread, as often as wanted: whoever waits hears it and clears it.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use manycast_net::{Poller, Waker};
+///
+/// let (poller, waker) = (Poller::new()?, Waker::new()?);
+/// poller.add(&waker, 7)?;
+/// waker.wake();
+/// let mut ready = Vec::new();
+/// poller.wait(&mut ready, None)?;
+/// assert_eq!(ready, [7]);
+///
+/// waker.clear();
+/// poller.wait(&mut ready, Some(Duration::ZERO))?;
+/// assert_eq!(ready, []);
+/// # Ok::<(), manycast_net::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Waker {
+    event: Arc<OwnedFd>,
+}
+
+impl Waker {
+    /// Something that is not woken yet.
+    ///
+    /// # Errors
+    ///
+    /// [`LimitReached`](crate::ErrorKind::LimitReached): too many open files.
+    pub fn new() -> Result<Self, Error> {
+        let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(failed)?;
+        Ok(Self {
+            event: Arc::new(event),
+        })
+    }
+
+    /// Ends the wait, now or when it comes.
+    pub fn wake(&self) {
+        // Should the counter be full, it is readable all the same.
+        let _ = rustix::io::write(&self.event, &1_u64.to_ne_bytes());
+    }
+
+    /// Takes note of it, so that the next wait waits again. What is woken after this is not lost.
+    pub fn clear(&self) {
+        let _ = rustix::io::read(&self.event, &mut [0_u8; 8]);
+    }
+}
+
+impl AsFd for Waker {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.event.as_fd()
     }

@@ -15,6 +15,7 @@ mod group;
 mod interface;
 mod malformed;
 mod network;
+mod zone;
 
 pub use address::{Address, AddressError, Host};
 pub use datagram::{Datagram, Ecn, MAX_PAYLOAD, Received, Run, Transmit};
@@ -22,3 +23,4 @@ pub use group::{Group, SourceFilter};
 pub use interface::{InterfaceId, InterfaceSelector};
 pub use malformed::Malformed;
 pub use network::{ErrorKind, Membership, NetworkError, SocketId};
+pub use zone::{needs_zone, with_zone};

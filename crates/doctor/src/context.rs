@@ -1,0 +1,467 @@
+//! What the checks look at: an address, the host's state, and what happened meanwhile.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use manycast_net::{
+    BufferSize, Counters, ErrorKind, Interface, JoinedGroup, OpenSocket, SocketOwner, sysctl,
+};
+use manycast_types::{Address, InterfaceId, SourceFilter};
+
+use super::{Heard, HeardStream, Rules, Surroundings};
+use manycast_io::Error;
+
+/// All that the checks look at. Nothing in it is read anew, so that they can be tried on what was
+/// recorded.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// What is to arrive.
+    pub target: Target,
+    /// This host, before anything was done.
+    pub host: Snapshot,
+    /// What happened while the address was listened on; `None` where nobody listened.
+    pub watched: Option<Watched>,
+    /// The program that is examined, if any.
+    pub program: Option<Program>,
+}
+
+/// An address that was asked for, with its interface found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The address as it was given.
+    pub address: Address,
+    /// The group or the local address.
+    pub ip: IpAddr,
+    /// The port.
+    pub port: u16,
+    /// The named interface.
+    pub interface: Option<InterfaceId>,
+    /// Whose datagrams are wanted.
+    pub sources: SourceFilter,
+}
+
+/// The state of this host at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// Its interfaces.
+    pub interfaces: Vec<Interface>,
+    /// The groups that it has joined.
+    pub joined: Vec<JoinedGroup>,
+    /// The UDP sockets of its programs.
+    pub sockets: Vec<OpenSocket>,
+    /// Kernel parameters by their names in `sysctl(8)`.
+    pub sysctls: BTreeMap<String, String>,
+    /// Whether the kernel knows a way to the group without an interface being named.
+    pub has_route: bool,
+    /// Whether it is a container or a virtual machine.
+    pub surroundings: Surroundings,
+}
+
+/// What happened while an address was listened on.
+#[derive(Clone, Debug, Default)]
+pub struct Watched {
+    /// How long.
+    pub lasted: Duration,
+    /// Why it could not be listened on, where that is so.
+    pub obstacle: Option<Obstacle>,
+    /// Where the group was joined.
+    pub joined: Vec<InterfaceId>,
+    /// By how much counters moved from before the group was joined until the end.
+    pub joining: Counters,
+    /// By how much counters moved while it was listened.
+    pub counters: Counters,
+    /// What came as it was asked for.
+    pub exact: Vec<Flow>,
+    /// What came of the group from any source on any interface, where that was tried.
+    pub wide: Vec<Flow>,
+    /// What came to the same port of other groups that are joined on this host.
+    pub others: Vec<Flow>,
+    /// The receive buffer of the listening socket.
+    pub buffer: Option<BufferSize>,
+    /// Datagrams that were dropped since that buffer was full.
+    pub dropped: u64,
+    /// What became of datagrams that this host sent to itself.
+    pub self_tests: Vec<SelfTest>,
+    /// What was heard on the wire, where this process may listen there.
+    pub heard: Option<Heard>,
+    /// What the firewall's rules did, where this process may read them.
+    pub rules: Option<Rules>,
+    /// Whether what had ceased to come came again after the group was joined anew.
+    pub revived: Option<bool>,
+}
+
+/// Why an address could not be listened on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Obstacle {
+    /// The kind of the error.
+    pub kind: ErrorKind,
+    /// The error, as text.
+    pub text: String,
+}
+
+/// Datagrams from one source to one destination on one interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flow {
+    /// Who sent them.
+    pub source: SocketAddr,
+    /// What they were sent to.
+    pub destination: SocketAddr,
+    /// Which interface they came in on.
+    pub interface: InterfaceId,
+    /// How many.
+    pub datagrams: u64,
+    /// How long the longest payload is, in bytes.
+    pub largest: usize,
+    /// The least hop limit that was left.
+    pub hops: Option<u8>,
+    /// When the first one came, from the beginning.
+    pub first: Duration,
+    /// When the last one came, from the beginning.
+    pub last: Duration,
+    /// The longest time between two of them.
+    pub longest_gap: Duration,
+}
+
+/// What became of datagrams that were sent by an interface, with hop limit 0, to a group that was
+/// joined there: they turn round in the kernel and never leave the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SelfTest {
+    /// By which interface.
+    pub interface: InterfaceId,
+    /// How many were sent to the group and port in question.
+    pub sent: u64,
+    /// How many of them came back.
+    pub received: u64,
+    /// How many of as many came back from a group and port that nobody uses.
+    pub control: u64,
+    /// What the counters tell of the time of both, these and whatever else came.
+    pub meanwhile: Tally,
+    /// Why sending failed, where it did.
+    pub refused: Option<String>,
+    /// What the firewall's rules did to those to the group in question, where this process may
+    /// read them.
+    pub rules: Option<Rules>,
+}
+
+/// A program that is examined.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Program {
+    /// What it is called in texts: its name and number, or the port.
+    pub name: String,
+    /// Its UDP sockets.
+    pub sockets: Vec<ProgramSocket>,
+}
+
+/// A socket of a program that is examined.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProgramSocket {
+    /// What the kernel tells of it.
+    pub socket: OpenSocket,
+    /// Whose it is, where that is to be seen.
+    pub owner: Option<SocketOwner>,
+    /// How many datagrams were dropped meanwhile since its buffer was full.
+    pub dropped: u64,
+    /// What it is a member of; `None` where this user may not ask it.
+    pub memberships: Option<Vec<SocketMembership>>,
+}
+
+/// A membership of one socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SocketMembership {
+    /// The group.
+    pub group: IpAddr,
+    /// The index of the interface, which may be gone.
+    pub interface: u32,
+    /// Whose datagrams are wanted.
+    pub sources: SourceFilter,
+}
+
+/// The counters that tell at which step datagrams are lost, of one version of IP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Packets that came to IP.
+    pub received: u64,
+    /// Packets to groups. By IPv4 only to those that are joined.
+    pub multicast: u64,
+    /// Packets that were handed on to UDP and the like.
+    pub delivered: u64,
+    /// Messages of ICMP and ICMPv6 among these.
+    pub control: u64,
+    /// Packets that the reverse-path filter dropped; there is none for IPv6.
+    pub reverse_path: u64,
+    /// Datagrams to joined groups that no socket wanted.
+    pub ignored: u64,
+    /// Datagrams for which a socket had no room.
+    pub overflow: u64,
+    /// Datagrams that were dropped for their checksum, counted for each socket.
+    pub checksums: u64,
+    /// Fragments that came.
+    pub fragments: u64,
+    /// Packets that were put together of them.
+    pub reassembled: u64,
+}
+
+impl Context {
+    /// How many datagrams came as they were asked for.
+    pub(super) fn received(&self) -> u64 {
+        self.watched
+            .as_ref()
+            .map_or(0, |watched| total(&watched.exact))
+    }
+
+    /// What happened, where the address could be listened on and nothing came as asked for.
+    pub(super) fn vain(&self) -> Option<&Watched> {
+        self.watched
+            .as_ref()
+            .filter(|watched| watched.exact.is_empty() && watched.obstacle.is_none())
+    }
+
+    /// Whether the wire was listened on, and nothing was heard there of what is to arrive: what
+    /// counters tell is then of others.
+    pub(super) fn is_silent(&self) -> bool {
+        let heard = self
+            .watched
+            .as_ref()
+            .and_then(|watched| watched.heard.as_ref());
+        heard.is_some_and(|heard| heard.count(self.target.port) == 0)
+    }
+
+    /// What came in by the wire as it was asked for, and of which nothing was received.
+    pub(super) fn lost_streams(&self) -> impl Iterator<Item = &HeardStream> {
+        let watched = self.watched.iter().filter(|_| self.program.is_none());
+        watched.flat_map(|watched| {
+            let heard = watched.heard.iter();
+            let heard = heard.flat_map(|heard| heard.to_port(self.target.port));
+            heard.filter(|stream| {
+                let source = stream.source.ip();
+                let named = self.target.interface.as_ref();
+                self.target.sources.admits(source)
+                    && named.is_none_or(|named| named.index == stream.interface)
+                    && !watched.exact.iter().any(|flow| flow.source.ip() == source)
+            })
+        })
+    }
+
+    /// What comes to this host for a program, from any source on any interface: what was received,
+    /// or where the program does not share its port, what was heard on the wire.
+    pub(super) fn coming(&self) -> Vec<Flow> {
+        let Some(watched) = &self.watched else {
+            return Vec::new();
+        };
+        let heard = watched.heard.iter();
+        let heard = heard.flat_map(|heard| heard.to_port(self.target.port));
+        if !watched.wide.is_empty() || watched.obstacle.is_none() {
+            return watched.wide.clone();
+        }
+        heard
+            .map(|stream| Flow {
+                source: stream.source,
+                destination: SocketAddr::new(self.target.ip, stream.port),
+                interface: InterfaceId::new(stream.interface, self.host.name_of(stream.interface)),
+                datagrams: stream.datagrams,
+                largest: 0,
+                hops: None,
+                first: Duration::ZERO,
+                last: watched.lasted,
+                longest_gap: Duration::ZERO,
+            })
+            .collect()
+    }
+
+    /// The counters of the version of IP in question.
+    pub(super) fn tally(&self) -> Tally {
+        self.watched
+            .as_ref()
+            .map_or_else(Tally::default, |watched| {
+                Tally::of(&watched.counters, self.target.is_ipv4())
+            })
+    }
+}
+
+impl ProgramSocket {
+    /// Whether it may receive a flow, by its device and its memberships; where this user may not
+    /// ask for these, it may.
+    pub(super) fn may_get(&self, flow: &Flow) -> bool {
+        let index = flow.interface.index;
+        let member = |memberships: &Vec<SocketMembership>| {
+            memberships.iter().any(|membership| {
+                membership.interface == index && membership.group == flow.destination.ip()
+            })
+        };
+        self.socket.device.is_none_or(|device| device == index)
+            && self.memberships.as_ref().is_none_or(member)
+    }
+}
+
+impl Target {
+    /// Whether it is IPv4.
+    pub(super) const fn is_ipv4(&self) -> bool {
+        self.ip.is_ipv4()
+    }
+
+    /// Whether it is a group.
+    pub(super) const fn is_group(&self) -> bool {
+        self.ip.is_multicast()
+    }
+
+    /// Whether a flow is what was asked for.
+    pub(super) fn admits(&self, flow: &Flow) -> bool {
+        let here = self
+            .interface
+            .as_ref()
+            .is_none_or(|interface| interface.index == flow.interface.index);
+        here && self.sources.admits(flow.source.ip())
+    }
+}
+
+impl Snapshot {
+    /// Reads the state of this host.
+    pub(super) fn read(group: Option<IpAddr>) -> Result<Self, Error> {
+        let interfaces = manycast_net::interfaces()?;
+        let mut names: Vec<String> = [
+            "net.core.rmem_max",
+            "net.core.rmem_default",
+            "net.ipv4.igmp_max_memberships",
+            "net.ipv4.igmp_max_msf",
+            "net.ipv4.conf.all.rp_filter",
+            "net.ipv4.conf.all.force_igmp_version",
+            "net.ipv6.conf.all.force_mld_version",
+        ]
+        .map(String::from)
+        .into();
+        for interface in &interfaces {
+            for setting in ["disable_ipv6", "force_mld_version"] {
+                names.push(of_interface(&interface.name, setting).replacen("ipv4", "ipv6", 1));
+            }
+            for setting in ["rp_filter", "force_igmp_version"] {
+                names.push(of_interface(&interface.name, setting));
+            }
+        }
+        let has_route = match group {
+            Some(group) => manycast_net::route_to(group, None)?.is_some(),
+            None => false,
+        };
+        Ok(Self {
+            joined: manycast_net::joined_groups()?,
+            sockets: manycast_net::open_sockets()?,
+            sysctls: names
+                .into_iter()
+                .filter_map(|name| sysctl(&name).map(|value| (name, value)))
+                .collect(),
+            interfaces,
+            has_route,
+            surroundings: Surroundings::read(),
+        })
+    }
+
+    /// Whether an address is one of its own.
+    pub(super) fn has(&self, address: IpAddr) -> bool {
+        self.interfaces
+            .iter()
+            .any(|interface| interface.has(address))
+    }
+
+    /// A parameter that is a number.
+    pub(super) fn number(&self, name: &str) -> Option<u64> {
+        self.sysctls.get(name)?.parse().ok()
+    }
+
+    /// The reverse-path filter that is in force on an interface: the greater of the two settings.
+    pub(super) fn rp_filter(&self, interface: &str) -> u64 {
+        let all = self.number("net.ipv4.conf.all.rp_filter").unwrap_or(0);
+        let own = self
+            .number(&of_interface(interface, "rp_filter"))
+            .unwrap_or(0);
+        all.max(own)
+    }
+
+    /// Whether IPv6 is switched off on an interface.
+    pub(super) fn ipv6_is_off(&self, interface: &str) -> bool {
+        let setting = of_interface(interface, "disable_ipv6").replacen("ipv4", "ipv6", 1);
+        self.number(&setting) == Some(1)
+    }
+
+    /// The interface of this index.
+    pub(super) fn interface(&self, index: u32) -> Option<&Interface> {
+        self.interfaces.iter().find(|found| found.index == index)
+    }
+
+    /// The name of the interface of this index, or what is left of it.
+    pub(super) fn name_of(&self, index: u32) -> String {
+        self.interface(index).map_or_else(
+            || format!("interface {index}, which is gone"),
+            |found| found.name.to_string(),
+        )
+    }
+
+    /// The groups of this version of IP that programs have joined, and not the kernel by itself.
+    pub(super) fn joined_by_programs(&self, ipv4: bool) -> impl Iterator<Item = &JoinedGroup> {
+        self.joined
+            .iter()
+            .filter(move |joined| joined.group.is_ipv4() == ipv4 && !is_kernels(joined.group))
+    }
+}
+
+impl Flow {
+    /// The flow that begins with one datagram.
+    pub(super) fn is_of(&self, received: &manycast_types::Received<'_>) -> bool {
+        self.source == received.source
+            && self.destination == received.destination
+            && self.interface.index == received.interface.index
+    }
+}
+
+impl Tally {
+    /// The counters of one version of IP.
+    pub fn of(counters: &Counters, ipv4: bool) -> Self {
+        let get = |v4, v6| counters.get(if ipv4 { v4 } else { v6 });
+        Self {
+            received: get("Ip.InReceives", "Ip6InReceives"),
+            multicast: get("IpExt.InMcastPkts", "Ip6InMcastPkts"),
+            delivered: get("Ip.InDelivers", "Ip6InDelivers"),
+            control: get("Icmp.InMsgs", "Icmp6InMsgs"),
+            reverse_path: get("TcpExt.IPReversePathFilter", "none"),
+            ignored: get("Udp.IgnoredMulti", "Udp6IgnoredMulti"),
+            overflow: get("Udp.RcvbufErrors", "Udp6RcvbufErrors"),
+            checksums: get("Udp.InCsumErrors", "Udp6InCsumErrors"),
+            fragments: get("Ip.ReasmReqds", "Ip6ReasmReqds"),
+            reassembled: get("Ip.ReasmOKs", "Ip6ReasmOKs"),
+        }
+    }
+
+    /// How many packets came to IP and went no further.
+    pub(super) const fn lost(&self) -> u64 {
+        self.received.saturating_sub(self.delivered)
+    }
+}
+
+/// How many datagrams there are in flows.
+pub(super) fn total(flows: &[Flow]) -> u64 {
+    flows.iter().map(|flow| flow.datagrams).sum()
+}
+
+/// The name of a setting of an interface. A name with a dot needs slashes.
+fn of_interface(interface: &str, setting: &str) -> String {
+    if interface.contains('.') {
+        format!("net/ipv4/conf/{interface}/{setting}")
+    } else {
+        format!("net.ipv4.conf.{interface}.{setting}")
+    }
+}
+
+/// Whether the kernel joins a group by itself on each interface.
+fn is_kernels(group: IpAddr) -> bool {
+    match group {
+        IpAddr::V4(group) => group.octets() == [224, 0, 0, 1],
+        IpAddr::V6(group) => {
+            let segments = group.segments();
+            let all_hosts = segments[0] & 0xfff0 == 0xff00
+                && segments[1..7].iter().all(|segment| *segment == 0)
+                && [1, 2, 5].contains(&segments[7]);
+            // RFC 4291 §2.7.1: solicited-node addresses.
+            let solicited = segments[..6] == [0xff02, 0, 0, 0, 0, 1] && segments[6] >> 8 == 0xff;
+            all_hosts || solicited || segments == [0xff02, 0, 0, 0, 0, 0, 0, 0x6a]
+        }
+    }
+}

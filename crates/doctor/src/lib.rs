@@ -1,0 +1,195 @@
+//! Why nothing arrives.
+//!
+//! The doctor walks the way of a datagram and stops at the first step that is broken:
+//!
+//! ```text
+//! sent → left by the right interface → arrived → reverse path → membership
+//!      → firewall → port and bind → buffer → application
+//! ```
+//!
+//! It listens as [`listen`](manycast_io::listen) would, and reads the kernel's counters before and
+//! after. Each check of `checks/` is a function of what was recorded, and reads nothing itself. No
+//! privilege is needed, and nothing of the host is changed: no sysctl, route or firewall rule is
+//! written.
+//!
+//! ```no_run
+//! use manycast::doctor::{self, Examination};
+//!
+//! let report = doctor::examine("239.1.1.1:5000", &Examination::default())?;
+//! println!("{}", report.verdict());
+//! for finding in &report.findings {
+//!     println!("{} ({}): {}", finding.code, finding.confidence, finding.title);
+//! }
+//! # Ok::<(), manycast::Error>(())
+//! ```
+
+mod checks;
+mod code;
+mod context;
+mod cut;
+mod ear;
+mod far;
+mod finding;
+mod host;
+mod notes;
+mod paths;
+mod program;
+mod report;
+mod rules;
+mod self_test;
+mod serve;
+mod surroundings;
+#[cfg(test)]
+mod tests;
+mod two_ends;
+mod watch;
+
+use std::time::Duration;
+
+use manycast_types::{Address, Host, SourceFilter};
+
+pub use code::{Code, Step};
+pub use context::{
+    Context, Flow, Obstacle, Program, ProgramSocket, SelfTest, Snapshot, SocketMembership, Tally,
+    Target, Watched,
+};
+pub use cut::Cut;
+pub use ear::{Heard, HeardStream};
+pub use finding::{Confidence, Finding, Severity};
+pub use host::examine_host;
+pub use manycast_proto::probe::{DEFAULT_PORT, Key};
+pub use notes::Notes;
+pub use paths::{Soak, Toward, Trial};
+pub use report::{FarWalk, Mark, Report, StepState};
+pub use rules::{Rules, Struck};
+pub use serve::{Doorman, Served};
+pub use surroundings::Surroundings;
+pub use two_ends::{FarEnd, examine_with};
+
+use manycast_io::{Error, IntoAddress};
+
+/// How to examine.
+#[derive(Clone, Debug)]
+pub struct Examination {
+    /// How long to listen, at least two seconds; ten seconds by default. What comes of
+    /// trying other interfaces and sources, where nothing came, is added to it.
+    pub duration: Duration,
+    /// Which program to explain; by default none, but what this host receives.
+    pub program: Option<ProgramChoice>,
+    /// Ends it before its time.
+    pub cut: Cut,
+    /// Whom to tell what must be known while it goes on; by default nobody. All of it is in the
+    /// report too.
+    pub notes: Notes,
+}
+
+/// Which program to explain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ProgramChoice {
+    /// The one with this process number.
+    Pid(u32),
+    /// Whichever have sockets on the port of the address.
+    Port,
+}
+
+impl Default for Examination {
+    fn default() -> Self {
+        Self {
+            duration: Duration::from_secs(10),
+            program: None,
+            cut: Cut::default(),
+            notes: Notes::default(),
+        }
+    }
+}
+
+/// Finds out what becomes of datagrams to a group, or to a local address, on this host.
+///
+/// It joins the group meanwhile, as a listener does. Where nothing comes, it also tries other
+/// sources and interfaces, and sends ten datagrams with hop limit 0 to itself, unless another
+/// program of this host would receive them.
+///
+/// # Errors
+///
+/// When the address is of another host, names an interface that is not there or has no port; when
+/// there is no such program; when the kernel's tables cannot be read. Faults are no errors, but
+/// findings.
+pub fn examine(address: impl IntoAddress, how: &Examination) -> Result<Report, Error> {
+    let target = target(&address.into_address()?)?;
+    let subject = target.address.to_string();
+    let host = Snapshot::read(Some(target.ip))?;
+    let mut context = Context {
+        target,
+        host,
+        watched: None,
+        program: None,
+    };
+    if !context.target.is_group() && !context.host.has(context.target.ip) {
+        if context.host.has_route {
+            return Err(Error::unsuitable(
+                &context.target.address,
+                "it is of another host, and what arrives there is seen there; run the doctor on \
+                 that host, or give a group",
+            ));
+        }
+    } else if checks::obstacles(&context).is_empty() {
+        match how.program {
+            None => {
+                how.cut.begin();
+                context.watched = Some(watch::watch(&context, how)?);
+            }
+            Some(choice) => {
+                let examined = program::Examined::find(choice, &context)?;
+                how.cut.begin();
+                context.watched = Some(watch::watch_program(&context, how)?);
+                context.program = Some(examined.finish()?);
+            }
+        }
+    }
+    let mut findings = checks::all(&context);
+    let cut = how.cut.after();
+    if cut.is_some() {
+        // What did not come until then may have come a little later.
+        let missed = [Code::NotArriving, Code::NothingSent];
+        for finding in findings
+            .iter_mut()
+            .filter(|found| missed.contains(&found.code))
+        {
+            finding.confidence = finding.confidence.max(Confidence::Likely);
+        }
+    }
+    let report = Report::new(subject, &context, findings);
+    Ok(Report { cut, ..report })
+}
+
+/// Resolves an address to what can be listened on.
+fn target(address: &Address) -> Result<Target, Error> {
+    if address.port() == 0 {
+        return Err(Error::unsuitable(
+            address,
+            "it names no port; write GROUP:PORT",
+        ));
+    }
+    if *address.host() == Host::Any {
+        return Err(Error::unsuitable(
+            address,
+            "it names no group; write GROUP:PORT, or leave it out to examine this host",
+        ));
+    }
+    let Some(resolved) = manycast_io::resolve(address)?.into_iter().next() else {
+        return Err(Error::unsuitable(address, "its name has no address"));
+    };
+    let interface = match address.interface() {
+        Some(selector) => Some(manycast_net::find_interface(selector)?.id()),
+        None => None,
+    };
+    Ok(Target {
+        address: address.clone(),
+        ip: resolved.ip(),
+        port: resolved.port(),
+        interface,
+        sources: address
+            .group()
+            .map_or_else(SourceFilter::any, |group| group.sources),
+    })
+}

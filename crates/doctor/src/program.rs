@@ -1,0 +1,177 @@
+//! The sockets of another program.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::net::IpAddr;
+
+use manycast_net::{ForeignSocket, OpenSocket, SocketOwner};
+
+use super::{Context, Program, ProgramChoice, ProgramSocket, SocketMembership};
+use manycast_io::Error;
+
+/// A program before it was watched.
+pub(super) struct Examined {
+    name: String,
+    sockets: Vec<ProgramSocket>,
+}
+
+/// Indexes of interfaces are tried up to this one, to find memberships on those that are gone.
+const HIGHEST_INDEX: u32 = 4096;
+
+/// Of how many further sockets memberships are asked for.
+const MOST_SOCKETS: usize = 256;
+
+/// Of how many groups memberships are asked for.
+const MOST_GROUPS: usize = 64;
+
+impl Examined {
+    /// Finds the sockets, and what each is a member of.
+    pub(super) fn find(choice: ProgramChoice, context: &Context) -> Result<Self, Error> {
+        let owners = manycast_net::socket_owners();
+        let own = std::process::id();
+        let mut sockets = Vec::new();
+        for socket in &context.host.sockets {
+            let all = owners.get(&socket.inode);
+            let owner = match choice {
+                ProgramChoice::Pid(pid) => {
+                    match all.and_then(|all| all.iter().find(|owner| owner.pid == pid)) {
+                        Some(owner) => Some(owner),
+                        None => continue,
+                    }
+                }
+                ProgramChoice::Port if socket.local.port() == context.target.port => {
+                    all.and_then(|all| all.iter().find(|owner| owner.pid != own))
+                }
+                ProgramChoice::Port => continue,
+            };
+            let mut socket = socket.clone();
+            let foreign = owner.and_then(|owner| ForeignSocket::open(owner).ok());
+            if let Some(foreign) = &foreign {
+                socket.loopback = socket.loopback.or_else(|| foreign.loopback());
+                socket.multicast_all = socket.multicast_all.or_else(|| foreign.multicast_all());
+            }
+            sockets.push(ProgramSocket {
+                memberships: foreign.map(|foreign| memberships(&foreign, context)),
+                owner: owner.cloned(),
+                socket,
+                dropped: 0,
+            });
+        }
+        let name = match (
+            choice,
+            sockets.first().and_then(|found| found.owner.as_ref()),
+        ) {
+            (ProgramChoice::Pid(pid), None) if is_elsewhere(pid) => {
+                return Err(Error::unsuitable(
+                    format!("process {pid}"),
+                    "it is in another network namespace, as those in containers are; run the \
+                     doctor there: sudo nsenter --net --target PID manycast doctor ADDRESS --pid \
+                     PID",
+                ));
+            }
+            (ProgramChoice::Pid(pid), None) => {
+                return Err(Error::unsuitable(
+                    format!("process {pid}"),
+                    "it has no UDP socket here, is not there, or belongs to another user; \
+                     see 'ss -uanp'",
+                ));
+            }
+            (ProgramChoice::Pid(_), Some(owner)) => owner.to_string(),
+            (ProgramChoice::Port, Some(owner)) if sockets.len() == 1 => owner.to_string(),
+            (ProgramChoice::Port, _) if sockets.is_empty() => {
+                return Err(Error::unsuitable(
+                    &context.target.address,
+                    "no program of this host has a UDP socket on its port; see 'ss -uan'",
+                ));
+            }
+            (ProgramChoice::Port, _) => format!("who has port {}", context.target.port),
+        };
+        let others = others(&sockets, &owners, context);
+        sockets.extend(others);
+        Ok(Self { name, sockets })
+    }
+
+    /// Counts what was dropped since.
+    pub(super) fn finish(mut self) -> Result<Program, Error> {
+        let now = manycast_net::open_sockets()?;
+        for before in &mut self.sockets {
+            let same = |after: &&OpenSocket| after.inode == before.socket.inode;
+            if let Some(after) = now.iter().find(same) {
+                let drops = |socket: &OpenSocket| socket.drops.unwrap_or_default();
+                before.dropped = drops(after).wrapping_sub(drops(&before.socket)).into();
+            }
+        }
+        Ok(Program {
+            name: self.name,
+            sockets: self.sockets,
+        })
+    }
+}
+
+/// Sockets of the same programs that are bound to no port, or to another, and members of the group:
+/// what they joined reaches those on the port as well, unless these have switched that off.
+fn others(
+    known: &[ProgramSocket],
+    owners: &BTreeMap<u32, Vec<SocketOwner>>,
+    context: &Context,
+) -> Vec<ProgramSocket> {
+    let programs: BTreeSet<u32> = known
+        .iter()
+        .filter_map(|found| Some(found.owner.as_ref()?.pid))
+        .collect();
+    let is_known = |inode: u32| known.iter().any(|found| found.socket.inode == inode);
+    owners
+        .iter()
+        .filter(|(inode, _)| !is_known(**inode))
+        .filter_map(|(inode, all)| {
+            let owner = all.iter().find(|owner| programs.contains(&owner.pid))?;
+            Some((*inode, owner))
+        })
+        .take(MOST_SOCKETS)
+        .filter_map(|(inode, owner)| {
+            let foreign = ForeignSocket::open(owner).ok()?;
+            let mut joined = memberships(&foreign, context);
+            joined.retain(|membership| membership.group == context.target.ip);
+            (!joined.is_empty()).then(|| ProgramSocket {
+                socket: OpenSocket::unbound(inode, context.target.is_ipv4()),
+                owner: Some(owner.clone()),
+                dropped: 0,
+                memberships: Some(joined),
+            })
+        })
+        .collect()
+}
+
+/// Whether a process is known to be in another network namespace than this thread.
+fn is_elsewhere(pid: u32) -> bool {
+    let namespace = |task: String| fs::read_link(format!("/proc/{task}/ns/net")).ok();
+    let there = namespace(pid.to_string());
+    there.is_some() && there != namespace("thread-self".to_owned())
+}
+
+/// All memberships of a socket.
+fn memberships(socket: &ForeignSocket, context: &Context) -> Vec<SocketMembership> {
+    let host = &context.host;
+    let mut found = Vec::new();
+    let mut ask = |group: IpAddr, interface: u32| {
+        if let Some(sources) = socket.membership(group, interface) {
+            found.push(SocketMembership {
+                group,
+                interface,
+                sources,
+            });
+        }
+    };
+    let highest = host.interfaces.iter().map(|found| found.index).max();
+    for index in 1..=highest.unwrap_or(0).min(HIGHEST_INDEX) {
+        ask(context.target.ip, index);
+    }
+    let others = host
+        .joined
+        .iter()
+        .filter(|joined| joined.group != context.target.ip);
+    for joined in others.take(MOST_GROUPS) {
+        ask(joined.group, joined.interface.index);
+    }
+    found
+}

@@ -1,0 +1,123 @@
+//! Datagrams that this host sends to itself, to see whether they come back.
+//!
+//! What a host sends to a group that it is a member of turns round in the kernel, and passes the
+//! hooks of the firewall as if it had come in by the interface. With hop limit 0 it goes nowhere
+//! else. Sent to the group in question and to one that nobody uses, it tells a firewall's rule
+//! from everything else, whatever other traffic there is.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use manycast_net::{Counters, Interface, RecvBatch, Socket, SocketConfig};
+use manycast_types::{InterfaceId, SourceFilter, Transmit, with_zone};
+
+use super::rules::Ledger;
+use super::{SelfTest, Snapshot, Tally, Target};
+use manycast_io::seed;
+
+/// How many datagrams are sent.
+pub(super) const COUNT: u64 = 10;
+
+/// How long they are waited for. They need no network, so they are there at once or never.
+const PATIENCE: Duration = Duration::from_millis(300);
+
+/// Tests each interface on which the group is joined and that has an address to send from.
+pub(super) fn run(target: &Target, joined: &[InterfaceId], host: &Snapshot) -> Vec<SelfTest> {
+    joined
+        .iter()
+        .filter_map(|id| host.interface(id.index))
+        .filter(|interface| !interface.loopback)
+        .filter_map(|interface| test(interface, SocketAddr::new(target.ip, target.port)))
+        .collect()
+}
+
+/// Tests one interface; `None` where it cannot be tried.
+pub(super) fn test(interface: &Interface, to: SocketAddr) -> Option<SelfTest> {
+    let source = interface
+        .addresses
+        .iter()
+        .find(|own| own.address.is_ipv4() == to.is_ipv4() && !own.tentative)?
+        .address;
+    let before = Counters::read().ok()?;
+    let control = there_and_back(interface, source, SocketAddr::new(unused(to.ip()), 0)).ok()?;
+    let ledger = Ledger::open();
+    let tested = there_and_back(interface, source, to);
+    let rules = ledger.and_then(|ledger| ledger.close(to, &[&interface.name]));
+    let (received, refused) = match tested {
+        Ok(received) => (received, None),
+        Err(error) => (0, Some(error.to_string())),
+    };
+    let moved = Counters::read().ok()?.since(&before);
+    Some(SelfTest {
+        meanwhile: Tally::of(&moved, to.is_ipv4()),
+        interface: interface.id(),
+        sent: COUNT,
+        received,
+        control,
+        refused,
+        rules,
+    })
+}
+
+/// Sends to a group by an interface, and counts what comes back. Port 0 stands for a free one.
+fn there_and_back(
+    interface: &Interface,
+    source: IpAddr,
+    to: SocketAddr,
+) -> Result<u64, manycast_net::Error> {
+    let config = SocketConfig {
+        share_port: to.port() != 0,
+        multicast_hops: 0,
+        multicast_interface: Some(interface.index),
+        report_unreachable: false,
+        ..SocketConfig::default()
+    };
+    let receiver = Socket::bind(with_zone(to, interface.index), &config)?;
+    // Only from itself: to the network, this adds no source that was not asked for.
+    let own = SourceFilter::Include(vec![source]);
+    receiver.join(to.ip(), interface.index, &own)?;
+    let to = SocketAddr::new(to.ip(), receiver.local_addr()?.port());
+
+    let any = if to.is_ipv4() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED)
+    } else {
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED)
+    };
+    let sender = Socket::bind((any, 0).into(), &config)?;
+    let token = seed();
+    let mut transmit = Transmit::new(with_zone(to, interface.index), &token[..]);
+    transmit.source = Some(source);
+    transmit.interface = Some(interface.index);
+    for _ in 0..COUNT {
+        sender.send(&transmit)?;
+    }
+    let mut batch = RecvBatch::with_capacity(16);
+    let mut received = 0;
+    let deadline = Instant::now() + PATIENCE;
+    while received < COUNT {
+        let left = deadline.saturating_duration_since(Instant::now());
+        receiver.recv_batch(&mut batch, Some(left))?;
+        received += (0..batch.len())
+            .filter_map(|index| batch.get(index))
+            .filter(|datagram| datagram.payload == token)
+            .count() as u64;
+        if left.is_zero() {
+            break;
+        }
+    }
+    Ok(received)
+}
+
+/// A group of the same version of IP that nobody uses.
+fn unused(like: IpAddr) -> IpAddr {
+    let [a, b, c, d, ..] = seed();
+    match like {
+        // RFC 2365 §6.1: the local scope.
+        IpAddr::V4(_) => Ipv4Addr::new(239, 255, a, b | 1).into(),
+        // RFC 4291 §2.7: transient, of the link.
+        IpAddr::V6(_) => {
+            let [high, low] = [[a, b], [c, d]].map(u16::from_be_bytes);
+            Ipv6Addr::new(0xff12, 0, 0, 0, 0, 0x6d63, high, low).into()
+        }
+    }
+}

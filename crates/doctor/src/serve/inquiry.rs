@@ -1,0 +1,277 @@
+//! What this host finds on itself for a doctor on another one.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use manycast_net::{Counters, ErrorKind, Interface};
+use manycast_proto::probe::{Arrival, Inquiry};
+use manycast_types::{Address, Group, InterfaceId};
+
+use super::super::paths::{self, cannot_send};
+use super::super::watch::{self, Meter};
+use super::super::{
+    Code, Confidence, Context, Finding, Flow, Obstacle, Report, Severity, Snapshot, Target,
+    Watched, checks, self_test,
+};
+use manycast_io::{Endpoint, Error, egress_to};
+
+/// A group that somebody asks about.
+#[derive(Debug)]
+pub(super) struct Attended {
+    pub(super) group: SocketAddr,
+    /// Why nothing could last be sent to it, if so.
+    pub(super) refused: Option<(ErrorKind, String)>,
+    /// How it is joined.
+    wanted: Group,
+    /// Why it could not be joined.
+    obstacle: Option<Obstacle>,
+    /// This host before it was joined.
+    host: Snapshot,
+    before: Counters,
+}
+
+/// Counters that are watched for a client.
+#[derive(Debug)]
+pub(super) struct Watch {
+    pub(super) group: SocketAddr,
+    client: SocketAddr,
+    since: Instant,
+    settled: Counters,
+    meter: Meter,
+}
+
+/// For how many clients counters are watched at the same time; those who come later take the place
+/// of the earliest.
+const MOST_WATCHES: usize = 8;
+
+/// Address and group are the same on both hosts, and so is what is wrong with them: the other end
+/// finds that by itself.
+const OF_ADDRESS: [Code; 3] = [Code::ReservedGroup, Code::ScopeMissing, Code::SourceMissing];
+
+impl Watch {
+    /// Watches from now on, in place of what was watched for the same client before.
+    pub(super) fn begin(watches: &mut Vec<Self>, inquiry: &Inquiry) -> Result<(), Error> {
+        Self::end(watches, inquiry);
+        if watches.len() == MOST_WATCHES {
+            watches.remove(0);
+        }
+        watches.push(Self {
+            group: inquiry.group,
+            client: inquiry.client,
+            since: Instant::now(),
+            meter: Meter::start(&target(&Group::new(inquiry.group.ip()), inquiry.group))?,
+            settled: Counters::read()?,
+        });
+        Ok(())
+    }
+
+    /// Takes out what is watched for a client.
+    pub(super) fn end(watches: &mut Vec<Self>, inquiry: &Inquiry) -> Option<Self> {
+        let same = |watch: &Self| watch.client == inquiry.client && watch.group == inquiry.group;
+        let index = watches.iter().position(same)?;
+        Some(watches.remove(index))
+    }
+}
+
+impl Attended {
+    pub(super) fn begin(group: SocketAddr) -> Result<Self, Error> {
+        let mut host = Snapshot::read(Some(group.ip()))?;
+        // Its own sockets, of other groups that are asked about, are no other program's.
+        let (owners, own) = (manycast_net::socket_owners(), std::process::id());
+        host.sockets.retain(|socket| {
+            let owners = owners.get(&socket.inode);
+            !owners.is_some_and(|owners| owners.iter().any(|owner| owner.pid == own))
+        });
+        Ok(Self {
+            group,
+            refused: None,
+            wanted: Group::new(group.ip()),
+            obstacle: None,
+            host,
+            before: Counters::read()?,
+        })
+    }
+
+    /// Joins the group, and gives the reason where that is impossible.
+    pub(super) fn join(&mut self, endpoint: &mut Endpoint, wanted: Group) -> Option<String> {
+        let result = endpoint.join(wanted.clone(), self.group.port());
+        self.wanted = wanted;
+        self.obstacle = result.err().map(|error| Obstacle {
+            kind: error.kind(),
+            text: error.to_string(),
+        });
+        self.obstacle.as_ref().map(|obstacle| obstacle.text.clone())
+    }
+
+    /// Examines this host: as it stands, and in what came of so many datagrams that a client has
+    /// sent. Where none came, ten datagrams with hop limit 0 try the firewall, unless somebody else
+    /// (`alone` is false) or another program would miss or receive something by that.
+    pub(super) fn examine(
+        &self,
+        endpoint: &mut Endpoint,
+        inquiry: &Inquiry,
+        watch: Option<Watch>,
+        alone: bool,
+        (sent, arrivals): (u16, Vec<Arrival>),
+    ) -> Result<Report, Error> {
+        let mut context = Context {
+            target: target(&self.wanted, self.group),
+            host: self.host.clone(),
+            watched: None,
+            program: None,
+        };
+        let came = !arrivals.is_empty();
+        if let Some(watch) = watch {
+            let joined = self.joined(endpoint);
+            let mut watched = Watched {
+                lasted: watch.since.elapsed(),
+                obstacle: self.obstacle.clone(),
+                buffer: endpoint.receive_buffer().ok(),
+                ..Watched::default()
+            };
+            watch.meter.stop(&context, &watch.settled, &mut watched)?;
+            watched.joined_at(&self.before)?;
+            watched.exact = flows(arrivals, self.group, watched.lasted);
+            let free = alone && !watch::is_used_by_others(&context);
+            if !came && self.obstacle.is_none() && free {
+                watched.self_tests = self.try_firewall(endpoint, &context, &joined)?;
+            }
+            watched.joined = joined;
+            context.watched = Some(watched);
+        }
+        let mut findings = paths::weigh(checks::all(&context), &context, sent.into());
+        findings.retain(|finding| !OF_ADDRESS.contains(&finding.code));
+        if context.watched.is_some() && !came {
+            findings.extend(self.links(&context, inquiry.interface));
+        }
+        findings.extend(self.other_way(&context, inquiry)?);
+        let explained = |finding: &Finding| {
+            finding.severity == Severity::Fault && finding.code != Code::NotArriving
+        };
+        if findings.iter().any(explained) {
+            findings.retain(|finding| finding.code != Code::NotArriving);
+        }
+        let mut report = Report::new(self.group.to_string(), &context, findings);
+        let unusable = [Code::InterfaceDown, Code::InterfaceNotMulticast];
+        if let Some((kind, text)) = &self.refused
+            && !unusable.contains(&report.verdict())
+        {
+            // The walk is that of what comes here.
+            report.add_unmarked(cannot_send(self.group.ip(), *kind, text));
+        }
+        Ok(report)
+    }
+
+    /// Where the group is joined now.
+    fn joined(&self, endpoint: &Endpoint) -> Vec<InterfaceId> {
+        endpoint
+            .memberships()
+            .filter(|membership| membership.group == self.group)
+            .map(|membership| membership.interface.clone())
+            .collect()
+    }
+
+    /// What this host sends to itself, with the group left meanwhile: one of two sockets that share
+    /// a port may get what is meant for both.
+    fn try_firewall(
+        &self,
+        endpoint: &mut Endpoint,
+        context: &Context,
+        joined: &[InterfaceId],
+    ) -> Result<Vec<super::super::SelfTest>, Error> {
+        endpoint.leave(&self.wanted, self.group.port())?;
+        let tests = self_test::run(&context.target, joined, &context.host);
+        if let Err(error) = endpoint.join(self.wanted.clone(), self.group.port()) {
+            tracing::warn!(group = %self.group, %error, "cannot join again");
+        }
+        Ok(tests)
+    }
+
+    /// Links that cannot receive the group: the one that the question came in on keeps it away,
+    /// another one may.
+    fn links(&self, context: &Context, asked_on: u32) -> Vec<Finding> {
+        let mut links: Vec<&Interface> = context
+            .host
+            .interfaces
+            .iter()
+            .filter(|interface| !interface.loopback && !interface.addresses.is_empty())
+            .collect();
+        links.sort_by_key(|interface| interface.index != asked_on);
+        let unusable = links.into_iter().filter_map(|interface| {
+            let mut named = context.clone();
+            named.target.interface = Some(interface.id());
+            let finding = checks::obstacles(&named).into_iter().next()?;
+            Some(if interface.index == asked_on {
+                finding
+            } else {
+                Finding {
+                    severity: Severity::Warning,
+                    confidence: Confidence::Possible,
+                    ..finding
+                }
+            })
+        });
+        unusable.collect()
+    }
+
+    /// A way to the group by another interface than the one that leads to who asks.
+    fn other_way(&self, context: &Context, inquiry: &Inquiry) -> Result<Option<Finding>, Error> {
+        let group = self.group.ip();
+        let Some(by) = egress_to(group)?.map(|interface| interface.index) else {
+            return Ok(None);
+        };
+        let asked_on = inquiry.interface;
+        if by == asked_on || self.host.interface(asked_on).is_none_or(|on| on.loopback) {
+            return Ok(None);
+        }
+        let why = if self.host.has_route {
+            "the route leads by"
+        } else {
+            "no route leads there, and the first interface that can multicast is"
+        };
+        let [by, asked_on] = [by, asked_on].map(|index| context.host.name_of(index));
+        Ok(Some(
+            Finding::warning(
+                Code::EgressOtherInterface,
+                Confidence::Possible,
+                format!("what this host sends to {group} leaves by {by}"),
+            )
+            .because(format!(
+                "of {group}, {why} {by}; {} is reached by {asked_on}",
+                inquiry.client.ip()
+            ))
+            .remedy(format!(
+                "let the sender name the interface {asked_on} (IP_MULTICAST_IF, \
+                 IPV6_MULTICAST_IF), or give the group a route there: {}",
+                paths::route_command(group, &asked_on)
+            )),
+        ))
+    }
+}
+
+/// The group as a target of this host.
+fn target(wanted: &Group, group: SocketAddr) -> Target {
+    Target {
+        address: Address::from(group),
+        ip: group.ip(),
+        port: group.port(),
+        interface: None,
+        sources: wanted.sources.clone(),
+    }
+}
+
+/// What came, as flows that lasted until now.
+fn flows(arrivals: Vec<Arrival>, group: SocketAddr, lasted: std::time::Duration) -> Vec<Flow> {
+    let flow = |arrival: Arrival| Flow {
+        source: arrival.source,
+        destination: group,
+        interface: arrival.interface,
+        datagrams: arrival.datagrams.into(),
+        largest: 0,
+        hops: None,
+        first: lasted,
+        last: lasted,
+        longest_gap: std::time::Duration::ZERO,
+    };
+    arrivals.into_iter().map(flow).collect()
+}

@@ -1,0 +1,284 @@
+//! This end: asks the far one to send, to count and to examine itself, and draws conclusions.
+
+mod ends;
+
+use std::time::Duration;
+
+use manycast_proto::probe::Key;
+use manycast_types::{Address, Host};
+
+use super::paths::{self, Toward, Trial};
+use super::{
+    Code, Confidence, Context, Examination, FarWalk, Finding, Report, Severity, Snapshot, Step,
+    Watched, checks, examine, report, self_test, watch,
+};
+use ends::{Ends, Known, explains};
+use manycast_io::{Error, IntoAddress};
+
+/// The other end of a way.
+#[derive(Clone, Debug)]
+pub struct FarEnd {
+    /// Where a [`Doorman`](super::Doorman) serves: `HOST:PORT`.
+    pub address: Address,
+    /// The key that it was given.
+    pub key: Option<Key>,
+    /// How long to go on, a datagram or two a second: beyond 260 s, after which switches forget a
+    /// membership of which they hear no more.
+    pub soak: Option<Duration>,
+}
+
+/// As [`examine`], but together with the far end: numbered datagrams go in both directions, by
+/// unicast and to the group, with several hop limits and sizes, and both hosts look for what is
+/// wrong on themselves. What the far host finds bears its name ([`Finding::host`]).
+///
+/// # Errors
+///
+/// As [`examine`]; and when no far end answers, or none that speaks the same version of the
+/// protocol.
+pub fn examine_with(
+    address: impl IntoAddress,
+    how: &Examination,
+    far: &FarEnd,
+) -> Result<Report, Error> {
+    let target = super::target(&address.into_address()?)?;
+    if !target.is_group() {
+        return Err(Error::unsuitable(
+            &target.address,
+            "two ends try a group; write GROUP:PORT",
+        ));
+    }
+    if *far.address.host() == Host::Any {
+        return Err(Error::unsuitable(
+            &far.address,
+            "it names no host; write the one where 'manycast doctor serve' runs",
+        ));
+    }
+    let host = Snapshot::read(Some(target.ip))?;
+    let context = Context {
+        target,
+        host,
+        watched: None,
+        program: None,
+    };
+    let (subject, group) = (context.target.address.to_string(), context.target.ip);
+    if !checks::obstacles(&context).is_empty() {
+        let findings = checks::all(&context);
+        return Ok(Report::new(subject, &context, findings));
+    }
+    let mut ends = Ends::open(&context, how, far)?;
+    let result = ends.run(far.soak);
+    // What it listened on must not be taken for another program's, nor get its datagrams.
+    let mut known = std::mem::take(&mut ends.known);
+    drop(ends);
+    let lost = match result {
+        Ok(()) => None,
+        Err(Error::Stopped) if how.cut.is_requested() => None,
+        // Of a soak, what came before is worth telling.
+        Err(_) if known.soak.is_some() => Some(fell_silent(&known)),
+        Err(error) => return Err(error),
+    };
+
+    let mut between = paths::findings(
+        &context.target,
+        &known.trials,
+        known.soak.as_ref(),
+        &known.far,
+    );
+    between.extend(lost);
+    let mut report = here(context, how, &known, &mut between)?;
+    there(&mut known, &mut between);
+    let refused = known.refused.as_ref();
+    let refused = refused.and_then(|(kind, text)| paths::cannot_send(group, *kind, text));
+    let is_open = paths::passes(&known.trials, Toward::Here);
+    if is_open && report.received == 0 && report.is_healthy() && !how.cut.is_requested() {
+        let blocked = |finding: &Finding| finding.severity == Severity::Fault;
+        let is_blocked = between.iter().chain(&refused).any(blocked);
+        between.push(nothing_sent(&report.subject, &known, how, is_blocked));
+    }
+    let steps = known.examined.map(|examined| examined.steps);
+    report.far = Some(FarWalk {
+        host: known.far,
+        steps: steps.unwrap_or_default(),
+    });
+    report.add(between);
+    // Who could not send has broken the walk to the other host.
+    if known.far_refused && !is_open {
+        report::mark(&mut report.steps, Step::Egress, "the far host cannot send");
+    }
+    if let (Some(far), Some(refused)) = (&mut report.far, refused) {
+        report::mark(&mut far.steps, Step::Egress, &refused.title);
+        report.add_unmarked([refused]);
+    }
+    report.trials = known.trials;
+    report.soak = known.soak;
+    report.notes.extend(known.notes);
+    report.cut = how.cut.after();
+    Ok(report)
+}
+
+/// The walk on this host: of what others send, where the way is open; otherwise of what the far
+/// end sent.
+fn here(
+    mut context: Context,
+    how: &Examination,
+    known: &Known,
+    between: &mut Vec<Finding>,
+) -> Result<Report, Error> {
+    let is_open = paths::passes(&known.trials, Toward::Here);
+    let subject = context.target.address.to_string();
+    // Where it came by another way, there is nothing to try the firewall for.
+    let self_tests = if is_open || known.vain.is_empty() || watch::is_used_by_others(&context) {
+        Vec::new()
+    } else {
+        self_test::run(&context.target, &known.joined, &context.host)
+    };
+    let mut lost = Vec::new();
+    for (watched, sent) in &known.vain {
+        context.watched = Some(Watched {
+            self_tests: self_tests.clone(),
+            ..watched.clone()
+        });
+        lost = paths::weigh(checks::all(&context), &context, (*sent).into());
+        if lost.iter().any(explains) {
+            break;
+        }
+    }
+    // What this host does with them is surer than that they do not come.
+    lost.retain(|finding| finding.code != Code::NotArriving);
+    let explained = lost.iter().any(explains);
+    if explained {
+        let far = Some(&known.far);
+        between.retain(|finding| {
+            let elsewhere = finding.code == Code::EgressOtherInterface
+                || finding.code == Code::NotArriving && finding.host.is_none();
+            !elsewhere || finding.code == Code::EgressOtherInterface && finding.host.as_ref() != far
+        });
+    }
+    if !is_open {
+        return Ok(Report::new(subject, &context, lost));
+    }
+    let mut report = if how.cut.is_requested() {
+        context.watched = None;
+        let findings = checks::all(&context);
+        Report::new(subject, &context, findings)
+    } else {
+        examine(&context.target.address, how)?
+    };
+    // The way is open, so what does not come is not sent.
+    let mut wrong = vec![Code::NotArriving];
+    if known.refused.is_some() {
+        // That this host could not send is told already.
+        wrong.push(Code::FirewallDrops);
+    }
+    report.without(&wrong);
+    if explained {
+        lost.retain(|finding| finding.severity == Severity::Fault);
+        report.add(lost);
+    }
+    Ok(report)
+}
+
+/// Adds what the far host has found on itself to what the trials tell.
+fn there(known: &mut Known, between: &mut Vec<Finding>) {
+    let Some(examined) = &mut known.examined else {
+        return;
+    };
+    let far = Some(known.far.clone());
+    let explained = examined.explains();
+    let mut findings = std::mem::take(&mut examined.findings);
+    let is_open = paths::passes(&known.trials, Toward::There);
+    if explained {
+        // It came there, and went no further: neither the way nor the interface is to blame.
+        between.retain(|finding| match finding.code {
+            Code::NotArriving => finding.host != far,
+            Code::EgressOtherInterface => finding.host.is_some(),
+            _ => true,
+        });
+    }
+    let could_not_send = [
+        Code::FirewallDrops,
+        Code::NoRoute,
+        Code::InterfaceDown,
+        Code::InterfaceNotMulticast,
+    ];
+    let refuses = |finding: &Finding| could_not_send.contains(&finding.code) && explains(finding);
+    if known.far_refused && findings.iter().any(refuses) {
+        between.retain(|finding| finding.code != Code::NotArriving || finding.host.is_some());
+    }
+    for finding in &mut findings {
+        if finding.code == Code::NotArriving {
+            finding.severity = Severity::Warning;
+        }
+        let same = |other: &&mut Finding| (other.code, &other.host) == (finding.code, &far);
+        // The far host knows names and counts, and the trials know what came of it.
+        if let Some(tried) = between.iter_mut().find(same) {
+            tried.evidence.append(&mut finding.evidence);
+            if finding.code == Code::EgressOtherInterface {
+                tried.remedy = finding.remedy.take().or_else(|| tried.remedy.take());
+            }
+        }
+    }
+    if is_open {
+        findings.retain(|finding| finding.code != Code::NotArriving);
+    }
+    between.extend(findings);
+}
+
+/// The far end answered for a while, and then no more.
+fn fell_silent(known: &Known) -> Finding {
+    let lasted = known.soak.map_or(Duration::ZERO, |soak| soak.lasted);
+    let far = &known.far;
+    Finding::fault(
+        Code::NotArriving,
+        Confidence::Likely,
+        format!(
+            "{far} ceased to answer after {:.0} s, to unicast as well",
+            lasted.as_secs_f64()
+        ),
+    )
+    .because("its answers came until then")
+    .remedy(format!(
+        "see whether 'manycast doctor serve' still runs on {far}, and whether the host can be \
+         reached"
+    ))
+}
+
+fn nothing_sent(subject: &str, known: &Known, how: &Examination, is_blocked: bool) -> Finding {
+    let came = |trial: &&Trial| trial.to_group && trial.toward == Toward::Here && trial.came > 0;
+    let (sent, came) = known
+        .trials
+        .iter()
+        .filter(came)
+        .fold((0_u32, 0_u32), |(sent, came), trial| {
+            (sent + u32::from(trial.sent), came + u32::from(trial.came))
+        });
+    let far = &known.far;
+    let title = if known.is_stand_in {
+        format!("the way from {far} is open, and nobody sends to {subject}")
+    } else {
+        format!("the way is open, and nobody sends to {subject}")
+    };
+    let finding = Finding::fault(
+        Code::NothingSent,
+        Confidence::proved_if(sent == came && !known.is_stand_in),
+        title,
+    )
+    .because(format!(
+        "{came} of {sent} datagrams of {far} came to group and port, and in {:.1} s not one of \
+         anybody else",
+        how.duration.as_secs_f64()
+    ))
+    .remedy(format!(
+        "start the sender, and see where it sends to: on its host, 'manycast doctor {subject} \
+         --pid PID'"
+    ));
+    if is_blocked {
+        // It may be sent, and not find its way.
+        return Finding {
+            severity: Severity::Warning,
+            confidence: Confidence::Possible,
+            ..finding
+        };
+    }
+    finding
+}

@@ -1,0 +1,336 @@
+//! Listening, and counting what comes.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use manycast_net::{Counters, ErrorKind, SocketConfig};
+use manycast_types::{Address, InterfaceSelector, Received};
+
+use super::context::total;
+use super::ear::Ear;
+use super::rules::Ledger;
+use super::{Context, Cut, Examination, Flow, Obstacle, Target, Watched, self_test};
+use manycast_io::{Error, Listener};
+
+/// How long is listened on other interfaces and to other sources, at most.
+const WIDE: Duration = Duration::from_secs(3);
+
+/// It takes up to a second until the host has reported a membership twice, and counters are
+/// watched after that.
+const SHORTEST: Duration = Duration::from_secs(2);
+
+/// How many datagrams are proof enough that something comes there.
+const ENOUGH: u64 = 20;
+
+/// For so long the host reports a membership that is new, on loopback to itself as well: RFC 9776
+/// §8.11 and RFC 3810 §9.11 say a second. Counters are read after it.
+pub(super) const REPORTS: Duration = Duration::from_millis(1100);
+
+/// Whoever floods a group from many sources gets no more of the memory than this.
+const MOST_FLOWS: usize = 256;
+
+/// How many other groups are listened on beside the one in question.
+const MOST_OTHERS: usize = 32;
+
+/// A stream has ceased if it was silent at the end for this long, and for much longer than ever
+/// before.
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// Listens as a listener of the address would. Where nothing comes, listens to all sources on all
+/// interfaces, and sends to itself.
+pub(super) fn watch(context: &Context, how: &Examination) -> Result<Watched, Error> {
+    let (target, cut) = (&context.target, &how.cut);
+    let duration = how.duration.max(SHORTEST);
+    let mut watched = Watched::default();
+    let meter = Meter::start(target)?;
+    let Some(mut listener) = open(std::slice::from_ref(&target.address), &mut watched)? else {
+        return Ok(watched);
+    };
+    let began = Instant::now();
+    let soon = until(began, REPORTS.min(duration), cut);
+    listen(&mut listener, &soon, &mut watched)?;
+    let settled = Counters::read()?;
+    listen(&mut listener, &until(began, duration, cut), &mut watched)?;
+    meter.stop(context, &settled, &mut watched)?;
+    watched.lasted = duration.min(began.elapsed());
+    watched.buffer = Some(listener.receive_buffer()?);
+
+    if !target.is_group() {
+        return Ok(watched);
+    }
+    if watched.exact.is_empty() {
+        // One socket at a time: where another program shares the port by SO_REUSEPORT alone, so do
+        // these, and then Linux 6.18 may hand what one of them admits to the other.
+        drop(listener);
+        let any = Address::from(SocketAddr::new(target.ip, target.port));
+        if any != target.address && !cut.is_requested() {
+            let mut tried = Watched::default();
+            if let Some(mut listener) = open(&[any], &mut tried)? {
+                let most = until(Instant::now(), duration.min(WIDE), cut).enough(ENOUGH);
+                listen(&mut listener, &most, &mut tried)?;
+                watched.wide = tried.exact;
+            }
+        }
+        if watched.wide.is_empty() && !is_used_by_others(context) {
+            watched.self_tests = self_test::run(target, &watched.joined, &context.host);
+        }
+    } else if has_ceased(&watched) && !cut.is_requested() {
+        drop(listener);
+        let mut again = Watched::default();
+        if let Some(mut listener) = open(std::slice::from_ref(&target.address), &mut again)? {
+            let most = until(Instant::now(), WIDE, cut).enough(1);
+            listen(&mut listener, &most, &mut again)?;
+            watched.revived = Some(!again.exact.is_empty());
+        }
+    }
+    Ok(watched)
+}
+
+/// Listens to all sources on all interfaces, and to the other groups that are joined here, to tell
+/// what another program could receive. Where the port cannot be shared, only counters tell.
+pub(super) fn watch_program(context: &Context, how: &Examination) -> Result<Watched, Error> {
+    let (target, cut) = (&context.target, &how.cut);
+    let duration = how.duration.max(SHORTEST);
+    let mut addresses = vec![Address::from(SocketAddr::new(target.ip, target.port))];
+    if target.is_group() {
+        let others = context
+            .host
+            .joined_by_programs(target.is_ipv4())
+            .filter(|joined| joined.group != target.ip);
+        for joined in others.take(MOST_OTHERS) {
+            let other = SocketAddr::new(joined.group, target.port);
+            let here = InterfaceSelector::Index(joined.interface.index);
+            addresses.push(Address::from(other).on(here));
+        }
+    }
+    let mut watched = Watched::default();
+    let meter = Meter::start(target)?;
+    let mut listener = open(&addresses, &mut watched)?;
+    let began = Instant::now();
+    let soon = until(began, REPORTS.min(duration), cut);
+    wait(listener.as_mut(), &soon, &mut watched)?;
+    let settled = Counters::read()?;
+    wait(
+        listener.as_mut(),
+        &until(began, duration, cut),
+        &mut watched,
+    )?;
+    meter.stop(context, &settled, &mut watched)?;
+    watched.lasted = duration.min(began.elapsed());
+    let (flows, others) = std::mem::take(&mut watched.exact)
+        .into_iter()
+        .partition(|flow| flow.destination.ip() == target.ip);
+    watched.wide = flows;
+    watched.others = others;
+    watched.exact = watched
+        .wide
+        .iter()
+        .filter(|flow| target.admits(flow))
+        .cloned()
+        .collect();
+    Ok(watched)
+}
+
+/// What is read before the group is joined, when that has settled, and at the end: counters, and
+/// with privileges the wire and the rules of the firewall.
+#[derive(Debug)]
+pub(super) struct Meter {
+    ear: Option<Ear>,
+    ledger: Option<Ledger>,
+    before: Counters,
+}
+
+impl Meter {
+    pub(super) fn start(target: &Target) -> Result<Self, Error> {
+        // The ear opens last and is closed first, so that it hears no more than is counted.
+        let mut ledger = Ledger::open();
+        let before = Counters::read()?;
+        let ear = Ear::open(target);
+        if let Some(ledger) = &mut ledger {
+            ledger.begin();
+        }
+        Ok(Self {
+            ear,
+            ledger,
+            before,
+        })
+    }
+
+    pub(super) fn stop(
+        mut self,
+        context: &Context,
+        settled: &Counters,
+        watched: &mut Watched,
+    ) -> Result<(), Error> {
+        if let Some(ledger) = &mut self.ledger {
+            ledger.end();
+        }
+        watched.heard = self.ear.and_then(Ear::finish);
+        let end = Counters::read()?;
+        let Context { target, host, .. } = context;
+        let named = target.interface.as_ref();
+        let concerned = host
+            .interfaces
+            .iter()
+            .filter(|interface| named.is_none_or(|named| named.index == interface.index));
+        let names: Vec<_> = concerned.map(|interface| &*interface.name).collect();
+        let to = SocketAddr::new(target.ip, target.port);
+        watched.rules = self.ledger.and_then(|ledger| ledger.close(to, &names));
+        watched.joining = end.since(&self.before);
+        watched.counters = end.since(settled);
+        Ok(())
+    }
+}
+
+/// When to listen no longer.
+struct Until<'a> {
+    start: Instant,
+    duration: Duration,
+    enough: Option<u64>,
+    cut: &'a Cut,
+}
+
+/// Until so long after the start, or until it is cut short.
+const fn until(start: Instant, duration: Duration, cut: &Cut) -> Until<'_> {
+    Until {
+        start,
+        duration,
+        enough: None,
+        cut,
+    }
+}
+
+impl Until<'_> {
+    /// The same, or until so many datagrams have come.
+    fn enough(self, datagrams: u64) -> Self {
+        Self {
+            enough: Some(datagrams),
+            ..self
+        }
+    }
+
+    /// How long still, if at all, where so much has come.
+    fn left(&self, came: u64) -> Option<Duration> {
+        let left = self.duration.saturating_sub(self.start.elapsed());
+        let over = left.is_zero() || self.enough.is_some_and(|enough| came >= enough);
+        (!over && !self.cut.is_requested()).then_some(left)
+    }
+}
+
+impl Watched {
+    /// Where it was joined before it was watched: adds what the host has sent since then, its
+    /// reports among that. What came is counted for the time of the watch alone, as it is heard.
+    pub(super) fn joined_at(&mut self, joined: &Counters) -> Result<(), Error> {
+        let since = Counters::read()?.since(joined);
+        let sent = since.values.into_iter();
+        let sent = sent.filter(|(name, _)| name.contains("Out"));
+        self.joining.values.extend(sent);
+        self.joining.interfaces = since.interfaces;
+        Ok(())
+    }
+}
+
+/// Listens, or where that is impossible lets so much time pass: nothing tells of counters that move.
+fn wait(
+    listener: Option<&mut Listener>,
+    until: &Until<'_>,
+    watched: &mut Watched,
+) -> Result<(), Error> {
+    match listener {
+        Some(listener) => listen(listener, until, watched),
+        None => {
+            until.cut.wait(until.left(0).unwrap_or_default());
+            Ok(())
+        }
+    }
+}
+
+/// Opens a listener, and notes where it has joined, or which fault keeps it from being opened.
+fn open(addresses: &[Address], watched: &mut Watched) -> Result<Option<Listener>, Error> {
+    match Listener::open(addresses, SocketConfig::default()) {
+        Ok(listener) => {
+            let group = addresses.first().and_then(Address::group);
+            watched.joined = listener
+                .memberships()
+                .filter(|membership| {
+                    group
+                        .as_ref()
+                        .is_some_and(|group| group.address == membership.group.ip())
+                })
+                .map(|membership| membership.interface.clone())
+                .collect();
+            Ok(Some(listener))
+        }
+        Err(error)
+            if [ErrorKind::AddressInUse, ErrorKind::LimitReached].contains(&error.kind()) =>
+        {
+            watched.obstacle = Some(Obstacle {
+                kind: error.kind(),
+                text: error.to_string(),
+            });
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Counts what comes into `exact`.
+fn listen(listener: &mut Listener, until: &Until<'_>, watched: &mut Watched) -> Result<(), Error> {
+    until.cut.stops(listener.stopper()?);
+    while let Some(left) = until.left(total(&watched.exact)) {
+        let batch = match listener.recv_batch(Some(left)) {
+            Err(Error::Stopped) => break,
+            batch => batch?,
+        };
+        for received in batch {
+            watched.dropped = watched.dropped.max(received.dropped);
+            count(&mut watched.exact, &received, until.start.elapsed());
+        }
+    }
+    Ok(())
+}
+
+/// Adds a datagram to the flow that it belongs to.
+fn count(flows: &mut Vec<Flow>, received: &Received<'_>, at: Duration) {
+    let hops = |flow: &Flow| match (flow.hops, received.hops) {
+        (Some(least), Some(left)) => Some(least.min(left)),
+        (least, left) => least.or(left),
+    };
+    if let Some(flow) = flows.iter_mut().find(|flow| flow.is_of(received)) {
+        flow.datagrams += 1;
+        flow.largest = flow.largest.max(received.payload.len());
+        flow.hops = hops(flow);
+        flow.longest_gap = flow.longest_gap.max(at.saturating_sub(flow.last));
+        flow.last = at;
+    } else if flows.len() < MOST_FLOWS {
+        flows.push(Flow {
+            source: received.source,
+            destination: received.destination,
+            interface: received.interface.clone(),
+            datagrams: 1,
+            largest: received.payload.len(),
+            hops: received.hops,
+            first: at,
+            last: at,
+            longest_gap: Duration::ZERO,
+        });
+    }
+}
+
+/// Whether every stream fell silent before the end.
+pub(super) fn has_ceased(watched: &Watched) -> bool {
+    !watched.exact.is_empty()
+        && watched.exact.iter().all(|flow| {
+            let silence = watched.lasted.saturating_sub(flow.last);
+            flow.datagrams > 2 && silence > SILENCE.max(flow.longest_gap * 4)
+        })
+}
+
+/// Whether another program would receive what is sent to the address.
+pub(super) fn is_used_by_others(context: &Context) -> bool {
+    context
+        .host
+        .sockets
+        .iter()
+        .any(|socket| socket.local.port() == context.target.port)
+}

@@ -1,0 +1,424 @@
+//! Which groups are wanted, which are joined, and how the one follows the other while interfaces
+//! come and go.
+
+use std::net::{IpAddr, SocketAddr};
+
+use manycast_net::{ErrorKind, Interface, Operation, Socket, SocketConfig, Watch};
+use manycast_types::{Group, InterfaceSelector, Membership, SourceFilter, with_zone};
+
+use super::{Endpoint, News, Port, PortGroup, WATCH};
+use crate::{Error, way};
+
+/// What the user asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Wanted {
+    group: Group,
+    port: u16,
+}
+
+/// What the kernel has granted, and on which sockets: several where one could not hold all sources.
+#[derive(Debug)]
+pub(super) struct Joined {
+    membership: Membership,
+    sockets: Vec<usize>,
+}
+
+impl Endpoint {
+    /// Joins a group on a port, on every interface that can multicast or on the one that it names,
+    /// and says whether it was not wanted already. The same group with other sources takes the
+    /// place of the former.
+    ///
+    /// # Errors
+    ///
+    /// It can be joined nowhere, or not on the interface that is named; then the memberships are as
+    /// before.
+    pub fn join(&mut self, group: Group, port: u16) -> Result<bool, Error> {
+        let same = |wanted: &Wanted| {
+            wanted.port == port
+                && wanted.group.address == group.address
+                && wanted.group.interface == group.interface
+        };
+        if self
+            .wanted
+            .iter()
+            .any(|wanted| same(wanted) && wanted.group == group)
+        {
+            return Ok(false);
+        }
+        // The same group with other sources takes the place of what was wanted before.
+        let before = self.wanted.clone();
+        self.wanted.retain(|wanted| !same(wanted));
+        let result = self.want(group, port).and_then(|()| self.join_wanted());
+        if result.is_err() {
+            self.wanted = before;
+            self.reconcile(false)?;
+        }
+        result.map(|()| true)
+    }
+
+    /// Leaves a group on a port, and says whether it had been wanted. Without an interface it is
+    /// left on all.
+    ///
+    /// # Errors
+    ///
+    /// It names an interface that is not there.
+    pub fn leave(&mut self, group: &Group, port: u16) -> Result<bool, Error> {
+        let group = by_name(group.clone())?;
+        let before = self.wanted.len();
+        self.wanted.retain(|wanted| {
+            let same = wanted.port == port && wanted.group.address == group.address;
+            let here = group.interface.is_none() || wanted.group.interface == group.interface;
+            !(same && here)
+        });
+        self.reconcile(false)?;
+        Ok(self.wanted.len() < before)
+    }
+
+    /// Notes a group, to be joined by [`Endpoint::join_wanted`].
+    pub(super) fn want(&mut self, group: Group, port: u16) -> Result<(), Error> {
+        if port == 0 {
+            return Err(Error::unsuitable(
+                format!("{group}:0"),
+                "a group needs the port that its senders use; write GROUP:PORT",
+            ));
+        }
+        let wanted = Wanted {
+            group: by_name(group)?,
+            port,
+        };
+        if !self.wanted.contains(&wanted) {
+            self.wanted.push(wanted);
+        }
+        Ok(())
+    }
+
+    /// Joins what is wanted, and fails where a group can be joined nowhere.
+    pub(super) fn join_wanted(&mut self) -> Result<(), Error> {
+        if self.wanted.is_empty() {
+            return Ok(());
+        }
+        if self.watch.is_none() {
+            // Opened before the interfaces are listed, so that no change falls in between.
+            let watch = Watch::open()?;
+            self.poller.add(&watch, WATCH)?;
+            self.watch = Some(watch);
+        }
+        self.reconcile(true)?;
+        self.news.clear();
+        Ok(())
+    }
+
+    /// The groups that are joined now.
+    pub fn memberships(&self) -> impl Iterator<Item = &Membership> {
+        self.joined.iter().map(|joined| &joined.membership)
+    }
+
+    /// Forgets what was joined on an interface that is gone.
+    pub(super) fn leave_interface(&mut self, index: u32) {
+        for position in (0..self.joined.len()).rev() {
+            if self.joined[position].membership.interface.index == index {
+                self.undo(position);
+            }
+        }
+    }
+
+    /// Leaves everything, to be joined anew.
+    pub(super) fn leave_all(&mut self) {
+        for position in (0..self.joined.len()).rev() {
+            self.undo(position);
+        }
+    }
+
+    /// Makes what is joined equal to what is wanted on the interfaces that there are. If `strict`,
+    /// a wanted group that is joined nowhere is an error; otherwise it waits for better times.
+    pub(super) fn reconcile(&mut self, strict: bool) -> Result<(), Error> {
+        let interfaces = manycast_net::interfaces()?;
+        let goal = self.goal(&interfaces);
+        for position in (0..self.joined.len()).rev() {
+            if !goal.contains(&self.joined[position].membership) {
+                self.undo(position);
+            }
+        }
+        let mut failures = Vec::new();
+        for membership in goal {
+            if self.memberships().any(|joined| *joined == membership) {
+                continue;
+            }
+            match self.admit(&membership) {
+                Ok(sockets) => {
+                    self.joined.push(Joined {
+                        membership: membership.clone(),
+                        sockets,
+                    });
+                    self.tell(News::Joined(membership));
+                }
+                Err(error) => {
+                    let Membership {
+                        group, interface, ..
+                    } = &membership;
+                    // Where it is the answer to a call, the caller gets the error.
+                    if strict {
+                        tracing::debug!(%group, %interface, %error, "cannot join");
+                    } else {
+                        tracing::warn!(%group, %interface, %error, "cannot join");
+                    }
+                    failures.push((membership, error));
+                }
+            }
+        }
+        if strict {
+            self.check(&interfaces, failures)?;
+        }
+        Ok(())
+    }
+
+    /// Every wanted group on every interface that it can be joined on.
+    fn goal(&self, interfaces: &[Interface]) -> Vec<Membership> {
+        let mut goal: Vec<Membership> = Vec::new();
+        for Wanted { group, port } in &self.wanted {
+            for interface in interfaces.iter().filter(|interface| fits(interface, group)) {
+                let address = SocketAddr::new(group.address, *port);
+                let membership = Membership::new(
+                    with_zone(address, interface.index),
+                    interface.id(),
+                    group.sources.clone(),
+                );
+                let here = |other: &&mut Membership| {
+                    other.group == membership.group && other.interface == membership.interface
+                };
+                match goal.iter_mut().find(here) {
+                    Some(other) => other.sources = either(&other.sources, &membership.sources),
+                    None => goal.push(membership),
+                }
+            }
+        }
+        goal
+    }
+
+    /// Fails if a wanted group is joined nowhere, and tells why.
+    fn check(
+        &self,
+        interfaces: &[Interface],
+        failures: Vec<(Membership, Error)>,
+    ) -> Result<(), Error> {
+        let is = |membership: &Membership, wanted: &Wanted| {
+            membership.group.ip() == wanted.group.address && membership.group.port() == wanted.port
+        };
+        for (membership, error) in failures {
+            let named = self
+                .wanted
+                .iter()
+                .any(|wanted| is(&membership, wanted) && wanted.group.interface.is_some());
+            let nowhere = !self
+                .memberships()
+                .any(|joined| joined.group == membership.group);
+            if named || nowhere || error.kind() == ErrorKind::LimitReached {
+                return Err(error);
+            }
+        }
+        for wanted in &self.wanted {
+            if self.memberships().any(|joined| is(joined, wanted)) {
+                continue;
+            }
+            let group = wanted.group.address;
+            if let Some(selector) = &wanted.group.interface {
+                let interface = manycast_net::find_interface(selector)?;
+                way::ready_for_multicast(&interface, group, Operation::Join)?;
+            }
+            let names: Vec<&str> = interfaces
+                .iter()
+                .map(|interface| &*interface.name)
+                .collect();
+            let target = format!("{group} anywhere");
+            let source = std::io::ErrorKind::NotFound.into();
+            let error = manycast_net::Error::new(Operation::Join, target, source).explained(
+                format!("none of {} is up and can multicast", names.join(", ")),
+                "bring one up with 'ip link set INTERFACE up', or see 'manycast interfaces'",
+            );
+            return Err(error.into());
+        }
+        Ok(())
+    }
+
+    /// Joins on a socket that has room, or on a new one, or on several. After an error it is joined
+    /// on none.
+    fn admit(&mut self, membership: &Membership) -> Result<Vec<usize>, Error> {
+        let mut sockets = Vec::new();
+        match self.admit_sources(membership, &membership.sources, &mut sockets) {
+            Ok(()) => Ok(sockets),
+            Err(error) => {
+                self.release(membership, &sockets);
+                Err(error)
+            }
+        }
+    }
+
+    fn admit_sources(
+        &mut self,
+        membership: &Membership,
+        sources: &SourceFilter,
+        sockets: &mut Vec<usize>,
+    ) -> Result<(), Error> {
+        let (group, interface) = (membership.group, membership.interface.index);
+        let mut limit = None;
+        for index in 0..self.ports.len() {
+            let Some(Some(port)) = self.ports.get(index) else {
+                continue;
+            };
+            if !may_join(port, membership, sources) {
+                continue;
+            }
+            match port.socket.join(group.ip(), interface, sources) {
+                Ok(()) => {
+                    self.enter(index, membership, sources);
+                    sockets.push(index);
+                    return Ok(());
+                }
+                Err(error) if error.kind() == ErrorKind::LimitReached => limit = Some(error),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if let (Some(error), true) = (limit, self.has_wildcard(group)) {
+            return Err(error.into());
+        }
+        let config = SocketConfig {
+            share_port: true,
+            ..self.config.clone()
+        };
+        let socket = Socket::bind(group, &config)?;
+        match (socket.join(group.ip(), interface, sources), sources) {
+            (Ok(()), _) => {
+                let index = self.add(socket)?;
+                self.enter(index, membership, sources);
+                sockets.push(index);
+                Ok(())
+            }
+            // More sources than one socket may have (net.ipv4.igmp_max_msf): two sockets.
+            (Err(error), SourceFilter::Include(list))
+                if error.kind() == ErrorKind::LimitReached && list.len() > 1 =>
+            {
+                drop(socket);
+                let (first, second) = list.split_at(list.len() / 2);
+                [first, second].into_iter().try_for_each(|half| {
+                    let half = SourceFilter::Include(half.to_vec());
+                    self.admit_sources(membership, &half, sockets)
+                })
+            }
+            (Err(error), _) => Err(error.into()),
+        }
+    }
+
+    /// Notes what a socket has joined.
+    fn enter(&mut self, index: usize, membership: &Membership, sources: &SourceFilter) {
+        if let Some(Some(port)) = self.ports.get_mut(index) {
+            port.groups.push(PortGroup {
+                address: membership.group.ip(),
+                interface: membership.interface.index,
+                sources: sources.clone(),
+            });
+        }
+    }
+
+    /// Whether the own unicast socket has the port, so that no second one can be bound to it.
+    fn has_wildcard(&self, group: SocketAddr) -> bool {
+        self.ports().any(|port| {
+            let local = port.local;
+            local.ip().is_unspecified()
+                && local.is_ipv4() == group.is_ipv4()
+                && local.port() == group.port()
+        })
+    }
+
+    /// Leaves what was joined.
+    fn undo(&mut self, position: usize) {
+        let Joined {
+            membership,
+            sockets,
+        } = self.joined.swap_remove(position);
+        self.release(&membership, &sockets);
+        self.tell(News::Left(membership));
+    }
+
+    /// Leaves a group on some sockets, and closes those that nothing else needs.
+    fn release(&mut self, membership: &Membership, sockets: &[usize]) {
+        let (group, interface) = (membership.group.ip(), membership.interface.index);
+        for index in sockets {
+            let Some(Some(port)) = self.ports.get_mut(*index) else {
+                continue;
+            };
+            // Where the interface is gone, so is the membership; the kernel then says so.
+            let left = port.socket.leave(group, interface);
+            tracing::debug!(group = %membership.group, interface = %membership.interface, done = left.is_ok(), "left");
+            port.groups.retain(|joined| !joined.is(group, interface));
+            self.admitted = false;
+            if port.groups.is_empty() && port.local.ip().is_multicast() {
+                self.ports[*index] = None;
+            }
+        }
+    }
+}
+
+/// Replaces an index by its name: after a device is recreated, the name is what is left of it.
+fn by_name(group: Group) -> Result<Group, Error> {
+    match group.interface {
+        Some(ref selector @ (InterfaceSelector::Index(_) | InterfaceSelector::Name(_))) => {
+            let name = manycast_net::find_interface(selector)?.name;
+            Ok(group.on(InterfaceSelector::Name(name.to_string())))
+        }
+        Some(ref selector @ InterfaceSelector::Address(_)) => {
+            manycast_net::find_interface(selector)?;
+            Ok(group)
+        }
+        None => Ok(group),
+    }
+}
+
+/// Whether a socket can receive a group, and would filter its sources as it is wanted.
+fn may_join(port: &Port, membership: &Membership, sources: &SourceFilter) -> bool {
+    let (local, group) = (port.local, membership.group);
+    let own = local.ip().is_unspecified() && local.is_ipv4() == group.is_ipv4();
+    if !(local == group || (own && local.port() == group.port())) {
+        return false;
+    }
+    let mut same = port
+        .groups
+        .iter()
+        .filter(|joined| joined.address == group.ip());
+    same.all(|joined| {
+        // For IPv6, Linux takes the first filter of a group, whatever the interface.
+        let alike = group.is_ipv4() || joined.sources == *sources;
+        joined.interface != membership.interface.index && alike
+    })
+}
+
+/// The sources that one or the other filter wants (RFC 9776 §3.2).
+fn either(one: &SourceFilter, other: &SourceFilter) -> SourceFilter {
+    use SourceFilter::{Exclude, Include};
+    match (one, other) {
+        (Include(one), Include(other)) => {
+            let new = other.iter().filter(|source| !one.contains(source));
+            Include(one.iter().chain(new).copied().collect())
+        }
+        (Exclude(unwanted), other) | (other, Exclude(unwanted)) => {
+            let still = unwanted.iter().filter(|source| !other.admits(**source));
+            Exclude(still.copied().collect())
+        }
+    }
+}
+
+/// Whether a group can be joined on an interface and is wanted there.
+fn fits(interface: &Interface, group: &Group) -> bool {
+    let chosen = match &group.interface {
+        None => true,
+        Some(InterfaceSelector::Name(name)) => *interface.name == **name,
+        Some(InterfaceSelector::Index(index)) => interface.index == *index,
+        Some(InterfaceSelector::Address(address)) => interface.has(*address),
+    };
+    chosen && interface.can_multicast() && speaks(interface, group.address)
+}
+
+/// Whether the interface takes part in the group's version of IP. IPv4 groups can be joined without
+/// an address of one's own; IPv6 is switched off where there is not even a link-local one.
+fn speaks(interface: &Interface, group: IpAddr) -> bool {
+    group.is_ipv4() || interface.addresses.iter().any(|own| own.address.is_ipv6())
+}

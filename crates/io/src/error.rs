@@ -1,0 +1,94 @@
+//! The error of everything that users call.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+
+use manycast_net::{ErrorKind, Operation, Unreachable};
+use manycast_types::AddressError;
+
+/// What went wrong, why, and what to do next, in one sentence.
+///
+/// `{:?}` prints the same sentence as `{}`, so that a `main` that returns this error tells it too.
+#[derive(thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A text is no address.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// The kernel refused something.
+    #[error(transparent)]
+    Net(#[from] manycast_net::Error),
+    /// An address that is well formed, but not for this.
+    #[error("{address} cannot be used here: {why}")]
+    Unsuitable {
+        /// The address, as text.
+        address: String,
+        /// Why not, and what would be right.
+        why: &'static str,
+    },
+    /// The peer of a connected socket has nobody listening on its port. The socket goes on working.
+    #[error("nobody listens on {peer}; start the receiver, or check host and port")]
+    ConnectionRefused {
+        /// The peer that a datagram had been sent to.
+        peer: SocketAddr,
+    },
+    /// A wait was ended by a [`Stopper`](crate::Stopper).
+    #[error("stopped while waiting")]
+    Stopped,
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Error {
+    /// The kind of failure, for programs that decide by it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Net(error) => error.kind(),
+            Self::Address(_) | Self::Unsuitable { .. } => ErrorKind::InvalidInput,
+            Self::ConnectionRefused { .. } => ErrorKind::ConnectionRefused,
+            Self::Stopped => ErrorKind::Other,
+        }
+    }
+
+    /// An address that is well formed, but not for this, and why not.
+    pub fn unsuitable(address: impl ToString, why: &'static str) -> Self {
+        Self::Unsuitable {
+            address: address.to_string(),
+            why,
+        }
+    }
+}
+
+impl From<Unreachable> for Error {
+    /// Why a datagram that came back was not delivered.
+    fn from(unreachable: Unreachable) -> Self {
+        let Unreachable { peer, errno } = unreachable;
+        if unreachable.is_refused() {
+            Self::ConnectionRefused { peer }
+        } else {
+            manycast_net::Error::from_errno(Operation::Send, peer, errno).into()
+        }
+    }
+}
+
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        let kind = match &error {
+            Error::Net(_) => {
+                let Error::Net(error) = error else {
+                    unreachable!("it was matched as one")
+                };
+                return error.into();
+            }
+            Error::Address(_) | Error::Unsuitable { .. } => io::ErrorKind::InvalidInput,
+            Error::ConnectionRefused { .. } => io::ErrorKind::ConnectionRefused,
+            Error::Stopped => io::ErrorKind::Other,
+        };
+        Self::new(kind, error)
+    }
+}

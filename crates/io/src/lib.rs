@@ -1,0 +1,93 @@
+//! Listeners, senders, sockets and drivers: where sockets and protocols meet.
+//!
+//! Users have all of this by the crate `manycast`, whose names the examples use.
+
+use std::net::SocketAddr;
+
+mod ask;
+mod drive;
+mod endpoint;
+mod error;
+mod into;
+mod listener;
+mod pace;
+mod resolve;
+mod sender;
+mod socket;
+#[cfg(feature = "tokio")]
+pub mod tokio;
+mod way;
+
+pub use ask::{AskConfig, ask, asker};
+pub use drive::Driver;
+pub use endpoint::Endpoint;
+pub use error::Error;
+pub use into::{IntoAddress, IntoGroup};
+pub use listener::{Event, Listener};
+pub use manycast_net::{
+    BufferSize, ErrorKind, Interface, InterfaceAddress, JoinedGroup, JoinedSource, MacAddress,
+    Route, SocketConfig, Stopper, Unreachable, find_interface, interfaces, joined_groups, route_to,
+};
+pub use manycast_proto as proto;
+pub use manycast_proto::ask::Answer;
+pub use manycast_proto::{NetworkEvent, Output, Protocol, Request};
+pub use manycast_types::{
+    Address, AddressError, Datagram, Ecn, Group, Host, InterfaceId, InterfaceSelector, MAX_PAYLOAD,
+    Malformed, Membership, NetworkError, Received, Run, SocketId, SourceFilter, Transmit,
+};
+pub use pace::wait_until;
+pub use resolve::seed;
+pub use sender::{Sender, SenderConfig, Sent};
+pub use socket::Socket;
+pub use way::egress as egress_to;
+
+/// Sends one datagram to a group or a host, and says on which way it left.
+///
+/// `payload` is anything that is bytes: a `&str` goes as UTF-8. To send more than one, keep a
+/// [`Sender`].
+///
+/// ```
+/// let sent = manycast::send("239.192.0.100%lo:5000", "Hello, world!")?;
+/// assert_eq!(sent.to_string(), format!("13 bytes to 239.192.0.100:5000 from {} by lo, hop limit 1", sent.from));
+/// # Ok::<(), manycast::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// Those of [`Sender::open`] and [`Sender::send`].
+pub fn send(address: impl IntoAddress, payload: impl AsRef<[u8]>) -> Result<Sent, Error> {
+    Sender::new(address)?.send(payload)
+}
+
+/// Listens on a group, on every interface unless one is named; or on a local address.
+///
+/// ```
+/// let listener = manycast::listen("239.192.0.100:5000")?;
+/// for membership in listener.memberships() {
+///     println!("joined {} on {}", membership.group, membership.interface);
+/// }
+/// # Ok::<(), manycast::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// Those of [`Listener::open`].
+pub fn listen(address: impl IntoAddress) -> Result<Listener, Error> {
+    Listener::open(&[address.into_address()?], SocketConfig::default())
+}
+
+/// The addresses of a host, in numbers: one for a number, all that are known for a name, those of
+/// IPv4 first. It blocks while a name is looked up.
+///
+/// ```
+/// let found = manycast::resolve("192.0.2.7:5005")?;
+/// assert_eq!(found, ["192.0.2.7:5005".parse()?]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+///
+/// The text is no address, the name is not known, or the interface is not there.
+pub fn resolve(address: impl IntoAddress) -> Result<Vec<SocketAddr>, Error> {
+    resolve::socket_addrs(&address.into_address()?)
+}

@@ -1,0 +1,68 @@
+//! From an [`Address`] to what a socket takes.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+
+use manycast_net::Operation;
+use manycast_types::{Address, Host, with_zone};
+
+use crate::Error;
+
+/// The socket addresses of a host, each with its zone. [`Host::Any`] gives both unspecified ones.
+///
+/// Of a name, those of IPv4 come first, against RFC 6724: many a UDP service listens on IPv4 alone,
+/// and there is no connection whose failure would tell.
+///
+/// It blocks while a name is looked up.
+pub(crate) fn socket_addrs(address: &Address) -> Result<Vec<SocketAddr>, Error> {
+    let port = address.port();
+    let mut found: Vec<SocketAddr> = match address.host() {
+        Host::Any => vec![
+            (Ipv4Addr::UNSPECIFIED, port).into(),
+            (Ipv6Addr::UNSPECIFIED, port).into(),
+        ],
+        Host::Ip(ip) => vec![(*ip, port).into()],
+        Host::Name(name) => look_up(name, port)?,
+    };
+    if let Some(selector) = address.interface() {
+        let interface = manycast_net::find_interface(selector)?;
+        for address in &mut found {
+            *address = with_zone(*address, interface.index);
+        }
+    }
+    Ok(found)
+}
+
+fn look_up(name: &str, port: u16) -> Result<Vec<SocketAddr>, Error> {
+    let failed = |error| {
+        manycast_net::Error::new(Operation::Resolve, name, error).explained(
+            "no name server knows the name, or none answers",
+            "check the spelling, or give the address in numbers",
+        )
+    };
+    let mut found: Vec<SocketAddr> = Vec::new();
+    for address in (name, port).to_socket_addrs().map_err(failed)? {
+        if !found.contains(&address) {
+            found.push(address);
+        }
+    }
+    found.sort_by_key(SocketAddr::is_ipv6);
+    if found.is_empty() {
+        return Err(failed(io::Error::from(io::ErrorKind::NotFound)).into());
+    }
+    Ok(found)
+}
+
+/// A seed for a protocol, from the system's randomness.
+///
+/// ```
+/// assert_ne!(manycast::seed(), manycast::seed());
+/// ```
+pub fn seed() -> [u8; 32] {
+    let mut seed = [0; 32];
+    // Without randomness transaction identifiers can be guessed, but everything else works.
+    if let Err(error) = getrandom::fill(&mut seed) {
+        tracing::warn!(%error, "the system gives no randomness");
+    }
+    seed
+}

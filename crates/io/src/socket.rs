@@ -1,0 +1,473 @@
+//! Unicast and connected UDP, with groups beside it where they are wanted.
+
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use manycast_net::{BufferSize, SocketConfig, Stopper};
+use manycast_types::{InterfaceId, InterfaceSelector, Membership, Received, Run, Transmit};
+
+use crate::endpoint::Endpoint;
+use crate::{Error, Event, IntoAddress, IntoGroup, resolve};
+
+/// Sends and receives: by unicast, to one peer or to anybody, and as a member of groups.
+///
+/// A server that answers each datagram from the address that was asked:
+///
+/// ```
+/// use manycast::Socket;
+///
+/// let mut server = Socket::bind("127.0.0.1:0")?;
+/// let mut client = Socket::connect(server.local_addr()?)?;
+///
+/// client.send("ping")?;
+/// let question = server.recv()?.to_datagram();
+/// server.answer(&question.as_received(), "pong")?;
+/// assert_eq!(client.recv()?.payload, b"pong");
+/// # Ok::<(), manycast::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Socket {
+    endpoint: Endpoint,
+    peer: Option<SocketAddr>,
+}
+
+impl Socket {
+    /// Binds to a local address; `:PORT` to all of them, IPv4 and IPv6. Port 0 stands for any free
+    /// port, which [`Socket::local_addr`] tells. The port is not shared with other sockets.
+    ///
+    /// # Errors
+    ///
+    /// A port in use or privileged, an address that this host does not have.
+    pub fn bind(address: impl IntoAddress) -> Result<Self, Error> {
+        Self::bind_with(address, SocketConfig::default())
+    }
+
+    /// As [`Socket::bind`], with a set-up of one's own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Socket::bind`].
+    pub fn bind_with(address: impl IntoAddress, config: SocketConfig) -> Result<Self, Error> {
+        let address = address.into_address()?;
+        if address.group().is_some() {
+            return Err(Error::unsuitable(
+                address,
+                "it is a group; bind to :PORT and join it, or use a Listener",
+            ));
+        }
+        let endpoint = Endpoint::listen(&[address], config)?;
+        Ok(Self {
+            endpoint,
+            peer: None,
+        })
+    }
+
+    /// Opens a socket that sends to one peer and receives from it alone. UDP has no connections:
+    /// the peer hears nothing of it.
+    ///
+    /// Answers to a *group* come from the addresses of its members and are not received; ask a
+    /// group with [`ask`](crate::ask), or from a socket that is not connected.
+    ///
+    /// # Errors
+    ///
+    /// No route leads there, or the name cannot be resolved.
+    pub fn connect(peer: impl IntoAddress) -> Result<Self, Error> {
+        let endpoint = Endpoint::connect(&peer.into_address()?, SocketConfig::default())?;
+        let peer = endpoint.sockets().find_map(manycast_net::Socket::peer_addr);
+        Ok(Self { endpoint, peer })
+    }
+
+    /// Connects to another peer, from the same local port.
+    ///
+    /// # Errors
+    ///
+    /// As [`Socket::connect`]; and a peer of the other version of IP.
+    pub fn reconnect(&mut self, peer: impl IntoAddress) -> Result<(), Error> {
+        let address = peer.into_address()?;
+        let mut result = Err(Error::unsuitable(&address, "its name has no address"));
+        for peer in resolve::socket_addrs(&address)? {
+            result = self
+                .endpoint
+                .socket_for(peer)
+                .and_then(|socket| Ok(socket.connect(peer)?));
+            if result.is_ok() {
+                self.peer = Some(peer);
+                break;
+            }
+        }
+        result
+    }
+
+    /// Lets anybody send to it again. The local port stays; what the peer had sent and was not
+    /// received yet is lost.
+    ///
+    /// # Errors
+    ///
+    /// Only where the machine itself fails.
+    pub fn disconnect(&mut self) -> Result<(), Error> {
+        self.endpoint.disconnect()?;
+        self.peer = None;
+        Ok(())
+    }
+
+    /// The peer of a connected socket.
+    pub const fn peer_addr(&self) -> Option<SocketAddr> {
+        self.peer
+    }
+
+    /// The local address, with the port that was chosen; of two sockets that of IPv4.
+    ///
+    /// # Errors
+    ///
+    /// Only where the machine itself fails.
+    pub fn local_addr(&self) -> Result<SocketAddr, Error> {
+        match self.endpoint.sockets().next() {
+            Some(socket) => Ok(socket.local_addr()?),
+            None => Err(Error::Stopped),
+        }
+    }
+
+    /// Sends to the peer of a connected socket.
+    ///
+    /// # Errors
+    ///
+    /// It is not connected, the payload is too long, or no route leads there.
+    pub fn send(&self, payload: impl AsRef<[u8]>) -> Result<(), Error> {
+        self.send_to(payload, self.connected_peer()?)
+    }
+
+    pub(crate) fn connected_peer(&self) -> Result<SocketAddr, Error> {
+        let why = "it has no peer; connect it first, or name the destination";
+        self.peer
+            .ok_or_else(|| Error::unsuitable("the socket", why))
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) const fn endpoint(&mut self) -> &mut Endpoint {
+        &mut self.endpoint
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) const fn endpoint_ref(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Sends to a host or a group. A group needs no route: where there is none, the first interface
+    /// that is up and can multicast is used.
+    ///
+    /// # Errors
+    ///
+    /// The payload is longer than 65,507 bytes, no route leads there, or a broadcast was not
+    /// allowed with [`Socket::set_broadcast`].
+    pub fn send_to(&self, payload: impl AsRef<[u8]>, to: SocketAddr) -> Result<(), Error> {
+        self.send_batch(&[Transmit::new(to, payload)]).map(drop)
+    }
+
+    /// Answers a datagram, from the address that it was sent to.
+    ///
+    /// # Errors
+    ///
+    /// As [`Socket::send_to`].
+    pub fn answer(&self, received: &Received<'_>, payload: impl AsRef<[u8]>) -> Result<(), Error> {
+        self.send_batch(&[received.reply().with(payload)]).map(drop)
+    }
+
+    /// Sends many datagrams with few system calls, and says how many went: all, or those before
+    /// the first that failed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Socket::send_to`], of the first datagram.
+    pub fn send_batch<P: AsRef<[u8]>>(&self, transmits: &[Transmit<P>]) -> Result<usize, Error> {
+        self.endpoint.send(transmits, true)
+    }
+
+    /// As [`Socket::send_batch`], but never waits: 0 means that the send buffer is full, and
+    /// [`Socket::sending_fd`] tells when there is room again.
+    ///
+    /// ```
+    /// use manycast::{Socket, Transmit};
+    ///
+    /// let mut socket = Socket::bind("127.0.0.1:0")?;
+    /// let to = socket.local_addr()?;
+    /// assert_eq!(socket.try_send_batch(&[Transmit::new(to, "one"), Transmit::new(to, "two")])?, 2);
+    /// assert_eq!(socket.recv()?.payload, b"one");
+    /// # Ok::<(), manycast::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Socket::send_to`], of the first datagram.
+    pub fn try_send_batch<P: AsRef<[u8]>>(
+        &self,
+        transmits: &[Transmit<P>],
+    ) -> Result<usize, Error> {
+        self.endpoint.send(transmits, false)
+    }
+
+    /// The descriptor by which something to `to` is sent, for another event loop: writable when the
+    /// send buffer has room.
+    ///
+    /// # Errors
+    ///
+    /// No socket that was opened can send there.
+    pub fn sending_fd(&self, to: SocketAddr) -> Result<BorrowedFd<'_>, Error> {
+        Ok(self.endpoint.socket_for(to)?.as_fd())
+    }
+
+    /// Waits for a datagram. It is borrowed until the next call; [`Received::to_datagram`] keeps it,
+    /// so that it can be answered: `let question = socket.recv()?.to_datagram();`.
+    ///
+    /// # Errors
+    ///
+    /// * [`Error::ConnectionRefused`]: the socket is connected, and nobody listens on its peer's
+    ///   port. It goes on working; [`Socket::next_event`] tells the same without an error, also
+    ///   where the socket is not connected.
+    /// * [`Error::Stopped`].
+    pub fn recv(&mut self) -> Result<Received<'_>, Error> {
+        self.wait(None)?;
+        self.endpoint.take().ok_or(Error::Stopped)
+    }
+
+    /// As [`Socket::recv`], but gives up after `timeout` with `None`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Socket::recv`].
+    pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Option<Received<'_>>, Error> {
+        self.wait(Some(timeout))?;
+        Ok(self.endpoint.take())
+    }
+
+    /// The datagram that is there, if any; never waits.
+    ///
+    /// # Errors
+    ///
+    /// As [`Socket::recv`].
+    pub fn try_recv(&mut self) -> Result<Option<Received<'_>>, Error> {
+        self.recv_timeout(Duration::ZERO)
+    }
+
+    /// As [`Socket::recv_timeout`] (`None`: for ever), but takes all datagrams that came at once.
+    ///
+    /// # Errors
+    ///
+    /// As [`Socket::recv`].
+    pub fn recv_batch(
+        &mut self,
+        timeout: Option<Duration>,
+    ) -> Result<impl Iterator<Item = Received<'_>>, Error> {
+        self.wait(timeout)?;
+        Ok(self.endpoint.take_batch())
+    }
+
+    /// As [`Socket::recv_timeout`] (`None`: for ever), but takes neighbours that came in one piece
+    /// together, at most `limit` of them: for who copies each payload, and looks once at what is
+    /// equal of them.
+    ///
+    /// # Errors
+    ///
+    /// As [`Socket::recv`].
+    pub fn recv_run(
+        &mut self,
+        limit: usize,
+        timeout: Option<Duration>,
+    ) -> Result<Option<Run<'_>>, Error> {
+        self.wait(timeout)?;
+        Ok(self.endpoint.take_run(limit))
+    }
+
+    /// Waits for a datagram or for news: a refusal, a membership that came or went. `None` when
+    /// `timeout` is over (`None`: for ever) or when it is stopped.
+    ///
+    /// # Errors
+    ///
+    /// Only where the machine itself fails.
+    pub fn next_event(&mut self, timeout: Option<Duration>) -> Result<Option<Event<'_>>, Error> {
+        self.endpoint.wait(timeout)?;
+        Ok(Event::next(&mut self.endpoint))
+    }
+
+    /// Waits for a datagram; a refusal by the peer is an error, other news is passed over.
+    fn wait(&mut self, timeout: Option<Duration>) -> Result<(), Error> {
+        self.endpoint
+            .wait_for_datagram(timeout, self.peer.is_some())
+    }
+
+    /// Joins a group on the port of this socket, on every interface unless one is named, and says
+    /// whether it was not joined already. Datagrams to the host and to the group both arrive.
+    ///
+    /// # Errors
+    ///
+    /// As [`Listener::open`](crate::Listener::open).
+    pub fn join(&mut self, group: impl IntoGroup) -> Result<bool, Error> {
+        let port = self.local_addr()?.port();
+        self.endpoint.join(group.into_group()?, port)
+    }
+
+    /// Leaves a group, on all interfaces unless one is named, and says whether it had been joined.
+    ///
+    /// # Errors
+    ///
+    /// The text names no group, or an interface that is not there.
+    pub fn leave(&mut self, group: impl IntoGroup) -> Result<bool, Error> {
+        let port = self.local_addr()?.port();
+        self.endpoint.leave(&group.into_group()?, port)
+    }
+
+    /// The groups that are joined now, one entry an interface.
+    pub fn memberships(&self) -> impl Iterator<Item = &Membership> {
+        self.endpoint.memberships()
+    }
+
+    /// Hop limit of datagrams to groups; 1 by default, so that they stay on their link.
+    pub const fn multicast_hops(&self) -> u8 {
+        self.endpoint.config().multicast_hops
+    }
+
+    /// Sets the hop limit of datagrams to groups.
+    ///
+    /// # Errors
+    ///
+    /// Only where the machine itself fails.
+    pub fn set_multicast_hops(&mut self, hops: u8) -> Result<(), Error> {
+        self.endpoint.reconfigure(
+            |config| config.multicast_hops = hops,
+            |socket| socket.set_multicast_hops(hops),
+        )
+    }
+
+    /// Hop limit of datagrams to hosts, as the kernel has it.
+    ///
+    /// # Errors
+    ///
+    /// Only where the machine itself fails.
+    pub fn unicast_hops(&self) -> Result<u8, Error> {
+        match self.endpoint.sockets().next() {
+            Some(socket) => Ok(socket.unicast_hops()?),
+            None => Err(Error::Stopped),
+        }
+    }
+
+    /// Sets the hop limit of datagrams to hosts, from 1.
+    ///
+    /// # Errors
+    ///
+    /// `hops` is 0.
+    pub fn set_unicast_hops(&mut self, hops: u8) -> Result<(), Error> {
+        self.endpoint.reconfigure(
+            |config| config.unicast_hops = Some(hops),
+            |socket| socket.set_unicast_hops(hops),
+        )
+    }
+
+    /// Whether members on this host receive what this socket sends to a group; yes by default.
+    pub const fn loopback(&self) -> bool {
+        self.endpoint.config().loopback
+    }
+
+    /// Sets whether members on this host receive what this socket sends to a group.
+    ///
+    /// # Errors
+    ///
+    /// Only where the machine itself fails.
+    pub fn set_loopback(&mut self, loopback: bool) -> Result<(), Error> {
+        self.endpoint.reconfigure(
+            |config| config.loopback = loopback,
+            |socket| socket.set_loopback(loopback),
+        )
+    }
+
+    /// The interface by which datagrams to groups leave; `None`: as the route says.
+    ///
+    /// # Errors
+    ///
+    /// The interface is gone.
+    pub fn multicast_interface(&self) -> Result<Option<InterfaceId>, Error> {
+        let index = self
+            .endpoint
+            .sockets()
+            .find_map(manycast_net::Socket::multicast_interface);
+        match index {
+            Some(index) => Ok(Some(
+                manycast_net::find_interface(&InterfaceSelector::Index(index))?.id(),
+            )),
+            None => Ok(None),
+        }
+    }
+
+    /// Sets by which interface datagrams to groups leave; no route is needed then. `None` leaves
+    /// it to the route again.
+    ///
+    /// # Errors
+    ///
+    /// There is no such interface.
+    pub fn set_multicast_interface(
+        &mut self,
+        interface: Option<&InterfaceSelector>,
+    ) -> Result<(), Error> {
+        let index = match interface {
+            Some(selector) => Some(manycast_net::find_interface(selector)?.index),
+            None => None,
+        };
+        self.endpoint.reconfigure(
+            |config| config.multicast_interface = index,
+            |socket| socket.set_multicast_interface(index),
+        )
+    }
+
+    /// Whether datagrams may go to broadcast addresses; no by default.
+    pub const fn broadcast(&self) -> bool {
+        self.endpoint.config().broadcast
+    }
+
+    /// Sets whether datagrams may go to broadcast addresses.
+    ///
+    /// # Errors
+    ///
+    /// Only where the machine itself fails.
+    pub fn set_broadcast(&mut self, broadcast: bool) -> Result<(), Error> {
+        self.endpoint.reconfigure(
+            |config| config.broadcast = broadcast,
+            |socket| socket.set_broadcast(broadcast),
+        )
+    }
+
+    /// The receive buffer that was asked for and granted.
+    ///
+    /// # Errors
+    ///
+    /// Only where the machine itself fails.
+    pub fn receive_buffer(&self) -> Result<BufferSize, Error> {
+        self.endpoint.receive_buffer()
+    }
+
+    /// Something that ends a wait from another thread, for good.
+    ///
+    /// # Errors
+    ///
+    /// Too many open files.
+    pub fn stopper(&mut self) -> Result<Stopper, Error> {
+        self.endpoint.stopper()
+    }
+
+    /// The plain socket of the system, set up, bound and joined as it is; `None` where there are
+    /// two, one for each version of IP. See [`Listener::into_fd`](crate::Listener::into_fd).
+    pub fn into_fd(self) -> Option<OwnedFd> {
+        self.endpoint.into_single().map(OwnedFd::from)
+    }
+}
+
+impl AsFd for Socket {
+    /// A descriptor for another event loop: readable when there is something to receive.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.endpoint.as_fd()
+    }
+}
+
+impl From<Socket> for Endpoint {
+    fn from(socket: Socket) -> Self {
+        socket.endpoint
+    }
+}

@@ -1,0 +1,192 @@
+//! The asynchronous socket.
+
+use std::net::SocketAddr;
+
+use manycast_types::{Address, Received, Transmit};
+
+use super::readiness::{self, Readiness};
+use super::{has_name, unblocked};
+use crate::endpoint::Endpoint;
+use crate::{Error, Event, IntoAddress, resolve};
+
+/// A [`crate::Socket`] whose waits are asynchronous. What never waits, such as joining and the
+/// options, is on the socket behind it: [`Socket::get_mut`].
+///
+/// ```
+/// use manycast::tokio::Socket;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), manycast::Error> {
+/// let mut server = Socket::bind("127.0.0.1:0").await?;
+/// let mut client = Socket::connect(server.get_ref().local_addr()?).await?;
+///
+/// client.send("ping").await?;
+/// let question = server.recv().await?.to_datagram();
+/// server.answer(&question.as_received(), "pong").await?;
+/// assert_eq!(client.recv().await?.payload, b"pong");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Socket {
+    inner: crate::Socket,
+    readiness: Readiness,
+}
+
+impl Socket {
+    /// As [`crate::Socket::bind`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`crate::Socket::bind`].
+    ///
+    /// # Panics
+    ///
+    /// Outside of a Tokio runtime.
+    pub async fn bind(address: impl IntoAddress) -> Result<Self, Error> {
+        Self::open(address.into_address()?, |address| {
+            crate::Socket::bind(address)
+        })
+        .await
+    }
+
+    /// As [`crate::Socket::connect`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`crate::Socket::connect`].
+    ///
+    /// # Panics
+    ///
+    /// Outside of a Tokio runtime.
+    pub async fn connect(peer: impl IntoAddress) -> Result<Self, Error> {
+        Self::open(peer.into_address()?, crate::Socket::connect).await
+    }
+
+    async fn open(
+        address: Address,
+        open: fn(Address) -> Result<crate::Socket, Error>,
+    ) -> Result<Self, Error> {
+        let inner = unblocked(has_name(&[&address]), move || open(address)).await?;
+        let readiness = Readiness::of(&inner)?;
+        Ok(Self { inner, readiness })
+    }
+
+    /// As [`crate::Socket::reconnect`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`crate::Socket::reconnect`].
+    pub async fn reconnect(&mut self, peer: impl IntoAddress) -> Result<(), Error> {
+        let address = peer.into_address()?;
+        let names = has_name(&[&address]);
+        let peers = unblocked(names, move || resolve::socket_addrs(&address)).await?;
+        let mut result = Err(Error::Stopped);
+        for peer in peers {
+            result = self.inner.reconnect(peer);
+            if result.is_ok() {
+                break;
+            }
+        }
+        result
+    }
+
+    /// Sends to the peer of a connected socket.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`crate::Socket::send`].
+    pub async fn send(&self, payload: impl AsRef<[u8]>) -> Result<(), Error> {
+        let peer = self.inner.connected_peer()?;
+        self.send_to(payload, peer).await
+    }
+
+    /// Sends to a host or a group.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`crate::Socket::send_to`].
+    pub async fn send_to(&self, payload: impl AsRef<[u8]>, to: SocketAddr) -> Result<(), Error> {
+        self.send_batch(&[Transmit::new(to, payload)])
+            .await
+            .map(drop)
+    }
+
+    /// Answers a datagram, from the address that it was sent to.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`crate::Socket::answer`].
+    pub async fn answer(
+        &self,
+        received: &Received<'_>,
+        payload: impl AsRef<[u8]>,
+    ) -> Result<(), Error> {
+        self.send_batch(&[received.reply().with(payload)])
+            .await
+            .map(drop)
+    }
+
+    /// Sends many datagrams, and says how many went.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`crate::Socket::send_batch`].
+    pub async fn send_batch<P: AsRef<[u8]>>(
+        &self,
+        transmits: &[Transmit<P>],
+    ) -> Result<usize, Error> {
+        let mut sent = 0;
+        while let Some(next) = transmits.get(sent) {
+            match self.inner.endpoint_ref().send(&transmits[sent..], false) {
+                Ok(0) => {
+                    let socket = self.inner.endpoint_ref().socket_for(next.destination)?;
+                    readiness::writable(socket).await?;
+                }
+                Ok(count) => sent += count,
+                Err(_) if sent > 0 => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(sent)
+    }
+
+    /// Waits for a datagram, borrowed until the next call.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`crate::Socket::recv`].
+    pub async fn recv(&mut self) -> Result<Received<'_>, Error> {
+        let connected = self.inner.peer_addr().is_some();
+        self.readiness
+            .wait_for_datagram(self.inner.endpoint(), connected)
+            .await?;
+        self.inner.endpoint().take().ok_or(Error::Stopped)
+    }
+
+    /// Waits for a datagram or for news; `None` when it was stopped.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`crate::Socket::next_event`].
+    pub async fn next_event(&mut self) -> Result<Option<Event<'_>>, Error> {
+        self.readiness.wait(self.inner.endpoint()).await?;
+        Ok(Event::next(self.inner.endpoint()))
+    }
+
+    /// The socket behind it, for addresses, memberships and options.
+    pub const fn get_ref(&self) -> &crate::Socket {
+        &self.inner
+    }
+
+    /// The socket behind it, for joining, leaving and options. Its own waits block the thread.
+    pub const fn get_mut(&mut self) -> &mut crate::Socket {
+        &mut self.inner
+    }
+}
+
+impl From<Socket> for Endpoint {
+    fn from(socket: Socket) -> Self {
+        socket.inner.into()
+    }
+}
