@@ -8,8 +8,8 @@ use manycast_net::SocketConfig;
 use manycast_proto::ask::{Answer, Client, ClientConfig, ClientEvent, Responders};
 use manycast_types::{Address, Host};
 
+use crate::egress::Egress;
 use crate::endpoint::{Endpoint, unspecified};
-use crate::way::Way;
 use crate::{Driver, Error, IntoAddress, resolve};
 
 /// How patiently to ask.
@@ -103,16 +103,16 @@ pub(crate) fn parts(
     let Some(destination) = resolve::socket_addrs(address)?.into_iter().next() else {
         return Err(Error::unsuitable(address, "its name has no address"));
     };
-    let way = Way::to(destination, address.interface())?;
-    let destination = way.destination;
+    let egress = Egress::to(destination, address.interface(), None)?;
+    let destination = egress.destination;
     let any = SocketAddr::new(unspecified(destination.is_ipv4()), 0);
-    let endpoint = Endpoint::listen(&[any.into()], way.set_up(&config.socket))?;
+    let endpoint = Endpoint::listen(&[any.into()], egress.set_up(&config.socket))?;
     let mut client = ClientConfig {
         timeout: config.timeout,
         retries: config.retries,
         ..ClientConfig::new(destination, Bytes::copy_from_slice(payload))
     };
-    if way.is_broadcast {
+    if egress.is_broadcast {
         // The broadcast address of one network looks like a host's.
         (client.responders, client.answers) = (Responders::Anyone, None);
     }

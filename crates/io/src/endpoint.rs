@@ -1,39 +1,51 @@
-//! The sockets behind a listener, a socket or a driver: opened, waited for and healed together.
+//! The sockets behind a listener, a sender, a socket or a driver: opened, waited for and made to
+//! follow the host together.
 
+mod follow;
 mod membership;
+mod outlets;
 mod receive;
-mod send;
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::SystemTime;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Instant, SystemTime};
 
 use manycast_net::{
-    BufferSize, Change, ErrorKind, Poller, Position, RecvBatch, Socket, SocketConfig, Stopper,
-    Token, Unreachable, Watch,
+    BufferSize, ErrorKind, Poller, Position, RecvBatch, Socket, SocketConfig, Stopper, Token,
+    Waker, Watch,
 };
-use manycast_types::{Address, Host, InterfaceSelector, Membership, SourceFilter};
+use manycast_proto::NetworkEvent;
+use manycast_types::{Address, Host, InterfaceSelector, SocketId, SourceFilter, Transmit};
 
-use crate::way::Way;
+use crate::egress::Egress;
 use crate::{Error, resolve};
+use follow::Origin;
 use membership::{Joined, Wanted};
+pub(crate) use outlets::Outlets;
 #[cfg(feature = "tokio")]
 pub(crate) use receive::Look;
 
 const WATCH: Token = Token::MAX;
 const STOP: Token = Token::MAX - 1;
+const WAKE: Token = Token::MAX - 2;
 
 /// One or more sockets that act as one: those of both versions of IP, of several ports, of more
 /// groups than the kernel allows on one socket.
 ///
-/// A [`Listener`](crate::Listener) and a [`Socket`](crate::Socket) each have one behind them, and
-/// turn into it for a [`Driver`](crate::Driver).
+/// A [`Listener`](crate::Listener), a [`Sender`](crate::Sender) and a [`Socket`](crate::Socket) each
+/// have one behind them, and turn into it for a [`Driver`](crate::Driver).
 #[derive(Debug)]
 pub struct Endpoint {
     /// A slot that is empty belonged to a socket that is closed; its token may be given anew.
     ports: Vec<Option<Port>>,
+    /// How many sockets were opened so far, for their identifiers.
+    opened: u64,
+    /// What sending needs of the ports, and the same for the other half of a split socket.
+    outlets: Arc<Outlets>,
+    shared: Option<Arc<RwLock<Arc<Outlets>>>>,
     config: SocketConfig,
     poller: Poller,
     /// Whether the poller knows the sockets. One that is waited for by the receiving call itself
@@ -42,13 +54,18 @@ pub struct Endpoint {
     ready: Vec<Token>,
     stopper: Option<Stopper>,
     stopped: bool,
-    /// There once a group is wanted: only memberships need to heal.
+    waker: Option<Waker>,
+    woken: bool,
+    /// The slot of the socket whose send buffer is full, and whether it has room again.
+    room_wanted: Option<usize>,
+    has_room: bool,
+    /// There once something was asked for on a named interface, or a group on any.
     watch: Option<Watch>,
-    /// Whether interfaces changed, and the memberships could not follow yet.
-    unhealed: bool,
+    /// When what could not follow the interfaces is tried again.
+    retry: Option<Instant>,
     wanted: Vec<Wanted>,
     joined: Vec<Joined>,
-    news: VecDeque<News>,
+    events: VecDeque<NetworkEvent>,
     batch: RecvBatch,
     /// The next datagram of `batch` to hand out, and the port that it came from.
     next: Position,
@@ -59,22 +76,34 @@ pub struct Endpoint {
     eager: u32,
     /// When the kernel received the batch before.
     came: Option<SystemTime>,
+    /// What the kernel dropped on sockets that are closed by now.
+    dropped_before: u64,
 }
 
-/// A socket and what it was bound for.
+/// A socket and what it was opened for.
 #[derive(Debug)]
 struct Port {
-    socket: Socket,
+    id: SocketId,
+    socket: Arc<Socket>,
     local: SocketAddr,
+    origin: Origin,
     groups: Vec<PortGroup>,
+    /// Whether the kernel allows no more memberships on it.
+    full: bool,
+    /// Whether another socket has taken its place, and it only hands out what it has received.
+    retired: bool,
+    /// Whether an answer must leave by the interface that a datagram came in on.
+    reply_by_interface: bool,
 }
 
 /// A group that a socket has joined on an interface.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct PortGroup {
     address: IpAddr,
     interface: u32,
     sources: SourceFilter,
+    /// Whether it was left since, and only what had come before is still handed out.
+    left: bool,
 }
 
 impl PortGroup {
@@ -83,26 +112,8 @@ impl PortGroup {
     }
 }
 
-/// What happened beside datagrams.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum News {
-    Joined(Membership),
-    Left(Membership),
-    Unreachable(Unreachable),
-}
-
-impl News {
-    /// The peer that refused a datagram, if it is news of that.
-    const fn refusal(&self) -> Option<SocketAddr> {
-        match self {
-            Self::Unreachable(unreachable) if unreachable.is_refused() => Some(unreachable.peer),
-            _ => None,
-        }
-    }
-}
-
-/// News that nobody asks for is forgotten beyond this.
-const MAX_NEWS: usize = 1024;
+/// How many refusals that nobody asks for are kept; membership changes are all kept.
+const MAX_UNREACHABLE: usize = 1024;
 
 impl Endpoint {
     /// Listens on all `addresses`; for groups, on every interface that they do not rule out.
@@ -117,10 +128,11 @@ impl Endpoint {
         for address in addresses {
             match address.group() {
                 Some(group) => endpoint.want(group, address.port())?,
-                None => endpoint.bind(address)?,
+                None => drop(endpoint.bind(address)?),
             }
         }
         endpoint.join_wanted()?;
+        endpoint.publish();
         Ok(endpoint)
     }
 
@@ -129,11 +141,17 @@ impl Endpoint {
         if *peer.host() == Host::Any || peer.port() == 0 {
             return Err(Error::unsuitable(peer, "it names no peer; write HOST:PORT"));
         }
-        let mut endpoint = Self::new(config)?;
         let mut failure = None;
         for destination in resolve::socket_addrs(peer)? {
-            match endpoint.connect_to(destination, peer.interface()) {
-                Ok(()) => return Ok(endpoint),
+            let egress = match Egress::to(destination, peer.interface(), None) {
+                Ok(egress) => egress,
+                Err(error) => {
+                    failure = Some(error);
+                    continue;
+                }
+            };
+            match Self::connect_by(&egress, peer.interface(), None, config.clone()) {
+                Ok(endpoint) => return Ok(endpoint),
                 Err(error) => failure = Some(error),
             }
         }
@@ -143,51 +161,100 @@ impl Endpoint {
         }
     }
 
-    fn connect_to(
-        &mut self,
-        destination: SocketAddr,
+    /// A socket to one destination, by an egress that is known, from a local address if one is
+    /// given.
+    pub(crate) fn connect_by(
+        egress: &Egress,
         selector: Option<&InterfaceSelector>,
-    ) -> Result<(), Error> {
-        let way = Way::to(destination, selector)?;
-        let any = unspecified(destination.is_ipv4());
-        let config = way.set_up(&self.config);
-        let socket = Socket::bind((any, 0).into(), &config)?;
+        from: Option<SocketAddr>,
+        config: SocketConfig,
+    ) -> Result<Self, Error> {
+        let mut endpoint = Self::new(config)?;
+        let any = unspecified(egress.destination.is_ipv4());
+        let local = from.unwrap_or_else(|| (any, 0).into());
+        let socket = Socket::bind(local, &egress.set_up(&endpoint.config))?;
+        // A connected socket knows its own address, keeps the route, and hears of refusals.
         socket
-            .connect(way.destination)
-            .map_err(|error| way.explain(error))?;
-        self.add(socket)?;
-        self.config = config;
-        Ok(())
+            .connect(egress.destination)
+            .map_err(|error| egress.explain(error))?;
+        let origin = Origin::Peer {
+            destination: egress.destination,
+            selector: selector.cloned(),
+            from,
+            interface: egress.index(),
+            source: egress.source,
+        };
+        endpoint.add(socket, origin)?;
+        if selector.is_some() {
+            endpoint.watch()?;
+        }
+        endpoint.publish();
+        Ok(endpoint)
     }
 
     fn new(config: SocketConfig) -> Result<Self, Error> {
         Ok(Self {
             ports: Vec::new(),
+            opened: 0,
+            outlets: Arc::default(),
+            shared: None,
             config,
             poller: Poller::new()?,
             polled: AtomicBool::new(false),
             ready: Vec::new(),
             stopper: None,
             stopped: false,
+            waker: None,
+            woken: false,
+            room_wanted: None,
+            has_room: false,
             watch: None,
-            unhealed: false,
+            retry: None,
             wanted: Vec::new(),
             joined: Vec::new(),
-            news: VecDeque::new(),
+            events: VecDeque::new(),
             batch: RecvBatch::new(),
             next: Position::default(),
             current: 0,
             admitted: false,
             eager: 0,
             came: None,
+            dropped_before: 0,
         })
     }
 
+    /// Opens a socket beside those that there are, for a local address; for any of them one for each
+    /// version of IP.
+    pub(crate) fn open(&mut self, local: &Address) -> Result<Vec<SocketId>, Error> {
+        if local.group().is_some() {
+            return Err(Error::unsuitable(local, "it is a group; join it instead"));
+        }
+        let opened = self.bind(local)?;
+        self.publish();
+        Ok(opened)
+    }
+
+    /// Closes a socket.
+    pub(crate) fn close(&mut self, id: SocketId) {
+        let slot = slot_of(id);
+        if self.port(slot).is_some_and(|port| port.id == id) {
+            self.remove(slot);
+            self.publish();
+        }
+    }
+
+    /// The local address of a socket.
+    pub(crate) fn local_addr_of(&self, id: SocketId) -> Option<SocketAddr> {
+        let port = self.port(slot_of(id)).filter(|port| port.id == id)?;
+        Some(port.local)
+    }
+
     /// Binds to a local address; to any of them with one socket for each version of IP.
-    fn bind(&mut self, address: &Address) -> Result<(), Error> {
+    fn bind(&mut self, address: &Address) -> Result<Vec<SocketId>, Error> {
         let mut config = self.config.clone();
         if let Some(selector) = address.interface() {
             config.device = Some(manycast_net::find_interface(selector)?.index);
+            self.watch()?;
         }
         let locals = resolve::socket_addrs(address)?;
         // Where the kernel chooses the port, the second socket needs the same, which may be taken.
@@ -199,28 +266,57 @@ impl Endpoint {
                 break;
             }
         }
+        let mut ids = Vec::new();
         for socket in outcome? {
-            self.add(socket)?;
+            let origin = Origin::Local {
+                selector: address.interface().cloned(),
+                device: config.device,
+            };
+            let slot = self.add(socket, origin)?;
+            ids.extend(self.port(slot).map(|port| port.id));
         }
-        Ok(())
+        Ok(ids)
     }
 
-    fn add(&mut self, socket: Socket) -> Result<usize, Error> {
+    fn add(&mut self, socket: Socket, origin: Origin) -> Result<usize, Error> {
         let free = self.ports.iter().position(Option::is_none);
-        let index = free.unwrap_or(self.ports.len());
+        let slot = free.unwrap_or(self.ports.len());
         if *self.polled.get_mut() {
-            self.poller.add(&socket, index as Token)?;
+            self.poller.add(&socket, slot as Token)?;
         }
+        // The slot stands in the low half, so that the socket is found by its identifier.
+        let id = SocketId::new(self.opened << 32 | slot as u64);
+        self.opened += 1;
         let port = Some(Port {
+            id,
             local: socket.local_addr()?,
-            socket,
+            socket: Arc::new(socket),
+            origin,
             groups: Vec::new(),
+            full: false,
+            retired: false,
+            reply_by_interface: false,
         });
-        match self.ports.get_mut(index) {
-            Some(slot) => *slot = port,
+        match self.ports.get_mut(slot) {
+            Some(place) => *place = port,
             None => self.ports.push(port),
         }
-        Ok(index)
+        Ok(slot)
+    }
+
+    /// Closes the socket in a slot.
+    fn remove(&mut self, slot: usize) {
+        let Some(port) = self.ports.get_mut(slot).and_then(Option::take) else {
+            return;
+        };
+        if *self.polled.get_mut() {
+            // The other half of a split socket may hold it open for a moment.
+            let _ = self.poller.remove(&*port.socket);
+        }
+        self.dropped_before += port.socket.dropped();
+        if slot == self.current {
+            self.admitted = false;
+        }
     }
 
     /// Makes the sockets known to the poller, once it is needed.
@@ -228,7 +324,7 @@ impl Endpoint {
         if !self.polled.load(Ordering::Relaxed) {
             for (token, port) in (0..).zip(&self.ports) {
                 if let Some(port) = port {
-                    self.poller.add(&port.socket, token)?;
+                    self.poller.add(&*port.socket, token)?;
                 }
             }
             self.polled.store(true, Ordering::Relaxed);
@@ -236,13 +332,18 @@ impl Endpoint {
         Ok(())
     }
 
+    fn port(&self, slot: usize) -> Option<&Port> {
+        self.ports.get(slot).and_then(Option::as_ref)
+    }
+
+    /// The ports, but for those that only hand out what they have received.
     fn ports(&self) -> impl Iterator<Item = &Port> {
-        self.ports.iter().flatten()
+        self.ports.iter().flatten().filter(|port| !port.retired)
     }
 
     /// The sockets, each of one version of IP.
     pub(crate) fn sockets(&self) -> impl Iterator<Item = &Socket> {
-        self.ports().map(|port| &port.socket)
+        self.ports().map(|port| &*port.socket)
     }
 
     /// The local addresses, without those of sockets that are bound to a group.
@@ -258,23 +359,21 @@ impl Endpoint {
 
     /// Lets anybody send to it again, by sockets in the places of those that have a peer.
     pub(crate) fn disconnect(&mut self) -> Result<(), Error> {
-        for (token, port) in (0..).zip(&mut self.ports) {
-            let Some(port) = port
-                .as_mut()
-                .filter(|port| port.socket.peer_addr().is_some())
+        for slot in 0..self.ports.len() {
+            let Some(port) = self
+                .port(slot)
+                .filter(|port| !port.retired && port.socket.peer_addr().is_some())
             else {
                 continue;
             };
             let socket = port.socket.disconnected(&self.config)?;
-            for group in &port.groups {
-                socket.join(group.address, group.interface, &group.sources)?;
-            }
-            if *self.polled.get_mut() {
-                self.poller.add(&socket, token)?;
-            }
-            port.local = socket.local_addr()?;
-            port.socket = socket;
+            let origin = Origin::Local {
+                selector: None,
+                device: None,
+            };
+            self.replace(slot, socket, origin)?;
         }
+        self.publish();
         Ok(())
     }
 
@@ -308,9 +407,15 @@ impl Endpoint {
         Ok(smallest)
     }
 
-    /// What the kernel dropped on all sockets.
+    /// What the kernel dropped on all sockets, those that were replaced included.
     pub(crate) fn dropped(&self) -> u64 {
-        self.sockets().map(Socket::dropped).sum()
+        let now: u64 = self
+            .ports
+            .iter()
+            .flatten()
+            .map(|port| port.socket.dropped())
+            .sum();
+        self.dropped_before + now
     }
 
     pub(crate) fn stopper(&mut self) -> Result<Stopper, Error> {
@@ -327,62 +432,109 @@ impl Endpoint {
         self.stopped
     }
 
-    pub(crate) fn next_news(&mut self) -> Option<News> {
-        self.news.pop_front()
+    /// Something that ends a wait from another thread without stopping anything.
+    pub(crate) fn waker(&mut self) -> Result<Waker, Error> {
+        if let Some(waker) = &self.waker {
+            return Ok(waker.clone());
+        }
+        let waker = Waker::new()?;
+        self.poller.add(&waker, WAKE)?;
+        self.waker = Some(waker.clone());
+        Ok(waker)
     }
 
-    fn tell(&mut self, news: News) {
-        tracing::trace!(?news, "news of an endpoint");
-        if self.news.len() == MAX_NEWS {
-            self.news.pop_front();
+    pub(crate) fn next_event(&mut self) -> Option<NetworkEvent> {
+        self.events.pop_front()
+    }
+
+    /// Keeps an event until it is asked for. Peers can cause any number of refusals, so they are
+    /// forgotten beyond a bound; of memberships what is true now is kept.
+    fn tell(&mut self, event: NetworkEvent) {
+        tracing::trace!(?event, "network event");
+        match &event {
+            NetworkEvent::Left(membership) => {
+                let joined = NetworkEvent::Joined(membership.clone());
+                let unread = self.events.iter().rposition(|event| *event == joined);
+                if let Some(unread) = unread {
+                    // Nobody has heard that it was joined.
+                    self.events.remove(unread);
+                    return;
+                }
+            }
+            NetworkEvent::Unreachable { .. } if self.events.len() >= MAX_UNREACHABLE => return,
+            _ => {}
         }
-        self.news.push_back(news);
+        self.events.push_back(event);
+    }
+
+    /// Sends `transmits` in order, each by the socket that fits it, and says how many went: all, or
+    /// those before the first that failed. With `wait`, a full send buffer is waited for; without,
+    /// it ends the call.
+    ///
+    /// # Errors
+    ///
+    /// Of the first datagram, as [`Socket::send_to`](crate::Socket::send_to).
+    pub fn send<P: AsRef<[u8]>>(
+        &self,
+        transmits: &[Transmit<P>],
+        wait: bool,
+    ) -> Result<usize, Error> {
+        self.outlets.send(transmits, wait)
+    }
+
+    pub(crate) fn outlets(&self) -> &Outlets {
+        &self.outlets
+    }
+
+    /// The socket by which something to `destination` would be sent.
+    pub(crate) fn socket_for(&self, destination: SocketAddr) -> Result<&Arc<Socket>, Error> {
+        let outlet = self.outlets.outlet(&Transmit::new(destination, ()))?;
+        Ok(&outlet.socket)
+    }
+
+    /// The same outlets for another thread or task, kept true.
+    pub(crate) fn share_outlets(&mut self) -> Arc<RwLock<Arc<Outlets>>> {
+        let outlets = &self.outlets;
+        let shared = self
+            .shared
+            .get_or_insert_with(|| Arc::new(RwLock::new(Arc::clone(outlets))));
+        Arc::clone(shared)
+    }
+
+    /// Makes what sending needs follow the ports and what is wanted.
+    fn publish(&mut self) {
+        self.outlets = Arc::new(self.current_outlets());
+        if let Some(shared) = &self.shared {
+            let mut shared = shared.write().unwrap_or_else(PoisonError::into_inner);
+            *shared = Arc::clone(&self.outlets);
+        }
     }
 
     /// The one socket that it consists of, if it does.
-    pub(crate) fn into_single(self) -> Option<Socket> {
-        let mut sockets = self.ports.into_iter().flatten().map(|port| port.socket);
-        let first = sockets.next();
-        first.filter(|_| sockets.next().is_none())
-    }
-
-    /// Follows the interfaces after something about them changed.
-    fn heal(&mut self) -> Result<(), Error> {
-        let Some(watch) = &mut self.watch else {
-            return Ok(());
-        };
-        let changes = watch.drain()?;
-        self.batch.forget_interfaces();
-        (self.next, self.admitted) = (Position::default(), false);
-        for change in changes {
-            match change {
-                // Its memberships are gone with it, also where the index is given anew.
-                Change::Removed(index) => self.leave_interface(index),
-                // Any device may have been recreated; the kernel does not say which.
-                Change::Lost => self.leave_all(),
-                Change::Changed(_) => {}
-            }
-        }
-        self.unhealed = true;
-        self.follow()
-    }
-
-    /// After a failure it is tried again at the next wait.
-    fn follow(&mut self) -> Result<(), Error> {
-        self.reconcile(false)?;
-        self.unhealed = false;
-        Ok(())
+    pub(crate) fn into_single(mut self) -> Option<Socket> {
+        self.outlets = Arc::default();
+        let mut ports = self.ports.into_iter().flatten();
+        let first = ports.next()?;
+        ports
+            .next()
+            .is_none()
+            .then(|| Arc::into_inner(first.socket))?
     }
 }
 
 impl AsFd for Endpoint {
-    /// A descriptor that is readable when there is something to receive or to heal.
+    /// A descriptor that is readable when there is something to receive or to follow.
     fn as_fd(&self) -> BorrowedFd<'_> {
         if let Err(error) = self.poll_ports() {
             tracing::error!(%error, "the descriptor will not tell of datagrams");
         }
         self.poller.as_fd()
     }
+}
+
+/// The slot of the socket with this identifier.
+fn slot_of(id: SocketId) -> usize {
+    usize::try_from(id.get() & u64::from(u32::MAX)).unwrap_or(usize::MAX)
 }
 
 pub(crate) fn unspecified(ipv4: bool) -> IpAddr {

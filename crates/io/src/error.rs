@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use manycast_net::{ErrorKind, Operation, Unreachable};
 use manycast_types::AddressError;
@@ -27,6 +27,14 @@ pub enum Error {
         /// Why not, and what would be right.
         why: &'static str,
     },
+    /// A group was joined on several interfaces that were named, and is to be sent to by one.
+    #[error("cannot send to {group}: it was joined on {interfaces}; name the interface to send by")]
+    Ambiguous {
+        /// The group.
+        group: IpAddr,
+        /// The interfaces.
+        interfaces: String,
+    },
     /// The peer of a connected socket has nobody listening on its port. The socket goes on working.
     #[error("nobody listens on {peer}; start the receiver, or check host and port")]
     ConnectionRefused {
@@ -49,10 +57,28 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Net(error) => error.kind(),
-            Self::Address(_) | Self::Unsuitable { .. } => ErrorKind::InvalidInput,
+            Self::Address(_) | Self::Unsuitable { .. } | Self::Ambiguous { .. } => {
+                ErrorKind::InvalidInput
+            }
             Self::ConnectionRefused { .. } => ErrorKind::ConnectionRefused,
             Self::Stopped => ErrorKind::Other,
         }
+    }
+
+    /// Whether the same may succeed later with no other call: an interface is down or gone, has no
+    /// address, or has no room in its queue.
+    ///
+    /// A sender of a stream counts such datagrams as not sent, and goes on.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Net(_))
+            && matches!(
+                self.kind(),
+                ErrorKind::LimitReached
+                    | ErrorKind::NetworkUnreachable
+                    | ErrorKind::HostUnreachable
+                    | ErrorKind::NoInterface
+                    | ErrorKind::AddressNotAvailable
+            )
     }
 
     /// An address that is well formed, but not for this, and why not.
@@ -67,7 +93,7 @@ impl Error {
 impl From<Unreachable> for Error {
     /// Why a datagram that came back was not delivered.
     fn from(unreachable: Unreachable) -> Self {
-        let Unreachable { peer, errno } = unreachable;
+        let Unreachable { peer, errno, .. } = unreachable;
         if unreachable.is_refused() {
             Self::ConnectionRefused { peer }
         } else {
@@ -85,7 +111,9 @@ impl From<Error> for io::Error {
                 };
                 return error.into();
             }
-            Error::Address(_) | Error::Unsuitable { .. } => io::ErrorKind::InvalidInput,
+            Error::Address(_) | Error::Unsuitable { .. } | Error::Ambiguous { .. } => {
+                io::ErrorKind::InvalidInput
+            }
             Error::ConnectionRefused { .. } => io::ErrorKind::ConnectionRefused,
             Error::Stopped => io::ErrorKind::Other,
         };

@@ -5,7 +5,8 @@
 use std::net::SocketAddr;
 
 mod ask;
-mod drive;
+mod driver;
+mod egress;
 mod endpoint;
 mod error;
 mod into;
@@ -16,10 +17,10 @@ mod sender;
 mod socket;
 #[cfg(feature = "tokio")]
 pub mod tokio;
-mod way;
 
 pub use ask::{AskConfig, ask, asker};
-pub use drive::Driver;
+pub use driver::{Commands, Driver};
+pub use egress::egress as egress_to;
 pub use endpoint::Endpoint;
 pub use error::Error;
 pub use into::{IntoAddress, IntoGroup};
@@ -38,8 +39,7 @@ pub use manycast_types::{
 pub use pace::wait_until;
 pub use resolve::seed;
 pub use sender::{Sender, SenderConfig, Sent};
-pub use socket::Socket;
-pub use way::egress as egress_to;
+pub use socket::{SendHalf, Socket};
 
 /// Sends one datagram to a group or a host, and says on which way it left.
 ///

@@ -5,9 +5,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use manycast_net::{BufferSize, SocketConfig, Stopper, Unreachable};
+use manycast_proto::NetworkEvent;
 use manycast_types::{Address, Datagram, Membership, Received, Run};
 
-use crate::endpoint::{Endpoint, News};
+use crate::endpoint::Endpoint;
 use crate::{Error, IntoAddress};
 
 /// Receives the datagrams of groups, on every interface that can multicast unless one is named,
@@ -62,12 +63,16 @@ pub enum Event<'a> {
 impl<'a> Event<'a> {
     /// The next one of an endpoint whose wait has ended.
     pub(crate) fn next(endpoint: &'a mut Endpoint) -> Option<Self> {
-        if let Some(news) = endpoint.next_news() {
-            return Some(match news {
-                News::Joined(membership) => Self::Joined(membership),
-                News::Left(membership) => Self::Left(membership),
-                News::Unreachable(unreachable) => Self::Unreachable(unreachable),
-            });
+        while let Some(event) = endpoint.next_event() {
+            match event {
+                NetworkEvent::Joined(membership) => return Some(Self::Joined(membership)),
+                NetworkEvent::Left(membership) => return Some(Self::Left(membership)),
+                NetworkEvent::Unreachable { unreachable, .. } => {
+                    return Some(Self::Unreachable(unreachable));
+                }
+                // The others answer to requests, of which there were none.
+                _ => {}
+            }
         }
         endpoint.take().map(Self::Datagram)
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 /// How late a sleeping thread may wake up on a machine that has something to run it on: the timer
 /// slack of Linux is 50 µs (`prctl(2)`), and waking up takes a few more.
-const SPIN: Duration = Duration::from_micros(80);
+pub(crate) const SPIN: Duration = Duration::from_micros(80);
 
 /// Waits until `at`, to the microsecond or so: sleeps until shortly before, and spins the rest.
 ///

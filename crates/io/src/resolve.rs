@@ -33,6 +33,15 @@ pub(crate) fn socket_addrs(address: &Address) -> Result<Vec<SocketAddr>, Error> 
     Ok(found)
 }
 
+/// The first of them, with no detour where it is a number.
+pub(crate) fn first(address: &Address) -> Result<SocketAddr, Error> {
+    if let (Host::Ip(ip), None) = (address.host(), address.interface()) {
+        return Ok((*ip, address.port()).into());
+    }
+    let found = socket_addrs(address)?.into_iter().next();
+    found.ok_or_else(|| Error::unsuitable(address, "its name has no address"))
+}
+
 fn look_up(name: &str, port: u16) -> Result<Vec<SocketAddr>, Error> {
     let failed = |error| {
         manycast_net::Error::new(Operation::Resolve, name, error).explained(

@@ -2,17 +2,22 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
-use manycast_net::{RecvBatch, SocketConfig, Unreachable};
+use manycast_net::{Operation, RecvBatch, SocketConfig, Unreachable};
 use manycast_types::{Address, Host, InterfaceId, Transmit};
 
-use crate::endpoint::unspecified;
-use crate::way::Way;
+use crate::egress::Egress;
+use crate::endpoint::Endpoint;
 use crate::{Error, IntoAddress, resolve};
 
 /// Sends datagrams to one group or host, by one interface.
+///
+/// It follows the host: an interface that comes back or is recreated under its name, and an address
+/// that is replaced, are taken up within 50 ms of sending.
 ///
 /// ```
 /// use manycast::Sender;
@@ -26,14 +31,29 @@ use crate::{Error, IntoAddress, resolve};
 /// ```
 #[derive(Debug)]
 pub struct Sender {
-    socket: manycast_net::Socket,
+    state: RwLock<State>,
     destination: SocketAddr,
-    from: SocketAddr,
-    interface: InterfaceId,
     hops: u8,
     address: Address,
     config: SenderConfig,
+    opened: Instant,
+    /// When it last looked whether the host has changed, in microseconds after it was opened.
+    looked: AtomicU64,
 }
+
+/// What changes when the host does.
+#[derive(Debug)]
+struct State {
+    endpoint: Endpoint,
+    to: SocketAddr,
+    from: SocketAddr,
+    interface: InterfaceId,
+    /// Whether the last look found nothing to send by.
+    is_lost: bool,
+}
+
+/// How often it looks whether the host has changed, while it sends.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// How a [`Sender`] sends.
 #[derive(Clone, Debug, Default)]
@@ -123,17 +143,13 @@ impl Sender {
         address: &Address,
         config: &SenderConfig,
     ) -> Result<Self, Error> {
-        let way = Way::to(destination, address.interface())?;
-        let destination = way.destination;
-        let to = destination.ip();
-        let any = SocketAddr::new(unspecified(destination.is_ipv4()), 0);
-        let local = config.from.unwrap_or(any);
-        let socket = manycast_net::Socket::bind(local, &way.set_up(&config.socket))?;
-        // A connected socket knows its own address, keeps the route, and hears of refusals.
-        socket
-            .connect(destination)
-            .map_err(|error| way.explain(error))?;
-        let hops = if to.is_multicast() {
+        let from = config.from.map(|from| from.ip());
+        let egress = Egress::to(destination, address.interface(), from)?;
+        let selector = address.interface();
+        let endpoint = Endpoint::connect_by(&egress, selector, config.from, config.socket.clone())?;
+        let state = State::of(endpoint, &egress)?;
+        let socket = state.socket()?;
+        let hops = if destination.ip().is_multicast() {
             socket.multicast_hops()?
         } else {
             socket.unicast_hops()?
@@ -141,14 +157,17 @@ impl Sender {
         if hops == 0 {
             tracing::warn!("a hop limit of 0 keeps datagrams here only if this host is a member");
         }
+        if state.from.ip().is_unspecified() {
+            tracing::warn!(interface = %state.interface, "the interface has no address to send from yet");
+        }
         Ok(Self {
-            from: socket.local_addr()?,
-            interface: way.interface_id(),
-            hops,
-            socket,
+            state: RwLock::new(state),
             destination,
+            hops,
             address: address.clone(),
             config: config.clone(),
+            opened: Instant::now(),
+            looked: AtomicU64::new(0),
         })
     }
 
@@ -178,12 +197,11 @@ impl Sender {
     /// # Errors
     ///
     /// * [`MessageTooLong`](crate::ErrorKind::MessageTooLong)
-    /// * [`NoInterface`](crate::ErrorKind::NoInterface), [`NetworkUnreachable`](crate::ErrorKind::NetworkUnreachable):
-    ///   the interface went away. [`Sender::reopen`] finds it again, or another.
+    /// * The interface is down, gone, or has no address: [`Error::is_transient`] says so, and the
+    ///   same call succeeds once it is back.
     pub fn send(&self, payload: impl AsRef<[u8]>) -> Result<Sent, Error> {
         let bytes = payload.as_ref().len();
-        self.socket
-            .send(&Transmit::new(self.destination, payload))?;
+        self.send_payloads(&[payload], true)?;
         Ok(Sent {
             bytes,
             ..self.way()
@@ -210,17 +228,46 @@ impl Sender {
     }
 
     fn send_payloads<P: AsRef<[u8]>>(&self, payloads: &[P], wait: bool) -> Result<usize, Error> {
-        let way = Transmit::new(self.destination, ());
-        Ok(self.socket.send_payloads(&way, payloads, wait)?)
+        self.follow(false)?;
+        match self.state().send(payloads, wait) {
+            // The host may have changed since the last look.
+            Err(error) if error.is_transient() => {
+                self.follow(true)?;
+                self.state().send(payloads, wait)
+            }
+            result => result,
+        }
     }
 
-    /// The way that datagrams take: all of [`Sent`] but the length, which is 0.
+    /// Looks whether the interface or the own address is another one now, if it is time to, or at
+    /// once.
+    fn follow(&self, at_once: bool) -> Result<(), Error> {
+        let elapsed = self.opened.elapsed();
+        let now = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
+        let looked = Duration::from_micros(self.looked.load(Ordering::Relaxed));
+        if !at_once && elapsed.saturating_sub(looked) < LOOK {
+            return Ok(());
+        }
+        self.looked.store(now, Ordering::Relaxed);
+        self.state_mut().follow(at_once)
+    }
+
+    fn state(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn state_mut(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How datagrams leave: all of [`Sent`] but the length, which is 0.
     pub fn way(&self) -> Sent {
+        let state = self.state();
         Sent {
             bytes: 0,
-            to: self.destination,
-            from: self.from,
-            interface: self.interface.clone(),
+            to: state.to,
+            from: state.from,
+            interface: state.interface.clone(),
             hops: self.hops,
         }
     }
@@ -237,16 +284,12 @@ impl Sender {
         loop {
             let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
             // An answer is proof that it was delivered, but not what was asked for.
-            self.socket.recv_batch(&mut batch, left)?;
+            self.state().socket()?.recv_batch(&mut batch, left)?;
             let news = batch.unreachable().first().copied();
             if news.is_some() || left.is_some_and(|left| left.is_zero()) {
                 return Ok(news);
             }
         }
-    }
-
-    pub(crate) const fn socket(&self) -> &manycast_net::Socket {
-        &self.socket
     }
 
     /// The hop limit of what is sent.
@@ -260,13 +303,22 @@ impl Sender {
     ///
     /// It is 0 and the destination is a host.
     pub fn set_hops(&mut self, hops: u8) -> Result<(), Error> {
-        if self.destination.ip().is_multicast() {
-            self.socket.set_multicast_hops(hops)?;
-            self.config.socket.multicast_hops = hops;
-        } else {
-            self.socket.set_unicast_hops(hops)?;
-            self.config.socket.unicast_hops = Some(hops);
-        }
+        let is_group = self.destination.ip().is_multicast();
+        let change = |config: &mut SocketConfig| {
+            if is_group {
+                config.multicast_hops = hops;
+            } else {
+                config.unicast_hops = Some(hops);
+            }
+        };
+        self.state_mut().endpoint.reconfigure(change, |socket| {
+            if is_group {
+                socket.set_multicast_hops(hops)
+            } else {
+                socket.set_unicast_hops(hops)
+            }
+        })?;
+        change(&mut self.config.socket);
         self.hops = hops;
         Ok(())
     }
@@ -282,14 +334,17 @@ impl Sender {
     ///
     /// Only where the machine itself fails.
     pub fn set_loopback(&mut self, loopback: bool) -> Result<(), Error> {
-        self.socket.set_loopback(loopback)?;
+        self.state_mut().endpoint.reconfigure(
+            |config| config.loopback = loopback,
+            |socket| socket.set_loopback(loopback),
+        )?;
         self.config.socket.loopback = loopback;
         Ok(())
     }
 
     /// The interface by which datagrams leave.
-    pub const fn interface(&self) -> &InterfaceId {
-        &self.interface
+    pub fn interface(&self) -> InterfaceId {
+        self.state().interface.clone()
     }
 
     /// Sends by another interface from now on.
@@ -306,8 +361,69 @@ impl Sender {
     }
 }
 
-impl AsFd for Sender {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
+impl Sender {
+    /// A descriptor that is writable when the send buffer has room, for another event loop after
+    /// [`Sender::try_send_batch`] has found none. The next wait needs a new one, since the socket
+    /// may be another by then.
+    ///
+    /// # Errors
+    ///
+    /// Too many open files.
+    pub fn sending_fd(&self) -> Result<OwnedFd, Error> {
+        let socket = self.sending_socket()?;
+        let fd = socket.as_fd().try_clone_to_owned();
+        Ok(fd.map_err(|error| manycast_net::Error::new(Operation::Wait, self.destination, error))?)
+    }
+
+    pub(crate) fn sending_socket(&self) -> Result<Arc<manycast_net::Socket>, Error> {
+        let state = self.state();
+        state.endpoint.socket_for(state.to).map(Arc::clone)
+    }
+}
+
+impl State {
+    fn of(endpoint: Endpoint, egress: &Egress) -> Result<Self, Error> {
+        let mut state = Self {
+            endpoint,
+            to: egress.destination,
+            from: egress.destination,
+            interface: egress.interface_id(),
+            is_lost: false,
+        };
+        state.from = state.socket()?.local_addr()?;
+        Ok(state)
+    }
+
+    fn socket(&self) -> Result<&manycast_net::Socket, Error> {
+        self.endpoint.socket_for(self.to).map(|socket| &**socket)
+    }
+
+    fn send<P: AsRef<[u8]>>(&self, payloads: &[P], wait: bool) -> Result<usize, Error> {
+        let way = Transmit::new(self.to, ());
+        Ok(self.socket()?.send_payloads(&way, payloads, wait)?)
+    }
+
+    /// Takes up another interface or address, where the host has changed.
+    fn follow(&mut self, at_once: bool) -> Result<(), Error> {
+        let is_changed = self.endpoint.has_changed()?;
+        if !(at_once || is_changed || self.is_lost) {
+            return Ok(());
+        }
+        self.is_lost = true;
+        if let Some(egress) = self.endpoint.follow_peer(0)? {
+            self.to = egress.destination;
+            self.interface = egress.interface_id();
+            self.from = self.socket()?.local_addr()?;
+            tracing::debug!(from = %self.from, interface = %self.interface, "sends anew");
+        }
+        self.is_lost = false;
+        Ok(())
+    }
+}
+
+impl From<Sender> for Endpoint {
+    fn from(sender: Sender) -> Self {
+        let state = sender.state.into_inner();
+        state.unwrap_or_else(PoisonError::into_inner).endpoint
     }
 }

@@ -2,12 +2,15 @@
 
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use manycast_net::{BufferSize, SocketConfig, Stopper};
-use manycast_types::{InterfaceId, InterfaceSelector, Membership, Received, Run, Transmit};
+use manycast_types::{
+    Address, InterfaceId, InterfaceSelector, Membership, Received, Run, Transmit,
+};
 
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, Outlets};
 use crate::{Error, Event, IntoAddress, IntoGroup, resolve};
 
 /// Sends and receives: by unicast, to one peer or to anybody, and as a member of groups.
@@ -21,8 +24,8 @@ use crate::{Error, Event, IntoAddress, IntoGroup, resolve};
 /// let mut client = Socket::connect(server.local_addr()?)?;
 ///
 /// client.send("ping")?;
-/// let question = server.recv()?.to_datagram();
-/// server.answer(&question.as_received(), "pong")?;
+/// let reply = server.recv()?.reply();
+/// server.answer(reply, "pong")?;
 /// assert_eq!(client.recv()?.payload, b"pong");
 /// # Ok::<(), manycast::Error>(())
 /// ```
@@ -134,13 +137,12 @@ impl Socket {
     ///
     /// It is not connected, the payload is too long, or no route leads there.
     pub fn send(&self, payload: impl AsRef<[u8]>) -> Result<(), Error> {
-        self.send_to(payload, self.connected_peer()?)
+        let transmit = Transmit::new(self.connected_peer()?, payload);
+        self.send_batch(&[transmit]).map(drop)
     }
 
     pub(crate) fn connected_peer(&self) -> Result<SocketAddr, Error> {
-        let why = "it has no peer; connect it first, or name the destination";
-        self.peer
-            .ok_or_else(|| Error::unsuitable("the socket", why))
+        self.peer.ok_or_else(no_peer)
     }
 
     #[cfg(feature = "tokio")]
@@ -153,24 +155,61 @@ impl Socket {
         &self.endpoint
     }
 
-    /// Sends to a host or a group. A group needs no route: where there is none, the first interface
-    /// that is up and can multicast is used.
+    /// Sends to a host or a group: by the interface that the address names; else by the one that
+    /// was named to listen on; else as the route says. A group needs no route: where there is none,
+    /// the first interface that is up and can multicast is used.
+    ///
+    /// The name of a host is looked up at each call; [`resolve`](crate::resolve()) does so once.
     ///
     /// # Errors
     ///
-    /// The payload is longer than 65,507 bytes, no route leads there, or a broadcast was not
-    /// allowed with [`Socket::set_broadcast`].
-    pub fn send_to(&self, payload: impl AsRef<[u8]>, to: SocketAddr) -> Result<(), Error> {
-        self.send_batch(&[Transmit::new(to, payload)]).map(drop)
+    /// The payload is longer than 65,507 bytes, no route leads there, the group was joined on
+    /// several interfaces that were named, or a broadcast was not allowed with
+    /// [`Socket::set_broadcast`].
+    pub fn send_to(&self, to: impl IntoAddress, payload: impl AsRef<[u8]>) -> Result<(), Error> {
+        self.send_batch(&[transmit_to(&to.into_address()?, payload)?])
+            .map(drop)
     }
 
-    /// Answers a datagram, from the address that it was sent to.
+    /// Answers a datagram, to where its [`reply`](Received::reply) says: to its sender, from the
+    /// address and by the socket that were asked.
+    ///
+    /// ```
+    /// use manycast::Socket;
+    ///
+    /// let mut server = Socket::bind("127.0.0.1:0")?;
+    /// let client = Socket::connect(server.local_addr()?)?;
+    /// client.send("ping")?;
+    /// let reply = server.recv()?.reply();
+    /// server.answer(reply, "pong")?;
+    /// # Ok::<(), manycast::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
     /// As [`Socket::send_to`].
-    pub fn answer(&self, received: &Received<'_>, payload: impl AsRef<[u8]>) -> Result<(), Error> {
-        self.send_batch(&[received.reply().with(payload)]).map(drop)
+    pub fn answer(&self, reply: Transmit<()>, payload: impl AsRef<[u8]>) -> Result<(), Error> {
+        self.send_batch(&[reply.with(payload)]).map(drop)
+    }
+
+    /// Parts it into a half that sends and a half that receives, for two threads or tasks.
+    ///
+    /// ```
+    /// use manycast::Socket;
+    ///
+    /// let socket = Socket::bind("127.0.0.1:0")?;
+    /// let to = socket.local_addr()?;
+    /// let (sending, mut receiving) = socket.split();
+    /// std::thread::spawn(move || sending.send_to(to, "hello"));
+    /// assert_eq!(receiving.recv()?.payload, b"hello");
+    /// # Ok::<(), manycast::Error>(())
+    /// ```
+    pub fn split(mut self) -> (SendHalf, Self) {
+        let half = SendHalf {
+            outlets: self.endpoint.share_outlets(),
+            peer: self.peer,
+        };
+        (half, self)
     }
 
     /// Sends many datagrams with few system calls, and says how many went: all, or those before
@@ -216,8 +255,8 @@ impl Socket {
         Ok(self.endpoint.socket_for(to)?.as_fd())
     }
 
-    /// Waits for a datagram. It is borrowed until the next call; [`Received::to_datagram`] keeps it,
-    /// so that it can be answered: `let question = socket.recv()?.to_datagram();`.
+    /// Waits for a datagram. It is borrowed until the next call; [`Received::reply`] keeps where to
+    /// answer, and [`Received::to_datagram`] keeps all.
     ///
     /// # Errors
     ///
@@ -457,6 +496,88 @@ impl Socket {
     pub fn into_fd(self) -> Option<OwnedFd> {
         self.endpoint.into_single().map(OwnedFd::from)
     }
+}
+
+/// The half of a [`Socket`] that sends; the other half goes on to follow the interfaces for both, as
+/// long as it receives.
+#[derive(Clone, Debug)]
+pub struct SendHalf {
+    outlets: Arc<RwLock<Arc<Outlets>>>,
+    peer: Option<SocketAddr>,
+}
+
+impl SendHalf {
+    /// Sends to the peer that the socket was connected to when it was split.
+    ///
+    /// # Errors
+    ///
+    /// As [`Socket::send`].
+    pub fn send(&self, payload: impl AsRef<[u8]>) -> Result<(), Error> {
+        let peer = self.peer.ok_or_else(no_peer)?;
+        self.send_batch(&[Transmit::new(peer, payload)]).map(drop)
+    }
+
+    /// As [`Socket::send_to`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Socket::send_to`].
+    pub fn send_to(&self, to: impl IntoAddress, payload: impl AsRef<[u8]>) -> Result<(), Error> {
+        self.send_batch(&[transmit_to(&to.into_address()?, payload)?])
+            .map(drop)
+    }
+
+    /// As [`Socket::answer`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Socket::send_to`].
+    pub fn answer(&self, reply: Transmit<()>, payload: impl AsRef<[u8]>) -> Result<(), Error> {
+        self.send_batch(&[reply.with(payload)]).map(drop)
+    }
+
+    /// As [`Socket::send_batch`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Socket::send_to`], of the first datagram.
+    pub fn send_batch<P: AsRef<[u8]>>(&self, transmits: &[Transmit<P>]) -> Result<usize, Error> {
+        self.outlets().send(transmits, true)
+    }
+
+    /// As [`Socket::try_send_batch`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Socket::send_to`], of the first datagram.
+    pub fn try_send_batch<P: AsRef<[u8]>>(
+        &self,
+        transmits: &[Transmit<P>],
+    ) -> Result<usize, Error> {
+        self.outlets().send(transmits, false)
+    }
+
+    /// The outlets as they are now: nobody waits for a send buffer with the lock in hand.
+    fn outlets(&self) -> Arc<Outlets> {
+        let outlets = self.outlets.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&outlets)
+    }
+}
+
+/// A datagram to an address as users write it.
+pub(crate) fn transmit_to<P>(address: &Address, payload: P) -> Result<Transmit<P>, Error> {
+    let mut transmit = Transmit::new(resolve::first(address)?, payload);
+    if let Some(selector) = address.interface() {
+        transmit.interface = Some(manycast_net::find_interface(selector)?.index);
+    }
+    Ok(transmit)
+}
+
+fn no_peer() -> Error {
+    Error::unsuitable(
+        "the socket",
+        "it has no peer; connect it first, or name the destination",
+    )
 }
 
 impl AsFd for Socket {

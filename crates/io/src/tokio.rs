@@ -20,7 +20,7 @@ mod socket;
 
 use manycast_types::{Address, Host};
 
-pub use crate::drive::tokio::Driver;
+pub use crate::driver::tokio::Driver;
 pub use listener::Listener;
 pub use sender::Sender;
 pub use socket::Socket;

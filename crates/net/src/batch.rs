@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::SystemTime;
 
-use manycast_types::{Ecn, ErrorKind, InterfaceId, Received, Run, SocketId, with_zone};
+use manycast_types::{Ecn, InterfaceId, Received, Run, SocketId, Unreachable, with_zone};
 
 use crate::features::{self, Metadata};
 use crate::sys::Slots;
@@ -37,6 +37,7 @@ pub struct RecvBatch {
     reply_by_interface: bool,
     /// The interfaces met so far. There are few, so a search in order is the fastest.
     interfaces: Vec<InterfaceId>,
+    are_names_old: bool,
 }
 
 /// One buffer of one datagram, or of several that the kernel gathered, and what came with it.
@@ -73,28 +74,6 @@ const BUFFER: usize = 1 << 16;
 /// After how many single buffers in a row to look for a second one.
 const PATIENCE: usize = 16;
 
-/// A datagram that came back: a host or router said by ICMP that it could not be delivered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Unreachable {
-    /// What it had been sent to.
-    pub peer: SocketAddr,
-    /// The reason as an errno: `ECONNREFUSED` where nobody listens on the port, otherwise
-    /// `EHOSTUNREACH`, `ENETUNREACH`, `EMSGSIZE` and the like (`icmp(7)`).
-    pub errno: i32,
-}
-
-impl Unreachable {
-    /// Whether the host is there, but nobody listens on the port.
-    pub const fn is_refused(&self) -> bool {
-        self.errno == libc::ECONNREFUSED
-    }
-
-    /// The kind of the reason.
-    pub fn kind(&self) -> ErrorKind {
-        crate::error::kind_of(self.errno)
-    }
-}
-
 impl RecvBatch {
     /// Room for 32 buffers of 64 KiB. Each takes one datagram of any size, or all that the kernel
     /// has gathered into one. What is not written to takes address space but no memory.
@@ -119,6 +98,7 @@ impl RecvBatch {
             socket: SocketId::default(),
             reply_by_interface: false,
             interfaces: Vec::new(),
+            are_names_old: false,
         }
     }
 
@@ -251,10 +231,10 @@ impl RecvBatch {
         (self.socket, self.reply_by_interface) = (socket, reply_by_interface);
     }
 
-    /// Forgets the names of interfaces, which change when a device is renamed or recreated.
-    pub fn forget_interfaces(&mut self) {
-        self.clear();
-        self.interfaces.clear();
+    /// Looks up the names of interfaces anew from the next receiving call on: they change when a
+    /// device is renamed or recreated.
+    pub const fn forget_interfaces(&mut self) {
+        self.are_names_old = true;
     }
 
     /// Forgets all datagrams.
@@ -316,6 +296,9 @@ impl RecvBatch {
         name_of: impl Fn(u32) -> InterfaceId,
         extend_dropped: impl Fn(Option<u32>) -> u64,
     ) {
+        if std::mem::take(&mut self.are_names_old) {
+            self.interfaces.clear();
+        }
         let (mut before, mut bytes) = (0, 0);
         for slot in 0..count {
             // Every datagram of an IP socket has a source; one without would be the kernel's fault.

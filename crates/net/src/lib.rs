@@ -22,7 +22,7 @@ mod sysctl;
 mod watch;
 mod wiretap;
 
-pub use batch::{Position, RecvBatch, Unreachable};
+pub use batch::{Position, RecvBatch};
 pub use config::{BufferSize, SocketConfig};
 pub use counters::{CounterTables, Counters, InterfaceCounters};
 pub use error::{Error, Operation, errno};
@@ -32,11 +32,11 @@ pub use interfaces::{Interface, InterfaceAddress, MacAddress, find as find_inter
 #[cfg(target_os = "linux")]
 pub use joined::JoinedTables;
 pub use joined::{JoinedGroup, JoinedSource, joined_groups};
-pub use manycast_types::ErrorKind;
+pub use manycast_types::{ErrorKind, Unreachable};
 pub use offload::{Offload, OffloadState};
 pub use open_sockets::{OpenSocket, open_sockets};
 pub use poller::{Poller, Stopper, Token, Waker};
-pub use routes::{Route, route_to};
+pub use routes::{Route, route_from, route_to};
 pub use socket::Socket;
 pub use sysctl::sysctl;
 pub use watch::{Change, Watch};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
-use rustix::event::{EventfdFlags, Timespec, eventfd};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd};
 
 use crate::{Error, Operation};
 
@@ -18,6 +18,9 @@ use crate::{Error, Operation};
 pub struct Poller {
     epoll: OwnedFd,
 }
+
+/// A wait that is longer than this may end up to a millisecond late.
+const EXACT: Duration = Duration::from_millis(20);
 
 /// Which member of a [`Poller`] is ready: the number under which it was added.
 pub type Token = u64;
@@ -80,6 +83,19 @@ impl Poller {
     /// Only where the machine itself fails.
     pub fn wait(&self, ready: &mut Vec<Token>, timeout: Option<Duration>) -> Result<(), Error> {
         ready.clear();
+        let mut timeout = timeout;
+        if let Some(exact) = timeout.filter(|timeout| timeout.subsec_nanos() % 1_000_000 != 0)
+            && exact < EXACT
+        {
+            // `epoll_wait(2)` counts milliseconds, and its successor is not on every kernel.
+            let exact = Timespec::try_from(exact).ok();
+            let mut itself = [PollFd::new(&self.epoll, PollFlags::IN)];
+            match rustix::event::poll(&mut itself, exact.as_ref()) {
+                Ok(0) | Err(rustix::io::Errno::INTR) => return Ok(()),
+                Ok(_) => timeout = Some(Duration::ZERO),
+                Err(error) => return Err(failed(error)),
+            }
+        }
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
         let mut events = [const { std::mem::MaybeUninit::uninit() }; 64];
         match epoll::wait(&self.epoll, &mut events, timeout.as_ref()) {
@@ -146,10 +162,7 @@ impl Stopper {
 
     /// Whether [`Stopper::stop`] was called.
     pub fn is_stopped(&self) -> bool {
-        let mut fds = [rustix::event::PollFd::new(
-            &*self.event,
-            rustix::event::PollFlags::IN,
-        )];
+        let mut fds = [PollFd::new(&*self.event, PollFlags::IN)];
         rustix::event::poll(&mut fds, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
     }
 }

@@ -38,7 +38,23 @@ pub struct Route {
 /// # Ok::<(), manycast_net::Error>(())
 /// ```
 pub fn route_to(destination: IpAddr, interface: Option<u32>) -> Result<Option<Route>, Error> {
-    system::route_to(destination.to_canonical(), interface).map_err(|error| {
+    route_from(None, destination, interface)
+}
+
+/// As [`route_to`], for what is sent from a local address: rules may send it another way
+/// (`ip-rule(8)`).
+///
+/// # Errors
+///
+/// Those of [`route_to`].
+pub fn route_from(
+    source: Option<IpAddr>,
+    destination: IpAddr,
+    interface: Option<u32>,
+) -> Result<Option<Route>, Error> {
+    let source = source.filter(|source| !source.is_unspecified());
+    let source = source.map(|source| source.to_canonical());
+    system::route_from(source, destination.to_canonical(), interface).map_err(|error| {
         let target = match interface {
             Some(index) => format!("the route to {destination} by interface {index}"),
             None => format!("the route to {destination}"),

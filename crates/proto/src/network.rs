@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use manycast_types::{Address, ErrorKind, Group, Membership, NetworkError, SocketId};
+use manycast_types::{Address, ErrorKind, Group, Membership, NetworkError, SocketId, Unreachable};
 
 /// What a protocol asks of its driver: sockets and groups. The driver does it at once, and answers
 /// by [`Protocol::handle_network`](crate::Protocol::handle_network) before it polls again.
@@ -80,10 +80,8 @@ pub enum NetworkEvent {
     Unreachable {
         /// The socket that it was sent by.
         socket: SocketId,
-        /// What it had been sent to.
-        peer: SocketAddr,
-        /// [`ErrorKind::ConnectionRefused`] where the host is there and nobody listens on the port.
-        kind: ErrorKind,
+        /// What it had been sent to, and why it came back.
+        unreachable: Unreachable,
     },
     /// Datagrams were not sent at all.
     NotSent {
@@ -100,8 +98,8 @@ impl NetworkEvent {
     /// The peer that says that nobody listens on its port, if that is what happened.
     pub fn refused_by(&self) -> Option<SocketAddr> {
         match self {
-            Self::Unreachable { peer, kind, .. } if *kind == ErrorKind::ConnectionRefused => {
-                Some(*peer)
+            Self::Unreachable { unreachable, .. } if unreachable.is_refused() => {
+                Some(unreachable.peer)
             }
             _ => None,
         }
@@ -111,8 +109,7 @@ impl NetworkEvent {
     pub const fn refused(socket: SocketId, peer: SocketAddr) -> Self {
         Self::Unreachable {
             socket,
-            peer,
-            kind: ErrorKind::ConnectionRefused,
+            unreachable: Unreachable::new(peer, ErrorKind::ConnectionRefused, 0),
         }
     }
 }

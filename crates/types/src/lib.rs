@@ -22,5 +22,5 @@ pub use datagram::{Datagram, Ecn, MAX_PAYLOAD, Received, Run, Transmit};
 pub use group::{Group, SourceFilter};
 pub use interface::{InterfaceId, InterfaceSelector};
 pub use malformed::Malformed;
-pub use network::{ErrorKind, Membership, NetworkError, SocketId};
+pub use network::{ErrorKind, Membership, NetworkError, SocketId, Unreachable};
 pub use zone::{needs_zone, with_zone};

@@ -96,6 +96,31 @@ pub enum ErrorKind {
     Other,
 }
 
+/// A datagram that came back: a host or router said by ICMP that it could not be delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Unreachable {
+    /// What it had been sent to.
+    pub peer: SocketAddr,
+    /// The reason: [`ErrorKind::ConnectionRefused`] where nobody listens on the port.
+    pub kind: ErrorKind,
+    /// The reason as an errno: `ECONNREFUSED`, `EHOSTUNREACH`, `ENETUNREACH`, `EMSGSIZE` and the
+    /// like (`icmp(7)`); 0 where there was no kernel to tell.
+    pub errno: i32,
+}
+
+impl Unreachable {
+    /// That a datagram to `peer` came back.
+    pub const fn new(peer: SocketAddr, kind: ErrorKind, errno: i32) -> Self {
+        Self { peer, kind, errno }
+    }
+
+    /// Whether the host is there, but nobody listens on the port.
+    pub fn is_refused(&self) -> bool {
+        self.kind == ErrorKind::ConnectionRefused
+    }
+}
+
 /// A failure of the network, for those who do no I/O themselves: its kind for programs, and the
 /// whole sentence for people.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,19 +1,25 @@
 //! Which groups are wanted, which are joined, and how the one follows the other while interfaces
 //! come and go.
 
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 
-use manycast_net::{ErrorKind, Interface, Operation, Socket, SocketConfig, Watch};
-use manycast_types::{Group, InterfaceSelector, Membership, SourceFilter, with_zone};
+use manycast_net::{ErrorKind, Interface, Operation, Socket, SocketConfig};
+use manycast_proto::NetworkEvent;
+use manycast_types::{Group, Membership, SourceFilter, with_zone};
 
-use super::{Endpoint, News, Port, PortGroup, WATCH};
-use crate::{Error, way};
+use super::follow::{Origin, is_chosen};
+use super::outlets::Named;
+use super::{Endpoint, Port, PortGroup};
+use crate::{Error, egress};
 
 /// What the user asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) struct Wanted {
-    group: Group,
-    port: u16,
+    pub(super) group: Group,
+    pub(super) port: u16,
+    /// The interface that was named, as it is now.
+    pub(super) named: Option<Named>,
 }
 
 /// What the kernel has granted, and on which sockets: several where one could not hold all sources.
@@ -21,6 +27,13 @@ pub(super) struct Wanted {
 pub(super) struct Joined {
     membership: Membership,
     sockets: Vec<usize>,
+}
+
+/// Group and port, and the index of the interface: there is one membership of each.
+type Key = (SocketAddr, u32);
+
+fn key(membership: &Membership) -> Key {
+    (membership.group, membership.interface.index)
 }
 
 impl Endpoint {
@@ -51,8 +64,9 @@ impl Endpoint {
         let result = self.want(group, port).and_then(|()| self.join_wanted());
         if result.is_err() {
             self.wanted = before;
-            self.reconcile(false)?;
+            self.quietly(|it| it.reconcile(&manycast_net::interfaces()?, false))?;
         }
+        self.publish();
         result.map(|()| true)
     }
 
@@ -63,15 +77,36 @@ impl Endpoint {
     ///
     /// It names an interface that is not there.
     pub fn leave(&mut self, group: &Group, port: u16) -> Result<bool, Error> {
-        let group = by_name(group.clone())?;
+        let interfaces = manycast_net::interfaces()?;
+        let index = match &group.interface {
+            Some(selector) => Some(manycast_net::find_interface(selector)?.index),
+            None => None,
+        };
         let before = self.wanted.len();
         self.wanted.retain(|wanted| {
             let same = wanted.port == port && wanted.group.address == group.address;
-            let here = group.interface.is_none() || wanted.group.interface == group.interface;
+            let named = wanted.named.as_ref().and_then(|named| named.index);
+            let here = index.is_none() || named == index;
             !(same && here)
         });
-        self.reconcile(false)?;
+        self.quietly(|it| it.reconcile(&interfaces, false))?;
+        for port in self.ports.iter_mut().flatten() {
+            port.groups.retain(|group| !group.left);
+        }
+        self.publish();
         Ok(self.wanted.len() < before)
+    }
+
+    /// Does what the caller has asked for, so that it need not be told of the memberships that come
+    /// and go by it; what happened before is kept.
+    fn quietly<T>(
+        &mut self,
+        change: impl FnOnce(&mut Self) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let before = std::mem::take(&mut self.events);
+        let result = change(self);
+        self.events = before;
+        result
     }
 
     /// Notes a group, to be joined by [`Endpoint::join_wanted`].
@@ -82,12 +117,18 @@ impl Endpoint {
                 "a group needs the port that its senders use; write GROUP:PORT",
             ));
         }
-        let wanted = Wanted {
-            group: by_name(group)?,
-            port,
-        };
-        if !self.wanted.contains(&wanted) {
-            self.wanted.push(wanted);
+        let mut named = None;
+        if let Some(selector) = &group.interface {
+            let interface = manycast_net::find_interface(selector)?;
+            named = Some(Named {
+                name: interface.name.to_string(),
+                index: Some(interface.index),
+                loopback: interface.loopback,
+            });
+        }
+        let known = |wanted: &Wanted| wanted.group == group && wanted.port == port;
+        if !self.wanted.iter().any(known) {
+            self.wanted.push(Wanted { group, port, named });
         }
         Ok(())
     }
@@ -97,15 +138,10 @@ impl Endpoint {
         if self.wanted.is_empty() {
             return Ok(());
         }
-        if self.watch.is_none() {
-            // Opened before the interfaces are listed, so that no change falls in between.
-            let watch = Watch::open()?;
-            self.poller.add(&watch, WATCH)?;
-            self.watch = Some(watch);
-        }
-        self.reconcile(true)?;
-        self.news.clear();
-        Ok(())
+        // Before the interfaces are listed, so that no change falls in between.
+        self.watch()?;
+        let interfaces = manycast_net::interfaces()?;
+        self.quietly(|it| it.reconcile(&interfaces, true)).map(drop)
     }
 
     /// The groups that are joined now.
@@ -122,26 +158,53 @@ impl Endpoint {
         }
     }
 
-    /// Leaves everything, to be joined anew.
-    pub(super) fn leave_all(&mut self) {
+    /// Forgets the memberships that the kernel has no more: a device may have been recreated unseen,
+    /// and have its old index.
+    pub(super) fn leave_what_is_gone(&mut self) -> Result<(), Error> {
+        let there: HashSet<(IpAddr, u32)> = manycast_net::joined_groups()?
+            .into_iter()
+            .map(|joined| (joined.group, joined.interface.index))
+            .collect();
         for position in (0..self.joined.len()).rev() {
-            self.undo(position);
-        }
-    }
-
-    /// Makes what is joined equal to what is wanted on the interfaces that there are. If `strict`,
-    /// a wanted group that is joined nowhere is an error; otherwise it waits for better times.
-    pub(super) fn reconcile(&mut self, strict: bool) -> Result<(), Error> {
-        let interfaces = manycast_net::interfaces()?;
-        let goal = self.goal(&interfaces);
-        for position in (0..self.joined.len()).rev() {
-            if !goal.contains(&self.joined[position].membership) {
+            let Membership {
+                group, interface, ..
+            } = &self.joined[position].membership;
+            if !there.contains(&(group.ip(), interface.index)) {
                 self.undo(position);
             }
         }
+        Ok(())
+    }
+
+    /// Makes what is joined equal to what is wanted on the interfaces that there are, and says
+    /// whether all could be joined. If `strict`, a wanted group that is joined nowhere is an error;
+    /// otherwise it waits for better times.
+    pub(super) fn reconcile(
+        &mut self,
+        interfaces: &[Interface],
+        strict: bool,
+    ) -> Result<bool, Error> {
+        for wanted in &mut self.wanted {
+            let Some((selector, named)) =
+                wanted.group.interface.as_ref().zip(wanted.named.as_mut())
+            else {
+                continue;
+            };
+            let found = interfaces.iter().find(|it| is_chosen(it, selector));
+            named.index = found.filter(|it| it.up).map(|it| it.index);
+        }
+        let goal = self.goal(interfaces);
+        let wanted: HashMap<Key, &Membership> = goal.iter().map(|it| (key(it), it)).collect();
+        for position in (0..self.joined.len()).rev() {
+            let joined = &self.joined[position].membership;
+            if wanted.get(&key(joined)) != Some(&joined) {
+                self.undo(position);
+            }
+        }
+        let there: HashSet<Key> = self.memberships().map(key).collect();
         let mut failures = Vec::new();
         for membership in goal {
-            if self.memberships().any(|joined| *joined == membership) {
+            if there.contains(&key(&membership)) {
                 continue;
             }
             match self.admit(&membership) {
@@ -150,7 +213,7 @@ impl Endpoint {
                         membership: membership.clone(),
                         sockets,
                     });
-                    self.tell(News::Joined(membership));
+                    self.tell(NetworkEvent::Joined(membership));
                 }
                 Err(error) => {
                     let Membership {
@@ -166,16 +229,18 @@ impl Endpoint {
                 }
             }
         }
+        let complete = failures.is_empty();
         if strict {
-            self.check(&interfaces, failures)?;
+            self.check(interfaces, failures)?;
         }
-        Ok(())
+        Ok(complete)
     }
 
     /// Every wanted group on every interface that it can be joined on.
     fn goal(&self, interfaces: &[Interface]) -> Vec<Membership> {
         let mut goal: Vec<Membership> = Vec::new();
-        for Wanted { group, port } in &self.wanted {
+        let mut places: HashMap<Key, usize> = HashMap::new();
+        for Wanted { group, port, .. } in &self.wanted {
             for interface in interfaces.iter().filter(|interface| fits(interface, group)) {
                 let address = SocketAddr::new(group.address, *port);
                 let membership = Membership::new(
@@ -183,10 +248,8 @@ impl Endpoint {
                     interface.id(),
                     group.sources.clone(),
                 );
-                let here = |other: &&mut Membership| {
-                    other.group == membership.group && other.interface == membership.interface
-                };
-                match goal.iter_mut().find(here) {
+                let place = *places.entry(key(&membership)).or_insert(goal.len());
+                match goal.get_mut(place) {
                     Some(other) => other.sources = either(&other.sources, &membership.sources),
                     None => goal.push(membership),
                 }
@@ -223,7 +286,7 @@ impl Endpoint {
             let group = wanted.group.address;
             if let Some(selector) = &wanted.group.interface {
                 let interface = manycast_net::find_interface(selector)?;
-                way::ready_for_multicast(&interface, group, Operation::Join)?;
+                egress::ready_for_multicast(&interface, group, Operation::Join)?;
             }
             let names: Vec<&str> = interfaces
                 .iter()
@@ -274,7 +337,13 @@ impl Endpoint {
                     sockets.push(index);
                     return Ok(());
                 }
-                Err(error) if error.kind() == ErrorKind::LimitReached => limit = Some(error),
+                Err(error) if error.kind() == ErrorKind::LimitReached => {
+                    limit = Some(error);
+                    if let Some(Some(port)) = self.ports.get_mut(index) {
+                        // A filter of many sources may be the reason; a plain membership is not.
+                        port.full = *sources == SourceFilter::any();
+                    }
+                }
                 Err(error) => return Err(error.into()),
             }
         }
@@ -288,7 +357,7 @@ impl Endpoint {
         let socket = Socket::bind(group, &config)?;
         match (socket.join(group.ip(), interface, sources), sources) {
             (Ok(()), _) => {
-                let index = self.add(socket)?;
+                let index = self.add(socket, Origin::Group)?;
                 self.enter(index, membership, sources);
                 sockets.push(index);
                 Ok(())
@@ -311,10 +380,14 @@ impl Endpoint {
     /// Notes what a socket has joined.
     fn enter(&mut self, index: usize, membership: &Membership, sources: &SourceFilter) {
         if let Some(Some(port)) = self.ports.get_mut(index) {
+            let (address, interface) = (membership.group.ip(), membership.interface.index);
+            port.groups
+                .retain(|group| !(group.left && group.is(address, interface)));
             port.groups.push(PortGroup {
-                address: membership.group.ip(),
-                interface: membership.interface.index,
+                address,
+                interface,
                 sources: sources.clone(),
+                left: false,
             });
         }
     }
@@ -336,7 +409,7 @@ impl Endpoint {
             sockets,
         } = self.joined.swap_remove(position);
         self.release(&membership, &sockets);
-        self.tell(News::Left(membership));
+        self.tell(NetworkEvent::Left(membership));
     }
 
     /// Leaves a group on some sockets, and closes those that nothing else needs.
@@ -349,27 +422,16 @@ impl Endpoint {
             // Where the interface is gone, so is the membership; the kernel then says so.
             let left = port.socket.leave(group, interface);
             tracing::debug!(group = %membership.group, interface = %membership.interface, done = left.is_ok(), "left");
-            port.groups.retain(|joined| !joined.is(group, interface));
-            self.admitted = false;
-            if port.groups.is_empty() && port.local.ip().is_multicast() {
-                self.ports[*index] = None;
+            port.full = false;
+            // What had come before is still handed out.
+            for joined in &mut port.groups {
+                joined.left |= joined.is(group, interface);
+            }
+            let unused = port.groups.iter().all(|group| group.left);
+            if unused && matches!(port.origin, Origin::Group) {
+                self.retire(*index);
             }
         }
-    }
-}
-
-/// Replaces an index by its name: after a device is recreated, the name is what is left of it.
-fn by_name(group: Group) -> Result<Group, Error> {
-    match group.interface {
-        Some(ref selector @ (InterfaceSelector::Index(_) | InterfaceSelector::Name(_))) => {
-            let name = manycast_net::find_interface(selector)?.name;
-            Ok(group.on(InterfaceSelector::Name(name.to_string())))
-        }
-        Some(ref selector @ InterfaceSelector::Address(_)) => {
-            manycast_net::find_interface(selector)?;
-            Ok(group)
-        }
-        None => Ok(group),
     }
 }
 
@@ -377,13 +439,16 @@ fn by_name(group: Group) -> Result<Group, Error> {
 fn may_join(port: &Port, membership: &Membership, sources: &SourceFilter) -> bool {
     let (local, group) = (port.local, membership.group);
     let own = local.ip().is_unspecified() && local.is_ipv4() == group.is_ipv4();
+    if port.retired || port.full {
+        return false;
+    }
     if !(local == group || (own && local.port() == group.port())) {
         return false;
     }
     let mut same = port
         .groups
         .iter()
-        .filter(|joined| joined.address == group.ip());
+        .filter(|joined| joined.address == group.ip() && !joined.left);
     same.all(|joined| {
         // For IPv6, Linux takes the first filter of a group, whatever the interface.
         let alike = group.is_ipv4() || joined.sources == *sources;
@@ -408,12 +473,10 @@ fn either(one: &SourceFilter, other: &SourceFilter) -> SourceFilter {
 
 /// Whether a group can be joined on an interface and is wanted there.
 fn fits(interface: &Interface, group: &Group) -> bool {
-    let chosen = match &group.interface {
-        None => true,
-        Some(InterfaceSelector::Name(name)) => *interface.name == **name,
-        Some(InterfaceSelector::Index(index)) => interface.index == *index,
-        Some(InterfaceSelector::Address(address)) => interface.has(*address),
-    };
+    let chosen = group
+        .interface
+        .as_ref()
+        .is_none_or(|selector| is_chosen(interface, selector));
     chosen && interface.can_multicast() && speaks(interface, group.address)
 }
 

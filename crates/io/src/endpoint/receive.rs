@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use manycast_net::Position;
-use manycast_types::{Received, Run};
+use manycast_proto::NetworkEvent;
+use manycast_types::{Received, Run, Transmit};
 
-use super::{Endpoint, News, STOP, WATCH};
+use super::{Endpoint, STOP, WAKE, WATCH, slot_of};
 use crate::Error;
 
 /// How often in a row a stream is received from before the poller is asked again, who knows of
@@ -78,7 +79,16 @@ impl Endpoint {
     }
 
     fn would_end_a_wait(&mut self) -> bool {
-        self.has_datagram() || !self.news.is_empty() || self.stopped
+        self.has_datagram()
+            || !self.events.is_empty()
+            || self.stopped
+            || self.woken
+            || self.has_room
+    }
+
+    /// Whether another thread has woken it since this was last asked.
+    pub(crate) const fn take_woken(&mut self) -> bool {
+        std::mem::replace(&mut self.woken, false)
     }
 
     /// What a wait has brought, for a caller who wants datagrams alone: says whether there is one.
@@ -87,9 +97,9 @@ impl Endpoint {
     /// must not end its wait.
     pub(crate) fn settle(&mut self, connected: bool) -> Result<bool, Error> {
         let mut refusal = None;
-        if !self.news.is_empty() {
-            refusal = self.news.iter().find_map(News::refusal);
-            self.news.clear();
+        if !self.events.is_empty() {
+            refusal = self.events.iter().find_map(NetworkEvent::refused_by);
+            self.events.clear();
         }
         if self.has_datagram() {
             return Ok(true);
@@ -101,14 +111,47 @@ impl Endpoint {
         }
     }
 
+    /// Ends the next waits also when the socket by which something to `destination` goes has room in
+    /// its send buffer, until [`Endpoint::forget_room`].
+    pub(crate) fn want_room<P>(&mut self, transmit: &Transmit<P>) -> Result<(), Error> {
+        let outlet = self.outlets.outlet(transmit)?;
+        let slot = slot_of(outlet.id);
+        self.poll_ports()?;
+        self.poller.add_for_writing(&*outlet.socket, slot as u64)?;
+        self.room_wanted = Some(slot);
+        Ok(())
+    }
+
+    /// Waits for room no more.
+    pub(crate) fn forget_room(&mut self) -> Result<(), Error> {
+        self.has_room = false;
+        if let Some(slot) = self.room_wanted.take()
+            && let Some(Some(port)) = self.ports.get(slot)
+        {
+            self.poller.add(&*port.socket, slot as u64)?;
+        }
+        Ok(())
+    }
+
     /// Does one step: serves what is ready, or else waits for something to be. Says whether
     /// something was, be it wanted or not.
     fn advance(&mut self, timeout: Option<Duration>) -> Result<bool, Error> {
-        if self.unhealed {
-            self.follow()?;
-            return Ok(true);
+        let mut timeout = timeout;
+        if let Some(retry) = self.retry {
+            let left = retry.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                self.follow()?;
+                return Ok(true);
+            }
+            timeout = Some(timeout.map_or(left, |timeout| timeout.min(left)));
         }
-        if let (None, None, [Some(port)]) = (&self.watch, &self.stopper, self.ports.as_slice()) {
+        if let (None, None, None, None, [Some(port)]) = (
+            &self.watch,
+            &self.stopper,
+            &self.waker,
+            &self.room_wanted,
+            self.ports.as_slice(),
+        ) {
             // One socket can be waited for by the receiving call itself.
             port.socket.recv_batch(&mut self.batch, timeout)?;
             return Ok(self.begin_batch(0));
@@ -126,6 +169,12 @@ impl Endpoint {
             served = true;
             match token {
                 STOP => self.stopped = true,
+                WAKE => {
+                    self.woken = true;
+                    if let Some(waker) = &self.waker {
+                        waker.clear();
+                    }
+                }
                 WATCH => self.heal()?,
                 token => {
                     let index = usize::try_from(token).unwrap_or(usize::MAX);
@@ -134,8 +183,12 @@ impl Endpoint {
                         continue;
                     };
                     let at_once = Some(Duration::ZERO);
+                    let retired = port.retired;
+                    self.has_room |= self.room_wanted == Some(index);
                     port.socket.recv_batch(&mut self.batch, at_once)?;
-                    self.begin_batch(index);
+                    if !self.begin_batch(index) && retired {
+                        self.remove(index);
+                    }
                     if self.has_datagram() {
                         break;
                     }
@@ -171,8 +224,17 @@ impl Endpoint {
     /// Begins with what was just received, and says whether it is anything.
     fn begin_batch(&mut self, current: usize) -> bool {
         (self.next, self.admitted, self.current) = (Position::default(), false, current);
+        let Some(Some(port)) = self.ports.get(current) else {
+            return false;
+        };
+        let socket = port.id;
+        self.batch.set_socket(socket, port.reply_by_interface);
         for index in 0..self.batch.unreachable().len() {
-            self.tell(News::Unreachable(self.batch.unreachable()[index]));
+            let unreachable = self.batch.unreachable()[index];
+            self.tell(NetworkEvent::Unreachable {
+                socket,
+                unreachable,
+            });
         }
         !self.batch.is_empty() || !self.batch.unreachable().is_empty()
     }

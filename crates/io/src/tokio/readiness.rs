@@ -1,9 +1,10 @@
 //! An endpoint's descriptor in the runtime's event loop.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use manycast_net::Operation;
+use manycast_net::{Operation, Socket};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::task::consume_budget;
@@ -18,21 +19,14 @@ pub(crate) struct Readiness {
 }
 
 impl Readiness {
-    /// # Errors
-    ///
-    /// No Tokio runtime with I/O is running.
-    pub(crate) fn of(fd: impl AsFd) -> Result<Self, Error> {
-        Self::new(fd, Interest::READABLE)
-    }
-
     #[expect(
         deprecated,
         reason = "its successor has the caller vouch that the descriptor stays open, as an owned one does"
     )]
-    fn new(fd: impl AsFd, interest: Interest) -> Result<Self, Error> {
+    pub(crate) fn of(fd: impl AsFd) -> Result<Self, Error> {
         let fd = fd.as_fd().try_clone_to_owned().map_err(failed)?;
         Ok(Self {
-            fd: AsyncFd::with_interest(fd, interest).map_err(failed)?,
+            fd: AsyncFd::with_interest(fd, Interest::READABLE).map_err(failed)?,
         })
     }
 
@@ -72,11 +66,48 @@ impl Readiness {
     }
 }
 
-/// Waits until a socket's send buffer has room.
-pub(crate) async fn writable(socket: impl AsFd) -> Result<(), Error> {
-    let readiness = Readiness::new(socket, Interest::WRITABLE)?;
-    let _guard = readiness.fd.writable().await.map_err(failed)?;
-    Ok(())
+/// Tells when the send buffer of a socket has room. The socket is known to the runtime from the first
+/// wait on, until another one is waited for.
+#[derive(Debug, Default)]
+pub(crate) struct Room {
+    known: Mutex<Option<Arc<AsyncFd<Descriptor>>>>,
+}
+
+/// A socket as the runtime wants it.
+#[derive(Debug)]
+struct Descriptor(Arc<Socket>);
+
+impl AsRawFd for Descriptor {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_fd().as_raw_fd()
+    }
+}
+
+impl Room {
+    /// Waits until there is room, after a send that found none.
+    pub(crate) async fn wait(&self, socket: &Arc<Socket>) -> Result<(), Error> {
+        let known = self.of(socket)?;
+        let mut guard = known.writable().await.map_err(failed)?;
+        // What became ready since the guard was given is not cleared by this.
+        guard.clear_ready();
+        Ok(())
+    }
+
+    #[expect(
+        deprecated,
+        reason = "its successor has the caller vouch that the descriptor stays open, as that of a socket that is held does"
+    )]
+    fn of(&self, socket: &Arc<Socket>) -> Result<Arc<AsyncFd<Descriptor>>, Error> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.as_ref()
+            && Arc::ptr_eq(&known.get_ref().0, socket)
+        {
+            return Ok(Arc::clone(known));
+        }
+        let descriptor = Descriptor(Arc::clone(socket));
+        let new = AsyncFd::with_interest(descriptor, Interest::WRITABLE).map_err(failed)?;
+        Ok(Arc::clone(known.insert(Arc::new(new))))
+    }
 }
 
 fn failed(error: io::Error) -> Error {

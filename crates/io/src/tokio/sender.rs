@@ -1,13 +1,15 @@
 //! The asynchronous sender.
 
-use super::readiness;
+use super::readiness::Room;
 use super::{has_name, unblocked};
+use crate::endpoint::Endpoint;
 use crate::{Error, IntoAddress, SenderConfig, Sent};
 
 /// A [`crate::Sender`] that waits for a full send buffer asynchronously.
 #[derive(Debug)]
 pub struct Sender {
     inner: crate::Sender,
+    room: Room,
 }
 
 impl Sender {
@@ -29,7 +31,10 @@ impl Sender {
         let address = address.into_address()?;
         let names = has_name(&[&address]);
         let inner = unblocked(names, move || crate::Sender::open(address, config)).await?;
-        Ok(Self { inner })
+        Ok(Self {
+            inner,
+            room: Room::default(),
+        })
     }
 
     /// Sends one datagram.
@@ -55,7 +60,7 @@ impl Sender {
         let mut sent = 0;
         while sent < payloads.len() {
             match self.inner.try_send_batch(&payloads[sent..]) {
-                Ok(0) => readiness::writable(&self.inner).await?,
+                Ok(0) => self.room.wait(&self.inner.sending_socket()?).await?,
                 Ok(count) => sent += count,
                 Err(_) if sent > 0 => break,
                 Err(error) => return Err(error),
@@ -72,5 +77,11 @@ impl Sender {
     /// The sender behind it, for its options. Its own sending may block the thread.
     pub const fn get_mut(&mut self) -> &mut crate::Sender {
         &mut self.inner
+    }
+}
+
+impl From<Sender> for Endpoint {
+    fn from(sender: Sender) -> Self {
+        sender.inner.into()
     }
 }

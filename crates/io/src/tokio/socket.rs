@@ -1,12 +1,11 @@
 //! The asynchronous socket.
 
-use std::net::SocketAddr;
-
 use manycast_types::{Address, Received, Transmit};
 
-use super::readiness::{self, Readiness};
+use super::readiness::{Readiness, Room};
 use super::{has_name, unblocked};
 use crate::endpoint::Endpoint;
+use crate::socket::transmit_to;
 use crate::{Error, Event, IntoAddress, resolve};
 
 /// A [`crate::Socket`] whose waits are asynchronous. What never waits, such as joining and the
@@ -21,8 +20,8 @@ use crate::{Error, Event, IntoAddress, resolve};
 /// let mut client = Socket::connect(server.get_ref().local_addr()?).await?;
 ///
 /// client.send("ping").await?;
-/// let question = server.recv().await?.to_datagram();
-/// server.answer(&question.as_received(), "pong").await?;
+/// let reply = server.recv().await?.reply();
+/// server.answer(reply, "pong").await?;
 /// assert_eq!(client.recv().await?.payload, b"pong");
 /// # Ok(())
 /// # }
@@ -31,6 +30,7 @@ use crate::{Error, Event, IntoAddress, resolve};
 pub struct Socket {
     inner: crate::Socket,
     readiness: Readiness,
+    room: Room,
 }
 
 impl Socket {
@@ -69,7 +69,11 @@ impl Socket {
     ) -> Result<Self, Error> {
         let inner = unblocked(has_name(&[&address]), move || open(address)).await?;
         let readiness = Readiness::of(&inner)?;
-        Ok(Self { inner, readiness })
+        Ok(Self {
+            inner,
+            readiness,
+            room: Room::default(),
+        })
     }
 
     /// As [`crate::Socket::reconnect`].
@@ -97,8 +101,8 @@ impl Socket {
     ///
     /// Those of [`crate::Socket::send`].
     pub async fn send(&self, payload: impl AsRef<[u8]>) -> Result<(), Error> {
-        let peer = self.inner.connected_peer()?;
-        self.send_to(payload, peer).await
+        let transmit = Transmit::new(self.inner.connected_peer()?, payload);
+        self.send_batch(&[transmit]).await.map(drop)
     }
 
     /// Sends to a host or a group.
@@ -106,25 +110,28 @@ impl Socket {
     /// # Errors
     ///
     /// Those of [`crate::Socket::send_to`].
-    pub async fn send_to(&self, payload: impl AsRef<[u8]>, to: SocketAddr) -> Result<(), Error> {
-        self.send_batch(&[Transmit::new(to, payload)])
-            .await
-            .map(drop)
+    pub async fn send_to(
+        &self,
+        to: impl IntoAddress,
+        payload: impl AsRef<[u8]>,
+    ) -> Result<(), Error> {
+        let address = to.into_address()?;
+        let names = has_name(&[&address]);
+        let transmit = unblocked(names, move || transmit_to(&address, ())).await?;
+        self.send_batch(&[transmit.with(payload)]).await.map(drop)
     }
 
-    /// Answers a datagram, from the address that it was sent to.
+    /// Answers a datagram, to where its [`reply`](Received::reply) says.
     ///
     /// # Errors
     ///
     /// Those of [`crate::Socket::answer`].
     pub async fn answer(
         &self,
-        received: &Received<'_>,
+        reply: Transmit<()>,
         payload: impl AsRef<[u8]>,
     ) -> Result<(), Error> {
-        self.send_batch(&[received.reply().with(payload)])
-            .await
-            .map(drop)
+        self.send_batch(&[reply.with(payload)]).await.map(drop)
     }
 
     /// Sends many datagrams, and says how many went.
@@ -141,7 +148,7 @@ impl Socket {
             match self.inner.endpoint_ref().send(&transmits[sent..], false) {
                 Ok(0) => {
                     let socket = self.inner.endpoint_ref().socket_for(next.destination)?;
-                    readiness::writable(socket).await?;
+                    self.room.wait(socket).await?;
                 }
                 Ok(count) => sent += count,
                 Err(_) if sent > 0 => break,

@@ -17,21 +17,39 @@ const ROUTE_HEADER: usize = 12;
 /// A gateway of another IP version than the route's: `struct rtvia`, family (2) and address.
 const RTA_VIA: u16 = 18;
 
-pub(super) fn route_to(destination: IpAddr, interface: Option<u32>) -> io::Result<Option<Route>> {
-    let (family, octets) = match destination {
-        IpAddr::V4(address) => (libc::AF_INET, address.octets().to_vec()),
-        IpAddr::V6(address) => (libc::AF_INET6, address.octets().to_vec()),
+pub(super) fn route_from(
+    source: Option<IpAddr>,
+    destination: IpAddr,
+    interface: Option<u32>,
+) -> io::Result<Option<Route>> {
+    let family = match destination {
+        IpAddr::V4(_) => libc::AF_INET,
+        IpAddr::V6(_) => libc::AF_INET6,
     };
     let mut header = [0; ROUTE_HEADER];
     header[0] = u8::try_from(family).expect("families of addresses are below 256");
     header[1] = if destination.is_ipv4() { 32 } else { 128 };
-    let mut request = Request::new(libc::RTM_GETROUTE, &header).with(libc::RTA_DST, &octets);
+    if source.is_some() {
+        header[2] = header[1];
+    }
+    let mut request =
+        Request::new(libc::RTM_GETROUTE, &header).with(libc::RTA_DST, &octets(destination));
+    if let Some(source) = source {
+        request = request.with(libc::RTA_SRC, &octets(source));
+    }
     if let Some(index) = interface {
         request = request.with(libc::RTA_OIF, &index.to_ne_bytes());
     }
     match Connection::open(NETLINK_ROUTE)?.ask(&request, route) {
         Err(error) if is_no_way(&error) => Ok(None),
         answer => answer,
+    }
+}
+
+fn octets(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
     }
 }
 

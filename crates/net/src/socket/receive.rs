@@ -8,7 +8,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 
 use super::{Socket, interface_id, is_news_of_a_peer};
 use crate::features::{self, unreachable};
-use crate::{Error, Operation, RecvBatch, Unreachable, sys};
+use crate::{Error, Operation, RecvBatch, Unreachable, error, sys};
 
 /// How long [`Socket::recv_batch_soon`] waits.
 const SOON: Duration = Duration::from_millis(5);
@@ -110,12 +110,22 @@ impl Socket {
                     if batch.unreachable().is_empty()
                         && let Some(peer) = self.peer_addr()
                     {
-                        batch.push_unreachable(Unreachable { peer, errno });
+                        batch.push_unreachable(Unreachable::new(
+                            peer,
+                            error::kind_of(errno),
+                            errno,
+                        ));
                     }
                     return Ok(Some(0));
                 }
             }
         }
+    }
+
+    /// Whether a datagram is there to be received, as far as can be seen without receiving it.
+    pub fn has_datagram(&self) -> bool {
+        self.wait(Some(Duration::ZERO))
+            .is_ok_and(|ready| ready.contains(PollFlags::IN))
     }
 
     fn wait(&self, timeout: Option<Duration>) -> Result<PollFlags, Error> {
@@ -138,7 +148,7 @@ impl Socket {
             let errno = features::control_messages(slots.control(0))
                 .find_map(|message| unreachable::decode(&message));
             if let (Some(peer), Some(errno)) = (slots.name(0), errno) {
-                batch.push_unreachable(Unreachable { peer, errno });
+                batch.push_unreachable(Unreachable::new(peer, error::kind_of(errno), errno));
             }
         }
     }

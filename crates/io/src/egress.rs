@@ -1,4 +1,5 @@
-//! The way to a destination: by which interface, and what that asks of a socket.
+//! The egress interface of a datagram, and what sending by it asks of a socket. It is decided here
+//! and nowhere else.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -7,25 +8,29 @@ use manycast_types::{InterfaceId, InterfaceSelector, with_zone};
 
 use crate::Error;
 
-/// How a datagram gets to where it is to go.
+/// How datagrams get to a destination.
 #[derive(Debug)]
-pub(crate) struct Way {
-    /// Where it is to go, with the zone that the address needs.
+pub(crate) struct Egress {
+    /// The destination, with the zone that it needs.
     pub(crate) destination: SocketAddr,
     /// By which interface, as far as that is known.
     pub(crate) interface: Option<Interface>,
+    /// The local address that they leave from, as far as that is known.
+    pub(crate) source: Option<IpAddr>,
     /// Whether the destination means every host of a link.
     pub(crate) is_broadcast: bool,
     /// Whether the interface is the user's choice and not the route's.
     is_chosen: bool,
 }
 
-impl Way {
-    /// The way to `destination`: by the interface that is named; else as the route says; else, for
-    /// a group or a broadcast, by the first interface that is up and can do it.
+impl Egress {
+    /// The egress to `destination`: by the interface that is named; else as the route says for the
+    /// local address `from`; else, for a group or a broadcast, by the first interface that is up
+    /// and can do it.
     pub(crate) fn to(
         destination: SocketAddr,
         selector: Option<&InterfaceSelector>,
+        from: Option<IpAddr>,
     ) -> Result<Self, Error> {
         let to = destination.ip();
         let interface = match selector {
@@ -37,7 +42,7 @@ impl Way {
                 Some(interface)
             }
             None if lacks_zone(destination) => Some(only_link(destination)?),
-            None => egress(to)?,
+            None => egress(to, from)?,
         };
         if let Some(interface) = &interface {
             // The kernel does not always refuse: it sends by a loopback that was put down.
@@ -48,25 +53,31 @@ impl Way {
         if interface.is_none() && (to.is_multicast() || is_limited) {
             return Err(nowhere(to));
         }
+        let route = manycast_net::route_from(from, to, index);
         Ok(Self {
             destination: index.map_or(destination, |index| with_zone(destination, index)),
+            source: from.or_else(|| route.ok().flatten().and_then(|route| route.source)),
             is_broadcast: is_broadcast(to, interface.as_ref()),
             is_chosen: selector.is_some() || is_limited,
             interface,
         })
     }
 
-    /// The set-up of a socket that sends on this way.
+    /// The set-up of a socket that sends this way.
     pub(crate) fn set_up(&self, config: &SocketConfig) -> SocketConfig {
         let mut config = config.clone();
         config.broadcast |= self.is_broadcast;
-        let index = self.interface.as_ref().map(|interface| interface.index);
         if self.destination.ip().is_multicast() {
-            config.multicast_interface = index;
+            config.multicast_interface = self.index();
         } else if self.is_chosen {
-            config.device = index;
+            config.device = self.index();
         }
         config
+    }
+
+    /// The index of the interface, as far as it is known.
+    pub(crate) fn index(&self) -> Option<u32> {
+        self.interface.as_ref().map(|interface| interface.index)
     }
 
     /// Index and name of the interface; neither where it is not known.
@@ -128,7 +139,7 @@ fn only_link(destination: SocketAddr) -> Result<Interface, Error> {
 }
 
 /// A group or a broadcast, and no interface for it.
-fn nowhere(to: IpAddr) -> Error {
+pub(crate) fn nowhere(to: IpAddr) -> Error {
     let names: Vec<String> = manycast_net::interfaces()
         .unwrap_or_default()
         .iter()
@@ -146,21 +157,37 @@ fn nowhere(to: IpAddr) -> Error {
         .into()
 }
 
-/// The interface by which something to `destination` leaves: by which the route leads; where there
-/// is none, for a group or a broadcast, the first that is up and can do it.
+/// The interface by which something to `destination` leaves: by which the route leads for the local
+/// address `from`; where there is none, for a group or a broadcast, the first that is up and can do
+/// it.
 ///
 /// # Errors
 ///
 /// Only where the machine itself fails.
-pub fn egress(destination: IpAddr) -> Result<Option<Interface>, Error> {
+pub fn egress(destination: IpAddr, from: Option<IpAddr>) -> Result<Option<Interface>, Error> {
     let all = manycast_net::interfaces()?;
-    if let Some(route) = manycast_net::route_to(destination, None)? {
+    if let Some(route) = manycast_net::route_from(from, destination, None)? {
         return Ok(all
             .into_iter()
             .find(|interface| interface.index == route.interface));
     }
+    Ok(first_that_can(destination, all))
+}
+
+/// The first interface that is up and can send to a group or a broadcast. Loopback leads nowhere, so
+/// it stands in only on a host that has nothing else, be it up or down.
+fn first_that_can(destination: IpAddr, all: Vec<Interface>) -> Option<Interface> {
     let ipv4 = destination.is_ipv4();
-    let can = |interface: &&Interface| {
+    let leads_out = |interface: &Interface| {
+        !interface.loopback
+            && if destination.is_multicast() {
+                interface.multicast
+            } else {
+                interface.broadcast
+            }
+    };
+    let only_loopback = !all.iter().any(leads_out);
+    let can = |interface: &Interface| {
         let speaks = interface
             .addresses
             .iter()
@@ -170,14 +197,13 @@ pub fn egress(destination: IpAddr) -> Result<Option<Interface>, Error> {
         } else {
             interface.up && interface.broadcast && is_limited_broadcast(destination)
         };
-        speaks && reaches
+        speaks && reaches && (only_loopback || !interface.loopback)
     };
-    // Loopback comes last: it is first by index, but leads nowhere else.
-    let found = all
-        .iter()
-        .filter(can)
-        .min_by_key(|interface| interface.loopback);
-    Ok(found.cloned())
+    let found = all.into_iter().find(|interface| can(interface))?;
+    if found.loopback {
+        tracing::warn!(%destination, "this host has no other interface: sent by {} to itself alone", found.name);
+    }
+    Some(found)
 }
 
 /// Says more of a missing route where the interface is known. Linux makes one to all groups of IPv6

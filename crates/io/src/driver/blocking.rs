@@ -1,14 +1,15 @@
 //! The driver that blocks.
 
+use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use manycast_net::Stopper;
 use manycast_proto::Protocol;
 
-use super::{Engine, Turn};
-use crate::Error;
+use super::{Commands, Engine, Running, Turn};
 use crate::endpoint::Endpoint;
+use crate::{Error, pace};
 
 /// Runs a protocol over sockets, on the calling thread.
 ///
@@ -37,13 +38,13 @@ use crate::endpoint::Endpoint;
 ///
 ///     fn handle_datagram(&mut self, _now: Instant, datagram: Received<'_>) {
 ///         let payload = datagram.payload.to_vec().into();
-///         self.answer = Some(Transmit::answer(&datagram, payload));
+///         self.answer = Some(datagram.reply().with(payload));
 ///         self.answered = true;
 ///     }
 ///
 ///     fn handle_timeout(&mut self, _now: Instant) {}
 ///
-///     fn poll_output(&mut self) -> Output<()> {
+///     fn poll_output(&mut self, _now: Instant) -> Output<()> {
 ///         match self.answer.take() {
 ///             Some(answer) => Output::Transmit(answer),
 ///             None if self.answered => Output::Finished,
@@ -63,20 +64,34 @@ use crate::endpoint::Endpoint;
 /// assert_eq!(client.recv()?.payload, b"ping");
 /// # Ok::<(), manycast::Error>(())
 /// ```
-#[derive(Debug)]
+///
+/// A driver is fair: a protocol that always has something to send neither delays datagrams that come
+/// nor a stop, a command or the end of a time-out. It never blocks on a full send buffer.
 pub struct Driver<P: Protocol> {
-    engine: Engine<P>,
+    running: Running<P>,
     until: Option<Instant>,
+    /// Whether it waits for deadlines to the microsecond.
+    exact: bool,
 }
 
 impl<P: Protocol> Driver<P> {
-    /// A driver of `protocol` over a [`Socket`](crate::Socket) or a
-    /// [`Listener`](crate::Listener).
+    /// A driver of `protocol` over a [`Socket`](crate::Socket), a [`Listener`](crate::Listener) or
+    /// a [`Sender`](crate::Sender).
     pub fn new(endpoint: impl Into<Endpoint>, protocol: P) -> Self {
         Self {
-            engine: Engine::new(endpoint.into(), protocol, true),
+            running: Running {
+                engine: Some(Engine::new(endpoint.into(), protocol)),
+            },
             until: None,
+            exact: false,
         }
+    }
+
+    /// Whether it waits for the deadlines of the protocol to the microsecond, which takes up to
+    /// 80 µs of a core for each. Otherwise it may be late by the timer slack of the system, 50 µs on
+    /// Linux (`prctl(2)`), or by a millisecond where the wait is longer than 20 ms.
+    pub const fn set_exact(&mut self, exact: bool) {
+        self.exact = exact;
     }
 
     /// Runs until the protocol has something to tell. `None`: `timeout` is over (`None`: for ever),
@@ -84,41 +99,55 @@ impl<P: Protocol> Driver<P> {
     ///
     /// # Errors
     ///
-    /// Only where the machine itself fails. Datagrams that cannot be sent are counted in
-    /// [`Driver::unsent`].
+    /// Only where the machine itself fails. Datagrams that cannot be sent are told to the protocol,
+    /// and counted in [`Driver::unsent`].
     pub fn next_event(&mut self, timeout: Option<Duration>) -> Result<Option<P::Event>, Error> {
         let result = self.advance(timeout);
         if result.is_err() {
-            self.engine.stop(Instant::now());
+            self.running.engine_mut().stop(Instant::now());
         }
         result
     }
 
     fn advance(&mut self, timeout: Option<Duration>) -> Result<Option<P::Event>, Error> {
-        let engine = &mut self.engine;
+        let engine = self.running.engine_mut();
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let mut over = false;
         loop {
             let now = Instant::now();
-            match engine.turn(now) {
+            let mut busy = false;
+            match engine.turn(now)? {
                 Turn::Event(event) => return Ok(Some(event)),
                 Turn::Finished => return Ok(None),
                 Turn::Wait(until) => self.until = until,
-                // Only where somebody has made the descriptor a non-blocking one.
-                Turn::Full(destination) => {
-                    engine.endpoint.socket_for(destination)?.wait_for_room()?;
-                    continue;
-                }
+                Turn::Full(until) => self.until = Some(until),
+                Turn::Busy => busy = true,
             }
             if over {
                 return Ok(None);
             }
-            let until = match (self.until, deadline) {
-                (Some(until), Some(deadline)) => Some(until.min(deadline)),
-                (until, deadline) => until.or(deadline),
-            };
-            let left = until.map(|until| until.saturating_duration_since(now));
-            engine.endpoint.wait(left)?;
+            if busy {
+                over = deadline.is_some_and(|deadline| deadline <= now);
+                if !over && !engine.is_time_to_look() {
+                    continue;
+                }
+                engine.endpoint.wait(Some(Duration::ZERO))?;
+            } else {
+                let until = match (self.until, deadline) {
+                    (Some(until), Some(deadline)) => Some(until.min(deadline)),
+                    (until, deadline) => until.or(deadline),
+                };
+                let mut left = until.map(|until| until.saturating_duration_since(now));
+                if let (true, Some(all)) = (self.exact, left) {
+                    left = Some(all.saturating_sub(pace::SPIN));
+                }
+                engine.endpoint.wait(left)?;
+                if let Some(until) = until.filter(|_| self.exact)
+                    && until.saturating_duration_since(Instant::now()) <= pace::SPIN
+                {
+                    pace::wait_until(until);
+                }
+            }
             if engine.endpoint.is_stopped() {
                 engine.stop(Instant::now());
                 return Ok(None);
@@ -137,29 +166,50 @@ impl<P: Protocol> Driver<P> {
     /// As [`Driver::next_event`].
     pub fn run(mut self, mut on_event: impl FnMut(&mut P, P::Event)) -> Result<(), Error> {
         while let Some(event) = self.next_event(None)? {
-            on_event(&mut self.engine.protocol, event);
+            on_event(self.protocol_mut(), event);
         }
         Ok(())
     }
 
     /// The protocol, for its statistics.
-    pub const fn protocol(&self) -> &P {
-        &self.engine.protocol
+    pub fn protocol(&self) -> &P {
+        &self.running.engine().protocol
     }
 
     /// The protocol, for commands.
-    pub const fn protocol_mut(&mut self) -> &mut P {
-        &mut self.engine.protocol
+    pub fn protocol_mut(&mut self) -> &mut P {
+        &mut self.running.engine_mut().protocol
     }
 
-    /// The sockets, for what a protocol cannot do by itself.
-    pub const fn endpoint_mut(&mut self) -> &mut Endpoint {
-        &mut self.engine.endpoint
+    /// The sockets.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.running.engine().endpoint
+    }
+
+    /// The sockets, for memberships.
+    pub fn endpoint_mut(&mut self) -> &mut Endpoint {
+        &mut self.running.engine_mut().endpoint
+    }
+
+    /// What commands the protocol from other threads while this one waits.
+    ///
+    /// # Errors
+    ///
+    /// Too many open files.
+    pub fn commands(&mut self) -> Result<Commands<P>, Error> {
+        self.running.engine_mut().commands()
+    }
+
+    /// Takes it apart, so that another protocol can go on with the same sockets. The stop hook does
+    /// not run.
+    pub fn into_parts(mut self) -> (Endpoint, P) {
+        let engine = self.running.engine.take().expect(Running::<P>::GONE);
+        (engine.endpoint, engine.protocol)
     }
 
     /// Whether the protocol has finished or was stopped.
     pub fn is_finished(&self) -> bool {
-        self.engine.phase == super::Phase::Stopped
+        self.running.engine().is_stopped()
     }
 
     /// When the protocol wants to go on even if nothing comes, as [`Driver::next_event`] last left
@@ -183,8 +233,8 @@ impl<P: Protocol> Driver<P> {
     }
 
     /// How many datagrams the kernel would not take, for want of a route for instance.
-    pub const fn unsent(&self) -> u64 {
-        self.engine.unsent
+    pub fn unsent(&self) -> u64 {
+        self.running.engine().unsent
     }
 
     /// Something that ends it from another thread; the stop hook runs then.
@@ -193,13 +243,22 @@ impl<P: Protocol> Driver<P> {
     ///
     /// Too many open files.
     pub fn stopper(&mut self) -> Result<Stopper, Error> {
-        self.engine.endpoint.stopper()
+        self.endpoint_mut().stopper()
     }
 }
 
 impl<P: Protocol> AsFd for Driver<P> {
     /// A descriptor for another event loop: readable when there is something to receive.
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.engine.endpoint.as_fd()
+        self.endpoint().as_fd()
+    }
+}
+
+impl<P: Protocol + fmt::Debug> fmt::Debug for Driver<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Driver")
+            .field("running", &self.running)
+            .field("until", &self.until)
+            .finish_non_exhaustive()
     }
 }

@@ -1,0 +1,303 @@
+//! What both drivers do in the same way.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use bytes::Buf;
+use manycast_proto::{NetworkEvent, Output, Protocol, Request};
+use manycast_types::{NetworkError, Transmit};
+
+use super::Commands;
+use crate::Error;
+use crate::endpoint::Endpoint;
+
+/// How many outputs are taken in a turn at most, and about how many datagrams they may be. So
+/// whoever always has something to send keeps nobody waiting for more than some 100 µs.
+const OUTPUTS: usize = 64;
+const DATAGRAMS: usize = 256;
+/// How many turns in a row may go by without a look at what came. A look costs a system call.
+const EAGER: u32 = 4;
+
+/// How often a protocol hears of the time while a send buffer is full.
+const TICK: Duration = Duration::from_millis(10);
+
+/// A command that another thread has given.
+pub(super) type Command<P> = Box<dyn FnOnce(&mut P, Instant) + Send>;
+
+/// An endpoint and a protocol.
+pub(super) struct Engine<P: Protocol> {
+    pub(super) endpoint: Endpoint,
+    pub(super) protocol: P,
+    outgoing: Vec<Transmit>,
+    /// What comes after them, once they are sent.
+    held: Option<Turn<P::Event>>,
+    /// How many datagrams the kernel would not take.
+    pub(super) unsent: u64,
+    phase: Phase,
+    /// Turns without a look.
+    eager: u32,
+    commands: Option<(mpsc::Sender<Command<P>>, mpsc::Receiver<Command<P>>)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    New,
+    Running,
+    Stopped,
+}
+
+/// What a turn came to.
+pub(super) enum Turn<E> {
+    Event(E),
+    /// There is more to send, but what came has its turn now.
+    Busy,
+    /// A send buffer is full, and is waited for together with everything else until then.
+    Full(Instant),
+    Wait(Option<Instant>),
+    Finished,
+}
+
+impl<P: Protocol> Engine<P> {
+    pub(super) const fn new(endpoint: Endpoint, protocol: P) -> Self {
+        Self {
+            endpoint,
+            protocol,
+            outgoing: Vec::new(),
+            held: None,
+            unsent: 0,
+            phase: Phase::New,
+            eager: 0,
+            commands: None,
+        }
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.phase == Phase::Stopped
+    }
+
+    /// Takes outputs until there is something to tell or to wait for, or there were enough of them.
+    pub(super) fn turn(&mut self, now: Instant) -> Result<Turn<P::Event>, Error> {
+        if self.phase == Phase::New {
+            self.phase = Phase::Running;
+            self.protocol.start(now);
+        }
+        if self.phase == Phase::Stopped {
+            return Ok(Turn::Finished);
+        }
+        self.endpoint.forget_room()?;
+        self.gather(now);
+        self.flush(now);
+        if let Some(full) = self.outgoing.first() {
+            // Where its socket has gone, the next turn finds out.
+            let _ = self.endpoint.want_room(full);
+            let next = match &self.held {
+                Some(Turn::Wait(Some(until))) => *until,
+                // What the protocol would wait for is not known, and it must hear of the time.
+                _ => now + TICK,
+            };
+            return Ok(Turn::Full(next));
+        }
+        match self.held.take() {
+            Some(Turn::Finished) => {
+                self.stop(now);
+                Ok(Turn::Finished)
+            }
+            Some(turn) => Ok(turn),
+            None => Ok(Turn::Busy),
+        }
+    }
+
+    /// Whether a busy protocol has had so many turns that it is time to look at what came.
+    pub(super) const fn is_time_to_look(&mut self) -> bool {
+        self.eager += 1;
+        if self.eager < EAGER {
+            return false;
+        }
+        self.eager = 0;
+        true
+    }
+
+    fn gather(&mut self, now: Instant) {
+        let mut datagrams: usize = self.outgoing.iter().map(Transmit::count).sum();
+        while self.held.is_none() && self.outgoing.len() < OUTPUTS && datagrams < DATAGRAMS {
+            match self.protocol.poll_output(now) {
+                Output::Transmit(transmit) => {
+                    datagrams += transmit.count();
+                    self.outgoing.push(transmit);
+                }
+                Output::Event(event) => self.held = Some(Turn::Event(event)),
+                Output::Request(request) => {
+                    // What was to go before goes before.
+                    self.flush(now);
+                    self.fulfil(now, request);
+                }
+                Output::Wait { until, reason } => {
+                    tracing::trace!(?until, reason, "waiting");
+                    self.held = Some(Turn::Wait(until));
+                }
+                Output::Finished => self.held = Some(Turn::Finished),
+            }
+        }
+    }
+
+    /// Sends what was gathered, as far as the send buffers have room. Of what cannot be sent the
+    /// protocol is told: a peer may have chosen the destination, so it must not end anything.
+    fn flush(&mut self, now: Instant) {
+        let mut done = 0;
+        while let Some(next) = self.outgoing.get_mut(done) {
+            let result = if next.segment_size.is_some() {
+                match self.endpoint.outlets().send_segments(next, false) {
+                    Ok(0) => Ok(0),
+                    Ok(sent) if sent == next.count() => Ok(1),
+                    Ok(sent) => {
+                        let size = next.segment_size.map_or(0, usize::from);
+                        next.payload.advance(sent * size);
+                        continue;
+                    }
+                    Err(error) => Err(error),
+                }
+            } else {
+                self.endpoint.send(&self.outgoing[done..], false)
+            };
+            match result {
+                Ok(0) => break,
+                Ok(sent) => done += sent,
+                Err(error) => {
+                    let not_sent = &self.outgoing[done];
+                    let (to, count) = (not_sent.destination, not_sent.count());
+                    done += 1;
+                    self.not_sent(now, to, count, &error);
+                }
+            }
+        }
+        self.outgoing.drain(..done);
+    }
+
+    fn not_sent(&mut self, now: Instant, destination: SocketAddr, count: usize, error: &Error) {
+        tracing::debug!(to = %destination, %error, "not sent");
+        self.unsent += count as u64;
+        let event = NetworkEvent::NotSent {
+            destination,
+            count,
+            error: told(error),
+        };
+        self.protocol.handle_network(now, event);
+    }
+
+    /// Does what the protocol asks of sockets and groups, and answers.
+    fn fulfil(&mut self, now: Instant, request: Request) {
+        let endpoint = &mut self.endpoint;
+        let mut answers = Vec::new();
+        match request {
+            Request::Open { tag, local } => match endpoint.open(&local) {
+                Ok(sockets) => answers.extend(sockets.into_iter().filter_map(|socket| {
+                    let local = endpoint.local_addr_of(socket)?;
+                    Some(NetworkEvent::Opened { tag, socket, local })
+                })),
+                Err(error) => answers.push(NetworkEvent::NotOpened {
+                    tag,
+                    error: told(&error),
+                }),
+            },
+            Request::Close { socket } => endpoint.close(socket),
+            Request::Join { group, port } => match endpoint.join(group.clone(), port) {
+                Ok(_) => answers.extend(
+                    endpoint
+                        .memberships()
+                        .filter(|it| it.group.ip() == group.address && it.group.port() == port)
+                        .cloned()
+                        .map(NetworkEvent::Joined),
+                ),
+                Err(error) => answers.push(NetworkEvent::NotJoined {
+                    group,
+                    port,
+                    error: told(&error),
+                }),
+            },
+            Request::Leave { group, port } => {
+                let before: Vec<_> = endpoint.memberships().cloned().collect();
+                match endpoint.leave(&group, port) {
+                    Ok(_) => answers.extend(
+                        before
+                            .into_iter()
+                            .filter(|it| !endpoint.memberships().any(|now| now == it))
+                            .map(NetworkEvent::Left),
+                    ),
+                    Err(error) => tracing::debug!(%group, port, %error, "not left"),
+                }
+            }
+            request => tracing::error!(?request, "a request that this driver does not know"),
+        }
+        for answer in answers {
+            self.protocol.handle_network(now, answer);
+        }
+    }
+
+    /// Hands over what a wait of the endpoint found, then the time.
+    pub(super) fn take_in(&mut self, now: Instant) {
+        let protocol = &mut self.protocol;
+        for run in self.endpoint.take_runs() {
+            protocol.handle_run(now, run);
+        }
+        while let Some(event) = self.endpoint.next_event() {
+            protocol.handle_network(now, event);
+        }
+        protocol.handle_timeout(now);
+        if self.endpoint.take_woken()
+            && let Some((_, commands)) = &self.commands
+        {
+            for command in commands.try_iter() {
+                command(protocol, now);
+            }
+        }
+    }
+
+    /// What other threads command it by.
+    pub(super) fn commands(&mut self) -> Result<Commands<P>, Error> {
+        let waker = self.endpoint.waker()?;
+        let (sender, _) = self.commands.get_or_insert_with(mpsc::channel);
+        Ok(Commands::new(sender.clone(), waker))
+    }
+
+    /// Runs the stop hook, once, and sends what it leaves behind.
+    pub(super) fn stop(&mut self, now: Instant) {
+        if self.phase != Phase::Running {
+            self.phase = Phase::Stopped;
+            return;
+        }
+        self.phase = Phase::Stopped;
+        self.protocol.stop(now);
+        // Events have nobody left to hear them. The bound is against a protocol that never ends.
+        for _ in 0..1024 {
+            match self.protocol.poll_output(now) {
+                Output::Transmit(transmit) => self.outgoing.push(transmit),
+                Output::Event(_) | Output::Request(_) => {}
+                Output::Wait { .. } | Output::Finished => break,
+            }
+        }
+        self.flush(now);
+        let left: usize = self.outgoing.drain(..).map(|left| left.count()).sum();
+        if left > 0 {
+            tracing::debug!(left, "the last datagrams were not sent");
+            self.unsent += left as u64;
+        }
+    }
+}
+
+/// An error as protocols hear of it.
+fn told(error: &Error) -> NetworkError {
+    NetworkError::new(error.kind(), error.to_string())
+}
+
+// By hand, since an event need not be printable.
+impl<P: Protocol + fmt::Debug> fmt::Debug for Engine<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine")
+            .field("endpoint", &self.endpoint)
+            .field("protocol", &self.protocol)
+            .field("phase", &self.phase)
+            .finish_non_exhaustive()
+    }
+}

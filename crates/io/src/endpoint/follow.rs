@@ -1,0 +1,316 @@
+//! Following the host: its interfaces come and go, and its addresses change.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use manycast_net::{Change, Interface, Socket, SocketConfig, Token, Watch};
+use manycast_types::{InterfaceSelector, with_zone};
+
+use super::outlets::{Named, Outlet};
+use super::{Endpoint, Outlets, Port, WATCH};
+use crate::Error;
+use crate::egress::Egress;
+
+/// After how long it is tried again to follow, where it failed.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// What a socket was opened for.
+#[derive(Clone, Debug)]
+pub(super) enum Origin {
+    /// A group, and nothing else.
+    Group,
+    /// A local address, by the interface that was named, which had this index.
+    Local {
+        selector: Option<InterfaceSelector>,
+        device: Option<u32>,
+    },
+    /// One destination.
+    Peer {
+        destination: SocketAddr,
+        selector: Option<InterfaceSelector>,
+        from: Option<SocketAddr>,
+        /// The interface and the local address that it had.
+        interface: Option<u32>,
+        source: Option<IpAddr>,
+    },
+}
+
+impl Endpoint {
+    /// Watches the interfaces from now on. What is looked at after this cannot change unseen.
+    pub(super) fn watch(&mut self) -> Result<(), Error> {
+        if self.watch.is_none() {
+            let watch = Watch::open()?;
+            self.poller.add(&watch, WATCH)?;
+            self.watch = Some(watch);
+        }
+        Ok(())
+    }
+
+    /// Whether the interfaces may have changed since this was last asked; for who does not wait.
+    pub(crate) fn has_changed(&mut self) -> Result<bool, Error> {
+        match &mut self.watch {
+            Some(watch) => Ok(!watch.drain()?.is_empty()),
+            None => {
+                // From now on it is known; before, anything may have happened.
+                self.watch()?;
+                Ok(true)
+            }
+        }
+    }
+
+    /// Follows the interfaces after something about them changed.
+    pub(super) fn heal(&mut self) -> Result<(), Error> {
+        let Some(watch) = &mut self.watch else {
+            return Ok(());
+        };
+        let changes = watch.drain()?;
+        if changes.is_empty() {
+            return Ok(());
+        }
+        self.batch.forget_interfaces();
+        for change in changes {
+            match change {
+                // Its memberships are gone with it, also where the index is given anew.
+                Change::Removed(index) => self.leave_interface(index),
+                // Any device may have been recreated; the kernel does not say which.
+                Change::Lost => self.leave_what_is_gone()?,
+                Change::Changed(_) => {}
+            }
+        }
+        self.follow()
+    }
+
+    /// Makes all sockets and memberships fit the interfaces as they are. What fails is tried again
+    /// after a while.
+    pub(super) fn follow(&mut self) -> Result<(), Error> {
+        self.retry = None;
+        let interfaces = manycast_net::interfaces()?;
+        self.forget_left();
+        let mut complete = true;
+        for slot in 0..self.ports.len() {
+            if let Err(error) = self.follow_port(slot, &interfaces) {
+                tracing::debug!(%error, "a socket cannot follow its interface");
+                complete = false;
+            }
+        }
+        complete &= self.reconcile(&interfaces, false)?;
+        if !complete {
+            self.retry = Instant::now().checked_add(RETRY);
+        }
+        self.publish();
+        Ok(())
+    }
+
+    /// Opens a socket anew where its interface or its local address is another one now, and says
+    /// whether it did.
+    fn follow_port(&mut self, slot: usize, interfaces: &[Interface]) -> Result<bool, Error> {
+        let Some(port) = self.port(slot).filter(|port| !port.retired) else {
+            return Ok(false);
+        };
+        match port.origin.clone() {
+            Origin::Group | Origin::Local { selector: None, .. } => Ok(false),
+            Origin::Local {
+                selector: Some(selector),
+                device,
+            } => {
+                let found = interfaces.iter().find(|it| is_chosen(it, &selector));
+                let Some(index) = found.map(|interface| interface.index) else {
+                    return Ok(false);
+                };
+                if device == Some(index) {
+                    return Ok(false);
+                }
+                let config = SocketConfig {
+                    device: Some(index),
+                    ..self.config.clone()
+                };
+                // The kernel keeps the ports of two devices apart, be the one gone or not.
+                let socket = Socket::bind(with_zone(port.local, index), &config)?;
+                let origin = Origin::Local {
+                    selector: Some(selector),
+                    device: Some(index),
+                };
+                self.replace(slot, socket, origin).map(|()| true)
+            }
+            Origin::Peer { .. } => self.follow_peer(slot).map(|new| new.is_some()),
+        }
+    }
+
+    /// Opens a connected socket anew where its interface or local address is another one now, and
+    /// gives its egress if it did.
+    pub(crate) fn follow_peer(&mut self, slot: usize) -> Result<Option<Egress>, Error> {
+        let Some(port) = self.port(slot) else {
+            return Ok(None);
+        };
+        let Origin::Peer {
+            destination,
+            selector,
+            from,
+            interface,
+            source,
+        } = &port.origin
+        else {
+            return Ok(None);
+        };
+        let egress = Egress::to(*destination, selector.as_ref(), from.map(|from| from.ip()))?;
+        if egress.index() == *interface && egress.source == *source {
+            return Ok(None);
+        }
+        let socket = port.socket.disconnected(&egress.set_up(&self.config))?;
+        socket
+            .connect(egress.destination)
+            .map_err(|error| egress.explain(error))?;
+        let origin = Origin::Peer {
+            destination: egress.destination,
+            selector: selector.clone(),
+            from: *from,
+            interface: egress.index(),
+            source: egress.source,
+        };
+        self.replace(slot, socket, origin)?;
+        self.publish();
+        Ok(Some(egress))
+    }
+
+    /// Puts a new socket into the place of another one, whose identifier and groups it takes over.
+    pub(super) fn replace(
+        &mut self,
+        slot: usize,
+        socket: Socket,
+        origin: Origin,
+    ) -> Result<(), Error> {
+        let local = socket.local_addr()?;
+        let Some(port) = self.port(slot) else {
+            return Ok(());
+        };
+        for group in port.groups.iter().filter(|group| !group.left) {
+            socket.join(group.address, group.interface, &group.sources)?;
+        }
+        let groups = port.groups.clone();
+        let new = Port {
+            id: port.id,
+            local,
+            socket: Arc::new(socket),
+            origin,
+            groups,
+            full: port.full,
+            retired: false,
+            reply_by_interface: port.reply_by_interface,
+        };
+        self.retire(slot);
+        if *self.polled.get_mut() {
+            self.poller.add(&*new.socket, slot as Token)?;
+        }
+        self.ports[slot] = Some(new);
+        Ok(())
+    }
+
+    /// Takes a socket out of its slot, and closes it once what it has received is handed out.
+    pub(super) fn retire(&mut self, slot: usize) {
+        let unread = slot == self.current && self.batch.at(self.next).is_some();
+        let has_more = self
+            .port(slot)
+            .is_some_and(|port| unread || port.socket.has_datagram());
+        if !has_more {
+            self.remove(slot);
+            return;
+        }
+        let Some(mut port) = self.ports[slot].take() else {
+            return;
+        };
+        port.retired = true;
+        let place = self.ports.len();
+        if *self.polled.get_mut()
+            && let Err(error) = self.poller.add(&*port.socket, place as Token)
+        {
+            tracing::warn!(%error, "what a socket had received is lost");
+        }
+        if slot == self.current {
+            self.current = place;
+        }
+        self.ports.push(Some(port));
+    }
+
+    /// Forgets memberships that were left, on sockets that have nothing more of them to hand out.
+    fn forget_left(&mut self) {
+        for port in self.ports.iter_mut().flatten() {
+            if port.groups.iter().any(|group| group.left) && !port.socket.has_datagram() {
+                port.groups.retain(|group| !group.left);
+            }
+        }
+    }
+
+    /// What sending needs, as it is now.
+    pub(super) fn current_outlets(&mut self) -> Outlets {
+        let only = self.only_interface();
+        let mut named: Vec<(IpAddr, Vec<Named>)> = Vec::new();
+        for wanted in &self.wanted {
+            let group = wanted.group.address;
+            if named.iter().any(|(other, _)| *other == group) {
+                continue;
+            }
+            let of_group = self.wanted.iter().filter(|it| it.group.address == group);
+            let interfaces: Option<Vec<Named>> = of_group.map(|it| it.named.clone()).collect();
+            if let Some(mut interfaces) = interfaces {
+                interfaces.dedup();
+                named.push((group, interfaces));
+            }
+        }
+        for port in self.ports.iter_mut().flatten() {
+            let of_group = named.iter().find(|(group, _)| *group == port.local.ip());
+            let alone = match of_group {
+                Some((_, interfaces)) if interfaces.len() == 1 => interfaces.first(),
+                _ => only.as_ref(),
+            };
+            if let (true, Some(Named { index, .. })) = (port.local.ip().is_multicast(), alone)
+                && port.socket.multicast_interface() != *index
+                && let Err(error) = port.socket.set_multicast_interface(*index)
+            {
+                tracing::debug!(%error, "the interface is named for each datagram instead");
+            }
+            let bound = matches!(
+                port.origin,
+                Origin::Local {
+                    selector: Some(_),
+                    ..
+                }
+            );
+            port.reply_by_interface = bound || of_group.is_some() || only.is_some();
+        }
+        let sockets = self.ports.iter().map(|port| {
+            let port = port.as_ref().filter(|port| !port.retired)?;
+            Some(Outlet {
+                id: port.id,
+                local: port.local,
+                socket: Arc::clone(&port.socket),
+            })
+        });
+        Outlets::new(sockets.collect(), named, only)
+    }
+
+    /// The one interface that all that is listened to was named with, if it is so.
+    fn only_interface(&self) -> Option<Named> {
+        let first = self.wanted.first()?;
+        let selector = first.group.interface.as_ref()?;
+        let groups = self
+            .wanted
+            .iter()
+            .all(|wanted| wanted.group.interface.as_ref() == Some(selector));
+        let locals = self.ports().all(|port| match &port.origin {
+            Origin::Group => true,
+            Origin::Local { selector: own, .. } => own.as_ref() == Some(selector),
+            Origin::Peer { .. } => false,
+        });
+        (groups && locals).then(|| first.named.clone()).flatten()
+    }
+}
+
+/// Whether an interface is the one that was named.
+pub(super) fn is_chosen(interface: &Interface, selector: &InterfaceSelector) -> bool {
+    match selector {
+        InterfaceSelector::Name(name) => *interface.name == **name,
+        InterfaceSelector::Index(index) => interface.index == *index,
+        InterfaceSelector::Address(address) => interface.has(*address),
+    }
+}
