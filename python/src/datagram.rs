@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use manycast::{Ecn, InterfaceId, Received};
+use manycast::{Ecn, InterfaceId, Received, SocketId};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -43,6 +43,8 @@ pub(crate) struct Header {
     ecn: Ecn,
     truncated: bool,
     dropped: u64,
+    socket: SocketId,
+    reply_interface: Option<u32>,
 }
 
 impl Header {
@@ -57,6 +59,8 @@ impl Header {
             ecn: received.ecn,
             truncated: received.truncated,
             dropped: received.dropped,
+            socket: received.socket,
+            reply_interface: received.reply_interface,
         }
     }
 
@@ -79,6 +83,7 @@ impl Header {
             && self.ecn == received.ecn
             && self.truncated == received.truncated
             && self.dropped == received.dropped
+            && self.socket == received.socket
     }
 }
 
@@ -96,18 +101,22 @@ impl Datagram {
 
     pub(crate) fn as_received<'a>(&'a self, py: Python<'a>) -> Received<'a> {
         let header = &*self.header;
-        Received {
-            payload: self.payload.as_bytes(py),
-            source: header.source,
-            destination: header.destination,
-            local: header.local,
-            interface: &header.interface,
-            hops: header.hops,
-            time: header.time,
-            ecn: header.ecn,
-            truncated: header.truncated,
-            dropped: header.dropped,
-        }
+        let payload = self.payload.as_bytes(py);
+        let mut received = Received::new(
+            payload,
+            header.source,
+            header.destination,
+            &header.interface,
+        );
+        received.local = header.local;
+        received.hops = header.hops;
+        received.time = header.time;
+        received.ecn = header.ecn;
+        received.truncated = header.truncated;
+        received.dropped = header.dropped;
+        received.socket = header.socket;
+        received.reply_interface = header.reply_interface;
+        received
     }
 }
 

@@ -116,7 +116,7 @@ fn push<P: AsRef<[u8]>>(
             .map_err(error::exception)?;
         sent += count;
         if count == 0 {
-            let fd = duplicate(&*lock(py, sender))?;
+            let fd = lock(py, sender).sending_fd().map_err(error::exception)?;
             let forever = Deadline::after(None);
             wait(py, &[fd.as_fd()], PollFlags::OUT, forever)?;
         }
@@ -298,7 +298,7 @@ impl Sender {
 
     /// The descriptor of its socket: writable when the send buffer has room.
     fn fileno(&self, py: Python<'_>) -> PyResult<RawFd> {
-        self.with(py, |sender| Ok(sender.as_fd().as_raw_fd()))
+        self.with(py, |sender| Ok(sender.as_raw_fd()))
     }
 
     /// Closes it. Repeating it is harmless.

@@ -189,7 +189,7 @@ impl Socket {
         payload: Payload,
     ) -> PyResult<()> {
         let received = datagram.get().as_received(py);
-        self.push(py, &Transmit::answer(&received, payload))
+        self.push(py, &received.reply().with(payload))
     }
 
     /// Waits for a datagram and returns it.
@@ -408,7 +408,7 @@ impl Socket {
             return Ok(Transmit::new(peer, payload));
         };
         if let Ok(datagram) = to.cast::<Datagram>() {
-            return Ok(Transmit::answer(&datagram.get().as_received(py), payload));
+            return Ok(datagram.get().as_received(py).reply().with(payload));
         }
         let address = address::one(to, None, None, None)?;
         if let Host::Name(name) = address.host() {

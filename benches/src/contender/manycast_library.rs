@@ -91,7 +91,7 @@ pub(crate) fn echo_tokio(job: &Job) -> anyhow::Result<()> {
             let to = received.source;
             payload.clear();
             payload.extend_from_slice(received.payload);
-            socket.send_to(&payload, to).await?;
+            socket.send_to(to, &payload).await?;
         }
     })
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
@@ -361,8 +361,17 @@ impl Sender {
     }
 }
 
+impl AsRawFd for Sender {
+    /// The descriptor of the socket as it is now, for another event loop: writable when the send
+    /// buffer has room. After the host has changed it may be another one.
+    fn as_raw_fd(&self) -> RawFd {
+        let socket = self.sending_socket();
+        socket.map_or(-1, |socket| socket.as_fd().as_raw_fd())
+    }
+}
+
 impl Sender {
-    /// A descriptor that is writable when the send buffer has room, for another event loop after
+    /// A descriptor that is writable when the send buffer has room, to wait for after
     /// [`Sender::try_send_batch`] has found none. The next wait needs a new one, since the socket
     /// may be another by then.
     ///

@@ -2,10 +2,9 @@
 //! `cargo run --example callback :8888`
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::time::Instant;
 
-use manycast::{Driver, Output, Protocol, Received, Socket, Transmit};
+use manycast::{Driver, NetworkEvent, Output, Protocol, Received, Socket, Transmit};
 
 /// Answers each datagram with `OK...` and the datagram.
 #[derive(Default)]
@@ -23,17 +22,18 @@ impl Protocol for Echo {
     fn handle_datagram(&mut self, _now: Instant, datagram: Received<'_>) {
         println!("{} bytes from {}", datagram.payload.len(), datagram.source);
         let answer = [b"OK...", datagram.payload].concat();
-        self.answers
-            .push_back(Transmit::answer(&datagram, answer.into()));
+        self.answers.push_back(datagram.reply().with(answer.into()));
     }
 
-    fn handle_refused(&mut self, _now: Instant, peer: SocketAddr) {
-        println!("nobody listens on {peer} any more");
+    fn handle_network(&mut self, _now: Instant, event: NetworkEvent) {
+        if let Some(peer) = event.refused_by() {
+            println!("nobody listens on {peer} any more");
+        }
     }
 
     fn handle_timeout(&mut self, _now: Instant) {}
 
-    fn poll_output(&mut self) -> Output<()> {
+    fn poll_output(&mut self, _now: Instant) -> Output<()> {
         match self.answers.pop_front() {
             Some(answer) => Output::Transmit(answer),
             None => Output::Wait {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use allocation_counter::{AllocationInfo, measure};
 use manycast::proto::measure::{Receiver, ReceiverConfig, SenderConfig};
 use manycast::proto::{self, Protocol};
-use manycast::{Ecn, InterfaceId, Listener, Received, Sender, Socket, Transmit};
+use manycast::{InterfaceId, Listener, Output, Received, Sender, Socket};
 
 const PAYLOADS: usize = 200;
 
@@ -50,7 +50,7 @@ fn asking_and_answering_one_by_one_allocates_nothing() {
     let mut round = || {
         client.send([1; 64]).unwrap();
         let question = server.recv().unwrap();
-        let answer = Transmit::answer(&question, [2; 64]);
+        let answer = question.reply().with([2; 64]);
         server.send_batch(&[answer]).unwrap();
         assert_eq!(client.recv().unwrap().payload, [2; 64]);
     };
@@ -69,31 +69,25 @@ fn measuring_a_stream_allocates_nothing() {
     let mut receiver = Receiver::new(ReceiverConfig::default(), now, time);
     sender.start(now);
     receiver.start(now);
-    let mut buffers = vec![vec![0; 1316]; 64];
     let interface = InterfaceId::new(2, "eth0");
+    let (from, to) = (
+        ([10, 0, 0, 1], 40_000).into(),
+        ([239, 1, 1, 1], 5001).into(),
+    );
     let mut round = || {
-        let count = sender.number(now, &mut buffers);
-        sender.sent(count);
-        for payload in &buffers[..count] {
-            let datagram = Received {
-                payload,
-                source: ([10, 0, 0, 1], 40_000).into(),
-                destination: ([239, 1, 1, 1], 5001).into(),
-                local: None,
-                interface: &interface,
-                hops: Some(1),
-                time: Some(time + Duration::from_millis(1)),
-                ecn: Ecn::NotEct,
-                truncated: false,
-                dropped: 0,
-            };
+        let Output::Transmit(transmit) = sender.poll_output(now) else {
+            panic!("it always has something to send");
+        };
+        for payload in transmit.segments() {
+            let mut datagram = Received::new(payload, from, to, &interface);
+            datagram.time = Some(time + Duration::from_millis(1));
             receiver.handle_datagram(now, datagram);
         }
     };
     // The first rounds meet the stream, and make room for its delays.
     (0..10).for_each(|_| round());
     assert_none(&measure(|| (0..100).for_each(|_| round())));
-    assert_eq!(sender.stats().datagrams, 110 * 64);
+    assert_eq!(sender.stats().datagrams, 110 * 49);
     let streams: Vec<_> = receiver.streams().collect();
-    assert_eq!(streams[0].counters.datagrams, 110 * 64);
+    assert_eq!(streams[0].counters.datagrams, 110 * 49);
 }

@@ -41,7 +41,7 @@ fn a_stop_ends_waits_that_always_find_something() {
     let stopper = socket.stopper().unwrap();
     stopper.stop();
     let heard = (0..10_000).find(|_| {
-        socket.send_to("more", to).unwrap();
+        socket.send_to(to, "more").unwrap();
         matches!(socket.recv(), Err(Error::Stopped))
     });
     assert!(heard.is_some());
@@ -156,7 +156,7 @@ mod asynchronous {
         let to = socket.get_ref().local_addr().unwrap();
         let busy = async {
             for _ in 0..1_000_000 {
-                socket.send_to("more", to).await.unwrap();
+                socket.send_to(to, "more").await.unwrap();
                 socket.recv().await.unwrap();
             }
         };

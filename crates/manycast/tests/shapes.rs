@@ -76,7 +76,7 @@ fn row_39_the_verbs_of_io_socket_multicast_exist() {
         .set_multicast_interface(Some(&"lo".parse().unwrap()))
         .unwrap();
     socket
-        .send_to("to all", SocketAddr::new([239, 192, 0, 100].into(), port))
+        .send_to(SocketAddr::new([239, 192, 0, 100].into(), port), "to all")
         .unwrap();
     assert_eq!(
         socket.recv_timeout(PATIENCE).unwrap().unwrap().payload,
@@ -84,7 +84,7 @@ fn row_39_the_verbs_of_io_socket_multicast_exist() {
     );
     assert!(socket.leave("239.192.0.100%lo").unwrap());
     socket
-        .send_to("to none", SocketAddr::new([239, 192, 0, 100].into(), port))
+        .send_to(SocketAddr::new([239, 192, 0, 100].into(), port), "to none")
         .unwrap();
     assert!(socket.try_recv().unwrap().is_none());
 }
@@ -98,9 +98,7 @@ fn row_28_a_server_is_a_loop_over_one_socket_with_a_clean_end() {
     let thread = std::thread::spawn(move || {
         let mut answered = 0;
         while let Ok(question) = server.recv().map(|received| received.to_datagram()) {
-            server
-                .answer(&question.as_received(), &question.payload)
-                .unwrap();
+            server.answer(question.reply(), &question.payload).unwrap();
             answered += 1;
         }
         answered

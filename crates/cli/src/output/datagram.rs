@@ -100,24 +100,18 @@ fn utc<S: serde::Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, 
 mod tests {
     use std::time::Duration;
 
-    use manycast::{Ecn, InterfaceId};
+    use manycast::InterfaceId;
 
     use super::*;
 
     fn report(payload: &[u8], check: impl Fn(&Report<'_>, &Received<'_>)) {
         let interface = InterfaceId::new(2, "eth0");
-        let received = Received {
-            payload,
-            source: ([10, 0, 0, 2], 40_000).into(),
-            destination: ([239, 192, 0, 100], 1000).into(),
-            local: None,
-            interface: &interface,
-            hops: Some(1),
-            time: Some(SystemTime::UNIX_EPOCH + Duration::from_nanos(1_767_225_600_123_456_789)),
-            ecn: Ecn::NotEct,
-            truncated: false,
-            dropped: 0,
-        };
+        let source = ([10, 0, 0, 2], 40_000).into();
+        let destination = ([239, 192, 0, 100], 1000).into();
+        let mut received = Received::new(payload, source, destination, &interface);
+        received.hops = Some(1);
+        received.time =
+            Some(SystemTime::UNIX_EPOCH + Duration::from_nanos(1_767_225_600_123_456_789));
         check(&Report::new("datagram", &received), &received);
     }
 
@@ -141,11 +135,9 @@ mod tests {
             assert!(clock.ends_with(":00.123456"), "{clock}");
             let way = " 10.0.0.2:40000 > 239.192.0.100:1000 eth0 hops 1, 13 bytes";
             assert_eq!(rest, format!("{way}: Hello, world!"));
-            let cut = Received {
-                truncated: true,
-                dropped: 1_234,
-                ..*received
-            };
+            let mut cut = *received;
+            cut.truncated = true;
+            cut.dropped = 1_234;
             let cut = Report::new("datagram", &cut).to_string();
             assert!(cut.ends_with(", 13 bytes, truncated, 1234 dropped before: Hello, world!"));
         });

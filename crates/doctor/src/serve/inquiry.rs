@@ -217,7 +217,7 @@ impl Attended {
     /// A way to the group by another interface than the one that leads to who asks.
     fn other_way(&self, context: &Context, inquiry: &Inquiry) -> Result<Option<Finding>, Error> {
         let group = self.group.ip();
-        let Some(by) = egress_to(group)?.map(|interface| interface.index) else {
+        let Some(by) = egress_to(group, None)?.map(|interface| interface.index) else {
             return Ok(None);
         };
         let asked_on = inquiry.interface;

@@ -83,10 +83,7 @@ pub(crate) fn row_63_names_are_looked_up_beside_the_event_loop() {
             let mut client = Socket::connect("client.example:5000").await.unwrap();
             client.send("question").await.unwrap();
             let question = server.recv().await.unwrap().to_datagram();
-            server
-                .answer(&question.as_received(), "answer")
-                .await
-                .unwrap();
+            server.answer(question.reply(), "answer").await.unwrap();
             assert_eq!(client.recv().await.unwrap().payload, b"answer");
             client.reconnect("other.example:5001").await.unwrap();
             assert_eq!(
@@ -171,7 +168,7 @@ pub(crate) fn row_65_a_refusal_on_a_runtime_is_not_fatal() {
             let mut server = crate::bind(&b, &to);
             socket.send("now").await.unwrap();
             let question = crate::receive(&b, &mut server);
-            server.answer(&question.as_received(), "yes").unwrap();
+            server.answer(question.reply(), "yes").unwrap();
             assert_eq!(socket.recv().await.unwrap().payload, b"yes");
         });
     }
@@ -215,7 +212,7 @@ impl Protocol for Torrent {
 
     fn handle_timeout(&mut self, _now: Instant) {}
 
-    fn poll_output(&mut self) -> Output<()> {
+    fn poll_output(&mut self, _now: Instant) -> Output<()> {
         if self.left == 0 {
             return Output::Finished;
         }

@@ -65,15 +65,13 @@ impl Protocol for Echo {
         self.finished = datagram.payload == b"end";
         self.last = Some(datagram.source);
         self.heard += 1;
-        self.answers.push(Transmit::answer(
-            &datagram,
-            datagram.payload.to_vec().into(),
-        ));
+        self.answers
+            .push(datagram.reply().with(datagram.payload.to_vec().into()));
     }
 
     fn handle_timeout(&mut self, _now: Instant) {}
 
-    fn poll_output(&mut self) -> Output<u32> {
+    fn poll_output(&mut self, _now: Instant) -> Output<u32> {
         if let Some(answer) = self.answers.pop() {
             Output::Transmit(answer)
         } else if self.told < self.heard {
@@ -291,7 +289,7 @@ pub(crate) fn row_38_a_socket_stands_in_another_programs_poll() {
         assert!(!poll(socket.as_fd(), 0));
     }
     // The kernel keeps a note of what was too long to send, which one look takes away.
-    let error = b.run(|| socket.send_to([0; 65_520], ([10, 0, 0, 1], PORT).into()));
+    let error = b.run(|| socket.send_to(SocketAddr::from(([10, 0, 0, 1], PORT)), [0; 65_520]));
     assert!(error.is_err() && poll(socket.as_fd(), 0));
     assert!(b.run(|| socket.try_recv().unwrap().is_none()));
     assert!(!poll(socket.as_fd(), 0));

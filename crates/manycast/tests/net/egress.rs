@@ -76,9 +76,7 @@ pub(crate) fn row_48_sending_needs_no_route_and_tells_its_way() {
         // A socket that is not connected finds its way in the same manner.
         let socket = bind(&a, ":0");
         a.run(|| {
-            socket
-                .send_to("by a socket", at(group, PORT).parse().unwrap())
-                .unwrap();
+            socket.send_to(at(group, PORT), "by a socket").unwrap();
         });
         assert_eq!(receive(&b, &mut listener).payload, "by a socket");
     }
@@ -162,9 +160,7 @@ pub(crate) fn row_51_the_interface_of_a_sender_and_of_a_socket_can_change() {
                     &*socket.multicast_interface().unwrap().unwrap().name,
                     device
                 );
-                socket
-                    .send_to("by the socket", at(group, PORT).parse().unwrap())
-                    .unwrap();
+                socket.send_to(at(group, PORT), "by the socket").unwrap();
             });
             assert_eq!(&*receive(&b, &mut listener).interface.name, device);
         }

@@ -140,7 +140,7 @@ pub(crate) fn enetunreach() {
         let socket = bind(&host, local);
         fails(
             &host,
-            || socket.send_to("x", to.parse().unwrap()),
+            || socket.send_to(to, "x"),
             &format!("cannot send to {to}: {why}"),
         );
     }
@@ -332,7 +332,7 @@ pub(crate) fn row_36_eacces() {
     let socket = bind(&host, ":0");
     fails(
         &host,
-        || socket.send_to("x", "10.0.0.255:5000".parse().unwrap()),
+        || socket.send_to("10.0.0.255:5000", "x"),
         "cannot send to 10.0.0.255:5000: it is a broadcast address, and broadcasting was not \
          switched on, or a route or a firewall on the way prohibits it (os error 13); switch \
          it on, send to a group, or see 'ip route get' and the firewalls",
@@ -360,7 +360,7 @@ pub(crate) fn emsgsize() {
     let socket = bind(&host, ":0");
     fails(
         &host,
-        || socket.send_to(vec![0; 65_508], "10.0.0.9:5000".parse().unwrap()),
+        || socket.send_to("10.0.0.9:5000", vec![0; 65_508]),
         "cannot send to 10.0.0.9:5000: 65508 bytes are more than a UDP datagram carries \
          (os error 90); send at most 65507 bytes at once; 1,472 pass any Ethernet",
     );

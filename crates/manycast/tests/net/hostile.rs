@@ -1,5 +1,6 @@
 //! A peer can never make a call fail, hang or grow.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use manycast::{Event, Socket};
@@ -28,21 +29,19 @@ pub(crate) fn a_flood_of_refusals_fails_nothing() {
     let [a, b] = hosts(&lab, ["a", "b"]);
     without_limit(&b);
     for own in ["10.0.0.2", "fd00::2"] {
-        let to = at(own, PORT).parse().unwrap();
-        let closed = at(own, PORT + 1).parse().unwrap();
+        let to: SocketAddr = at(own, PORT).parse().unwrap();
+        let closed: SocketAddr = at(own, PORT + 1).parse().unwrap();
         let mut socket = bind(&a, ":0");
         let mut server = bind(&b, &at(own, PORT));
         let before = resident();
         for round in 0..20 {
             for _ in 0..500 {
-                socket.send_to("nobody there", closed).unwrap();
+                socket.send_to(closed, "nobody there").unwrap();
             }
             // What is said in between is heard.
-            socket.send_to("hello", to).unwrap();
+            socket.send_to(to, "hello").unwrap();
             let question = receive(&b, &mut server);
-            server
-                .answer(&question.as_received(), "hello yourself")
-                .unwrap();
+            server.answer(question.reply(), "hello yourself").unwrap();
             assert_eq!(
                 receive(&a, &mut socket).payload,
                 "hello yourself",
@@ -60,7 +59,7 @@ pub(crate) fn a_flood_of_refusals_fails_nothing() {
 
         // As events they are told, and they come to an end.
         for _ in 0..500 {
-            socket.send_to("nobody there", closed).unwrap();
+            socket.send_to(closed, "nobody there").unwrap();
         }
         let mut refused = 0;
         while let Some(event) = a.run(|| {
@@ -92,7 +91,7 @@ pub(crate) fn row_65_a_connected_socket_outlives_many_refusals() {
         let mut server = bind(&b, &at(own, PORT));
         socket.send("and now?").unwrap();
         let question = receive(&b, &mut server);
-        server.answer(&question.as_received(), "here").unwrap();
+        server.answer(question.reply(), "here").unwrap();
         assert_eq!(receive(&a, &mut socket).payload, "here");
     }
 }
@@ -193,20 +192,20 @@ pub(crate) fn whatever_reason_a_firewall_gives_fails_nothing() {
         ));
         let to = at(own, PORT).parse().unwrap();
         let mut socket = bind(&a, ":0");
-        socket.send_to("rejected", to).unwrap();
+        socket.send_to(to, "rejected").unwrap();
         let told = a.run(|| {
             let event = socket.next_event(Some(PATIENCE)).unwrap();
             event.map(|event| matches!(event, Event::Unreachable(told) if told.peer == to))
         });
         assert_eq!(told, Some(true), "{protocol} {kind}");
         // Also by a wait that does not ask for it, and by a send.
-        socket.send_to("rejected", to).unwrap();
+        socket.send_to(to, "rejected").unwrap();
         assert!(a.run(|| {
             let wait = Duration::from_millis(20);
             socket.recv_timeout(wait).unwrap().is_none()
         }));
         for _ in 0..3 {
-            socket.send_to("rejected", to).unwrap();
+            socket.send_to(to, "rejected").unwrap();
         }
         b.nft("delete table inet filter");
     }

@@ -2,6 +2,7 @@
 
 use manycast::{Group, Sender, SenderConfig, SocketConfig};
 use manycast_lab::netns::{Host, Lab};
+use std::net::SocketAddr;
 
 use crate::{
     GROUPS, PORT, at, bind, hosts, interfaces_of, listen, on, receive, receive_until, send, sender,
@@ -106,21 +107,21 @@ pub(crate) fn row_69_the_own_copy_is_a_switch_of_the_sender() {
                 .set_multicast_interface(Some(&"eth0".parse().unwrap()))
                 .unwrap();
         });
-        let to_clients = at(group, PORT + 1).parse().unwrap();
+        let to_clients: SocketAddr = at(group, PORT + 1).parse().unwrap();
 
         assert!(sender.loopback() && client.loopback());
         sender.send("heard").unwrap();
-        client.send_to("Client: Ping", to_clients).unwrap();
+        client.send_to(to_clients, "Client: Ping").unwrap();
         assert_eq!(text(&receive(&a, &mut client)), "Client: Ping");
         sender.set_loopback(false).unwrap();
         client.set_loopback(false).unwrap();
         assert!(!sender.loopback() && !client.loopback());
         sender.send("not heard").unwrap();
-        client.send_to("not heard", to_clients).unwrap();
+        client.send_to(to_clients, "not heard").unwrap();
         sender.set_loopback(true).unwrap();
         client.set_loopback(true).unwrap();
         sender.send("end").unwrap();
-        client.send_to("end", to_clients).unwrap();
+        client.send_to(to_clients, "end").unwrap();
         assert_eq!(receive_until(&a, &mut own, "end"), ["heard"]);
         assert_eq!(receive_until(&a, &mut client, "end"), [""; 0]);
         assert_eq!(
@@ -176,13 +177,9 @@ pub(crate) fn row_71_options_are_read_back_and_true_on_the_wire() {
                 (socket.multicast_hops(), socket.unicast_hops().unwrap()),
                 (hops, hops)
             );
-            socket
-                .send_to("to the group", at(group, PORT).parse().unwrap())
-                .unwrap();
+            socket.send_to(at(group, PORT), "to the group").unwrap();
             assert_eq!(receive(&b, &mut listener).hops, Some(hops));
-            socket
-                .send_to("to the host", at(own, PORT + 1).parse().unwrap())
-                .unwrap();
+            socket.send_to(at(own, PORT + 1), "to the host").unwrap();
             assert_eq!(receive(&b, &mut server).hops, Some(hops));
         }
         assert!(socket.set_unicast_hops(0).is_err());

@@ -89,7 +89,7 @@ pub(crate) fn row_09_a_server_answers_from_the_address_that_was_asked() {
             assert_eq!(question.destination, socket_addr(asked, 8888));
             assert_eq!(question.local, Some(asked.parse().unwrap()));
             let answer = format!("OK...{}", text(&question));
-            server.answer(&question.as_received(), answer).unwrap();
+            server.answer(question.reply(), answer).unwrap();
         }
         for (number, client) in clients.iter_mut().enumerate() {
             assert_eq!(receive(&a, client).payload, format!("OK...hello {number}"));
@@ -106,8 +106,8 @@ pub(crate) fn row_10_answers_of_others_than_the_asked_are_ignored() {
         let task = b.spawn(move || {
             let question = server.recv().unwrap().to_datagram();
             // The stranger's answer goes first.
-            impostor.send_to("stolen", question.source).unwrap();
-            server.answer(&question.as_received(), "right").unwrap();
+            impostor.send_to(question.source, "stolen").unwrap();
+            server.answer(question.reply(), "right").unwrap();
         });
         let config = AskConfig {
             timeout: Duration::from_secs(10),
@@ -142,7 +142,7 @@ pub(crate) fn row_10_a_lost_answer_is_no_hang_and_retries_ask_again() {
         let task = b.spawn(move || {
             server.recv().unwrap();
             let again = server.recv().unwrap().to_datagram();
-            server.answer(&again.as_received(), "at last").unwrap();
+            server.answer(again.reply(), "at last").unwrap();
         });
         let answers = a.run(|| manycast::ask(&*at(&asked, PORT), "question", &patient).unwrap());
         assert_eq!(answers[0].datagram.payload, "at last");
@@ -170,7 +170,7 @@ pub(crate) fn row_64_third_parties_are_not_received_on_a_connected_socket() {
         sender_from(&c, &client_addr.to_string(), third)
             .send("once more")
             .unwrap();
-        server.send_to("end", client_addr).unwrap();
+        server.send_to(client_addr, "end").unwrap();
         assert_eq!(receive_until(&a, &mut client, "end"), [""; 0]);
     }
 }
@@ -206,17 +206,17 @@ pub(crate) fn row_65_a_refusal_is_an_event_within_a_second_and_the_next_write_wo
         // As an event, on a connected socket and on one that is not.
         for mut socket in [connect(&a, to), bind(&a, ":0")] {
             let sent = Instant::now();
-            socket.send_to("nobody there", to).unwrap();
+            socket.send_to(to, "nobody there").unwrap();
             let refused = unreachable(&a, &mut socket);
             assert!(refused.is_refused());
             assert_eq!(refused.peer, to);
             assert!(sent.elapsed() < Duration::from_secs(1));
 
             let mut server = bind(&b, &at(&peer, PORT));
-            socket.send_to("now", to).unwrap();
+            socket.send_to(to, "now").unwrap();
             let question = receive(&b, &mut server);
             assert_eq!(question.payload, "now");
-            server.answer(&question.as_received(), "yes").unwrap();
+            server.answer(question.reply(), "yes").unwrap();
             assert_eq!(receive(&a, &mut socket).payload, "yes");
         }
     }
@@ -263,7 +263,7 @@ pub(crate) fn row_09_a_client_that_went_away_is_no_error_of_the_server() {
         let gone = send(&a, &at(&own, PORT), "and gone").from;
         let question = receive(&b, &mut server);
         assert_eq!(question.source, gone);
-        server.answer(&question.as_received(), "too late").unwrap();
+        server.answer(question.reply(), "too late").unwrap();
         // The refusal is there before the next question is.
         let probe = sender(&b, &gone.to_string());
         probe.send("still there?").unwrap();
@@ -299,8 +299,8 @@ pub(crate) fn row_66_reconnect_and_disconnect_keep_the_port() {
         assert_eq!(socket.peer_addr(), Some(socket_addr(&two, PORT)));
         socket.send("to the second").unwrap();
         assert_eq!(receive(&c, &mut second).source.port(), port);
-        first.send_to("not any more", own).unwrap();
-        second.send_to("end", own).unwrap();
+        first.send_to(own, "not any more").unwrap();
+        second.send_to(own, "end").unwrap();
         assert_eq!(receive_until(&a, &mut socket, "end"), [""; 0]);
 
         a.run(|| socket.disconnect().unwrap());
@@ -312,10 +312,10 @@ pub(crate) fn row_66_reconnect_and_disconnect_keep_the_port() {
             "the socket cannot be used here: it has no peer; connect it first, or name the destination"
         );
         for server in [&first, &second] {
-            server.send_to("anybody", own).unwrap();
+            server.send_to(own, "anybody").unwrap();
             assert_eq!(receive(&a, &mut socket).payload, "anybody");
         }
-        socket.send_to("by name", socket_addr(one, PORT)).unwrap();
+        socket.send_to(socket_addr(one, PORT), "by name").unwrap();
         assert_eq!(receive(&b, &mut first).source.port(), port);
     }
 }
@@ -350,13 +350,11 @@ pub(crate) fn row_68_a_question_to_a_group_is_answered_by_unicast() {
         // Asked by the group, then by the host; both come to the same socket.
         for asked in [group, &own] {
             client
-                .send_to("Client: Ping", socket_addr(asked, 8005))
+                .send_to(socket_addr(asked, 8005), "Client: Ping")
                 .unwrap();
             let question = receive(&b, &mut server);
             assert_eq!(question.destination.ip().to_string(), asked);
-            server
-                .answer(&question.as_received(), "Server: Pong")
-                .unwrap();
+            server.answer(question.reply(), "Server: Pong").unwrap();
             let answer = receive(&a, &mut client);
             assert_eq!(answer.payload, "Server: Pong");
             assert_eq!(answer.source, socket_addr(&own, 8005));
@@ -374,7 +372,7 @@ pub(crate) fn row_43_ask_gathers_the_answers_of_all_members() {
             host.spawn(move || {
                 let question = member.recv().unwrap().to_datagram();
                 let answer = format!("ack from {:?}", question.destination.ip());
-                member.answer(&question.as_received(), answer).unwrap();
+                member.answer(question.reply(), answer).unwrap();
             })
         });
         let asked = Instant::now();
@@ -428,12 +426,12 @@ pub(crate) fn row_35_broadcasts_reach_the_link() {
     assert!(!socket.broadcast());
     let to = socket_addr("10.0.1.255", PORT);
     assert_eq!(
-        socket.send_to("x", to).unwrap_err().kind(),
+        socket.send_to(to, "x").unwrap_err().kind(),
         ErrorKind::PermissionDenied
     );
     socket.set_broadcast(true).unwrap();
     assert!(socket.broadcast());
-    socket.send_to("on purpose", to).unwrap();
+    socket.send_to(to, "on purpose").unwrap();
     assert_eq!(receive(&b, &mut server).payload, "on purpose");
 }
 
@@ -453,12 +451,12 @@ pub(crate) fn a_router_that_knows_no_way_is_an_event() {
     for to in ["198.51.100.1", "2001:db8:1::1"] {
         let to = socket_addr(to, PORT);
         for mut socket in [connect(&a, to), bind(&a, ":0")] {
-            socket.send_to("lost", to).unwrap();
+            socket.send_to(to, "lost").unwrap();
             let told = unreachable(&a, &mut socket);
             assert_eq!((told.peer, told.is_refused()), (to, false));
             // It is no failure of the socket: nothing came, and nothing else is to be told.
             assert!(socket.try_recv().unwrap().is_none());
-            socket.send_to("again", to).unwrap();
+            socket.send_to(to, "again").unwrap();
         }
     }
 }

@@ -3,16 +3,15 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::bail;
 use manycast::proto::measure::{
-    self as protocol, MIN_SIZE, SenderConfig as StreamConfig, SenderStats, ServerReport,
+    self as protocol, MIN_SIZE, SenderConfig as StreamConfig, SenderEvent, SenderStats,
+    ServerReport,
 };
-use manycast::{Address, Sender, SenderConfig, SocketConfig, send_stream};
+use manycast::{Address, Driver, Sender, SenderConfig, SocketConfig};
 use serde::Serialize;
 
 use super::report::{Exact, Loss, bits, microseconds};
@@ -96,6 +95,9 @@ fn size(text: &str) -> Result<usize, String> {
     }
 }
 
+/// Bursts shorter than this need a wait that is exact.
+const EXACT: Duration = Duration::from_micros(500);
+
 /// Over a second and more, a rate is held within this part.
 const HELD: f64 = 0.99;
 const JUDGED: Duration = Duration::from_secs(1);
@@ -106,24 +108,40 @@ pub(super) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     for address in destinations(&args.address, &args.interface)? {
         senders.push(open(address, &args, output)?);
     }
-    let stop = Arc::new(AtomicBool::new(false));
-    let request = Arc::clone(&stop);
-    interrupt.then(move || request.store(true, Ordering::Relaxed));
+    let ways: Vec<_> = senders.iter().map(Sender::way).collect();
+    let mut streams = Vec::new();
+    for (sender, way) in senders.into_iter().zip(&ways) {
+        let stream = protocol::Sender::new(args.stream(way.to), Instant::now(), SystemTime::now());
+        let mut driver = Driver::new(sender, stream);
+        driver.set_exact(args.burst < EXACT);
+        streams.push(driver);
+    }
+    let mut commands = Vec::new();
+    for driver in &mut streams {
+        commands.push(driver.commands()?);
+    }
+    interrupt.then(move || {
+        for stream in &commands {
+            stream.give(|stream, now| stream.finish(now));
+        }
+    });
 
-    let stream = |sender: &Sender| -> Result<Sent, manycast::Error> {
-        let config = args.stream(sender.way().to);
-        let mut stream = protocol::Sender::new(config, Instant::now(), SystemTime::now());
-        let report = send_stream(sender, &mut stream, &stop)?;
+    let run = |mut driver: Driver<protocol::Sender>| -> Result<Sent, manycast::Error> {
+        let mut report = None;
+        while let Some(event) = driver.next_event(None)? {
+            let SenderEvent::Finished(found) = event;
+            report = found;
+        }
         Ok(Sent {
-            stats: stream.stats(),
+            stats: driver.protocol().stats(),
             report,
         })
     };
     // Each interface is as fast as it is, so each has a thread.
     let results: Vec<_> = thread::scope(|scope| {
-        let threads: Vec<_> = senders
-            .iter()
-            .map(|sender| scope.spawn(|| stream(sender)))
+        let threads: Vec<_> = streams
+            .into_iter()
+            .map(|driver| scope.spawn(|| run(driver)))
             .collect();
         let join = |thread: thread::ScopedJoinHandle<'_, _>| {
             thread.join().expect("sending does not panic")
@@ -137,18 +155,19 @@ pub(super) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     let mut outcome = Outcome::Done;
     let mut sum = SenderStats::default();
     let mut slowest = f64::INFINITY;
-    for (sender, result) in senders.iter().zip(results) {
+    for (way, result) in ways.iter().zip(results) {
         let Sent { stats, report } = result?;
+        sum.unsent += stats.unsent;
         sum.datagrams += stats.datagrams;
         sum.bytes += stats.bytes;
         sum.duration = sum.duration.max(stats.duration);
         if stats.duration >= JUDGED {
             slowest = slowest.min(bits_per_second(&stats));
         }
-        let to = sender.way().to;
+        let to = way.to;
         match report {
             Some(report) => {
-                let heard = Heard::new(&report, named(to, sender.interface()));
+                let heard = Heard::new(&report, named(to, &way.interface));
                 output.object(&heard)?;
                 output.note_in_text(heard);
             }
@@ -170,6 +189,12 @@ pub(super) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
             "the rate was not held: {} of {}; this host was too busy, try a longer --burst",
             bits(slowest),
             bits(rate.bits() as f64)
+        ));
+    }
+    if sum.unsent > 0 {
+        output.note(format_args!(
+            "{} not sent: the interface was down, or its queue full",
+            counted(sum.unsent, "datagram")
         ));
     }
     output.report(&Summary::from(sum))?;
@@ -291,6 +316,7 @@ fn bits_per_second(stats: &SenderStats) -> f64 {
 struct Summary {
     event: &'static str,
     datagrams: u64,
+    unsent: u64,
     bits_per_second: f64,
     #[serde(skip)]
     stats: SenderStats,
@@ -301,6 +327,7 @@ impl From<SenderStats> for Summary {
         Self {
             event: "summary",
             datagrams: stats.datagrams,
+            unsent: stats.unsent,
             bits_per_second: bits_per_second(&stats).round(),
             stats,
         }

@@ -164,7 +164,7 @@ struct Trouble {
 impl Trouble {
     fn new(sender: &Sender, unreachable: Unreachable) -> Self {
         let Unreachable { peer, errno, .. } = unreachable;
-        let to = named(peer, sender.interface());
+        let to = named(peer, &sender.interface());
         Self {
             event: if unreachable.is_refused() {
                 "refused"
