@@ -141,6 +141,10 @@ impl Endpoint {
         if *peer.host() == Host::Any || peer.port() == 0 {
             return Err(Error::unsuitable(peer, "it names no peer; write HOST:PORT"));
         }
+        let mut endpoint = Self::new(config)?;
+        if peer.interface().is_some() {
+            endpoint.watch()?;
+        }
         let mut failure = None;
         for destination in resolve::socket_addrs(peer)? {
             let egress = match Egress::to(destination, peer.interface(), None) {
@@ -150,8 +154,8 @@ impl Endpoint {
                     continue;
                 }
             };
-            match Self::connect_by(&egress, peer.interface(), None, config.clone()) {
-                Ok(endpoint) => return Ok(endpoint),
+            match endpoint.connect_by(&egress, peer.interface(), None) {
+                Ok(()) => return Ok(endpoint),
                 Err(error) => failure = Some(error),
             }
         }
@@ -161,18 +165,17 @@ impl Endpoint {
         }
     }
 
-    /// A socket to one destination, by an egress that is known, from a local address if one is
+    /// Opens a socket to one destination, by an egress that is known, from a local address if one is
     /// given.
     pub(crate) fn connect_by(
+        &mut self,
         egress: &Egress,
         selector: Option<&InterfaceSelector>,
         from: Option<SocketAddr>,
-        config: SocketConfig,
-    ) -> Result<Self, Error> {
-        let mut endpoint = Self::new(config)?;
+    ) -> Result<(), Error> {
         let any = unspecified(egress.destination.is_ipv4());
         let local = from.unwrap_or_else(|| (any, 0).into());
-        let socket = Socket::bind(local, &egress.set_up(&endpoint.config))?;
+        let socket = Socket::bind(local, &egress.set_up(&self.config))?;
         // A connected socket knows its own address, keeps the route, and hears of refusals.
         socket
             .connect(egress.destination)
@@ -184,15 +187,13 @@ impl Endpoint {
             interface: egress.index(),
             source: egress.source,
         };
-        endpoint.add(socket, origin)?;
-        if selector.is_some() {
-            endpoint.watch()?;
-        }
-        endpoint.publish();
-        Ok(endpoint)
+        self.add(socket, origin)?;
+        self.publish();
+        Ok(())
     }
 
-    fn new(config: SocketConfig) -> Result<Self, Error> {
+    /// An endpoint without a socket.
+    pub(crate) fn new(config: SocketConfig) -> Result<Self, Error> {
         Ok(Self {
             ports: Vec::new(),
             opened: 0,

@@ -56,7 +56,7 @@ pub use socket::{SendHalf, Socket};
 ///
 /// Those of [`Sender::open`] and [`Sender::send`].
 pub fn send(address: impl IntoAddress, payload: impl AsRef<[u8]>) -> Result<Sent, Error> {
-    Sender::new(address)?.send(payload)
+    Sender::once(address)?.send(payload)
 }
 
 /// Listens on a group, on every interface unless one is named; or on a local address.

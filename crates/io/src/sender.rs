@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
-use manycast_net::{Operation, RecvBatch, SocketConfig, Unreachable};
+use manycast_net::{ErrorKind, Operation, RecvBatch, SocketConfig, Unreachable};
 use manycast_types::{Address, Host, InterfaceId, Transmit};
 
 use crate::egress::Egress;
@@ -116,6 +116,16 @@ impl Sender {
     /// address that this host does not have.
     pub fn open(address: impl IntoAddress, config: SenderConfig) -> Result<Self, Error> {
         let address = address.into_address()?;
+        Self::open_first(address, config, true)
+    }
+
+    /// A sender for once, which does not follow the host.
+    pub(crate) fn once(address: impl IntoAddress) -> Result<Self, Error> {
+        Self::open_first(address.into_address()?, SenderConfig::default(), false)
+    }
+
+    /// A sender to the first of the addresses that can be sent to, which perhaps follows the host.
+    fn open_first(address: Address, config: SenderConfig, follow: bool) -> Result<Self, Error> {
         if !address.sources().is_empty() {
             return Err(Error::unsuitable(
                 address,
@@ -130,7 +140,7 @@ impl Sender {
         }
         let mut result = Err(Error::unsuitable(&address, "its name has no address"));
         for destination in resolve::socket_addrs(&address)? {
-            result = Self::open_to(destination, &address, &config);
+            result = Self::open_to(destination, &address, &config, follow);
             if result.is_ok() {
                 break;
             }
@@ -142,11 +152,17 @@ impl Sender {
         destination: SocketAddr,
         address: &Address,
         config: &SenderConfig,
+        follow: bool,
     ) -> Result<Self, Error> {
+        let mut endpoint = Endpoint::new(config.socket.clone())?;
+        if follow {
+            // Before the interfaces are looked at, so that no change falls in between.
+            endpoint.watch()?;
+        }
         let from = config.from.map(|from| from.ip());
         let egress = Egress::to(destination, address.interface(), from)?;
         let selector = address.interface();
-        let endpoint = Endpoint::connect_by(&egress, selector, config.from, config.socket.clone())?;
+        endpoint.connect_by(&egress, selector, config.from)?;
         let state = State::of(endpoint, &egress)?;
         let socket = state.socket()?;
         let hops = if destination.ip().is_multicast() {
@@ -180,16 +196,6 @@ impl Sender {
     /// How it was opened, with what was set since.
     pub const fn config(&self) -> &SenderConfig {
         &self.config
-    }
-
-    /// Opens it anew, as the interfaces and routes are now.
-    ///
-    /// # Errors
-    ///
-    /// As [`Sender::open`]; it then stays as it was.
-    pub fn reopen(&mut self) -> Result<(), Error> {
-        *self = Self::open(&self.address, self.config.clone())?;
-        Ok(())
     }
 
     /// Sends one datagram, of at most 65,507 bytes. `Ok` means that the kernel took it.
@@ -229,14 +235,24 @@ impl Sender {
 
     fn send_payloads<P: AsRef<[u8]>>(&self, payloads: &[P], wait: bool) -> Result<usize, Error> {
         self.follow(false)?;
-        match self.state().send(payloads, wait) {
+        let result = self.send_now(payloads, wait);
+        match result {
             // The host may have changed since the last look.
-            Err(error) if error.is_transient() => {
+            Err(error) if error.is_transient() && error.kind() != ErrorKind::LimitReached => {
                 self.follow(true)?;
-                self.state().send(payloads, wait)
+                self.send_now(payloads, wait)
             }
             result => result,
         }
+    }
+
+    /// Sends by the socket as it is. Others may take up a new one meanwhile.
+    fn send_now<P: AsRef<[u8]>>(&self, payloads: &[P], wait: bool) -> Result<usize, Error> {
+        let (socket, to) = {
+            let state = self.state();
+            (Arc::clone(state.endpoint.socket_for(state.to)?), state.to)
+        };
+        Ok(socket.send_payloads(&Transmit::new(to, ()), payloads, wait)?)
     }
 
     /// Looks whether the interface or the own address is another one now, if it is time to, or at
@@ -284,7 +300,7 @@ impl Sender {
         loop {
             let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
             // An answer is proof that it was delivered, but not what was asked for.
-            self.state().socket()?.recv_batch(&mut batch, left)?;
+            self.sending_socket()?.recv_batch(&mut batch, left)?;
             let news = batch.unreachable().first().copied();
             if news.is_some() || left.is_some_and(|left| left.is_zero()) {
                 return Ok(news);
@@ -405,11 +421,6 @@ impl State {
 
     fn socket(&self) -> Result<&manycast_net::Socket, Error> {
         self.endpoint.socket_for(self.to).map(|socket| &**socket)
-    }
-
-    fn send<P: AsRef<[u8]>>(&self, payloads: &[P], wait: bool) -> Result<usize, Error> {
-        let way = Transmit::new(self.to, ());
-        Ok(self.socket()?.send_payloads(&way, payloads, wait)?)
     }
 
     /// Takes up another interface or address, where the host has changed.

@@ -38,7 +38,7 @@ pub(super) enum Origin {
 
 impl Endpoint {
     /// Watches the interfaces from now on. What is looked at after this cannot change unseen.
-    pub(super) fn watch(&mut self) -> Result<(), Error> {
+    pub(crate) fn watch(&mut self) -> Result<(), Error> {
         if self.watch.is_none() {
             let watch = Watch::open()?;
             self.poller.add(&watch, WATCH)?;
@@ -51,11 +51,7 @@ impl Endpoint {
     pub(crate) fn has_changed(&mut self) -> Result<bool, Error> {
         match &mut self.watch {
             Some(watch) => Ok(!watch.drain()?.is_empty()),
-            None => {
-                // From now on it is known; before, anything may have happened.
-                self.watch()?;
-                Ok(true)
-            }
+            None => Ok(false),
         }
     }
 
@@ -84,7 +80,8 @@ impl Endpoint {
     /// Makes all sockets and memberships fit the interfaces as they are. What fails is tried again
     /// after a while.
     pub(super) fn follow(&mut self) -> Result<(), Error> {
-        self.retry = None;
+        // Until it is done, the next wait tries it again.
+        self.retry = Some(Instant::now());
         let interfaces = manycast_net::interfaces()?;
         self.forget_left();
         let mut complete = true;
@@ -95,9 +92,11 @@ impl Endpoint {
             }
         }
         complete &= self.reconcile(&interfaces, false)?;
-        if !complete {
-            self.retry = Instant::now().checked_add(RETRY);
-        }
+        self.retry = if complete {
+            None
+        } else {
+            Instant::now().checked_add(RETRY)
+        };
         self.publish();
         Ok(())
     }

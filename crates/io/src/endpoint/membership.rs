@@ -90,9 +90,6 @@ impl Endpoint {
             !(same && here)
         });
         self.quietly(|it| it.reconcile(&interfaces, false))?;
-        for port in self.ports.iter_mut().flatten() {
-            port.groups.retain(|group| !group.left);
-        }
         self.publish();
         Ok(self.wanted.len() < before)
     }
@@ -106,6 +103,11 @@ impl Endpoint {
         let before = std::mem::take(&mut self.events);
         let result = change(self);
         self.events = before;
+        // What had come by a membership that is not wanted any more is not wanted either.
+        for port in self.ports.iter_mut().flatten() {
+            port.groups.retain(|group| !group.left);
+        }
+        self.admitted = false;
         result
     }
 

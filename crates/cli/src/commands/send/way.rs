@@ -5,9 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::bail;
-use manycast::{
-    Address, ErrorKind, MAX_PAYLOAD, Sender, SenderConfig, Sent, SocketConfig, Unreachable,
-};
+use manycast::{Address, MAX_PAYLOAD, Sender, SenderConfig, Sent, SocketConfig, Unreachable};
 use serde::Serialize;
 
 use super::Args;
@@ -90,17 +88,7 @@ impl Way {
                 grouped(self.unfragmented as u64)
             ));
         }
-        match self.sender.send(payload) {
-            // The interface may have come back under another index.
-            Err(error)
-                if [ErrorKind::NoInterface, ErrorKind::NetworkUnreachable]
-                    .contains(&error.kind())
-                    && self.sender.reopen().is_ok() =>
-            {
-                Ok(self.sender.send(payload)?)
-            }
-            result => Ok(result?),
-        }
+        Ok(self.sender.send(payload)?)
     }
 
     /// Whether bad news may still come.
