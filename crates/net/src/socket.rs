@@ -287,14 +287,19 @@ pub(crate) const IPV6_MULTICAST_ALL: i32 = 29;
 
 /// Index and name of an interface; without a name where it is gone.
 pub(crate) fn interface_id(index: u32) -> InterfaceId {
-    let name = rustix::net::socket(
+    let name = rustix::net::socket_with(
         rustix::net::AddressFamily::INET,
         rustix::net::SocketType::DGRAM,
+        rustix::net::SocketFlags::CLOEXEC,
         None,
     )
     .and_then(|socket| rustix::net::netdevice::index_to_name(socket, index));
     InterfaceId::new(index, name.unwrap_or_default())
 }
+
+/// How many datagrams that came back are dealt with in one go. Where many are under way, several of
+/// them may come back between two calls.
+const MAX_NEWS: usize = 64;
 
 /// Errors that a datagram sent earlier met on its way, as ICMP tells them (`icmp(7)`, `udp(7)`):
 /// EACCES for instance where an IPv6 firewall rejects it.
