@@ -233,6 +233,90 @@ fn a_refusal_is_news_and_no_error() {
     }
 }
 
+/// Datagrams and refusals that come mixed: neither takes the place of the other.
+#[test]
+fn what_comes_beside_refusals_is_received_and_each_refusal_is_told() {
+    const COUNT: usize = 40;
+    type Receive = fn(&Socket, &mut RecvBatch) -> usize;
+    let ways: [(&str, Receive); 4] = [
+        ("timed", |it, batch| it.recv_batch(batch, PATIENCE).unwrap()),
+        ("at once", |it, batch| {
+            it.recv_batch(batch, Some(Duration::ZERO)).unwrap()
+        }),
+        ("for ever", |it, batch| it.recv_batch(batch, None).unwrap()),
+        ("soon", |it, batch| {
+            // Where nothing is there, this one does not look for refusals.
+            match it.recv_batch_soon(batch).unwrap() {
+                0 if batch.unreachable().is_empty() => it.recv_batch(batch, PATIENCE).unwrap(),
+                count => count,
+            }
+        }),
+    ];
+    for local in LOCAL {
+        let (_, nobody) = bind(local);
+        for (way, receive) in ways {
+            let ((socket, own), (other, _)) = (bind(local), bind(local));
+            let (mut sent, mut received, mut refused) = (0, 0, 0);
+            let mut batch = RecvBatch::new();
+            for round in 0..COUNT {
+                // Which of the two is there first, and how many of each, changes with each round.
+                for part in 0..4 {
+                    if (round >> part) & 1 == 0 {
+                        socket.send(&Transmit::new(nobody, "anybody?")).unwrap();
+                    } else {
+                        other.send(&Transmit::new(own, "here")).unwrap();
+                        sent += 1;
+                    }
+                }
+                while received < sent || refused < (round + 1) * 4 - sent {
+                    let count = receive(&socket, &mut batch);
+                    assert_eq!(count, batch.len());
+                    let told = batch.unreachable();
+                    assert!(told.iter().all(|it| it.peer == nobody && it.is_refused()));
+                    assert!(
+                        count + told.len() > 0,
+                        "{way}, {local}, round {round}: {received} of {sent} received, {refused} refused"
+                    );
+                    received += count;
+                    refused += told.len();
+                }
+                assert_eq!((received, received + refused), (sent, (round + 1) * 4));
+            }
+        }
+    }
+}
+
+/// As above, while another thread sends: both can come between the look and the wait.
+#[test]
+fn what_comes_beside_refusals_while_it_is_waited_for_is_told_too() {
+    const COUNT: usize = 2000;
+    for local in LOCAL {
+        let (_, nobody) = bind(local);
+        let ((socket, own), (other, _)) = (bind(local), bind(local));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for _ in 0..COUNT {
+                    socket.send(&Transmit::new(nobody, "anybody?")).unwrap();
+                    other.send(&Transmit::new(own, "here")).unwrap();
+                }
+            });
+            let mut batch = RecvBatch::new();
+            let (mut received, mut refused) = (0, 0);
+            while received < COUNT || refused < COUNT {
+                let count = socket.recv_batch(&mut batch, PATIENCE).unwrap();
+                let told = batch.unreachable().len();
+                assert!(
+                    count + told > 0,
+                    "{local}: {received} received, {refused} refused"
+                );
+                received += count;
+                refused += told;
+            }
+            assert_eq!((received, refused), (COUNT, COUNT));
+        });
+    }
+}
+
 /// Between two calls of one thread come the refusals of what others sent, often several.
 #[test]
 fn many_refusals_at_once_are_no_error_either() {

@@ -8,14 +8,10 @@ use std::sync::atomic::Ordering;
 use manycast_types::{MAX_PAYLOAD, Transmit};
 use rustix::event::{PollFd, PollFlags};
 
-use super::{Socket, interface_id, is_news_of_a_peer};
+use super::{MAX_NEWS, Socket, interface_id, is_news_of_a_peer};
 use crate::features::{self, ControlWriter, fragment, gso};
 use crate::sys::{self, Messages};
 use crate::{Error, Operation};
-
-/// What looks like news of a peer is taken for a failure of the call when it comes so often in a row.
-/// Where many datagrams are under way, several of them may come back between two calls.
-const MAX_NEWS: usize = 64;
 
 impl Socket {
     /// Sends one datagram.
