@@ -2,12 +2,13 @@
 
 mod options;
 mod receive;
+mod segments;
 mod send;
 
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 use manycast_types::InterfaceId;
@@ -15,6 +16,7 @@ use manycast_types::InterfaceId;
 use crate::features::{self, gro, unreachable};
 use crate::offload::{self, Offload, OffloadState};
 use crate::{Error, Operation, SocketConfig, sys};
+use segments::SegmentLimits;
 
 /// A UDP socket of one version of IP.
 ///
@@ -32,10 +34,8 @@ pub struct Socket {
     /// Whether a send met the error of an earlier datagram, whose details wait in the queue.
     error_waits: AtomicBool,
     report_unreachable: bool,
-    /// Datagrams longer than this are not merged: the kernel would not cut them apart.
-    segment_limit: AtomicUsize,
-    /// The errno that set the limit.
-    segment_errno: AtomicI32,
+    /// Which datagrams are not merged, since the kernel would not cut them apart.
+    segment_limits: SegmentLimits,
     gro: io::Result<()>,
     /// Whether what is sent now must not be cut up on the way.
     dont_fragment: AtomicBool,
@@ -77,8 +77,7 @@ impl Socket {
             dropped: AtomicU64::new(0),
             error_waits: AtomicBool::new(false),
             report_unreachable: config.report_unreachable,
-            segment_limit: AtomicUsize::new(if offload::is_wanted() { usize::MAX } else { 0 }),
-            segment_errno: AtomicI32::new(0),
+            segment_limits: SegmentLimits::new(),
             gro: Ok(()),
             dont_fragment: AtomicBool::new(false),
             has_timeout: AtomicBool::new(false),
@@ -217,9 +216,10 @@ impl Socket {
         self.inner.peer_addr().ok()?.as_socket()
     }
 
-    /// Whether the kernel merges what is sent and gathers what is received.
+    /// Whether the kernel merges what is sent and gathers what is received. Where it refused to merge
+    /// for some destinations in the last ten minutes, that which can do the least is told; others are
+    /// not affected.
     pub fn offload(&self) -> Offload {
-        let because = |errno| OffloadState::Off(io::Error::from_raw_os_error(errno).to_string());
         if !offload::is_wanted() {
             let off = OffloadState::Off(format!("{}=off", offload::VARIABLE));
             return Offload {
@@ -228,10 +228,12 @@ impl Socket {
             };
         }
         Offload {
-            gso: match self.segment_limit.load(Ordering::Relaxed) {
-                0 => because(self.segment_errno.load(Ordering::Relaxed)),
-                usize::MAX => OffloadState::On,
-                limit => OffloadState::UpTo(limit),
+            gso: match self.segment_limits.lowest() {
+                None => OffloadState::On,
+                Some(refusal) if refusal.limit == 0 => {
+                    OffloadState::Off(io::Error::from_raw_os_error(refusal.errno).to_string())
+                }
+                Some(refusal) => OffloadState::UpTo(refusal.limit),
             },
             gro: match &self.gro {
                 Ok(()) => OffloadState::On,

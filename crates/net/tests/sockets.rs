@@ -460,6 +460,23 @@ fn what_cannot_be_sent_is_an_error_of_the_first_of_its_call() {
     assert!(sender.send(&other_version).is_err());
 }
 
+/// Linux notes each datagram that is too long for any path in the error queue, so that the attempts
+/// can be counted.
+#[test]
+fn what_the_kernel_refuses_is_not_tried_again() {
+    for local in LOCAL {
+        let (socket, own) = bind(local);
+        // Less than the 65,535 bytes that the kernel looks at first, without a note.
+        let error = socket.send(&Transmit::new(own, [0; 65_530])).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::MessageTooLong);
+        let plain = socket2::SockRef::from(&socket);
+        let mut buffer = [std::mem::MaybeUninit::uninit(); 16];
+        let flags = libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT;
+        let attempts = std::iter::from_fn(|| plain.recv_with_flags(&mut buffer, flags).ok());
+        assert_eq!(attempts.count(), 1, "{local}");
+    }
+}
+
 #[test]
 fn a_full_send_buffer_is_no_error() {
     let (_receiver, to) = bind("127.0.0.1:0");

@@ -16,6 +16,10 @@ use libc::{c_int, c_void};
 use crate::features::{CONTROL_LEN, ControlWriter};
 use address::{Name, size_of_len, to_name, to_socket_addr, to_storage};
 
+/// Looks for a route and for permission as for a datagram to send, but sends nothing
+/// (`linux/socket.h` of the kernel; the C library's header lacks it).
+pub(crate) const MSG_PROBE: c_int = 0x10;
+
 /// How many messages and how many pieces of memory one system call sends at most.
 const MAX_MESSAGES: usize = 64;
 const MAX_VECTORS: usize = 512;
