@@ -3,6 +3,7 @@
 mod batch;
 mod config;
 mod counters;
+mod dropped;
 mod error;
 mod features;
 mod firewall;
@@ -25,6 +26,7 @@ mod wiretap;
 pub use batch::{Position, RecvBatch};
 pub use config::{BufferSize, SocketConfig};
 pub use counters::{CounterTables, Counters, InterfaceCounters};
+pub use dropped::Dropped;
 pub use error::{Error, Operation, errno};
 pub use firewall::{FirewallRule, firewall_rules, legacy_firewall_tables};
 pub use foreign::{ForeignSocket, SocketOwner, socket_owners};

@@ -37,6 +37,7 @@ pub struct Socket {
     /// Which datagrams are not merged, since the kernel would not cut them apart.
     segment_limits: SegmentLimits,
     gro: io::Result<()>,
+    merges_received: bool,
     /// Whether what is sent now must not be cut up on the way.
     dont_fragment: AtomicBool,
     /// Whether a receiving call that waits does so for some time only.
@@ -79,12 +80,14 @@ impl Socket {
             report_unreachable: config.report_unreachable,
             segment_limits: SegmentLimits::new(),
             gro: Ok(()),
+            merges_received: false,
             dont_fragment: AtomicBool::new(false),
             has_timeout: AtomicBool::new(false),
             peer: RwLock::new(None),
         };
         if offload::is_wanted() && config.merge_received {
             socket.gro = gro::enable(socket.fd());
+            socket.merges_received = socket.gro.is_ok();
         }
         socket.set_up(config)?;
         let mut bound = socket.inner.bind(&local.into());

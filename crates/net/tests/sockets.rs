@@ -172,6 +172,71 @@ fn what_was_dropped_is_counted() {
     }
 }
 
+/// Receives all that is there, and says how many datagrams that are.
+fn receive_all(socket: &Socket, batch: &mut RecvBatch) -> u64 {
+    let mut received = 0;
+    while let count @ 1.. = socket.recv_batch(batch, Some(Duration::ZERO)).unwrap() {
+        received += u64::try_from(count).unwrap();
+    }
+    received
+}
+
+/// A receiver that does nothing while more comes than it has room for: in the middle, so that
+/// datagrams come after it, or until the end, so that none tells what was dropped.
+#[test]
+fn received_and_dropped_are_what_was_sent() {
+    const COUNT: u64 = 20_000;
+    let no_offload = std::env::var("MANYCAST_OFFLOAD").is_ok_and(|value| value == "off");
+    for local in LOCAL {
+        for (merge_received, until_the_end) in
+            [(false, false), (false, true), (true, false), (true, true)]
+        {
+            let config = SocketConfig {
+                receive_buffer: 64 << 10,
+                merge_received,
+                ..SocketConfig::default()
+            };
+            let receiver = Socket::bind(local.parse().unwrap(), &config).unwrap();
+            let to = receiver.local_addr().unwrap();
+            let (sender, _) = bind(local);
+            let payloads = vec![[7; 100]; 1000];
+            let way = Transmit::new(to, ());
+            let send = || sender.send_payloads(&way, &payloads, true).unwrap() as u64;
+            let mut batch = RecvBatch::new();
+            let (mut sent, mut received) = (0, 0);
+            for _ in 0..COUNT / 1000 {
+                sent += send();
+            }
+            if !until_the_end {
+                received += receive_all(&receiver, &mut batch);
+                sender.send(&Transmit::new(to, "end")).unwrap();
+                (sent, received) = (sent + 1, received + receive_all(&receiver, &mut batch));
+                assert_eq!(
+                    receiver.dropped(),
+                    receiver.count_dropped().unwrap().count,
+                    "the last one told all"
+                );
+            }
+            let dropped = receiver.count_dropped().unwrap();
+            if until_the_end {
+                received += receive_all(&receiver, &mut batch);
+            }
+            assert_eq!(sent, COUNT + u64::from(!until_the_end));
+            let seen = format!("{local}: {received} of {sent} received, {dropped:?}");
+            assert!(dropped.count > 0, "{seen}");
+            assert_eq!(dropped.is_exact, no_offload || !merge_received, "{seen}");
+            assert!(dropped.datagrams().contains(&(sent - received)), "{seen}");
+            assert_eq!(receiver.dropped(), dropped.count, "{seen}");
+            if dropped.is_exact {
+                assert_eq!(received + dropped.count, sent);
+            } else {
+                assert!(dropped.to_string().starts_with("at least"), "{seen}");
+                assert!(received + dropped.count < sent, "none was merged: {seen}");
+            }
+        }
+    }
+}
+
 #[test]
 fn waiting_ends_with_the_time_out() {
     for local in LOCAL {

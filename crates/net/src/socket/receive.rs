@@ -8,7 +8,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 
 use super::{MAX_NEWS, Socket, interface_id, is_news_of_a_peer};
 use crate::features::{self, unreachable};
-use crate::{Error, Operation, RecvBatch, Unreachable, error, sys};
+use crate::{Dropped, Error, Operation, RecvBatch, Unreachable, error, sys};
 
 /// How long [`Socket::recv_batch_soon`] waits.
 const SOON: Duration = Duration::from_millis(5);
@@ -163,10 +163,40 @@ impl Socket {
         }
     }
 
-    /// How many datagrams the kernel had dropped on this socket, for want of room in the receive
-    /// buffer, before the last one that was received.
+    /// What the kernel had dropped on this socket, for want of room in the receive buffer, before the
+    /// last datagram that was received. The kernel tells it with each datagram, so what was dropped
+    /// since then is not in it: see [`Socket::count_dropped`]. It is counted as [`Dropped`] says.
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Asks the kernel what it has dropped on this socket until now, for want of room in the receive
+    /// buffer or for a wrong checksum (`SO_MEMINFO`). From then on [`Socket::dropped`] is as much at
+    /// least.
+    ///
+    /// ```
+    /// use manycast_net::{Socket, SocketConfig};
+    ///
+    /// let socket = Socket::bind("127.0.0.1:0".parse()?, &SocketConfig::default())?;
+    /// assert_eq!(socket.count_dropped()?.count, 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Unsupported`](crate::ErrorKind::Unsupported): a kernel before Linux 4.12.
+    pub fn count_dropped(&self) -> Result<Dropped, Error> {
+        let seen = self.get("SO_MEMINFO", sys::dropped(self.fd()))?;
+        Ok(Dropped {
+            count: self.extend_dropped(Some(seen)),
+            is_exact: !self.merges_received(),
+        })
+    }
+
+    /// Whether the kernel may hand over several datagrams as one buffer, which it then also counts as
+    /// one where it drops it: see [`Dropped::is_exact`].
+    pub const fn merges_received(&self) -> bool {
+        self.merges_received
     }
 
     fn extend_dropped(&self, seen: Option<u32>) -> u64 {

@@ -14,8 +14,8 @@ mod linux;
 
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{
-    MSG_PROBE, Messages, Slots, error_queue, group_filter, int, receive_packet, refuse_packets,
-    send, set_group, set_group_source, set_int, set_multicast_interface_v4,
+    MSG_PROBE, Messages, Slots, dropped, error_queue, group_filter, int, receive_packet,
+    refuse_packets, send, set_group, set_group_source, set_int, set_multicast_interface_v4,
 };
 
 #[cfg(not(target_os = "linux"))]
