@@ -4,7 +4,7 @@
 #[path = "interfaces/linux.rs"]
 mod system;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::fmt;
 use std::io;

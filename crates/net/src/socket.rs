@@ -9,9 +9,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Mutex, PoisonError, RwLock};
+use std::time::Instant;
 
-use manycast_types::InterfaceId;
+use manycast_types::{InterfaceId, Transmit};
 
 use crate::features::{self, gro, unreachable};
 use crate::offload::{self, Offload, OffloadState};
@@ -29,6 +30,7 @@ pub struct Socket {
     local: SocketAddr,
     requested: Requested,
     multicast_interface: AtomicU32,
+    device: Option<u32>,
     /// The drop counter, extended beyond the 32 bits that the kernel gives.
     dropped: AtomicU64,
     /// Whether a send met the error of an earlier datagram, whose details wait in the queue.
@@ -40,6 +42,8 @@ pub struct Socket {
     merges_received: bool,
     /// Whether what is sent now must not be cut up on the way.
     dont_fragment: AtomicBool,
+    /// When it was last looked up why no address is available to send from.
+    explained: Mutex<Option<Instant>>,
     /// Whether a receiving call that waits does so for some time only.
     has_timeout: AtomicBool,
     peer: RwLock<Option<SocketAddr>>,
@@ -75,6 +79,7 @@ impl Socket {
                 send_buffer: config.send_buffer,
             },
             multicast_interface: AtomicU32::new(0),
+            device: config.device,
             dropped: AtomicU64::new(0),
             error_waits: AtomicBool::new(false),
             report_unreachable: config.report_unreachable,
@@ -82,6 +87,7 @@ impl Socket {
             gro: Ok(()),
             merges_received: false,
             dont_fragment: AtomicBool::new(false),
+            explained: Mutex::new(None),
             has_timeout: AtomicBool::new(false),
             peer: RwLock::new(None),
         };
@@ -98,7 +104,9 @@ impl Socket {
             socket.set("SO_REUSEPORT", socket.inner.set_reuse_port(true))?;
             bound = socket.inner.bind(&local.into());
         }
-        bound.map_err(|error| Error::new(Operation::Bind, local, error))?;
+        bound.map_err(|error| {
+            Error::new(Operation::Bind, local, error).explained_by_host(local, config.device)
+        })?;
         socket.local = socket.local_addr()?;
         Ok(socket)
     }
@@ -185,9 +193,10 @@ impl Socket {
     ///
     /// [`NetworkUnreachable`](crate::ErrorKind::NetworkUnreachable): no route leads there.
     pub fn connect(&self, peer: SocketAddr) -> Result<(), Error> {
-        self.inner
-            .connect(&peer.into())
-            .map_err(|error| Error::new(Operation::Connect, peer, error))?;
+        self.inner.connect(&peer.into()).map_err(|error| {
+            let interface = self.interface_to(&Transmit::new(peer, ()));
+            Error::new(Operation::Connect, peer, error).explained_by_host(peer, interface)
+        })?;
         *self.peer.write().unwrap_or_else(PoisonError::into_inner) = Some(peer);
         Ok(())
     }
@@ -243,6 +252,13 @@ impl Socket {
                 Err(error) => OffloadState::Off(error.to_string()),
             },
         }
+    }
+
+    /// The interface that is named for a datagram, by itself or by an option of the socket.
+    fn interface_to(&self, way: &Transmit<()>) -> Option<u32> {
+        let is_group = way.destination.ip().is_multicast();
+        let of_groups = || self.multicast_interface().filter(|_| is_group);
+        way.interface.or(self.device).or_else(of_groups)
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {

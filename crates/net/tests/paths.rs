@@ -94,7 +94,68 @@ fn a_path_with_a_small_mtu_slows_no_other_destination() {
     });
 }
 
+fn why_an_address_is_not_available_is_told() {
+    let lab = Lab::new();
+    let host = lab.host("a");
+    host.connect(&lab.switch("sw"), "eth0", &["10.0.0.1/24", "fd00::1/64"]);
+    let eth0 = host.interface_index("eth0");
+    let bind = |to: &str| Socket::bind(to.parse().unwrap(), &SocketConfig::default());
+    let text = |result: Result<(), manycast_net::Error>| {
+        let error = result.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AddressNotAvailable, "{error}");
+        error.to_string()
+    };
+    let told = |to: &str, from: &str| {
+        host.run(|| {
+            let socket = bind("[::]:0").unwrap();
+            let group = Transmit::new(to.parse().unwrap(), "x");
+            [
+                text(bind(from).map(drop)),
+                text(socket.connect(group.destination)),
+                text(socket.send(&group)),
+            ]
+        })
+    };
+    let group = format!("[ff15::1%{eth0}]:9");
+
+    // An interface that is unplugged cannot be asked whether somebody has the address.
+    host.output("ip address flush dev eth0");
+    host.sysctl("net.ipv6.conf.eth0.accept_dad", "1");
+    host.unplug("eth0");
+    host.output("ip address add fd00::9/64 dev eth0");
+    for text in told(&group, "[fd00::9]:0") {
+        assert!(
+            text.contains("tentative (os error 99); try again"),
+            "{text}"
+        );
+    }
+
+    host.output("ip address flush dev eth0");
+    let [bound, connected, sent] = told(&group, "[fd00::9]:0");
+    let expected = "no interface of this host has the address (os error 99)";
+    assert!(bound.contains(expected), "{bound}");
+    for text in [connected, sent] {
+        let expected = "eth0 has no IPv6 address to send from (os error 99)";
+        assert!(text.contains(expected), "{text}");
+    }
+
+    host.sysctl("net.ipv6.conf.all.disable_ipv6", "1");
+    for (to, from) in [(&*group, "[fd00::9]:0"), ("[::1]:9", "[::1]:0")] {
+        for text in told(to, from) {
+            let expected = "IPv6 is switched off on this host (os error 99); use IPv4";
+            assert!(text.contains(expected), "{text}");
+        }
+    }
+    host.sysctl("net.ipv6.conf.all.disable_ipv6", "0");
+    host.output("ip link set lo down");
+    for text in told("[::1]:9", "[::1]:0") {
+        let expected = "the loopback interface lo is down (os error 99); bring it up";
+        assert!(text.contains(expected), "{text}");
+    }
+}
+
 netns::tests!(
     what_has_no_route_or_is_prohibited_is_not_tried_again_and_again,
     a_path_with_a_small_mtu_slows_no_other_destination,
+    why_an_address_is_not_available_is_told,
 );

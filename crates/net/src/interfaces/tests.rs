@@ -5,7 +5,7 @@ use manycast_types::InterfaceSelector;
 use super::{Interface, InterfaceAddress, MacAddress, select};
 use crate::ErrorKind;
 
-fn interface(index: u32, name: &str, addresses: &[&str]) -> Interface {
+pub(crate) fn interface(index: u32, name: &str, addresses: &[&str]) -> Interface {
     let address = |text: &&str| InterfaceAddress {
         address: text.parse().unwrap(),
         prefix: 24,

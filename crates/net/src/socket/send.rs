@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use manycast_types::{MAX_PAYLOAD, Transmit};
 use rustix::event::{PollFd, PollFlags};
@@ -11,7 +12,7 @@ use rustix::event::{PollFd, PollFlags};
 use super::{MAX_NEWS, Socket, interface_id, is_news_of_a_peer};
 use crate::features::{self, ControlWriter, fragment, gso};
 use crate::sys::{self, Messages};
-use crate::{Error, Operation, offload};
+use crate::{Error, ErrorKind, Operation, offload};
 
 /// What IPv6 carries in a UDP datagram without the option for more, in bytes: its length is told by
 /// 16 bits, as is that of the packet, to which only IPv4 counts its own header (RFC 8200 §3).
@@ -314,9 +315,27 @@ impl Socket {
                 ),
                 "give it an address, or choose another interface",
             )
+        } else if error.kind() == ErrorKind::AddressNotAvailable && self.may_look_up() {
+            error.explained_by_host(way.destination, self.interface_to(way))
         } else {
             error
         }
+    }
+
+    /// Whether a failing send may look for its cause: at most once a second, since to list the
+    /// interfaces takes longer than many sends, and peers that ask decide how often one answers.
+    fn may_look_up(&self) -> bool {
+        const EVERY: Duration = Duration::from_secs(1);
+        let now = Instant::now();
+        let mut last = self
+            .explained
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let may = last.is_none_or(|last| now.duration_since(last) >= EVERY);
+        if may {
+            *last = Some(now);
+        }
+        may
     }
 }
 
