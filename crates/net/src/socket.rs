@@ -14,8 +14,8 @@ use std::time::Instant;
 
 use manycast_types::{InterfaceId, Transmit};
 
-use crate::features::{self, gro, unreachable};
 use crate::offload::{self, Offload, OffloadState};
+use crate::sys::features::{self, gro, unreachable};
 use crate::{Error, Operation, SocketConfig, sys};
 use segments::SegmentLimits;
 
@@ -115,32 +115,20 @@ impl Socket {
         if config.share_port {
             self.set("SO_REUSEADDR", self.inner.set_reuse_address(true))?;
         }
-        if self.is_ipv4() {
-            // A member of a group receives that group alone, not whatever the host has joined.
-            self.set_int(
-                "IP_MULTICAST_ALL",
-                libc::IPPROTO_IP,
-                libc::IP_MULTICAST_ALL,
-                0,
-            )?;
-        } else {
+        if !self.is_ipv4() {
             self.set("IPV6_V6ONLY", self.inner.set_only_v6(true))?;
-            self.set_int(
-                "IPV6_MULTICAST_ALL",
-                libc::IPPROTO_IPV6,
-                IPV6_MULTICAST_ALL,
-                0,
-            )?;
         }
+        // A member of a group receives that group alone, not whatever the host has joined.
+        let isolated = sys::options::receive_only_joined(self.fd(), self.is_ipv4());
+        self.set("IP_MULTICAST_ALL", isolated)?;
         self.set("IP_PKTINFO", features::enable(self.fd(), self.is_ipv4()))?;
         if config.report_unreachable {
             self.set("IP_RECVERR", unreachable::enable(self.fd(), self.is_ipv4()))?;
         }
         if let Some(index) = config.device {
-            let name = interface_id(index).name;
             self.set(
                 "SO_BINDTODEVICE",
-                self.inner.bind_device(Some(name.as_bytes())),
+                sys::options::bind_device(self.fd(), index),
             )?;
         }
         self.request_buffers()?;
@@ -162,8 +150,7 @@ impl Socket {
         } = self.requested;
         self.set("SO_RCVBUF", self.inner.set_recv_buffer_size(receive_buffer))?;
         if self.receive_buffer()?.is_capped() {
-            let size = i32::try_from(receive_buffer).unwrap_or(i32::MAX / 2);
-            let _ = sys::set_int(self.fd(), libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, size);
+            let _ = sys::options::force_receive_buffer(self.fd(), receive_buffer);
         }
         self.set("SO_SNDBUF", self.inner.set_send_buffer_size(send_buffer))
     }
@@ -269,16 +256,6 @@ impl Socket {
         result.map_err(|error| Error::new(Operation::Set(option), self.local, error))
     }
 
-    fn set_int(
-        &self,
-        option: &'static str,
-        level: i32,
-        name: i32,
-        value: i32,
-    ) -> Result<(), Error> {
-        self.set(option, sys::set_int(self.fd(), level, name, value))
-    }
-
     fn get<T>(&self, option: &'static str, result: io::Result<T>) -> Result<T, Error> {
         result.map_err(|error| Error::new(Operation::Get(option), self.local, error))
     }
@@ -303,42 +280,15 @@ impl From<Socket> for OwnedFd {
     }
 }
 
-/// `linux/in6.h`; the C library's header lacks it.
-pub(crate) const IPV6_MULTICAST_ALL: i32 = 29;
-
 /// Index and name of an interface; without a name where it is gone.
 pub(crate) fn interface_id(index: u32) -> InterfaceId {
-    let name = rustix::net::socket_with(
-        rustix::net::AddressFamily::INET,
-        rustix::net::SocketType::DGRAM,
-        rustix::net::SocketFlags::CLOEXEC,
-        None,
-    )
-    .and_then(|socket| rustix::net::netdevice::index_to_name(socket, index));
+    let name = sys::options::interface_name(index);
     InterfaceId::new(index, name.unwrap_or_default())
 }
 
 /// How many datagrams that came back are dealt with in one go. Where many are under way, several of
 /// them may come back between two calls.
 const MAX_NEWS: usize = 64;
-
-/// Errors that a datagram sent earlier met on its way, as ICMP tells them (`icmp(7)`, `udp(7)`):
-/// EACCES for instance where an IPv6 firewall rejects it.
-const fn is_news_of_a_peer(errno: i32) -> bool {
-    matches!(
-        errno,
-        libc::ECONNREFUSED
-            | libc::EHOSTUNREACH
-            | libc::ENETUNREACH
-            | libc::EHOSTDOWN
-            | libc::ENOPROTOOPT
-            | libc::EOPNOTSUPP
-            | libc::EPROTO
-            | libc::ENONET
-            | libc::EMSGSIZE
-            | libc::EACCES
-    )
-}
 
 fn is_in_use(result: &io::Result<()>) -> bool {
     matches!(result, Err(error) if error.kind() == io::ErrorKind::AddrInUse)

@@ -4,7 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::{Error, Explanation, Operation};
-use crate::{Interface, interfaces, sysctl};
+use crate::{Interface, interfaces, sys};
 
 impl Error {
     /// Explains EADDRNOTAVAIL by what this host looks like now; other errors stay as they are.
@@ -19,9 +19,7 @@ impl Error {
         };
         let host = Host {
             interfaces: &interfaces,
-            is_off: &|name| {
-                sysctl(&format!("net/ipv6/conf/{name}/disable_ipv6")).is_some_and(|it| it == "1")
-            },
+            is_off: &|name| sys::interfaces::is_ipv6_off(name),
         };
         match host.explain(self.operation, address, interface) {
             Some(Explanation { cause, remedy }) => self.explained(cause, remedy),

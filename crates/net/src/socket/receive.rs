@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 
-use super::{MAX_NEWS, Socket, interface_id, is_news_of_a_peer};
-use crate::features::{self, unreachable};
+use super::{MAX_NEWS, Socket, interface_id};
+use crate::sys::features::{self, unreachable};
 use crate::{Dropped, Error, Operation, RecvBatch, Unreachable, error, sys};
 
 /// How long [`Socket::recv_batch_soon`] waits.
@@ -32,9 +32,9 @@ impl Socket {
         batch.clear();
         // With no time-out the call itself waits, which saves a second one.
         let flags = if timeout.is_none() {
-            libc::MSG_WAITFORONE
+            sys::WAIT_FOR_ONE
         } else {
-            libc::MSG_DONTWAIT
+            sys::DONT_WAIT
         };
         let mut deadline = None;
         loop {
@@ -64,7 +64,7 @@ impl Socket {
     /// As [`Socket::recv_batch`].
     pub fn try_recv_batch(&self, batch: &mut RecvBatch) -> Result<usize, Error> {
         batch.clear();
-        Ok(self.receive(batch, libc::MSG_DONTWAIT)?.unwrap_or(0))
+        Ok(self.receive(batch, sys::DONT_WAIT)?.unwrap_or(0))
     }
 
     /// As [`Socket::try_recv_batch`], but where nothing is there, the receiving call itself waits for
@@ -79,7 +79,7 @@ impl Socket {
             self.has_timeout.store(true, Ordering::Relaxed);
         }
         batch.clear();
-        Ok(self.receive(batch, libc::MSG_WAITFORONE)?.unwrap_or(0))
+        Ok(self.receive(batch, sys::WAIT_FOR_ONE)?.unwrap_or(0))
     }
 
     /// Adds to `batch` what is there, and says how many datagrams that are; `None`: neither a
@@ -95,7 +95,7 @@ impl Socket {
             let flags = if batch.unreachable().is_empty() {
                 flags
             } else {
-                libc::MSG_DONTWAIT
+                sys::DONT_WAIT
             };
             match batch.slots().receive(self.fd(), limit, flags) {
                 Ok(count) => {
@@ -110,7 +110,7 @@ impl Socket {
                 }
                 Err(error) => {
                     let errno = error.raw_os_error().unwrap_or_default();
-                    if !is_news_of_a_peer(errno) {
+                    if !sys::is_news_of_a_peer(errno) {
                         return Err(Error::new(Operation::Receive, self.local, error));
                     }
                     // It came in the place of datagrams, which wait behind it.

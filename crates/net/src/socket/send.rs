@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use manycast_types::{MAX_PAYLOAD, Transmit};
 use rustix::event::{PollFd, PollFlags};
 
-use super::{MAX_NEWS, Socket, interface_id, is_news_of_a_peer};
-use crate::features::{self, ControlWriter, fragment, gso};
+use super::{MAX_NEWS, Socket, interface_id};
+use crate::sys::features::{self, ControlWriter, fragment, gso};
 use crate::sys::{self, Messages};
 use crate::{Error, ErrorKind, Operation, offload};
 
@@ -122,7 +122,7 @@ impl Socket {
     }
 
     fn send_all<'a>(&self, queue: impl Queue<'a>, wait: bool) -> Result<usize, Error> {
-        let flags = if wait { 0 } else { libc::MSG_DONTWAIT };
+        let flags = if wait { 0 } else { sys::DONT_WAIT };
         let mut sent = 0;
         // How often in a row news of a peer came in the place of what is first in the queue.
         let mut news = 0;
@@ -148,7 +148,7 @@ impl Socket {
                 Err(error) => error,
             };
             let errno = error.raw_os_error().unwrap_or_default();
-            let may_be_news = is_news_of_a_peer(errno);
+            let may_be_news = sys::is_news_of_a_peer(errno);
             if error.kind() == io::ErrorKind::Interrupted {
                 continue;
             } else if error.kind() == io::ErrorKind::WouldBlock {
@@ -191,7 +191,7 @@ impl Socket {
             // The kernel looks for a route and for permission as it does for a datagram to send, but
             // leaves out the errors of earlier ones.
             errno => {
-                let probe = self.send_one(queue, index, sys::MSG_PROBE | libc::MSG_DONTWAIT);
+                let probe = self.send_one(queue, index, sys::PROBE | sys::DONT_WAIT);
                 before >= MAX_NEWS || probe.is_err_and(|error| error.raw_os_error() == Some(errno))
             }
         }

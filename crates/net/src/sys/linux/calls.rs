@@ -1,6 +1,14 @@
 //! Linux: `recvmmsg(2)`, `sendmmsg(2)`, and socket options with structures.
 
-mod address;
+#![allow(unsafe_code)]
+// Lengths and counts here are those of small fixed structures; their C types differ by system.
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss
+)]
+#![allow(clippy::unnecessary_cast)]
+
 #[cfg(test)]
 mod tests;
 
@@ -13,12 +21,24 @@ use std::ptr;
 
 use libc::{c_int, c_void};
 
-use crate::features::{CONTROL_LEN, ControlWriter};
-use address::{Name, size_of_len, to_name, to_socket_addr, to_storage};
+use super::address::{Name, size_of_len, to_name, to_socket_addr, to_storage};
+use super::features::{CONTROL_LEN, ControlWriter};
 
-/// Looks for a route and for permission as for a datagram to send, but sends nothing
-/// (`linux/socket.h` of the kernel; the C library's header lacks it).
-pub(crate) const MSG_PROBE: c_int = 0x10;
+/// A call that does not wait, be it to receive or to send.
+pub(crate) const DONT_WAIT: c_int = libc::MSG_DONTWAIT;
+
+/// A receiving call that waits for one datagram, and not for more.
+pub(crate) const WAIT_FOR_ONE: c_int = libc::MSG_WAITFORONE;
+
+/// A sending call that looks for a route and for permission as for a datagram to send, but sends
+/// nothing: `MSG_PROBE` (`linux/socket.h` of the kernel; the C library's header lacks it).
+pub(crate) const PROBE: c_int = 0x10;
+
+// The numbers are the same for both versions of IP (`linux/in.h`, `linux/in6.h`).
+pub(crate) const MCAST_JOIN_GROUP: c_int = 42;
+pub(crate) const MCAST_BLOCK_SOURCE: c_int = 43;
+pub(crate) const MCAST_LEAVE_GROUP: c_int = 45;
+pub(crate) const MCAST_JOIN_SOURCE_GROUP: c_int = 46;
 
 /// How many messages and how many pieces of memory one system call sends at most.
 const MAX_MESSAGES: usize = 64;

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::ptr;
 use std::slice;
 
+use super::super::features::ControlWriter;
 use super::{Messages, Name, Slots, to_name};
-use crate::features::ControlWriter;
 
 fn address(port: u16) -> SocketAddr {
     ([127, 0, 0, 1], port).into()
