@@ -6,8 +6,8 @@ use std::time::SystemTime;
 
 use manycast_types::{Ecn, InterfaceId, Received, Run, SocketId, Unreachable, with_zone};
 
-use crate::features::{self, Metadata};
 use crate::sys::Slots;
+use crate::sys::features::{self, Metadata};
 
 /// Memory for the datagrams of one receiving call, to be used again for the next.
 ///

@@ -3,6 +3,7 @@
 mod explain;
 #[cfg(test)]
 mod tests;
+mod unavailable;
 
 use std::borrow::Cow;
 use std::fmt;

@@ -118,7 +118,7 @@ impl ForeignSocket {
     /// (`IP_MULTICAST_ALL`, `IPV6_MULTICAST_ALL`), where it can be read.
     pub fn multicast_all(&self) -> Option<bool> {
         let (level, name) = if self.is_ipv6()? {
-            (libc::IPPROTO_IPV6, crate::socket::IPV6_MULTICAST_ALL)
+            (libc::IPPROTO_IPV6, sys::IPV6_MULTICAST_ALL)
         } else {
             (libc::IPPROTO_IP, libc::IP_MULTICAST_ALL)
         };

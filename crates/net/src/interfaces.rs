@@ -1,10 +1,7 @@
 //! The interfaces of this host, as multicast sees them.
 
-#[cfg(target_os = "linux")]
-#[path = "interfaces/linux.rs"]
-mod system;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::fmt;
 use std::io;
@@ -13,7 +10,7 @@ use std::sync::Arc;
 
 use manycast_types::{InterfaceId, InterfaceSelector};
 
-use crate::{Error, Operation};
+use crate::{Error, Operation, sys};
 
 /// An error names at most this many interfaces.
 const NAMED_IN_ERRORS: usize = 12;
@@ -88,7 +85,8 @@ pub struct MacAddress(pub [u8; 6]);
 /// # Ok::<(), manycast_net::Error>(())
 /// ```
 pub fn interfaces() -> Result<Vec<Interface>, Error> {
-    system::interfaces().map_err(|error| Error::new(Operation::List, "the interfaces", error))
+    sys::interfaces::interfaces()
+        .map_err(|error| Error::new(Operation::List, "the interfaces", error))
 }
 
 /// Finds the interface that is meant.

@@ -1,24 +1,15 @@
 //! The groups that this host has joined, on each interface, for all its programs.
 
-#[cfg(target_os = "linux")]
-#[path = "joined/linux.rs"]
-mod system;
-#[cfg(test)]
-#[cfg(target_os = "linux")]
-mod tests;
-
 use std::io;
 use std::net::IpAddr;
 
 use manycast_types::InterfaceId;
 
-#[cfg(target_os = "linux")]
-pub use system::JoinedTables;
-
+pub use crate::sys::joined::JoinedTables;
 use crate::{Error, Operation};
 
 /// What cannot be listed, in errors.
-const TARGET: &str = "the joined groups";
+pub(crate) const TARGET: &str = "the joined groups";
 
 /// A group that programs of this host, or its kernel, have joined on an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,15 +3,13 @@
 mod batch;
 mod config;
 mod counters;
+mod dropped;
 mod error;
-mod features;
 mod firewall;
 mod foreign;
 mod interfaces;
 mod joined;
 mod membership;
-#[cfg(target_os = "linux")]
-mod netlink;
 mod offload;
 mod open_sockets;
 mod poller;
@@ -25,13 +23,12 @@ mod wiretap;
 pub use batch::{Position, RecvBatch};
 pub use config::{BufferSize, SocketConfig};
 pub use counters::{CounterTables, Counters, InterfaceCounters};
+pub use dropped::Dropped;
 pub use error::{Error, Operation, errno};
 pub use firewall::{FirewallRule, firewall_rules, legacy_firewall_tables};
 pub use foreign::{ForeignSocket, SocketOwner, socket_owners};
 pub use interfaces::{Interface, InterfaceAddress, MacAddress, find as find_interface, interfaces};
-#[cfg(target_os = "linux")]
-pub use joined::JoinedTables;
-pub use joined::{JoinedGroup, JoinedSource, joined_groups};
+pub use joined::{JoinedGroup, JoinedSource, JoinedTables, joined_groups};
 pub use manycast_types::{ErrorKind, Unreachable};
 pub use offload::{Offload, OffloadState};
 pub use open_sockets::{OpenSocket, open_sockets};

@@ -5,13 +5,10 @@ use std::net::IpAddr;
 
 use manycast_types::SourceFilter;
 
-use crate::{Error, Operation, Socket, sys};
-
-// The numbers are the same for both versions of IP (`linux/in.h`, `linux/in6.h`).
-const MCAST_JOIN_GROUP: i32 = 42;
-const MCAST_BLOCK_SOURCE: i32 = 43;
-const MCAST_LEAVE_GROUP: i32 = 45;
-const MCAST_JOIN_SOURCE_GROUP: i32 = 46;
+use crate::sys::{
+    self, MCAST_BLOCK_SOURCE, MCAST_JOIN_GROUP, MCAST_JOIN_SOURCE_GROUP, MCAST_LEAVE_GROUP,
+};
+use crate::{Error, Operation, Socket};
 
 impl Socket {
     /// Becomes a member of `group` on the interface with the index `interface`.

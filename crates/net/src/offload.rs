@@ -20,9 +20,9 @@ pub struct Offload {
 pub enum OffloadState {
     /// It does, as far as is known.
     On,
-    /// It does for datagrams of up to so many bytes; longer ones were refused.
+    /// It does for datagrams of up to so many bytes; longer ones were refused to some destination.
     UpTo(usize),
-    /// It does not, for this reason.
+    /// It does not, or to some destination not, for this reason.
     Off(String),
 }
 

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use netlink_sys::protocols::NETLINK_SOCK_DIAG;
 
-use crate::netlink::{Connection, Message, Request, attributes, u16_at, u32_at};
+use crate::sys::netlink::{Connection, Message, Request, attributes, u16_at, u32_at};
 use crate::{Error, Operation};
 
 /// A UDP socket of some program, as it was when it was listed.

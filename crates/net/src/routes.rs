@@ -1,12 +1,8 @@
 //! Which way the kernel would send.
 
-#[cfg(target_os = "linux")]
-#[path = "routes/linux.rs"]
-mod system;
-
 use std::net::IpAddr;
 
-use crate::{Error, Operation};
+use crate::{Error, Operation, sys};
 
 /// The way that the kernel would take to a destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -54,7 +50,7 @@ pub fn route_from(
 ) -> Result<Option<Route>, Error> {
     let source = source.filter(|source| !source.is_unspecified());
     let source = source.map(|source| source.to_canonical());
-    system::route_from(source, destination.to_canonical(), interface).map_err(|error| {
+    sys::routes::route_from(source, destination.to_canonical(), interface).map_err(|error| {
         let target = match interface {
             Some(index) => format!("the route to {destination} by interface {index}"),
             None => format!("the route to {destination}"),

@@ -2,19 +2,22 @@
 
 mod options;
 mod receive;
+mod segments;
 mod send;
 
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError, RwLock};
+use std::time::Instant;
 
-use manycast_types::InterfaceId;
+use manycast_types::{InterfaceId, Transmit};
 
-use crate::features::{self, gro, unreachable};
 use crate::offload::{self, Offload, OffloadState};
+use crate::sys::features::{self, gro, unreachable};
 use crate::{Error, Operation, SocketConfig, sys};
+use segments::SegmentLimits;
 
 /// A UDP socket of one version of IP.
 ///
@@ -27,18 +30,20 @@ pub struct Socket {
     local: SocketAddr,
     requested: Requested,
     multicast_interface: AtomicU32,
+    device: Option<u32>,
     /// The drop counter, extended beyond the 32 bits that the kernel gives.
     dropped: AtomicU64,
     /// Whether a send met the error of an earlier datagram, whose details wait in the queue.
     error_waits: AtomicBool,
     report_unreachable: bool,
-    /// Datagrams longer than this are not merged: the kernel would not cut them apart.
-    segment_limit: AtomicUsize,
-    /// The errno that set the limit.
-    segment_errno: AtomicI32,
+    /// Which datagrams are not merged, since the kernel would not cut them apart.
+    segment_limits: SegmentLimits,
     gro: io::Result<()>,
+    merges_received: bool,
     /// Whether what is sent now must not be cut up on the way.
     dont_fragment: AtomicBool,
+    /// When it was last looked up why no address is available to send from.
+    explained: Mutex<Option<Instant>>,
     /// Whether a receiving call that waits does so for some time only.
     has_timeout: AtomicBool,
     peer: RwLock<Option<SocketAddr>>,
@@ -74,18 +79,21 @@ impl Socket {
                 send_buffer: config.send_buffer,
             },
             multicast_interface: AtomicU32::new(0),
+            device: config.device,
             dropped: AtomicU64::new(0),
             error_waits: AtomicBool::new(false),
             report_unreachable: config.report_unreachable,
-            segment_limit: AtomicUsize::new(if offload::is_wanted() { usize::MAX } else { 0 }),
-            segment_errno: AtomicI32::new(0),
+            segment_limits: SegmentLimits::new(),
             gro: Ok(()),
+            merges_received: false,
             dont_fragment: AtomicBool::new(false),
+            explained: Mutex::new(None),
             has_timeout: AtomicBool::new(false),
             peer: RwLock::new(None),
         };
         if offload::is_wanted() && config.merge_received {
             socket.gro = gro::enable(socket.fd());
+            socket.merges_received = socket.gro.is_ok();
         }
         socket.set_up(config)?;
         let mut bound = socket.inner.bind(&local.into());
@@ -96,7 +104,9 @@ impl Socket {
             socket.set("SO_REUSEPORT", socket.inner.set_reuse_port(true))?;
             bound = socket.inner.bind(&local.into());
         }
-        bound.map_err(|error| Error::new(Operation::Bind, local, error))?;
+        bound.map_err(|error| {
+            Error::new(Operation::Bind, local, error).explained_by_host(local, config.device)
+        })?;
         socket.local = socket.local_addr()?;
         Ok(socket)
     }
@@ -105,32 +115,20 @@ impl Socket {
         if config.share_port {
             self.set("SO_REUSEADDR", self.inner.set_reuse_address(true))?;
         }
-        if self.is_ipv4() {
-            // A member of a group receives that group alone, not whatever the host has joined.
-            self.set_int(
-                "IP_MULTICAST_ALL",
-                libc::IPPROTO_IP,
-                libc::IP_MULTICAST_ALL,
-                0,
-            )?;
-        } else {
+        if !self.is_ipv4() {
             self.set("IPV6_V6ONLY", self.inner.set_only_v6(true))?;
-            self.set_int(
-                "IPV6_MULTICAST_ALL",
-                libc::IPPROTO_IPV6,
-                IPV6_MULTICAST_ALL,
-                0,
-            )?;
         }
+        // A member of a group receives that group alone, not whatever the host has joined.
+        let isolated = sys::options::receive_only_joined(self.fd(), self.is_ipv4());
+        self.set("IP_MULTICAST_ALL", isolated)?;
         self.set("IP_PKTINFO", features::enable(self.fd(), self.is_ipv4()))?;
         if config.report_unreachable {
             self.set("IP_RECVERR", unreachable::enable(self.fd(), self.is_ipv4()))?;
         }
         if let Some(index) = config.device {
-            let name = interface_id(index).name;
             self.set(
                 "SO_BINDTODEVICE",
-                self.inner.bind_device(Some(name.as_bytes())),
+                sys::options::bind_device(self.fd(), index),
             )?;
         }
         self.request_buffers()?;
@@ -152,8 +150,7 @@ impl Socket {
         } = self.requested;
         self.set("SO_RCVBUF", self.inner.set_recv_buffer_size(receive_buffer))?;
         if self.receive_buffer()?.is_capped() {
-            let size = i32::try_from(receive_buffer).unwrap_or(i32::MAX / 2);
-            let _ = sys::set_int(self.fd(), libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, size);
+            let _ = sys::options::force_receive_buffer(self.fd(), receive_buffer);
         }
         self.set("SO_SNDBUF", self.inner.set_send_buffer_size(send_buffer))
     }
@@ -183,9 +180,10 @@ impl Socket {
     ///
     /// [`NetworkUnreachable`](crate::ErrorKind::NetworkUnreachable): no route leads there.
     pub fn connect(&self, peer: SocketAddr) -> Result<(), Error> {
-        self.inner
-            .connect(&peer.into())
-            .map_err(|error| Error::new(Operation::Connect, peer, error))?;
+        self.inner.connect(&peer.into()).map_err(|error| {
+            let interface = self.interface_to(&Transmit::new(peer, ()));
+            Error::new(Operation::Connect, peer, error).explained_by_host(peer, interface)
+        })?;
         *self.peer.write().unwrap_or_else(PoisonError::into_inner) = Some(peer);
         Ok(())
     }
@@ -217,9 +215,10 @@ impl Socket {
         self.inner.peer_addr().ok()?.as_socket()
     }
 
-    /// Whether the kernel merges what is sent and gathers what is received.
+    /// Whether the kernel merges what is sent and gathers what is received. Where it refused to merge
+    /// for some destinations in the last ten minutes, that which can do the least is told; others are
+    /// not affected.
     pub fn offload(&self) -> Offload {
-        let because = |errno| OffloadState::Off(io::Error::from_raw_os_error(errno).to_string());
         if !offload::is_wanted() {
             let off = OffloadState::Off(format!("{}=off", offload::VARIABLE));
             return Offload {
@@ -228,10 +227,12 @@ impl Socket {
             };
         }
         Offload {
-            gso: match self.segment_limit.load(Ordering::Relaxed) {
-                0 => because(self.segment_errno.load(Ordering::Relaxed)),
-                usize::MAX => OffloadState::On,
-                limit => OffloadState::UpTo(limit),
+            gso: match self.segment_limits.lowest() {
+                None => OffloadState::On,
+                Some(refusal) if refusal.limit == 0 => {
+                    OffloadState::Off(io::Error::from_raw_os_error(refusal.errno).to_string())
+                }
+                Some(refusal) => OffloadState::UpTo(refusal.limit),
             },
             gro: match &self.gro {
                 Ok(()) => OffloadState::On,
@@ -240,22 +241,19 @@ impl Socket {
         }
     }
 
+    /// The interface that is named for a datagram, by itself or by an option of the socket.
+    fn interface_to(&self, way: &Transmit<()>) -> Option<u32> {
+        let is_group = way.destination.ip().is_multicast();
+        let of_groups = || self.multicast_interface().filter(|_| is_group);
+        way.interface.or(self.device).or_else(of_groups)
+    }
+
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.inner.as_fd()
     }
 
     fn set(&self, option: &'static str, result: io::Result<()>) -> Result<(), Error> {
         result.map_err(|error| Error::new(Operation::Set(option), self.local, error))
-    }
-
-    fn set_int(
-        &self,
-        option: &'static str,
-        level: i32,
-        name: i32,
-        value: i32,
-    ) -> Result<(), Error> {
-        self.set(option, sys::set_int(self.fd(), level, name, value))
     }
 
     fn get<T>(&self, option: &'static str, result: io::Result<T>) -> Result<T, Error> {
@@ -282,37 +280,15 @@ impl From<Socket> for OwnedFd {
     }
 }
 
-/// `linux/in6.h`; the C library's header lacks it.
-pub(crate) const IPV6_MULTICAST_ALL: i32 = 29;
-
 /// Index and name of an interface; without a name where it is gone.
 pub(crate) fn interface_id(index: u32) -> InterfaceId {
-    let name = rustix::net::socket(
-        rustix::net::AddressFamily::INET,
-        rustix::net::SocketType::DGRAM,
-        None,
-    )
-    .and_then(|socket| rustix::net::netdevice::index_to_name(socket, index));
+    let name = sys::options::interface_name(index);
     InterfaceId::new(index, name.unwrap_or_default())
 }
 
-/// Errors that a datagram sent earlier met on its way, as ICMP tells them (`icmp(7)`, `udp(7)`):
-/// EACCES for instance where an IPv6 firewall rejects it.
-const fn is_news_of_a_peer(errno: i32) -> bool {
-    matches!(
-        errno,
-        libc::ECONNREFUSED
-            | libc::EHOSTUNREACH
-            | libc::ENETUNREACH
-            | libc::EHOSTDOWN
-            | libc::ENOPROTOOPT
-            | libc::EOPNOTSUPP
-            | libc::EPROTO
-            | libc::ENONET
-            | libc::EMSGSIZE
-            | libc::EACCES
-    )
-}
+/// How many datagrams that came back are dealt with in one go. Where many are under way, several of
+/// them may come back between two calls.
+const MAX_NEWS: usize = 64;
 
 fn is_in_use(result: &io::Result<()>) -> bool {
     matches!(result, Err(error) if error.kind() == io::ErrorKind::AddrInUse)

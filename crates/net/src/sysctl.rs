@@ -1,6 +1,6 @@
 //! Kernel parameters, read and never written.
 
-use std::fs;
+use crate::sys;
 
 /// The value of a kernel parameter of the network namespace of this thread, by its name in
 /// `sysctl(8)`; `None` where there is none of this name, or it may not be read.
@@ -14,11 +14,5 @@ use std::fs;
 /// println!("a socket joins at most {limit:?} groups");
 /// ```
 pub fn sysctl(name: &str) -> Option<String> {
-    let path = if name.contains('/') {
-        name.to_owned()
-    } else {
-        name.replace('.', "/")
-    };
-    let text = fs::read_to_string(format!("/proc/sys/{path}")).ok()?;
-    Some(text.trim().to_owned())
+    sys::sysctl::sysctl(name)
 }

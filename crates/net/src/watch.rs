@@ -1,15 +1,8 @@
 //! Interfaces that come, go and change, as the kernel tells it.
 
-#[cfg(target_os = "linux")]
-#[path = "watch/linux.rs"]
-mod system;
-#[cfg(test)]
-#[cfg(target_os = "linux")]
-mod tests;
-
 use std::os::fd::{AsFd, BorrowedFd};
 
-use crate::{Error, Operation};
+use crate::{Error, Operation, sys};
 
 /// A watch over the interfaces of this host (of the network namespace of the thread that opened
 /// it), their state and their addresses.
@@ -35,7 +28,7 @@ use crate::{Error, Operation};
 /// ```
 #[derive(Debug)]
 pub struct Watch {
-    system: system::Watch,
+    system: sys::watch::Watch,
 }
 
 /// What happened to an interface.
@@ -59,7 +52,7 @@ impl Watch {
     ///
     /// When the kernel cannot be asked, for want of open files or memory.
     pub fn open() -> Result<Self, Error> {
-        match system::Watch::open() {
+        match sys::watch::Watch::open() {
             Ok(system) => Ok(Self { system }),
             Err(error) => Err(Error::new(Operation::Watch, "the interfaces", error)),
         }

@@ -172,6 +172,71 @@ fn what_was_dropped_is_counted() {
     }
 }
 
+/// Receives all that is there, and says how many datagrams that are.
+fn receive_all(socket: &Socket, batch: &mut RecvBatch) -> u64 {
+    let mut received = 0;
+    while let count @ 1.. = socket.recv_batch(batch, Some(Duration::ZERO)).unwrap() {
+        received += u64::try_from(count).unwrap();
+    }
+    received
+}
+
+/// A receiver that does nothing while more comes than it has room for: in the middle, so that
+/// datagrams come after it, or until the end, so that none tells what was dropped.
+#[test]
+fn received_and_dropped_are_what_was_sent() {
+    const COUNT: u64 = 20_000;
+    let no_offload = std::env::var("MANYCAST_OFFLOAD").is_ok_and(|value| value == "off");
+    for local in LOCAL {
+        for (merge_received, until_the_end) in
+            [(false, false), (false, true), (true, false), (true, true)]
+        {
+            let config = SocketConfig {
+                receive_buffer: 64 << 10,
+                merge_received,
+                ..SocketConfig::default()
+            };
+            let receiver = Socket::bind(local.parse().unwrap(), &config).unwrap();
+            let to = receiver.local_addr().unwrap();
+            let (sender, _) = bind(local);
+            let payloads = vec![[7; 100]; 1000];
+            let way = Transmit::new(to, ());
+            let send = || sender.send_payloads(&way, &payloads, true).unwrap() as u64;
+            let mut batch = RecvBatch::new();
+            let (mut sent, mut received) = (0, 0);
+            for _ in 0..COUNT / 1000 {
+                sent += send();
+            }
+            if !until_the_end {
+                received += receive_all(&receiver, &mut batch);
+                sender.send(&Transmit::new(to, "end")).unwrap();
+                (sent, received) = (sent + 1, received + receive_all(&receiver, &mut batch));
+                assert_eq!(
+                    receiver.dropped(),
+                    receiver.count_dropped().unwrap().count,
+                    "the last one told all"
+                );
+            }
+            let dropped = receiver.count_dropped().unwrap();
+            if until_the_end {
+                received += receive_all(&receiver, &mut batch);
+            }
+            assert_eq!(sent, COUNT + u64::from(!until_the_end));
+            let seen = format!("{local}: {received} of {sent} received, {dropped:?}");
+            assert!(dropped.count > 0, "{seen}");
+            assert_eq!(dropped.is_exact, no_offload || !merge_received, "{seen}");
+            assert!(dropped.datagrams().contains(&(sent - received)), "{seen}");
+            assert_eq!(receiver.dropped(), dropped.count, "{seen}");
+            if dropped.is_exact {
+                assert_eq!(received + dropped.count, sent);
+            } else {
+                assert!(dropped.to_string().starts_with("at least"), "{seen}");
+                assert!(received + dropped.count < sent, "none was merged: {seen}");
+            }
+        }
+    }
+}
+
 #[test]
 fn waiting_ends_with_the_time_out() {
     for local in LOCAL {
@@ -230,6 +295,90 @@ fn a_refusal_is_news_and_no_error() {
                     .unwrap();
             }
         }
+    }
+}
+
+/// Datagrams and refusals that come mixed: neither takes the place of the other.
+#[test]
+fn what_comes_beside_refusals_is_received_and_each_refusal_is_told() {
+    const COUNT: usize = 40;
+    type Receive = fn(&Socket, &mut RecvBatch) -> usize;
+    let ways: [(&str, Receive); 4] = [
+        ("timed", |it, batch| it.recv_batch(batch, PATIENCE).unwrap()),
+        ("at once", |it, batch| {
+            it.recv_batch(batch, Some(Duration::ZERO)).unwrap()
+        }),
+        ("for ever", |it, batch| it.recv_batch(batch, None).unwrap()),
+        ("soon", |it, batch| {
+            // Where nothing is there, this one does not look for refusals.
+            match it.recv_batch_soon(batch).unwrap() {
+                0 if batch.unreachable().is_empty() => it.recv_batch(batch, PATIENCE).unwrap(),
+                count => count,
+            }
+        }),
+    ];
+    for local in LOCAL {
+        let (_, nobody) = bind(local);
+        for (way, receive) in ways {
+            let ((socket, own), (other, _)) = (bind(local), bind(local));
+            let (mut sent, mut received, mut refused) = (0, 0, 0);
+            let mut batch = RecvBatch::new();
+            for round in 0..COUNT {
+                // Which of the two is there first, and how many of each, changes with each round.
+                for part in 0..4 {
+                    if (round >> part) & 1 == 0 {
+                        socket.send(&Transmit::new(nobody, "anybody?")).unwrap();
+                    } else {
+                        other.send(&Transmit::new(own, "here")).unwrap();
+                        sent += 1;
+                    }
+                }
+                while received < sent || refused < (round + 1) * 4 - sent {
+                    let count = receive(&socket, &mut batch);
+                    assert_eq!(count, batch.len());
+                    let told = batch.unreachable();
+                    assert!(told.iter().all(|it| it.peer == nobody && it.is_refused()));
+                    assert!(
+                        count + told.len() > 0,
+                        "{way}, {local}, round {round}: {received} of {sent} received, {refused} refused"
+                    );
+                    received += count;
+                    refused += told.len();
+                }
+                assert_eq!((received, received + refused), (sent, (round + 1) * 4));
+            }
+        }
+    }
+}
+
+/// As above, while another thread sends: both can come between the look and the wait.
+#[test]
+fn what_comes_beside_refusals_while_it_is_waited_for_is_told_too() {
+    const COUNT: usize = 2000;
+    for local in LOCAL {
+        let (_, nobody) = bind(local);
+        let ((socket, own), (other, _)) = (bind(local), bind(local));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for _ in 0..COUNT {
+                    socket.send(&Transmit::new(nobody, "anybody?")).unwrap();
+                    other.send(&Transmit::new(own, "here")).unwrap();
+                }
+            });
+            let mut batch = RecvBatch::new();
+            let (mut received, mut refused) = (0, 0);
+            while received < COUNT || refused < COUNT {
+                let count = socket.recv_batch(&mut batch, PATIENCE).unwrap();
+                let told = batch.unreachable().len();
+                assert!(
+                    count + told > 0,
+                    "{local}: {received} received, {refused} refused"
+                );
+                received += count;
+                refused += told;
+            }
+            assert_eq!((received, refused), (COUNT, COUNT));
+        });
     }
 }
 
@@ -374,6 +523,23 @@ fn what_cannot_be_sent_is_an_error_of_the_first_of_its_call() {
     assert_eq!(sender.send_batch::<Vec<u8>>(&[]).unwrap(), 0);
     let other_version = Transmit::new("[::1]:9".parse().unwrap(), "x");
     assert!(sender.send(&other_version).is_err());
+}
+
+/// Linux notes each datagram that is too long for any path in the error queue, so that the attempts
+/// can be counted.
+#[test]
+fn what_the_kernel_refuses_is_not_tried_again() {
+    for local in LOCAL {
+        let (socket, own) = bind(local);
+        // Less than the 65,535 bytes that the kernel looks at first, without a note.
+        let error = socket.send(&Transmit::new(own, [0; 65_530])).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::MessageTooLong);
+        let plain = socket2::SockRef::from(&socket);
+        let mut buffer = [std::mem::MaybeUninit::uninit(); 16];
+        let flags = libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT;
+        let attempts = std::iter::from_fn(|| plain.recv_with_flags(&mut buffer, flags).ok());
+        assert_eq!(attempts.count(), 1, "{local}");
+    }
 }
 
 #[test]

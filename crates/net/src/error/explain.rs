@@ -91,6 +91,10 @@ pub(super) fn explain(operation: Operation, errno: i32) -> Option<Explanation> {
             "the socket is no member of it on this interface",
             "leave what was joined, on the interface where it was joined",
         ),
+        (Op::Send | Op::Connect, libc::EADDRNOTAVAIL) => (
+            "this host has no address that may be used to send from to there",
+            "see 'manycast interfaces', choose another interface, or use the other version of IP",
+        ),
         (_, libc::EADDRNOTAVAIL) => (
             "no interface of this host has the address",
             "use one that 'manycast interfaces' lists, or leave it out",

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use netlink_sys::protocols::NETLINK_NETFILTER;
 
 use super::FirewallRule;
-use crate::netlink::{Connection, Message, Request, attributes, text};
+use crate::sys::netlink::{Connection, Message, Request, attributes, text};
 
 /// `struct nfgenmsg`: family, version, resource (2).
 const HEADER: usize = 4;

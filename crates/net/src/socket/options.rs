@@ -152,10 +152,9 @@ impl Socket {
     /// Only where the machine itself fails.
     pub fn receive_buffer(&self) -> Result<BufferSize, Error> {
         let size = self.get("SO_RCVBUF", self.inner.recv_buffer_size())?;
-        // Linux doubles what was asked for, to pay for its own bookkeeping (socket(7)).
         Ok(BufferSize {
             requested: self.requested.receive_buffer,
-            granted: size / 2,
+            granted: sys::options::asked_buffer(size),
         })
     }
 
@@ -168,7 +167,7 @@ impl Socket {
         let size = self.get("SO_SNDBUF", self.inner.send_buffer_size())?;
         Ok(BufferSize {
             requested: self.requested.send_buffer,
-            granted: size / 2,
+            granted: sys::options::asked_buffer(size),
         })
     }
 }

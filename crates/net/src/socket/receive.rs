@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 
-use super::{Socket, interface_id, is_news_of_a_peer};
-use crate::features::{self, unreachable};
-use crate::{Error, Operation, RecvBatch, Unreachable, error, sys};
+use super::{MAX_NEWS, Socket, interface_id};
+use crate::sys::features::{self, unreachable};
+use crate::{Dropped, Error, Operation, RecvBatch, Unreachable, error, sys};
 
 /// How long [`Socket::recv_batch_soon`] waits.
 const SOON: Duration = Duration::from_millis(5);
@@ -17,9 +17,9 @@ impl Socket {
     /// Receives what is there, at most as many datagrams as `batch` has room for, and says how
     /// many. Where nothing is there it waits for `timeout`: `None` for ever, zero not at all.
     ///
-    /// It also ends, with 0, when a datagram came back as undeliverable: see
+    /// It also ends when a datagram came back as undeliverable, with 0 if nothing else is there: see
     /// [`RecvBatch::unreachable`]. That is news of a peer, not a failure, and the socket goes on
-    /// working.
+    /// working. A signal ends the wait early.
     ///
     /// # Errors
     ///
@@ -29,11 +29,12 @@ impl Socket {
         batch: &mut RecvBatch,
         timeout: Option<Duration>,
     ) -> Result<usize, Error> {
+        batch.clear();
         // With no time-out the call itself waits, which saves a second one.
         let flags = if timeout.is_none() {
-            libc::MSG_WAITFORONE
+            sys::WAIT_FOR_ONE
         } else {
-            libc::MSG_DONTWAIT
+            sys::DONT_WAIT
         };
         let mut deadline = None;
         loop {
@@ -49,7 +50,7 @@ impl Socket {
             if ready.contains(PollFlags::ERR) {
                 self.drain_error_queue(batch);
             }
-            if !ready.contains(PollFlags::IN) {
+            if ready.is_empty() {
                 return Ok(0);
             }
         }
@@ -62,7 +63,8 @@ impl Socket {
     ///
     /// As [`Socket::recv_batch`].
     pub fn try_recv_batch(&self, batch: &mut RecvBatch) -> Result<usize, Error> {
-        Ok(self.receive(batch, libc::MSG_DONTWAIT)?.unwrap_or(0))
+        batch.clear();
+        Ok(self.receive(batch, sys::DONT_WAIT)?.unwrap_or(0))
     }
 
     /// As [`Socket::try_recv_batch`], but where nothing is there, the receiving call itself waits for
@@ -76,22 +78,25 @@ impl Socket {
             self.set("SO_RCVTIMEO", self.inner.set_read_timeout(Some(SOON)))?;
             self.has_timeout.store(true, Ordering::Relaxed);
         }
-        Ok(self.receive(batch, libc::MSG_WAITFORONE)?.unwrap_or(0))
+        batch.clear();
+        Ok(self.receive(batch, sys::WAIT_FOR_ONE)?.unwrap_or(0))
     }
 
-    /// Receives what is there; `None`: nothing is.
+    /// Adds to `batch` what is there, and says how many datagrams that are; `None`: neither a
+    /// datagram is there nor one that came back.
     fn receive(&self, batch: &mut RecvBatch, flags: i32) -> Result<Option<usize>, Error> {
-        batch.clear();
         if self.error_waits.load(Ordering::Relaxed)
             && self.error_waits.swap(false, Ordering::Relaxed)
         {
             self.drain_error_queue(batch);
-            if !batch.unreachable().is_empty() {
-                return Ok(Some(0));
-            }
         }
-        loop {
+        for _ in 0..MAX_NEWS {
             let limit = batch.limit();
+            let flags = if batch.unreachable().is_empty() {
+                flags
+            } else {
+                sys::DONT_WAIT
+            };
             match batch.slots().receive(self.fd(), limit, flags) {
                 Ok(count) => {
                     batch.take_up(count, self.local, interface_id, |seen| {
@@ -100,14 +105,18 @@ impl Socket {
                     return Ok(Some(batch.len()));
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok((!batch.unreachable().is_empty()).then_some(0));
+                }
                 Err(error) => {
                     let errno = error.raw_os_error().unwrap_or_default();
-                    if !is_news_of_a_peer(errno) {
+                    if !sys::is_news_of_a_peer(errno) {
                         return Err(Error::new(Operation::Receive, self.local, error));
                     }
+                    // It came in the place of datagrams, which wait behind it.
+                    let known = batch.unreachable().len();
                     self.drain_error_queue(batch);
-                    if batch.unreachable().is_empty()
+                    if batch.unreachable().len() == known
                         && let Some(peer) = self.peer_addr()
                     {
                         batch.push_unreachable(Unreachable::new(
@@ -116,10 +125,11 @@ impl Socket {
                             errno,
                         ));
                     }
-                    return Ok(Some(0));
                 }
             }
         }
+        // Whoever refuses without end gets no more of our time; the next call goes on.
+        Ok(Some(0))
     }
 
     /// Whether a datagram is there to be received, as far as can be seen without receiving it.
@@ -139,7 +149,7 @@ impl Socket {
 
     fn drain_error_queue(&self, batch: &mut RecvBatch) {
         // Whoever floods us with ICMP messages gets no more of our time than this.
-        for _ in 0..64 {
+        for _ in 0..MAX_NEWS {
             let slots = batch.slots();
             match sys::error_queue(self.fd(), slots) {
                 Ok(true) => {}
@@ -153,10 +163,40 @@ impl Socket {
         }
     }
 
-    /// How many datagrams the kernel had dropped on this socket, for want of room in the receive
-    /// buffer, before the last one that was received.
+    /// What the kernel had dropped on this socket, for want of room in the receive buffer, before the
+    /// last datagram that was received. The kernel tells it with each datagram, so what was dropped
+    /// since then is not in it: see [`Socket::count_dropped`]. It is counted as [`Dropped`] says.
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Asks the kernel what it has dropped on this socket until now, for want of room in the receive
+    /// buffer or for a wrong checksum (`SO_MEMINFO`). From then on [`Socket::dropped`] is as much at
+    /// least.
+    ///
+    /// ```
+    /// use manycast_net::{Socket, SocketConfig};
+    ///
+    /// let socket = Socket::bind("127.0.0.1:0".parse()?, &SocketConfig::default())?;
+    /// assert_eq!(socket.count_dropped()?.count, 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Unsupported`](crate::ErrorKind::Unsupported): a kernel before Linux 4.12.
+    pub fn count_dropped(&self) -> Result<Dropped, Error> {
+        let seen = self.get("SO_MEMINFO", sys::dropped(self.fd()))?;
+        Ok(Dropped {
+            count: self.extend_dropped(Some(seen)),
+            is_exact: !self.merges_received(),
+        })
+    }
+
+    /// Whether the kernel may hand over several datagrams as one buffer, which it then also counts as
+    /// one where it drops it: see [`Dropped::is_exact`].
+    pub const fn merges_received(&self) -> bool {
+        self.merges_received
     }
 
     fn extend_dropped(&self, seen: Option<u32>) -> u64 {

@@ -4,18 +4,22 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use manycast_types::{MAX_PAYLOAD, Transmit};
 use rustix::event::{PollFd, PollFlags};
 
-use super::{Socket, interface_id, is_news_of_a_peer};
-use crate::features::{self, ControlWriter, fragment, gso};
+use super::{MAX_NEWS, Socket, interface_id};
+use crate::sys::features::{self, ControlWriter, fragment, gso};
 use crate::sys::{self, Messages};
-use crate::{Error, Operation};
+use crate::{Error, ErrorKind, Operation, offload};
 
-/// What looks like news of a peer is taken for a failure of the call when it comes so often in a row.
-/// Where many datagrams are under way, several of them may come back between two calls.
-const MAX_NEWS: usize = 64;
+/// What IPv6 carries in a UDP datagram without the option for more, in bytes: its length is told by
+/// 16 bits, as is that of the packet, to which only IPv4 counts its own header (RFC 8200 §3).
+const MAX_PAYLOAD_V6: usize = 65_527;
+
+/// After how many errors in a row that say so a datagram itself is taken to be too long for its path.
+const MAX_TOO_LONG: usize = 2;
 
 impl Socket {
     /// Sends one datagram.
@@ -118,7 +122,7 @@ impl Socket {
     }
 
     fn send_all<'a>(&self, queue: impl Queue<'a>, wait: bool) -> Result<usize, Error> {
-        let flags = if wait { 0 } else { libc::MSG_DONTWAIT };
+        let flags = if wait { 0 } else { sys::DONT_WAIT };
         let mut sent = 0;
         // How often in a row news of a peer came in the place of what is first in the queue.
         let mut news = 0;
@@ -126,19 +130,16 @@ impl Socket {
         let mut refusal = None;
         while sent < queue.len() {
             self.set_dont_fragment(queue.dont_fragment(sent))?;
-            let segment_limit = match refusal {
-                Some(_) => 0,
-                None => self.segment_limit.load(Ordering::Relaxed),
-            };
             let (merged, outcome) = if queue.len() - sent == 1 {
                 (false, self.send_one(queue, sent, flags))
             } else {
-                self.send_many(queue, sent, segment_limit, flags)
+                self.send_many(queue, sent, refusal.is_none(), flags)
             };
             let error = match outcome {
                 Ok(taken) => {
                     if let Some((errno, size)) = refusal.take() {
-                        self.refuse_segments(errno, size);
+                        let destination = queue.way(sent).destination.ip();
+                        self.segment_limits.refuse(size, destination, errno);
                     }
                     sent += taken;
                     news = 0;
@@ -147,13 +148,17 @@ impl Socket {
                 Err(error) => error,
             };
             let errno = error.raw_os_error().unwrap_or_default();
+            let may_be_news = sys::is_news_of_a_peer(errno);
             if error.kind() == io::ErrorKind::Interrupted {
                 continue;
             } else if error.kind() == io::ErrorKind::WouldBlock {
                 break;
-            } else if merged && gso::is_refusal(errno) {
+            } else if merged && gso::is_refusal(errno) && (news > 0 || !may_be_news) {
                 refusal = Some((errno, queue.payload(sent).len()));
-            } else if news < MAX_NEWS && is_news_of_a_peer(errno) {
+                news = 0;
+            } else if may_be_news
+                && (merged && gso::is_refusal(errno) || !self.refuses(queue, sent, errno, news))
+            {
                 // What an earlier datagram met is reported once, by whatever call comes next. This
                 // one was not sent, and is not at fault.
                 news += 1;
@@ -166,6 +171,30 @@ impl Socket {
             }
         }
         Ok(sent)
+    }
+
+    /// Whether it is this datagram that the kernel refuses with `errno`, where the error could as
+    /// well be what an earlier one met, which comes in the same place, and came `before` times.
+    fn refuses<'a>(&self, queue: impl Queue<'a>, index: usize, errno: i32, before: usize) -> bool {
+        match errno {
+            // Nothing but a peer says this.
+            libc::ECONNREFUSED => before >= MAX_NEWS,
+            // The probe below does not look at the length.
+            libc::EMSGSIZE => {
+                let most = if self.is_ipv4() {
+                    MAX_PAYLOAD
+                } else {
+                    MAX_PAYLOAD_V6
+                };
+                queue.payload(index).len() > most || before >= MAX_TOO_LONG
+            }
+            // The kernel looks for a route and for permission as it does for a datagram to send, but
+            // leaves out the errors of earlier ones.
+            errno => {
+                let probe = self.send_one(queue, index, sys::PROBE | sys::DONT_WAIT);
+                before >= MAX_NEWS || probe.is_err_and(|error| error.raw_os_error() == Some(errno))
+            }
+        }
     }
 
     fn send_one<'a>(&self, queue: impl Queue<'a>, index: usize, flags: i32) -> io::Result<usize> {
@@ -184,11 +213,11 @@ impl Socket {
         &self,
         queue: impl Queue<'a>,
         from: usize,
-        segment_limit: usize,
+        may_merge: bool,
         flags: i32,
     ) -> (bool, io::Result<usize>) {
         let mut messages = Messages::new();
-        let merged = self.gather(&mut messages, queue, from, segment_limit);
+        let merged = self.gather(&mut messages, queue, from, may_merge);
         (merged, messages.send(self.fd(), flags))
     }
 
@@ -220,8 +249,9 @@ impl Socket {
         messages: &mut Messages<'a>,
         queue: impl Queue<'a>,
         from: usize,
-        segment_limit: usize,
+        may_merge: bool,
     ) -> bool {
+        let may_merge = may_merge && offload::is_wanted();
         let mut first_is_merged = None;
         let mut next = from;
         let dont_fragment = queue.dont_fragment(from);
@@ -232,15 +262,19 @@ impl Socket {
             let first = next;
             let payload = queue.payload(first);
             let size = payload.len();
+            let may_merge = may_merge
+                && self
+                    .segment_limits
+                    .allow(size, queue.way(first).destination.ip());
             let (mut total, mut last) = (size, size);
             messages.push(payload);
             next += 1;
             // Equal ones and at the end a shorter one are what the kernel cuts apart again.
-            while messages.has_room()
+            while may_merge
+                && messages.has_room()
                 && next < queue.len()
                 && next - first < gso::MAX_SEGMENTS
                 && last == size
-                && size <= segment_limit
             {
                 let payload = queue.payload(next);
                 last = payload.len();
@@ -264,15 +298,6 @@ impl Socket {
         first_is_merged.unwrap_or(false)
     }
 
-    /// Notes that the kernel would not cut up segments of this size, and tries no such again.
-    fn refuse_segments(&self, errno: i32, size: usize) {
-        let whole = matches!(errno, libc::EIO | libc::EOPNOTSUPP);
-        let limit = if whole { 0 } else { size.saturating_sub(1) };
-        tracing::debug!(errno, size, limit, "segmentation offload was refused");
-        self.segment_errno.store(errno, Ordering::Relaxed);
-        self.segment_limit.fetch_min(limit, Ordering::Relaxed);
-    }
-
     fn send_error(&self, way: &Transmit<()>, len: usize, error: io::Error) -> Error {
         let too_long = error.raw_os_error() == Some(libc::EMSGSIZE);
         let no_route = error.raw_os_error() == Some(libc::ENETUNREACH);
@@ -290,9 +315,27 @@ impl Socket {
                 ),
                 "give it an address, or choose another interface",
             )
+        } else if error.kind() == ErrorKind::AddressNotAvailable && self.may_look_up() {
+            error.explained_by_host(way.destination, self.interface_to(way))
         } else {
             error
         }
+    }
+
+    /// Whether a failing send may look for its cause: at most once a second, since to list the
+    /// interfaces takes longer than many sends, and peers that ask decide how often one answers.
+    fn may_look_up(&self) -> bool {
+        const EVERY: Duration = Duration::from_secs(1);
+        let now = Instant::now();
+        let mut last = self
+            .explained
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let may = last.is_none_or(|last| now.duration_since(last) >= EVERY);
+        if may {
+            *last = Some(now);
+        }
+        may
     }
 }
 

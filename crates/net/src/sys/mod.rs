@@ -1,24 +1,42 @@
-//! The system calls that no safe crate offers. All `unsafe` of the project stands here.
-
-#![allow(unsafe_code)]
-// Lengths and counts here are those of small fixed structures; their C types differ by system.
-#![allow(
-    clippy::cast_possible_truncation,
-    clippy::cast_possible_wrap,
-    clippy::cast_sign_loss
-)]
-#![allow(clippy::unnecessary_cast)]
+//! The seam between this crate and the operating system: a system is one folder beside this file, and
+//! nothing outside of it knows which one it is. All `unsafe` of the project stands in these folders.
+//!
+//! What a system must offer, under the names that are listed below:
+//!
+//! | name | what it is |
+//! | --- | --- |
+//! | `Slots`, `Messages`, `send` | many datagrams by one system call, in and out; one datagram |
+//! | `DONT_WAIT`, `WAIT_FOR_ONE`, `PROBE` | how such a call waits; that it only asks if it could send |
+//! | `features` | what comes with a datagram and can be told with one: control messages, a feature a file |
+//! | `error_queue`, `is_news_of_a_peer` | datagrams that came back, and how their errors are told apart |
+//! | `options` | what `socket2` does not set: buffers beyond the limit, isolation of groups, the device |
+//! | `set_group`, `set_group_source` … | memberships by the index of an interface (RFC 3678) |
+//! | `dropped` | how much the system dropped on a socket |
+//! | `poller` | the wait for many descriptors; an event that another thread can raise |
+//! | `interfaces`, `routes`, `joined` | what the host has, where it sends, what it has joined |
+//! | `watch` | notifications of changes of interfaces and addresses |
+//! | `sysctl` | system parameters by their names |
+//!
+//! Where a system lacks something that a caller can do without (offload, the error queue, the count
+//! of drops), its function returns an error of the kind
+//! [`Unsupported`](crate::ErrorKind::Unsupported).
+//!
+//! `counters`, `firewall`, `foreign`, `open_sockets` and `wiretap` look at the host for a diagnosis and
+//! are of Linux alone; they use `netlink` and the packet sockets beside it directly.
 
 #[cfg(target_os = "linux")]
 mod linux;
 
 #[cfg(target_os = "linux")]
-pub(crate) use linux::{
-    Messages, Slots, error_queue, group_filter, int, receive_packet, refuse_packets, send,
-    set_group, set_group_source, set_int, set_multicast_interface_v4,
-};
+use linux as system;
 
 #[cfg(not(target_os = "linux"))]
-compile_error!(
-    "manycast-net runs on Linux so far; another system needs a file beside sys/linux.rs"
-);
+compile_error!("manycast-net runs on Linux so far; another system needs a folder beside sys/linux");
+
+pub(crate) use system::{
+    DONT_WAIT, IPV6_MULTICAST_ALL, MCAST_BLOCK_SOURCE, MCAST_JOIN_GROUP, MCAST_JOIN_SOURCE_GROUP,
+    MCAST_LEAVE_GROUP, Messages, PROBE, Slots, WAIT_FOR_ONE, dropped, error_queue, features,
+    group_filter, int, interfaces, is_news_of_a_peer, joined, netlink, options, poller,
+    receive_packet, refuse_packets, routes, send, set_group, set_group_source,
+    set_multicast_interface_v4, sysctl, watch,
+};

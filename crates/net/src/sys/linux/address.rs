@@ -1,5 +1,9 @@
 //! Socket addresses as the system calls want them.
 
+#![allow(unsafe_code)]
+// The sizes are those of small structures, and their C types differ by system.
+#![allow(clippy::cast_possible_truncation, clippy::unnecessary_cast)]
+
 use std::mem;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 

@@ -1,6 +1,16 @@
 //! Linux: `recvmmsg(2)`, `sendmmsg(2)`, and socket options with structures.
 
-mod address;
+#![allow(unsafe_code)]
+// Lengths and counts here are those of small fixed structures; their C types differ by system.
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss
+)]
+#![allow(clippy::unnecessary_cast)]
+
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::marker::PhantomData;
@@ -11,8 +21,24 @@ use std::ptr;
 
 use libc::{c_int, c_void};
 
-use crate::features::{CONTROL_LEN, ControlWriter};
-use address::{Name, size_of_len, to_name, to_socket_addr, to_storage};
+use super::address::{Name, size_of_len, to_name, to_socket_addr, to_storage};
+use super::features::{CONTROL_LEN, ControlWriter};
+
+/// A call that does not wait, be it to receive or to send.
+pub(crate) const DONT_WAIT: c_int = libc::MSG_DONTWAIT;
+
+/// A receiving call that waits for one datagram, and not for more.
+pub(crate) const WAIT_FOR_ONE: c_int = libc::MSG_WAITFORONE;
+
+/// A sending call that looks for a route and for permission as for a datagram to send, but sends
+/// nothing: `MSG_PROBE` (`linux/socket.h` of the kernel; the C library's header lacks it).
+pub(crate) const PROBE: c_int = 0x10;
+
+// The numbers are the same for both versions of IP (`linux/in.h`, `linux/in6.h`).
+pub(crate) const MCAST_JOIN_GROUP: c_int = 42;
+pub(crate) const MCAST_BLOCK_SOURCE: c_int = 43;
+pub(crate) const MCAST_LEAVE_GROUP: c_int = 45;
+pub(crate) const MCAST_JOIN_SOURCE_GROUP: c_int = 46;
 
 /// How many messages and how many pieces of memory one system call sends at most.
 const MAX_MESSAGES: usize = 64;
@@ -33,53 +59,42 @@ struct Envelope {
 }
 
 /// The memory that one `recvmmsg` call fills: headers, names, control messages and payloads.
+///
+/// The headers point into the rest only while a call runs: [`Slots::prepare`] fills the pointers in.
+/// A pointer that was kept would not survive a move of `Slots`, nor a reference that is made to what
+/// it points to, by the rules that Miri checks.
 pub(crate) struct Slots {
     headers: Vec<libc::mmsghdr>,
-    // The headers point into these; none is resized, so none moves.
     envelopes: Vec<Envelope>,
     payloads: Box<[MaybeUninit<u8>]>,
     size: usize,
-    /// How many headers the last call wrote to.
-    used: usize,
 }
 
-// SAFETY: the raw pointers in `headers` and `envelopes` point into heap memory that `Slots` itself
-// owns and that does not move with it.
+// SAFETY: the raw pointers in `headers` and `envelopes` are followed by nobody but the kernel, during
+// a call that has `&mut self` and that fills them in before.
 unsafe impl Send for Slots {}
-// SAFETY: shared access only reads; writing needs `&mut self`.
+// SAFETY: shared access only reads, and follows none of the pointers.
 unsafe impl Sync for Slots {}
 
 impl Slots {
     /// Memory for `count` datagrams of at most `size` bytes. Pages that are never written to are
     /// never made resident.
     pub(crate) fn new(count: usize, size: usize) -> Self {
-        let mut payloads = Box::new_uninit_slice(count * size);
-        let mut envelopes: Vec<_> = payloads
-            .chunks_exact_mut(size)
-            .map(|payload| Envelope {
-                vector: libc::iovec {
-                    iov_base: payload.as_mut_ptr().cast(),
-                    iov_len: size,
-                },
-                name: to_name((Ipv4Addr::UNSPECIFIED, 0).into()).0,
-                control: Control([0; CONTROL_LEN]),
-            })
-            .collect();
-        let headers = envelopes.iter_mut().map(|envelope| {
-            // SAFETY: all-zero bytes are a valid value of this plain C structure.
-            let mut header: libc::mmsghdr = unsafe { mem::zeroed() };
-            header.msg_hdr.msg_iov = &raw mut envelope.vector;
-            header.msg_hdr.msg_iovlen = 1;
-            header.msg_hdr.msg_name = (&raw mut envelope.name).cast();
-            header.msg_hdr.msg_control = envelope.control.0.as_mut_ptr().cast();
-            header
-        });
+        let envelope = || Envelope {
+            vector: libc::iovec {
+                iov_base: ptr::null_mut(),
+                iov_len: size,
+            },
+            name: to_name((Ipv4Addr::UNSPECIFIED, 0).into()).0,
+            control: Control([0; CONTROL_LEN]),
+        };
+        // SAFETY: all-zero bytes are a valid value of this plain C structure.
+        let header = || unsafe { mem::zeroed() };
         Self {
-            headers: headers.collect(),
-            envelopes,
-            payloads,
+            headers: std::iter::repeat_with(header).take(count).collect(),
+            envelopes: std::iter::repeat_with(envelope).take(count).collect(),
+            payloads: Box::new_uninit_slice(count * size),
             size,
-            used: count,
         }
     }
 
@@ -95,35 +110,57 @@ impl Slots {
         flags: c_int,
     ) -> io::Result<usize> {
         let limit = limit.min(self.headers.len());
-        for header in &mut self.headers[..self.used] {
-            header.msg_hdr.msg_namelen = size_of_len::<Name>();
-            header.msg_hdr.msg_controllen = CONTROL_LEN as _;
-            header.msg_hdr.msg_flags = 0;
-        }
+        let headers = self.prepare(limit);
         let count = if limit == 1 {
             // One message at a time is cheaper by the older call, which knows no other flag.
-            let header = &raw mut self.headers[0].msg_hdr;
-            // SAFETY: the header is valid, and points to memory that outlives the call.
-            let len =
-                unsafe { libc::recvmsg(fd.as_raw_fd(), header, flags & !libc::MSG_WAITFORONE) };
-            self.headers[0].msg_len = u32::try_from(len).unwrap_or_default();
-            if len < 0 { -1 } else { 1 }
-        } else {
-            // SAFETY: the first `limit` headers are valid, and point to memory that outlives the
-            // call.
+            let flags = flags & !libc::MSG_WAITFORONE;
+            // SAFETY: the first header is prepared, and points to memory of `self`, to which nothing
+            // else refers during the call.
             unsafe {
+                let len = libc::recvmsg(fd.as_raw_fd(), &raw mut (*headers).msg_hdr, flags);
+                (*headers).msg_len = u32::try_from(len).unwrap_or_default();
+                if len < 0 { -1 } else { 1 }
+            }
+        } else {
+            // SAFETY: as above, for the first `limit` headers.
+            unsafe {
+                // The type of the flags differs by C library.
                 libc::recvmmsg(
                     fd.as_raw_fd(),
-                    self.headers.as_mut_ptr(),
+                    headers,
                     limit as _,
-                    flags,
+                    flags as _,
                     ptr::null_mut(),
                 )
             }
         };
-        // A call that fails may have written to the first header.
-        self.used = usize::try_from(count).unwrap_or(1).max(1);
         checked(count).map(|count| count as usize)
+    }
+
+    /// Makes the first `limit` headers ready to be filled. Until the memory behind them is written
+    /// to, `self` is not to be touched.
+    fn prepare(&mut self, limit: usize) -> *mut libc::mmsghdr {
+        assert!(limit <= self.headers.len(), "there are not so many slots");
+        let headers = self.headers.as_mut_ptr();
+        let envelopes = self.envelopes.as_mut_ptr();
+        let payloads = self.payloads.as_mut_ptr();
+        for i in 0..limit {
+            // SAFETY: there are as many headers and envelopes, and `size` bytes of payload for each.
+            // All pointers stem from the three above, and no reference is made beside them.
+            unsafe {
+                let envelope = envelopes.add(i);
+                (*envelope).vector.iov_base = payloads.add(i * self.size).cast();
+                let header = &raw mut (*headers.add(i)).msg_hdr;
+                (*header).msg_iov = &raw mut (*envelope).vector;
+                (*header).msg_iovlen = 1;
+                (*header).msg_name = (&raw mut (*envelope).name).cast();
+                (*header).msg_namelen = size_of_len::<Name>();
+                (*header).msg_control = (&raw mut (*envelope).control).cast();
+                (*header).msg_controllen = CONTROL_LEN as _;
+                (*header).msg_flags = 0;
+            }
+        }
+        headers
     }
 
     /// The payload of slot `i`, as long as the kernel said.
@@ -197,6 +234,9 @@ impl<'a> Messages<'a> {
             // SAFETY: the first `used` vectors are initialised.
             let last = unsafe { self.vectors[self.used - 1].assume_init_mut() };
             if last.iov_base.addr() + last.iov_len == payload.as_ptr().addr() {
+                // The kernel finds these bytes by their address, and not by the pointer to those
+                // before them.
+                payload.as_ptr().expose_provenance();
                 last.iov_len += payload.len();
                 return;
             }
@@ -234,31 +274,17 @@ impl<'a> Messages<'a> {
         if self.messages == 0 {
             return Ok(0);
         }
-        let mut begin = 0;
-        for i in 0..self.messages {
-            // SAFETY: `end` has initialised this header.
-            let header = unsafe { &mut self.headers[i].assume_init_mut().msg_hdr };
-            header.msg_iov = self.vectors[begin].as_mut_ptr();
-            begin += header.msg_iovlen as usize;
-            if header.msg_namelen > 0 {
-                header.msg_name = self.names[i].as_mut_ptr().cast();
-            }
-            if header.msg_controllen > 0 {
-                // SAFETY: `end` has initialised it, since it set a length.
-                let control = unsafe { self.controls[i].assume_init_ref() };
-                header.msg_control = control.as_bytes().as_ptr().cast_mut().cast();
-            }
-        }
-        // SAFETY: the first `messages` headers are initialised, and point to memory of `self` or to
+        let headers = self.prepare();
+        // SAFETY: the first `messages` headers are prepared, and point to memory of `self` or to
         // payloads that are borrowed for as long as `self` lives. The kernel only reads them.
         let sent = unsafe {
-            let headers: *mut libc::mmsghdr = self.headers.as_mut_ptr().cast();
             if self.messages == 1 {
                 // One message is cheaper by the older call.
                 let len = libc::sendmsg(fd.as_raw_fd(), &raw const (*headers).msg_hdr, flags);
                 if len < 0 { -1 } else { 1 }
             } else {
-                libc::sendmmsg(fd.as_raw_fd(), headers, self.messages as _, flags)
+                // The type of the flags differs by C library.
+                libc::sendmmsg(fd.as_raw_fd(), headers, self.messages as _, flags as _)
             }
         };
         match checked(sent)? as usize {
@@ -266,6 +292,34 @@ impl<'a> Messages<'a> {
             // SAFETY: there are no more than `messages`, and `end` has initialised each.
             sent => Ok(unsafe { self.ends[sent - 1].assume_init() }),
         }
+    }
+
+    /// Lets the headers of all ended messages point to what they are to send. It is done last, since
+    /// all of it may have moved before.
+    fn prepare(&mut self) -> *mut libc::mmsghdr {
+        let headers: *mut libc::mmsghdr = self.headers.as_mut_ptr().cast();
+        let vectors: *mut libc::iovec = self.vectors.as_mut_ptr().cast();
+        let names: *mut Name = self.names.as_mut_ptr().cast();
+        let controls: *mut ControlWriter = self.controls.as_mut_ptr().cast();
+        let mut begin = 0;
+        for i in 0..self.messages {
+            // SAFETY: `end` has initialised this header, the vectors that it counts, and name and
+            // control messages where it set a length. All pointers stem from the four above, and no
+            // mutable reference is made beside them.
+            unsafe {
+                let header = &raw mut (*headers.add(i)).msg_hdr;
+                (*header).msg_iov = vectors.add(begin);
+                begin += (*header).msg_iovlen as usize;
+                if (*header).msg_namelen > 0 {
+                    (*header).msg_name = names.add(i).cast();
+                }
+                if (*header).msg_controllen > 0 {
+                    let bytes = (*controls.add(i)).as_bytes();
+                    (*header).msg_control = bytes.as_ptr().cast_mut().cast();
+                }
+            }
+        }
+        headers
     }
 }
 
@@ -352,6 +406,30 @@ pub(crate) fn int(fd: BorrowedFd<'_>, level: c_int, name: c_int) -> io::Result<c
         )
     };
     checked(result).map(|_| value)
+}
+
+/// How often the kernel dropped something on a socket, modulo 2^32: the last of what `SO_MEMINFO`
+/// tells (`linux/sock_diag.h`, `SK_MEMINFO_DROPS`; since Linux 4.12).
+pub(crate) fn dropped(fd: BorrowedFd<'_>) -> io::Result<u32> {
+    const SO_MEMINFO: c_int = 55;
+    const SK_MEMINFO_DROPS: usize = 8;
+    let mut values = [0_u32; SK_MEMINFO_DROPS + 1];
+    let mut length = size_of_val(&values) as libc::socklen_t;
+    // SAFETY: `values` is valid for writing `length` bytes.
+    let result = unsafe {
+        libc::getsockopt(
+            fd.as_raw_fd(),
+            libc::SOL_SOCKET,
+            SO_MEMINFO,
+            (&raw mut values).cast::<c_void>(),
+            &raw mut length,
+        )
+    };
+    checked(result)?;
+    if (length as usize) < size_of_val(&values) {
+        return Err(io::Error::from_raw_os_error(libc::ENOPROTOOPT));
+    }
+    Ok(values[SK_MEMINFO_DROPS])
 }
 
 /// Where a packet comes from (`packet(7)`, `struct sockaddr_ll`).

@@ -2,7 +2,8 @@ use std::net::IpAddr;
 
 use manycast_types::InterfaceId;
 
-use super::{JoinedGroup, JoinedSource, JoinedTables};
+use super::JoinedTables;
+use crate::{JoinedGroup, JoinedSource};
 
 // Recorded on Linux 6.18, on a little-endian host: 239.1.2.3 joined once; 232.1.1.1 from 10.0.0.9
 // and 10.0.0.8, and excluding 10.0.0.7 by another socket; ff15::7 but for fe80::9; ff35::1 from

@@ -4,7 +4,7 @@
 use std::io;
 use std::os::fd::BorrowedFd;
 
-use crate::sys;
+use super::super::calls;
 
 /// Sets the don't-fragment bit of all that is sent from now on, or leaves it to the system as at the
 /// beginning. IPv4 has no control message for it, so it is an option of the socket.
@@ -18,15 +18,15 @@ pub(crate) fn set(fd: BorrowedFd<'_>, ipv4: bool, dont_fragment: bool) -> io::Re
         } else {
             libc::IP_PMTUDISC_WANT
         };
-        sys::set_int(fd, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, mode)
+        calls::set_int(fd, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, mode)
     } else {
         let mode = if dont_fragment {
             libc::IPV6_PMTUDISC_PROBE
         } else {
             libc::IPV6_PMTUDISC_WANT
         };
-        sys::set_int(fd, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, mode)?;
+        calls::set_int(fd, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, mode)?;
         let dont_fragment = dont_fragment.into();
-        sys::set_int(fd, libc::IPPROTO_IPV6, libc::IPV6_DONTFRAG, dont_fragment)
+        calls::set_int(fd, libc::IPPROTO_IPV6, libc::IPV6_DONTFRAG, dont_fragment)
     }
 }

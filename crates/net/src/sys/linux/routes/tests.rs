@@ -1,5 +1,5 @@
+use super::super::netlink::Request;
 use super::{ROUTE_HEADER, RTA_VIA, Route, route};
-use crate::netlink::Request;
 
 /// An answer of this type by interface 4.
 fn answer(kind: u8) -> Request {

@@ -4,14 +4,14 @@
 use std::io;
 use std::os::fd::BorrowedFd;
 
+use super::super::calls;
 use super::ControlMessage;
-use crate::sys;
 
 pub(crate) fn enable(fd: BorrowedFd<'_>, ipv4: bool) -> io::Result<()> {
     if ipv4 {
-        sys::set_int(fd, libc::IPPROTO_IP, libc::IP_RECVERR, 1)
+        calls::set_int(fd, libc::IPPROTO_IP, libc::IP_RECVERR, 1)
     } else {
-        sys::set_int(fd, libc::IPPROTO_IPV6, libc::IPV6_RECVERR, 1)
+        calls::set_int(fd, libc::IPPROTO_IPV6, libc::IPV6_RECVERR, 1)
     }
 }
 

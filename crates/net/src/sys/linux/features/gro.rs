@@ -4,14 +4,14 @@
 use std::io;
 use std::os::fd::BorrowedFd;
 
+use super::super::calls;
 use super::{ControlMessage, Metadata};
-use crate::sys;
 
 /// `linux/udp.h`; not in every C library's header.
 const UDP_GRO: i32 = 104;
 
 pub(crate) fn enable(fd: BorrowedFd<'_>) -> io::Result<()> {
-    sys::set_int(fd, libc::SOL_UDP, UDP_GRO, 1)
+    calls::set_int(fd, libc::SOL_UDP, UDP_GRO, 1)
 }
 
 pub(super) fn decode(message: &ControlMessage<'_>, metadata: &mut Metadata) -> bool {

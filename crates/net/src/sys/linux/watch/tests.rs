@@ -1,6 +1,5 @@
-use super::Change;
-use super::system::Changes;
-use crate::netlink::Request;
+use super::super::netlink::Request;
+use super::{Change, Changes};
 
 const BRIDGE: u8 = 7;
 

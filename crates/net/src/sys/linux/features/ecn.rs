@@ -6,14 +6,14 @@ use std::os::fd::BorrowedFd;
 
 use manycast_types::Ecn;
 
+use super::super::calls;
 use super::{ControlMessage, ControlWriter, Metadata};
-use crate::sys;
 
 pub(super) fn enable(fd: BorrowedFd<'_>, ipv4: bool) -> io::Result<()> {
     if ipv4 {
-        sys::set_int(fd, libc::IPPROTO_IP, libc::IP_RECVTOS, 1)
+        calls::set_int(fd, libc::IPPROTO_IP, libc::IP_RECVTOS, 1)
     } else {
-        sys::set_int(fd, libc::IPPROTO_IPV6, libc::IPV6_RECVTCLASS, 1)
+        calls::set_int(fd, libc::IPPROTO_IPV6, libc::IPV6_RECVTCLASS, 1)
     }
 }
 

@@ -3,6 +3,9 @@
 //! Netlink and not `/sys/class/net`, since the latter shows the network namespace that it was
 //! mounted in, and not that of the thread.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::Ipv4Addr;
@@ -10,8 +13,9 @@ use std::sync::Arc;
 
 use netlink_sys::protocols::{NETLINK_GENERIC, NETLINK_ROUTE};
 
-use super::{Interface, InterfaceAddress, MacAddress};
-use crate::netlink::{Connection, Message, Request, address, attributes, text, u16_at, u32_at};
+use super::netlink::{Connection, Message, Request, address, attributes, text, u16_at, u32_at};
+use super::sysctl::sysctl;
+use crate::interfaces::{Interface, InterfaceAddress, MacAddress};
 
 /// `struct ifinfomsg`: family, padding, type (2), index (4), flags (4), change (4).
 const LINK_HEADER: usize = 16;
@@ -23,7 +27,7 @@ const GENERIC_HEADER: usize = 4;
 const NL80211_CMD_GET_INTERFACE: u8 = 5;
 const NL80211_ATTR_IFINDEX: u16 = 3;
 
-pub(super) fn interfaces() -> io::Result<Vec<Interface>> {
+pub(crate) fn interfaces() -> io::Result<Vec<Interface>> {
     let mut route = Connection::open(NETLINK_ROUTE)?;
     let skip_statistics = libc::RTEXT_FILTER_SKIP_STATS.cast_unsigned().to_ne_bytes();
     let links = Request::new(libc::RTM_GETLINK, &[0; LINK_HEADER])
@@ -46,6 +50,12 @@ pub(super) fn interfaces() -> io::Result<Vec<Interface>> {
     }
     mark_wireless(&mut interfaces);
     Ok(interfaces)
+}
+
+/// Whether IPv6 is switched off on an interface of this name, or on `all`
+/// (`/proc/sys/net/ipv6/conf/NAME/disable_ipv6`).
+pub(crate) fn is_ipv6_off(name: &str) -> bool {
+    sysctl(&format!("net/ipv6/conf/{name}/disable_ipv6")).is_some_and(|value| value == "1")
 }
 
 /// Reads one link.

@@ -5,11 +5,11 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, SystemTime};
 
+use super::super::calls;
 use super::{ControlMessage, Metadata};
-use crate::sys;
 
 pub(super) fn enable(fd: BorrowedFd<'_>, _ipv4: bool) -> io::Result<()> {
-    sys::set_int(fd, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1)
+    calls::set_int(fd, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1)
 }
 
 pub(super) fn decode(message: &ControlMessage<'_>, metadata: &mut Metadata) -> bool {

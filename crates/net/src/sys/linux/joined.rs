@@ -3,6 +3,9 @@
 //! They are read under `/proc/thread-self/net`: `/proc/net` shows the network namespace of the
 //! first thread of the process, which is not always that of this one.
 
+#[cfg(test)]
+mod tests;
+
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -10,7 +13,7 @@ use std::path::Path;
 
 use manycast_types::{InterfaceId, Malformed};
 
-use super::{JoinedGroup, JoinedSource, TARGET};
+use crate::joined::{JoinedGroup, JoinedSource, TARGET};
 use crate::{Error, Operation};
 
 /// The tables of the kernel that tell which groups are joined, as text.

@@ -1,5 +1,8 @@
 //! Changes by netlink (`rtnetlink(7)`): the groups of links and of addresses.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
@@ -8,8 +11,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
 
-use super::Change;
-use crate::netlink::{Message, messages, u32_at};
+use super::netlink::{Message, messages, u32_at};
+use crate::Change;
 
 /// More than the kernel sends in one notification about a link or an address. Should one be
 /// longer nevertheless, it counts as lost.
@@ -21,13 +24,13 @@ const MESSAGES_AT_ONCE: usize = 1024;
 /// Where `struct ifinfomsg` and `struct ifaddrmsg` have the index.
 const INDEX: usize = 4;
 
-pub(super) struct Watch {
+pub(crate) struct Watch {
     socket: Socket,
     buffer: Vec<u8>,
 }
 
 impl Watch {
-    pub(super) fn open() -> io::Result<Self> {
+    pub(crate) fn open() -> io::Result<Self> {
         let mut socket = Socket::new(NETLINK_ROUTE)?;
         socket.set_non_blocking(true)?;
         socket.bind(&SocketAddr::new(0, 0))?;
@@ -46,7 +49,7 @@ impl Watch {
         })
     }
 
-    pub(super) fn drain(&mut self) -> io::Result<Vec<Change>> {
+    pub(crate) fn drain(&mut self) -> io::Result<Vec<Change>> {
         let mut changes = Changes::default();
         for _ in 0..MESSAGES_AT_ONCE {
             self.buffer.clear();

@@ -8,8 +8,8 @@ use std::net::IpAddr;
 
 use netlink_sys::protocols::NETLINK_ROUTE;
 
-use super::Route;
-use crate::netlink::{Connection, Message, Request, address, attributes, u32_at};
+use super::netlink::{Connection, Message, Request, address, attributes, u32_at};
+use crate::Route;
 
 /// `struct rtmsg`: family, destination's and source's prefix length, TOS, table, protocol, scope,
 /// type, flags (4).
@@ -17,7 +17,7 @@ const ROUTE_HEADER: usize = 12;
 /// A gateway of another IP version than the route's: `struct rtvia`, family (2) and address.
 const RTA_VIA: u16 = 18;
 
-pub(super) fn route_from(
+pub(crate) fn route_from(
     source: Option<IpAddr>,
     destination: IpAddr,
     interface: Option<u32>,
