@@ -52,19 +52,23 @@ mod enter;
 mod fault;
 mod host;
 mod namespace;
+mod nat;
 mod process;
 mod router;
 mod switch;
 mod wait;
+mod wire;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
 pub use self::enter::{main, require};
-pub use self::fault::{Hook, Pick, Rule};
+pub use self::fault::{Hook, Pick, RateLimit, Rule};
 pub use self::host::{Host, Task};
+pub use self::nat::Nat;
 pub use self::process::{Finished, Process};
 pub use self::switch::{Snooping, Switch};
 pub use self::wait::wait_until;
+pub use self::wire::{Wire, WireCounters};
 pub use crate::netns_tests as tests;
 
 use self::namespace::Namespace;

@@ -36,7 +36,6 @@
 //! ```
 
 mod any_order;
-mod link;
 mod network;
 mod node;
 mod seed;
@@ -54,11 +53,11 @@ use manycast_proto::Protocol;
 use manycast_proto::random::Random;
 use manycast_types::{Group, InterfaceId};
 
+pub use crate::{Bursts, Link};
 pub use any_order::any_order;
-pub use link::Link;
 pub use seed::seeds;
 
-use link::Path;
+use crate::link::LinkState;
 use node::{Node, Polled, Running};
 
 /// How many outputs in a row, or steps at one instant, are taken for an endless loop.
@@ -107,6 +106,21 @@ pub struct Traffic {
     pub refused: u64,
     /// Sent to an address that no host has, or from one that the sender does not have.
     pub unroutable: u64,
+}
+
+struct Path {
+    /// What [`Sim::set_link`] has set.
+    link: Option<Link>,
+    state: LinkState,
+}
+
+impl Path {
+    const fn new(start: Instant) -> Self {
+        Self {
+            link: None,
+            state: LinkState::new(start),
+        }
+    }
 }
 
 struct HostState {

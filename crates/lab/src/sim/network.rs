@@ -7,8 +7,8 @@ use bytes::Bytes;
 use manycast_proto::NetworkEvent;
 use manycast_types::{Received, SocketId, Transmit};
 
-use super::link::{Link, Path};
-use super::{Arrival, Host, HostState, Sim, What};
+use super::{Arrival, Host, HostState, Path, Sim, What};
+use crate::link::{Fate, Link};
 
 impl Sim {
     /// Sends what a protocol wants to be sent.
@@ -142,10 +142,25 @@ impl Sim {
             None if from == to => Link::LOOPBACK,
             None => self.links,
         };
-        let times = path.carry(link, self.now, &mut self.random, &mut self.traffic);
-        for at in times.into_iter().flatten() {
-            self.arrivals += 1;
-            self.on_the_way.insert((at, self.arrivals), arrival.clone());
+        let size = match &arrival.what {
+            What::Datagram { payload, .. } => payload.len(),
+            What::Refusal { .. } => 0,
+        };
+        let fate = path.state.carry(&link, self.now, size, &mut self.random);
+        match fate {
+            Fate::Overflowed | Fate::Lost => self.traffic.lost += 1,
+            Fate::Arrives {
+                at,
+                again,
+                held_back,
+            } => {
+                self.traffic.duplicated += u64::from(again.is_some());
+                self.traffic.held_back += u64::from(held_back);
+                for at in [Some(at), again].into_iter().flatten() {
+                    self.arrivals += 1;
+                    self.on_the_way.insert((at, self.arrivals), arrival.clone());
+                }
+            }
         }
     }
 
