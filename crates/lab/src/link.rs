@@ -104,6 +104,13 @@ impl Link {
     };
 }
 
+impl Link {
+    /// Whether what becomes of a datagram depends on those before it.
+    pub(crate) fn has_memory(&self) -> bool {
+        self.rate.is_some() || self.bursts.is_some() || self.jitter > Duration::ZERO
+    }
+}
+
 impl Default for Link {
     fn default() -> Self {
         Self {
@@ -186,10 +193,16 @@ impl LinkState {
     }
 
     /// How many bytes have not left yet.
-    pub(crate) fn backlog(&self, rate: u64, now: Instant) -> usize {
+    fn backlog(&self, rate: u64, now: Instant) -> usize {
         let nanos = self.idle.saturating_duration_since(now).as_nanos();
         let bytes = (nanos * u128::from(rate)).div_ceil(8_000_000_000);
         usize::try_from(bytes).unwrap_or(usize::MAX)
+    }
+
+    /// When no more than `bytes` wait, if that is not now.
+    pub(crate) fn full_until(&self, rate: u64, now: Instant, bytes: usize) -> Option<Instant> {
+        let full = self.idle.checked_sub(transmission(rate, bytes))?;
+        (full > now).then_some(full)
     }
 
     /// When the last bit of the packet leaves, if it finds room in the queue.
@@ -201,9 +214,7 @@ impl LinkState {
         if backlog > 0 && backlog.saturating_add(size) > link.queue {
             return None;
         }
-        let nanos = size as u128 * 8_000_000_000 / u128::from(rate.max(1));
-        let transmission = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
-        self.idle = self.idle.max(now) + transmission;
+        self.idle = self.idle.max(now) + transmission(rate, size);
         Some(self.idle)
     }
 
@@ -215,4 +226,10 @@ impl LinkState {
         self.bad ^= turns;
         random.chance(if self.bad { bursts.loss } else { link.loss })
     }
+}
+
+/// How long it takes to send so many bytes, at a rate in bits a second.
+fn transmission(rate: u64, bytes: usize) -> Duration {
+    let nanos = bytes as u128 * 8_000_000_000 / u128::from(rate.max(1));
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
