@@ -1,3 +1,8 @@
+mod hosts;
+mod queues;
+mod runs;
+mod scale;
+
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
@@ -5,7 +10,7 @@ use std::time::{Duration, Instant};
 use manycast_proto::{NetworkEvent, Output, Protocol};
 use manycast_types::{Group, Received, Transmit};
 
-use super::{Endpoint, Host, Link, Sim, Traffic, any_order, seeds};
+use super::{Bursts, Endpoint, Host, Link, Network, Sim, Traffic, any_order, seeds};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const GROUP: [u8; 4] = [239, 192, 0, 100];

@@ -1,0 +1,63 @@
+//! Ten thousand hosts.
+
+use super::*;
+
+const HOSTS: u16 = 10_000;
+
+/// Notes where in memory the payloads stand.
+#[derive(Default)]
+struct Places(Vec<*const u8>);
+
+impl Protocol for Places {
+    type Event = ();
+
+    fn handle_datagram(&mut self, _now: Instant, datagram: Received<'_>) {
+        self.0.push(datagram.payload.as_ptr());
+    }
+
+    fn handle_timeout(&mut self, _now: Instant) {}
+
+    fn poll_output(&mut self, _now: Instant) -> Output<()> {
+        Output::Wait {
+            until: None,
+            reason: "anything",
+        }
+    }
+}
+
+#[test]
+fn a_group_of_ten_thousand_hosts_is_reached_with_one_payload_each_time() {
+    let mut sim = Sim::new(1);
+    sim.set_links(Link {
+        loss: 0.01,
+        ..Link::default()
+    });
+    let members: Vec<_> = (0..HOSTS)
+        .map(|number| {
+            let [high, low] = number.to_be_bytes();
+            let host = sim.add_host([&*format!("10.1.{high}.{low}")]);
+            let member = sim.bind(host, 5000, Places::default());
+            sim.join(member, Group::new(GROUP.into()));
+            member
+        })
+        .collect();
+    let sender = sim.add_host(["10.0.0.1"]);
+    sim.bind(sender, 5000, Pulse::new((GROUP, 5000), MILLISECOND, 20));
+    sim.run_for(MILLISECOND * 100);
+
+    // 20 and the farewell.
+    let traffic = sim.traffic();
+    assert_eq!(traffic.sent, 21);
+    assert_eq!(traffic.delivered + traffic.lost, 21 * u64::from(HOSTS));
+    // Of 210,000, 2,100 are lost; the standard deviation is 46.
+    assert!((1_900..=2_300).contains(&traffic.lost), "{traffic:?}");
+    let mut places: Vec<_> = members
+        .iter()
+        .flat_map(|member| sim.protocol(*member).0.iter().copied())
+        .collect();
+    places.sort_unstable();
+    places.dedup();
+    assert!(places.len() <= 21, "payloads were copied: {}", places.len());
+    // No pair needs to be remembered where links have no memory.
+    assert!(sim.pairs.is_empty());
+}
