@@ -1,6 +1,9 @@
 //! What a link does to the datagrams that it carries: one model for the simulator, in virtual time,
 //! and for the [wire](crate::netns::Wire), in real time.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::{Duration, Instant};
 
 use manycast_proto::random::Random;
@@ -155,6 +158,11 @@ impl LinkState {
             last: start,
             bad: false,
         }
+    }
+
+    /// Whether it differs from that of a link that has carried nothing yet.
+    pub(crate) fn matters(&self, now: Instant) -> bool {
+        self.bad || self.idle > now || self.last > now
     }
 
     /// Carries a packet of `size` bytes that is sent now.

@@ -93,6 +93,9 @@ const OUTPUT: Duration = Duration::from_micros(1);
 /// buffer of a Linux socket (`net.core.wmem_default`).
 const SEND_BUFFER: usize = 212_992;
 
+/// How many links between two hosts are remembered before those are forgotten that may be.
+const PAIRS: usize = 100_000;
+
 /// The networks, their hosts, and their clock.
 pub struct Sim {
     seed: u64,
@@ -102,6 +105,8 @@ pub struct Sim {
     links: Link,
     /// Of those pairs that are not like all others, or whose link has a memory.
     pairs: HashMap<(Host, Host), Path>,
+    /// How many of them there are before some are forgotten.
+    most_pairs: usize,
     networks: Vec<NetworkState>,
     routes: Vec<Route>,
     hosts: Vec<HostState>,
@@ -181,6 +186,7 @@ impl Sim {
             },
             links: Link::default(),
             pairs: HashMap::new(),
+            most_pairs: PAIRS,
             networks: vec![NetworkState::default()],
             routes: Vec::new(),
             hosts: Vec::new(),

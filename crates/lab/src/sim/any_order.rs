@@ -311,11 +311,14 @@ impl<P: Protocol> Caller<'_, P> {
         self.answers.push_back(answer);
     }
 
-    /// Tells the answers that are ready.
+    /// Tells the answers that are ready. They are no calls of their own: whoever makes a request of
+    /// each answer never comes to an end.
     fn tell(&mut self) {
         while let Some(answer) = self.answers.pop_front() {
             self.protocol.handle_network(self.now, answer);
-            self.called();
+            if self.state != State::Finished {
+                self.state = State::Unknown;
+            }
         }
     }
 

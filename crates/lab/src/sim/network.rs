@@ -11,7 +11,7 @@ use manycast_types::{Ecn, ErrorKind, MAX_PAYLOAD, NetworkError, SocketId, Transm
 
 use super::agenda::{Agenda, What};
 use super::topology::{Interface, Path};
-use super::{Host, Network, SEND_BUFFER, Sim, Traffic};
+use super::{Host, Network, PAIRS, SEND_BUFFER, Sim, Traffic};
 use crate::Link;
 use crate::link::{Fate, LinkState};
 
@@ -287,6 +287,7 @@ impl Sim {
         } else {
             self.links
         };
+        self.forget_pairs();
         let start = self.start;
         let path = match self.pairs.get_mut(&(from, host)) {
             Some(path) => path,
@@ -302,6 +303,17 @@ impl Sim {
         };
         let link = path.link.unwrap_or(usual);
         self.transit.carry(&link, &mut path.state, size, what);
+    }
+
+    /// Forgets the links between two hosts that are as good as new, once there are many: each of ten
+    /// thousand hosts may send to all others.
+    fn forget_pairs(&mut self) {
+        if self.pairs.len() >= self.most_pairs {
+            let now = self.now();
+            self.pairs
+                .retain(|_, path| path.link.is_some() || path.state.matters(now));
+            self.most_pairs = PAIRS.max(2 * self.pairs.len());
+        }
     }
 
     /// Puts a packet on the access link of an interface, from the network to the host.

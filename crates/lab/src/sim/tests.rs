@@ -7,10 +7,10 @@ use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use manycast_proto::{NetworkEvent, Output, Protocol};
+use manycast_proto::{NetworkEvent, Output, Protocol, Request};
 use manycast_types::{Group, Received, Transmit};
 
-use super::{Bursts, Endpoint, Host, Link, Network, Sim, Traffic, any_order, seeds};
+use super::{Endpoint, Host, Link, Network, Sim, Traffic, any_order, seeds};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const GROUP: [u8; 4] = [239, 192, 0, 100];
@@ -111,6 +111,56 @@ impl Protocol for Ear {
                 until: None,
                 reason: "anything",
             },
+        }
+    }
+}
+
+/// Always has something to send, until it is stopped; counts what happens meanwhile.
+#[derive(Default)]
+struct Flood {
+    to: Option<SocketAddr>,
+    heard: Vec<Instant>,
+    sent: u32,
+    not_sent: usize,
+    stopped: bool,
+}
+
+impl Flood {
+    fn to(to: impl Into<SocketAddr>) -> Self {
+        Self {
+            to: Some(to.into()),
+            ..Self::default()
+        }
+    }
+}
+
+impl Protocol for Flood {
+    type Event = ();
+
+    fn stop(&mut self, _now: Instant) {
+        self.stopped = true;
+    }
+
+    fn handle_datagram(&mut self, now: Instant, _datagram: Received<'_>) {
+        self.heard.push(now);
+    }
+
+    fn handle_network(&mut self, _now: Instant, event: NetworkEvent) {
+        if let NetworkEvent::NotSent { count, .. } = event {
+            self.not_sent += count;
+        }
+    }
+
+    fn handle_timeout(&mut self, _now: Instant) {}
+
+    fn poll_output(&mut self, _now: Instant) -> Output<()> {
+        match self.to {
+            Some(to) if !self.stopped => {
+                self.sent += 1;
+                // With the headers of IP and UDP, 1000 bytes.
+                Output::Transmit(Transmit::new(to, vec![0; 972].into()))
+            }
+            _ => Output::Finished,
         }
     }
 }
@@ -433,6 +483,10 @@ enum Broken {
     ActsTooEarly,
     ComesBack,
     SendsTooMuch,
+    SendsFarTooFar,
+    IgnoresStop,
+    JoinsAHost,
+    RequestsForEver,
 }
 
 struct Breaker {
@@ -481,7 +535,22 @@ impl Protocol for Breaker {
                 ([10, 0, 0, 2], 7).into(),
                 vec![0; 65_508].into(),
             )),
-            Broken::SendsTooMuch => Output::Finished,
+            Broken::SendsFarTooFar if self.polls == 2 => {
+                let mut nowhere = Transmit::new(([10, 0, 0, 2], 7).into(), "".into());
+                nowhere.hops = Some(0);
+                Output::Transmit(nowhere)
+            }
+            Broken::SendsTooMuch | Broken::SendsFarTooFar => Output::Finished,
+            Broken::IgnoresStop => {
+                Output::Transmit(Transmit::new(([10, 0, 0, 2], 7).into(), "".into()))
+            }
+            Broken::JoinsAHost | Broken::RequestsForEver => Output::Request(Request::Join {
+                group: Group::new(match self.how {
+                    Broken::JoinsAHost => [10, 0, 0, 2].into(),
+                    _ => GROUP.into(),
+                }),
+                port: 5000,
+            }),
         }
     }
 }
@@ -512,12 +581,20 @@ fn who_breaks_the_contract_is_caught() {
         (Broken::ActsTooEarly, "nothing happened since"),
         (Broken::ComesBack, "nothing happened since"),
         (Broken::SendsTooMuch, "a datagram of 65508 bytes"),
+        (Broken::SendsFarTooFar, "a hop limit of 0"),
+        (Broken::IgnoresStop, "after a stop"),
+        (Broken::JoinsAHost, "10.0.0.2 is no group"),
+        (Broken::RequestsForEver, "more than"),
     ] {
         // Poll, start, time-out, time-out.
         let said = panic_of(|| any_order(&mut breaker(how), &[12, 0, 13, 13], &[]));
         assert!(said.contains(says), "{said}");
     }
     any_order(&mut Ear::default(), &[0, 12, 13, 1, 13], &[]);
+    // Always to have something to send breaks nothing.
+    let mut flood = Flood::to(([10, 0, 0, 2], 5000));
+    any_order(&mut flood, &[0, 13, 13, 12, 13, 8, 13], &[]);
+    assert!(flood.sent >= 1_000, "{}", flood.sent);
 
     for (how, says) in [
         (Broken::NeverWaits, "in a row without waiting"),

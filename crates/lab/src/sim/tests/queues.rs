@@ -2,8 +2,6 @@
 
 use std::time::Instant;
 
-use manycast_proto::NetworkEvent;
-
 use super::*;
 
 /// 8 Mbit/s: a packet of 1000 bytes takes a millisecond.
@@ -253,100 +251,11 @@ fn both_directions_of_an_access_link_differ() {
 }
 
 #[test]
-fn losses_come_in_bursts() {
-    for seed in seeds(3) {
-        let losses = |link: Link| {
-            let (sim, ear) = pulses(seed, link, 100_000);
-            let heard = numbers(&sim, ear);
-            let gaps: Vec<u32> = heard
-                .windows(2)
-                .map(|pair| pair[1] - pair[0] - 1)
-                .filter(|lost| *lost > 0)
-                .collect();
-            let lost: u32 = gaps.iter().sum();
-            let mean = f64::from(lost) / gaps.len() as f64;
-            (f64::from(lost) / 100_000.0, mean)
-        };
-        let (share, length) = losses(Link {
-            bursts: Some(Bursts::new(0.1, 5.0)),
-            ..Link::default()
-        });
-        // 2,000 bursts, whose length has a standard deviation of 4.5.
-        assert!((0.085..0.115).contains(&share), "{share}");
-        assert!((4.6..5.4).contains(&length), "{length}");
-
-        let (share, length) = losses(Link {
-            loss: 0.1,
-            ..Link::default()
-        });
-        assert!((0.095..0.105).contains(&share), "{share}");
-        assert!((1.09..1.13).contains(&length), "{length}: 1 / 0.9 expected");
-
-        // Half is lost while the link is bad, a hundredth while it is good.
-        let (share, _) = losses(Link {
-            loss: 0.01,
-            bursts: Some(Bursts {
-                begin: 0.05,
-                end: 0.2,
-                loss: 0.5,
-            }),
-            ..Link::default()
-        });
-        let expected = 0.2 * 0.5 + 0.8 * 0.01;
-        assert!((share - expected).abs() < 0.012, "{share}");
-    }
-}
-
-/// Always has something to send, until it is stopped; counts what happens meanwhile.
-#[derive(Default)]
-struct Flood {
-    to: Option<SocketAddr>,
-    heard: Vec<Instant>,
-    sent: u32,
-    not_sent: usize,
-    stopped: bool,
-}
-
-impl Protocol for Flood {
-    type Event = ();
-
-    fn stop(&mut self, _now: Instant) {
-        self.stopped = true;
-    }
-
-    fn handle_datagram(&mut self, now: Instant, _datagram: Received<'_>) {
-        self.heard.push(now);
-    }
-
-    fn handle_network(&mut self, _now: Instant, event: NetworkEvent) {
-        if let NetworkEvent::NotSent { count, .. } = event {
-            self.not_sent += count;
-        }
-    }
-
-    fn handle_timeout(&mut self, _now: Instant) {}
-
-    fn poll_output(&mut self, _now: Instant) -> Output<()> {
-        match self.to {
-            Some(to) if !self.stopped => {
-                self.sent += 1;
-                Output::Transmit(Transmit::new(to, vec![0; SIZE].into()))
-            }
-            _ => Output::Finished,
-        }
-    }
-}
-
-#[test]
 fn who_always_sends_keeps_neither_time_nor_datagrams_waiting() {
     let mut sim = Sim::new(1);
     sim.set_links(WIDE);
     let [a, b] = ["10.0.0.1", "10.0.0.2"].map(|address| sim.add_host([address]));
-    let flood = Flood {
-        to: Some(([10, 0, 0, 2], 5000).into()),
-        ..Flood::default()
-    };
-    let flood = sim.bind(a, 5000, flood);
+    let flood = sim.bind(a, 5000, Flood::to(([10, 0, 0, 2], 5000)));
     sim.bind(b, 5000, Pulse::new(([10, 0, 0, 1], 5000), MILLISECOND, 9));
     sim.run_for(MILLISECOND * 20);
     let start = sim.start;
@@ -375,11 +284,7 @@ fn a_full_send_buffer_holds_a_sender_to_the_rate_of_its_link() {
         ..NARROW
     };
     sim.set_access(a, "eth0", up, WIDE);
-    let flood = Flood {
-        to: Some(([10, 0, 0, 2], 5000).into()),
-        ..Flood::default()
-    };
-    let flood = sim.bind(a, 5000, flood);
+    let flood = sim.bind(a, 5000, Flood::to(([10, 0, 0, 2], 5000)));
     sim.bind(b, 5000, Pulse::new(([10, 0, 0, 1], 5000), MILLISECOND, 99));
     sim.run_for(MILLISECOND * 1_000);
     // A thousand have left in a thousand milliseconds, and the buffer is full.
@@ -389,11 +294,8 @@ fn a_full_send_buffer_holds_a_sender_to_the_rate_of_its_link() {
     assert_eq!(sim.protocol(flood).heard.len(), 100, "meanwhile");
 
     // Without an address of the family, nothing is sent, and the protocol is told.
-    let lost = Flood {
-        to: Some("[fd00::1]:5000".parse().unwrap()),
-        ..Flood::default()
-    };
-    let lost = sim.bind(b, 6000, lost);
+    let nowhere: SocketAddr = "[fd00::1]:5000".parse().unwrap();
+    let lost = sim.bind(b, 6000, Flood::to(nowhere));
     sim.run_for(MILLISECOND);
     let Flood { sent, not_sent, .. } = sim.protocol(lost);
     assert_eq!(*sent as usize, *not_sent);

@@ -61,3 +61,30 @@ fn a_group_of_ten_thousand_hosts_is_reached_with_one_payload_each_time() {
     // No pair needs to be remembered where links have no memory.
     assert!(sim.pairs.is_empty());
 }
+
+#[test]
+fn links_that_have_done_their_work_are_forgotten() {
+    let mut sim = Sim::new(1);
+    sim.set_links(Link {
+        jitter: MILLISECOND * 5,
+        ..Link::default()
+    });
+    let hosts: Vec<_> = (0..400_u16)
+        .map(|number| {
+            let [high, low] = number.to_be_bytes();
+            let host = sim.add_host([&*format!("10.1.{high}.{low}")]);
+            let member = sim.bind(host, 5000, Places::default());
+            sim.join(member, Group::new(GROUP.into()));
+            host
+        })
+        .collect();
+    let mut most = 0;
+    for host in hosts {
+        sim.bind(host, 4000, Pulse::new((GROUP, 5000), MILLISECOND, 0));
+        sim.run_for(MILLISECOND * 10);
+        most = most.max(sim.pairs.len());
+    }
+    // Each of 400 has sent to 399 others, and a farewell is all of it.
+    assert_eq!(sim.traffic().delivered, 400 * 400);
+    assert!((90_000..=100_400).contains(&most), "{most}");
+}
