@@ -18,7 +18,7 @@ fn share_and_length(losses: &[bool]) -> (f64, f64) {
 
 #[test]
 fn losses_come_in_bursts_of_the_length_that_was_asked_for() {
-    for seed in 0..5 {
+    for seed in 0..2 {
         let bursts = Link {
             bursts: Some(Bursts::new(0.1, 5.0)),
             ..Link::default()
@@ -40,7 +40,7 @@ fn losses_come_in_bursts_of_the_length_that_was_asked_for() {
 
 #[test]
 fn a_good_link_loses_too_and_a_bad_one_not_all() {
-    for seed in 0..5 {
+    for seed in 0..2 {
         let link = Link {
             loss: 0.01,
             bursts: Some(Bursts {

@@ -1,5 +1,7 @@
 //! Ten thousand hosts.
 
+use manycast_proto::ask::{Client, ClientConfig, Responder, ResponderConfig};
+
 use super::*;
 
 const HOSTS: u16 = 10_000;
@@ -87,4 +89,41 @@ fn links_that_have_done_their_work_are_forgotten() {
     // Each of 400 has sent to 399 others, and a farewell is all of it.
     assert_eq!(sim.traffic().delivered, 400 * 400);
     assert!((90_000..=100_400).contains(&most), "{most}");
+}
+
+#[test]
+fn ten_thousand_answers_at_once_are_too_many_for_a_narrow_link() {
+    let mut sim = Sim::new(1);
+    let asker = sim.add_host(["10.0.0.1"]);
+    let narrow = Link {
+        rate: Some(10_000_000),
+        queue: 64_000,
+        ..Link::default()
+    };
+    sim.set_access(asker, "eth0", narrow, narrow);
+    for number in 0..HOSTS {
+        let [high, low] = number.to_be_bytes();
+        let host = sim.add_host([&*format!("10.1.{high}.{low}")]);
+        let responder = Responder::new(ResponderConfig::default());
+        let responder = sim.bind(host, 8888, responder);
+        sim.join(responder, Group::new(GROUP.into()));
+    }
+    let question = ClientConfig {
+        retries: 0,
+        ..ClientConfig::new((GROUP, 8888).into(), "who is there?")
+    };
+    let client = Client::new(question, sim.seed());
+    let client = sim.bind(asker, 0, client);
+    sim.run_for(Duration::from_secs(5));
+
+    let answers = sim.protocol(client).stats().answers;
+    let traffic = sim.traffic();
+    assert_eq!(
+        answers + traffic.overflowed,
+        u64::from(HOSTS),
+        "{traffic:?}"
+    );
+    // All answer at once, and the queue has room for 64,000 bytes of them.
+    let bytes = answers * (28 + "who is there?".len() as u64);
+    assert!((62_000..=64_000).contains(&bytes), "{bytes}");
 }
