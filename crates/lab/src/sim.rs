@@ -150,6 +150,8 @@ pub struct Traffic {
 
 struct EndpointState {
     host: Host,
+    /// The port that it was bound to.
+    port: u16,
     sockets: Vec<Socket>,
     next_socket: u64,
     joined: Vec<Joined>,
@@ -237,9 +239,10 @@ impl Sim {
         self.merging = within;
     }
 
-    /// Runs `protocol` on `host` until it has finished, with a socket on `port` of all its
-    /// addresses, or on a free port when `port` is 0. It starts with the next step, so there is time
-    /// to [`join`](Self::join) groups. More sockets and groups it requests itself.
+    /// Runs `protocol` on `host` until it has finished, with a socket on `port`, or on a free port
+    /// when `port` is 0, for any address of each version of IP that the host has. It starts with
+    /// the next step, so there is time to [`join`](Self::join) groups. More sockets and groups it
+    /// requests itself.
     ///
     /// Several protocols can share a port: each gets what is sent to its groups; the one that was
     /// bound last gets what is sent to the host.
@@ -253,10 +256,12 @@ impl Sim {
             0 => self.free_port(host).expect("a host has few sockets"),
             port => port,
         };
+        let sockets = self.first_sockets(host, port);
         self.endpoints.push(EndpointState {
             host,
-            sockets: vec![Socket::on_any(port)],
-            next_socket: 1,
+            port,
+            next_socket: sockets.len() as u64,
+            sockets,
             joined: Vec::new(),
             node: Box::new(Running::new(protocol)),
             deadline: None,
@@ -282,7 +287,7 @@ impl Sim {
     ///
     /// When the host has no such interface.
     pub fn join<P>(&mut self, endpoint: Endpoint<P>, group: Group) {
-        let port = self.endpoints[endpoint.index].sockets[0].port;
+        let port = self.endpoints[endpoint.index].port;
         self.leave(endpoint, group.address);
         if let Err(error) = self.join_group(endpoint.index, &group, port) {
             panic!("{error}");
@@ -291,7 +296,7 @@ impl Sim {
 
     /// Ends a membership, on all interfaces and on the port that the endpoint was bound to.
     pub fn leave<P>(&mut self, endpoint: Endpoint<P>, group: IpAddr) {
-        let port = self.endpoints[endpoint.index].sockets[0].port;
+        let port = self.endpoints[endpoint.index].port;
         self.leave_group(endpoint.index, &Group::new(group), port);
     }
 
@@ -498,7 +503,10 @@ impl Sim {
                 }
                 Polled::Request(request) => {
                     others += 1;
-                    self.request(index, request);
+                    // Who is stopped has nothing any more to request.
+                    if self.endpoints[index].open {
+                        self.request(index, request);
+                    }
                 }
                 Polled::Event => others += 1,
                 Polled::Wait(deadline) => {

@@ -9,7 +9,7 @@ use manycast_proto::wire::Reader;
 use manycast_proto::{NetworkEvent, Output, Protocol, Request};
 use manycast_types::{
     ErrorKind, Group, InterfaceId, MAX_PAYLOAD, Malformed, Membership, NetworkError, Received, Run,
-    SocketId, SourceFilter, Transmit,
+    SocketId, SourceFilter, Transmit, Unreachable,
 };
 
 /// How many outputs a protocol may make of one call, but for what it always has to send.
@@ -229,8 +229,7 @@ impl<P: Protocol> Caller<'_, P> {
             0 => NetworkEvent::refused(socket, peer),
             1 => NetworkEvent::Unreachable {
                 socket,
-                peer,
-                kind: ErrorKind::HostUnreachable,
+                unreachable: Unreachable::new(peer, ErrorKind::HostUnreachable, 0),
             },
             2 => NetworkEvent::NotSent {
                 destination: peer,

@@ -440,7 +440,7 @@ impl Sim {
             return joined.map(|joined| joined.socket);
         }
         let mut sockets = endpoint.sockets.iter();
-        let socket = sockets.find(|it| it.hears_broadcast(destination.port(), interface));
+        let socket = sockets.find(|it| it.hears(destination, interface));
         socket.map(|socket| socket.id)
     }
 

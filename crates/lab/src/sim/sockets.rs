@@ -1,6 +1,6 @@
 //! Sockets and groups of an endpoint, and what a protocol requests of them.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use manycast_proto::{NetworkEvent, Request};
 use manycast_types::{
@@ -16,8 +16,8 @@ const FREE_PORTS: std::ops::RangeInclusive<u16> = 49_152..=65_535;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Socket {
     pub(super) id: SocketId,
-    /// What it is bound to: `None` is any address. That of a group is the group.
-    pub(super) address: Option<IpAddr>,
+    /// What it is bound to: any address of one version of IP, one address, or a group.
+    pub(super) address: IpAddr,
     pub(super) port: u16,
     /// The number of the interface that it was opened for.
     pub(super) interface: Option<usize>,
@@ -33,37 +33,34 @@ pub(super) struct Joined {
 }
 
 impl Socket {
-    /// The first socket of an endpoint.
-    pub(super) const fn on_any(port: u16) -> Self {
-        Self {
-            id: SocketId::new(0),
-            address: None,
-            port,
-            interface: None,
-        }
-    }
-
     /// The address that it sends from, if it is bound to one.
     pub(super) fn source(&self) -> Option<IpAddr> {
-        self.address.filter(|address| !address.is_multicast())
+        let is_one = !self.address.is_multicast() && !self.address.is_unspecified();
+        is_one.then_some(self.address)
     }
 
     pub(super) fn can_send_to(&self, destination: SocketAddr) -> bool {
-        self.address
-            .is_none_or(|address| address.is_ipv4() == destination.is_ipv4())
+        self.address.is_ipv4() == destination.is_ipv4()
     }
 
-    /// Whether it gets what is sent by unicast to one of its host's addresses.
+    /// Whether it gets what is sent to one of its host's addresses, or to all hosts.
     pub(super) fn hears(&self, destination: SocketAddr, interface: usize) -> bool {
+        let any = self.address.is_unspecified() && self.can_send_to(destination);
         self.port == destination.port()
-            && self.address.is_none_or(|it| it == destination.ip())
+            && (any || self.address == destination.ip())
             && self.interface.is_none_or(|it| it == interface)
     }
 
-    pub(super) fn hears_broadcast(&self, port: u16, interface: usize) -> bool {
-        self.port == port
-            && self.address.is_none()
-            && self.interface.is_none_or(|it| it == interface)
+    /// Whether two sockets cannot be open on one host.
+    fn is_in_the_way_of(&self, other: &Self) -> bool {
+        let any = |one: &Self, other: &Self| {
+            one.address.is_unspecified() && one.address.is_ipv4() == other.address.is_ipv4()
+        };
+        self.port == other.port
+            && (self.address == other.address || any(self, other) || any(other, self))
+            && (self.interface == other.interface
+                || self.interface.is_none()
+                || other.interface.is_none())
     }
 }
 
@@ -71,14 +68,15 @@ impl Sim {
     /// Does what a protocol requests, and tells it what came of it.
     pub(super) fn request(&mut self, index: usize, request: Request) {
         let events = match request {
-            Request::Open { tag, local } => vec![match self.open(index, &local) {
-                Ok((socket, local)) => NetworkEvent::Opened { tag, socket, local },
-                Err(error) => NetworkEvent::NotOpened { tag, error },
-            }],
+            Request::Open { tag, local } => match self.open(index, &local) {
+                Ok(opened) => opened
+                    .into_iter()
+                    .map(|(socket, local)| NetworkEvent::Opened { tag, socket, local })
+                    .collect(),
+                Err(error) => vec![NetworkEvent::NotOpened { tag, error }],
+            },
             Request::Close { socket } => {
-                // The first socket was not opened by a request.
-                let sockets = &mut self.endpoints[index].sockets;
-                sockets.retain(|it| it.id != socket || it.id == SocketId::new(0));
+                self.endpoints[index].sockets.retain(|it| it.id != socket);
                 self.forget(index, |joined| joined.socket == socket);
                 Vec::new()
             }
@@ -99,24 +97,26 @@ impl Sim {
         }
     }
 
-    /// Opens a socket, unless another on the host has the address and port.
+    /// Opens a socket on a local address; on any of them one for each version of IP that the host
+    /// has an address of.
     fn open(
         &mut self,
         index: usize,
         local: &Address,
-    ) -> Result<(SocketId, SocketAddr), NetworkError> {
+    ) -> Result<Vec<(SocketId, SocketAddr)>, NetworkError> {
         let host = self.endpoints[index].host;
         let state = &self.hosts[host.0];
         let fail = |kind, cause: &str| {
             let message = format!("cannot open a socket on {local}: {cause}");
             Err(NetworkError::new(kind, message))
         };
-        let address = match local.host() {
-            Name::Any => None,
-            Name::Ip(address) if address.is_unspecified() => None,
-            Name::Ip(address) if state.owner(*address).is_some() => Some(*address),
+        let addresses = match local.host() {
+            Name::Any => state.any_addresses(),
             Name::Ip(address) if address.is_multicast() => {
                 return fail(ErrorKind::InvalidInput, "it is a group; join it");
+            }
+            Name::Ip(address) if address.is_unspecified() || state.owner(*address).is_some() => {
+                vec![*address]
             }
             Name::Ip(_) => {
                 return fail(ErrorKind::AddressNotAvailable, "this host does not have it");
@@ -132,55 +132,53 @@ impl Sim {
         };
         let port = match local.port() {
             0 => self.free_port(host),
-            port => Some(port).filter(|port| {
-                let overlap = |it: &Socket| {
-                    let address =
-                        it.address.is_none() || address.is_none() || it.address == address;
-                    let interface =
-                        it.interface.is_none() || interface.is_none() || it.interface == interface;
-                    it.port == *port && address && interface
-                };
-                !self.sockets(host).any(overlap)
-            }),
+            port => Some(port),
         };
         let Some(port) = port else {
+            return fail(ErrorKind::AddressInUse, "no port is free");
+        };
+        let opened: Vec<Socket> = (self.endpoints[index].next_socket..)
+            .zip(addresses)
+            .map(|(id, address)| Socket {
+                id: SocketId::new(id),
+                address,
+                port,
+                interface,
+            })
+            .collect();
+        let taken = |socket: &Socket| self.sockets(host).any(|it| it.is_in_the_way_of(socket));
+        if opened.iter().any(taken) {
             return fail(ErrorKind::AddressInUse, "the port is in use");
-        };
-        let any: IpAddr = match local.host() {
-            Name::Ip(address) => *address,
-            _ if state
-                .address_like(Ipv4Addr::UNSPECIFIED.into(), 0)
-                .is_some() =>
-            {
-                Ipv4Addr::UNSPECIFIED.into()
-            }
-            _ => Ipv6Addr::UNSPECIFIED.into(),
-        };
-        let id = self.add_socket(index, address, port, interface);
-        Ok((id, SocketAddr::new(address.unwrap_or(any), port)))
+        }
+        Ok(opened
+            .into_iter()
+            .map(|socket| {
+                self.add_socket(index, socket);
+                (socket.id, (socket.address, port).into())
+            })
+            .collect())
     }
 
-    fn add_socket(
-        &mut self,
-        index: usize,
-        address: Option<IpAddr>,
-        port: u16,
-        interface: Option<usize>,
-    ) -> SocketId {
+    fn add_socket(&mut self, index: usize, socket: Socket) {
         let endpoint = &mut self.endpoints[index];
-        let id = SocketId::new(endpoint.next_socket);
-        endpoint.next_socket += 1;
-        endpoint.sockets.push(Socket {
-            id,
+        endpoint.sockets.push(socket);
+        endpoint.next_socket = socket.id.get() + 1;
+    }
+
+    /// The sockets that an endpoint has from the beginning.
+    pub(super) fn first_sockets(&self, host: Host, port: u16) -> Vec<Socket> {
+        let addresses = self.hosts[host.0].any_addresses();
+        let socket = |(id, address)| Socket {
+            id: SocketId::new(id),
             address,
             port,
-            interface,
-        });
-        id
+            interface: None,
+        };
+        (0..).zip(addresses).map(socket).collect()
     }
 
-    /// Joins a group on the interfaces that are meant. Its datagrams come by a socket on any address
-    /// and that port, if the endpoint has one, else by one of its own.
+    /// Joins a group on the interfaces that are meant. A group and port have a socket of their own,
+    /// as a driver opens it.
     pub(super) fn join_group(
         &mut self,
         index: usize,
@@ -200,13 +198,20 @@ impl Sim {
         if interfaces.is_empty() {
             return fail(ErrorKind::NoInterface, "there is no such interface");
         }
-        let mut sockets = self.endpoints[index].sockets.iter();
-        let there = sockets.find(|socket| {
-            socket.port == port && socket.address.is_none_or(|it| it == group.address)
-        });
-        let socket = match there.map(|socket| socket.id) {
-            Some(socket) => socket,
-            None => self.add_socket(index, Some(group.address), port, None),
+        let endpoint = &self.endpoints[index];
+        let own = |it: &&Socket| (it.address, it.port) == (group.address, port);
+        let socket = match endpoint.sockets.iter().find(own) {
+            Some(socket) => socket.id,
+            None => {
+                let socket = Socket {
+                    id: SocketId::new(endpoint.next_socket),
+                    address: group.address,
+                    port,
+                    interface: None,
+                };
+                self.add_socket(index, socket);
+                socket.id
+            }
         };
         self.forget(index, |it| {
             it.group == address && interfaces.contains(&it.interface)
@@ -241,11 +246,11 @@ impl Sim {
         let left = self.forget(index, |it| {
             it.group == address && interfaces.contains(&it.interface)
         });
-        // A socket of the group's own goes with the last membership.
+        // The socket of the group goes with the last membership.
         let endpoint = &mut self.endpoints[index];
         let joined = &endpoint.joined;
         endpoint.sockets.retain(|socket| {
-            socket.address != Some(group.address) || joined.iter().any(|it| it.socket == socket.id)
+            !socket.address.is_multicast() || joined.iter().any(|it| it.socket == socket.id)
         });
         left.iter().map(|it| self.membership(host, it)).collect()
     }
@@ -298,6 +303,6 @@ impl Sim {
         let endpoints = self.hosts[host.0].endpoints.iter();
         endpoints
             .flat_map(|index| &self.endpoints[*index].sockets)
-            .filter(|socket| socket.address.is_none_or(|it| !it.is_multicast()))
+            .filter(|socket| !socket.address.is_multicast())
     }
 }

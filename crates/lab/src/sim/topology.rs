@@ -1,7 +1,7 @@
 //! Hosts, their interfaces, and what lies between them.
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Instant;
 
 use manycast_types::{InterfaceId, InterfaceSelector};
@@ -307,6 +307,17 @@ impl HostState {
             }
         };
         (0..self.interfaces.len()).filter(is_meant).collect()
+    }
+
+    /// For each version of IP that the host has an address of, what stands for any of them; for a host
+    /// without addresses that of IPv4.
+    pub(super) fn any_addresses(&self) -> Vec<IpAddr> {
+        let mut addresses = self.interfaces.iter().flat_map(|it| &it.addresses);
+        let any_6 = addresses.clone().any(IpAddr::is_ipv6);
+        let any_4 = addresses.any(IpAddr::is_ipv4) || !any_6;
+        let any_4 = any_4.then_some(Ipv4Addr::UNSPECIFIED.into());
+        let any_6 = any_6.then_some(Ipv6Addr::UNSPECIFIED.into());
+        any_4.into_iter().chain(any_6).collect()
     }
 
     /// The number of the interface that has an address.

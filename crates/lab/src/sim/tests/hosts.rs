@@ -155,14 +155,14 @@ fn a_group_is_joined_and_sent_to_by_interface() {
     send(&mut sim, both, "239.192.0.100:5000", |_| {});
     assert_eq!(
         heard(&mut sim, first),
-        one("eth0", 0, 1, "10.0.0.1:5000", "hello")
+        one("eth0", 1, 1, "10.0.0.1:5000", "hello")
     );
     send(&mut sim, both, "239.192.0.100:5000", |it| {
         it.interface = Some(3)
     });
     assert_eq!(
         heard(&mut sim, second),
-        one("eth0", 0, 1, "10.0.1.1:5000", "hello")
+        one("eth0", 1, 1, "10.0.1.1:5000", "hello")
     );
     let from_second = Some([10, 0, 1, 1].into());
     send(&mut sim, both, "239.192.0.100:5000", |it| {
@@ -331,15 +331,15 @@ fn groups_are_joined_and_left_by_request() {
     send(&mut sim, first, "239.192.0.100:5000", |_| {});
     assert_eq!(
         heard(&mut sim, both),
-        one("eth0", 0, 1, "10.0.0.2:5000", "hello")
+        one("eth0", 1, 1, "10.0.0.2:5000", "hello")
     );
 
-    // On another port, the group has a socket of its own.
+    // Each group and port has a socket of its own.
     request(&mut sim, both, join(7000));
     send(&mut sim, first, "239.192.0.100:7000", |_| {});
     assert_eq!(
         heard(&mut sim, both),
-        one("eth0", 1, 1, "10.0.0.2:5000", "hello")
+        one("eth0", 2, 1, "10.0.0.2:5000", "hello")
     );
     send(&mut sim, first, "10.0.0.1:7000", |_| {});
     assert!(
@@ -377,4 +377,35 @@ fn a_protocol_has_two_hundred_sockets() {
             one("eth0", 0, 64, &address, "answer")
         );
     }
+}
+
+#[test]
+fn any_address_is_a_socket_for_each_version_of_ip() {
+    let mut sim = Sim::new(1);
+    let host = sim.add_host(["10.0.0.1", "fd00::1"]);
+    let asker = sim.add_host(["fd00::2"]);
+    let server = sim.bind(host, 5000, Puppet::answering());
+    let asker = sim.bind(asker, 5000, Puppet::default());
+    let told = request(&mut sim, server, open(3, ":0"));
+    let opened = |socket, local: &str| NetworkEvent::Opened {
+        tag: 3,
+        socket: SocketId::new(socket),
+        local: local.parse().unwrap(),
+    };
+    assert_eq!(told, [opened(2, "0.0.0.0:49152"), opened(3, "[::]:49152")]);
+    for (port, socket) in [(5000, 1), (49_152, 3)] {
+        let address = format!("[fd00::1]:{port}");
+        send(&mut sim, asker, &address, |_| {});
+        let question = one("eth0", socket, 64, "[fd00::2]:5000", "hello");
+        assert_eq!(heard(&mut sim, server), question);
+        let answer = one("eth0", 0, 64, &address, "answer");
+        assert_eq!(heard(&mut sim, asker), answer);
+    }
+    // One version is in nobody's way.
+    sim.command(asker, |puppet, _| puppet.outputs.clear());
+    let told = request(&mut sim, asker, open(4, "0.0.0.0:5000"));
+    assert!(
+        matches!(&*told, [NetworkEvent::Opened { tag: 4, .. }]),
+        "{told:?}"
+    );
 }
