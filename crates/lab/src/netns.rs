@@ -36,6 +36,11 @@
 //! netns::tests!(a_datagram_crosses_the_switch);
 //! ```
 //!
+//! What a network does to datagrams is made on it: [losses and duplicates](Host::lose) by the
+//! firewall, [rates](Host::limit_rate) by a token bucket, [NATs](Host::nat) of four kinds on a
+//! router, delay, jitter and reordering by a [wire](Host::connect_over) in user space, where the
+//! test may open `/dev/net/tun`.
+//!
 //! A socket stays in the namespace where it was made, so it may be used outside of
 //! [`Host::run`]. What is looked up anew, such as an interface's name, is not: do that inside.
 //!

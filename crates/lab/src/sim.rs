@@ -112,11 +112,14 @@ pub struct Sim {
     hosts: Vec<HostState>,
     /// Who has an address: the host, and the number of its interface.
     addresses: HashMap<IpAddr, (Host, usize)>,
-    /// How often a group and port are joined, by network, host and number of the interface.
-    members: HashMap<(IpAddr, u16), BTreeMap<(Network, Host, usize), usize>>,
+    /// Where a group and port are joined.
+    members: HashMap<(IpAddr, u16), Members>,
     endpoints: Vec<EndpointState>,
     merging: Option<Duration>,
 }
+
+/// How often a group is joined, by network, host and number of the interface.
+type Members = BTreeMap<(Network, Host, usize), usize>;
 
 /// A protocol that runs on a host.
 pub struct Endpoint<P> {

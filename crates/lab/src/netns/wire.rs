@@ -84,9 +84,10 @@ impl Host {
     ///
     /// Both ends are TAP devices, and a thread of the test carries the frames between them; it
     /// reads a monotonic clock, and it is late by as long as the machine keeps it waiting, never
-    /// early. It is good for some hundred Mbit/s. A wire passes no carrier on: neither
-    /// [`unplug`](Self::unplug) nor the loss of carrier at [`link_down`](Self::link_down) reaches
-    /// the other end.
+    /// early. It is good for some hundred Mbit/s of large datagrams; what comes faster than the
+    /// thread reads is dropped by the device, before the wire counts it (`ip -statistics link`). A
+    /// wire passes no carrier on: [`unplug`](Self::unplug) panics, and the other end does not see
+    /// that the host's is [down](Self::link_down).
     ///
     /// TAP devices need `/dev/net/tun`, which only root may open on most systems. Where it cannot
     /// be opened the test ends as ignored, and says so; with `CI=true` in the environment it fails.

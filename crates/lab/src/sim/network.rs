@@ -150,7 +150,7 @@ impl Sim {
         }) else {
             return fail(ErrorKind::AddressNotAvailable, "there is no such socket");
         };
-        let wanted = transmit.source.or(socket.source());
+        let wanted = transmit.source.or_else(|| socket.source());
         if wanted.is_some_and(|wanted| host.owner(wanted).is_none()) {
             let cause = "the source is no address of this host";
             return fail(ErrorKind::AddressNotAvailable, cause);

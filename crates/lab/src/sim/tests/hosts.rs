@@ -7,13 +7,15 @@ use manycast_types::{ErrorKind, InterfaceSelector, SocketId};
 
 use super::*;
 
+/// Interface, socket, hop limit and source of a datagram, and what it said.
+type Came = (String, u64, u8, SocketAddr, String);
+
 /// Does what it is told to do, answers what it hears, and notes all.
 #[derive(Default)]
 struct Puppet {
     outputs: VecDeque<Output<()>>,
     told: Vec<NetworkEvent>,
-    /// Interface, socket, hop limit and source of each datagram, and what it said.
-    heard: Vec<(String, u64, u8, SocketAddr, String)>,
+    heard: Vec<Came>,
     answers: bool,
 }
 
@@ -83,17 +85,11 @@ fn open(tag: u64, local: &str) -> Request {
 }
 
 /// What the puppet has heard since it was asked last.
-fn heard(sim: &mut Sim, puppet: Endpoint<Puppet>) -> Vec<(String, u64, u8, SocketAddr, String)> {
+fn heard(sim: &mut Sim, puppet: Endpoint<Puppet>) -> Vec<Came> {
     sim.command(puppet, |puppet, _| std::mem::take(&mut puppet.heard))
 }
 
-fn one(
-    interface: &str,
-    socket: u64,
-    hops: u8,
-    from: &str,
-    text: &str,
-) -> Vec<(String, u64, u8, SocketAddr, String)> {
+fn one(interface: &str, socket: u64, hops: u8, from: &str, text: &str) -> Vec<Came> {
     let from = from.parse().unwrap();
     vec![(interface.to_owned(), socket, hops, from, text.to_owned())]
 }
@@ -142,10 +138,7 @@ fn a_group_is_joined_and_sent_to_by_interface() {
     for puppet in [first, second] {
         sim.join(puppet, group.clone());
     }
-    sim.join(
-        both,
-        group.clone().on(InterfaceSelector::Name("eth1".into())),
-    );
+    sim.join(both, group.on(InterfaceSelector::Name("eth1".into())));
     for (puppet, expected) in [(first, 0), (second, 1)] {
         send(&mut sim, puppet, "239.192.0.100:5000", |_| {});
         assert_eq!(heard(&mut sim, both).len(), expected);
@@ -158,7 +151,7 @@ fn a_group_is_joined_and_sent_to_by_interface() {
         one("eth0", 1, 1, "10.0.0.1:5000", "hello")
     );
     send(&mut sim, both, "239.192.0.100:5000", |it| {
-        it.interface = Some(3)
+        it.interface = Some(3);
     });
     assert_eq!(
         heard(&mut sim, second),
@@ -166,7 +159,7 @@ fn a_group_is_joined_and_sent_to_by_interface() {
     );
     let from_second = Some([10, 0, 1, 1].into());
     send(&mut sim, both, "239.192.0.100:5000", |it| {
-        it.source = from_second
+        it.source = from_second;
     });
     assert_eq!(heard(&mut sim, second).len(), 1);
     assert!(heard(&mut sim, first).is_empty());
@@ -193,9 +186,9 @@ fn routes_connect_networks_as_far_as_the_hop_limit_goes() {
     }
     let mut reached = |hops: u8| {
         send(&mut sim, near, "239.192.0.100:5000", |it| {
-            it.hops = Some(hops)
+            it.hops = Some(hops);
         });
-        let hops = |heard: Vec<(String, u64, u8, SocketAddr, String)>| heard.first().map(|it| it.2);
+        let hops = |heard: Vec<Came>| heard.first().map(|it| it.2);
         let reached = [middle, far].map(|puppet| hops(heard(&mut sim, puppet)));
         (reached, heard(&mut sim, near).len())
     };
@@ -247,14 +240,14 @@ fn a_socket_is_opened_used_and_closed_by_request() {
     }
     // By number, and by port.
     send(&mut sim, server, "10.0.0.2:5000", |it| {
-        it.socket = Some(SocketId::new(2))
+        it.socket = Some(SocketId::new(2));
     });
     assert_eq!(
         heard(&mut sim, client)[0].3,
         "10.0.0.1:6000".parse().unwrap()
     );
     send(&mut sim, server, "10.0.0.2:5000", |it| {
-        it.source_port = Some(49_152)
+        it.source_port = Some(49_152);
     });
     assert_eq!(
         heard(&mut sim, client)[0].3,
@@ -269,7 +262,7 @@ fn a_socket_is_opened_used_and_closed_by_request() {
     let refused = NetworkEvent::refused(SocketId::new(0), closed);
     assert_eq!(sim.protocol(client).told, [refused]);
     send(&mut sim, server, "10.0.0.2:5000", |it| {
-        it.socket = Some(socket)
+        it.socket = Some(socket);
     });
     assert!(matches!(
         &*sim.protocol(server).told,
