@@ -146,7 +146,7 @@ impl Sim {
         let Some(socket) = endpoint.sockets.iter().find(|socket| {
             transmit.socket.is_none_or(|id| id == socket.id)
                 && transmit.source_port.is_none_or(|port| port == socket.port)
-                && socket.can_send_to(destination)
+                && socket.can_send(transmit.source, destination)
         }) else {
             return fail(ErrorKind::AddressNotAvailable, "there is no such socket");
         };
@@ -166,8 +166,10 @@ impl Sim {
             None if is_unicast(destination.ip()) => socket
                 .interface
                 .or_else(|| self.interface_to(endpoint.host, destination.ip())),
+            // What was named for listening holds for sending too.
             None => socket
                 .interface
+                .or_else(|| endpoint.named_for(destination.ip()))
                 .or_else(|| host.owner(wanted?))
                 .or_else(|| self.interface_to(endpoint.host, destination.ip())),
         };

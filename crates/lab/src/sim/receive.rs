@@ -121,8 +121,7 @@ impl Sim {
         let endpoint = &mut self.endpoints[index];
         let host = &self.hosts[endpoint.host.0];
         let id = &host.interfaces[interface.number].id;
-        let mut sockets = endpoint.sockets.iter();
-        let named = sockets.any(|it| it.id == socket && it.interface.is_some());
+        let named = endpoint.replies_by_interface(socket);
 
         let mut received = Received::new(payloads, packet.source, packet.destination, id);
         received.local = host

@@ -7,7 +7,7 @@ use manycast_types::{
     Address, ErrorKind, Group, Host as Name, Membership, NetworkError, SocketId, SourceFilter,
 };
 
-use super::{Host, Sim};
+use super::{EndpointState, Host, Sim};
 
 /// The ports that are given to those who ask for any (RFC 6335 §6).
 const FREE_PORTS: std::ops::RangeInclusive<u16> = 49_152..=65_535;
@@ -30,6 +30,8 @@ pub(super) struct Joined {
     pub(super) sources: SourceFilter,
     pub(super) interface: usize,
     pub(super) socket: SocketId,
+    /// Whether the interface was named, and not one of all.
+    pub(super) named: bool,
 }
 
 impl Socket {
@@ -39,13 +41,19 @@ impl Socket {
         is_one.then_some(self.address)
     }
 
-    pub(super) fn can_send_to(&self, destination: SocketAddr) -> bool {
+    /// Whether it can send to a destination, from this source if one is wanted.
+    pub(super) fn can_send(&self, source: Option<IpAddr>, destination: SocketAddr) -> bool {
+        self.is_of_version(destination)
+            && (source.is_none() || self.source().is_none() || source == self.source())
+    }
+
+    fn is_of_version(&self, destination: SocketAddr) -> bool {
         self.address.is_ipv4() == destination.is_ipv4()
     }
 
     /// Whether it gets what is sent to one of its host's addresses, or to all hosts.
     pub(super) fn hears(&self, destination: SocketAddr, interface: usize) -> bool {
-        let any = self.address.is_unspecified() && self.can_send_to(destination);
+        let any = self.address.is_unspecified() && self.is_of_version(destination);
         self.port == destination.port()
             && (any || self.address == destination.ip())
             && self.interface.is_none_or(|it| it == interface)
@@ -61,6 +69,21 @@ impl Socket {
             && (self.interface == other.interface
                 || self.interface.is_none()
                 || other.interface.is_none())
+    }
+}
+
+impl EndpointState {
+    /// The interface on which a group was joined, if it was named.
+    pub(super) fn named_for(&self, group: IpAddr) -> Option<usize> {
+        let is_named = |it: &&Joined| it.named && it.group.ip() == group;
+        self.joined.iter().find(is_named).map(|it| it.interface)
+    }
+
+    /// Whether an answer must leave by the interface that a datagram came in on.
+    pub(super) fn replies_by_interface(&self, socket: SocketId) -> bool {
+        let bound = |it: &Socket| it.id == socket && it.interface.is_some();
+        let named = |it: &Joined| it.socket == socket && it.named;
+        self.sockets.iter().any(bound) || self.joined.iter().any(named)
     }
 }
 
@@ -223,6 +246,7 @@ impl Sim {
                 sources: group.sources.clone(),
                 interface,
                 socket,
+                named: group.interface.is_some(),
             };
             memberships.push(self.membership(host, &joined));
             self.endpoints[index].joined.push(joined);

@@ -17,6 +17,8 @@ struct Puppet {
     told: Vec<NetworkEvent>,
     heard: Vec<Came>,
     answers: bool,
+    /// The interfaces by which answers must leave.
+    reply_interfaces: Vec<Option<u32>>,
 }
 
 impl Puppet {
@@ -40,6 +42,7 @@ impl Protocol for Puppet {
             datagram.source,
             text,
         ));
+        self.reply_interfaces.push(datagram.reply().interface);
         if self.answers {
             let answer = datagram.reply().with("answer".into());
             self.outputs.push_back(Output::Transmit(answer));
@@ -145,20 +148,22 @@ fn a_group_is_joined_and_sent_to_by_interface() {
         assert_eq!(heard(&mut sim, puppet).len(), 1, "the sender's own host");
     }
     // By the first interface, unless one is named, or the source is on another.
-    send(&mut sim, both, "239.192.0.100:5000", |_| {});
+    let host = sim.endpoints[both.index].host;
+    let sender = sim.bind(host, 7000, Puppet::default());
+    send(&mut sim, sender, "239.192.0.100:5000", |_| {});
     assert_eq!(
         heard(&mut sim, first),
-        one("eth0", 1, 1, "10.0.0.1:5000", "hello")
+        one("eth0", 1, 1, "10.0.0.1:7000", "hello")
     );
-    send(&mut sim, both, "239.192.0.100:5000", |it| {
+    send(&mut sim, sender, "239.192.0.100:5000", |it| {
         it.interface = Some(3);
     });
     assert_eq!(
         heard(&mut sim, second),
-        one("eth0", 1, 1, "10.0.1.1:5000", "hello")
+        one("eth0", 1, 1, "10.0.1.1:7000", "hello")
     );
     let from_second = Some([10, 0, 1, 1].into());
-    send(&mut sim, both, "239.192.0.100:5000", |it| {
+    send(&mut sim, sender, "239.192.0.100:5000", |it| {
         it.source = from_second;
     });
     assert_eq!(heard(&mut sim, second).len(), 1);
@@ -401,4 +406,33 @@ fn any_address_is_a_socket_for_each_version_of_ip() {
         matches!(&*told, [NetworkEvent::Opened { tag: 4, .. }]),
         "{told:?}"
     );
+}
+
+#[test]
+fn what_is_named_for_listening_holds_for_sending() {
+    let (mut sim, [both, first, second]) = two_networks();
+    let group = Group::new(GROUP.into());
+    for puppet in [first, second] {
+        sim.join(puppet, group.clone());
+    }
+    let on_eth1 = group.on(InterfaceSelector::Name("eth1".into()));
+    let join = Request::Join {
+        group: on_eth1,
+        port: 5000,
+    };
+    request(&mut sim, both, join);
+    send(&mut sim, both, "239.192.0.100:5000", |_| {});
+    assert_eq!(heard(&mut sim, second).len(), 1);
+    assert!(heard(&mut sim, first).is_empty());
+
+    request(&mut sim, both, open(1, "0.0.0.0%eth1:6000"));
+    for to in ["10.0.1.1:5000", "239.192.0.100:5000", "10.0.1.1:6000"] {
+        send(&mut sim, second, to, |_| {});
+    }
+    let interfaces = sim.protocol(both).reply_interfaces.clone();
+    // It heard itself in the group first.
+    assert_eq!(interfaces, [Some(3), None, Some(3), Some(3)]);
+    // By the other interface, the socket hears nothing.
+    send(&mut sim, first, "10.0.0.1:6000", |_| {});
+    assert_eq!(sim.protocol(both).reply_interfaces.len(), 4);
 }
