@@ -1,13 +1,13 @@
+mod contract;
 mod hosts;
 mod queues;
 mod runs;
 mod scale;
 
 use std::net::SocketAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use manycast_proto::{NetworkEvent, Output, Protocol, Request};
+use manycast_proto::{NetworkEvent, Output, Protocol};
 use manycast_types::{Group, Received, Transmit};
 
 use super::{Endpoint, Host, Link, Network, Sim, Traffic, any_order, seeds};
@@ -473,139 +473,4 @@ fn a_command_is_carried_out_at_once() {
     assert_eq!(before, sim.now());
     assert_eq!(sim.events(ear), [(MILLISECOND, Heard::Number(7))]);
     assert!(sim.protocol(ear).heard.is_empty());
-}
-
-/// Breaks the contract in one way or the other.
-#[derive(Clone, Copy)]
-enum Broken {
-    NeverWaits,
-    WaitsInThePast,
-    ActsTooEarly,
-    ComesBack,
-    SendsTooMuch,
-    SendsFarTooFar,
-    IgnoresStop,
-    JoinsAHost,
-    RequestsForEver,
-}
-
-struct Breaker {
-    how: Broken,
-    start: Option<Instant>,
-    acted: bool,
-    polls: usize,
-}
-
-impl Protocol for Breaker {
-    type Event = ();
-
-    fn start(&mut self, now: Instant) {
-        self.start = Some(now);
-    }
-
-    fn handle_datagram(&mut self, _now: Instant, _datagram: Received<'_>) {}
-
-    fn handle_timeout(&mut self, _now: Instant) {
-        self.acted = true;
-    }
-
-    fn poll_output(&mut self, _now: Instant) -> Output<()> {
-        self.polls += 1;
-        let reason = "breaking the contract";
-        let Some(start) = self.start else {
-            return Output::Wait {
-                until: None,
-                reason,
-            };
-        };
-        match self.how {
-            Broken::NeverWaits => Output::Event(()),
-            Broken::WaitsInThePast => Output::Wait {
-                until: Some(start + MILLISECOND),
-                reason,
-            },
-            Broken::ActsTooEarly if std::mem::take(&mut self.acted) => Output::Event(()),
-            Broken::ActsTooEarly => Output::Wait {
-                until: Some(start + MILLISECOND),
-                reason,
-            },
-            Broken::ComesBack if self.polls.is_multiple_of(3) => Output::Event(()),
-            Broken::ComesBack => Output::Finished,
-            Broken::SendsTooMuch if self.polls == 2 => Output::Transmit(Transmit::new(
-                ([10, 0, 0, 2], 7).into(),
-                vec![0; 65_508].into(),
-            )),
-            Broken::SendsFarTooFar if self.polls == 2 => {
-                let mut nowhere = Transmit::new(([10, 0, 0, 2], 7).into(), "".into());
-                nowhere.hops = Some(0);
-                Output::Transmit(nowhere)
-            }
-            Broken::SendsTooMuch | Broken::SendsFarTooFar => Output::Finished,
-            Broken::IgnoresStop => {
-                Output::Transmit(Transmit::new(([10, 0, 0, 2], 7).into(), "".into()))
-            }
-            Broken::JoinsAHost | Broken::RequestsForEver => Output::Request(Request::Join {
-                group: Group::new(match self.how {
-                    Broken::JoinsAHost => [10, 0, 0, 2].into(),
-                    _ => GROUP.into(),
-                }),
-                port: 5000,
-            }),
-        }
-    }
-}
-
-fn breaker(how: Broken) -> Breaker {
-    Breaker {
-        how,
-        start: None,
-        acted: false,
-        polls: 0,
-    }
-}
-
-/// What a panic says.
-fn panic_of(run: impl FnOnce()) -> String {
-    let panic = catch_unwind(AssertUnwindSafe(run)).expect_err("it breaks the contract");
-    match panic.downcast::<String>() {
-        Ok(text) => *text,
-        Err(panic) => (*panic.downcast::<&str>().expect("a text")).to_owned(),
-    }
-}
-
-#[test]
-fn who_breaks_the_contract_is_caught() {
-    for (how, says) in [
-        (Broken::NeverWaits, "more than"),
-        (Broken::WaitsInThePast, "goes on after its deadline"),
-        (Broken::ActsTooEarly, "nothing happened since"),
-        (Broken::ComesBack, "nothing happened since"),
-        (Broken::SendsTooMuch, "a datagram of 65508 bytes"),
-        (Broken::SendsFarTooFar, "a hop limit of 0"),
-        (Broken::IgnoresStop, "after a stop"),
-        (Broken::JoinsAHost, "10.0.0.2 is no group"),
-        (Broken::RequestsForEver, "more than"),
-    ] {
-        // Poll, start, time-out, time-out.
-        let said = panic_of(|| any_order(&mut breaker(how), &[12, 0, 13, 13], &[]));
-        assert!(said.contains(says), "{said}");
-    }
-    any_order(&mut Ear::default(), &[0, 12, 13, 1, 13], &[]);
-    // Always to have something to send breaks nothing.
-    let mut flood = Flood::to(([10, 0, 0, 2], 5000));
-    any_order(&mut flood, &[0, 13, 13, 12, 13, 8, 13], &[]);
-    assert!(flood.sent >= 1_000, "{}", flood.sent);
-
-    for (how, says) in [
-        (Broken::NeverWaits, "in a row without waiting"),
-        (Broken::WaitsInThePast, "goes on after its deadline"),
-    ] {
-        let said = panic_of(|| {
-            let mut sim = Sim::new(1);
-            let host = sim.add_host(["10.0.0.1"]);
-            sim.bind(host, 5000, breaker(how));
-            sim.run_for(MILLISECOND * 2);
-        });
-        assert!(said.contains(says), "{said}");
-    }
 }
