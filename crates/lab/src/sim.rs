@@ -43,6 +43,46 @@
 //!     assert_eq!(sim.protocol(client).stats().answers, 1);
 //! }
 //! ```
+//!
+//! Three streams of 8 Mbit/s, which come from one network and meet in a queue of 10 Mbit/s:
+//!
+//! ```
+//! use std::time::{Duration, SystemTime};
+//!
+//! use manycast_lab::sim::{Bursts, Link, Network, Sim};
+//! use manycast_proto::measure::{Receiver, ReceiverConfig, Sender, SenderConfig};
+//!
+//! let mut sim = Sim::new(1);
+//! let far = sim.add_network();
+//! let bottleneck = Link {
+//!     rate: Some(10_000_000),
+//!     queue: 64_000,
+//!     delay: Duration::from_millis(20),
+//!     bursts: Some(Bursts::new(0.01, 5.0)),
+//!     ..Link::default()
+//! };
+//! sim.add_route(Network::FIRST, far, bottleneck, Link::default());
+//!
+//! let (now, time) = (sim.now(), SystemTime::UNIX_EPOCH);
+//! let receiver = sim.add_host_on(far, ["10.0.1.1"]);
+//! let receiver = sim.bind(receiver, 5001, Receiver::new(ReceiverConfig::default(), now, time));
+//! for address in ["10.0.0.1", "10.0.0.2", "10.0.0.3"] {
+//!     let config = SenderConfig {
+//!         rate: Some(8_000_000),
+//!         duration: Some(Duration::from_secs(2)),
+//!         ..SenderConfig::new(([10, 0, 1, 1], 5001).into())
+//!     };
+//!     let sender = sim.add_host([address]);
+//!     sim.bind(sender, 40_000, Sender::new(config, now, time));
+//! }
+//! sim.run_for(Duration::from_secs(3));
+//!
+//! // Of 24 Mbit/s, ten came through.
+//! let streams = sim.protocol(receiver).streams();
+//! let bytes: u64 = streams.map(|stream| stream.counters.bytes).sum();
+//! assert!((2_300_000..2_600_000).contains(&bytes), "{bytes}");
+//! assert!(sim.traffic().overflowed > 2_000);
+//! ```
 
 mod agenda;
 mod any_order;
@@ -54,6 +94,7 @@ mod sockets;
 #[cfg(test)]
 mod tests;
 mod topology;
+mod turns;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -74,20 +115,11 @@ pub use crate::{Bursts, Link};
 
 use agenda::{Agenda, What};
 use network::{Packet, Transit};
-use node::{Node, Polled, Running};
+use node::{Node, Running};
 use receive::Gathered;
 use sockets::{Joined, Socket};
 use topology::{HostState, NetworkState, Path, Route};
-
-/// How many events and requests in a row, or steps of an endpoint at one instant, are taken for an
-/// endless loop.
-const ENDLESS: usize = 100_000;
-
-/// How many outputs an endpoint has in a turn, before the network goes on.
-const TURN: usize = 256;
-
-/// How long each output takes of a turn that was not enough: what a fast host needs for a datagram.
-const OUTPUT: Duration = Duration::from_micros(1);
+use turns::ENDLESS;
 
 /// How many bytes may wait for the link of a sender before it takes no more outputs: the send
 /// buffer of a Linux socket (`net.core.wmem_default`).
@@ -426,128 +458,6 @@ impl Sim {
     {
         let running = self.endpoints[endpoint.index].node.as_any().downcast_ref();
         running.expect("an endpoint is made with its protocol")
-    }
-
-    /// When the next thing happens.
-    fn next(&mut self) -> Option<Instant> {
-        loop {
-            let (at, what) = self.transit.agenda.peek()?;
-            let What::Alarm(index) = *what else {
-                return Some(at);
-            };
-            // Deadlines move; the alarm follows when it is its turn.
-            let endpoint = &mut self.endpoints[index];
-            if endpoint.alarm == Some(at) {
-                match endpoint.deadline {
-                    Some((until, _)) if until <= at => return Some(at),
-                    _ => endpoint.alarm = None,
-                }
-            }
-            self.transit.agenda.pop();
-            self.set_alarm(index);
-        }
-    }
-
-    fn set_alarm(&mut self, index: usize) {
-        let endpoint = &mut self.endpoints[index];
-        if let Some((until, _)) = endpoint.deadline
-            && endpoint.alarm.is_none_or(|alarm| until < alarm)
-        {
-            endpoint.alarm = Some(until);
-            self.transit.push(until, What::Alarm(index));
-        }
-    }
-
-    fn time_out(&mut self, index: usize) {
-        let now = self.now();
-        let endpoint = &mut self.endpoints[index];
-        endpoint.alarm = None;
-        endpoint.deadline = None;
-        endpoint.node.handle_timeout(now);
-        self.drain(index);
-        if let Some((again, reason)) = self.endpoints[index].deadline {
-            assert!(
-                again > now,
-                "the wait for {reason} goes on after its deadline"
-            );
-        }
-    }
-
-    fn start(&mut self, index: usize) {
-        let now = self.now();
-        let endpoint = &mut self.endpoints[index];
-        if !std::mem::replace(&mut endpoint.started, true) {
-            endpoint.node.start(now);
-            self.drain(index);
-        }
-    }
-
-    /// Does what a protocol wants, until it waits or its turn is over.
-    fn drain(&mut self, index: usize) {
-        let (now, elapsed) = (self.now(), self.elapsed());
-        let (mut sent, mut others) = (0, 0);
-        while !self.endpoints[index].pausing {
-            match self.endpoints[index].node.poll(now, elapsed) {
-                Polled::Transmit(transmit) => {
-                    sent += transmit.count();
-                    if let Some(room) = self.send(index, &transmit) {
-                        self.pause(index, room);
-                    } else if sent >= TURN {
-                        // Who always has something to send must not keep time from passing.
-                        self.pause(
-                            index,
-                            now + OUTPUT * u32::try_from(sent).unwrap_or(u32::MAX),
-                        );
-                    }
-                    assert!(
-                        self.endpoints[index].open || sent < ENDLESS,
-                        "a protocol that was stopped has sent {ENDLESS} datagrams"
-                    );
-                }
-                Polled::Request(request) => {
-                    others += 1;
-                    // Who is stopped has nothing any more to request.
-                    if self.endpoints[index].open {
-                        self.request(index, request);
-                    }
-                }
-                Polled::Event => others += 1,
-                Polled::Wait(deadline) => {
-                    // What a closed endpoint waits for never comes.
-                    self.endpoints[index].deadline =
-                        deadline.filter(|_| self.endpoints[index].open);
-                    return self.set_alarm(index);
-                }
-                Polled::Finished => return self.close(index),
-            }
-            assert!(
-                others < ENDLESS,
-                "a protocol has told or requested {ENDLESS} things in a row without waiting"
-            );
-        }
-    }
-
-    /// Takes no more outputs until then. A farewell is not kept waiting.
-    fn pause(&mut self, index: usize, until: Instant) {
-        if self.endpoints[index].open {
-            self.endpoints[index].pausing = true;
-            self.transit.push(until, What::Turn(index));
-        }
-    }
-
-    fn close(&mut self, index: usize) {
-        self.start(index);
-        let now = self.now();
-        let endpoint = &mut self.endpoints[index];
-        endpoint.deadline = None;
-        if !std::mem::take(&mut endpoint.open) {
-            return;
-        }
-        endpoint.pausing = false;
-        endpoint.gathered = None;
-        endpoint.node.stop(now);
-        self.drain(index);
-        self.close_sockets(index);
     }
 }
 
