@@ -36,6 +36,11 @@
 //! netns::tests!(a_datagram_crosses_the_switch);
 //! ```
 //!
+//! What a network does to datagrams is made on it: [losses and duplicates](Host::lose) by the
+//! firewall, [rates](Host::limit_rate) by a token bucket, [NATs](Host::nat) of four kinds on a
+//! router, delay, jitter and reordering by a [wire](Host::connect_over) in user space, where the
+//! test may open `/dev/net/tun`.
+//!
 //! A socket stays in the namespace where it was made, so it may be used outside of
 //! [`Host::run`]. What is looked up anew, such as an interface's name, is not: do that inside.
 //!
@@ -52,19 +57,23 @@ mod enter;
 mod fault;
 mod host;
 mod namespace;
+mod nat;
 mod process;
 mod router;
 mod switch;
 mod wait;
+mod wire;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
 pub use self::enter::{main, require};
-pub use self::fault::{Hook, Pick, Rule};
+pub use self::fault::{Hook, Pick, RateLimit, Rule};
 pub use self::host::{Host, Task};
+pub use self::nat::Nat;
 pub use self::process::{Finished, Process};
 pub use self::switch::{Snooping, Switch};
 pub use self::wait::wait_until;
+pub use self::wire::{Wire, WireCounters};
 pub use crate::netns_tests as tests;
 
 use self::namespace::Namespace;

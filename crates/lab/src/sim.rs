@@ -2,10 +2,19 @@
 //! duplicate what they carry.
 //!
 //! ```text
-//!   host ── endpoint ── Protocol        host ── endpoint ── Protocol
-//!     │      (port, groups)               │
-//!     └───── Link: loss, delay, … ────────┘       one per pair of hosts and direction
+//!   host ── endpoint ── Protocol                       host ── endpoint ── Protocol
+//!     │      (sockets, groups)                           │
+//!  interface                                          interface
+//!     │ access link                          access link │
+//!   ──┴───── network ─────── route ─────── network ──────┴──
+//!     └───────── Link: loss, delay, …, one per pair ─────┘
 //! ```
+//!
+//! A plain scenario has one network and needs none of the words in the lower half:
+//! [`Sim::set_links`] says what lies between any two hosts, [`Sim::set_link`] between two of them.
+//! What several pairs share stands in a queue of its own, through which a datagram to a group goes
+//! once: [`Sim::set_access`] between a host's interface and its network, [`Sim::add_route`] between
+//! two networks.
 //!
 //! Nothing here waits: [`Sim::step`] moves the clock to whatever happens next. All chance follows
 //! from one seed, so a run can be repeated exactly; a test that fails prints the seed.
@@ -34,16 +43,60 @@
 //!     assert_eq!(sim.protocol(client).stats().answers, 1);
 //! }
 //! ```
+//!
+//! Three streams of 8 Mbit/s, which come from one network and meet in a queue of 10 Mbit/s:
+//!
+//! ```
+//! use std::time::{Duration, SystemTime};
+//!
+//! use manycast_lab::sim::{Bursts, Link, Network, Sim};
+//! use manycast_proto::measure::{Receiver, ReceiverConfig, Sender, SenderConfig};
+//!
+//! let mut sim = Sim::new(1);
+//! let far = sim.add_network();
+//! let bottleneck = Link {
+//!     rate: Some(10_000_000),
+//!     queue: 64_000,
+//!     delay: Duration::from_millis(20),
+//!     bursts: Some(Bursts::new(0.01, 5.0)),
+//!     ..Link::default()
+//! };
+//! sim.add_route(Network::FIRST, far, bottleneck, Link::default());
+//!
+//! let (now, time) = (sim.now(), SystemTime::UNIX_EPOCH);
+//! let receiver = sim.add_host_on(far, ["10.0.1.1"]);
+//! let receiver = sim.bind(receiver, 5001, Receiver::new(ReceiverConfig::default(), now, time));
+//! for address in ["10.0.0.1", "10.0.0.2", "10.0.0.3"] {
+//!     let config = SenderConfig {
+//!         rate: Some(8_000_000),
+//!         duration: Some(Duration::from_secs(2)),
+//!         ..SenderConfig::new(([10, 0, 1, 1], 5001).into())
+//!     };
+//!     let sender = sim.add_host([address]);
+//!     sim.bind(sender, 40_000, Sender::new(config, now, time));
+//! }
+//! sim.run_for(Duration::from_secs(3));
+//!
+//! // Of 24 Mbit/s, ten came through.
+//! let streams = sim.protocol(receiver).streams();
+//! let bytes: u64 = streams.map(|stream| stream.counters.bytes).sum();
+//! assert!((2_300_000..2_600_000).contains(&bytes), "{bytes}");
+//! assert!(sim.traffic().overflowed > 2_000);
+//! ```
 
+mod agenda;
 mod any_order;
-mod link;
 mod network;
 mod node;
+mod receive;
 mod seed;
+mod sockets;
 #[cfg(test)]
 mod tests;
+mod topology;
+mod turns;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::marker::PhantomData;
 use std::net::{IpAddr, SocketAddr};
@@ -52,39 +105,55 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use manycast_proto::Protocol;
 use manycast_proto::random::Random;
-use manycast_types::{Group, InterfaceId};
+use manycast_types::Group;
 
 pub use any_order::any_order;
-pub use link::Link;
 pub use seed::seeds;
+pub use topology::{Host, Network};
 
-use link::Path;
-use node::{Node, Polled, Running};
+pub use crate::{Bursts, Link};
 
-/// How many outputs in a row, or steps at one instant, are taken for an endless loop.
-const ENDLESS: usize = 100_000;
+use agenda::{Agenda, What};
+use network::{Packet, Transit};
+use node::{Node, Running};
+use receive::Gathered;
+use sockets::{Joined, Socket};
+use topology::{HostState, NetworkState, Path, Route};
+use turns::ENDLESS;
 
-/// The network, its hosts, and their clock.
+/// How many bytes may wait for the link of a sender before it takes no more outputs: the send
+/// buffer of a Linux socket (`net.core.wmem_default`).
+const SEND_BUFFER: usize = 212_992;
+
+/// How many links between two hosts are remembered before those are forgotten that may be.
+const PAIRS: usize = 100_000;
+
+/// The networks, their hosts, and their clock.
 pub struct Sim {
     seed: u64,
-    random: Random,
     start: Instant,
-    now: Instant,
     steps_now: usize,
+    transit: Transit,
     links: Link,
-    paths: BTreeMap<(Host, Host), Path>,
+    /// Of those pairs that are not like all others, or whose link has a memory.
+    pairs: HashMap<(Host, Host), Path>,
+    /// How many of them there are before some are forgotten.
+    most_pairs: usize,
+    networks: Vec<NetworkState>,
+    routes: Vec<Route>,
     hosts: Vec<HostState>,
+    /// Who has an address: the host, and the number of its interface.
+    addresses: HashMap<IpAddr, (Host, usize)>,
+    /// Where a group and port are joined.
+    members: HashMap<(IpAddr, u16), Members>,
     endpoints: Vec<EndpointState>,
-    on_the_way: BTreeMap<(Instant, u64), Arrival>,
-    arrivals: u64,
-    traffic: Traffic,
+    merging: Option<Duration>,
 }
 
-/// A host of a [`Sim`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Host(usize);
+/// How often a group is joined, by network, host and number of the interface.
+type Members = BTreeMap<(Network, Host, usize), usize>;
 
-/// A protocol that runs on a port of a host.
+/// A protocol that runs on a host.
 pub struct Endpoint<P> {
     index: usize,
     protocol: PhantomData<fn() -> P>,
@@ -99,54 +168,43 @@ pub struct Traffic {
     pub delivered: u64,
     /// Lost by a link, or cut off by a partition.
     pub lost: u64,
+    /// Dropped because the queue of a link was full.
+    pub overflowed: u64,
     /// Doubled by a link.
     pub duplicated: u64,
     /// Held back by a link, so that others could overtake.
     pub held_back: u64,
     /// Arrived at a port where nobody listens (any more).
     pub refused: u64,
-    /// Sent to an address that no host has, or from one that the sender does not have.
+    /// Sent to an address that no host has or to which no route leads, or from one that the sender
+    /// does not have.
     pub unroutable: u64,
-}
-
-struct HostState {
-    addresses: Vec<IpAddr>,
-    interface: InterfaceId,
-    /// On which side of each partition it is; hosts hear each other while these are equal.
-    sides: Vec<bool>,
+    /// Handed to protocols as a run of two or more, each of the run counted.
+    pub merged: u64,
 }
 
 struct EndpointState {
     host: Host,
+    /// The port that it was bound to.
     port: u16,
-    groups: Vec<Group>,
+    sockets: Vec<Socket>,
+    next_socket: u64,
+    joined: Vec<Joined>,
     node: Box<dyn Node>,
     deadline: Option<(Instant, &'static str)>,
+    /// When the agenda looks at the deadline next.
+    alarm: Option<Instant>,
+    /// Received, but not handed over yet.
+    gathered: Option<Gathered>,
+    /// Whether its next turn stands in the agenda: it had too much to send for this one, or its send
+    /// buffer is full.
+    pausing: bool,
     started: bool,
     open: bool,
 }
 
-#[derive(Clone)]
-struct Arrival {
-    host: Host,
-    port: u16,
-    what: What,
-}
-
-#[derive(Clone)]
-enum What {
-    Datagram {
-        source: SocketAddr,
-        destination: SocketAddr,
-        payload: Bytes,
-    },
-    Refusal {
-        peer: SocketAddr,
-    },
-}
-
 impl Sim {
-    /// An empty network, all of whose chance follows from `seed`.
+    /// One network without hosts, all of whose chance follows from `seed`.
     pub fn new(seed: u64) -> Self {
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&seed.to_be_bytes());
@@ -155,92 +213,71 @@ impl Sim {
         let start = Instant::now();
         Self {
             seed,
-            random: Random::new(bytes),
             start,
-            now: start,
             steps_now: 0,
+            transit: Transit {
+                now: start,
+                random: Random::new(bytes),
+                traffic: Traffic::default(),
+                agenda: Agenda::default(),
+            },
             links: Link::default(),
-            paths: BTreeMap::new(),
+            pairs: HashMap::new(),
+            most_pairs: PAIRS,
+            networks: vec![NetworkState::default()],
+            routes: Vec::new(),
             hosts: Vec::new(),
+            addresses: HashMap::new(),
+            members: HashMap::new(),
             endpoints: Vec::new(),
-            on_the_way: BTreeMap::new(),
-            arrivals: 0,
-            traffic: Traffic::default(),
+            merging: None,
         }
     }
 
     /// The virtual time.
     pub const fn now(&self) -> Instant {
-        self.now
+        self.transit.now
     }
 
     /// The virtual time since the beginning.
     pub fn elapsed(&self) -> Duration {
-        self.now.duration_since(self.start)
+        self.transit.now.duration_since(self.start)
     }
 
     /// A seed for a protocol.
     pub fn seed(&mut self) -> [u8; 32] {
-        self.random.seed()
+        self.transit.random.seed()
     }
 
     /// What the network has done so far.
     pub const fn traffic(&self) -> Traffic {
-        self.traffic
+        self.transit.traffic
     }
 
-    /// Makes all links like this, but those that [`set_link`](Self::set_link) has set.
-    pub const fn set_links(&mut self, link: Link) {
-        self.links = link;
-    }
-
-    /// Makes the link from one host to another like this; the way back stays as it is.
-    pub fn set_link(&mut self, from: Host, to: Host, link: Link) {
-        self.paths
-            .entry((from, to))
-            .or_insert_with(|| Path::new(self.start))
-            .link = Some(link);
-    }
-
-    /// Cuts `hosts` off from all others. Among themselves they hear each other, if they did.
-    pub fn partition(&mut self, hosts: impl IntoIterator<Item = Host>) {
-        let cut_off: Vec<Host> = hosts.into_iter().collect();
-        for (index, host) in self.hosts.iter_mut().enumerate() {
-            host.sides.push(cut_off.contains(&Host(index)));
-        }
-    }
-
-    /// Ends all partitions.
-    pub fn heal(&mut self) {
-        for host in &mut self.hosts {
-            host.sides.clear();
-        }
-    }
-
-    /// Adds a host with one interface and these addresses.
+    /// Hands datagrams to protocols by [`Protocol::handle_run`] from now on, as a kernel does that
+    /// merges what it receives (GRO): those of equal length that come by one socket from one source
+    /// to one destination, within this time of the first. `None`, as at first, hands over each by
+    /// itself. Zero merges what arrives at the same instant.
     ///
-    /// # Panics
+    /// A protocol should end up the same either way, so a test runs it both ways:
     ///
-    /// When a text is no address.
-    pub fn add_host<'a>(&mut self, addresses: impl IntoIterator<Item = &'a str>) -> Host {
-        let parse = |text: &str| match text.parse() {
-            Ok(address) => address,
-            Err(_) => panic!("{text:?} is no address"),
-        };
-        let addresses = addresses.into_iter().map(parse).collect();
-        let interface = InterfaceId::new(2, "eth0");
-        // A newcomer is on the side of those that no partition has named.
-        let partitions = self.hosts.first().map_or(0, |host| host.sides.len());
-        self.hosts.push(HostState {
-            addresses,
-            interface,
-            sides: vec![false; partitions],
-        });
-        Host(self.hosts.len() - 1)
+    /// ```
+    /// # use std::time::Duration;
+    /// # use manycast_lab::sim::Sim;
+    /// for merging in [None, Some(Duration::from_micros(50))] {
+    ///     let mut sim = Sim::new(1);
+    ///     sim.set_merging(merging);
+    ///     // …
+    /// }
+    /// ```
+    pub const fn set_merging(&mut self, within: Option<Duration>) {
+        self.merging = within;
     }
 
-    /// Runs `protocol` on a port of `host` until it has finished. It starts with the next step, so
-    /// there is time to [`join`](Self::join) groups.
+    /// Runs `protocol` on `host` until it has finished, with a socket on `port`, or on a free port
+    /// when `port` is 0, for any address of each version of IP that the host has. It starts with
+    /// the next step, so there is time to [`join`](Self::join) groups. More sockets and groups it
+    /// requests itself.
     ///
     /// Several protocols can share a port: each gets what is sent to its groups; the one that was
     /// bound last gets what is sent to the host.
@@ -250,36 +287,55 @@ impl Sim {
         P::Event: 'static,
     {
         let index = self.endpoints.len();
+        let port = match port {
+            0 => self.free_port(host).expect("a host has few sockets"),
+            port => port,
+        };
+        let sockets = self.first_sockets(host, port);
         self.endpoints.push(EndpointState {
             host,
             port,
-            groups: Vec::new(),
+            next_socket: sockets.len() as u64,
+            sockets,
+            joined: Vec::new(),
             node: Box::new(Running::new(protocol)),
             deadline: None,
+            alarm: None,
+            gathered: None,
+            pausing: false,
             started: false,
             open: true,
         });
+        self.hosts[host.0].endpoints.push(index);
+        self.transit.push(self.now(), What::Start(index));
         Endpoint {
             index,
             protocol: PhantomData,
         }
     }
 
-    /// Makes an endpoint a member of `group`. The group's interface does not matter: hosts have
-    /// but one.
+    /// Makes an endpoint a member of `group`, on all interfaces of its host or on the one that the
+    /// group names, and on the port that it was bound to. The protocol is not told; one that joins
+    /// by a request is.
+    ///
+    /// # Panics
+    ///
+    /// When the host has no such interface.
     pub fn join<P>(&mut self, endpoint: Endpoint<P>, group: Group) {
+        let port = self.endpoints[endpoint.index].port;
         self.leave(endpoint, group.address);
-        self.endpoints[endpoint.index].groups.push(group);
+        if let Err(error) = self.join_group(endpoint.index, &group, port) {
+            panic!("{error}");
+        }
     }
 
-    /// Ends a membership.
+    /// Ends a membership, on all interfaces and on the port that the endpoint was bound to.
     pub fn leave<P>(&mut self, endpoint: Endpoint<P>, group: IpAddr) {
-        self.endpoints[endpoint.index]
-            .groups
-            .retain(|other| other.address != group);
+        let port = self.endpoints[endpoint.index].port;
+        self.leave_group(endpoint.index, &Group::new(group), port);
     }
 
-    /// Ends a protocol, as a driver does: it may send its farewell, then the port is closed.
+    /// Ends a protocol, as a driver does: it may send its farewell, then its sockets are closed.
     pub fn stop<P>(&mut self, endpoint: Endpoint<P>) {
         self.close(endpoint.index);
     }
@@ -292,7 +348,8 @@ impl Sim {
         destination: SocketAddr,
         payload: impl Into<Bytes>,
     ) {
-        self.put_out(host, source, destination, &payload.into());
+        let packet = Packet::new(host, source, destination, payload.into());
+        self.emit(self.interface_to(host, destination.ip()), packet);
     }
 
     /// The protocol itself, for its statistics.
@@ -314,7 +371,7 @@ impl Sim {
         P: Protocol + 'static,
         P::Event: 'static,
     {
-        let now = self.now;
+        let now = self.now();
         let running = self.endpoints[endpoint.index]
             .node
             .as_any_mut()
@@ -339,57 +396,54 @@ impl Sim {
         self.endpoints[endpoint.index].open
     }
 
-    /// Moves the clock to the next start, arrival or deadline and lets it happen. False when nothing will
-    /// happen any more.
+    /// Moves the clock to the next start, arrival or deadline and lets it happen. False when nothing
+    /// will happen any more.
     pub fn step(&mut self) -> bool {
         let Some(next) = self.next() else {
             return false;
         };
-        self.steps_now = if next > self.now {
+        self.steps_now = if next > self.now() {
             0
         } else {
             self.steps_now + 1
         };
         assert!(
-            self.steps_now < ENDLESS,
+            self.steps_now < ENDLESS.saturating_mul(self.endpoints.len().max(1)),
             "time stands still at {:?}",
             self.elapsed()
         );
-        self.now = self.now.max(next);
-
-        if let Some(index) = self.endpoints.iter().position(|endpoint| !endpoint.started) {
-            self.start(index);
-            return true;
-        }
-        match self
-            .on_the_way
-            .first_entry()
-            .filter(|entry| entry.key().0 <= next)
-        {
-            Some(arrival) => {
-                let arrival = arrival.remove();
-                self.arrive(arrival);
+        self.transit.now = self.now().max(next);
+        match self.transit.agenda.pop() {
+            Some(What::Start(index)) => self.start(index),
+            Some(What::Turn(index)) => {
+                self.endpoints[index].pausing = false;
+                self.drain(index);
             }
-            None => self.time_out(next),
+            Some(What::Alarm(index)) => self.time_out(index),
+            Some(What::Gathered(index, number)) => self.hand_over_run(index, number),
+            Some(What::Spread(network, packet)) => self.spread(network, packet),
+            Some(What::Access(port, packet)) => self.access(port, packet),
+            Some(What::Arrival(port, packet)) => self.arrive(port, &packet),
+            None => {}
         }
         true
     }
 
     /// Lets `duration` pass.
     pub fn run_for(&mut self, duration: Duration) {
-        let end = self.now + duration;
+        let end = self.now() + duration;
         while self.next().is_some_and(|next| next <= end) {
             self.step();
         }
-        self.now = end;
+        self.transit.now = end;
     }
 
     /// Lets time pass until `condition` holds, but no longer than `limit`; says whether it holds.
     pub fn run_until(&mut self, limit: Duration, mut condition: impl FnMut(&Self) -> bool) -> bool {
-        let end = self.now + limit;
+        let end = self.now() + limit;
         while !condition(self) {
             if self.next().is_none_or(|next| next > end) {
-                self.now = end;
+                self.transit.now = end;
                 return false;
             }
             self.step();
@@ -404,73 +458,6 @@ impl Sim {
     {
         let running = self.endpoints[endpoint.index].node.as_any().downcast_ref();
         running.expect("an endpoint is made with its protocol")
-    }
-
-    /// When the next thing happens.
-    fn next(&self) -> Option<Instant> {
-        if self.endpoints.iter().any(|endpoint| !endpoint.started) {
-            return Some(self.now);
-        }
-        let arrival = self.on_the_way.keys().next().map(|(at, _)| *at);
-        let deadline = self
-            .endpoints
-            .iter()
-            .filter_map(|endpoint| endpoint.deadline)
-            .min();
-        arrival.into_iter().chain(deadline.map(|(at, _)| at)).min()
-    }
-
-    fn time_out(&mut self, at: Instant) {
-        let due = |endpoint: &EndpointState| endpoint.deadline.is_some_and(|(when, _)| when == at);
-        let Some(index) = self.endpoints.iter().position(due) else {
-            return;
-        };
-        self.endpoints[index].node.handle_timeout(self.now);
-        self.drain(index);
-        if let Some((again, reason)) = self.endpoints[index].deadline {
-            assert!(
-                again > self.now,
-                "the wait for {reason} goes on after its deadline"
-            );
-        }
-    }
-
-    fn start(&mut self, index: usize) {
-        let endpoint = &mut self.endpoints[index];
-        if !std::mem::replace(&mut endpoint.started, true) {
-            endpoint.node.start(self.now);
-            self.drain(index);
-        }
-    }
-
-    /// Does what a protocol wants, until it waits.
-    fn drain(&mut self, index: usize) {
-        let elapsed = self.elapsed();
-        for _ in 0..ENDLESS {
-            match self.endpoints[index].node.poll(self.now, elapsed) {
-                Polled::Transmit(transmit) => self.send(index, transmit),
-                Polled::Event => {}
-                Polled::Request(request) => panic!("hosts do no requests yet: {request:?}"),
-                Polled::Wait(deadline) => {
-                    // What a closed endpoint waits for never comes.
-                    self.endpoints[index].deadline =
-                        deadline.filter(|_| self.endpoints[index].open);
-                    return;
-                }
-                Polled::Finished => return self.close(index),
-            }
-        }
-        panic!("a protocol has sent or told {ENDLESS} things in a row without waiting");
-    }
-
-    fn close(&mut self, index: usize) {
-        self.start(index);
-        let endpoint = &mut self.endpoints[index];
-        endpoint.deadline = None;
-        if std::mem::take(&mut endpoint.open) {
-            endpoint.node.stop(self.now);
-            self.drain(index);
-        }
     }
 }
 
@@ -493,7 +480,7 @@ impl fmt::Debug for Sim {
             .field("seed", &self.seed)
             .field("elapsed", &self.elapsed())
             .field("hosts", &self.hosts.len())
-            .field("traffic", &self.traffic)
+            .field("traffic", &self.transit.traffic)
             .finish_non_exhaustive()
     }
 }

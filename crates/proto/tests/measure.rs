@@ -190,6 +190,38 @@ fn delay_and_jitter_are_those_of_the_link() {
 }
 
 #[test]
+fn a_report_is_the_same_however_datagrams_are_merged() {
+    for seed in seeds(3) {
+        let link = Link {
+            loss: 0.05,
+            duplicate: 0.1,
+            reorder: 0.1,
+            ..Link::default()
+        };
+        let measure = |merging| {
+            let config = SenderConfig {
+                size: 1000,
+                rate: Some(8_000_000),
+                burst: MILLISECOND * 50,
+                count: Some(5_000),
+                duration: None,
+                ..SenderConfig::new((GROUP, PORT).into())
+            };
+            let mut net = Net::new(seed, link, config);
+            net.sim.set_merging(merging);
+            net.sim.run_for(SECOND * 10);
+            let streams: Vec<_> = net.sim.protocol(net.receiver).streams().collect();
+            (format!("{streams:?}"), net.sim.traffic().merged)
+        };
+        let (alone, merged) = measure(None);
+        assert_eq!(merged, 0);
+        let (together, merged) = measure(Some(Duration::ZERO));
+        assert!(merged > 1_000, "{merged} of 5,000");
+        assert_eq!(alone, together);
+    }
+}
+
+#[test]
 fn a_host_tells_its_sender_what_it_measured() {
     for seed in seeds(5) {
         let link = Link {

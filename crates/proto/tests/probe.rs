@@ -123,6 +123,7 @@ fn rough(loss: f64) -> Link {
         duplicate: 0.1,
         reorder: 0.1,
         hold: Duration::from_millis(50),
+        ..Link::default()
     }
 }
 

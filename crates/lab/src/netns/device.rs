@@ -6,7 +6,8 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 
 use super::namespace::Namespace;
 use super::wait::wait_until;
-use super::{Host, Switch};
+use super::wire::RunningWire;
+use super::{Host, Switch, Wire};
 
 /// What it takes to make an interface once more as it was.
 #[derive(Debug)]
@@ -17,6 +18,9 @@ pub(super) struct Device {
     port_index: u32,
     hardware_address: String,
     addresses: Vec<String>,
+    /// What joins it to the switch: a wire in user space, or a veth pair.
+    wire: Option<Wire>,
+    running: Option<RunningWire>,
 }
 
 impl Host {
@@ -30,6 +34,17 @@ impl Host {
     /// ```
     #[track_caller]
     pub fn connect(&self, switch: &Switch, device: &str, addresses: &[&str]) {
+        self.attach(switch, device, addresses, None);
+    }
+
+    #[track_caller]
+    pub(super) fn attach(
+        &self,
+        switch: &Switch,
+        device: &str,
+        addresses: &[&str],
+        wire: Option<Wire>,
+    ) {
         let number = {
             let devices = self.devices();
             assert!(
@@ -40,14 +55,16 @@ impl Host {
             u32::try_from(devices.len()).expect("a host has few interfaces") + 1
         };
         let port_index = 1000 + 100 * self.number + number;
-        let made = Device {
+        let mut made = Device {
             switch: Arc::clone(&switch.namespace),
             port: format!("port{port_index}"),
             port_index,
             hardware_address: format!("02:00:00:00:{:02x}:{number:02x}", self.number),
             addresses: addresses.iter().map(ToString::to_string).collect(),
+            wire,
+            running: None,
         };
-        self.make(device, &made);
+        self.make(device, &mut made);
         self.devices().insert(device.to_owned(), made);
     }
 
@@ -57,6 +74,9 @@ impl Host {
         let known = self.devices();
         let known = self.known(&known, device);
         self.namespace.ip(&format!("link set {device} down"));
+        if known.wire.is_some() {
+            return;
+        }
         wait_until(
             &format!("{} to see {device} without carrier", known.port),
             || !known.is_forwarding(),
@@ -76,6 +96,7 @@ impl Host {
     pub fn unplug(&self, device: &str) {
         let known = self.devices();
         let known = self.known(&known, device);
+        assert!(known.wire.is_none(), "a wire passes no carrier on");
         known.switch.ip(&format!("link set {} down", known.port));
         wait_until(
             &format!("{device} of {} without carrier", self.name),
@@ -109,8 +130,11 @@ impl Host {
     /// gone.
     #[track_caller]
     pub fn recreate_device(&self, device: &str) {
-        let known = self.devices();
-        self.make(device, self.known(&known, device));
+        let mut known = self.devices();
+        self.known(&known, device);
+        if let Some(known) = known.get_mut(device) {
+            self.make(device, known);
+        }
     }
 
     /// Sets the longest frame payload that an interface sends and accepts, in bytes.
@@ -153,8 +177,18 @@ impl Host {
         Arc::clone(&self.known(&known, device).switch)
     }
 
+    /// What `ask` learns of the wire of `device`.
     #[track_caller]
-    fn make(&self, device: &str, made: &Device) {
+    pub(super) fn wire_of<T>(&self, device: &str, ask: impl FnOnce(&RunningWire) -> T) -> T {
+        let known = self.devices();
+        match &self.known(&known, device).running {
+            Some(wire) => ask(wire),
+            None => panic!("{device} of {} is not connected over a wire", self.name),
+        }
+    }
+
+    #[track_caller]
+    fn make(&self, device: &str, made: &mut Device) {
         let Device {
             switch,
             port,
@@ -162,14 +196,26 @@ impl Host {
             hardware_address,
             ..
         } = made;
-        // Were the two ends' indices equal, as they may be by chance in two namespaces, the kernel
-        // would take neither end for a virtual device and report carrier up to a second late.
-        switch.ip(&format!(
-            "link add {port} index {port_index} mtu 65535 type veth \
-                 peer name {device} address {hardware_address} netns {}
-             link set {port} master br0 up",
-            self.namespace.name()
-        ));
+        if let Some(wire) = made.wire {
+            // The end at the switch goes with the wire that was there before.
+            made.running = None;
+            let (host, switch_end) = ((&*self.namespace, device), (&**switch, &**port));
+            made.running = Some(RunningWire::start(wire, host, switch_end));
+            self.namespace
+                .ip(&format!("link set {device} address {hardware_address}"));
+            // The longest that a TAP device can carry.
+            switch.ip(&format!("link set {port} mtu 65521 master br0 up"));
+        } else {
+            // Were the two ends' indices equal, as they may be by chance in two namespaces, the
+            // kernel would take neither end for a virtual device and report carrier up to a second
+            // late.
+            switch.ip(&format!(
+                "link add {port} index {port_index} mtu 65535 type veth \
+                     peer name {device} address {hardware_address} netns {}
+                 link set {port} master br0 up",
+                self.namespace.name()
+            ));
+        }
         self.bring_up(device, made);
     }
 
@@ -190,6 +236,11 @@ impl Host {
 
     #[track_caller]
     fn wait_for_link(&self, device: &str, made: &Device) {
+        // The operational state of a TAP device is "unknown", whatever it is.
+        let state = match made.wire {
+            Some(_) => ",LOWER_UP",
+            None => " state UP ",
+        };
         wait_until(
             &format!("{device} of {} to be up with its addresses", self.name),
             || {
@@ -197,7 +248,7 @@ impl Host {
                 let link_local = self.namespace.show(&format!(
                     "-6 address show dev {device} scope link -tentative"
                 ));
-                link.contains(" state UP ") && !link_local.is_empty()
+                link.contains(state) && !link_local.is_empty()
             },
         );
         wait_until(&format!("{} to forward", made.port), || {

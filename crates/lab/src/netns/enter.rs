@@ -56,7 +56,7 @@ pub fn main<const N: usize>(tests: [(&'static str, fn()); N]) -> ExitCode {
         let capture = !arguments.nocapture;
         Trial::ignorable_test(name, move || match flags {
             Ok(flags) => run_outside(name, flags, capture),
-            Err(_) => skip("no network namespaces; the reason stands above".to_owned()),
+            Err(_) => ignored("no network namespaces; the reason stands above".to_owned()),
         })
     });
     libtest_mimic::run(&arguments, trials.into()).exit_code()
@@ -89,13 +89,20 @@ pub fn require(programs: &[&str]) {
         .filter(|program| !found(program))
         .collect();
     if !missing.is_empty() {
-        let reason = format!("install {} to run this test", missing.join(" and "));
-        // Unwinding without the panic hook: nothing went wrong that a backtrace would explain.
-        panic::resume_unwind(Box::new(Skip(reason)));
+        skip(format!(
+            "install {} to run this test",
+            missing.join(" and ")
+        ));
     }
 }
 
-/// What [`require`] unwinds with.
+/// Ends the test as ignored for this reason; with `CI=true` in the environment it fails.
+pub(super) fn skip(reason: String) -> ! {
+    // Unwinding without the panic hook: nothing went wrong that a backtrace would explain.
+    panic::resume_unwind(Box::new(Skip(reason)))
+}
+
+/// What [`skip`] unwinds with.
 struct Skip(String);
 
 /// Starts the process that runs one test, and judges how it ended.
@@ -129,7 +136,7 @@ fn run_outside(name: &str, flags: &str, capture: bool) -> Result<Completion, Fai
     printed += &String::from_utf8_lossy(&output.stderr);
     match output.status.code() {
         Some(0) => Ok(Completion::Completed),
-        Some(code) if code == i32::from(SKIPPED) => skip(
+        Some(code) if code == i32::from(SKIPPED) => ignored(
             printed
                 .lines()
                 .last()
@@ -171,7 +178,7 @@ fn run_inside(name: &str, tests: &[(&'static str, fn())]) -> ExitCode {
     }
 }
 
-fn skip(reason: String) -> Result<Completion, Failed> {
+fn ignored(reason: String) -> Result<Completion, Failed> {
     if env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false") {
         return Err(reason.into());
     }

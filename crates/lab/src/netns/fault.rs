@@ -41,6 +41,31 @@ pub struct Rule {
     table: String,
 }
 
+/// How fast an interface receives; see [`Host::limit_rate`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateLimit {
+    /// In bits a second.
+    pub rate: u64,
+    /// How many bytes pass at once after a pause. A longer frame never passes.
+    pub burst: u32,
+    /// How many bytes wait at most, in whole frames; what comes beyond that is dropped.
+    pub queue: u32,
+}
+
+impl RateLimit {
+    /// A rate in bits a second, with bursts of 32 KiB, and with a queue as long as what passes in
+    /// 50 ms and a burst.
+    pub fn new(rate: u64) -> Self {
+        let burst = 32 * 1024;
+        let queue = u32::try_from(rate / 160).unwrap_or(u32::MAX);
+        Self {
+            rate,
+            burst,
+            queue: queue.saturating_add(burst),
+        }
+    }
+}
+
 impl Host {
     /// Loses UDP datagrams that arrive at an interface, before the host sees them.
     ///
@@ -112,16 +137,38 @@ impl Host {
         )
     }
 
-    /// Limits how fast an interface receives: `rate` is in the words of `tc`, such as `10mbit`.
+    /// Limits how fast an interface receives, by a token bucket at the switch's port
+    /// (`tc-tbf(8)`), until its device is gone or another limit takes the place of this one.
     ///
-    /// Frames wait up to 50 ms, and are lost beyond that; up to 32 KiB pass at once.
+    /// ```no_run
+    /// # use manycast_lab::netns::{Lab, RateLimit};
+    /// # let host = Lab::new().host("a");
+    /// host.limit_rate("eth0", RateLimit::new(10_000_000));
+    /// // …
+    /// println!("{} dropped", host.dropped_by_limit("eth0"));
+    /// ```
     #[track_caller]
-    pub fn limit_rate(&self, device: &str, rate: &str) {
+    pub fn limit_rate(&self, device: &str, limit: RateLimit) {
+        let RateLimit { rate, burst, queue } = limit;
         let line = format!(
-            "qdisc replace dev {} root tbf rate {rate} burst 32kb latency 50ms",
+            "qdisc replace dev {} root tbf rate {rate}bit burst {burst}b limit {queue}b",
             self.port(device)
         );
         self.switch_of(device).run("tc", &line);
+    }
+
+    /// How many frames the [limit](Self::limit_rate) of an interface has dropped, because the queue
+    /// was full.
+    #[track_caller]
+    pub fn dropped_by_limit(&self, device: &str) -> u64 {
+        let line = format!("-statistics qdisc show dev {} root", self.port(device));
+        let listing = self.switch_of(device).run("tc", &line);
+        let mut words = listing
+            .split_whitespace()
+            .skip_while(|word| *word != "(dropped");
+        let count = words.nth(1).map(|count| count.trim_end_matches(','));
+        let count = count.and_then(|count| count.parse().ok());
+        count.unwrap_or_else(|| panic!("no count of drops in {listing:?}"))
     }
 }
 
@@ -153,9 +200,14 @@ impl Rule {
         namespace.nft(&format!(
             "table {table} {{\nchain faults {{\n{chain}\n{rule}\n}}\n}}\n"
         ));
+        Self::of_table(namespace, &table)
+    }
+
+    /// What counts in a table with one counter.
+    pub(super) fn of_table(namespace: &Arc<Namespace>, table: &str) -> Self {
         Self {
             namespace: Arc::clone(namespace),
-            table,
+            table: table.to_owned(),
         }
     }
 }

@@ -4,13 +4,14 @@ use std::any::Any;
 use std::time::{Duration, Instant};
 
 use manycast_proto::{NetworkEvent, Output, Protocol, Request};
-use manycast_types::{Received, Transmit};
+use manycast_types::{Received, Run, Transmit};
 
 /// A protocol without the type of its events, so that one network can run several kinds.
 pub(super) trait Node: Any {
     fn start(&mut self, now: Instant);
     fn stop(&mut self, now: Instant);
     fn handle_datagram(&mut self, now: Instant, datagram: Received<'_>);
+    fn handle_run(&mut self, now: Instant, run: Run<'_>);
     fn handle_network(&mut self, now: Instant, event: NetworkEvent);
     fn handle_timeout(&mut self, now: Instant);
     fn poll(&mut self, now: Instant, elapsed: Duration) -> Polled;
@@ -57,6 +58,10 @@ where
 
     fn handle_datagram(&mut self, now: Instant, datagram: Received<'_>) {
         self.protocol.handle_datagram(now, datagram);
+    }
+
+    fn handle_run(&mut self, now: Instant, run: Run<'_>) {
+        self.protocol.handle_run(now, run);
     }
 
     fn handle_network(&mut self, now: Instant, event: NetworkEvent) {

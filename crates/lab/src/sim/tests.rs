@@ -1,11 +1,16 @@
+mod contract;
+mod hosts;
+mod queues;
+mod runs;
+mod scale;
+
 use std::net::SocketAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use manycast_proto::{NetworkEvent, Output, Protocol};
 use manycast_types::{Group, Received, Transmit};
 
-use super::{Endpoint, Host, Link, Sim, Traffic, any_order, seeds};
+use super::{Endpoint, Host, Link, Network, Sim, Traffic, any_order, seeds};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const GROUP: [u8; 4] = [239, 192, 0, 100];
@@ -106,6 +111,56 @@ impl Protocol for Ear {
                 until: None,
                 reason: "anything",
             },
+        }
+    }
+}
+
+/// Always has something to send, until it is stopped; counts what happens meanwhile.
+#[derive(Default)]
+struct Flood {
+    to: Option<SocketAddr>,
+    heard: Vec<Instant>,
+    sent: u32,
+    not_sent: usize,
+    stopped: bool,
+}
+
+impl Flood {
+    fn to(to: impl Into<SocketAddr>) -> Self {
+        Self {
+            to: Some(to.into()),
+            ..Self::default()
+        }
+    }
+}
+
+impl Protocol for Flood {
+    type Event = ();
+
+    fn stop(&mut self, _now: Instant) {
+        self.stopped = true;
+    }
+
+    fn handle_datagram(&mut self, now: Instant, _datagram: Received<'_>) {
+        self.heard.push(now);
+    }
+
+    fn handle_network(&mut self, _now: Instant, event: NetworkEvent) {
+        if let NetworkEvent::NotSent { count, .. } = event {
+            self.not_sent += count;
+        }
+    }
+
+    fn handle_timeout(&mut self, _now: Instant) {}
+
+    fn poll_output(&mut self, _now: Instant) -> Output<()> {
+        match self.to {
+            Some(to) if !self.stopped => {
+                self.sent += 1;
+                // With the headers of IP and UDP, 1000 bytes.
+                Output::Transmit(Transmit::new(to, vec![0; 972].into()))
+            }
+            _ => Output::Finished,
         }
     }
 }
@@ -418,112 +473,4 @@ fn a_command_is_carried_out_at_once() {
     assert_eq!(before, sim.now());
     assert_eq!(sim.events(ear), [(MILLISECOND, Heard::Number(7))]);
     assert!(sim.protocol(ear).heard.is_empty());
-}
-
-/// Breaks the contract in one way or the other.
-#[derive(Clone, Copy)]
-enum Broken {
-    NeverWaits,
-    WaitsInThePast,
-    ActsTooEarly,
-    ComesBack,
-    SendsTooMuch,
-}
-
-struct Breaker {
-    how: Broken,
-    start: Option<Instant>,
-    acted: bool,
-    polls: usize,
-}
-
-impl Protocol for Breaker {
-    type Event = ();
-
-    fn start(&mut self, now: Instant) {
-        self.start = Some(now);
-    }
-
-    fn handle_datagram(&mut self, _now: Instant, _datagram: Received<'_>) {}
-
-    fn handle_timeout(&mut self, _now: Instant) {
-        self.acted = true;
-    }
-
-    fn poll_output(&mut self, _now: Instant) -> Output<()> {
-        self.polls += 1;
-        let reason = "breaking the contract";
-        let Some(start) = self.start else {
-            return Output::Wait {
-                until: None,
-                reason,
-            };
-        };
-        match self.how {
-            Broken::NeverWaits => Output::Event(()),
-            Broken::WaitsInThePast => Output::Wait {
-                until: Some(start + MILLISECOND),
-                reason,
-            },
-            Broken::ActsTooEarly if std::mem::take(&mut self.acted) => Output::Event(()),
-            Broken::ActsTooEarly => Output::Wait {
-                until: Some(start + MILLISECOND),
-                reason,
-            },
-            Broken::ComesBack if self.polls.is_multiple_of(3) => Output::Event(()),
-            Broken::ComesBack => Output::Finished,
-            Broken::SendsTooMuch if self.polls == 2 => Output::Transmit(Transmit::new(
-                ([10, 0, 0, 2], 7).into(),
-                vec![0; 65_508].into(),
-            )),
-            Broken::SendsTooMuch => Output::Finished,
-        }
-    }
-}
-
-fn breaker(how: Broken) -> Breaker {
-    Breaker {
-        how,
-        start: None,
-        acted: false,
-        polls: 0,
-    }
-}
-
-/// What a panic says.
-fn panic_of(run: impl FnOnce()) -> String {
-    let panic = catch_unwind(AssertUnwindSafe(run)).expect_err("it breaks the contract");
-    match panic.downcast::<String>() {
-        Ok(text) => *text,
-        Err(panic) => (*panic.downcast::<&str>().expect("a text")).to_owned(),
-    }
-}
-
-#[test]
-fn who_breaks_the_contract_is_caught() {
-    for (how, says) in [
-        (Broken::NeverWaits, "more than"),
-        (Broken::WaitsInThePast, "goes on after its deadline"),
-        (Broken::ActsTooEarly, "nothing happened since"),
-        (Broken::ComesBack, "nothing happened since"),
-        (Broken::SendsTooMuch, "a datagram of 65508 bytes"),
-    ] {
-        // Poll, start, time-out, time-out.
-        let said = panic_of(|| any_order(&mut breaker(how), &[12, 0, 13, 13], &[]));
-        assert!(said.contains(says), "{said}");
-    }
-    any_order(&mut Ear::default(), &[0, 12, 13, 1, 13], &[]);
-
-    for (how, says) in [
-        (Broken::NeverWaits, "in a row without waiting"),
-        (Broken::WaitsInThePast, "goes on after its deadline"),
-    ] {
-        let said = panic_of(|| {
-            let mut sim = Sim::new(1);
-            let host = sim.add_host(["10.0.0.1"]);
-            sim.bind(host, 5000, breaker(how));
-            sim.run_for(MILLISECOND * 2);
-        });
-        assert!(said.contains(says), "{said}");
-    }
 }

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
-use manycast_lab::netns::{Hook, Host, Lab, Pick, wait_until};
+use manycast_lab::netns::{Hook, Host, Lab, Pick, RateLimit, wait_until};
 
 use crate::{hosts_on, listener, receive, receive_until, send};
 
@@ -147,7 +147,7 @@ pub(crate) fn a_narrow_link_delays() {
     let switch = lab.switch("sw");
     let [a, b] = hosts_on(&lab, &switch, ["a", "b"]);
     let socket = listener(&b, "0.0.0.0");
-    b.limit_rate("eth0", "8mbit");
+    b.limit_rate("eth0", RateLimit::new(8_000_000));
 
     let payload = "x".repeat(1000);
     let start = Instant::now();
@@ -163,6 +163,40 @@ pub(crate) fn a_narrow_link_delays() {
         "after {:?}",
         start.elapsed()
     );
+}
+
+pub(crate) fn a_limit_passes_a_burst_then_queues_then_drops() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = hosts_on(&lab, &switch, ["a", "b"]);
+    let socket = listener(&b, "0.0.0.0");
+    send(&a, "neighbours know each other", "10.0.0.2:5000").unwrap();
+    receive(&socket);
+    // A byte takes 8 ms, so that none passes by rate while the test looks.
+    let limit = RateLimit {
+        rate: 1_000,
+        burst: 10_000,
+        queue: 5_000,
+    };
+    b.limit_rate("eth0", limit);
+
+    // Frames of 1042 bytes: 9 of them are a burst, 4 are a queue.
+    let sender = a.run(|| UdpSocket::bind("0.0.0.0:0").unwrap());
+    for number in 1..=30 {
+        sender.send_to(&[number; 1000], "10.0.0.2:5000").unwrap();
+    }
+    let mut buffer = [0; 1000];
+    for number in 1..=9 {
+        socket.recv(&mut buffer).unwrap();
+        assert_eq!(buffer[0], number);
+    }
+    wait_until("all that finds no room to be dropped", || {
+        b.dropped_by_limit("eth0") >= 17
+    });
+    assert_eq!(b.dropped_by_limit("eth0"), 17);
+    socket.set_nonblocking(true).unwrap();
+    let error = socket.recv(&mut buffer).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::WouldBlock, "four still wait");
 }
 
 /// Sends the numbers from 1 to `count` and then "end", and gives the numbers that arrive.

@@ -3,9 +3,11 @@
 
 mod faults;
 mod hosts;
+mod nats;
 mod processes;
 mod routers;
 mod switches;
+mod wires;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -21,6 +23,7 @@ const GROUP_6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xff15, 0, 0, 0, 0, 0, 0, 0x123
 netns::tests!(
     faults::a_deleted_device_comes_back_with_another_index,
     faults::a_dropped_datagram_is_counted_at_its_hook,
+    faults::a_limit_passes_a_burst_then_queues_then_drops,
     faults::a_link_that_was_down_works_again_with_all_addresses,
     faults::a_narrow_link_delays,
     faults::a_small_mtu_fragments,
@@ -36,6 +39,10 @@ netns::tests!(
     hosts::hosts_vanish_when_dropped,
     hosts::labs_side_by_side_do_not_clash,
     hosts::multicast_has_no_route_until_one_is_added,
+    nats::a_full_cone_lets_anybody_in,
+    nats::a_port_restricted_cone_lets_in_the_ports_that_were_sent_to,
+    nats::a_restricted_cone_lets_in_the_hosts_that_were_sent_to,
+    nats::a_symmetric_nat_maps_for_each_that_is_sent_to,
     processes::a_line_is_found_once,
     processes::a_missing_line_shows_what_was_printed,
     processes::a_process_ends_at_an_interrupt,
@@ -51,6 +58,11 @@ netns::tests!(
     switches::snooping_without_a_querier_floods,
     switches::the_version_of_the_querier_is_that_of_its_hosts,
     switches::large_frames_cross,
+    wires::a_device_on_a_wire_comes_back,
+    wires::a_rate_fills_the_queue_and_drops_the_rest,
+    wires::a_wire_delays_and_is_never_early,
+    wires::jitter_changes_no_order_and_reordering_does,
+    wires::losses_and_doubles_are_as_counted,
 );
 
 /// Hosts `a`, `b`, `c` … on a switch, with the addresses 10.0.0.N and fd00::N.
