@@ -2,7 +2,7 @@
 
 #[cfg(target_os = "linux")]
 #[path = "interfaces/linux.rs"]
-mod system;
+pub(crate) mod system;
 #[cfg(test)]
 mod tests;
 

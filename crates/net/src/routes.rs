@@ -2,7 +2,7 @@
 
 #[cfg(target_os = "linux")]
 #[path = "routes/linux.rs"]
-mod system;
+pub(crate) mod system;
 
 use std::net::IpAddr;
 

@@ -2,7 +2,7 @@
 
 #[cfg(target_os = "linux")]
 #[path = "watch/linux.rs"]
-mod system;
+pub(crate) mod system;
 #[cfg(test)]
 #[cfg(target_os = "linux")]
 mod tests;
