@@ -98,19 +98,12 @@ impl<P: Protocol> Caller<'_, P> {
                 self.protocol.handle_network(self.now, refused);
             }
             8 => self.protocol.handle_timeout(self.now),
-            9 => {
-                self.now += Duration::from_micros(script.u16()?.into());
-                return Ok(());
-            }
-            10 => {
-                self.now += Duration::from_millis(script.u16()?.into());
-                return Ok(());
-            }
+            9 => self.now += Duration::from_micros(script.u16()?.into()),
+            10 => self.now += Duration::from_millis(script.u16()?.into()),
             11 => {
                 // A clock that runs backwards is broken, but no reason to panic.
                 let back = Duration::from_millis(script.u16()?.into());
                 self.now = self.now.checked_sub(back).unwrap_or(self.now);
-                return Ok(());
             }
             12 => {
                 self.poll();
