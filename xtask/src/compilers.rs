@@ -11,7 +11,7 @@ use crate::{cargo, packages, root, succeeds, toolchains};
 const PURE: [&str; 3] = [
     "-p manycast-types --lib",
     "-p manycast-proto --lib",
-    "-p manycast-net --lib -- features:: netlink:: batch:: sys::",
+    "-p manycast-net --lib -- features:: interfaces:: joined:: netlink:: routes:: sys:: watch::",
 ];
 
 /// Clippy on each library by itself and without features, so that no other package switches one on.
