@@ -3,13 +3,21 @@
 mod behaviours;
 mod bench;
 mod check;
+mod compilers;
+mod deny;
 mod docs;
 mod doctor_tests;
+mod fuzz;
 mod guard;
+mod interop;
+mod outcome;
+mod packages;
 mod programs;
 mod python;
 mod summary;
 mod test;
+mod toolchains;
+mod unused;
 
 use std::env;
 use std::path::Path;
@@ -18,9 +26,12 @@ use std::process::{Command, ExitCode};
 const USAGE: &str = "\
 Usage: cargo xtask COMMAND
 
-  check   formatting, clippy, documentation and the rules of the house
-  test    all tests: units, documentation, sockets and network namespaces
-          'test python' runs those of the Python package alone
+  check   formatting, clippy, documentation, dependencies, other compilers and features, and the
+          rules of the house
+  test    all tests: units, documentation, sockets and network namespaces, and each fuzzer for some
+          seconds; 'test python' runs those of the Python package alone
+  interop the tests against programs that others wrote, alone: iperf, ncat, socat, Python
+  fuzz    each fuzzer for a minute; 'fuzz --seconds N NAME...' for those named
   docs    the documentation, in target/doc
   bench   manycast beside its peers, to docs/benchmarks.md; 'bench --quick' to see that it works,
           'bench --work group' for a part of the work
@@ -33,6 +44,8 @@ fn main() -> ExitCode {
         ["check"] => check::run(),
         ["test"] => test::run(),
         ["test", "python"] => python::test_alone(),
+        ["interop"] => interop::run(),
+        ["fuzz", ref arguments @ ..] => fuzz::run(arguments),
         ["docs"] => docs::run(),
         ["bench", ref arguments @ ..] => bench::run(arguments),
         ["python"] => python::run(),

@@ -1,4 +1,4 @@
-//! Programs that tests need beside cargo.
+//! Programs that tests and checks need beside cargo.
 
 use std::env;
 use std::fs;
@@ -8,7 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context, bail, ensure};
 
-use crate::succeeds;
+use crate::{cargo, succeeds};
 
 /// Each program, and the Debian package that holds it.
 const NEEDED: [(&str, &str); 10] = [
@@ -24,12 +24,21 @@ const NEEDED: [(&str, &str); 10] = [
     ("unshare", "util-linux"),
 ];
 
-/// Sees to it that all programs are there: installs them as root on Debian, or tells what to do.
+/// What the library of the fuzzers is built with.
+pub(crate) const CPP_COMPILER: [(&str, &str); 1] = [("c++", "g++")];
+
+/// Programs that `cargo install` brings: their versions are those that are known to do.
+const CARGO_TOOLS: [(&str, &str); 2] = [("cargo-deny", "0.20.2"), ("cargo-fuzz", "0.13.2")];
+
+/// Sees to it that all programs are there that tests need: installs them as root on Debian, or tells
+/// what to do.
 pub(crate) fn ensure_installed() -> anyhow::Result<()> {
-    let missing: Vec<_> = NEEDED
-        .iter()
-        .filter(|(program, _)| !is_installed(program))
-        .collect();
+    ensure(&NEEDED)
+}
+
+/// Sees to it that these programs are there, each of which has its Debian package.
+pub(crate) fn ensure(needed: &[(&str, &str)]) -> anyhow::Result<()> {
+    let missing = missing(needed);
     if missing.is_empty() {
         return Ok(());
     }
@@ -56,24 +65,52 @@ pub(crate) fn ensure_installed() -> anyhow::Result<()> {
         "install --quiet --yes --no-install-recommends {packages}"
     ))?;
     ensure!(
-        self::missing().is_empty(),
+        self::missing(needed).is_empty(),
         "apt-get could not install {packages} for {programs}"
     );
     Ok(())
 }
 
-fn missing() -> Vec<&'static (&'static str, &'static str)> {
-    NEEDED
+fn missing<'a, 'b>(needed: &'a [(&'b str, &'b str)]) -> Vec<&'a (&'b str, &'b str)> {
+    needed
         .iter()
         .filter(|(program, _)| !is_installed(program))
         .collect()
 }
 
-/// Whether a program is on the search path, or where an administrator's path leads.
+/// Sees to it that a program of cargo is there: installs it in CI and as root, and elsewhere says
+/// what to do.
+pub(crate) fn cargo_tool(name: &str) -> anyhow::Result<Option<String>> {
+    if is_installed(name) {
+        return Ok(None);
+    }
+    let known = CARGO_TOOLS.iter().find(|(tool, _)| *tool == name);
+    let (_, version) = known.context("a tool has a known version")?;
+    // Without optimization it is there in half the time, and works for a second or less.
+    let install = format!("install {name}@{version} --locked --debug");
+    if !is_ci() && !is_root()? {
+        return Ok(Some(format!(
+            "{name} is missing; install it with: cargo {install}"
+        )));
+    }
+    let installed = succeeds(&mut cargo(&install))?;
+    ensure!(installed, "cargo could not install {name}");
+    Ok(None)
+}
+
+/// Whether this run is one of continuous integration, which sets `CI=true`.
+fn is_ci() -> bool {
+    env::var_os("CI").is_some_and(|ci| ci == "true")
+}
+
+/// Whether a program is on the search path, or where the path of an administrator or of cargo leads.
 fn is_installed(program: &str) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();
+    // What cargo installs is often on no search path.
+    let of_cargo = env::home_dir().map(|home| home.join(".cargo/bin"));
     env::split_paths(&path)
         .chain(["/usr/sbin", "/sbin"].map(PathBuf::from))
+        .chain(of_cargo)
         .any(|folder| folder.join(program).is_file())
 }
 

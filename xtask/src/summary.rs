@@ -74,7 +74,30 @@ impl Summary {
 
     /// Takes in what ran beside cargo.
     pub(crate) fn add(&mut self, what: &str, counts: Counts) {
-        self.binaries.push((what.to_owned(), counts));
+        match self.binaries.iter_mut().find(|(binary, _)| binary == what) {
+            Some((_, sum)) => *sum += counts,
+            None => self.binaries.push((what.to_owned(), counts)),
+        }
+    }
+
+    /// Takes in one that failed beside cargo.
+    pub(crate) fn fail(&mut self, what: &str, test: &str) {
+        let failed = Counts {
+            failed: 1,
+            ..Counts::default()
+        };
+        self.add(what, failed);
+        self.failed.push(format!("{test} ({what})"));
+    }
+
+    /// Takes in what could not run beside cargo, which counts as one, and why.
+    pub(crate) fn skip(&mut self, what: &str, why: &str) {
+        let skipped = Counts {
+            skipped: 1,
+            ..Counts::default()
+        };
+        self.add(what, skipped);
+        self.skipped.push(format!("{what}: {why}"));
     }
 
     /// The counts of all binaries together.
@@ -191,6 +214,28 @@ mod tests {
         let line = "==== 1 failed, 188 passed, 2 skipped, 1 error in 16.82s ====";
         let counts = Counts::of_pytest(line);
         assert_eq!(counts.to_string(), "188 passed, 2 failed, 2 skipped");
+    }
+
+    #[test]
+    fn what_runs_beside_cargo_is_added_up() {
+        let mut summary = Summary::default();
+        let passed = Counts {
+            passed: 1,
+            ..Counts::default()
+        };
+        summary.add("fuzz", passed);
+        summary.add("fuzz", passed);
+        summary.fail("fuzz", "wire");
+        summary.skip("others", "they are not there");
+        assert_eq!(
+            summary.to_string(),
+            "\
+fuzz: 2 passed, 1 failed, 0 skipped
+others: 0 passed, 0 failed, 1 skipped
+SKIPPED others: they are not there
+failed: wire (fuzz)
+"
+        );
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use anyhow::Context;
 
 use crate::summary::Summary;
-use crate::{cargo, programs, python};
+use crate::{cargo, fuzz, programs, python};
 
 const TESTS: &str = "test --workspace --all-features";
 
@@ -48,6 +48,7 @@ pub(crate) fn run() -> anyhow::Result<bool> {
     }
     let status = child.wait()?;
     let python = python::test(&mut summary)?;
+    let fuzzed = fuzz::test(&mut summary)?;
 
     let total = summary.total();
     print!("\nwhat ran:\n{summary}");
@@ -55,5 +56,5 @@ pub(crate) fn run() -> anyhow::Result<bool> {
         println!("cargo test failed beside the tests ({status}): see its errors above");
     }
     println!("{total}");
-    Ok(status.success() && python)
+    Ok(status.success() && python && fuzzed)
 }

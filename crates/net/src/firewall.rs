@@ -1,6 +1,6 @@
 //! The rules of this host's firewall that drop or reject packets (`nft(8)`), and what they counted.
 
-mod linux;
+pub(crate) mod linux;
 #[cfg(test)]
 mod tests;
 

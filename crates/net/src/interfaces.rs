@@ -195,8 +195,8 @@ fn no_interface(interfaces: &[Interface], selector: &InterfaceSelector) -> Error
                 .collect(),
         ),
     };
-    let there = match there.as_slice() {
-        [] if let InterfaceSelector::Address(address) = selector => {
+    let there = match (there.as_slice(), selector) {
+        ([], InterfaceSelector::Address(address)) => {
             let version = if address.to_canonical().is_ipv4() {
                 "IPv4"
             } else {
@@ -204,8 +204,8 @@ fn no_interface(interfaces: &[Interface], selector: &InterfaceSelector) -> Error
             };
             format!("there is none with an {version} address")
         }
-        [] => "there are none at all".to_owned(),
-        [one] => format!("there is only {one}"),
+        ([], _) => "there are none at all".to_owned(),
+        ([one], _) => format!("there is only {one}"),
         _ => format!("there are {}", listed(there)),
     };
     let source = io::Error::new(io::ErrorKind::NotFound, cause);

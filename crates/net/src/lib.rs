@@ -7,6 +7,9 @@ mod dropped;
 mod error;
 mod firewall;
 mod foreign;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod interfaces;
 mod joined;
 mod membership;

@@ -116,7 +116,7 @@ pub fn open_sockets() -> Result<Vec<OpenSocket>, Error> {
 }
 
 /// Reads one socket.
-fn socket(message: Message<'_>) -> Option<OpenSocket> {
+pub(crate) fn socket(message: Message<'_>) -> Option<OpenSocket> {
     if message.kind != SOCK_DIAG_BY_FAMILY {
         return None;
     }

@@ -127,7 +127,7 @@ impl Wiretap {
 }
 
 /// Understands the headers of a packet.
-fn overheard(packet: &[u8], ipv4: bool) -> Option<Overheard> {
+pub(crate) fn overheard(packet: &[u8], ipv4: bool) -> Option<Overheard> {
     if ipv4 {
         over_ipv4(packet)
     } else {

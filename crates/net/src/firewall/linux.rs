@@ -48,7 +48,7 @@ const DROP: u32 = 0;
 type ChainKey = (u8, String, String);
 
 /// What is known of a chain that is at a hook.
-pub(super) struct Base {
+pub(crate) struct Base {
     hook: &'static str,
 }
 
@@ -99,7 +99,7 @@ fn request(kind: libc::c_int) -> Request {
 }
 
 /// Reads a chain that is at a hook, and its policy where that is to drop.
-pub(super) fn chain(message: Message<'_>) -> Option<(ChainKey, Base, Option<FirewallRule>)> {
+pub(crate) fn chain(message: Message<'_>) -> Option<(ChainKey, Base, Option<FirewallRule>)> {
     let family = *message.payload.first()?;
     let (mut table, mut name) = (String::new(), String::new());
     let (mut hook, mut drops, mut packets) = (None, false, None);
@@ -131,7 +131,7 @@ pub(super) fn chain(message: Message<'_>) -> Option<(ChainKey, Base, Option<Fire
 }
 
 /// Reads a rule, where it drops or rejects.
-pub(super) fn rule(message: Message<'_>, bases: &BTreeMap<ChainKey, Base>) -> Option<FirewallRule> {
+pub(crate) fn rule(message: Message<'_>, bases: &BTreeMap<ChainKey, Base>) -> Option<FirewallRule> {
     let family = *message.payload.first()?;
     let (mut table, mut chain, mut handle) = (String::new(), String::new(), None);
     let mut expressions = &[][..];

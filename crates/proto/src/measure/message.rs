@@ -81,7 +81,8 @@ impl Header {
             _ => (false, low.cast_signed().into()),
         };
         Ok(Self {
-            number: signed.unsigned_abs(),
+            // The least of all numbers is the end of a stream at a number whose bits are all 0.
+            number: signed.unsigned_abs() & greatest(wide).unsigned_abs(),
             last: signed < 0,
             wide,
             time: Duration::new(seconds.into(), microseconds * 1000),
@@ -96,13 +97,13 @@ impl Header {
     /// If `datagram` is shorter than [`MIN_SIZE`].
     pub fn emit(&self, datagram: &mut [u8]) {
         let wide = datagram.len() >= WIDE_SIZE;
-        let limit = if wide {
-            i64::MAX as u64
-        } else {
-            i32::MAX as u64
+        let greatest = greatest(wide);
+        let number = match (self.number & greatest.unsigned_abs()).cast_signed() {
+            // There is no negative zero.
+            0 if self.last => -greatest - 1,
+            number if self.last => -number,
+            number => number,
         };
-        let number = (self.number & limit).cast_signed();
-        let number = if self.last { -number } else { number };
         let [h3, h2, h1, h0, l3, l2, l1, l0] = number.to_be_bytes();
         #[expect(clippy::cast_possible_truncation, reason = "the format ends in 2106")]
         let seconds = self.time.as_secs() as u32;
@@ -115,6 +116,11 @@ impl Header {
             datagram[16..20].copy_from_slice(&WIDE.to_be_bytes());
         }
     }
+}
+
+/// The greatest number of 63 bits, or of 31.
+const fn greatest(wide: bool) -> i64 {
+    if wide { i64::MAX } else { i32::MAX as i64 }
 }
 
 /// What a receiver reports to the sender of a stream by unicast, after its last datagram; iperf
@@ -219,6 +225,17 @@ mod tests {
     }
 
     #[test]
+    fn the_least_number_ends_a_stream_within_its_bits() {
+        for (datagram, wide) in [
+            ("80000000 6b0171ea 00058e6e", false),
+            ("00000000 6b0171ea 00058e6e 80000000 08000000", true),
+        ] {
+            let last = Header::parse(&bytes(datagram)).unwrap();
+            assert_eq!((last.number, last.last, last.wide), (0, true, wide));
+        }
+    }
+
+    #[test]
     fn reads_what_iperf_reports() {
         let text = "00000000 00000000 00000000 00000000 c8000000 00000000 0003f9d8 00000001 \
                     0000eac6 00000002 00000003 000000c8 00000000 00000004 00000000 00000010";
@@ -254,7 +271,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_was_written_is_read(
-            number in 1..=i64::MAX as u64,
+            number in prop_oneof![Just(0), 1..=i64::MAX as u64],
             last: bool,
             seconds: u32,
             microseconds in 0..1_000_000_u32,
@@ -263,7 +280,6 @@ mod tests {
             let time = Duration::new(seconds.into(), microseconds * 1000);
             let wide = size >= WIDE_SIZE;
             let number = if wide { number } else { number & 0x7fff_ffff };
-            prop_assume!(number > 0);
             let header = Header { number, last, wide, time };
             let mut datagram = vec![0xaa; size];
             header.emit(&mut datagram);

@@ -167,8 +167,8 @@ impl Slots {
     pub(crate) fn payload(&self, i: usize) -> &[u8] {
         let len = (self.headers[i].msg_len as usize).min(self.size);
         let payload = &self.payloads[i * self.size..][..len];
-        // SAFETY: the kernel has written as much as it said.
-        unsafe { payload.assume_init_ref() }
+        // SAFETY: the kernel has written as much as it said, and the types have one layout.
+        unsafe { &*(ptr::from_ref(payload) as *const [u8]) }
     }
 
     /// The source of slot `i`, or for the error queue the destination of what came back.

@@ -59,7 +59,7 @@ pub(crate) fn is_ipv6_off(name: &str) -> bool {
 }
 
 /// Reads one link.
-pub(super) fn link(message: Message<'_>) -> Option<Interface> {
+pub(crate) fn link(message: Message<'_>) -> Option<Interface> {
     if message.kind != libc::RTM_NEWLINK {
         return None;
     }
@@ -121,7 +121,7 @@ pub(super) fn link(message: Message<'_>) -> Option<Interface> {
 }
 
 /// Reads one address, and the index of its interface.
-pub(super) fn interface_address(message: Message<'_>) -> Option<(u32, InterfaceAddress)> {
+pub(crate) fn interface_address(message: Message<'_>) -> Option<(u32, InterfaceAddress)> {
     if message.kind != libc::RTM_NEWADDR {
         return None;
     }
@@ -216,7 +216,7 @@ fn generic_request(family: u16, command: u8) -> Request {
 }
 
 /// The number of the family, if this is the one called nl80211.
-pub(super) fn nl80211_family(message: Message<'_>) -> Option<u16> {
+pub(crate) fn nl80211_family(message: Message<'_>) -> Option<u16> {
     let attribute = |wanted: libc::c_int| {
         attributes(message.payload, GENERIC_HEADER)
             .find(|(kind, _)| libc::c_int::from(*kind) == wanted)
@@ -227,7 +227,7 @@ pub(super) fn nl80211_family(message: Message<'_>) -> Option<u16> {
 }
 
 /// The index of a wireless interface.
-pub(super) fn wireless_index(message: Message<'_>) -> Option<u32> {
+pub(crate) fn wireless_index(message: Message<'_>) -> Option<u32> {
     attributes(message.payload, GENERIC_HEADER)
         .find(|(kind, _)| *kind == NL80211_ATTR_IFINDEX)
         .and_then(|(_, value)| u32_at(value, 0))

@@ -55,7 +55,7 @@ fn octets(address: IpAddr) -> Vec<u8> {
 
 /// Reads one route. One that leads nowhere counts as none: no manual promises that the kernel
 /// answers with an error in its place.
-fn route(message: Message<'_>) -> Option<Route> {
+pub(crate) fn route(message: Message<'_>) -> Option<Route> {
     let leads_nowhere = [
         libc::RTN_BLACKHOLE,
         libc::RTN_UNREACHABLE,

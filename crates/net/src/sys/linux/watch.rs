@@ -83,14 +83,14 @@ impl fmt::Debug for Watch {
 
 /// What many messages come to.
 #[derive(Debug, Default)]
-pub(super) struct Changes {
+pub(crate) struct Changes {
     pub(super) lost: bool,
     pub(super) removed: BTreeSet<u32>,
     pub(super) changed: BTreeSet<u32>,
 }
 
 impl Changes {
-    pub(super) fn add(&mut self, message: Message<'_>) {
+    pub(crate) fn add(&mut self, message: Message<'_>) {
         let Some(index) = u32_at(message.payload, INDEX) else {
             return;
         };
@@ -108,7 +108,7 @@ impl Changes {
         }
     }
 
-    pub(super) fn into_list(self) -> Vec<Change> {
+    pub(crate) fn into_list(self) -> Vec<Change> {
         let lost = self.lost.then_some(Change::Lost);
         let removed = self.removed.into_iter().map(Change::Removed);
         let changed = self.changed.into_iter().map(Change::Changed);

@@ -1,0 +1,21 @@
+//! The tables of counters are understood, or rejected at a place within them.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use manycast_net::CounterTables;
+
+// Form feeds part the tables from one another.
+fuzz_target!(|text: &str| {
+    let mut tables = text.split('\x0c').map(str::to_owned);
+    let mut table = || tables.next().unwrap_or_default();
+    let tables = CounterTables {
+        snmp: table(),
+        snmp6: table(),
+        netstat: table(),
+        dev: table(),
+    };
+    match tables.counters() {
+        Ok(counters) => assert_eq!(counters.since(&counters).get("Udp.NoPorts"), 0),
+        Err(error) => assert!(error.offset <= text.len(), "{error}"),
+    }
+});

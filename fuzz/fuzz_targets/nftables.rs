@@ -1,0 +1,7 @@
+//! Whatever nftables answers is a chain or a rule, or is passed over.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use manycast_net::fuzzing;
+
+fuzz_target!(|datagram: &[u8]| fuzzing::nftables(datagram));

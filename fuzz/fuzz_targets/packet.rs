@@ -1,0 +1,7 @@
+//! Whatever is heard on the wire is a query, a datagram or of no interest.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use manycast_net::fuzzing;
+
+fuzz_target!(|bytes: &[u8]| fuzzing::packet(bytes));

@@ -1,0 +1,7 @@
+//! Whatever is told of the sockets of other programs is read, or passed over.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use manycast_net::fuzzing;
+
+fuzz_target!(|datagram: &[u8]| fuzzing::sock_diag(datagram));

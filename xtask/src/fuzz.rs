@@ -1,0 +1,188 @@
+//! The fuzzers: built, and run for a short time.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+
+use anyhow::Context;
+
+use crate::outcome::Outcome;
+use crate::summary::{Counts, Summary};
+use crate::{cargo, programs, root, succeeds, toolchains};
+
+/// How long each fuzzer runs in `cargo xtask test`, in seconds; some thousand inputs a second.
+const SECONDS: u32 = 5;
+
+/// How long one input may take, in seconds, until it counts as one that hangs.
+const SECONDS_OF_AN_INPUT: u32 = 10;
+
+/// Builds all fuzzers; where that cannot be done, checks their types at least.
+pub(crate) fn build() -> anyhow::Result<Outcome> {
+    match builder()? {
+        Ok(nightly) => Ok(succeeds(&mut build_with(&nightly))?.into()),
+        Err(why) => {
+            let mut check = cargo("check --manifest-path fuzz/Cargo.toml");
+            // What a check does not link need not be compiled from C++.
+            check
+                .env("RUSTFLAGS", "--cfg fuzzing")
+                .env("CARGO_TARGET_DIR", "fuzz/target/check")
+                .env("CUSTOM_LIBFUZZER_PATH", "/none/libfuzzer.a");
+            if succeeds(&mut check)? {
+                Ok(Outcome::skipped(format!(
+                    "only their types were checked: {why}"
+                )))
+            } else {
+                Ok(Outcome::Failed)
+            }
+        }
+    }
+}
+
+/// `cargo xtask fuzz`: runs those named, or all, for so many seconds each.
+pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<bool> {
+    let (seconds, names) = match arguments {
+        ["--seconds", seconds, names @ ..] => {
+            let seconds = seconds
+                .parse()
+                .with_context(|| format!("{seconds:?} is no number"))?;
+            (seconds, names)
+        }
+        names => (60, names),
+    };
+    let mut summary = Summary::default();
+    let passed = run_all(names, seconds, &mut summary)?;
+    print!("{summary}");
+    println!("{}", summary.total());
+    Ok(passed)
+}
+
+/// Runs all fuzzers for a short time each.
+pub(crate) fn test(summary: &mut Summary) -> anyhow::Result<bool> {
+    run_all(&[], SECONDS, summary)
+}
+
+fn run_all(wanted: &[&str], seconds: u32, summary: &mut Summary) -> anyhow::Result<bool> {
+    let nightly = match builder()? {
+        Ok(nightly) => nightly,
+        Err(why) => {
+            summary.skip("fuzz", &why);
+            return Ok(true);
+        }
+    };
+    let names: Vec<_> = fuzzers()?
+        .into_iter()
+        .filter(|name| wanted.is_empty() || wanted.contains(&name.as_str()))
+        .collect();
+    anyhow::ensure!(
+        names.len() >= wanted.len().max(1),
+        "there is no such fuzzer; there are {}",
+        fuzzers()?.join(", ")
+    );
+    if !succeeds(&mut build_with(&nightly))? {
+        summary.fail("fuzz", "cargo fuzz build");
+        return Ok(false);
+    }
+    let mut passed = true;
+    let together = thread::available_parallelism().map_or(1, usize::from);
+    for some in names.chunks(together) {
+        eprintln!("\nfuzzing {} for {seconds} s", some.join(" and "));
+        // They run side by side; what each says is kept until it has ended.
+        let running: Vec<_> = some
+            .iter()
+            .map(|name| {
+                let mut fuzzer = fuzzer(name, seconds)?;
+                let child = fuzzer.spawn().with_context(|| format!("starting {name}"))?;
+                Ok((name, child))
+            })
+            .collect::<anyhow::Result<_>>()?;
+        for (name, child) in running {
+            let output = child.wait_with_output()?;
+            if output.status.success() {
+                summary.add(
+                    "fuzz",
+                    Counts {
+                        passed: 1,
+                        ..Counts::default()
+                    },
+                );
+            } else {
+                eprint!("{}", String::from_utf8_lossy(&output.stderr));
+                eprintln!("FAILED {name}; again with: cargo +nightly fuzz run {name} ARTIFACT");
+                summary.fail("fuzz", name);
+                passed = false;
+            }
+        }
+    }
+    Ok(passed)
+}
+
+/// The toolchain that builds fuzzers, or why there is none.
+fn builder() -> anyhow::Result<Result<String, String>> {
+    let Some(nightly) = toolchains::find("nightly") else {
+        return Ok(Err(
+            "no nightly compiler; install one with: rustup toolchain install nightly".to_owned(),
+        ));
+    };
+    programs::ensure(&programs::CPP_COMPILER)?;
+    Ok(match programs::cargo_tool("cargo-fuzz")? {
+        Some(why) => Err(why),
+        None => Ok(nightly),
+    })
+}
+
+fn build_with(nightly: &str) -> Command {
+    toolchains::cargo(nightly, "fuzz build")
+}
+
+/// The names of all fuzzers, by their sources.
+fn fuzzers() -> anyhow::Result<Vec<String>> {
+    let folder = root().join("fuzz/fuzz_targets");
+    let entries = fs::read_dir(&folder).with_context(|| format!("reading {}", folder.display()))?;
+    let mut names = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        names.extend(
+            path.file_stem()
+                .map(|name| name.to_string_lossy().into_owned()),
+        );
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// A fuzzer, which keeps what it finds in `fuzz/corpus`, and what breaks in `fuzz/artifacts`.
+fn fuzzer(name: &str, seconds: u32) -> anyhow::Result<Command> {
+    let folder = root().join("fuzz");
+    let made = |kind: &str| -> anyhow::Result<PathBuf> {
+        let path = folder.join(kind).join(name);
+        fs::create_dir_all(&path).with_context(|| format!("making {}", path.display()))?;
+        Ok(path)
+    };
+    let mut fuzzer = Command::new(binaries(&folder)?.join(name));
+    fuzzer
+        .arg(format!("-max_total_time={seconds}"))
+        .arg(format!("-timeout={SECONDS_OF_AN_INPUT}"))
+        .arg(format!(
+            "-artifact_prefix={}/",
+            made("artifacts")?.display()
+        ))
+        .arg(made("corpus")?)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    let seeds = folder.join("seeds").join(name);
+    if seeds.is_dir() {
+        fuzzer.arg(seeds);
+    }
+    Ok(fuzzer)
+}
+
+/// Where cargo-fuzz puts what it builds: below the name of this system.
+fn binaries(folder: &Path) -> anyhow::Result<PathBuf> {
+    let target = folder.join("target");
+    let entries = fs::read_dir(&target).with_context(|| format!("reading {}", target.display()))?;
+    let mut paths = entries.filter_map(|entry| Some(entry.ok()?.path().join("release")));
+    let found = paths.find(|path| path.join("wire").is_file());
+    found.with_context(|| format!("{} holds no fuzzers", target.display()))
+}

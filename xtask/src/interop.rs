@@ -1,0 +1,40 @@
+//! `cargo xtask interop`: the tests against programs that others wrote.
+
+use std::process::Stdio;
+
+use anyhow::Context;
+
+use crate::summary::Summary;
+use crate::{cargo, programs};
+
+/// What the names of tests against a program of others have in common (`truncated` has an `ncat`).
+const TESTS: [&str; 4] = ["iperf", "ncat_", "python_", "socat_"];
+
+/// Runs the tests of the command that bear the name of such a program; they are among those of
+/// `cargo xtask test` too. The last line is `N passed, N failed, N skipped`.
+pub(crate) fn run() -> anyhow::Result<bool> {
+    programs::ensure_installed()?;
+    let mut summary = Summary::default();
+    let mut passed = true;
+    for tests in TESTS {
+        // The test binary takes one name at a time.
+        let command = format!("test -p manycast-cli --test net -- {tests}");
+        eprintln!("\n$ cargo {command}");
+        let before = summary.total();
+        let output = cargo(&command)
+            .stdin(Stdio::null())
+            .stderr(Stdio::inherit())
+            .output()
+            .context("starting cargo")?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        print!("{text}");
+        text.lines().for_each(|line| summary.read(line));
+        if summary.total() == before {
+            eprintln!("FAILED there is no test {tests}");
+            passed = false;
+        }
+        passed &= output.status.success();
+    }
+    println!("{}", summary.total());
+    Ok(passed)
+}
