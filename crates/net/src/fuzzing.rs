@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use crate::sys::features;
 use crate::firewall::linux as firewall;
+use crate::open_sockets;
+use crate::sys::features;
 use crate::sys::interfaces;
 use crate::sys::netlink;
-use crate::open_sockets;
 use crate::sys::routes;
 use crate::sys::watch::Changes;
 use crate::wiretap;

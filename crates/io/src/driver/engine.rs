@@ -38,7 +38,13 @@ pub(super) struct Engine<P: Protocol> {
     phase: Phase,
     /// Turns without a look.
     eager: u32,
-    commands: Option<(mpsc::Sender<Command<P>>, mpsc::Receiver<Command<P>>)>,
+    commands: Option<Channel<P>>,
+}
+
+/// By which commands come.
+struct Channel<P> {
+    sender: mpsc::Sender<Command<P>>,
+    receiver: mpsc::Receiver<Command<P>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -246,9 +252,9 @@ impl<P: Protocol> Engine<P> {
         }
         protocol.handle_timeout(now);
         if self.endpoint.take_woken()
-            && let Some((_, commands)) = &self.commands
+            && let Some(commands) = &self.commands
         {
-            for command in commands.try_iter() {
+            for command in commands.receiver.try_iter() {
                 command(protocol, now);
             }
         }
@@ -257,8 +263,11 @@ impl<P: Protocol> Engine<P> {
     /// What other threads command it by.
     pub(super) fn commands(&mut self) -> Result<Commands<P>, Error> {
         let waker = self.endpoint.waker()?;
-        let (sender, _) = self.commands.get_or_insert_with(mpsc::channel);
-        Ok(Commands::new(sender.clone(), waker))
+        let commands = self.commands.get_or_insert_with(|| {
+            let (sender, receiver) = mpsc::channel();
+            Channel { sender, receiver }
+        });
+        Ok(Commands::new(commands.sender.clone(), waker))
     }
 
     /// Runs the stop hook, once, and sends what it leaves behind.

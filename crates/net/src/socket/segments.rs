@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 /// How long a refusal is kept. After this time an estimate of the path MTU is raised again
 /// (RFC 8201 §4), by Linux too (`net.ipv4.route.mtu_expires`).
-const LIFETIME: Duration = Duration::from_mins(10);
+const LIFETIME: Duration = Duration::from_secs(10 * 60);
 
 /// How many destinations are kept. One that is forgotten is asked again.
 const MAX_REFUSALS: usize = 32;

@@ -296,10 +296,10 @@ impl Protocol for Sender {
 
     fn poll_output(&mut self, now: Instant) -> Output<SenderEvent> {
         self.now = self.now.max(now);
-        if self.phase == Phase::Sending {
-            if let Some(transmit) = self.batch() {
-                return Output::Transmit(transmit);
-            }
+        if self.phase == Phase::Sending
+            && let Some(transmit) = self.batch()
+        {
+            return Output::Transmit(transmit);
         }
         match self.phase {
             Phase::New => Output::Wait {
