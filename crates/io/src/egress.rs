@@ -100,7 +100,12 @@ impl Egress {
                 "bring it up with 'ip link set lo up'",
             );
         }
-        no_route(error, self.destination.ip(), self.interface.as_ref())
+        match &self.interface {
+            Some(Interface { name, loopback, .. }) => {
+                no_route(error, self.destination.ip(), name, *loopback)
+            }
+            None => error,
+        }
     }
 }
 
@@ -211,21 +216,18 @@ fn first_that_can(destination: IpAddr, all: Vec<Interface>) -> Option<Interface>
 pub(crate) fn no_route(
     error: manycast_net::Error,
     destination: IpAddr,
-    egress: Option<&Interface>,
+    name: &str,
+    loopback: bool,
 ) -> manycast_net::Error {
     let is_group = destination.is_ipv6() && destination.is_multicast();
-    match egress {
-        Some(Interface { name, loopback, .. })
-            if is_group && error.kind() == ErrorKind::NetworkUnreachable =>
-        {
-            let kind = if *loopback { "local" } else { "multicast" };
-            error.explained(
-                format!("{name} has no route to groups"),
-                format!("add one with 'ip -6 route add {kind} ff00::/8 dev {name} table local'"),
-            )
-        }
-        _ => error,
+    if !is_group || error.kind() != ErrorKind::NetworkUnreachable {
+        return error;
     }
+    let kind = if loopback { "local" } else { "multicast" };
+    error.explained(
+        format!("{name} has no route to groups"),
+        format!("add one with 'ip -6 route add {kind} ff00::/8 dev {name} table local'"),
+    )
 }
 
 fn is_limited_broadcast(address: IpAddr) -> bool {

@@ -132,6 +132,8 @@ impl Endpoint {
             }
         }
         endpoint.join_wanted()?;
+        // What it was opened for is no news.
+        endpoint.events.clear();
         endpoint.publish();
         Ok(endpoint)
     }

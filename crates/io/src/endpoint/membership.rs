@@ -61,10 +61,19 @@ impl Endpoint {
         // The same group with other sources takes the place of what was wanted before.
         let before = self.wanted.clone();
         self.wanted.retain(|wanted| !same(wanted));
-        let result = self.want(group, port).and_then(|()| self.join_wanted());
+        let address = group.address;
+        let asked = |event: &NetworkEvent| match event {
+            NetworkEvent::Joined(it) | NetworkEvent::Left(it) => it.group.ip() == address,
+            _ => false,
+        };
+        let result = self
+            .want(group, port)
+            .and_then(|()| self.quietly(asked, Self::join_wanted));
         if result.is_err() {
             self.wanted = before;
-            self.quietly(|it| it.reconcile(&manycast_net::interfaces()?, false))?;
+            self.quietly(asked, |it| {
+                it.reconcile(&manycast_net::interfaces()?, false)
+            })?;
         }
         self.publish();
         result.map(|()| true)
@@ -89,20 +98,27 @@ impl Endpoint {
             let here = index.is_none() || named == index;
             !(same && here)
         });
-        self.quietly(|it| it.reconcile(&interfaces, false))?;
+        let asked = |event: &NetworkEvent| matches!(event, NetworkEvent::Left(it) if it.group.ip() == group.address);
+        self.quietly(asked, |it| it.reconcile(&interfaces, false))?;
         self.publish();
         Ok(self.wanted.len() < before)
     }
 
-    /// Does what the caller has asked for, so that it need not be told of the memberships that come
-    /// and go by it; what happened before is kept.
+    /// Does what the caller has asked for. The events that `asked` takes are the answer to that, and
+    /// are not told; others are kept, whenever they came.
     fn quietly<T>(
         &mut self,
+        asked: impl Fn(&NetworkEvent) -> bool,
         change: impl FnOnce(&mut Self) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let before = std::mem::take(&mut self.events);
         let result = change(self);
-        self.events = before;
+        let new = std::mem::replace(&mut self.events, before);
+        for event in new {
+            if !asked(&event) {
+                self.tell(event);
+            }
+        }
         // What had come by a membership that is not wanted any more is not wanted either.
         for port in self.ports.iter_mut().flatten() {
             port.groups.retain(|group| !group.left);
@@ -143,7 +159,7 @@ impl Endpoint {
         // Before the interfaces are listed, so that no change falls in between.
         self.watch()?;
         let interfaces = manycast_net::interfaces()?;
-        self.quietly(|it| it.reconcile(&interfaces, true)).map(drop)
+        self.reconcile(&interfaces, true).map(drop)
     }
 
     /// The groups that are joined now.

@@ -1,7 +1,8 @@
 //! Sending, each datagram by the socket that fits it and by the interface that was named.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use manycast_net::{ErrorKind, Operation, Socket};
 use manycast_types::{SocketId, Transmit};
@@ -18,7 +19,20 @@ pub(crate) struct Outlets {
     named: Vec<(IpAddr, Vec<Named>)>,
     /// The one interface that all was asked for on, if it is so.
     only: Option<Named>,
+    /// By which interface groups were last sent to where no route leads.
+    first: Arc<Mutex<Option<First>>>,
 }
+
+/// What stands in for a route.
+#[derive(Debug)]
+struct First {
+    ipv4: bool,
+    interface: Named,
+    at: Instant,
+}
+
+/// How long it stands in before it is looked for anew.
+const FIRST: Duration = Duration::from_secs(1);
 
 /// A socket to send by.
 #[derive(Clone, Debug)]
@@ -48,6 +62,7 @@ impl Outlets {
             sockets,
             named,
             only,
+            first: Arc::default(),
         }
     }
 
@@ -97,47 +112,63 @@ impl Outlets {
                         .is_ok_and(|found| std::ptr::eq(found, outlet))
             })
             .count();
-        let way = self.way(outlet, first)?;
-        if way == first.with(()) {
-            let run = &transmits[..alike];
-            let result = if wait {
-                outlet.socket.send_batch(run)
-            } else {
-                outlet.socket.try_send_batch(run)
-            };
-            return match result {
-                Err(error) if needs_egress(&error, &way) => self.send_by_first(outlet, first, wait),
-                result => Ok(result?),
-            };
+        let run = &transmits[..alike];
+        if let Some(named) = self.named_for(outlet, first)? {
+            let same = run.iter().take_while(|other| {
+                self.named_for(outlet, other)
+                    .is_ok_and(|found| found == Some(named))
+            });
+            return send_by(outlet, &run[..same.count()], named, wait);
         }
-        let changed = way.with(first.payload.as_ref());
-        send_one(outlet, &changed, wait)
+        let plain = run
+            .iter()
+            .take_while(|other| matches!(self.named_for(outlet, other), Ok(None)))
+            .count();
+        let run = &run[..plain];
+        let result = if wait {
+            outlet.socket.send_batch(run)
+        } else {
+            outlet.socket.try_send_batch(run)
+        };
+        match result {
+            Err(error) if needs_egress(&error, first) => {
+                let same = run.iter().take_while(|other| other.is_like(first)).count();
+                let by = self.first_that_can(first)?;
+                send_by(outlet, &run[..same], &by, wait).inspect_err(|_| self.forget_first())
+            }
+            result => Ok(result?),
+        }
     }
 
-    /// Sends to a group where no route leads, by the first interface that can.
-    fn send_by_first<P: AsRef<[u8]>>(
-        &self,
-        outlet: &Outlet,
-        transmit: &Transmit<P>,
-        wait: bool,
-    ) -> Result<usize, Error> {
+    /// The first interface that can send to a group where no route leads. It is looked for once a
+    /// second at most.
+    fn first_that_can<P>(&self, transmit: &Transmit<P>) -> Result<Named, Error> {
         let to = transmit.destination.ip();
-        let Some(interface) = egress::egress(to, transmit.source)? else {
+        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = first.as_ref()
+            && known.ipv4 == to.is_ipv4()
+            && known.at.elapsed() < FIRST
+        {
+            return Ok(known.interface.clone());
+        }
+        let Some(found) = egress::egress(to, transmit.source)? else {
             return Err(egress::nowhere(to));
         };
-        let mut changed = transmit.with(transmit.payload.as_ref());
-        let named = Named {
-            name: interface.name.to_string(),
-            index: Some(interface.index),
-            loopback: interface.loopback,
+        let interface = Named {
+            name: found.name.to_string(),
+            index: Some(found.index),
+            loopback: found.loopback,
         };
-        by_interface(&mut changed, &named);
-        let sent = if wait {
-            outlet.socket.send_batch(std::slice::from_ref(&changed))
-        } else {
-            outlet.socket.try_send_batch(std::slice::from_ref(&changed))
-        };
-        Ok(sent.map_err(|error| egress::no_route(error, to, Some(&interface)))?)
+        *first = Some(First {
+            ipv4: to.is_ipv4(),
+            interface: interface.clone(),
+            at: Instant::now(),
+        });
+        Ok(interface)
+    }
+
+    fn forget_first(&self) {
+        *self.first.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     fn send_all_segments<P: AsRef<[u8]>>(
@@ -169,13 +200,16 @@ impl Outlets {
         wait: bool,
     ) -> Result<usize, Error> {
         let outlet = self.outlet(transmit)?;
-        let changed = self.way(outlet, transmit)?.with(transmit.payload.as_ref());
+        let mut changed = transmit.with(transmit.payload.as_ref());
+        if let Some(named) = self.named_for(outlet, transmit)? {
+            by_interface(&mut changed, named);
+        }
         match outlet.socket.send_segments(&changed, wait) {
             Err(error) if needs_egress(&error, &changed) => {
-                let first = transmit.segments().next().unwrap_or_default();
-                let mut alone = transmit.with(first);
-                alone.segment_size = None;
-                self.send_by_first(outlet, &alone, wait)
+                let by = self.first_that_can(transmit)?;
+                by_interface(&mut changed, &by);
+                let sent = outlet.socket.send_segments(&changed, wait);
+                Ok(sent.inspect_err(|_| self.forget_first())?)
             }
             result => Ok(result?),
         }
@@ -222,12 +256,15 @@ impl Outlets {
         })
     }
 
-    /// How it is sent: what was named for listening holds for sending too, so that a trial on
-    /// loopback never leaks to the network.
-    fn way<P>(&self, outlet: &Outlet, transmit: &Transmit<P>) -> Result<Transmit<()>, Error> {
-        let mut way = transmit.with(());
-        if way.interface.is_some() || (self.named.is_empty() && self.only.is_none()) {
-            return Ok(way);
+    /// The interface that was named for listening, where it must be named to the kernel for sending
+    /// too: so a trial on loopback never leaks to the network.
+    fn named_for<P>(
+        &self,
+        outlet: &Outlet,
+        transmit: &Transmit<P>,
+    ) -> Result<Option<&Named>, Error> {
+        if transmit.interface.is_some() || (self.named.is_empty() && self.only.is_none()) {
+            return Ok(None);
         }
         let to = transmit.destination.ip();
         let of_group = self.named.iter().find(|(group, _)| *group == to);
@@ -242,51 +279,56 @@ impl Outlets {
             }
             None => match &self.only {
                 Some(only) => only,
-                None => return Ok(way),
+                None => return Ok(None),
             },
         };
         if named.index.is_none() {
-            return Err(Error::from(
-                manycast_net::Error::from_errno(
-                    Operation::Send,
-                    format!("{to} by {}", named.name),
-                    manycast_net::errno::ENETDOWN,
-                )
-                .explained(
-                    format!("{} is down or not there", named.name),
-                    format!("bring it up with 'ip link set {} up'", named.name),
-                ),
-            ));
+            let target = format!("{to} by {}", named.name);
+            let error = manycast_net::Error::from_errno(
+                Operation::Send,
+                target,
+                manycast_net::errno::ENETDOWN,
+            );
+            let cause = format!("{} is down or not there", named.name);
+            let remedy = format!("bring it up with 'ip link set {} up'", named.name);
+            return Err(error.explained(cause, remedy).into());
         }
         // The socket may have been set up for it already.
-        if !(to.is_multicast() && outlet.socket.multicast_interface() == named.index) {
-            by_interface(&mut way, named);
-        }
-        Ok(way)
+        let is_set = to.is_multicast() && outlet.socket.multicast_interface() == named.index;
+        Ok((!is_set).then_some(named))
     }
 }
 
-/// Sends by an interface.
+/// Has a datagram sent by an interface.
 fn by_interface<P>(transmit: &mut Transmit<P>, named: &Named) {
     transmit.interface = named.index;
-    if named.loopback && transmit.source.is_none() && transmit.destination.is_ipv4() {
-        // The address of the loopback interface has the scope of the host alone, so the kernel
-        // would pass over it and send from another interface's.
-        transmit.source = Some(Ipv4Addr::LOCALHOST.into());
+    if transmit.source.is_none() {
+        transmit.source = named.source(transmit.destination);
     }
 }
 
-fn send_one<P: AsRef<[u8]>>(
+impl Named {
+    /// The address to send from by it, where the kernel would choose a wrong one: that of the
+    /// loopback interface has the scope of the host alone, so it would be passed over.
+    fn source(&self, destination: SocketAddr) -> Option<IpAddr> {
+        (self.loopback && destination.is_ipv4()).then_some(Ipv4Addr::LOCALHOST.into())
+    }
+}
+
+/// Sends datagrams to the same version of IP by an interface that they do not name.
+fn send_by<P: AsRef<[u8]>>(
     outlet: &Outlet,
-    transmit: &Transmit<P>,
+    transmits: &[Transmit<P>],
+    named: &Named,
     wait: bool,
 ) -> Result<usize, Error> {
-    let one = std::slice::from_ref(transmit);
-    Ok(if wait {
-        outlet.socket.send_batch(one)?
-    } else {
-        outlet.socket.try_send_batch(one)?
-    })
+    let (Some(first), Some(index)) = (transmits.first(), named.index) else {
+        return Ok(0);
+    };
+    let source = named.source(first.destination);
+    let sent = outlet.socket.send_batch_by(index, source, transmits, wait);
+    let to = first.destination.ip();
+    Ok(sent.map_err(|error| egress::no_route(error, to, &named.name, named.loopback))?)
 }
 
 /// Whether it failed for want of a route to a group, which an interface can stand in for.

@@ -9,6 +9,8 @@ mod driver;
 mod egress;
 
 mod errors;
+mod fair;
+mod follow;
 mod heal;
 mod hostile;
 mod isolation;
@@ -69,6 +71,23 @@ netns::tests!(
     errors::ehostunreach,
     errors::emfile,
     errors::names_that_cannot_be_resolved,
+    fair::a_stop_is_heard_while_a_protocol_sends_at_full_speed,
+    fair::a_command_is_run_while_a_protocol_sends_at_full_speed,
+    fair::a_command_ends_a_wait_for_ever,
+    fair::a_time_out_ends_while_a_protocol_sends_at_full_speed,
+    fair::what_comes_is_taken_in_while_a_protocol_sends_at_full_speed,
+    fair::a_full_send_buffer_keeps_nobody_waiting,
+    fair::a_protocol_has_two_hundred_sockets_of_its_own,
+    fair::a_protocol_answers_ten_thousand_peers_on_one_socket,
+    fair::an_answer_leaves_by_the_socket_that_was_asked,
+    fair::what_listens_on_loopback_sends_by_loopback,
+    fair::a_group_on_two_named_interfaces_needs_one_to_send_by,
+    follow::what_waited_before_the_interface_went_down_is_delivered,
+    follow::a_socket_by_name_follows_its_device,
+    follow::a_sender_follows_its_address,
+    follow::a_sender_waits_for_its_interface_and_takes_no_other,
+    follow::a_sender_leaves_by_the_interface_of_its_address,
+    follow::a_call_that_joins_keeps_what_was_not_read,
     heal::a_device_that_is_deleted_and_recreated_is_heard_again_within_2_s,
     heal::a_device_that_is_recreated_under_its_index_is_heard_again,
     heal::a_link_that_goes_down_and_up_is_heard_again,

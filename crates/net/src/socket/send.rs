@@ -1,7 +1,7 @@
 //! Sending: batches of datagrams, of which neighbours go as one where the kernel cuts them apart.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -110,6 +110,27 @@ impl Socket {
             size: size.max(1),
         };
         self.send_all(segments, wait)
+    }
+
+    /// As [`Socket::send_batch`], but by an interface, and from a source address if one is given,
+    /// that the datagrams themselves do not name; with `wait` unset, as [`Socket::try_send_batch`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Socket::send_batch`].
+    pub fn send_batch_by<P: AsRef<[u8]>>(
+        &self,
+        interface: u32,
+        source: Option<IpAddr>,
+        transmits: &[Transmit<P>],
+        wait: bool,
+    ) -> Result<usize, Error> {
+        let by = By {
+            interface,
+            source,
+            transmits,
+        };
+        self.send_all(by, wait)
     }
 
     fn set_dont_fragment(&self, dont_fragment: bool) -> Result<(), Error> {
@@ -435,5 +456,45 @@ impl<'a> Queue<'a> for Segments<'a> {
 
     fn same_way(self, _one: usize, _other: usize) -> bool {
         true
+    }
+}
+
+/// Datagrams by an interface that they do not name.
+struct By<'a, P> {
+    interface: u32,
+    source: Option<IpAddr>,
+    transmits: &'a [Transmit<P>],
+}
+
+impl<P> Clone for By<'_, P> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<P> Copy for By<'_, P> {}
+
+impl<'a, P: AsRef<[u8]>> Queue<'a> for By<'a, P> {
+    fn len(self) -> usize {
+        self.transmits.len()
+    }
+
+    fn payload(self, index: usize) -> &'a [u8] {
+        self.transmits[index].payload.as_ref()
+    }
+
+    fn way(self, index: usize) -> Transmit<()> {
+        let mut way = self.transmits[index].with(());
+        way.interface = Some(self.interface);
+        way.source = way.source.or(self.source);
+        way
+    }
+
+    fn dont_fragment(self, index: usize) -> bool {
+        self.transmits[index].dont_fragment
+    }
+
+    fn same_way(self, one: usize, other: usize) -> bool {
+        self.transmits[one].is_like(&self.transmits[other])
     }
 }

@@ -1,0 +1,464 @@
+//! Drivers under load: a protocol that always has something to send keeps nobody waiting.
+
+use std::collections::HashSet;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use manycast::proto::ask::{Responder, ResponderConfig};
+use manycast::{
+    Driver, Listener, NetworkEvent, Output, Protocol, Received, Request, Socket, SocketConfig,
+    SocketId, Transmit,
+};
+use manycast_lab::netns::{Host, Lab};
+
+use crate::{PATIENCE, PORT, bind, hosts, receive, text};
+
+/// Polls after which a stop must have been heard: four turns of 64, and those of the stop hook.
+const SOON: u64 = 4 * 64 + 1024;
+
+/// Sends for ever, and counts what comes.
+struct Greedy {
+    to: SocketAddr,
+    payload: Bytes,
+    polls: Arc<AtomicU64>,
+    heard: Arc<AtomicU64>,
+    finished: bool,
+}
+
+impl Greedy {
+    fn new(to: SocketAddr) -> Self {
+        Self {
+            to,
+            payload: Bytes::from_static(&[7; 1316]),
+            polls: Arc::default(),
+            heard: Arc::default(),
+            finished: false,
+        }
+    }
+}
+
+impl Protocol for Greedy {
+    type Event = ();
+
+    fn handle_datagram(&mut self, _now: Instant, _datagram: Received<'_>) {
+        self.heard.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn handle_timeout(&mut self, _now: Instant) {}
+
+    fn poll_output(&mut self, _now: Instant) -> Output<()> {
+        self.polls.fetch_add(1, Ordering::Relaxed);
+        if self.finished {
+            return Output::Finished;
+        }
+        Output::Transmit(Transmit::new(self.to, self.payload.clone()))
+    }
+}
+
+/// Waits until a counter that another thread raises has come so far.
+fn wait_until(counter: &AtomicU64, least: u64) {
+    let began = Instant::now();
+    while counter.load(Ordering::Relaxed) < least {
+        assert!(began.elapsed() < PATIENCE, "it stands still");
+        std::thread::yield_now();
+    }
+}
+
+fn somewhere() -> SocketAddr {
+    ([239, 1, 2, 3], PORT).into()
+}
+
+/// Runs a future on a runtime of its own.
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime.unwrap().block_on(future)
+}
+
+pub(crate) fn a_stop_is_heard_while_a_protocol_sends_at_full_speed() {
+    let lab = Lab::new();
+    let [a] = hosts(&lab, ["a"]);
+    let greedy = Greedy::new(somewhere());
+    let polls = Arc::clone(&greedy.polls);
+    let mut driver = Driver::new(bind(&a, ":0"), greedy);
+    let stopper = driver.stopper().unwrap();
+    let task = a.spawn(move || assert!(driver.next_event(None).unwrap().is_none()));
+    wait_until(&polls, 100_000);
+    stopper.stop();
+    let before = polls.load(Ordering::Relaxed);
+    task.join();
+    let after = polls.load(Ordering::Relaxed) - before;
+    assert!(after <= SOON, "{after} polls after the stop");
+
+    let greedy = Greedy::new(somewhere());
+    let polls = Arc::clone(&greedy.polls);
+    let socket = a.run(|| Socket::bind(":0").unwrap());
+    let (tell, told) = std::sync::mpsc::channel();
+    let task = a.spawn(move || {
+        block_on(async {
+            let mut driver = manycast::tokio::Driver::new(socket, greedy).unwrap();
+            tell.send(driver.stopper().unwrap()).unwrap();
+            assert!(driver.next_event().await.unwrap().is_none());
+        });
+    });
+    let stopper = told.recv().unwrap();
+    wait_until(&polls, 100_000);
+    stopper.stop();
+    let before = polls.load(Ordering::Relaxed);
+    task.join();
+    let after = polls.load(Ordering::Relaxed) - before;
+    assert!(after <= SOON, "{after} polls after the stop, on a runtime");
+}
+
+pub(crate) fn a_command_is_run_while_a_protocol_sends_at_full_speed() {
+    let lab = Lab::new();
+    let [a] = hosts(&lab, ["a"]);
+    let greedy = Greedy::new(somewhere());
+    let polls = Arc::clone(&greedy.polls);
+    let mut driver = Driver::new(bind(&a, ":0"), greedy);
+    let commands = driver.commands().unwrap();
+    let task = a.spawn(move || assert!(driver.next_event(None).unwrap().is_none()));
+    wait_until(&polls, 10_000);
+    assert!(commands.give(|greedy, _| greedy.finished = true));
+    task.join();
+    assert!(!commands.give(|_, _| ()), "the driver is gone");
+
+    let greedy = Greedy::new(somewhere());
+    let polls = Arc::clone(&greedy.polls);
+    let socket = a.run(|| Socket::bind(":0").unwrap());
+    let (tell, told) = std::sync::mpsc::channel();
+    let task = a.spawn(move || {
+        block_on(async {
+            let mut driver = manycast::tokio::Driver::new(socket, greedy).unwrap();
+            tell.send(driver.commands().unwrap()).unwrap();
+            assert!(driver.next_event().await.unwrap().is_none());
+        });
+    });
+    let commands = told.recv().unwrap();
+    wait_until(&polls, 10_000);
+    assert!(commands.give(|greedy, _| greedy.finished = true));
+    task.join();
+}
+
+/// A command ends the wait of a driver that has nothing else to wait for.
+pub(crate) fn a_command_ends_a_wait_for_ever() {
+    let lab = Lab::new();
+    let [a] = hosts(&lab, ["a"]);
+    let mut driver = Driver::new(bind(&a, ":0"), Responder::new(ResponderConfig::default()));
+    let commands = driver.commands().unwrap();
+    let task = a.spawn(move || driver.next_event(None).unwrap().is_none());
+    assert!(commands.give(|responder, now| responder.stop(now)));
+    assert!(task.join());
+}
+
+pub(crate) fn a_time_out_ends_while_a_protocol_sends_at_full_speed() {
+    let lab = Lab::new();
+    let [a] = hosts(&lab, ["a"]);
+    let mut driver = Driver::new(bind(&a, ":0"), Greedy::new(somewhere()));
+    let timeout = Duration::from_millis(200);
+    let (event, took) = a.run(|| {
+        let began = Instant::now();
+        (driver.next_event(Some(timeout)).unwrap(), began.elapsed())
+    });
+    assert_eq!(event, None);
+    assert!(!driver.is_finished());
+    assert!((timeout..timeout * 5).contains(&took), "{took:?}");
+}
+
+pub(crate) fn what_comes_is_taken_in_while_a_protocol_sends_at_full_speed() {
+    const COUNT: u64 = 2000;
+    let lab = Lab::new();
+    let [a, b] = hosts(&lab, ["a", "b"]);
+    for runtime in [false, true] {
+        let greedy = Greedy::new(somewhere());
+        let (polls, heard) = (Arc::clone(&greedy.polls), Arc::clone(&greedy.heard));
+        let socket = bind(&b, "10.0.0.2:5000");
+        let (tell, told) = std::sync::mpsc::channel();
+        let task = b.spawn(move || {
+            if runtime {
+                block_on(async {
+                    let mut driver = manycast::tokio::Driver::new(socket, greedy).unwrap();
+                    tell.send(driver.stopper().unwrap()).unwrap();
+                    driver.next_event().await.unwrap();
+                });
+            } else {
+                let mut driver = Driver::new(socket, greedy);
+                tell.send(driver.stopper().unwrap()).unwrap();
+                driver.next_event(None).unwrap();
+            }
+        });
+        let stopper = told.recv().unwrap();
+        wait_until(&polls, 1000);
+        let sender = crate::sender(&a, "10.0.0.2:5000");
+        for _ in 0..COUNT {
+            sender.send([1; 100]).unwrap();
+        }
+        // None is lost that the kernel had: the receive buffer holds them all.
+        wait_until(&heard, COUNT);
+        stopper.stop();
+        task.join();
+    }
+}
+
+/// Where nothing can be sent for a long time, everything else goes on.
+pub(crate) fn a_full_send_buffer_keeps_nobody_waiting() {
+    let lab = Lab::new();
+    let [a, b] = hosts(&lab, ["a", "b"]);
+    a.output("tc qdisc add dev eth0 root tbf rate 8kbit burst 1600 limit 100000000");
+    for runtime in [false, true] {
+        let greedy = Greedy::new(([10, 0, 0, 2], 9).into());
+        let heard = Arc::clone(&greedy.heard);
+        let socket = bind(&a, "10.0.0.1:5000");
+        let (tell, told) = std::sync::mpsc::channel();
+        let task = a.spawn(move || {
+            if runtime {
+                block_on(async {
+                    let mut driver = manycast::tokio::Driver::new(socket, greedy).unwrap();
+                    tell.send(driver.stopper().unwrap()).unwrap();
+                    driver.next_event().await.unwrap();
+                });
+            } else {
+                let mut driver = Driver::new(socket, greedy);
+                tell.send(driver.stopper().unwrap()).unwrap();
+                driver.next_event(None).unwrap();
+            }
+        });
+        let stopper = told.recv().unwrap();
+        let sender = crate::sender(&b, "10.0.0.1:5000");
+        for _ in 0..100 {
+            sender.send("hello").unwrap();
+        }
+        wait_until(&heard, 100);
+        stopper.stop();
+        task.join();
+    }
+}
+
+/// Opens many sockets, sends its number by each, and counts the echoes that came by the same.
+struct Ports {
+    server: SocketAddr,
+    left: u64,
+    tags: Vec<(u64, SocketId)>,
+    outputs: Vec<Output<usize>>,
+    right: usize,
+}
+
+impl Protocol for Ports {
+    type Event = usize;
+
+    fn handle_datagram(&mut self, _now: Instant, datagram: Received<'_>) {
+        let tag = u64::from_be_bytes(datagram.payload.try_into().unwrap());
+        assert!(self.tags.contains(&(tag, datagram.socket)), "{tag}");
+        self.right += 1;
+        self.outputs.push(Output::Event(self.right));
+        let socket = datagram.socket;
+        self.outputs
+            .push(Output::Request(Request::Close { socket }));
+    }
+
+    fn handle_network(&mut self, _now: Instant, event: NetworkEvent) {
+        let NetworkEvent::Opened { tag, socket, local } = event else {
+            panic!("{event:?}");
+        };
+        assert_ne!(local.port(), 0);
+        self.tags.push((tag, socket));
+        let payload = Bytes::copy_from_slice(&tag.to_be_bytes());
+        let mut question = Transmit::new(self.server, payload);
+        question.socket = Some(socket);
+        self.outputs.push(Output::Transmit(question));
+    }
+
+    fn handle_timeout(&mut self, _now: Instant) {}
+
+    fn poll_output(&mut self, _now: Instant) -> Output<usize> {
+        if let Some(output) = self.outputs.pop() {
+            return output;
+        }
+        if self.left > 0 {
+            self.left -= 1;
+            return Output::Request(Request::Open {
+                tag: self.left,
+                local: "127.0.0.1:0".parse().unwrap(),
+            });
+        }
+        Output::Wait {
+            until: None,
+            reason: "echoes",
+        }
+    }
+}
+
+pub(crate) fn a_protocol_has_two_hundred_sockets_of_its_own() {
+    const COUNT: u64 = 200;
+    let lab = Lab::new();
+    let [a] = hosts(&lab, ["a"]);
+    let server = bind(&a, "127.0.0.1:8888");
+    let mut echo = Driver::new(server, Responder::new(ResponderConfig::default()));
+    let stopper = echo.stopper().unwrap();
+    let task = a.spawn(move || echo.run(|_, _| {}).unwrap());
+    let ports = Ports {
+        server: ([127, 0, 0, 1], 8888).into(),
+        left: COUNT,
+        tags: Vec::new(),
+        outputs: Vec::new(),
+        right: 0,
+    };
+    let mut driver = Driver::new(bind(&a, "127.0.0.1:0"), ports);
+    a.run(|| {
+        loop {
+            let event = driver.next_event(Some(PATIENCE)).unwrap();
+            if event.expect("an echo is missing") as u64 == COUNT {
+                break;
+            }
+        }
+    });
+    let local: HashSet<SocketId> = driver.protocol().tags.iter().map(|(_, id)| *id).collect();
+    assert_eq!(
+        local.len() as u64,
+        COUNT,
+        "each has an identifier of its own"
+    );
+    stopper.stop();
+    task.join();
+}
+
+pub(crate) fn a_protocol_answers_ten_thousand_peers_on_one_socket() {
+    const PEERS: u32 = 10_000;
+    let lab = Lab::new();
+    let [a] = hosts(&lab, ["a"]);
+    let config = ResponderConfig::default();
+    let mut echo = Driver::new(bind(&a, "127.0.0.1:8888"), Responder::new(config));
+    let stopper = echo.stopper().unwrap();
+    let task = a.spawn(move || echo.run(|_, _| {}).unwrap());
+
+    // Each address of 127.0.0.0/8 is one of this host.
+    let mut peers = bind(&a, "0.0.0.0:4000");
+    let mut answered = HashSet::new();
+    for block in 0..PEERS / 100 {
+        let questions: Vec<_> = (0..100)
+            .map(|peer| {
+                let number = block * 100 + peer;
+                let address = Ipv4Addr::from_bits(0x7f01_0000 + number);
+                let mut question = Transmit::new(([127, 0, 0, 1], 8888).into(), [3; 32]);
+                question.source = Some(address.into());
+                question
+            })
+            .collect();
+        assert_eq!(peers.send_batch(&questions).unwrap(), 100);
+        for _ in 0..100 {
+            let answer = receive(&a, &mut peers);
+            answered.insert(answer.destination.ip());
+        }
+    }
+    assert_eq!(answered.len(), PEERS as usize);
+    stopper.stop();
+    task.join();
+}
+
+/// Two links with the same addresses: an answer by the other one would be lost.
+pub(crate) fn an_answer_leaves_by_the_socket_that_was_asked() {
+    let lab = Lab::new();
+    let (left, right) = (lab.switch("left"), lab.switch("right"));
+    let [a, b, c] = ["a", "b", "c"].map(|name| lab.host(name));
+    a.connect(&left, "eth0", &["192.168.1.2/24", "fd07::2/64"]);
+    c.connect(&right, "eth0", &["192.168.1.2/24", "fd07::2/64"]);
+    b.connect(&left, "eth0", &["192.168.1.1/24", "fd07::1/64"]);
+    b.connect(&right, "eth1", &["192.168.1.1/24", "fd07::1/64"]);
+    let addresses = [
+        "%eth0:8888",
+        "%eth1:8888",
+        "239.1.1.1%eth0:8889",
+        "239.1.1.1%eth1:8889",
+    ];
+    let addresses = addresses.map(|address| address.parse().unwrap());
+    let listener = b.run(|| Listener::open(&addresses, SocketConfig::default()).unwrap());
+    let mut echo = Driver::new(listener, Responder::new(ResponderConfig::default()));
+    let stopper = echo.stopper().unwrap();
+    let task = b.spawn(move || echo.run(|_, _| {}).unwrap());
+    let ask = |host: &Host, to: &str| {
+        let mut socket = bind(host, ":0");
+        host.run(|| socket.send_to(to, to).unwrap());
+        assert_eq!(text(&receive(host, &mut socket)), to);
+    };
+    for host in [&a, &c] {
+        for to in ["192.168.1.1:8888", "[fd07::1]:8888", "239.1.1.1%eth0:8889"] {
+            ask(host, to);
+        }
+    }
+    stopper.stop();
+    task.join();
+}
+
+/// Sends one datagram to a group, and no more.
+struct Once(Option<Transmit>);
+
+impl Protocol for Once {
+    type Event = NetworkEvent;
+
+    fn handle_datagram(&mut self, _now: Instant, _datagram: Received<'_>) {}
+
+    fn handle_timeout(&mut self, _now: Instant) {}
+
+    fn poll_output(&mut self, _now: Instant) -> Output<NetworkEvent> {
+        match self.0.take() {
+            Some(transmit) => Output::Transmit(transmit),
+            None => Output::Finished,
+        }
+    }
+}
+
+/// What was named for listening holds for sending: a trial on loopback never leaves the host.
+pub(crate) fn what_listens_on_loopback_sends_by_loopback() {
+    let lab = Lab::new();
+    let [a, b] = hosts(&lab, ["a", "b"]);
+    a.add_route("default via 10.0.0.2");
+    let group: SocketAddr = ([239, 1, 2, 3], PORT).into();
+    let mut there = crate::listen(&b, "239.1.2.3%eth0:5000");
+    let mut here = crate::listen(&a, "239.1.2.3%lo:5000");
+
+    let listener = crate::listen(&a, "239.1.2.3%lo:5000");
+    let once = Once(Some(Transmit::new(group, "by a driver".into())));
+    let driver = Driver::new(listener, once);
+    a.run(|| driver.run(|_, _| {}).unwrap());
+    let heard = receive(&a, &mut here);
+    assert_eq!(text(&heard), "by a driver");
+    assert_eq!(heard.source.ip(), IpAddr::from([127, 0, 0, 1]));
+
+    let mut socket = bind(&a, ":6000");
+    a.run(|| socket.join("239.1.2.3%lo").unwrap());
+    a.run(|| socket.send_to(group, "by a socket").unwrap());
+    assert_eq!(text(&receive(&a, &mut here)), "by a socket");
+
+    // Another group by the same socket goes as the route says.
+    a.run(|| socket.send_to("239.1.2.4:5000", "another").unwrap());
+    crate::send(&a, "239.1.2.3%eth0:5000", "end");
+    assert_eq!(
+        text(&receive(&b, &mut there)),
+        "end",
+        "nothing leaked before"
+    );
+}
+
+/// A group on two interfaces that were named is sent to by neither silently.
+pub(crate) fn a_group_on_two_named_interfaces_needs_one_to_send_by() {
+    let lab = Lab::new();
+    let (left, right) = (lab.switch("left"), lab.switch("right"));
+    let a = lab.host("a");
+    a.connect(&left, "eth0", &["10.1.0.1/24"]);
+    a.connect(&right, "eth1", &["10.2.0.1/24"]);
+    let mut socket = bind(&a, ":5000");
+    a.run(|| {
+        socket.join("239.1.2.3%eth0").unwrap();
+        socket.join("239.1.2.3%eth1").unwrap();
+    });
+    let error = socket.send_to("239.1.2.3:5000", "which?").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "cannot send to 239.1.2.3: it was joined on eth0, eth1; name the interface to send by"
+    );
+    a.run(|| socket.send_to("239.1.2.3%eth1:5000", "this one").unwrap());
+}

@@ -1,0 +1,162 @@
+//! Sockets that follow the host: its interfaces and its addresses change while they run.
+
+use std::net::IpAddr;
+use std::time::Instant;
+
+use manycast::{Event, Listener, SocketConfig};
+use manycast_lab::netns::Lab;
+
+use crate::{
+    GROUPS, PORT, at, bind, hosts, listen, on, receive, send, sender, sender_from, text,
+    wait_until_joined, wait_until_left,
+};
+
+/// Does something again and again, until it gives what is wanted.
+#[track_caller]
+fn again_until<T>(wanted: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(found) = attempt() {
+            return found;
+        }
+        assert!(began.elapsed() < crate::PATIENCE, "{wanted} does not come");
+        std::thread::yield_now();
+    }
+}
+
+pub(crate) fn what_waited_before_the_interface_went_down_is_delivered() {
+    const COUNT: u32 = 2000;
+    let lab = Lab::new();
+    let [a, b] = hosts(&lab, ["a", "b"]);
+    for [group, _] in GROUPS {
+        let mut listener = listen(&b, &on(group, "eth0"));
+        let sender = sender(&a, &on(group, "eth0"));
+        for number in 0..COUNT {
+            a.run(|| sender.send(number.to_be_bytes()).unwrap());
+        }
+        b.link_down("eth0");
+        for number in 0..COUNT {
+            assert_eq!(
+                receive(&b, &mut listener).payload,
+                &number.to_be_bytes()[..]
+            );
+        }
+        assert_eq!(listener.dropped(), 0);
+        b.link_up("eth0");
+        wait_until_joined(&b, &mut listener, "eth0");
+        send(&a, &on(group, "eth0"), "back");
+        assert_eq!(receive(&b, &mut listener).payload, "back");
+    }
+}
+
+/// A socket that was bound to a device by name is bound to the device that has the name now.
+pub(crate) fn a_socket_by_name_follows_its_device() {
+    let lab = Lab::new();
+    let [a, b] = hosts(&lab, ["a", "b"]);
+    for ([group, _], own) in GROUPS.into_iter().zip(["10.0.0.2", "fd00::2"]) {
+        let addresses = ["%eth0:5000", &on(group, "eth0")].map(|it| it.parse().unwrap());
+        let mut listener = b.run(|| Listener::open(&addresses, SocketConfig::default()).unwrap());
+        b.delete_device("eth0");
+        wait_until_left(&b, &mut listener, "eth0");
+        b.recreate_device("eth0");
+        wait_until_joined(&b, &mut listener, "eth0");
+        for to in [at(own, PORT), on(group, "eth0")] {
+            send(&a, &to, &to);
+            assert_eq!(text(&receive(&b, &mut listener)), to);
+        }
+    }
+}
+
+pub(crate) fn a_sender_follows_its_address() {
+    let lab = Lab::new();
+    let [a, b] = hosts(&lab, ["a", "b"]);
+    for (to, old, new) in [
+        ("10.0.0.2:5000", "10.0.0.1/24", "10.0.0.77/24"),
+        ("[fd00::2]:5000", "fd00::1/64", "fd00::77/64"),
+    ] {
+        let mut server = bind(&b, to);
+        let sender = sender(&a, to);
+        a.run(|| sender.send("first").unwrap());
+        let (old_address, _) = old.split_once('/').unwrap();
+        let (new_address, _) = new.split_once('/').unwrap();
+        let source: IpAddr = old_address.parse().unwrap();
+        assert_eq!(receive(&b, &mut server).source.ip(), source);
+
+        let nodad = if new.contains(':') { " nodad" } else { "" };
+        a.output(&format!("ip address del {old} dev eth0"));
+        a.output(&format!("ip address add {new} dev eth0{nodad}"));
+        let wanted: IpAddr = new_address.parse().unwrap();
+        // It looks at most every 50 ms.
+        again_until("the new address", || {
+            // In between there may be no address at all.
+            a.run(|| sender.send("again")).ok()?;
+            let from = receive(&b, &mut server).source.ip();
+            (from == wanted).then_some(())
+        });
+        assert_eq!(sender.way().from.ip(), wanted);
+    }
+}
+
+/// Loopback is never a fallback for an interface that went away.
+pub(crate) fn a_sender_waits_for_its_interface_and_takes_no_other() {
+    let lab = Lab::new();
+    let switch = lab.switch("switch");
+    let [a, b] = ["a", "b"].map(|name| lab.host(name));
+    a.connect(&switch, "eth0", &["10.0.0.1/24", "fd00::1/64"]);
+    b.connect(&switch, "eth0", &["10.0.0.2/24", "fd00::2/64"]);
+    for [group, _] in GROUPS {
+        let mut listener = listen(&b, &on(group, "eth0"));
+        let sender = sender(&a, &at(group, PORT));
+        assert_eq!(&*sender.interface().name, "eth0");
+        a.run(|| sender.send("before").unwrap());
+        assert_eq!(text(&receive(&b, &mut listener)), "before");
+        a.link_down("eth0");
+        let error = again_until("an error", || a.run(|| sender.send("lost")).err());
+        assert!(error.is_transient(), "{error}");
+        let by_lo = a.run(|| manycast::send(&*at(group, PORT), "lost"));
+        let error = by_lo.unwrap_err().to_string();
+        assert!(error.contains("up") && !error.contains("by lo"), "{error}");
+        a.link_up("eth0");
+        again_until("the interface", || a.run(|| sender.send("after")).ok());
+        assert_eq!(&*sender.interface().name, "eth0");
+        assert_eq!(text(&receive(&b, &mut listener)), "after");
+    }
+}
+
+pub(crate) fn a_sender_leaves_by_the_interface_of_its_address() {
+    let lab = Lab::new();
+    let (left, right) = (lab.switch("left"), lab.switch("right"));
+    let a = lab.host("a");
+    a.connect(&left, "eth0", &["10.9.0.1/24"]);
+    a.connect(&right, "eth1", &["10.8.0.1/24"]);
+    a.add_route("default via 10.9.0.2");
+    for to in ["239.1.1.1:5000", "255.255.255.255:5000"] {
+        let sender = sender_from(&a, to, "10.8.0.1");
+        let sent = a.run(|| sender.send("x").unwrap());
+        assert_eq!(&*sent.interface.name, "eth1", "{sent}");
+    }
+    // A rule for the source decides where there is one.
+    a.output("ip rule add from 10.8.0.1 lookup 100");
+    a.output("ip route add 10.7.0.0/24 dev eth1 table 100");
+    let sender = sender_from(&a, "10.7.0.7:5000", "10.8.0.1");
+    assert_eq!(&*sender.interface().name, "eth1");
+}
+
+/// A call that changes the groups is no reason to forget what happened before.
+pub(crate) fn a_call_that_joins_keeps_what_was_not_read() {
+    let lab = Lab::new();
+    let [_a, b] = hosts(&lab, ["a", "b"]);
+    let mut listener = listen(&b, "239.1.2.3:5000");
+    b.link_down("eth0");
+    // Whoever waits for datagrams alone passes over the news; whoever joins does not.
+    b.run(|| {
+        let event = listener.next_event(Some(crate::PATIENCE)).unwrap();
+        assert!(matches!(event, Some(Event::Left(_))), "{event:?}");
+    });
+    b.link_up("eth0");
+    b.wait_for_group("lo", "239.1.2.3".parse().unwrap());
+    b.run(|| listener.leave("239.1.2.3%lo:5000").unwrap());
+    b.run(|| listener.join("239.1.2.9:5000").unwrap());
+    let joined = wait_until_joined(&b, &mut listener, "eth0");
+    assert!(["239.1.2.3:5000", "239.1.2.9:5000"].contains(&&*joined.group.to_string()));
+}
