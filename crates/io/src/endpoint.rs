@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::{Instant, SystemTime};
 
 use manycast_net::{
@@ -31,6 +31,7 @@ pub(crate) use receive::Look;
 const WATCH: Token = Token::MAX;
 const STOP: Token = Token::MAX - 1;
 const WAKE: Token = Token::MAX - 2;
+const LEFT: Token = Token::MAX - 3;
 
 /// One or more sockets that act as one: those of both versions of IP, of several ports, of more
 /// groups than the kernel allows on one socket.
@@ -76,6 +77,9 @@ pub struct Endpoint {
     eager: u32,
     /// When the kernel received the batch before.
     came: Option<SystemTime>,
+    /// What keeps the descriptor readable, once somebody else waits for it, and whether it does.
+    left: OnceLock<Waker>,
+    is_shown: AtomicBool,
     /// What the kernel dropped on sockets that are closed by now.
     dropped_before: u64,
 }
@@ -222,6 +226,8 @@ impl Endpoint {
             admitted: false,
             eager: 0,
             came: None,
+            left: OnceLock::new(),
+            is_shown: AtomicBool::new(false),
             dropped_before: 0,
         })
     }
@@ -447,7 +453,11 @@ impl Endpoint {
     }
 
     pub(crate) fn next_event(&mut self) -> Option<NetworkEvent> {
-        self.events.pop_front()
+        let event = self.events.pop_front();
+        if event.is_some() {
+            self.show_left();
+        }
+        event
     }
 
     /// Keeps an event until it is asked for. Peers can cause any number of refusals, so they are
@@ -526,12 +536,46 @@ impl Endpoint {
 }
 
 impl AsFd for Endpoint {
-    /// A descriptor that is readable when there is something to receive or to follow.
+    /// A descriptor that is readable while there is something to receive or to follow, also what one
+    /// call has received and was not taken yet.
     fn as_fd(&self) -> BorrowedFd<'_> {
+        if let Err(error) = self.show_from_now_on() {
+            tracing::error!(%error, "the descriptor will not tell of all datagrams");
+        }
+        self.waiting_fd()
+    }
+}
+
+impl Endpoint {
+    /// The descriptor for those who take everything that a wait brought before they wait again.
+    pub(crate) fn waiting_fd(&self) -> BorrowedFd<'_> {
         if let Err(error) = self.poll_ports() {
             tracing::error!(%error, "the descriptor will not tell of datagrams");
         }
         self.poller.as_fd()
+    }
+
+    fn show_from_now_on(&self) -> Result<(), Error> {
+        if self.left.get().is_none() {
+            let waker = Waker::new()?;
+            self.poller.add(&waker, LEFT)?;
+            let _ = self.left.set(waker);
+            let is_left = self.batch.at(self.next).is_some() || !self.events.is_empty();
+            self.show(is_left);
+        }
+        Ok(())
+    }
+
+    fn show(&self, is_left: bool) {
+        if let Some(waker) = self.left.get()
+            && self.is_shown.swap(is_left, Ordering::Relaxed) != is_left
+        {
+            if is_left {
+                waker.wake();
+            } else {
+                waker.clear();
+            }
+        }
     }
 }
 

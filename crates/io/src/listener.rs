@@ -159,6 +159,11 @@ impl Listener {
     }
 
     #[cfg(feature = "tokio")]
+    pub(crate) const fn endpoint_ref(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    #[cfg(feature = "tokio")]
     pub(crate) const fn endpoint(&mut self) -> &mut Endpoint {
         &mut self.endpoint
     }
@@ -280,7 +285,7 @@ impl Iterator for Listener {
 }
 
 impl AsFd for Listener {
-    /// A descriptor for another event loop: readable when there is something to receive.
+    /// A descriptor for another event loop: readable while there is something to take.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.endpoint.as_fd()
     }

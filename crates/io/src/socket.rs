@@ -581,7 +581,7 @@ fn no_peer() -> Error {
 }
 
 impl AsFd for Socket {
-    /// A descriptor for another event loop: readable when there is something to receive.
+    /// A descriptor for another event loop: readable while there is something to take.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.endpoint.as_fd()
     }

@@ -168,3 +168,34 @@ mod asynchronous {
         }
     }
 }
+
+/// Whether a descriptor is readable now, for who waits for it himself.
+fn is_readable(fd: &impl std::os::fd::AsFd) -> bool {
+    let mut fds = [rustix::event::PollFd::new(fd, rustix::event::PollFlags::IN)];
+    rustix::event::poll(&mut fds, Some(&rustix::event::Timespec::default())).unwrap() == 1
+}
+
+#[test]
+fn a_descriptor_stays_readable_while_a_datagram_is_there_to_be_taken() {
+    let mut listener = listen("127.0.0.1:5081").unwrap();
+    let mut socket = Socket::bind("127.0.0.1:5082").unwrap();
+    let payloads = [[7; 100]; 10];
+    for round in 0..2 {
+        for to in ["127.0.0.1:5081", "127.0.0.1:5082"] {
+            // They come as one where the kernel merges what it receives.
+            let sender = Sender::new(to).unwrap();
+            assert_eq!(sender.send_batch(&payloads).unwrap(), payloads.len());
+        }
+        if round == 0 {
+            // Whoever asks for the descriptor late is told all the same.
+            listener.recv_timeout(PATIENCE).unwrap().unwrap();
+            socket.recv_timeout(PATIENCE).unwrap().unwrap();
+        }
+        for _ in usize::from(round == 0)..payloads.len() {
+            assert!(is_readable(&listener) && is_readable(&socket));
+            listener.try_recv().unwrap().unwrap();
+            socket.try_recv().unwrap().unwrap();
+        }
+        assert!(!is_readable(&listener) && !is_readable(&socket));
+    }
+}

@@ -6,7 +6,7 @@ use manycast_net::Position;
 use manycast_proto::NetworkEvent;
 use manycast_types::{Received, Run, Transmit};
 
-use super::{Endpoint, STOP, WAKE, WATCH, slot_of};
+use super::{Endpoint, LEFT, STOP, WAKE, WATCH, slot_of};
 use crate::Error;
 
 /// How often in a row a stream is received from before the poller is asked again, who knows of
@@ -100,6 +100,7 @@ impl Endpoint {
         if !self.events.is_empty() {
             refusal = self.events.iter().find_map(NetworkEvent::refused_by);
             self.events.clear();
+            self.show_left();
         }
         if self.has_datagram() {
             return Ok(true);
@@ -175,6 +176,7 @@ impl Endpoint {
                         waker.clear();
                     }
                 }
+                LEFT => {}
                 WATCH => self.heal()?,
                 token => {
                     let index = usize::try_from(token).unwrap_or(usize::MAX);
@@ -276,6 +278,16 @@ impl Endpoint {
         }
     }
 
+    /// Keeps the descriptor that others wait for readable while there is something to take: what one
+    /// call received is not in the kernel any more.
+    #[inline]
+    pub(super) fn show_left(&mut self) {
+        if self.left.get().is_some() {
+            let is_left = self.has_datagram() || !self.events.is_empty();
+            self.show(is_left);
+        }
+    }
+
     /// The datagram that [`Endpoint::wait`] made ready.
     pub(crate) fn take(&mut self) -> Option<Received<'_>> {
         if !self.has_datagram() {
@@ -283,6 +295,7 @@ impl Endpoint {
         }
         let this = self.next;
         (self.next, self.admitted) = (self.batch.after(this), false);
+        self.show_left();
         self.batch.at(this)
     }
 
@@ -291,9 +304,11 @@ impl Endpoint {
         if limit == 0 || !self.has_datagram() {
             return None;
         }
-        let (run, next) = self.batch.run(self.next, limit)?;
+        let this = self.next;
+        let (_, next) = self.batch.run(this, limit)?;
         (self.next, self.admitted) = (next, false);
-        Some(run)
+        self.show_left();
+        self.batch.run(this, limit).map(|(run, _)| run)
     }
 
     /// All datagrams of the batch that [`Endpoint::wait`] made ready.
@@ -305,6 +320,7 @@ impl Endpoint {
     pub(crate) fn take_runs(&mut self) -> impl Iterator<Item = Run<'_>> {
         let next = self.next;
         (self.next, self.admitted) = (self.batch.end(), false);
+        self.show_left();
         let this = &*self;
         this.batch.runs(next).filter(|run| this.admits(run.whole()))
     }

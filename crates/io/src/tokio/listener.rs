@@ -30,7 +30,7 @@ impl Listener {
         let names = has_name(&addresses.iter().collect::<Vec<_>>());
         let addresses = addresses.to_vec();
         let inner = unblocked(names, move || crate::Listener::open(&addresses, config)).await?;
-        let readiness = Readiness::of(&inner)?;
+        let readiness = Readiness::of(inner.endpoint_ref())?;
         Ok(Self { inner, readiness })
     }
 

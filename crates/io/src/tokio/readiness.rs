@@ -23,8 +23,9 @@ impl Readiness {
         deprecated,
         reason = "its successor has the caller vouch that the descriptor stays open, as an owned one does"
     )]
-    pub(crate) fn of(fd: impl AsFd) -> Result<Self, Error> {
-        let fd = fd.as_fd().try_clone_to_owned().map_err(failed)?;
+    pub(crate) fn of(endpoint: &Endpoint) -> Result<Self, Error> {
+        let fd = endpoint.waiting_fd();
+        let fd = fd.try_clone_to_owned().map_err(failed)?;
         Ok(Self {
             fd: AsyncFd::with_interest(fd, Interest::READABLE).map_err(failed)?,
         })

@@ -68,7 +68,7 @@ impl Socket {
         open: fn(Address) -> Result<crate::Socket, Error>,
     ) -> Result<Self, Error> {
         let inner = unblocked(has_name(&[&address]), move || open(address)).await?;
-        let readiness = Readiness::of(&inner)?;
+        let readiness = Readiness::of(inner.endpoint_ref())?;
         Ok(Self {
             inner,
             readiness,
