@@ -29,6 +29,9 @@ use crate::{Group, InterfaceSelector, Malformed, SourceFilter};
 /// udp://@239.1.1.1:5000              what VLC, FFmpeg and multicat users paste; read, never written
 /// ```
 ///
+/// An IPv4-mapped IPv6 address (RFC 4291 §2.5.5.2), `[::ffff:192.0.2.7]:5005`, is read as the IPv4
+/// address that it holds, and printed as that.
+///
 /// ```
 /// use manycast_types::Address;
 ///

@@ -152,6 +152,12 @@ impl Receiver {
             Entry::Vacant(entry) => {
                 entry.insert(self.streams.len());
                 self.streams.push(stream);
+                // Intervals begin with the first stream: before it there is nothing to measure.
+                if self.streams.len() == 1 && !self.config.interval.is_zero() {
+                    self.interval_began = now;
+                    self.timers
+                        .set(Wait::Interval, now.checked_add(self.config.interval));
+                }
             }
         }
         self.outputs.push_back(Output::Event(ReceiverEvent::Began {

@@ -47,7 +47,7 @@ pub(super) struct Args {
     #[arg(long, default_value = "1M", value_name = "RATE")]
     rate: Speed,
     /// The longest burst in which the rate is held, as time at that rate
-    #[arg(long, value_name = "TIME", default_value = "1ms", value_parser = values::duration)]
+    #[arg(long, value_name = "TIME", default_value = "1ms", value_parser = values::burst)]
     burst: Duration,
     /// How long to send [default: 10s, without COUNT]
     #[arg(long, value_name = "TIME", value_parser = values::duration)]
