@@ -243,10 +243,10 @@ fn an_argument_of_any_length_is_explained_shortly() {
 #[test]
 fn an_interface_may_be_named_twice_in_agreement() {
     for (address, interface, code) in [
-        ("239.255.77.1%lo:0", "lo", 1),
-        ("239.255.77.1%lo:0", "1", 1),
-        ("239.255.77.1%lo:0", "all", 2),
-        ("239.255.77.1%lo:0", "none", 2),
+        ("239.255.77.1%lo:57711", "lo", 1),
+        ("239.255.77.1%lo:57711", "1", 1),
+        ("239.255.77.1%lo:57711", "all", 2),
+        ("239.255.77.1%lo:57711", "none", 2),
     ] {
         let output = manycast(&["listen", address, "-i", interface, "-t", "0"]);
         assert_eq!(output.status.code(), Some(code), "{address} -i {interface}");

@@ -250,7 +250,7 @@ fn interface() -> impl Strategy<Value = InterfaceSelector> {
 fn address() -> impl Strategy<Value = Address> {
     let host = prop_oneof![
         Just(Host::Any),
-        any::<IpAddr>().prop_map(Host::Ip),
+        any::<IpAddr>().prop_map(|ip| Host::Ip(ip.to_canonical())),
         "[a-z][a-z0-9-]{0,20}(\\.[a-z][a-z0-9]{0,9}){0,3}".prop_map(Host::Name),
     ];
     let unicast = (host, proptest::option::of(interface()), any::<u16>()).prop_map(
