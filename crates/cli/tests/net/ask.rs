@@ -213,10 +213,14 @@ pub(crate) fn no_answer_is_exit_1() {
     let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
     let _server = silent(&b);
     let asked = run(&a, &["ask", "10.0.0.2:8888", "x", "-t", "50ms"]);
+    let [problem, hint] = asked.stderr.as_slice() else {
+        panic!("{asked:?}")
+    };
     assert_eq!(
-        (code(&asked), &asked.stderr[..]),
-        (1, &["manycast: no reply after 50 ms".to_owned()][..])
+        (code(&asked), problem.as_str()),
+        (1, "manycast: no reply after 50 ms")
     );
+    assert!(hint.contains("'manycast doctor 10.0.0.2:8888'"), "{hint}");
     let asked = run(
         &a,
         &["ask", "10.0.0.2:8888", "x", "-t", "50ms", "--retries", "1"],

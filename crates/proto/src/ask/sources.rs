@@ -205,6 +205,7 @@ mod tests {
 
     /// Forges a question of the second server again as soon as a game has ended, for ten seconds.
     #[test]
+    #[allow(clippy::disallowed_methods)]
     fn games_that_are_begun_again_and_again_are_bounded_by_time() {
         let begin = Instant::now();
         let answers_to = |port| {
