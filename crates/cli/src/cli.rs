@@ -77,9 +77,7 @@ pub(crate) enum Command {
     Measure(measure::Args),
     Doctor(doctor::Args),
     Demo(demo::Args),
-    #[command(hide = true)]
     Completions(complete::Completions),
-    #[command(hide = true)]
     Man(complete::Man),
 }
 

@@ -47,8 +47,15 @@ fn choice(address: &Address, interfaces: &[Interfaces]) -> anyhow::Result<Choice
     if interfaces.is_empty() {
         return Ok(Choice::AsIs);
     }
-    if let Some(interface) = address.interface() {
-        bail!("{address} names {interface} already; leave out one of %{interface} and -i");
+    if let Some(named) = address.interface() {
+        let agrees = |interface: &Interfaces| match interface {
+            Interfaces::All => false,
+            Interfaces::One(selector) => is_same(named, selector),
+        };
+        if interfaces.iter().all(agrees) {
+            return Ok(Choice::AsIs);
+        }
+        bail!("{address} names {named} already; leave out one of %{named} and -i");
     }
     let mut these = Vec::new();
     for interface in interfaces {
@@ -59,6 +66,12 @@ fn choice(address: &Address, interfaces: &[Interfaces]) -> anyhow::Result<Choice
         }
     }
     Ok(Choice::These(these))
+}
+
+/// Whether both name one interface, such as `eth0` and its index.
+fn is_same(one: &InterfaceSelector, other: &InterfaceSelector) -> bool {
+    let index = |selector| manycast::find_interface(selector).ok().map(|it| it.index);
+    one == other || index(one).is_some_and(|one| index(other) == Some(one))
 }
 
 /// The addresses to listen on. To listen on all interfaces is what an address without one means.

@@ -1,11 +1,16 @@
 //! Ctrl-C, and the other polite requests to end: SIGTERM and SIGHUP. A second one is obeyed at once.
+//! A SIGHUP or SIGINT that whoever started the command wants ignored, as nohup(1) does, stays ignored.
 
+use std::fs;
 use std::process;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Instant;
 
 use anyhow::Context;
 use manycast::Stopper;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 use crate::Outcome;
 
@@ -42,7 +47,15 @@ impl Interrupt {
             before,
         });
         let handler = Arc::clone(&shared);
-        ctrlc::set_handler(move || handler.request()).context("cannot take charge of Ctrl-C")?;
+        let ignored = ignored();
+        let wanted = [SIGINT, SIGTERM, SIGHUP]
+            .into_iter()
+            .filter(|signal| ignored & (1 << (signal - 1)) == 0);
+        let mut signals = Signals::new(wanted).context("cannot take charge of Ctrl-C")?;
+        thread::Builder::new()
+            .name("signals".to_owned())
+            .spawn(move || signals.forever().for_each(|_| handler.request()))
+            .context("cannot start a thread")?;
         Ok(Self { shared })
     }
 
@@ -87,6 +100,17 @@ impl Interrupt {
         }
         state.requested
     }
+}
+
+/// The signals that this process was started to ignore: the lowest bit stands for signal 1
+/// (proc_pid_status(5), `SigIgn`).
+fn ignored() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or(0)
 }
 
 impl Shared {

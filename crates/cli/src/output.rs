@@ -17,8 +17,9 @@ use tracing_subscriber::filter::LevelFilter;
 use crate::cli::Global;
 
 pub(crate) use datagram::Report as DatagramReport;
-pub(crate) use payload::{Escaped, Payload};
-pub(crate) use time::{Span, rfc3339};
+use payload::SafeJson;
+pub(crate) use payload::{Escaped, Payload, is_unsafe, safe_lines};
+pub(crate) use time::{Span, clock, rfc3339};
 
 /// Where a command prints to.
 pub(crate) struct Output {
@@ -52,7 +53,8 @@ impl Output {
     /// Prints something that is told in JSON only.
     pub(crate) fn object(&mut self, object: &impl Serialize) -> io::Result<()> {
         if self.global.json {
-            serde_json::to_writer(&mut self.stdout, object)?;
+            let mut json = serde_json::Serializer::with_formatter(&mut self.stdout, SafeJson);
+            object.serialize(&mut json)?;
             self.stdout.write_all(b"\n")?;
         }
         Ok(())
@@ -76,7 +78,7 @@ impl Output {
     /// Tells something beside the matter, on standard error, unless it is to be quiet.
     pub(crate) fn note(&self, note: impl Display) {
         if !self.global.quiet {
-            to_stderr(format_args!("{note}"));
+            to_stderr(safe_lines(&note.to_string()));
         }
     }
 
@@ -85,7 +87,7 @@ impl Output {
         let quiet = self.global.quiet;
         move |note| {
             if !quiet {
-                to_stderr(note);
+                to_stderr(safe_lines(note));
             }
         }
     }
@@ -108,7 +110,10 @@ impl Output {
     pub(crate) fn warn(&self, warning: impl Display) {
         if !self.global.quiet {
             let style = AnsiColor::Yellow.on_default();
-            to_stderr(format_args!("{style}warning:{style:#} {warning}"));
+            to_stderr(format_args!(
+                "{style}warning:{style:#} {}",
+                safe_lines(&warning.to_string())
+            ));
         }
     }
 
@@ -150,6 +155,7 @@ impl Output {
 /// Says why a command could not do what it should, or that the answer is "no".
 pub(crate) fn problem(problem: impl Display) {
     let style = AnsiColor::Red.on_default().effects(Effects::BOLD);
+    let problem = safe_lines(&problem.to_string());
     to_stderr(format_args!("{style}manycast:{style:#} {problem}"));
 }
 

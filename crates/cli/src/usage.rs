@@ -2,6 +2,7 @@
 
 use std::env;
 use std::error::Error;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::CommandFactory;
@@ -9,22 +10,27 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use manycast::AddressError;
 
 use crate::cli::Cli;
-use crate::output;
+use crate::output::{self, is_unsafe};
 
 /// Prints what `clap` has to say, in our words, or the help that was asked for.
 pub(crate) fn explain(error: &clap::Error) -> ExitCode {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            // Whoever has closed the pipe has read enough of it.
-            let _ = error.print();
-            return ExitCode::SUCCESS;
+            let printed = error.print().and_then(|()| io::stdout().flush());
+            return match printed {
+                // Whoever has closed the pipe has read enough of it.
+                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                    crate::failed(format_args!("cannot write to standard output: {error}"))
+                }
+                _ => ExitCode::SUCCESS,
+            };
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             let _ = error.print();
         }
         _ => output::problem(format_args!(
             "{}\n  for example: {}",
-            sentence(error),
+            shortened(&sentence(error)),
             example()
         )),
     }
@@ -43,6 +49,10 @@ fn sentence(error: &clap::Error) -> String {
                 );
             }
             match list(error, ContextKind::SuggestedArg) {
+                _ if ["--output", "--out", "-o"].contains(&argument.as_str()) => format!(
+                    "there is no option {argument}; all goes to standard output: write > FILE, and \
+                     --raw in front of it for the payloads of listen alone"
+                ),
                 none if none.is_empty() => {
                     format!("there is no option {argument}; '--help' lists those that there are")
                 }
@@ -83,6 +93,10 @@ fn invalid_value(error: &clap::Error) -> String {
     let value = list(error, ContextKind::InvalidValue);
     if let Some(source) = error.source() {
         return match source.downcast_ref::<AddressError>() {
+            Some(error) if error.text.parse::<u16>().is_ok() => format!(
+                "{argument}: {0:?} is a port alone; write :{0} for this host, or HOST:{0}",
+                error.text
+            ),
             Some(error) => pointed_at(error),
             None => format!("{argument}: {source}"),
         };
@@ -97,13 +111,41 @@ fn invalid_value(error: &clap::Error) -> String {
 
 /// The fault, the text and a caret below the place.
 fn pointed_at(error: &AddressError) -> String {
-    let shown: String = error
-        .text
-        .chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect();
     let column = error.column();
-    format!("{}\n  {shown}\n  {:>column$}", error.malformed.what, '^')
+    let Some(before) = column.checked_sub(1).filter(|before| *before < WIDTH) else {
+        // No line of a terminal is so long that a caret below it would be seen.
+        return format!("{} (column {column})", shortened(&error.malformed.what));
+    };
+    let characters = error.text.chars().take(WIDTH);
+    let shown: String = characters.map(one_column).collect();
+    let more = if error.text.chars().nth(WIDTH).is_some() {
+        "…"
+    } else {
+        ""
+    };
+    let space = " ".repeat(before);
+    let what = shortened(&error.malformed.what);
+    format!("{what}\n  {shown}{more}\n  {space}^")
+}
+
+/// So many characters of an argument are shown.
+const WIDTH: usize = 200;
+
+/// A text that may repeat an argument, which may be of any length.
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(2 * WIDTH) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text.to_owned(),
+    }
+}
+
+/// The character, or another for one that would move what stands behind it.
+fn one_column(character: char) -> char {
+    if is_unsafe(character) {
+        '\u{fffd}'
+    } else {
+        character
+    }
 }
 
 /// What `clap` knows of this kind, without the marks of its notation: `<ADDRESS>...` is `ADDRESS`.

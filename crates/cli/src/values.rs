@@ -1,6 +1,6 @@
 //! Arguments that are more than a word: durations, sizes, rates, interfaces.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -37,13 +37,15 @@ impl FromStr for Interfaces {
     }
 }
 
-/// `500ms`, `2s`, `1m`, `1h 30m`.
+/// `500ms`, `2s`, `1m`, `1h 30m`; a number alone is seconds: `5`, `0.5`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = |what| format!("{text:?} {what}; write 500ms, 2s or 1m");
-    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) && text != "0" {
-        return Err(wrong("has no unit"));
+    let wrong = || format!("{text:?} is not a duration; write 500ms, 2s or 1m, or 5 for seconds");
+    let of_number = |byte: u8| byte.is_ascii_digit() || byte == b'.';
+    if text.bytes().all(of_number) {
+        let seconds = text.parse().map_err(|_| wrong())?;
+        return Duration::try_from_secs_f64(seconds).map_err(|_| wrong());
     }
-    humantime::parse_duration(text).map_err(|_| wrong("is not a duration"))
+    humantime::parse_duration(text).map_err(|_| wrong())
 }
 
 /// The length of a datagram in bytes, from 1 to 65,507: `1316`, `64k`.
@@ -57,9 +59,27 @@ pub(crate) fn piece(text: &str) -> Result<usize, String> {
     }
 }
 
-/// Bits per second: `500k`, `10M`, `2.5G`.
+/// The longest burst in which a rate is held, from 0 to 1 s. A sender waits before a burst, so one
+/// that takes years would never be sent.
+pub(crate) fn burst(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        burst if burst <= Duration::from_secs(1) => Ok(burst),
+        _ => Err(format!("{text:?} is longer than 1s; write 1ms or 100ms")),
+    }
+}
+
+/// Bits per second, with a unit: `800b`, `500k`, `10M`, `2.5G`.
 pub(crate) fn rate(text: &str) -> Result<Rate, String> {
-    match scaled(text) {
+    let bits = match text.strip_suffix('b') {
+        Some(bits) if !bits.is_empty() && bits.bytes().all(|byte| byte.is_ascii_digit()) => {
+            bits.parse().ok()
+        }
+        _ => scaled(text),
+    };
+    match bits {
+        Some(1..) if text.ends_with(|last: char| last.is_ascii_digit()) => Err(format!(
+            "{text:?} has no unit; write {text}k or {text}M, or {text}b for single bits per second"
+        )),
         Some(bits @ 1..) => Ok(Rate(bits)),
         _ => Err(format!(
             "{text:?} is not a rate; write 500k, 10M or 1G, in bits per second"
@@ -107,21 +127,42 @@ impl Local {
     }
 }
 
-/// `10.0.0.2`, `10.0.0.2:5000`, `fd00::2`, `[fd00::2]:5000`, `:5000`.
+/// `10.0.0.2`, `10.0.0.2:5000`, `fd00::2`, `[fd00::2]`, `[fe80::2%eth0]:5000`, `:5000`: each form in
+/// which an own address is printed.
 pub(crate) fn local(text: &str) -> Result<Local, String> {
     if let Some(Ok(port)) = text.strip_prefix(':').map(str::parse) {
         return Ok(Local::Port(port));
     }
-    let ip: Result<IpAddr, _> = text.parse();
-    ip.map(|ip| SocketAddr::new(ip, 0))
-        .or_else(|_| text.parse())
+    let address = text.parse().or_else(|_| Address::try_from((text, 0)));
+    address
+        .ok()
+        .as_ref()
+        .and_then(own)
         .map(Local::Address)
-        .map_err(|_| {
+        .ok_or_else(|| {
             format!(
-                "{text:?} is not a local address; write 10.0.0.2, 10.0.0.2:5000, [fd00::2]:5000 or \
-                 :5000"
+                "{text:?} is not a local address; write 10.0.0.2, 10.0.0.2:5000, \
+                 [fe80::2%eth0]:5000 or :5000"
             )
         })
+}
+
+/// The socket address that an address of this host stands for. Its interface becomes the zone.
+fn own(address: &Address) -> Option<SocketAddr> {
+    let Host::Ip(ip) = *address.host() else {
+        return None;
+    };
+    if ip.is_multicast() || !address.sources().is_empty() {
+        return None;
+    }
+    match (ip, address.interface()) {
+        (_, None) => Some(SocketAddr::new(ip, address.port())),
+        (IpAddr::V6(ip), Some(interface)) => {
+            let scope = manycast::find_interface(interface).ok()?.index;
+            Some(SocketAddrV6::new(ip, address.port(), 0, scope).into())
+        }
+        (IpAddr::V4(_), Some(_)) => None,
+    }
 }
 
 /// A number with an optional `k`, `M` or `G`, which are powers of a thousand, and with a fraction
@@ -201,18 +242,39 @@ mod tests {
     }
 
     #[test]
-    fn durations_need_a_unit() {
+    fn a_rate_needs_a_unit() {
+        assert_eq!(rate("800b").map(Rate::bits), Ok(800));
+        assert_eq!(
+            rate("50").unwrap_err(),
+            "\"50\" has no unit; write 50k or 50M, or 50b for single bits per second"
+        );
+        for wrong in ["b", "1.5b", "1kb", "0b"] {
+            assert!(rate(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_burst_is_a_second_at_most() {
+        assert_eq!(burst("1s"), Ok(Duration::from_secs(1)));
+        assert_eq!(
+            burst("300y").unwrap_err(),
+            "\"300y\" is longer than 1s; write 1ms or 100ms"
+        );
+    }
+
+    #[test]
+    fn a_duration_without_a_unit_is_seconds() {
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(duration("1m"), Ok(Duration::from_secs(60)));
         assert_eq!(duration("0"), Ok(Duration::ZERO));
-        assert_eq!(
-            duration("5").unwrap_err(),
-            "\"5\" has no unit; write 500ms, 2s or 1m"
-        );
-        assert_eq!(
-            duration("soon").unwrap_err(),
-            "\"soon\" is not a duration; write 500ms, 2s or 1m"
-        );
+        assert_eq!(duration("5"), Ok(Duration::from_secs(5)));
+        assert_eq!(duration("0.5"), Ok(Duration::from_millis(500)));
+        for wrong in ["soon", "", ".", "1.2.3", "-1", "1e3", &"9".repeat(400)] {
+            assert_eq!(
+                duration(wrong).unwrap_err(),
+                format!("{wrong:?} is not a duration; write 500ms, 2s or 1m, or 5 for seconds")
+            );
+        }
     }
 
     #[test]
@@ -223,13 +285,26 @@ mod tests {
             ("10.0.0.2:5000", v4, "10.0.0.2:5000"),
             ("fd00::2", v6, "[fd00::2]:0"),
             ("[fd00::2]:5000", v6, "[fd00::2]:5000"),
+            ("[fe80::1]", v6, "[fe80::1]:0"),
+            ("[fe80::1%1]:6000", v6, "[fe80::1%1]:6000"),
+            ("[fe80::1%lo]:6000", v6, "[fe80::1%1]:6000"),
+            ("fe80::1%lo", v6, "[fe80::1%1]:0"),
+            ("[::ffff:10.0.0.2]:5000", v4, "10.0.0.2:5000"),
             (":5000", v4, "0.0.0.0:5000"),
             (":5000", v6, "[::]:5000"),
         ] {
             let local = local(text).unwrap().towards(&destination.parse().unwrap());
             assert_eq!(local, address.parse().unwrap());
         }
-        assert!(local("eth0").is_err());
+        for wrong in [
+            "eth0",
+            "239.1.1.1",
+            "localhost:5000",
+            "10.0.0.2%lo",
+            "[fe80::1%none]",
+        ] {
+            assert!(local(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What the command says of itself, and to bad arguments.
 #![allow(clippy::unwrap_used, reason = "a failure ends the test either way")]
 
+use std::io::{BufRead, BufReader};
 use std::process::{Command, Output};
 
 fn manycast(arguments: &[&str]) -> Output {
@@ -88,7 +89,7 @@ fn row_46_bad_arguments_are_explained() {
         "listen 239.1.1.1-239.1.1.5:5000",
         "listen 127.0.0.1:9 -i a/b",
         "listen 127.0.0.1:9 --count many",
-        "listen 127.0.0.1:9 --timeout 5",
+        "listen 127.0.0.1:9 --timeout soon",
         "listen 127.0.0.1:9 --timeout",
         "listen 127.0.0.1:9 --hex --raw",
         "listen 127.0.0.1:9 --cuont 5",
@@ -96,6 +97,10 @@ fn row_46_bad_arguments_are_explained() {
         "send 127.0.0.1:9 Hello world",
         "send 127.0.0.1:9 x --hops 256",
         "send 127.0.0.1:9 x --rate 10m",
+        "send 127.0.0.1:9 x --rate 50",
+        "measure send 127.0.0.1:9 --burst 300y",
+        "listen 127.0.0.1:9 --output x",
+        "echo 8888",
         "send 127.0.0.1:9 x --from eth0",
         "send 127.0.0.1:9 x --file y",
         "send 127.0.0.1:9 x --size 5",
@@ -199,4 +204,109 @@ fn a_full_disk_is_explained() {
 fn packagers_get_completions_and_a_manual_page() {
     assert!(text(manycast(&["completions", "bash"]).stdout).contains("interfaces"));
     assert!(text(manycast(&["man"]).stdout).starts_with(".ie"));
+    let page = text(manycast(&["man", "measure", "send"]).stdout);
+    assert!(page.contains("burst") && page.contains("json"), "{page}");
+    assert_eq!(manycast(&["man", "frobnicate"]).status.code(), Some(2));
+}
+
+#[test]
+fn a_full_disk_is_seen_by_the_help_too() {
+    for argument in ["--help", "--version"] {
+        let full = std::fs::File::create("/dev/full").unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_manycast"));
+        let output = command.arg(argument).stdout(full).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{argument}");
+    }
+}
+
+#[test]
+fn an_argument_of_any_length_is_explained_shortly() {
+    let digits = "9".repeat(65_536);
+    for address in [
+        format!("{}!:1", "a".repeat(65_536)),
+        format!("239.1.1.1:{digits}"),
+        format!("{digits}:1"),
+        "\u{1b}[2J".repeat(10_000),
+    ] {
+        let output = manycast(&["listen", &address]);
+        assert_eq!(output.status.code(), Some(2));
+        let problem = text(output.stderr);
+        assert!(problem.len() < 4_000, "{} bytes", problem.len());
+        assert!(
+            problem.starts_with("manycast: ") && !problem.contains('\u{1b}'),
+            "{problem}"
+        );
+    }
+}
+
+/// What is printed as an own address is taken as one.
+#[test]
+fn an_interface_may_be_named_twice_in_agreement() {
+    for (address, interface, code) in [
+        ("239.255.77.1%lo:57711", "lo", 1),
+        ("239.255.77.1%lo:57711", "1", 1),
+        ("239.255.77.1%lo:57711", "all", 2),
+        ("239.255.77.1%lo:57711", "none", 2),
+    ] {
+        let output = manycast(&["listen", address, "-i", interface, "-t", "0"]);
+        assert_eq!(output.status.code(), Some(code), "{address} -i {interface}");
+    }
+}
+
+#[test]
+fn the_last_object_of_listen_is_a_summary() {
+    let output = manycast(&["listen", "127.0.0.1:0", "-t", "0.01", "--json"]);
+    let stdout = text(output.stdout);
+    let last = stdout.lines().last().unwrap();
+    assert!(
+        last.starts_with(r#"{"event":"summary","datagrams":0,"bytes":0,"#),
+        "{last}"
+    );
+}
+
+#[test]
+fn who_nobody_answers_is_led_to_the_doctor() {
+    let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    let output = manycast(&["ask", &address, "hello", "-t", "0.05"]);
+    assert_eq!(output.status.code(), Some(1));
+    let problem = text(output.stderr);
+    assert!(
+        problem.contains(&format!("manycast doctor {address}")),
+        "{problem}"
+    );
+}
+
+/// `nohup` starts a command with SIGHUP ignored.
+#[test]
+fn a_hang_up_that_is_ignored_stays_ignored() {
+    for (prefix, goes_on) in [("trap '' HUP; ", true), ("", false)] {
+        let script = format!(
+            "{prefix}exec {} listen 127.0.0.1:0 -t 30 --json",
+            env!("CARGO_BIN_EXE_manycast")
+        );
+        let mut child = Command::new("sh")
+            .args(["-c", &script])
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert!(lines.next().unwrap().unwrap().contains("listening"));
+        // It has taken charge of its signals before it listens.
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+        let mask = |name: &str| {
+            let line = status
+                .lines()
+                .find_map(|line| line.strip_prefix(name))
+                .unwrap();
+            u64::from_str_radix(line.trim(), 16).unwrap() & 1
+        };
+        assert_eq!(
+            (mask("SigIgn:"), mask("SigCgt:")),
+            if goes_on { (1, 0) } else { (0, 1) }
+        );
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
 }

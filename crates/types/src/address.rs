@@ -29,6 +29,9 @@ use crate::{Group, InterfaceSelector, Malformed, SourceFilter};
 /// udp://@239.1.1.1:5000              what VLC, FFmpeg and multicat users paste; read, never written
 /// ```
 ///
+/// An IPv4-mapped IPv6 address (RFC 4291 §2.5.5.2), `[::ffff:192.0.2.7]:5005`, is read as the IPv4
+/// address that it holds, and printed as that.
+///
 /// ```
 /// use manycast_types::Address;
 ///
@@ -180,7 +183,8 @@ impl TryFrom<(&str, u16)> for Address {
 }
 
 impl From<SocketAddr> for Address {
-    /// The zone of an IPv6 address, where there is one, becomes the interface's index.
+    /// The zone of an IPv6 address, where there is one, becomes the interface's index. An IPv4-mapped
+    /// address becomes the IPv4 address that it holds.
     fn from(address: SocketAddr) -> Self {
         let scope = match address {
             SocketAddr::V6(address) => address.scope_id(),
@@ -188,7 +192,7 @@ impl From<SocketAddr> for Address {
         };
         Self {
             sources: Vec::new(),
-            host: Host::Ip(address.ip()),
+            host: Host::Ip(address.ip().to_canonical()),
             interface: (scope != 0).then_some(InterfaceSelector::Index(scope)),
             port: address.port(),
         }

@@ -15,7 +15,7 @@ use super::{Choice, choice};
 use crate::Outcome;
 use crate::cli::HELP;
 use crate::interrupt::Interrupt;
-use crate::output::{self, DatagramReport, Output, Payload, Span, counted, named};
+use crate::output::{self, DatagramReport, Output, Payload, Span, counted, grouped, named};
 use crate::values::{self, Interfaces};
 
 const EXAMPLES: &str = "\
@@ -114,9 +114,21 @@ fn once(
     }
     if result.stats.answers == 0 {
         output::problem(result.silence(question));
+        if !interrupt.is_requested() && result.refusal.is_none() {
+            output.note(question.hint());
+        }
         return Ok(Outcome::No);
     }
     output.note_in_text(result.summary());
+    let wanted = question.config.answers.unwrap_or(1) as u64;
+    if result.stats.answers < wanted {
+        output::problem(format_args!(
+            "{} came, {} expected",
+            counted(result.stats.answers, "answer"),
+            grouped(wanted)
+        ));
+        return Ok(Outcome::No);
+    }
     Ok(Outcome::Done)
 }
 
@@ -174,6 +186,15 @@ struct Question {
 }
 
 impl Question {
+    /// What to do where nobody answers.
+    fn hint(&self) -> String {
+        format!(
+            "is 'manycast echo' or another server running there? 'manycast doctor {}' here tells \
+             what this host does with what comes",
+            self.address
+        )
+    }
+
     /// Asks, and shows each answer as it comes.
     fn ask(
         &self,

@@ -14,7 +14,7 @@ use manycast::doctor::{
 use crate::Outcome;
 use crate::cli::HELP;
 use crate::interrupt::Interrupt;
-use crate::output::Output;
+use crate::output::{Output, safe_lines};
 use crate::values;
 use screen::Screen;
 
@@ -137,15 +137,19 @@ fn cut_by_interrupt() -> anyhow::Result<Cut> {
 
 fn tell(report: &doctor::Report, output: &mut Output) -> anyhow::Result<Outcome> {
     let healthy = report.is_healthy();
-    let marks = [true, false].map(|right| output.mark(right));
     if report.cut.is_some() {
         output.after_interrupt();
     }
-    let screen = Screen::new(report, output.is_verbose(), marks);
+    let plain = ["✓", "✗"].map(str::to_owned);
+    let screen = Screen::new(report, output.is_verbose(), plain);
     if output.is_json() {
         output.object(&screen)?;
     } else {
-        output.text(format_args!("{}\n", screen.to_string().trim_end()))?;
+        // Names of processes and what the far host says are chosen by others.
+        let text = safe_lines(screen.to_string().trim_end())
+            .replace('✓', &output.mark(true))
+            .replace('✗', &output.mark(false));
+        output.text(format_args!("{text}\n"))?;
     }
     Ok(if healthy { Outcome::Done } else { Outcome::No })
 }

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::net::IpAddr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use manycast::proto::ask::{Responder, ResponderConfig, ResponderEvent, ResponderStats, Silence};
 use manycast::{Address, Datagram, Driver, Listener, SocketConfig};
@@ -14,7 +14,7 @@ use super::to_listen_on;
 use crate::Outcome;
 use crate::cli::HELP;
 use crate::interrupt::Interrupt;
-use crate::output::{DatagramReport, Escaped, Output, Payload, counted, named};
+use crate::output::{DatagramReport, Escaped, Output, Payload, clock, counted, named};
 use crate::values::Interfaces;
 
 const EXAMPLES: &str = "\
@@ -110,7 +110,8 @@ fn print(question: &Datagram, output: &mut Output) -> anyhow::Result<()> {
     } else {
         let source = named(question.source, question.interface);
         let payload = Stripped(question.payload);
-        output.text(format_args!("Message[{source}] - {payload}\n"))?;
+        let clock = clock(question.time.unwrap_or_else(SystemTime::now));
+        output.text(format_args!("{clock} Message[{source}] - {payload}\n"))?;
     }
     Ok(())
 }

@@ -97,7 +97,16 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     if interrupt.is_requested() {
         output.after_interrupt();
     }
-    output.note(seen.summary(begin.elapsed(), listener.dropped()));
+    let elapsed = begin.elapsed();
+    output.object(&Summary {
+        event: "summary",
+        datagrams: seen.datagrams,
+        bytes: seen.bytes,
+        seconds: (elapsed.as_secs_f64() * 1e6).round() / 1e6,
+        dropped: listener.dropped(),
+    })?;
+    output.flush()?;
+    output.note(seen.summary(elapsed, listener.dropped()));
     let enough = seen.datagrams >= args.count.unwrap_or(1);
     Ok(if enough || interrupt.is_requested() {
         Outcome::Done
@@ -110,6 +119,18 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
 struct Seen {
     datagrams: u64,
     bytes: u64,
+}
+
+/// The last object.
+#[derive(Serialize)]
+struct Summary {
+    event: &'static str,
+    datagrams: u64,
+    /// Of payload.
+    bytes: u64,
+    seconds: f64,
+    /// What the kernel dropped for want of buffer.
+    dropped: u64,
 }
 
 impl Seen {

@@ -1,6 +1,7 @@
 //! Payloads on a terminal and in JSON. A peer chose them, so they must not drive the terminal.
 
 use std::fmt::{self, Write};
+use std::io;
 
 use serde::{Serialize, Serializer};
 
@@ -48,7 +49,7 @@ pub(crate) struct Escaped<'a>(pub(crate) &'a str);
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for character in self.0.chars() {
-            if character.is_control() || turns_lines(character) {
+            if is_unsafe(character) {
                 character.escape_default().fmt(f)?;
             } else {
                 f.write_char(character)?;
@@ -58,13 +59,71 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
-/// Whether a character breaks lines, or changes the direction in which they are read (Unicode
-/// Standard Annex 9).
-const fn turns_lines(character: char) -> bool {
-    matches!(
-        character,
-        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
-    )
+/// Whether a character drives a terminal (C0, DEL, C1), breaks lines, changes the direction in
+/// which they are read (Unicode Standard Annex 9), or is not seen at all (the code points of
+/// `Default_Ignorable_Code_Point`, Unicode Standard §5.21, and the other format characters).
+///
+/// The joiner of emoji and Indic scripts (U+200D) and variation selectors are among these: a text
+/// that must be compared by eye is worth more than a family in one picture.
+pub(crate) fn is_unsafe(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{ad}'
+                | '\u{34f}'
+                | '\u{600}'..='\u{605}'
+                | '\u{61c}'
+                | '\u{6dd}'
+                | '\u{70f}'
+                | '\u{115f}'..='\u{1160}'
+                | '\u{17b4}'..='\u{17b5}'
+                | '\u{180b}'..='\u{180f}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{3164}'
+                | '\u{fe00}'..='\u{fe0f}'
+                | '\u{feff}'
+                | '\u{ffa0}'
+                | '\u{fff0}'..='\u{fffb}'
+                | '\u{1bca0}'..='\u{1bca3}'
+                | '\u{1d173}'..='\u{1d17a}'
+                | '\u{e0000}'..='\u{e0fff}'
+        )
+}
+
+/// JSON in which nothing is left that a terminal obeys or hides. Within JSON's strings, and only
+/// there can such characters stand, `\uXXXX` means the same (RFC 8259 §7).
+pub(super) struct SafeJson;
+
+impl serde_json::ser::Formatter for SafeJson {
+    fn write_string_fragment<W>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()>
+    where
+        W: ?Sized + io::Write,
+    {
+        let mut plain = 0;
+        for (at, character) in fragment.char_indices().filter(|(_, c)| is_unsafe(*c)) {
+            writer.write_all(&fragment.as_bytes()[plain..at])?;
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                write!(writer, "\\u{unit:04x}")?;
+            }
+            plain = at + character.len_utf8();
+        }
+        writer.write_all(&fragment.as_bytes()[plain..])
+    }
+}
+
+/// A text of ours that may hold names that others chose: only the ends of lines stay as they are.
+pub(crate) fn safe_lines(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for character in text.chars() {
+        if is_unsafe(character) && character != '\n' {
+            safe.extend(character.escape_default());
+        } else {
+            safe.push(character);
+        }
+    }
+    safe
 }
 
 /// Lines of offset, bytes and text, each with a line's end before it.
@@ -118,6 +177,10 @@ mod tests {
             shown("\u{9b}2J \u{202e}txt\u{2028}".as_bytes()),
             r"\u{9b}2J \u{202e}txt\u{2028}"
         );
+        assert_eq!(
+            shown("a\u{200b}b\u{ad}c\u{e0041}d\u{feff}\u{3164}".as_bytes()),
+            r"a\u{200b}b\u{ad}c\u{e0041}d\u{feff}\u{3164}"
+        );
         assert_eq!(shown(b""), "");
     }
 
@@ -134,6 +197,20 @@ mod tests {
         assert_eq!(json(b"hi\n"), r#"{"text":"hi\n"}"#);
         assert_eq!(json(&[0, 0xff, 0x1b]), r#"{"hex":"00ff1b"}"#);
         assert_eq!(json(b""), r#"{"text":""}"#);
+    }
+
+    #[test]
+    fn json_does_not_drive_the_terminal_either() {
+        let text = "a\u{9b}2J\u{7f}\u{202e}\u{200b}\u{e0041}\u{1b}\"ü";
+        let mut json = Vec::new();
+        let mut serializer = serde_json::Serializer::with_formatter(&mut json, SafeJson);
+        text.serialize(&mut serializer).unwrap();
+        let json = String::from_utf8(json).unwrap();
+        assert_eq!(
+            json,
+            r#""a\u009b2J\u007f\u202e\u200b\udb40\udc41\u001b\"ü""#
+        );
+        assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
     }
 
     #[test]

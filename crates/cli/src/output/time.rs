@@ -31,7 +31,7 @@ pub(crate) fn rfc3339(time: SystemTime) -> String {
 }
 
 /// The time of the day here, with microseconds.
-pub(super) fn clock(time: SystemTime) -> impl fmt::Display {
+pub(crate) fn clock(time: SystemTime) -> impl fmt::Display {
     timestamp(time)
         .to_zoned(TimeZone::system())
         .strftime("%H:%M:%S%.6f")

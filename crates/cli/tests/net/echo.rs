@@ -35,6 +35,9 @@ pub(crate) fn row_09_ten_clients_at_once_are_answered() {
     clients[0].send_to(b"hello \r\n", "10.0.0.2:8888").unwrap();
     let port = clients[0].local_addr().unwrap().port();
     let line = server.wait_for_line("hello");
+    // After the time of the day.
+    let (clock, line) = line.split_once(' ').unwrap();
+    assert_eq!(clock.len(), "12:04:05.123456".len(), "{clock}");
     assert_eq!(line, format!("Message[10.0.0.1:{port}] - hello"));
     server.interrupt();
     server.wait_for_error_line("answered 31 of 31 datagrams");

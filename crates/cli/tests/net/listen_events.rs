@@ -56,7 +56,7 @@ pub(crate) fn what_cannot_be_joined_is_explained() {
             "bring it up with 'ip link set down0 up'",
         ),
         (
-            &["239.1.1.1%eth0:5000", "-i", "eth0"],
+            &["239.1.1.1%eth0:5000", "-i", "lo"],
             "leave out one of %eth0 and -i",
         ),
         (

@@ -99,7 +99,9 @@ pub struct ResponderConfig {
     /// of the answer before. Those that look like answers count for many: a question that is the
     /// last answer again for a ten-thousandth of this, and one that bears the mark of a second
     /// responder (it has grown around the last answer, or begins with the own prefix) for a
-    /// tenth. A client takes the gap for a datagram that the network lost.
+    /// tenth. From ports below 32,768, where servers are, no more than 100 that look like answers are
+    /// answered at once, and 100 a second, so that games that are begun again and again stay as
+    /// slow. A client takes the gap for a datagram that the network lost.
     pub patience: u32,
     /// For how many sources this is remembered, 4,096 by default; those that were silent longest
     /// are forgotten first.

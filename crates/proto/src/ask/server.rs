@@ -19,7 +19,7 @@ use crate::{Output, Protocol};
 /// whatever address the kernel chooses. Empty datagrams are answered like all others.
 ///
 /// It answers nothing that it could do harm with, see [`Silence`]. Two responders that are brought
-/// to answer one another do so no more than [`patience`](ResponderConfig::patience) times.
+/// to answer one another do so no more than [`patience`](ResponderConfig::patience) allows.
 ///
 /// ```
 /// use std::time::Instant;

@@ -14,6 +14,15 @@ use super::ResponderConfig;
 /// within a round trip, and hardly any path takes longer.
 const ROUND_TRIP: Duration = Duration::from_secs(1);
 
+/// The first port that hosts take for clients: Linux from 32,768, others from 49,152 (RFC 6335 §6).
+/// Servers have lower ones. A peer that forges the source of a datagram can choose whom to bring into
+/// a game, but not the port at which the second responder listens.
+const FIRST_CLIENT_PORT: u16 = 32_768;
+
+/// So many questions that look like answers a source below [`FIRST_CLIENT_PORT`] has answered at
+/// once, and then a second, however many games it is brought into.
+const RETURNS: u32 = 100;
+
 /// The sources of the latest questions.
 #[derive(Clone, Debug)]
 pub(super) struct Sources {
@@ -37,6 +46,8 @@ struct Source {
     /// When it is to have the next answer at the sustained rate. As the bucket of a token bucket
     /// is emptier, this lies further ahead.
     due: Option<Instant>,
+    /// The same for questions that look like answers.
+    return_due: Option<Instant>,
     answered: Option<Answered>,
     /// How much of the patience with it is used up.
     row: u32,
@@ -69,8 +80,9 @@ impl Sources {
         question: &[u8],
         answer: &[u8],
     ) -> Verdict {
+        let may_be_server = source.port() < FIRST_CLIENT_PORT;
         let source = self.latest.entry(source);
-        if !source.take_token(now, self.rate, self.burst) {
+        if !take_token(&mut source.due, now, self.rate, self.burst) {
             return Verdict::TooOften;
         }
 
@@ -83,6 +95,10 @@ impl Sources {
                 0
             }
         };
+        let returns = weight > 1 && may_be_server && self.patience > 0;
+        if returns && !take_token(&mut source.return_due, now, RETURNS, RETURNS) {
+            return Verdict::Game;
+        }
         source.row = source.row.saturating_add(weight);
         if self.patience > 0 && source.row >= self.patience {
             source.row = 0;
@@ -118,21 +134,19 @@ fn weight(patience: u32, prefix: &[u8], last: &Answered, question: &[u8]) -> u32
     }
 }
 
-impl Source {
-    /// A token bucket of `burst` tokens that gains `rate` a second, as a generic cell rate
-    /// algorithm (ITU-T I.371): one time in place of a level and the time at which it held.
-    fn take_token(&mut self, now: Instant, rate: u32, burst: u32) -> bool {
-        let Some(interval) = Duration::from_secs(1).checked_div(rate) else {
-            return true;
-        };
-        let due = self.due.map_or(now, |due| due.max(now));
-        let ahead = due.saturating_duration_since(now);
-        if ahead > interval.saturating_mul(burst.saturating_sub(1)) {
-            return false;
-        }
-        self.due = due.checked_add(interval);
-        true
+/// A token bucket of `burst` tokens that gains `rate` a second, as a generic cell rate algorithm
+/// (ITU-T I.371): one time in place of a level and the time at which it held.
+fn take_token(bucket: &mut Option<Instant>, now: Instant, rate: u32, burst: u32) -> bool {
+    let Some(interval) = Duration::from_secs(1).checked_div(rate) else {
+        return true;
+    };
+    let due = bucket.map_or(now, |due| due.max(now));
+    let ahead = due.saturating_duration_since(now);
+    if ahead > interval.saturating_mul(burst.saturating_sub(1)) {
+        return false;
     }
+    *bucket = due.checked_add(interval);
+    true
 }
 
 impl Answered {
@@ -187,6 +201,28 @@ mod tests {
 
     fn peer(port: u16) -> SocketAddr {
         ([10, 0, 0, 1], port).into()
+    }
+
+    /// Forges a question of the second server again as soon as a game has ended, for ten seconds.
+    #[test]
+    #[allow(clippy::disallowed_methods)]
+    fn games_that_are_begun_again_and_again_are_bounded_by_time() {
+        let begin = Instant::now();
+        let answers_to = |port| {
+            let mut sources = Sources::new(&ResponderConfig::default());
+            let rounds = (0..100_000).filter(|round| {
+                let now = begin + Duration::from_micros(100 * round);
+                sources.judge(now, peer(port), b"ball", b"ball") == Verdict::Answer
+            });
+            rounds.count()
+        };
+        let bound = 1 + 100 + 10 * 100;
+        for port in [7, 8888, 32_767] {
+            let answers = answers_to(port);
+            assert!((1_000..=bound).contains(&answers), "{port}: {answers}");
+        }
+        // Whoever asks the same from a port for clients is served at full speed.
+        assert!(answers_to(40_000) >= 99_980);
     }
 
     #[test]

@@ -258,6 +258,12 @@ impl Protocol for Receiver {
             match stream.filter(|stream| !stream.is_over(&header)) {
                 Some(stream) => stream.record(&header, whole, bytes, at),
                 None => {
+                    // Intervals begin with the first stream: before it there is nothing to measure.
+                    if self.streams.is_empty() && !self.config.interval.is_zero() {
+                        self.interval_began = now;
+                        self.timers
+                            .set(Wait::Interval, now.checked_add(self.config.interval));
+                    }
                     self.begin(&header, whole, bytes, at);
                     position = self.position(whole);
                 }

@@ -136,6 +136,13 @@ fn host_and_port(
         None => (inside, None),
     };
     let host = host(host_text, inside_offset, bracketed)?;
+    if bracketed
+        && matches!(host, Host::Ip(IpAddr::V4(_)))
+        && matches!(interface, Some(InterfaceSelector::Address(IpAddr::V6(_))))
+    {
+        let what = "an IPv4 address needs an interface by name, index or IPv4 address";
+        return Err(Malformed::new(what, inside_offset + host_text.len() + 1));
+    }
     Ok((host, interface, port))
 }
 
@@ -164,7 +171,8 @@ fn port_number(text: &str, offset: usize) -> Result<u16, Malformed> {
 fn host(text: &str, offset: usize, bracketed: bool) -> Result<Host, Malformed> {
     if bracketed {
         return match text.parse::<Ipv6Addr>() {
-            Ok(address) => Ok(Host::Ip(address.into())),
+            // RFC 4291 §2.5.5.2: it stands for the node of that IPv4 address.
+            Ok(address) => Ok(Host::Ip(IpAddr::from(address).to_canonical())),
             Err(_) => Err(Malformed::new(
                 format!("{text:?} is not an IPv6 address"),
                 offset,
@@ -256,9 +264,10 @@ fn sources(text: &str, offset: usize, host: &Host) -> Result<Vec<IpAddr>, Malfor
     let mut at = offset;
     let mut sources = Vec::new();
     for part in text.split(',') {
-        let source: IpAddr = part
-            .parse()
-            .map_err(|_| Malformed::new(format!("source {part:?} is not an IP address"), at))?;
+        let source = part
+            .parse::<IpAddr>()
+            .map_err(|_| Malformed::new(format!("source {part:?} is not an IP address"), at))?
+            .to_canonical();
         if source.is_ipv4() != group.is_ipv4() {
             let what = format!("source {source} and group {group} are not of one IP version");
             return Err(Malformed::new(what, at));

@@ -39,6 +39,22 @@ fn every_form_of_the_plan_is_read_and_printed_back() {
 }
 
 #[test]
+fn an_ipv4_mapped_address_is_ipv4() {
+    for (text, printed) in [
+        ("[::ffff:10.9.0.2]:5000", "10.9.0.2:5000"),
+        ("[::ffff:a09:2%eth0]:5000", "10.9.0.2%eth0:5000"),
+        ("::ffff:10.0.0.5@232.1.1.1:5000", "10.0.0.5@232.1.1.1:5000"),
+    ] {
+        assert_eq!(parsed(text).to_string(), printed);
+        assert_eq!(parsed(text), parsed(printed));
+    }
+    assert_eq!(
+        fault("[::ffff:10.9.0.2%fe80::1]:5000"),
+        "an IPv4 address needs an interface by name, index or IPv4 address (column 18)"
+    );
+}
+
+#[test]
 fn pasted_urls_are_read_and_never_written() {
     assert_eq!(
         parsed("udp://@239.1.1.1:5000").to_string(),
@@ -234,7 +250,7 @@ fn interface() -> impl Strategy<Value = InterfaceSelector> {
 fn address() -> impl Strategy<Value = Address> {
     let host = prop_oneof![
         Just(Host::Any),
-        any::<IpAddr>().prop_map(Host::Ip),
+        any::<IpAddr>().prop_map(|ip| Host::Ip(ip.to_canonical())),
         "[a-z][a-z0-9-]{0,20}(\\.[a-z][a-z0-9]{0,9}){0,3}".prop_map(Host::Name),
     ];
     let unicast = (host, proptest::option::of(interface()), any::<u16>()).prop_map(

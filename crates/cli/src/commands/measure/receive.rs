@@ -1,6 +1,6 @@
 //! `manycast measure receive`
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant, SystemTime};
 
 use manycast::proto::measure::{Receiver, ReceiverConfig, ReceiverEvent, StreamReport};
@@ -57,6 +57,9 @@ pub(super) struct Args {
     histogram: bool,
 }
 
+/// Peers choose how many streams come; beyond so many, times are counted anew.
+const MOST_STARTS: usize = 4_096;
+
 pub(super) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     let addresses = to_listen_on(&args.address, &args.interface)?;
     let interrupt = Interrupt::install(Outcome::Done)?;
@@ -75,6 +78,8 @@ pub(super) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     };
     let receiver = Receiver::new(config, begin, SystemTime::now());
     let mut driver = Driver::new(listener, receiver);
+    // When the next interval of each stream begins, in time since its first one began.
+    let mut starts = HashMap::new();
     while let Some(event) = driver.next_event(None)? {
         match event {
             ReceiverEvent::Began {
@@ -87,8 +92,14 @@ pub(super) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
                 named(destination, &interface)
             )),
             ReceiverEvent::Interval(streams) => {
+                if starts.len() > MOST_STARTS {
+                    starts.clear();
+                }
                 for stream in &streams {
-                    output.report(&Interval::new(stream, begin.elapsed()))?;
+                    let key = (stream.source, stream.destination, stream.interface.index);
+                    let start = starts.entry(key).or_insert(Duration::ZERO);
+                    output.report(&Interval::new(stream, *start))?;
+                    *start += stream.duration;
                 }
                 output.flush()?;
             }

@@ -79,19 +79,21 @@ pub(super) struct Interval {
     event: &'static str,
     #[serde(flatten)]
     stream: Stream,
+    /// In seconds since the stream began.
+    start: f64,
     #[serde(skip)]
     text: String,
 }
 
 impl Interval {
-    /// The interval that ended `end` after the beginning.
-    pub(super) fn new(report: &StreamReport, end: Duration) -> Self {
+    /// The interval that began `start` after the stream did.
+    pub(super) fn new(report: &StreamReport, start: Duration) -> Self {
         let stream = Stream::from(report);
         let counters = &report.counters;
-        let from = end.saturating_sub(report.duration).as_secs_f64();
         let mut text = format!(
-            "{from:.1}–{:.1} s  {} > {} {}  {} datagrams, {}, {} lost",
-            end.as_secs_f64(),
+            "{:.1}–{:.1} s  {} > {} {}  {} datagrams, {}, {} lost",
+            start.as_secs_f64(),
+            (start + report.duration).as_secs_f64(),
             stream.source,
             stream.destination,
             stream.interface,
@@ -116,6 +118,7 @@ impl Interval {
         Self {
             event: "interval",
             stream,
+            start: (start.as_secs_f64() * 1e6).round() / 1e6,
             text,
         }
     }

@@ -47,7 +47,7 @@ pub(super) struct Args {
     #[arg(long, default_value = "1M", value_name = "RATE")]
     rate: Speed,
     /// The longest burst in which the rate is held, as time at that rate
-    #[arg(long, value_name = "TIME", default_value = "1ms", value_parser = values::duration)]
+    #[arg(long, value_name = "TIME", default_value = "1ms", value_parser = values::burst)]
     burst: Duration,
     /// How long to send [default: 10s, without COUNT]
     #[arg(long, value_name = "TIME", value_parser = values::duration)]
@@ -126,12 +126,25 @@ pub(super) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
         }
     });
 
+    let tell = (!output.is_json()).then(|| output.noter());
     let run = |mut driver: Driver<protocol::Sender>| -> Result<Sent, manycast::Error> {
-        let mut report = None;
-        while let Some(event) = driver.next_event(None)? {
-            let SenderEvent::Finished(found) = event;
-            report = found;
-        }
+        let begin = Instant::now();
+        let commands = driver.commands()?;
+        let mut told = SenderStats::default();
+        let report = loop {
+            match driver.next_event(Some(PROGRESS))? {
+                Some(SenderEvent::Finished(report)) => break report,
+                None => {}
+            }
+            let stats = driver.protocol().stats();
+            if stats.refused > told.refused {
+                // Nobody listens, so nothing of the rest would be taken.
+                commands.give(|stream, now| stream.finish(now));
+            } else if let Some(tell) = &tell {
+                tell(&progress(&told, &stats, begin.elapsed()));
+            }
+            told = stats;
+        };
         Ok(Sent {
             stats: driver.protocol().stats(),
             report,
@@ -200,6 +213,19 @@ pub(super) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     output.report(&Summary::from(sum))?;
     output.flush()?;
     Ok(outcome)
+}
+
+/// So often it tells how it goes.
+const PROGRESS: Duration = Duration::from_secs(1);
+
+/// What was sent since it was told last.
+fn progress(told: &SenderStats, stats: &SenderStats, elapsed: Duration) -> String {
+    format!(
+        "{:.0} s  {}, {} sent",
+        elapsed.as_secs_f64(),
+        counted(stats.datagrams - told.datagrams, "datagram"),
+        counted(stats.bytes - told.bytes, "byte")
+    )
 }
 
 impl Args {
