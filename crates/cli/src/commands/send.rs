@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use self::pace::Pace;
 use self::source::Source;
-use self::way::Way;
+use self::way::{Patience, Way};
 use super::{Choice, choice};
 use crate::Outcome;
 use crate::cli::HELP;
@@ -90,6 +90,11 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     let mut pace = Pace::new(args.interval.unwrap_or_default(), args.rate);
     let once = args.message.is_some();
     let rounds = args.count.unwrap_or(if once { 1 } else { u64::MAX });
+    let patience = match (once, rounds) {
+        (true, 1) => Patience::None,
+        (true, _) => Patience::Skip,
+        (false, _) => Patience::Wait,
+    };
     let mut sent = Total::default();
     let begin = Instant::now();
     while sent.rounds < rounds {
@@ -101,7 +106,11 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
             break;
         }
         for way in &mut ways {
-            let report = Report::from(&way.send(&payload, output)?);
+            let Some(taken) = way.send(&payload, patience, &interrupt, output)? else {
+                sent.unsent += 1;
+                continue;
+            };
+            let report = Report::from(&taken);
             if output.is_json() || !output.is_quiet() {
                 output.report(&report)?;
             }
@@ -124,7 +133,15 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
         let streams = args.rate.is_some() || args.file.is_some();
         output.note(sent.summary(elapsed, streams));
     }
-    finish(&mut ways, args.wait, &interrupt, output)
+    let outcome = finish(&mut ways, args.wait, &interrupt, output)?;
+    if sent.unsent > 0 {
+        output.note(format_args!(
+            "{} not sent: the interface was down, or its queue full",
+            counted(sent.unsent, "datagram")
+        ));
+        return Ok(Outcome::No);
+    }
+    Ok(outcome)
 }
 
 /// Waits for bad news of hosts, and says how it ended.
@@ -258,6 +275,8 @@ struct Total {
     rounds: u64,
     datagrams: u64,
     bytes: u64,
+    /// Datagrams that this host did not take.
+    unsent: u64,
 }
 
 impl Total {

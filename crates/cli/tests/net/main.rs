@@ -84,6 +84,7 @@ netns::tests!(
     measure::iperf_sends_to_us,
     measure::we_send_to_iperf,
     measure::what_the_network_doubles_is_reported,
+    measure::a_full_queue_is_counted_and_ends_nothing,
     measure::what_the_network_loses_is_reported,
     measure::what_the_own_kernel_drops_is_told_apart,
     peers::python_listens_and_sends,
@@ -104,6 +105,7 @@ netns::tests!(
     send::an_interface_without_carrier_is_told,
     send::link_local_sources_have_their_zone,
     send::the_rate_is_kept,
+    send::a_stream_outlives_its_interface,
     send::the_source_can_be_chosen,
 );
 

@@ -442,3 +442,55 @@ pub(crate) fn an_interface_without_carrier_is_told() {
         ["warning: eth0 has no carrier: nobody beyond this host can receive this"]
     );
 }
+
+/// A failure of the machine that passes does not end a stream: what was not taken is counted, or
+/// waits.
+pub(crate) fn a_stream_outlives_its_interface() {
+    let lab = Lab::new();
+    let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
+    let receiver = socket(&b, "10.0.0.2:5005");
+    let to_host = "10.0.0.2:5005";
+
+    // Each datagram has its time.
+    let arguments = [
+        "send",
+        to_host,
+        "hi",
+        "--count",
+        "1000",
+        "--interval",
+        "5ms",
+        "--json",
+    ];
+    let mut sender = start(&a, &arguments);
+    receive(&receiver);
+    a.link_down("eth0");
+    let warning = sender.wait_for_error_line("warning: cannot ");
+    assert!(warning.contains("10.0.0.2"), "{warning}");
+    a.link_up("eth0");
+    sender.wait_for_line("\"event\":\"sent\"");
+    let finished = sender.finish();
+    assert_eq!(code(&finished), 1, "{:?}", finished.stderr);
+    let unsent: usize = finished
+        .stderr
+        .iter()
+        .find(|line| line.contains(" not sent: "))
+        .and_then(|line| line.split(' ').next()?.parse().ok())
+        .expect("it says how many were not sent");
+    let is_sent = |line: &&String| line.contains("\"event\":\"sent\"");
+    let sent = finished.stdout.iter().filter(is_sent).count();
+    assert_eq!(sent + unsent, 1000);
+
+    // What is read has no holes.
+    let lines = socket(&b, "10.0.0.2:5006");
+    let mut sender = start(&a, &["send", "10.0.0.2:5006"]);
+    sender.write_line("one");
+    assert_eq!(receive(&lines).0, b"one");
+    a.link_down("eth0");
+    sender.write_line("two");
+    sender.wait_for_error_line("warning: cannot ");
+    a.link_up("eth0");
+    assert_eq!(receive(&lines).0, b"two");
+    sender.close_stdin();
+    assert_eq!(code(&sender.finish()), 0);
+}

@@ -41,7 +41,7 @@ pub struct SenderStats {
     /// Datagrams sent, the last one included, but not its repetitions.
     pub datagrams: u64,
     /// Datagrams that this host did not take: its interface was down or its queue was full. They
-    /// have numbers, so the receiver misses them too.
+    /// have numbers, so the receiver misses them too, but for the last one, which is repeated.
     pub unsent: u64,
     /// Their payloads, in bytes.
     pub bytes: u64,

@@ -197,6 +197,7 @@ pub(super) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     }
     if let Speed::At(rate) = args.rate
         && slowest < rate.bits() as f64 * HELD
+        && sum.unsent == 0
     {
         output.note(format_args!(
             "the rate was not held: {} of {}; this host was too busy, try a longer --burst",

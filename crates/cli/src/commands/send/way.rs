@@ -2,13 +2,16 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::bail;
-use manycast::{Address, MAX_PAYLOAD, Sender, SenderConfig, Sent, SocketConfig, Unreachable};
+use manycast::{
+    Address, ErrorKind, MAX_PAYLOAD, Sender, SenderConfig, Sent, SocketConfig, Unreachable,
+};
 use serde::Serialize;
 
 use super::Args;
+use crate::interrupt::Interrupt;
 use crate::output::{self, Output, grouped, named};
 
 /// One interface to send by.
@@ -17,10 +20,26 @@ pub(super) struct Way {
     /// The longest payload that goes in one piece, in bytes.
     unfragmented: usize,
     warned: bool,
+    /// Whether it was told that nothing can be sent for now.
+    is_stuck: bool,
     /// Only a host can say that it was not reached.
     unicast: bool,
     in_trouble: bool,
 }
+
+/// What is done about a datagram that this host does not take for now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// It is a failure: there is but this one.
+    None,
+    /// It is left out, since the next has its time.
+    Skip,
+    /// It is sent once it can be: what is read must not have holes.
+    Wait,
+}
+
+/// After how long it is tried again.
+const AGAIN: Duration = Duration::from_millis(10);
 
 impl Way {
     pub(super) fn open(address: Address, args: &Args, output: &Output) -> anyhow::Result<Self> {
@@ -72,11 +91,19 @@ impl Way {
             unfragmented: mtu.map_or(MAX_PAYLOAD, |mtu| mtu.saturating_sub(headers)),
             sender,
             warned: false,
+            is_stuck: false,
             in_trouble: false,
         })
     }
 
-    pub(super) fn send(&mut self, payload: &[u8], output: &Output) -> anyhow::Result<Sent> {
+    /// Sends one payload; `None` where this host did not take it.
+    pub(super) fn send(
+        &mut self,
+        payload: &[u8],
+        patience: Patience,
+        interrupt: &Interrupt,
+        output: &Output,
+    ) -> anyhow::Result<Option<Sent>> {
         let bytes = payload.len();
         if bytes > self.unfragmented && bytes <= MAX_PAYLOAD && !self.warned {
             self.warned = true;
@@ -88,7 +115,40 @@ impl Way {
                 grouped(self.unfragmented as u64)
             ));
         }
-        Ok(self.sender.send(payload)?)
+        self.send_or_wait(payload, patience, interrupt, output)
+    }
+
+    /// Sends, or does what `patience` says while the interface is down or has no room. `None`: it was
+    /// not sent.
+    fn send_or_wait(
+        &mut self,
+        payload: &[u8],
+        patience: Patience,
+        interrupt: &Interrupt,
+        output: &Output,
+    ) -> anyhow::Result<Option<Sent>> {
+        loop {
+            let error = match self.sender.send(payload) {
+                Ok(sent) => {
+                    self.is_stuck = false;
+                    return Ok(Some(sent));
+                }
+                Err(error) if error.is_transient() && patience != Patience::None => error,
+                Err(error) => return Err(error.into()),
+            };
+            // A full queue is no news; it has room again in a moment.
+            if error.kind() != ErrorKind::LimitReached
+                && !std::mem::replace(&mut self.is_stuck, true)
+            {
+                output.warn(format_args!("{error}"));
+            }
+            if patience == Patience::Skip {
+                return Ok(None);
+            }
+            if interrupt.wait_until(Instant::now() + AGAIN) {
+                return Ok(None);
+            }
+        }
     }
 
     /// Whether bad news may still come.
