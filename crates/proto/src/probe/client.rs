@@ -23,6 +23,8 @@ pub struct Client {
     config: ClientConfig,
     nonce: [u8; 16],
     cookie: [u8; 16],
+    /// How often the server gave a new cookie.
+    challenges: u8,
     number: u32,
     asked: Option<Asked>,
     /// The round that is counted, and what has come of it: a bit for each datagram.
@@ -112,6 +114,9 @@ const PATIENT_ATTEMPTS: u32 = 12;
 const SETTLE: Duration = Duration::from_millis(120);
 const LOOKS: u32 = 3;
 
+/// How many cookies a client brings back: one may grow old on the way.
+const MOST_CHALLENGES: u8 = 3;
+
 impl Client {
     /// A client that says hello once it is started. The first 16 bytes of the seed are its nonce.
     pub fn new(config: ClientConfig, seed: [u8; 32]) -> Self {
@@ -121,6 +126,7 @@ impl Client {
             config,
             nonce,
             cookie: [0; 16],
+            challenges: 0,
             number: 0,
             asked: None,
             round: 0,
@@ -341,8 +347,16 @@ impl Protocol for Client {
         }
         match (&asked.body, message.body) {
             (Body::Hello { .. }, Body::Welcome) => {
+                let is_proved = self.cookie == message.cookie;
                 self.cookie = message.cookie;
-                self.end(ClientEvent::Welcome);
+                if is_proved {
+                    self.end(ClientEvent::Welcome);
+                } else if self.challenges < MOST_CHALLENGES {
+                    // The cookie shows that the client is where it says.
+                    self.challenges += 1;
+                    let (group, source) = (self.config.group, self.config.source);
+                    self.ask(now, Body::Hello { group, source });
+                }
             }
             (Body::Send(_), Body::Sent) => {
                 // The same word may come twice, and is heard once.

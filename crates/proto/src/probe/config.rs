@@ -52,7 +52,7 @@ pub struct ServerConfig {
     /// How many datagrams of data it sends a second at most, over time; 200 by default. Ten times
     /// as many may go at once. An examination counts as much as a second of them.
     pub rate: u32,
-    /// How many clients it remembers; 8 by default.
+    /// How many clients it remembers; 32 by default. One host has a quarter of them at most.
     pub sessions: usize,
 }
 
@@ -61,7 +61,7 @@ impl Default for ServerConfig {
         Self {
             key: None,
             rate: 200,
-            sessions: 8,
+            sessions: 32,
         }
     }
 }

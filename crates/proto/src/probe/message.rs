@@ -22,7 +22,7 @@ use crate::wire::{Reader, Writer};
 
 const MAGIC: [u8; 4] = *b"mcdp";
 /// Version 2 has examinations, and sources.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 const TAG: usize = 32;
 
 /// Requests are of this length at least, and no answer is longer.
@@ -47,7 +47,7 @@ pub const MAX_COUNT: u8 = 64;
 pub(super) struct Message {
     /// The client's number for the session, chosen at random.
     pub(super) nonce: [u8; 16],
-    /// The server's; zeros in a `Hello`.
+    /// The server's; zeros in the first `Hello`.
     pub(super) cookie: [u8; 16],
     /// Which request, or which round of data.
     pub(super) number: u32,

@@ -6,9 +6,11 @@
 //! ```text
 //!   Client                                                        Server
 //!     │ ── Hello: group, port ─────────────────────────────────────▶ │
-//!     │ ◀───────────────────────────────────────── Welcome: cookie ──│
+//!     │ ◀───────────────────────────────────────── Welcome: cookie ──│  keeps nothing yet
+//!     │ ── Hello: group, port, cookie ─────────────────────────────▶ │
+//!     │ ◀───────────────────────────────────────── Welcome: cookie ──│  joins the group
 //!     │                                                              │
-//!     │ ── Send: so many, so long, hop limit, to the group or here ─▶ │  joins the group
+//!     │ ── Send: so many, so long, hop limit, to the group or here ─▶ │
 //!     │ ◀══════════════════════════ Data 0, 1, 2 … (group or host) ══│
 //!     │ ◀───────────────────────────────────────────────────── Sent ─│
 //!     │                                                              │
@@ -32,16 +34,18 @@
 //!
 //! What keeps a server from being misused:
 //!
-//! * It sends nothing but a `Welcome`, which is no longer than the `Hello`, until the cookie in it
-//!   has come back. So nobody can ask in another host's name.
+//! * It sends nothing but a `Welcome`, which is no longer than the `Hello`, and keeps nothing at all,
+//!   until the cookie in it has come back. The cookie is good for one address and port, one group and
+//!   source, and two minutes at most. So nobody can ask in another host's name, nor drive out those
+//!   who ask in their own; and what is refused leaves nothing behind that could be used.
 //! * It sends to the asking address and to the agreed group alone, and at most
 //!   [`ServerConfig::rate`] datagrams a second.
 //! * With a key, each message carries an HMAC-SHA-256 (RFC 2104) over all of it, and those with
 //!   another are ignored. Nonce and cookie are new in each session, so old messages are worth
 //!   nothing in another.
 //! * No answer is longer than its request.
-//! * It remembers a few sessions only, and each for a minute of silence; an examination counts as
-//!   much as a second's worth of datagrams.
+//! * It remembers a few sessions only, a quarter of them for one host at most, and each for a minute
+//!   of silence; an examination counts as much as a second's worth of datagrams.
 //!
 //! What an examination finds is told to whoever may ask: without a key, to anybody who reaches the
 //! port. What a server tells of its host is taken for what it says, but not for what it does to a
@@ -49,6 +53,7 @@
 
 mod client;
 mod config;
+mod cookie;
 mod event;
 mod message;
 mod report;

@@ -9,10 +9,10 @@ use manycast_types::{Received, Transmit};
 use tracing::trace;
 
 use super::client::Seen;
+use super::cookie::{Asked, COOKIE_LIFE, Cookies};
 use super::event::{Arrival, Inquiry, Order, ServerEvent};
 use super::message::{Body, CHUNK, Foreign, MAX_COUNT, MIN_SIZE, Message};
 use super::{Burst, Counts, Refusal, Report, ServerConfig};
-use crate::random::Random;
 use crate::{Output, Protocol};
 
 /// Sends datagrams to those who ask, or to a group that was agreed, and counts what comes.
@@ -22,7 +22,8 @@ use crate::{Output, Protocol};
 #[derive(Debug)]
 pub struct Server {
     config: ServerConfig,
-    random: Random,
+    cookies: Cookies,
+    started: Option<Instant>,
     sessions: Vec<Session>,
     /// Datagrams that may be sent now, and since when.
     allowance: u32,
@@ -50,8 +51,6 @@ struct Session {
     cookie: [u8; 16],
     group: SocketAddr,
     source: Option<IpAddr>,
-    /// Whether the cookie has come back, so that the client is where it says.
-    confirmed: bool,
     last: Instant,
     /// The number of the last request, and the answer to it, once there is one.
     number: u32,
@@ -78,7 +77,8 @@ impl Server {
     pub fn new(config: ServerConfig, seed: [u8; 32]) -> Self {
         Self {
             allowance: config.rate.saturating_mul(BURST),
-            random: Random::new(seed),
+            cookies: Cookies::new(seed),
+            started: None,
             config,
             sessions: Vec::new(),
             counted_from: None,
@@ -148,6 +148,8 @@ impl Server {
         self.outputs.push_back(Output::Transmit(transmit));
     }
 
+    /// Answers a `Hello`. Nothing is kept of it until its cookie has come back, so whoever forges the
+    /// address of another gets nothing remembered, and drives nobody out.
     fn hello(
         &mut self,
         now: Instant,
@@ -155,46 +157,80 @@ impl Server {
         message: &Message,
         (group, source): (SocketAddr, Option<IpAddr>),
     ) {
-        let same = |session: &Session| session.client == client && session.nonce == message.nonce;
-        let index = match self.sessions.iter().position(same) {
-            Some(index) => index,
-            None => {
-                self.make_room();
-                let mut cookie = [0; 16];
-                self.random.fill(&mut cookie);
-                self.sessions.push(Session {
-                    client,
-                    nonce: message.nonce,
-                    cookie,
-                    group,
-                    source,
-                    confirmed: false,
-                    last: now,
-                    number: message.number,
-                    answer: None,
-                    round: 0,
-                    seen: Seen::default(),
-                    arrivals: Vec::new(),
-                    report: Bytes::new(),
-                });
-                self.sessions.len() - 1
-            }
-        };
-        let sources = source.is_none_or(|source| {
-            source.is_ipv4() == group.is_ipv4()
-                && !source.is_multicast()
-                && !source.is_unspecified()
-        });
-        if self.sessions[index].number != message.number {
-            // A hello that was on its way for long, and was answered before.
+        if !(may_be_probed(group) && may_be_source(source, group)) {
+            self.reply(client, message, [0; 16], Body::Refused(Refusal::Group));
             return;
         }
-        let body = if may_be_probed(group) && sources {
-            Body::Welcome
-        } else {
-            Body::Refused(Refusal::Group)
+        let asked = Asked {
+            client,
+            nonce: message.nonce,
+            group,
+            source,
         };
-        self.answer(index, body);
+        let epoch = self.epoch(now);
+        let is_proved = [epoch, epoch.saturating_sub(1)]
+            .iter()
+            .any(|epoch| self.cookies.cookie(&asked, *epoch) == message.cookie);
+        if !is_proved {
+            let cookie = self.cookies.cookie(&asked, epoch);
+            self.reply(client, message, cookie, Body::Welcome);
+            return;
+        }
+        let same = |session: &Session| session.client == client && session.nonce == message.nonce;
+        if let Some(session) = self.sessions.iter().find(|session| same(session)) {
+            // The answer was lost; a `Hello` that was on its way for long has none.
+            if session.number == message.number {
+                self.reply(client, message, message.cookie, Body::Welcome);
+            }
+            return;
+        }
+        if !self.make_room(client.ip()) {
+            self.reply(client, message, [0; 16], Body::Refused(Refusal::TooMuch));
+            return;
+        }
+        self.sessions.push(Session {
+            client,
+            nonce: message.nonce,
+            cookie: message.cookie,
+            group,
+            source,
+            last: now,
+            number: message.number,
+            answer: None,
+            round: 0,
+            seen: Seen::default(),
+            arrivals: Vec::new(),
+            report: Bytes::new(),
+        });
+        let sources = self.sources(group);
+        self.outputs.push_back(Output::Event(ServerEvent::Join {
+            client,
+            group,
+            sources,
+        }));
+        self.answer(self.sessions.len() - 1, Body::Welcome);
+    }
+
+    /// How many times the life of a cookie has passed.
+    fn epoch(&mut self, now: Instant) -> u64 {
+        let start = *self.started.get_or_insert(now);
+        now.saturating_duration_since(start).as_secs() / COOKIE_LIFE.as_secs()
+    }
+
+    /// Answers a message of which nothing is kept.
+    fn reply(&mut self, client: SocketAddr, to: &Message, cookie: [u8; 16], body: Body) {
+        if matches!(body, Body::Refused(_)) {
+            self.stats.refused += 1;
+        }
+        let answer = Message {
+            nonce: to.nonce,
+            cookie,
+            number: to.number,
+            body,
+        };
+        let datagram = answer.emit(self.config.key.as_ref(), 0);
+        let transmit = Transmit::new(client, datagram);
+        self.outputs.push_back(Output::Transmit(transmit));
     }
 
     /// Tells somebody who says hello in another version that this is none that they know.
@@ -213,25 +249,28 @@ impl Server {
         self.outputs.push_back(Output::Transmit(transmit));
     }
 
-    /// Forgets a session for a new one: those that are not confirmed first, then the most silent.
-    fn make_room(&mut self) {
-        while self.sessions.len() >= self.config.sessions.max(1) {
+    /// Makes room for a session of a host, and says whether there is. A host that has a quarter of
+    /// all gives up its own most silent one; the sessions of others end by themselves alone.
+    fn make_room(&mut self, host: IpAddr) -> bool {
+        let most = self.config.sessions.max(1);
+        let share = (most / 4).max(1);
+        let own = |session: &&Session| session.client.ip() == host;
+        if self.sessions.iter().filter(own).count() >= share {
             let oldest = (0..self.sessions.len())
-                .min_by_key(|index| (self.sessions[*index].confirmed, self.sessions[*index].last));
+                .filter(|index| self.sessions[*index].client.ip() == host)
+                .min_by_key(|index| self.sessions[*index].last);
             if let Some(index) = oldest {
                 self.forget(index);
             }
         }
+        self.sessions.len() < most
     }
 
     fn forget(&mut self, index: usize) {
         let session = self.sessions.swap_remove(index);
         let group = session.group;
-        let needed = self
-            .sessions
-            .iter()
-            .any(|other| other.confirmed && other.group == group);
-        if session.confirmed && !needed {
+        let needed = self.sessions.iter().any(|other| other.group == group);
+        if !needed {
             self.outputs
                 .push_back(Output::Event(ServerEvent::Leave { group }));
         }
@@ -240,7 +279,7 @@ impl Server {
     /// The sources that those who ask about a group name; empty where one of them names none.
     fn sources(&self, group: SocketAddr) -> Vec<IpAddr> {
         let mut sources = Vec::new();
-        let here = |session: &&Session| session.confirmed && session.group == group;
+        let here = |session: &&Session| session.group == group;
         for session in self.sessions.iter().filter(here) {
             match session.source {
                 None => return Vec::new(),
@@ -255,17 +294,6 @@ impl Server {
     fn request(&mut self, now: Instant, index: usize, message: Message, interface: u32) {
         let session = &mut self.sessions[index];
         session.last = now;
-        if !session.confirmed {
-            session.confirmed = true;
-            let (client, group) = (session.client, session.group);
-            let sources = self.sources(group);
-            self.outputs.push_back(Output::Event(ServerEvent::Join {
-                client,
-                group,
-                sources,
-            }));
-        }
-        let session = &mut self.sessions[index];
         if message.number == session.number {
             // Asked again: the answer was lost, or is still to come.
             if let Some(answer) = session.answer.clone() {
@@ -503,6 +531,13 @@ impl Protocol for Server {
             reason: "requests",
         }
     }
+}
+
+/// Whether a source can be one of a group's.
+fn may_be_source(source: Option<IpAddr>, group: SocketAddr) -> bool {
+    source.is_none_or(|source| {
+        source.is_ipv4() == group.is_ipv4() && !source.is_multicast() && !source.is_unspecified()
+    })
 }
 
 /// Whether a server sends there: to groups alone, and not to those of a link's own protocols.
