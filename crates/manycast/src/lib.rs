@@ -18,7 +18,7 @@
 //! | send to a group or a host | [`send`], [`Sender`] |
 //! | do both, with one peer or with many | [`Socket`] |
 //! | ask a group or a host, and gather the answers | [`ask()`] |
-//! | measure what a network does to a stream | [`proto::measure`], [`Driver`] |
+//! | measure what a network does to a stream | `proto::measure`, with the feature `measure`; [`Driver`] |
 //! | write a protocol, and run it | [`Protocol`], [`Driver`] |
 //! | find out why nothing arrives | the module `doctor`, with the feature of this name |
 //! | see the interfaces as multicast sees them | [`interfaces()`], [`joined_groups`] |
@@ -41,6 +41,7 @@
 //! 10. The system is never changed: no sysctl, route or firewall rule is written.
 
 pub use manycast_io::*;
+pub use manycast_proto as proto;
 
 #[cfg(feature = "doctor")]
 #[doc(inline)]

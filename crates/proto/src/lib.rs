@@ -33,10 +33,13 @@
 //! * What a peer sends wrongly is counted there and traced, and never is an error.
 //! * RFCs are cited above the code that obeys them: `// RFC 3550 §6.4.1: jitter`.
 
+#[cfg(feature = "ask")]
 pub mod ask;
 pub mod buffers;
+#[cfg(feature = "measure")]
 pub mod measure;
 pub mod pace;
+#[cfg(feature = "probe")]
 pub mod probe;
 pub mod random;
 pub mod timers;
