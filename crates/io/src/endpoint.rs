@@ -136,7 +136,7 @@ impl Endpoint {
             }
         }
         endpoint.join_wanted()?;
-        // What it was opened for is no news.
+        // That what it was opened for is joined is no event.
         endpoint.events.clear();
         endpoint.publish();
         Ok(endpoint)

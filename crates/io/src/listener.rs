@@ -147,7 +147,7 @@ impl Listener {
         Ok(self.endpoint.take_run(limit))
     }
 
-    /// Waits for a datagram or for news of interfaces; `None` when `timeout` is over (`None`: for
+    /// Waits for a datagram or an event of the interfaces; `None` when `timeout` is over (`None`: for
     /// ever) or when it is stopped.
     ///
     /// # Errors
@@ -168,7 +168,7 @@ impl Listener {
         &mut self.endpoint
     }
 
-    /// Waits for a datagram, and passes over news.
+    /// Waits for a datagram, and passes over events.
     fn wait(&mut self, timeout: Option<Duration>) -> Result<(), Error> {
         self.endpoint.wait_for_datagram(timeout, false)
     }

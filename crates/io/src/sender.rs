@@ -288,7 +288,7 @@ impl Sender {
         }
     }
 
-    /// Waits for news that a datagram could not be delivered, at most for `timeout`. Only a host
+    /// Waits to hear that a datagram could not be delivered, at most for `timeout`. Only a host
     /// can say so, never a group.
     ///
     /// # Errors
@@ -301,9 +301,9 @@ impl Sender {
             let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
             // An answer is proof that it was delivered, but not what was asked for.
             self.sending_socket()?.recv_batch(&mut batch, left)?;
-            let news = batch.unreachable().first().copied();
-            if news.is_some() || left.is_some_and(|left| left.is_zero()) {
-                return Ok(news);
+            let heard = batch.unreachable().first().copied();
+            if heard.is_some() || left.is_some_and(|left| left.is_zero()) {
+                return Ok(heard);
             }
         }
     }

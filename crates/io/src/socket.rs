@@ -317,7 +317,7 @@ impl Socket {
         Ok(self.endpoint.take_run(limit))
     }
 
-    /// Waits for a datagram or for news: a refusal, a membership that came or went. `None` when
+    /// Waits for a datagram or an event: a refusal, a membership that came or went. `None` when
     /// `timeout` is over (`None`: for ever) or when it is stopped.
     ///
     /// # Errors
@@ -328,7 +328,7 @@ impl Socket {
         Ok(Event::next(&mut self.endpoint))
     }
 
-    /// Waits for a datagram; a refusal by the peer is an error, other news is passed over.
+    /// Waits for a datagram; a refusal by the peer is an error, other events are passed over.
     fn wait(&mut self, timeout: Option<Duration>) -> Result<(), Error> {
         self.endpoint
             .wait_for_datagram(timeout, self.peer.is_some())

@@ -289,7 +289,7 @@ impl RecvBatch {
     }
 
     /// Takes up the first `count` slots, which were just filled.
-    pub(crate) fn take_up(
+    pub(crate) fn read_slots(
         &mut self,
         count: usize,
         local: SocketAddr,

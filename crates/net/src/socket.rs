@@ -288,7 +288,7 @@ pub(crate) fn interface_id(index: u32) -> InterfaceId {
 
 /// How many datagrams that came back are dealt with in one go. Where many are under way, several of
 /// them may come back between two calls.
-const MAX_NEWS: usize = 64;
+const MAX_EARLIER: usize = 64;
 
 fn is_in_use(result: &io::Result<()>) -> bool {
     matches!(result, Err(error) if error.kind() == io::ErrorKind::AddrInUse)

@@ -15,14 +15,14 @@ const EAGER: u32 = 16;
 
 /// Where batches come closer upon each other than this, the receiving call itself waits for the
 /// next, unless the time-out is so short that this might be too long.
-const BRISK: Duration = Duration::from_millis(1);
+const CLOSE_TOGETHER: Duration = Duration::from_millis(1);
 const TOO_SHORT: Duration = Duration::from_millis(20);
 
 /// What [`Endpoint::look`] found.
 #[cfg(feature = "tokio")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Look {
-    /// What ends a wait: a datagram, or news, or a stop.
+    /// What ends a wait: a datagram, an event or a stop.
     Something,
     /// Nothing that was asked for, but there may be more behind it.
     Again,
@@ -32,20 +32,20 @@ pub(crate) enum Look {
 
 impl Endpoint {
     /// Makes a datagram ready for [`Endpoint::take`], and says whether there is one. It waits until
-    /// `timeout` is over (`None`: for ever), until there is news, or until it is stopped.
+    /// `timeout` is over (`None`: for ever), until there is an event, or until it is stopped.
     pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> Result<bool, Error> {
         self.wait_until(timeout, |it| Ok(it.would_end_a_wait()))?;
         Ok(self.has_datagram())
     }
 
     /// As [`Endpoint::wait`], but only a datagram or an error ends it before `timeout` is over: see
-    /// [`Endpoint::settle`].
+    /// [`Endpoint::datagram_or_error`].
     pub(crate) fn wait_for_datagram(
         &mut self,
         timeout: Option<Duration>,
         connected: bool,
     ) -> Result<(), Error> {
-        self.wait_until(timeout, |it| it.settle(connected))
+        self.wait_until(timeout, |it| it.datagram_or_error(connected))
     }
 
     /// Serves what comes until it is enough, or `timeout` is over.
@@ -92,10 +92,10 @@ impl Endpoint {
     }
 
     /// What a wait has brought, for a caller who wants datagrams alone: says whether there is one.
-    /// A stop is an error, and if `connected`, so is a refusal by the peer. Other news is passed
+    /// A stop is an error, and if `connected`, so is a refusal by the peer. Other events are passed
     /// over; without a peer that goes for refusals too, since whoever asks a server and goes away
     /// must not end its wait.
-    pub(crate) fn settle(&mut self, connected: bool) -> Result<bool, Error> {
+    pub(crate) fn datagram_or_error(&mut self, connected: bool) -> Result<bool, Error> {
         let mut refusal = None;
         if !self.events.is_empty() {
             refusal = self.events.iter().find_map(NetworkEvent::refused_by);
@@ -210,9 +210,9 @@ impl Endpoint {
         let gap = last
             .zip(before)
             .and_then(|(last, before)| last.duration_since(before).ok());
-        let is_brisk = gap.is_some_and(|gap| gap < BRISK);
+        let is_stream = gap.is_some_and(|gap| gap < CLOSE_TOGETHER);
         let may_wait = self.ports.len() == 1 && timeout.is_none_or(|timeout| timeout > TOO_SHORT);
-        if is_brisk && may_wait {
+        if is_stream && may_wait {
             port.socket.recv_batch_soon(&mut self.batch)?;
         } else if self.batch.has_likely_more() {
             port.socket.try_recv_batch(&mut self.batch)?;

@@ -58,7 +58,7 @@ impl Listener {
         Ok(self.inner.endpoint().take_batch())
     }
 
-    /// Waits for a datagram or for news of interfaces; `None` when it was stopped.
+    /// Waits for a datagram or an event of the interfaces; `None` when it was stopped.
     ///
     /// # Errors
     ///

@@ -60,7 +60,7 @@ impl Readiness {
     ) -> Result<(), Error> {
         loop {
             self.wait(endpoint).await?;
-            if endpoint.settle(connected)? {
+            if endpoint.datagram_or_error(connected)? {
                 return Ok(());
             }
         }

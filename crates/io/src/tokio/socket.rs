@@ -171,7 +171,7 @@ impl Socket {
         self.inner.endpoint().take().ok_or(Error::Stopped)
     }
 
-    /// Waits for a datagram or for news; `None` when it was stopped.
+    /// Waits for a datagram or an event; `None` when it was stopped.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! Receiving: batches of datagrams, and news of those that came back.
+//! Receiving: batches of datagrams, and what is heard of those that came back.
 
 use std::io;
 use std::sync::atomic::Ordering;
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 
-use super::{MAX_NEWS, Socket, interface_id};
+use super::{MAX_EARLIER, Socket, interface_id};
 use crate::sys::features::{self, unreachable};
 use crate::{Dropped, Error, Operation, RecvBatch, Unreachable, error, sys};
 
@@ -18,7 +18,7 @@ impl Socket {
     /// many. Where nothing is there it waits for `timeout`: `None` for ever, zero not at all.
     ///
     /// It also ends when a datagram came back as undeliverable, with 0 if nothing else is there: see
-    /// [`RecvBatch::unreachable`]. That is news of a peer, not a failure, and the socket goes on
+    /// [`RecvBatch::unreachable`]. That is no failure of this call, and the socket goes on
     /// working. A signal ends the wait early.
     ///
     /// # Errors
@@ -90,7 +90,7 @@ impl Socket {
         {
             self.drain_error_queue(batch);
         }
-        for _ in 0..MAX_NEWS {
+        for _ in 0..MAX_EARLIER {
             let limit = batch.limit();
             let flags = if batch.unreachable().is_empty() {
                 flags
@@ -99,7 +99,7 @@ impl Socket {
             };
             match batch.slots().receive(self.fd(), limit, flags) {
                 Ok(count) => {
-                    batch.take_up(count, self.local, interface_id, |seen| {
+                    batch.read_slots(count, self.local, interface_id, |seen| {
                         self.extend_dropped(seen)
                     });
                     return Ok(Some(batch.len()));
@@ -110,7 +110,7 @@ impl Socket {
                 }
                 Err(error) => {
                     let errno = error.raw_os_error().unwrap_or_default();
-                    if !sys::is_news_of_a_peer(errno) {
+                    if !sys::may_be_of_an_earlier_datagram(errno) {
                         return Err(Error::new(Operation::Receive, self.local, error));
                     }
                     // It came in the place of datagrams, which wait behind it.
@@ -149,7 +149,7 @@ impl Socket {
 
     fn drain_error_queue(&self, batch: &mut RecvBatch) {
         // Whoever floods us with ICMP messages gets no more of our time than this.
-        for _ in 0..MAX_NEWS {
+        for _ in 0..MAX_EARLIER {
             let slots = batch.slots();
             match sys::error_queue(self.fd(), slots) {
                 Ok(true) => {}

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use manycast_types::{MAX_PAYLOAD, Transmit};
 use rustix::event::{PollFd, PollFlags};
 
-use super::{MAX_NEWS, Socket, interface_id};
+use super::{MAX_EARLIER, Socket, interface_id};
 use crate::sys::features::{self, ControlWriter, fragment, gso};
 use crate::sys::{self, Messages};
 use crate::{Error, ErrorKind, Operation, offload};
@@ -145,8 +145,8 @@ impl Socket {
     fn send_all<'a>(&self, queue: impl Queue<'a>, wait: bool) -> Result<usize, Error> {
         let flags = if wait { 0 } else { sys::DONT_WAIT };
         let mut sent = 0;
-        // How often in a row news of a peer came in the place of what is first in the queue.
-        let mut news = 0;
+        // How often in a row the error of an earlier datagram came in the place of what is first in the queue.
+        let mut earlier = 0;
         // The refusal of a merged send; what comes next goes unmerged, to see if that was it.
         let mut refusal = None;
         while sent < queue.len() {
@@ -163,26 +163,26 @@ impl Socket {
                         self.segment_limits.refuse(size, destination, errno);
                     }
                     sent += taken;
-                    news = 0;
+                    earlier = 0;
                     continue;
                 }
                 Err(error) => error,
             };
             let errno = error.raw_os_error().unwrap_or_default();
-            let may_be_news = sys::is_news_of_a_peer(errno);
+            let may_be_earlier = sys::may_be_of_an_earlier_datagram(errno);
             if error.kind() == io::ErrorKind::Interrupted {
                 continue;
             } else if error.kind() == io::ErrorKind::WouldBlock {
                 break;
-            } else if merged && gso::is_refusal(errno) && (news > 0 || !may_be_news) {
+            } else if merged && gso::is_refusal(errno) && (earlier > 0 || !may_be_earlier) {
                 refusal = Some((errno, queue.payload(sent).len()));
-                news = 0;
-            } else if may_be_news
-                && (merged && gso::is_refusal(errno) || !self.refuses(queue, sent, errno, news))
+                earlier = 0;
+            } else if may_be_earlier
+                && (merged && gso::is_refusal(errno) || !self.refuses(queue, sent, errno, earlier))
             {
                 // What an earlier datagram met is reported once, by whatever call comes next. This
                 // one was not sent, and is not at fault.
-                news += 1;
+                earlier += 1;
                 self.error_waits
                     .store(self.report_unreachable, Ordering::Relaxed);
             } else if sent > 0 {
@@ -199,7 +199,7 @@ impl Socket {
     fn refuses<'a>(&self, queue: impl Queue<'a>, index: usize, errno: i32, before: usize) -> bool {
         match errno {
             // Nothing but a peer says this.
-            libc::ECONNREFUSED => before >= MAX_NEWS,
+            libc::ECONNREFUSED => before >= MAX_EARLIER,
             // The probe below does not look at the length.
             libc::EMSGSIZE => {
                 let most = if self.is_ipv4() {
@@ -213,7 +213,8 @@ impl Socket {
             // leaves out the errors of earlier ones.
             errno => {
                 let probe = self.send_one(queue, index, sys::PROBE | sys::DONT_WAIT);
-                before >= MAX_NEWS || probe.is_err_and(|error| error.raw_os_error() == Some(errno))
+                before >= MAX_EARLIER
+                    || probe.is_err_and(|error| error.raw_os_error() == Some(errno))
             }
         }
     }

@@ -8,7 +8,7 @@
 //! | `Slots`, `Messages`, `send` | many datagrams by one system call, in and out; one datagram |
 //! | `DONT_WAIT`, `WAIT_FOR_ONE`, `PROBE` | how such a call waits; that it only asks if it could send |
 //! | `features` | what comes with a datagram and can be told with one: control messages, a feature a file |
-//! | `error_queue`, `is_news_of_a_peer` | datagrams that came back, and how their errors are told apart |
+//! | `error_queue`, `may_be_of_an_earlier_datagram` | datagrams that came back, and how their errors are told apart |
 //! | `options` | what `socket2` does not set: buffers beyond the limit, isolation of groups, the device |
 //! | `set_group`, `set_group_source` … | memberships by the index of an interface (RFC 3678) |
 //! | `dropped` | how much the system dropped on a socket |
@@ -36,7 +36,7 @@ compile_error!("manycast-net runs on Linux so far; another system needs a folder
 pub(crate) use system::{
     DONT_WAIT, IPV6_MULTICAST_ALL, MCAST_BLOCK_SOURCE, MCAST_JOIN_GROUP, MCAST_JOIN_SOURCE_GROUP,
     MCAST_LEAVE_GROUP, Messages, PROBE, Slots, WAIT_FOR_ONE, dropped, error_queue, features,
-    group_filter, int, interfaces, is_news_of_a_peer, joined, netlink, options, poller,
+    group_filter, int, interfaces, joined, may_be_of_an_earlier_datagram, netlink, options, poller,
     receive_packet, refuse_packets, routes, send, set_group, set_group_source,
     set_multicast_interface_v4, sysctl, watch,
 };

@@ -136,7 +136,7 @@ impl Way {
                 Err(error) if error.is_transient() && patience != Patience::None => error,
                 Err(error) => return Err(error.into()),
             };
-            // A full queue is no news; it has room again in a moment.
+            // A full queue is not worth a word; it has room again in a moment.
             if error.kind() != ErrorKind::LimitReached
                 && !std::mem::replace(&mut self.is_stuck, true)
             {

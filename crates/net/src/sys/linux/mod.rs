@@ -21,7 +21,7 @@ pub(crate) use options::IPV6_MULTICAST_ALL;
 
 /// Errors that a datagram sent earlier met on its way, as ICMP tells them (`icmp(7)`, `udp(7)`):
 /// EACCES for instance where an IPv6 firewall rejects it.
-pub(crate) const fn is_news_of_a_peer(errno: i32) -> bool {
+pub(crate) const fn may_be_of_an_earlier_datagram(errno: i32) -> bool {
     matches!(
         errno,
         libc::ECONNREFUSED
