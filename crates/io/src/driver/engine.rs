@@ -13,10 +13,11 @@ use super::Commands;
 use crate::Error;
 use crate::endpoint::Endpoint;
 
-/// How many outputs are taken in a turn at most, and about how many datagrams they may be. So
-/// whoever always has something to send keeps nobody waiting for more than some 100 µs.
+/// How many outputs are taken in a turn at most, and about how many datagrams and bytes they may be.
+/// So whoever always has something to send keeps nobody waiting for more than some 100 µs.
 const OUTPUTS: usize = 64;
 const DATAGRAMS: usize = 256;
+const BYTES: usize = 128 << 10;
 /// How many turns in a row may go by without a look at what came. A look costs a system call.
 const EAGER: u32 = 4;
 
@@ -93,8 +94,11 @@ impl<P: Protocol> Engine<P> {
             return Ok(Turn::Finished);
         }
         self.endpoint.forget_room()?;
-        self.gather(now);
         self.flush(now);
+        if self.outgoing.is_empty() {
+            self.gather(now);
+            self.flush(now);
+        }
         if let Some(full) = self.outgoing.first() {
             // Where its socket has gone, the next turn finds out.
             let _ = self.endpoint.want_room(full);
@@ -125,13 +129,26 @@ impl<P: Protocol> Engine<P> {
         true
     }
 
+    /// Takes outputs until the protocol waits, something is to be told, a send buffer is full, or
+    /// there were enough for a turn.
     fn gather(&mut self, now: Instant) {
-        let mut datagrams: usize = self.outgoing.iter().map(Transmit::count).sum();
-        while self.held.is_none() && self.outgoing.len() < OUTPUTS && datagrams < DATAGRAMS {
+        let (mut outputs, mut datagrams, mut bytes) = (0, 0, 0);
+        while self.held.is_none() && outputs < OUTPUTS && datagrams < DATAGRAMS && bytes < BYTES {
+            outputs += 1;
             match self.protocol.poll_output(now) {
                 Output::Transmit(transmit) => {
                     datagrams += transmit.count();
+                    bytes += transmit.payload.len();
+                    let is_whole = transmit.segment_size.is_some();
                     self.outgoing.push(transmit);
+                    if is_whole {
+                        // There is nothing to gather, and the protocol has its memory back while it
+                        // is in the processor's cache.
+                        self.flush(now);
+                        if !self.outgoing.is_empty() {
+                            break;
+                        }
+                    }
                 }
                 Output::Event(event) => self.held = Some(Turn::Event(event)),
                 Output::Request(request) => {
