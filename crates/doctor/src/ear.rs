@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use manycast_net::{Overheard, Wiretap};
+use crate::host::capture::{Overheard, Wiretap};
 
 use super::Target;
 

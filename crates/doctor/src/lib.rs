@@ -30,6 +30,9 @@ mod cut;
 mod ear;
 mod far;
 mod finding;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod host;
 mod notes;
 mod paths;
@@ -56,7 +59,11 @@ pub use context::{
 pub use cut::Cut;
 pub use ear::{Heard, HeardStream};
 pub use finding::{Confidence, Finding, Severity};
+pub use host::counters::{CounterTables, Counters, InterfaceCounters};
 pub use host::examine_host;
+pub use host::firewall::{FirewallRule, firewall_rules, legacy_firewall_tables};
+pub use host::foreign::{ForeignSocket, SocketOwner, socket_owners};
+pub use host::open_sockets::{OpenSocket, open_sockets};
 pub use manycast_proto::probe::{DEFAULT_PORT, Key};
 pub use notes::Notes;
 pub use paths::{Soak, Toward, Trial};

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use manycast_net::{CounterTables, Interface, JoinedTables};
+use crate::CounterTables;
+use manycast_net::{Interface, JoinedTables};
 use manycast_types::InterfaceId;
 
 use super::{

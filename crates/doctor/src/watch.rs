@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use manycast_net::{Counters, ErrorKind, SocketConfig};
+use crate::Counters;
+use manycast_net::{ErrorKind, SocketConfig};
 use manycast_types::{Address, InterfaceSelector, Received};
 
 use super::context::total;

@@ -3,15 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "a test says by a panic that it failed")]
 
 use std::io::Write;
-use std::net::{IpAddr, UdpSocket};
+use std::net::IpAddr;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use manycast_lab::netns::{self, Host, Lab, Snooping, wait_until};
 use manycast_net::{
     Change, ErrorKind, Interface, InterfaceAddress, JoinedGroup, JoinedSource, Poller, Route,
-    Socket, SocketConfig, Watch, find_interface, firewall_rules, interfaces, joined_groups,
-    route_to,
+    Socket, SocketConfig, Watch, find_interface, interfaces, joined_groups, route_to,
 };
 use manycast_types::SourceFilter;
 
@@ -514,55 +513,6 @@ fn an_old_querier_shows_in_the_version_of_igmp() {
     });
 }
 
-fn the_rules_of_the_firewall_are_read_by_whoever_may() {
-    let lab = Lab::new();
-    let host = host_on_a_switch(&lab);
-    host.nft(
-        "table ip filter {
-             chain INPUT {
-                 type filter hook input priority 0; policy drop
-                 udp dport 5000 counter drop
-                 udp dport 5001 jump far
-                 accept
-             }
-             chain far {
-                 counter reject
-             }
-         }
-         table netdev early {
-             chain eth0 {
-                 type filter hook ingress device eth0 priority 0
-                 ip saddr 10.9.9.0/24 udp dport { 1, 2 } log drop
-             }
-         }",
-    );
-    host.run(|| {
-        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
-        for port in [5000, 5000, 5001, 5002] {
-            socket.send_to(b"x", ("127.0.0.1", port)).unwrap();
-        }
-    });
-    let mut rules: Vec<_> = host
-        .run(firewall_rules)
-        .unwrap()
-        .into_iter()
-        .map(|rule| (rule.place(), rule.hook, rule.rejects, rule.packets))
-        .collect();
-    rules.sort();
-    let place = str::to_owned;
-    assert_eq!(
-        rules,
-        [
-            (place("ip filter INPUT"), Some("input"), false, None),
-            (place("ip filter INPUT"), Some("input"), false, Some(2)),
-            (place("ip filter far"), None, true, Some(1)),
-            (place("netdev early eth0"), Some("ingress"), false, None),
-        ]
-    );
-    let error = host.run_unprivileged(firewall_rules).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::PermissionDenied);
-}
-
 netns::tests!(
     interfaces_come_in_the_order_of_their_index_with_their_kind,
     the_state_of_an_interface_is_told,
@@ -581,5 +531,4 @@ netns::tests!(
     what_the_kernel_could_not_keep_is_told_as_lost,
     joined_groups_are_listed_with_their_users_and_sources,
     an_old_querier_shows_in_the_version_of_igmp,
-    the_rules_of_the_firewall_are_read_by_whoever_may,
 );
