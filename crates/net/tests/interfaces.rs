@@ -3,14 +3,15 @@
 #![expect(clippy::unwrap_used, reason = "a test says by a panic that it failed")]
 
 use std::io::Write;
-use std::net::IpAddr;
+use std::net::{IpAddr, UdpSocket};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use manycast_lab::netns::{self, Host, Lab, Snooping, wait_until};
 use manycast_net::{
-    Change, ErrorKind, Interface, InterfaceAddress, JoinedGroup, JoinedSource, Poller, Route,
-    Socket, SocketConfig, Watch, find_interface, interfaces, joined_groups, route_to,
+    Change, ErrorKind, Interface, InterfaceAddress, JoinedGroup, JoinedSource, PacketSocket,
+    PacketType, Poller, Route, Socket, SocketConfig, Watch, find_interface, interfaces,
+    joined_groups, route_to,
 };
 use manycast_types::SourceFilter;
 
@@ -513,7 +514,41 @@ fn an_old_querier_shows_in_the_version_of_igmp() {
     });
 }
 
+fn packets_are_received_of_one_interface_until_more_are_refused() {
+    let lab = Lab::new();
+    let host = host_on_a_switch(&lab);
+    host.run(|| {
+        let second = Duration::from_secs(1);
+        let index = |name: &str| find_interface(&name.parse().unwrap()).unwrap().index;
+        let [on_lo, on_eth0] =
+            ["lo", "eth0"].map(|name| PacketSocket::open(Some(index(name))).unwrap());
+        let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+        sender.send_to(b"first", "127.0.0.1:5000").unwrap();
+
+        let mut buffer = [0; 256];
+        let mut next = |socket: &PacketSocket, timeout| {
+            while let Some(packet) = socket.receive(&mut buffer, timeout).unwrap() {
+                let payload = &buffer[..packet.length];
+                if packet.packet_type == PacketType::Host && payload.ends_with(b"first") {
+                    return Some((packet.interface, packet.protocol));
+                }
+            }
+            None
+        };
+        assert_eq!(next(&on_lo, second), Some((index("lo"), 0x0800)));
+        on_lo.refuse_more().unwrap();
+        sender.send_to(b"first", "127.0.0.1:5000").unwrap();
+        assert_eq!(next(&on_lo, Duration::ZERO), None);
+        assert_eq!(next(&on_eth0, Duration::ZERO), None);
+    });
+    let error = host
+        .run_unprivileged(|| PacketSocket::open(None))
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::PermissionDenied);
+}
+
 netns::tests!(
+    packets_are_received_of_one_interface_until_more_are_refused,
     interfaces_come_in_the_order_of_their_index_with_their_kind,
     the_state_of_an_interface_is_told,
     an_interface_that_takes_in_everything_is_promiscuous_whoever_asked_for_it,
