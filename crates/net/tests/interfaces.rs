@@ -522,6 +522,8 @@ fn packets_are_received_of_one_interface_until_more_are_refused() {
         let index = |name: &str| find_interface(&name.parse().unwrap()).unwrap().index;
         let [on_lo, on_eth0] =
             ["lo", "eth0"].map(|name| PacketSocket::open(Some(index(name))).unwrap());
+        // An open port: ICMP would send the datagram back.
+        let _open = UdpSocket::bind("127.0.0.1:5000").unwrap();
         let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
         sender.send_to(b"first", "127.0.0.1:5000").unwrap();
 
