@@ -42,6 +42,6 @@ pub fn sock_diag(datagram: &[u8]) {
 /// Reads a packet that was heard on the wire, by either version of IP.
 pub fn packet(bytes: &[u8]) {
     for ipv4 in [true, false] {
-        let _ = capture::overheard(bytes, ipv4);
+        let _ = capture::parse(bytes, ipv4);
     }
 }

@@ -23,11 +23,11 @@
 //! # Ok::<(), manycast::Error>(())
 //! ```
 
+mod capture;
 mod checks;
 mod code;
 mod context;
 mod cut;
-mod ear;
 mod far;
 mod finding;
 #[cfg(fuzzing)]
@@ -51,13 +51,13 @@ use std::time::Duration;
 
 use manycast_types::{Address, Host, SourceFilter};
 
+pub use capture::{Heard, HeardStream};
 pub use code::{Code, Step};
 pub use context::{
     Context, Flow, Obstacle, Program, ProgramSocket, SelfTest, Snapshot, SocketMembership, Tally,
     Target, Watched,
 };
 pub use cut::Cut;
-pub use ear::{Heard, HeardStream};
 pub use finding::{Confidence, Finding, Severity};
 pub use host::counters::{CounterTables, Counters, InterfaceCounters};
 pub use host::examine_host;

@@ -228,7 +228,7 @@ fn a_membership_that_ends_and_comes_back_when_joined_anew_wants_a_querier() {
     }];
     watched.revived = Some(true);
     assert_verdict(&context, Code::NoQuerier, Confidence::Likely);
-    // With an ear on the wire it is settled, one way or the other.
+    // With a capture it is settled, one way or the other.
     context.watched.as_mut().unwrap().heard = Some(Heard::default());
     assert_verdict(&context, Code::NoQuerier, Confidence::Proved);
     let querier = ("10.0.0.254".parse().unwrap(), 3, 3);

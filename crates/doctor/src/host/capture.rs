@@ -12,13 +12,13 @@ use manycast_net::{Error, PacketSocket, PacketType, errno};
 const ETHERTYPE_IPV4: u16 = 0x0800;
 const ETHERTYPE_IPV6: u16 = 0x86dd;
 
-/// An ear on all interfaces of the network namespace of the thread that opens it, for one version
-/// of IP. It hears what comes in, joined or not, before firewalls, filters and bridges; it needs
+/// A capture on all interfaces of the network namespace of the thread that opens it, for one version
+/// of IP. It receives what comes in, joined or not, before firewalls, filters and bridges; it needs
 /// `CAP_NET_RAW`.
 ///
 /// What comes in by a port of a bridge is heard there, and on the bridge once more.
 #[derive(Debug)]
-pub(crate) struct Wiretap {
+pub(crate) struct Capture {
     socket: PacketSocket,
     ipv4: bool,
     /// The version of IP, as Ethernet numbers it.
@@ -27,7 +27,7 @@ pub(crate) struct Wiretap {
 
 /// Something that is of interest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Overheard {
+pub(crate) enum CapturedPacket {
     /// A querier asks for memberships.
     Query {
         /// Who asks.
@@ -53,7 +53,7 @@ const BUFFER: usize = 4 << 20;
 /// The headers that are of interest are shorter than this.
 const HEADERS: usize = 256;
 
-impl Wiretap {
+impl Capture {
     /// Opens it for IPv4 or for IPv6.
     ///
     /// # Errors
@@ -87,7 +87,10 @@ impl Wiretap {
     /// # Errors
     ///
     /// Only where the machine itself fails.
-    pub(crate) fn next(&mut self, timeout: Duration) -> Result<Option<(u32, Overheard)>, Error> {
+    pub(crate) fn next(
+        &mut self,
+        timeout: Duration,
+    ) -> Result<Option<(u32, CapturedPacket)>, Error> {
         let begun = Instant::now();
         let mut buffer = [0; HEADERS];
         while begun.elapsed() <= timeout + PASSING {
@@ -101,8 +104,8 @@ impl Wiretap {
             if packet.packet_type == PacketType::Outgoing || packet.protocol != self.protocol {
                 continue;
             }
-            if let Some(overheard) = overheard(&buffer[..packet.length], self.ipv4) {
-                return Ok(Some((packet.interface, overheard)));
+            if let Some(captured) = parse(&buffer[..packet.length], self.ipv4) {
+                return Ok(Some((packet.interface, captured)));
             }
         }
         Ok(None)
@@ -110,15 +113,15 @@ impl Wiretap {
 }
 
 /// Understands the headers of a packet.
-pub(crate) fn overheard(packet: &[u8], ipv4: bool) -> Option<Overheard> {
+pub(crate) fn parse(packet: &[u8], ipv4: bool) -> Option<CapturedPacket> {
     if ipv4 {
-        over_ipv4(packet)
+        parse_ipv4(packet)
     } else {
-        over_ipv6(packet)
+        parse_ipv6(packet)
     }
 }
 
-fn over_ipv4(packet: &[u8]) -> Option<Overheard> {
+fn parse_ipv4(packet: &[u8]) -> Option<CapturedPacket> {
     let header = packet.get(..20)?;
     let length = usize::from(header[0] & 0x0f) * 4;
     let total = usize::from(u16::from_be_bytes([header[2], header[3]]));
@@ -134,7 +137,7 @@ fn over_ipv4(packet: &[u8]) -> Option<Overheard> {
     let payload = packet.get(length..)?;
     match header[9] {
         // RFC 9776 §7.1: the versions are told apart by length and by the second octet.
-        2 if payload.first() == Some(&0x11) => Some(Overheard::Query {
+        2 if payload.first() == Some(&0x11) => Some(CapturedPacket::Query {
             source,
             version: match (total.checked_sub(length)?, payload.get(1)?) {
                 (12.., _) => 3,
@@ -147,7 +150,7 @@ fn over_ipv4(packet: &[u8]) -> Option<Overheard> {
     }
 }
 
-fn over_ipv6(packet: &[u8]) -> Option<Overheard> {
+fn parse_ipv6(packet: &[u8]) -> Option<CapturedPacket> {
     let header = packet.get(..40)?;
     let mut left = usize::from(u16::from_be_bytes([header[4], header[5]]));
     let address = |at: usize| {
@@ -173,7 +176,7 @@ fn over_ipv6(packet: &[u8]) -> Option<Overheard> {
             // RFC 3810 §8.1.
             58 if payload.first() == Some(&130) => {
                 let version = if left >= 28 { 2 } else { 1 };
-                return Some(Overheard::Query { source, version });
+                return Some(CapturedPacket::Query { source, version });
             }
             17 => return datagram(source, destination, payload),
             _ => return None,
@@ -181,14 +184,14 @@ fn over_ipv6(packet: &[u8]) -> Option<Overheard> {
     }
 }
 
-fn datagram(source: IpAddr, destination: IpAddr, payload: &[u8]) -> Option<Overheard> {
+fn datagram(source: IpAddr, destination: IpAddr, payload: &[u8]) -> Option<CapturedPacket> {
     let port = |at: usize| {
         Some(u16::from_be_bytes([
             *payload.get(at)?,
             *payload.get(at + 1)?,
         ]))
     };
-    Some(Overheard::Datagram {
+    Some(CapturedPacket::Datagram {
         source: SocketAddr::new(source, port(0)?),
         destination: SocketAddr::new(destination, port(2)?),
     })
