@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use manycast_net::CounterTables;
+use manycast_doctor::CounterTables;
 
 // Form feeds part the tables from one another.
 fuzz_target!(|text: &str| {

@@ -2,6 +2,6 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use manycast_net::fuzzing;
+use manycast_doctor::fuzzing;
 
 fuzz_target!(|datagram: &[u8]| fuzzing::sock_diag(datagram));

@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use manycast_net::{
-    BufferSize, Counters, ErrorKind, Interface, JoinedGroup, OpenSocket, SocketOwner, sysctl,
-};
+use crate::{Counters, OpenSocket, SocketOwner};
+use manycast_net::{BufferSize, ErrorKind, Interface, JoinedGroup, sysctl};
 use manycast_types::{Address, InterfaceId, SourceFilter};
 
 use super::{Heard, HeardStream, Rules, Surroundings};
@@ -344,7 +343,7 @@ impl Snapshot {
         };
         Ok(Self {
             joined: manycast_net::joined_groups()?,
-            sockets: manycast_net::open_sockets()?,
+            sockets: crate::open_sockets()?,
             sysctls: names
                 .into_iter()
                 .filter_map(|name| sysctl(&name).map(|value| (name, value)))

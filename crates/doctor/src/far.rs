@@ -94,7 +94,7 @@ mod tests {
         )
         .because("this host counts")
         .remedy("mend this host");
-        let mut report = Report::of_host(vec![finding], manycast_net::Counters::default());
+        let mut report = Report::of_host(vec![finding], crate::Counters::default());
         report.steps = Step::ALL
             .map(|step| StepState {
                 step,

@@ -1,10 +1,16 @@
 //! This host by itself: what it can do with groups, whatever is sent.
 
+pub(crate) mod capture;
+pub(crate) mod counters;
+pub(crate) mod firewall;
+pub(crate) mod foreign;
+pub(crate) mod open_sockets;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use manycast_net::{Counters, Interface};
+use manycast_net::Interface;
 
-use super::{Code, Confidence, Finding, Report, SelfTest, Snapshot, checks, self_test};
+use super::{Code, Confidence, Counters, Finding, Report, SelfTest, Snapshot, checks, self_test};
 use manycast_io::Error;
 
 /// Groups for the self-tests, which leave this host by no interface: RFC 2365 §6.1, RFC 4291 §2.7.

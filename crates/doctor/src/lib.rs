@@ -23,13 +23,16 @@
 //! # Ok::<(), manycast::Error>(())
 //! ```
 
+mod capture;
 mod checks;
 mod code;
 mod context;
 mod cut;
-mod ear;
 mod far;
 mod finding;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod host;
 mod notes;
 mod paths;
@@ -48,15 +51,19 @@ use std::time::Duration;
 
 use manycast_types::{Address, Host, SourceFilter};
 
+pub use capture::{Heard, HeardStream};
 pub use code::{Code, Step};
 pub use context::{
     Context, Flow, Obstacle, Program, ProgramSocket, SelfTest, Snapshot, SocketMembership, Tally,
     Target, Watched,
 };
 pub use cut::Cut;
-pub use ear::{Heard, HeardStream};
 pub use finding::{Confidence, Finding, Severity};
+pub use host::counters::{CounterTables, Counters, InterfaceCounters};
 pub use host::examine_host;
+pub use host::firewall::{FirewallRule, firewall_rules, legacy_firewall_tables};
+pub use host::foreign::{ForeignSocket, SocketOwner, socket_owners};
+pub use host::open_sockets::{OpenSocket, open_sockets};
 pub use manycast_proto::probe::{DEFAULT_PORT, Key};
 pub use notes::Notes;
 pub use paths::{Soak, Toward, Trial};

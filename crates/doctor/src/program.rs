@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::IpAddr;
 
-use manycast_net::{ForeignSocket, OpenSocket, SocketOwner};
+use crate::{ForeignSocket, OpenSocket, SocketOwner};
 
 use super::{Context, Program, ProgramChoice, ProgramSocket, SocketMembership};
 use manycast_io::Error;
@@ -27,7 +27,7 @@ const MOST_GROUPS: usize = 64;
 impl Examined {
     /// Finds the sockets, and what each is a member of.
     pub(super) fn find(choice: ProgramChoice, context: &Context) -> Result<Self, Error> {
-        let owners = manycast_net::socket_owners();
+        let owners = crate::socket_owners();
         let own = std::process::id();
         let mut sockets = Vec::new();
         for socket in &context.host.sockets {
@@ -93,7 +93,7 @@ impl Examined {
 
     /// Counts what was dropped since.
     pub(super) fn finish(mut self) -> Result<Program, Error> {
-        let now = manycast_net::open_sockets()?;
+        let now = crate::open_sockets()?;
         for before in &mut self.sockets {
             let same = |after: &&OpenSocket| after.inode == before.socket.inode;
             if let Some(after) = now.iter().find(same) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use manycast_net::Counters;
+use crate::Counters;
 
 use super::checks::count;
 use super::{Code, Confidence, Context, Finding, Severity, Soak, Step, Tally, Trial};

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use manycast_net::{FirewallRule, firewall_rules, legacy_firewall_tables};
+use crate::{FirewallRule, firewall_rules, legacy_firewall_tables};
 
 /// The rules that drop or reject and may strike datagrams to an address, between two moments.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -8,7 +8,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use manycast_net::{Counters, Interface, RecvBatch, Socket, SocketConfig};
+use crate::Counters;
+use manycast_net::{Interface, RecvBatch, Socket, SocketConfig};
 use manycast_types::{InterfaceId, SourceFilter, Transmit, with_zone};
 
 use super::rules::Ledger;

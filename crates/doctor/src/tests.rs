@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use manycast_net::{CounterTables, Interface, JoinedTables};
+use crate::CounterTables;
+use manycast_net::{Interface, JoinedTables};
 use manycast_types::InterfaceId;
 
 use super::{
@@ -227,7 +228,7 @@ fn a_membership_that_ends_and_comes_back_when_joined_anew_wants_a_querier() {
     }];
     watched.revived = Some(true);
     assert_verdict(&context, Code::NoQuerier, Confidence::Likely);
-    // With an ear on the wire it is settled, one way or the other.
+    // With a capture it is settled, one way or the other.
     context.watched.as_mut().unwrap().heard = Some(Heard::default());
     assert_verdict(&context, Code::NoQuerier, Confidence::Proved);
     let querier = ("10.0.0.254".parse().unwrap(), 3, 3);

@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use manycast_net::{Counters, ErrorKind, SocketConfig};
+use crate::Counters;
+use manycast_net::{ErrorKind, SocketConfig};
 use manycast_types::{Address, InterfaceSelector, Received};
 
+use super::capture::CaptureThread;
 use super::context::total;
-use super::ear::Ear;
 use super::rules::Ledger;
 use super::{Context, Cut, Examination, Flow, Obstacle, Target, Watched, self_test};
 use manycast_io::{Error, Listener};
@@ -135,22 +136,22 @@ pub(super) fn watch_program(context: &Context, how: &Examination) -> Result<Watc
 /// with privileges the wire and the rules of the firewall.
 #[derive(Debug)]
 pub(super) struct Meter {
-    ear: Option<Ear>,
+    capture: Option<CaptureThread>,
     ledger: Option<Ledger>,
     before: Counters,
 }
 
 impl Meter {
     pub(super) fn start(target: &Target) -> Result<Self, Error> {
-        // The ear opens last and is closed first, so that it hears no more than is counted.
+        // The capture opens last and is closed first, so that it receives no more than is counted.
         let mut ledger = Ledger::open();
         let before = Counters::read()?;
-        let ear = Ear::open(target);
+        let capture = CaptureThread::open(target);
         if let Some(ledger) = &mut ledger {
             ledger.begin();
         }
         Ok(Self {
-            ear,
+            capture,
             ledger,
             before,
         })
@@ -165,7 +166,7 @@ impl Meter {
         if let Some(ledger) = &mut self.ledger {
             ledger.end();
         }
-        watched.heard = self.ear.and_then(Ear::finish);
+        watched.heard = self.capture.and_then(CaptureThread::finish);
         let end = Counters::read()?;
         let Context { target, host, .. } = context;
         let named = target.interface.as_ref();

@@ -2,6 +2,7 @@
 //! of an interface.
 
 use std::net::IpAddr;
+use std::os::fd::AsFd;
 
 use manycast_types::SourceFilter;
 
@@ -76,4 +77,28 @@ impl Socket {
 fn on(group: IpAddr, interface: u32) -> String {
     let name = crate::socket::interface_id(interface);
     format!("{group} on {name}")
+}
+
+/// The sources that a socket takes of a group on the interface of this index (`MCAST_MSFILTER`,
+/// RFC 3678). The socket may be any, also another program's.
+///
+/// Of an interface that is gone, a membership that was made there still shows: the socket does not
+/// know that it is worth nothing any more.
+///
+/// # Errors
+///
+/// `EADDRNOTAVAIL` where the socket is no member there, and `EINVAL` where it is no socket of the
+/// version of IP of the group.
+pub fn source_filter(
+    socket: impl AsFd,
+    group: IpAddr,
+    interface: u32,
+) -> Result<SourceFilter, Error> {
+    let (excludes, sources) = sys::group_filter(socket.as_fd(), interface, group)
+        .map_err(|error| Error::new(Operation::Get("MCAST_MSFILTER"), group, error))?;
+    Ok(if excludes {
+        SourceFilter::Exclude(sources)
+    } else {
+        SourceFilter::Include(sources)
+    })
 }

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use manycast_lab::netns::{self, Host, Lab, Snooping, wait_until};
 use manycast_net::{
-    Change, ErrorKind, Interface, InterfaceAddress, JoinedGroup, JoinedSource, Poller, Route,
-    Socket, SocketConfig, Watch, find_interface, firewall_rules, interfaces, joined_groups,
-    route_to,
+    Change, ErrorKind, Interface, InterfaceAddress, JoinedGroup, JoinedSource, PacketSocket,
+    PacketType, Poller, Route, Socket, SocketConfig, Watch, find_interface, interfaces,
+    joined_groups, route_to,
 };
 use manycast_types::SourceFilter;
 
@@ -514,56 +514,43 @@ fn an_old_querier_shows_in_the_version_of_igmp() {
     });
 }
 
-fn the_rules_of_the_firewall_are_read_by_whoever_may() {
+fn packets_are_received_of_one_interface_until_more_are_refused() {
     let lab = Lab::new();
     let host = host_on_a_switch(&lab);
-    host.nft(
-        "table ip filter {
-             chain INPUT {
-                 type filter hook input priority 0; policy drop
-                 udp dport 5000 counter drop
-                 udp dport 5001 jump far
-                 accept
-             }
-             chain far {
-                 counter reject
-             }
-         }
-         table netdev early {
-             chain eth0 {
-                 type filter hook ingress device eth0 priority 0
-                 ip saddr 10.9.9.0/24 udp dport { 1, 2 } log drop
-             }
-         }",
-    );
     host.run(|| {
-        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
-        for port in [5000, 5000, 5001, 5002] {
-            socket.send_to(b"x", ("127.0.0.1", port)).unwrap();
-        }
+        let second = Duration::from_secs(1);
+        let index = |name: &str| find_interface(&name.parse().unwrap()).unwrap().index;
+        let [on_lo, on_eth0] =
+            ["lo", "eth0"].map(|name| PacketSocket::open(Some(index(name))).unwrap());
+        // An open port: ICMP would send the datagram back.
+        let _open = UdpSocket::bind("127.0.0.1:5000").unwrap();
+        let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+        sender.send_to(b"first", "127.0.0.1:5000").unwrap();
+
+        let mut buffer = [0; 256];
+        let mut next = |socket: &PacketSocket, timeout| {
+            while let Some(packet) = socket.receive(&mut buffer, timeout).unwrap() {
+                let payload = &buffer[..packet.length];
+                if packet.packet_type == PacketType::Host && payload.ends_with(b"first") {
+                    return Some((packet.interface, packet.protocol));
+                }
+            }
+            None
+        };
+        assert_eq!(next(&on_lo, second), Some((index("lo"), 0x0800)));
+        on_lo.refuse_more().unwrap();
+        sender.send_to(b"first", "127.0.0.1:5000").unwrap();
+        assert_eq!(next(&on_lo, Duration::ZERO), None);
+        assert_eq!(next(&on_eth0, Duration::ZERO), None);
     });
-    let mut rules: Vec<_> = host
-        .run(firewall_rules)
-        .unwrap()
-        .into_iter()
-        .map(|rule| (rule.place(), rule.hook, rule.rejects, rule.packets))
-        .collect();
-    rules.sort();
-    let place = str::to_owned;
-    assert_eq!(
-        rules,
-        [
-            (place("ip filter INPUT"), Some("input"), false, None),
-            (place("ip filter INPUT"), Some("input"), false, Some(2)),
-            (place("ip filter far"), None, true, Some(1)),
-            (place("netdev early eth0"), Some("ingress"), false, None),
-        ]
-    );
-    let error = host.run_unprivileged(firewall_rules).unwrap_err();
+    let error = host
+        .run_unprivileged(|| PacketSocket::open(None))
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::PermissionDenied);
 }
 
 netns::tests!(
+    packets_are_received_of_one_interface_until_more_are_refused,
     interfaces_come_in_the_order_of_their_index_with_their_kind,
     the_state_of_an_interface_is_told,
     an_interface_that_takes_in_everything_is_promiscuous_whoever_asked_for_it,
@@ -581,5 +568,4 @@ netns::tests!(
     what_the_kernel_could_not_keep_is_told_as_lost,
     joined_groups_are_listed_with_their_users_and_sources,
     an_old_querier_shows_in_the_version_of_igmp,
-    the_rules_of_the_firewall_are_read_by_whoever_may,
 );

@@ -1,6 +1,6 @@
 //! A firewall of this host that drops the datagrams.
 
-use manycast_net::FirewallRule;
+use crate::FirewallRule;
 
 use super::super::{Code, Confidence, Context, Finding, Rules, SelfTest, Severity, Tally, Watched};
 use super::firewall_rule::named;

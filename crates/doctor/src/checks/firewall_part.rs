@@ -1,6 +1,6 @@
 //! A firewall of this host that drops a part of the datagrams, as rules with a limit do.
 
-use manycast_net::FirewallRule;
+use crate::FirewallRule;
 
 use super::super::{Code, Confidence, Context, Finding, Tally, Watched};
 use super::firewall_rule::named;

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use manycast_net::FirewallRule;
+use crate::FirewallRule;
 
 use super::super::{Context, Finding, Rules};
 

@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use manycast_net::{Counters, ErrorKind, Interface};
+use crate::Counters;
+use manycast_net::{ErrorKind, Interface};
 use manycast_proto::probe::{Arrival, Inquiry};
 use manycast_types::{Address, Group, InterfaceId};
 
@@ -77,7 +78,7 @@ impl Attended {
     pub(super) fn begin(group: SocketAddr) -> Result<Self, Error> {
         let mut host = Snapshot::read(Some(group.ip()))?;
         // Its own sockets, of other groups that are asked about, are no other program's.
-        let (owners, own) = (manycast_net::socket_owners(), std::process::id());
+        let (owners, own) = (crate::socket_owners(), std::process::id());
         host.sockets.retain(|socket| {
             let owners = owners.get(&socket.inode);
             !owners.is_some_and(|owners| owners.iter().any(|owner| owner.pid == own))

@@ -3,7 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use manycast_net::{Counters, ErrorKind, Operation, errno};
+use crate::Counters;
+use manycast_net::{ErrorKind, Operation, errno};
 use manycast_proto::probe::{Burst, Client, ClientConfig, ClientEvent, Counts, MAX_COUNT, Refusal};
 use manycast_types::{Address, Group, Host, InterfaceId, InterfaceSelector, Transmit};
 

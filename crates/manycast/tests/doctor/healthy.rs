@@ -4,9 +4,9 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use manycast::Sender;
+use manycast::doctor::Counters;
 use manycast::doctor::{self, Code, Confidence, Finding, Severity};
 use manycast_lab::netns::{Hook, Host, Lab, Snooping, Task, wait_until};
-use manycast_net::Counters;
 
 use crate::{GROUPS, Stream, address, assert_delivered, assert_fault, examine, program, two_hosts};
 

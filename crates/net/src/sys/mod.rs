@@ -15,14 +15,12 @@
 //! | `poller` | the wait for many descriptors; an event that another thread can raise |
 //! | `interfaces`, `routes`, `joined` | what the host has, where it sends, what it has joined |
 //! | `watch` | notifications of changes of interfaces and addresses |
+//! | `netlink`, `packet` | questions to the kernel of Linux, and packets before the host decides |
 //! | `sysctl` | system parameters by their names |
 //!
 //! Where a system lacks something that a caller can do without (offload, the error queue, the count
 //! of drops), its function returns an error of the kind
 //! [`Unsupported`](crate::ErrorKind::Unsupported).
-//!
-//! `counters`, `firewall`, `foreign`, `open_sockets` and `wiretap` look at the host for a diagnosis and
-//! are of Linux alone; they use `netlink` and the packet sockets beside it directly.
 
 #[cfg(target_os = "linux")]
 mod linux;
@@ -34,9 +32,8 @@ use linux as system;
 compile_error!("manycast-net runs on Linux so far; another system needs a folder beside sys/linux");
 
 pub(crate) use system::{
-    DONT_WAIT, IPV6_MULTICAST_ALL, MCAST_BLOCK_SOURCE, MCAST_JOIN_GROUP, MCAST_JOIN_SOURCE_GROUP,
-    MCAST_LEAVE_GROUP, Messages, PROBE, Slots, WAIT_FOR_ONE, dropped, error_queue, features,
-    group_filter, int, interfaces, joined, may_be_of_an_earlier_datagram, netlink, options, poller,
-    receive_packet, refuse_packets, routes, send, set_group, set_group_source,
-    set_multicast_interface_v4, sysctl, watch,
+    DONT_WAIT, MCAST_BLOCK_SOURCE, MCAST_JOIN_GROUP, MCAST_JOIN_SOURCE_GROUP, MCAST_LEAVE_GROUP,
+    Messages, PROBE, Slots, WAIT_FOR_ONE, dropped, error_queue, features, group_filter, interfaces,
+    joined, may_be_of_an_earlier_datagram, netlink, options, packet, poller, routes, send,
+    set_group, set_group_source, set_multicast_interface_v4, sysctl, watch,
 };

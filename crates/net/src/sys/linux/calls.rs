@@ -391,23 +391,6 @@ pub(crate) fn set_int(
     set(fd, level, name, &value)
 }
 
-/// Reads a socket option that is a C `int`.
-pub(crate) fn int(fd: BorrowedFd<'_>, level: c_int, name: c_int) -> io::Result<c_int> {
-    let mut value: c_int = 0;
-    let mut length = size_of::<c_int>() as libc::socklen_t;
-    // SAFETY: `value` is valid for writing `length` bytes.
-    let result = unsafe {
-        libc::getsockopt(
-            fd.as_raw_fd(),
-            level,
-            name,
-            (&raw mut value).cast::<c_void>(),
-            &raw mut length,
-        )
-    };
-    checked(result).map(|_| value)
-}
-
 /// How often the kernel dropped something on a socket, modulo 2^32: the last of what `SO_MEMINFO`
 /// tells (`linux/sock_diag.h`, `SK_MEMINFO_DROPS`; since Linux 4.12).
 pub(crate) fn dropped(fd: BorrowedFd<'_>) -> io::Result<u32> {
@@ -430,59 +413,6 @@ pub(crate) fn dropped(fd: BorrowedFd<'_>) -> io::Result<u32> {
         return Err(io::Error::from_raw_os_error(libc::ENOPROTOOPT));
     }
     Ok(values[SK_MEMINFO_DROPS])
-}
-
-/// Where a packet comes from (`packet(7)`, `struct sockaddr_ll`).
-pub(crate) struct Origin {
-    /// The index of the interface.
-    pub(crate) interface: u32,
-    /// The type of Ethernet, in the order of the network.
-    pub(crate) kind: u16,
-    /// Whether this host sends it, and has not received it.
-    pub(crate) outgoing: bool,
-}
-
-/// Receives from a packet socket: how many bytes, and where they come from.
-pub(crate) fn receive_packet(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, Origin)> {
-    // SAFETY: all-zero bytes are a valid value of this plain C structure.
-    let mut from: libc::sockaddr_ll = unsafe { mem::zeroed() };
-    let mut length = size_of_len::<libc::sockaddr_ll>();
-    // SAFETY: buffer and name are valid for writing as many bytes as is said.
-    let received = unsafe {
-        libc::recvfrom(
-            fd.as_raw_fd(),
-            buffer.as_mut_ptr().cast(),
-            buffer.len(),
-            0,
-            (&raw mut from).cast(),
-            &raw mut length,
-        )
-    };
-    let received = usize::try_from(received).map_err(|_| io::Error::last_os_error())?;
-    let origin = Origin {
-        interface: from.sll_ifindex as u32,
-        kind: from.sll_protocol,
-        outgoing: from.sll_pkttype == libc::PACKET_OUTGOING,
-    };
-    Ok((received, origin))
-}
-
-/// Lets nothing more into the queue of a packet socket (`SO_ATTACH_FILTER`, `socket(7)`); what is in
-/// it can still be read.
-pub(crate) fn refuse_packets(fd: BorrowedFd<'_>) -> io::Result<()> {
-    // One instruction, `BPF_RET | BPF_K`: to take none of a packet.
-    let mut refuse = [libc::sock_filter {
-        code: 0x06,
-        jt: 0,
-        jf: 0,
-        k: 0,
-    }];
-    let program = libc::sock_fprog {
-        len: 1,
-        filter: refuse.as_mut_ptr(),
-    };
-    // The kernel copies the instructions, which live as long as this call.
-    set(fd, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)
 }
 
 /// `IP_MULTICAST_IF` by index (`ip(7)`); 0 leaves it to the route.
@@ -586,7 +516,7 @@ pub(crate) fn group_filter(
     Ok((filter.mode == MCAST_EXCLUDE, sources))
 }
 
-fn set<T>(fd: BorrowedFd<'_>, level: c_int, name: c_int, value: &T) -> io::Result<()> {
+pub(super) fn set<T>(fd: BorrowedFd<'_>, level: c_int, name: c_int, value: &T) -> io::Result<()> {
     // SAFETY: `value` is valid for reading its size.
     let result = unsafe {
         libc::setsockopt(
@@ -600,7 +530,7 @@ fn set<T>(fd: BorrowedFd<'_>, level: c_int, name: c_int, value: &T) -> io::Resul
     checked(result).map(drop)
 }
 
-fn checked(result: c_int) -> io::Result<c_int> {
+pub(super) fn checked(result: c_int) -> io::Result<c_int> {
     if result < 0 {
         Err(io::Error::last_os_error())
     } else {

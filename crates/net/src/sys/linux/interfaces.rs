@@ -11,8 +11,6 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use netlink_sys::protocols::{NETLINK_GENERIC, NETLINK_ROUTE};
-
 use super::netlink::{Connection, Message, Request, address, attributes, text, u16_at, u32_at};
 use super::sysctl::sysctl;
 use crate::interfaces::{Interface, InterfaceAddress, MacAddress};
@@ -28,7 +26,7 @@ const NL80211_CMD_GET_INTERFACE: u8 = 5;
 const NL80211_ATTR_IFINDEX: u16 = 3;
 
 pub(crate) fn interfaces() -> io::Result<Vec<Interface>> {
-    let mut route = Connection::open(NETLINK_ROUTE)?;
+    let mut route = Connection::open(libc::NETLINK_ROUTE)?;
     let skip_statistics = libc::RTEXT_FILTER_SKIP_STATS.cast_unsigned().to_ne_bytes();
     let links = Request::new(libc::RTM_GETLINK, &[0; LINK_HEADER])
         .with(libc::IFLA_EXT_MASK, &skip_statistics);
@@ -192,7 +190,7 @@ fn mark_wireless(interfaces: &mut [Interface]) {
 
 /// The indexes of the wireless interfaces, by nl80211 (`<linux/nl80211.h>`).
 fn wireless() -> io::Result<BTreeSet<u32>> {
-    let mut generic = Connection::open(NETLINK_GENERIC)?;
+    let mut generic = Connection::open(libc::NETLINK_GENERIC)?;
     // All families are listed, since asking for one by name makes the kernel load its module.
     let families = generic_request(
         u16::try_from(libc::GENL_ID_CTRL).expect("types of messages have two bytes"),

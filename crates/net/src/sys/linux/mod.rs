@@ -7,6 +7,7 @@ pub(crate) mod interfaces;
 pub(crate) mod joined;
 pub(crate) mod netlink;
 pub(crate) mod options;
+pub(crate) mod packet;
 pub(crate) mod poller;
 pub(crate) mod routes;
 pub(crate) mod sysctl;
@@ -14,10 +15,9 @@ pub(crate) mod watch;
 
 pub(crate) use calls::{
     DONT_WAIT, MCAST_BLOCK_SOURCE, MCAST_JOIN_GROUP, MCAST_JOIN_SOURCE_GROUP, MCAST_LEAVE_GROUP,
-    Messages, PROBE, Slots, WAIT_FOR_ONE, dropped, error_queue, group_filter, int, receive_packet,
-    refuse_packets, send, set_group, set_group_source, set_multicast_interface_v4,
+    Messages, PROBE, Slots, WAIT_FOR_ONE, dropped, error_queue, group_filter, send, set_group,
+    set_group_source, set_multicast_interface_v4,
 };
-pub(crate) use options::IPV6_MULTICAST_ALL;
 
 /// Errors that a datagram sent earlier met on its way, as ICMP tells them (`icmp(7)`, `udp(7)`):
 /// EACCES for instance where an IPv6 firewall rejects it.

@@ -30,30 +30,39 @@ const MESSAGE_HEADER: usize = 16;
 const ALIGNMENT: usize = 4;
 
 /// A connection to one netlink protocol of the network namespace of the calling thread.
-pub(crate) struct Connection {
+#[derive(Debug)]
+pub struct Connection {
     socket: Socket,
     sequence: u32,
     buffer: Vec<u8>,
 }
 
 /// A question: its type, and what follows its header.
-pub(crate) struct Request {
+#[derive(Clone, Debug)]
+pub struct Request {
     kind: u16,
     payload: Vec<u8>,
 }
 
 /// One message of an answer: its type, and what follows its header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Message<'a> {
-    pub(crate) kind: u16,
-    pub(crate) payload: &'a [u8],
+pub struct Message<'a> {
+    /// The type (`nlmsg_type`).
+    pub kind: u16,
+    /// What follows the header: the fixed part of this type, then attributes.
+    pub payload: &'a [u8],
     flags: u16,
     sequence: u32,
 }
 
 impl Connection {
     /// Opens a connection to `protocol`, such as `NETLINK_ROUTE`.
-    pub(crate) fn open(protocol: isize) -> io::Result<Self> {
+    ///
+    /// # Errors
+    ///
+    /// When the kernel has no such protocol, or this process may open no more descriptors.
+    pub fn open(protocol: i32) -> io::Result<Self> {
+        let protocol = isize::try_from(protocol).map_err(io::Error::other)?;
         let mut socket = Socket::new(protocol)?;
         socket.bind_auto()?;
         socket.connect(&SocketAddr::new(0, 0))?;
@@ -65,7 +74,11 @@ impl Connection {
     }
 
     /// Asks for one thing, and reads the one message of the answer.
-    pub(crate) fn ask<T>(
+    ///
+    /// # Errors
+    ///
+    /// What the kernel answers, such as `EPERM`.
+    pub fn ask<T>(
         &mut self,
         request: &Request,
         mut read: impl FnMut(Message<'_>) -> Option<T>,
@@ -80,8 +93,12 @@ impl Connection {
     }
 
     /// Asks for a listing, and reads each message of it. Those that `read` does not want are left
-    /// out.
-    pub(crate) fn list<T>(
+    /// out. It is a dump (`NLM_F_DUMP`), begun anew a few times where something changed under it.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel answers, such as `EPERM`.
+    pub fn list<T>(
         &mut self,
         request: &Request,
         mut read: impl FnMut(Message<'_>) -> Option<T>,
@@ -137,7 +154,7 @@ impl Connection {
 
 impl Request {
     /// A question of this type, whose payload begins with the `fixed` bytes of that type.
-    pub(crate) fn new(kind: u16, fixed: &[u8]) -> Self {
+    pub fn new(kind: u16, fixed: &[u8]) -> Self {
         Self {
             kind,
             payload: fixed.to_vec(),
@@ -146,12 +163,22 @@ impl Request {
 
     /// The same question with one more attribute.
     #[must_use]
-    pub(crate) fn with(mut self, kind: u16, value: &[u8]) -> Self {
+    pub fn with(mut self, kind: u16, value: &[u8]) -> Self {
         let attribute = DefaultNla::new(kind, value.to_vec());
         let start = self.payload.len();
         self.payload.resize(start + attribute.buffer_len(), 0);
         attribute.emit(&mut self.payload[start..]);
         self
+    }
+
+    /// The question as a message, as whoever is asked reads it.
+    pub fn message(&self) -> Message<'_> {
+        Message {
+            kind: self.kind,
+            payload: &self.payload,
+            flags: 0,
+            sequence: 0,
+        }
     }
 
     fn framed(&self, flags: u16, sequence: u32) -> Vec<u8> {
@@ -178,7 +205,7 @@ impl Message<'_> {
 }
 
 /// Splits a datagram into its messages, up to the first that is cut off.
-pub(crate) fn messages(mut datagram: &[u8]) -> impl Iterator<Item = Message<'_>> {
+pub fn messages(mut datagram: &[u8]) -> impl Iterator<Item = Message<'_>> {
     iter::from_fn(move || {
         let frame = NetlinkBuffer::new_checked(datagram).ok()?;
         let end = MESSAGE_HEADER + frame.payload_length();
@@ -195,7 +222,7 @@ pub(crate) fn messages(mut datagram: &[u8]) -> impl Iterator<Item = Message<'_>>
 }
 
 /// Splits what follows the `fixed` first bytes of a payload into attributes: type and value.
-pub(crate) fn attributes(payload: &[u8], fixed: usize) -> impl Iterator<Item = (u16, &[u8])> {
+pub fn attributes(payload: &[u8], fixed: usize) -> impl Iterator<Item = (u16, &[u8])> {
     let attributes = payload
         .get(fixed.next_multiple_of(ALIGNMENT)..)
         .unwrap_or_default();
@@ -208,19 +235,19 @@ pub(crate) fn attributes(payload: &[u8], fixed: usize) -> impl Iterator<Item = (
 }
 
 /// The number of four bytes at `offset`, in the byte order of this host.
-pub(crate) fn u32_at(bytes: &[u8], offset: usize) -> Option<u32> {
+pub fn u32_at(bytes: &[u8], offset: usize) -> Option<u32> {
     let four = bytes.get(offset..)?.first_chunk()?;
     Some(u32::from_ne_bytes(*four))
 }
 
 /// The number of two bytes at `offset`, in the byte order of this host.
-pub(crate) fn u16_at(bytes: &[u8], offset: usize) -> Option<u16> {
+pub fn u16_at(bytes: &[u8], offset: usize) -> Option<u16> {
     let two = bytes.get(offset..)?.first_chunk()?;
     Some(u16::from_ne_bytes(*two))
 }
 
 /// The IP address that the value of an attribute is.
-pub(crate) fn address(value: &[u8]) -> Option<IpAddr> {
+pub fn address(value: &[u8]) -> Option<IpAddr> {
     match value.len() {
         4 => value.first_chunk::<4>().copied().map(IpAddr::from),
         _ => <[u8; 16]>::try_from(value).ok().map(IpAddr::from),
@@ -228,7 +255,7 @@ pub(crate) fn address(value: &[u8]) -> Option<IpAddr> {
 }
 
 /// The text of an attribute: up to the first zero byte.
-pub(crate) fn text(value: &[u8]) -> String {
+pub fn text(value: &[u8]) -> String {
     let text = value.split(|byte| *byte == 0).next().unwrap_or_default();
     String::from_utf8_lossy(text).into_owned()
 }

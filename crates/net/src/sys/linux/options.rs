@@ -9,7 +9,7 @@ use socket2::SockRef;
 use super::calls::set_int;
 
 /// `linux/in6.h`; the C library's header lacks it.
-pub(crate) const IPV6_MULTICAST_ALL: i32 = 29;
+const IPV6_MULTICAST_ALL: i32 = 29;
 
 /// Receives of groups only those that the socket itself has joined, not whatever the host has
 /// (`IP_MULTICAST_ALL` in `ip(7)`).

@@ -6,8 +6,6 @@ mod tests;
 use std::io;
 use std::net::IpAddr;
 
-use netlink_sys::protocols::NETLINK_ROUTE;
-
 use super::netlink::{Connection, Message, Request, address, attributes, u32_at};
 use crate::Route;
 
@@ -40,7 +38,7 @@ pub(crate) fn route_from(
     if let Some(index) = interface {
         request = request.with(libc::RTA_OIF, &index.to_ne_bytes());
     }
-    match Connection::open(NETLINK_ROUTE)?.ask(&request, route) {
+    match Connection::open(libc::NETLINK_ROUTE)?.ask(&request, route) {
         Err(error) if is_no_way(&error) => Ok(None),
         answer => answer,
     }

@@ -1,17 +1,5 @@
 use super::*;
 
-impl Request {
-    /// The same bytes as a message that came in.
-    pub(crate) fn message(&self) -> Message<'_> {
-        Message {
-            kind: self.kind,
-            payload: &self.payload,
-            flags: 0,
-            sequence: 0,
-        }
-    }
-}
-
 #[test]
 fn what_is_framed_is_split_again() {
     let first = Request::new(16, &[1, 2, 3, 4])

@@ -1,4 +1,4 @@
-use super::{Overheard, overheard};
+use super::{CapturedPacket, parse};
 
 fn ipv4(protocol: u8, payload: &[u8]) -> Vec<u8> {
     let total = u8::try_from(20 + payload.len()).unwrap();
@@ -33,36 +33,36 @@ fn queries_are_known_by_their_version() {
         (&[0x11, 100, 0, 0, 0, 0, 0, 0, 2, 125, 0, 0], 3),
     ] {
         let source = "10.0.0.1".parse().unwrap();
-        let query = Overheard::Query { source, version };
-        assert_eq!(overheard(&ipv4(2, payload), true), Some(query));
+        let query = CapturedPacket::Query { source, version };
+        assert_eq!(parse(&ipv4(2, payload), true), Some(query));
     }
     let report = [0x22, 0, 0, 0, 0, 0, 0, 1];
-    assert_eq!(overheard(&ipv4(2, &report), true), None);
+    assert_eq!(parse(&ipv4(2, &report), true), None);
     for (length, version) in [(24, 1), (28, 2)] {
         let mut payload = vec![58, 0, 5, 2, 0, 0, 1, 0, 130];
         payload.resize(8 + length, 0);
         let source = "fe80::1".parse().unwrap();
-        let query = Overheard::Query { source, version };
-        assert_eq!(overheard(&ipv6(&payload, 0), false), Some(query));
+        let query = CapturedPacket::Query { source, version };
+        assert_eq!(parse(&ipv6(&payload, 0), false), Some(query));
     }
 }
 
 #[test]
 fn datagrams_are_known_by_their_ports() {
     let payload = [0x0f, 0xa0, 0x13, 0x88, 0, 8, 0, 0];
-    let over_ipv4 = Overheard::Datagram {
+    let over_ipv4 = CapturedPacket::Datagram {
         source: "10.0.0.1:4000".parse().unwrap(),
         destination: "239.1.2.3:5000".parse().unwrap(),
     };
-    assert_eq!(overheard(&ipv4(17, &payload), true), Some(over_ipv4));
-    let over_ipv6 = Overheard::Datagram {
+    assert_eq!(parse(&ipv4(17, &payload), true), Some(over_ipv4));
+    let over_ipv6 = CapturedPacket::Datagram {
         source: "[fe80::1]:4000".parse().unwrap(),
         destination: "[ff15::1]:5000".parse().unwrap(),
     };
-    assert_eq!(overheard(&ipv6(&payload, 17), false), Some(over_ipv6));
+    assert_eq!(parse(&ipv6(&payload, 17), false), Some(over_ipv6));
     let mut later = ipv4(17, &payload);
     later[7] = 1;
-    assert_eq!(overheard(&later, true), None, "a later fragment");
+    assert_eq!(parse(&later, true), None, "a later fragment");
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn a_packet_that_is_cut_anywhere_never_panics() {
     ];
     for (packet, version) in packets {
         for end in 0..packet.len() {
-            let _ = overheard(&packet[..end], version);
+            let _ = parse(&packet[..end], version);
         }
     }
 }

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use self::linux::Condition;
-use crate::{Error, Operation};
+use manycast_net::{Error, Operation};
 
 /// A rule of nftables that drops or rejects, or the policy of a chain that drops.
 ///
@@ -102,11 +102,11 @@ impl fmt::Display for FirewallRule {
 ///
 /// # Errors
 ///
-/// [`PermissionDenied`](crate::ErrorKind::PermissionDenied) without `CAP_NET_ADMIN`, and when the
+/// [`PermissionDenied`](manycast_net::ErrorKind::PermissionDenied) without `CAP_NET_ADMIN`, and when the
 /// kernel has no nftables.
 ///
 /// ```
-/// match manycast_net::firewall_rules() {
+/// match manycast_doctor::firewall_rules() {
 ///     Ok(rules) => rules.iter().for_each(|rule| println!("{rule}: {:?}", rule.packets)),
 ///     Err(error) => println!("{error}"),
 /// }

@@ -3,31 +3,31 @@
 #[cfg(test)]
 mod tests;
 
-use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use socket2::{Domain, Protocol, Socket, Type};
+use manycast_net::{Error, PacketSocket, PacketType, errno};
 
-use crate::sys;
+/// As Ethernet numbers the protocols.
+const ETHERTYPE_IPV4: u16 = 0x0800;
+const ETHERTYPE_IPV6: u16 = 0x86dd;
 
-/// An ear on all interfaces of the network namespace of the thread that opens it, for one version
-/// of IP. It hears what comes in, joined or not, before firewalls, filters and bridges; it needs
+/// A capture on all interfaces of the network namespace of the thread that opens it, for one version
+/// of IP. It receives what comes in, joined or not, before firewalls, filters and bridges; it needs
 /// `CAP_NET_RAW`.
 ///
 /// What comes in by a port of a bridge is heard there, and on the bridge once more.
 #[derive(Debug)]
-pub struct Wiretap {
-    socket: Socket,
+pub(crate) struct Capture {
+    socket: PacketSocket,
     ipv4: bool,
-    /// The type of Ethernet, as the kernel gives it.
-    kind: u16,
+    /// The version of IP, as Ethernet numbers it.
+    protocol: u16,
 }
 
 /// Something that is of interest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Overheard {
+pub(crate) enum CapturedPacket {
     /// A querier asks for memberships.
     Query {
         /// Who asks.
@@ -53,37 +53,31 @@ const BUFFER: usize = 4 << 20;
 /// The headers that are of interest are shorter than this.
 const HEADERS: usize = 256;
 
-impl Wiretap {
+impl Capture {
     /// Opens it for IPv4 or for IPv6.
     ///
     /// # Errors
     ///
     /// `EPERM` without `CAP_NET_RAW`.
-    pub fn open(ipv4: bool) -> io::Result<Self> {
-        let kind = if ipv4 {
-            libc::ETH_P_IP
-        } else {
-            libc::ETH_P_IPV6
-        };
-        let [kind, all] = [kind, libc::ETH_P_ALL].map(|kind| {
-            let kind = u16::try_from(kind).expect("types of Ethernet have two bytes");
-            kind.to_be()
-        });
-        // Those who ask for one type alone hear it only behind the ingress hook and the bridge.
-        let protocol = Protocol::from(i32::from(all));
-        let socket = Socket::new(Domain::PACKET, Type::DGRAM, Some(protocol))?;
+    pub(crate) fn open(ipv4: bool) -> Result<Self, Error> {
+        let socket = PacketSocket::open(None)?;
         // Where less is granted, more is missed, and no more than that.
-        let _ = socket.set_recv_buffer_size(BUFFER);
-        Ok(Self { socket, ipv4, kind })
+        let _ = socket.set_receive_buffer(BUFFER);
+        let protocol = if ipv4 { ETHERTYPE_IPV4 } else { ETHERTYPE_IPV6 };
+        Ok(Self {
+            socket,
+            ipv4,
+            protocol,
+        })
     }
 
-    /// Hears nothing more; what was heard before can still be asked for.
+    /// Lets nothing more in; what came before can still be asked for.
     ///
     /// # Errors
     ///
     /// Only where the machine itself fails.
-    pub fn close(&self) -> io::Result<()> {
-        sys::refuse_packets(self.socket.as_fd())
+    pub(crate) fn close(&self) -> Result<(), Error> {
+        self.socket.refuse_more()
     }
 
     /// Waits for a packet that is of interest, and gives it with the index of the interface that it
@@ -93,33 +87,25 @@ impl Wiretap {
     /// # Errors
     ///
     /// Only where the machine itself fails.
-    pub fn next(&mut self, timeout: Duration) -> io::Result<Option<(u32, Overheard)>> {
-        // No timeout at all would be for ever.
-        let least = Duration::from_micros(1);
-        self.socket.set_read_timeout(Some(timeout.max(least)))?;
+    pub(crate) fn next(
+        &mut self,
+        timeout: Duration,
+    ) -> Result<Option<(u32, CapturedPacket)>, Error> {
         let begun = Instant::now();
         let mut buffer = [0; HEADERS];
         while begun.elapsed() <= timeout + PASSING {
-            match sys::receive_packet(self.socket.as_fd(), &mut buffer) {
-                Ok((_, origin)) if origin.outgoing || origin.kind != self.kind => {}
-                Ok((length, origin)) => {
-                    if let Some(overheard) = overheard(&buffer[..length], self.ipv4) {
-                        return Ok(Some((origin.interface, overheard)));
-                    }
-                }
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        io::ErrorKind::WouldBlock
-                            | io::ErrorKind::TimedOut
-                            | io::ErrorKind::Interrupted
-                    ) =>
-                {
-                    return Ok(None);
-                }
+            let packet = match self.socket.receive(&mut buffer, timeout) {
+                Ok(Some(packet)) => packet,
+                Ok(None) => return Ok(None),
                 // An interface that goes down says so once to all who listen on it.
-                Err(error) if error.raw_os_error() == Some(libc::ENETDOWN) => {}
+                Err(error) if error.errno() == Some(errno::ENETDOWN) => continue,
                 Err(error) => return Err(error),
+            };
+            if packet.packet_type == PacketType::Outgoing || packet.protocol != self.protocol {
+                continue;
+            }
+            if let Some(captured) = parse(&buffer[..packet.length], self.ipv4) {
+                return Ok(Some((packet.interface, captured)));
             }
         }
         Ok(None)
@@ -127,15 +113,15 @@ impl Wiretap {
 }
 
 /// Understands the headers of a packet.
-pub(crate) fn overheard(packet: &[u8], ipv4: bool) -> Option<Overheard> {
+pub(crate) fn parse(packet: &[u8], ipv4: bool) -> Option<CapturedPacket> {
     if ipv4 {
-        over_ipv4(packet)
+        parse_ipv4(packet)
     } else {
-        over_ipv6(packet)
+        parse_ipv6(packet)
     }
 }
 
-fn over_ipv4(packet: &[u8]) -> Option<Overheard> {
+fn parse_ipv4(packet: &[u8]) -> Option<CapturedPacket> {
     let header = packet.get(..20)?;
     let length = usize::from(header[0] & 0x0f) * 4;
     let total = usize::from(u16::from_be_bytes([header[2], header[3]]));
@@ -151,7 +137,7 @@ fn over_ipv4(packet: &[u8]) -> Option<Overheard> {
     let payload = packet.get(length..)?;
     match header[9] {
         // RFC 9776 §7.1: the versions are told apart by length and by the second octet.
-        2 if payload.first() == Some(&0x11) => Some(Overheard::Query {
+        2 if payload.first() == Some(&0x11) => Some(CapturedPacket::Query {
             source,
             version: match (total.checked_sub(length)?, payload.get(1)?) {
                 (12.., _) => 3,
@@ -164,7 +150,7 @@ fn over_ipv4(packet: &[u8]) -> Option<Overheard> {
     }
 }
 
-fn over_ipv6(packet: &[u8]) -> Option<Overheard> {
+fn parse_ipv6(packet: &[u8]) -> Option<CapturedPacket> {
     let header = packet.get(..40)?;
     let mut left = usize::from(u16::from_be_bytes([header[4], header[5]]));
     let address = |at: usize| {
@@ -190,7 +176,7 @@ fn over_ipv6(packet: &[u8]) -> Option<Overheard> {
             // RFC 3810 §8.1.
             58 if payload.first() == Some(&130) => {
                 let version = if left >= 28 { 2 } else { 1 };
-                return Some(Overheard::Query { source, version });
+                return Some(CapturedPacket::Query { source, version });
             }
             17 => return datagram(source, destination, payload),
             _ => return None,
@@ -198,14 +184,14 @@ fn over_ipv6(packet: &[u8]) -> Option<Overheard> {
     }
 }
 
-fn datagram(source: IpAddr, destination: IpAddr, payload: &[u8]) -> Option<Overheard> {
+fn datagram(source: IpAddr, destination: IpAddr, payload: &[u8]) -> Option<CapturedPacket> {
     let port = |at: usize| {
         Some(u16::from_be_bytes([
             *payload.get(at)?,
             *payload.get(at + 1)?,
         ]))
     };
-    Some(Overheard::Datagram {
+    Some(CapturedPacket::Datagram {
         source: SocketAddr::new(source, port(0)?),
         destination: SocketAddr::new(destination, port(2)?),
     })

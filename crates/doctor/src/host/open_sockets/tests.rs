@@ -23,11 +23,13 @@ fn an_own_socket_is_found_with_what_it_is_bound_to() {
 
 #[test]
 fn a_socket_can_be_asked_for_its_memberships_by_its_owner_s_number() {
-    use crate::{ForeignSocket, find_interface, socket_owners};
+    use manycast_net::find_interface;
+
+    use crate::{ForeignSocket, socket_owners};
     use manycast_types::SourceFilter;
 
-    let config = crate::SocketConfig::default();
-    let socket = crate::Socket::bind("0.0.0.0:0".parse().unwrap(), &config).unwrap();
+    let config = manycast_net::SocketConfig::default();
+    let socket = manycast_net::Socket::bind("0.0.0.0:0".parse().unwrap(), &config).unwrap();
     let lo = find_interface(&"lo".parse().unwrap()).unwrap().index;
     let source = "127.0.0.1".parse().unwrap();
     let filter = SourceFilter::Include(vec![source]);

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use manycast_types::Malformed;
 
-use crate::{Error, Operation};
+use manycast_net::{Error, Operation};
 
 /// Where the tables are. `/proc/net` would be those of the first thread's network namespace.
 const TABLES: &str = "/proc/thread-self/net";
@@ -25,7 +25,7 @@ const ATTEMPTS: usize = 8;
 /// another.
 ///
 /// ```
-/// use manycast_net::CounterTables;
+/// use manycast_doctor::CounterTables;
 ///
 /// let tables = CounterTables {
 ///     snmp: "Udp: InDatagrams NoPorts\nUdp: 17 4\n".into(),
@@ -138,7 +138,7 @@ impl Counters {
     /// When the tables cannot be read, or are not as they are known to be.
     ///
     /// ```
-    /// use manycast_net::Counters;
+    /// use manycast_doctor::Counters;
     ///
     /// let before = Counters::read()?;
     /// let moved = Counters::read()?.since(&before);

@@ -3,7 +3,7 @@ use std::net::SocketAddr;
 
 use super::FirewallRule;
 use super::linux::{chain, rule};
-use crate::sys::netlink::Request;
+use manycast_net::netlink::Request;
 
 /// The header of a message about the family `inet`.
 const INET: [u8; 4] = [1, 0, 0, 0];

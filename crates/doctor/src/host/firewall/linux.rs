@@ -4,10 +4,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
-use netlink_sys::protocols::NETLINK_NETFILTER;
-
 use super::FirewallRule;
-use crate::sys::netlink::{Connection, Message, Request, attributes, text};
+use manycast_net::netlink::{Connection, Message, Request, attributes, text};
 
 /// `struct nfgenmsg`: family, version, resource (2).
 const HEADER: usize = 4;
@@ -75,7 +73,7 @@ enum Field {
 }
 
 pub(super) fn rules() -> io::Result<Vec<FirewallRule>> {
-    let mut netfilter = Connection::open(NETLINK_NETFILTER)?;
+    let mut netfilter = Connection::open(libc::NETLINK_NETFILTER)?;
     let mut bases = BTreeMap::new();
     let mut policies = Vec::new();
     netfilter.list(&request(libc::NFT_MSG_GETCHAIN), |message| {

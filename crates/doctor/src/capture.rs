@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use manycast_net::{Overheard, Wiretap};
+use crate::host::capture::{Capture, CapturedPacket};
 
 use super::Target;
 
@@ -58,7 +58,7 @@ impl Heard {
 
 /// Something that listens in the background.
 #[derive(Debug)]
-pub(super) struct Ear {
+pub(super) struct CaptureThread {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<Heard>>,
 }
@@ -72,10 +72,10 @@ const BACKLOG: usize = 100_000;
 /// Whoever floods the wire gets no more of the memory than this.
 const MOST: usize = 64;
 
-impl Ear {
+impl CaptureThread {
     /// Begins to listen; `None` where this process may not.
     pub(super) fn open(target: &Target) -> Option<Self> {
-        let tap = Wiretap::open(target.is_ipv4()).ok()?;
+        let tap = Capture::open(target.is_ipv4()).ok()?;
         let stop = Arc::new(AtomicBool::new(false));
         let (stopped, group) = (Arc::clone(&stop), target.ip);
         let thread = thread::spawn(move || listen(tap, group, &stopped));
@@ -92,17 +92,17 @@ impl Ear {
     }
 }
 
-impl Drop for Ear {
+impl Drop for CaptureThread {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
     }
 }
 
-fn listen(mut tap: Wiretap, group: IpAddr, stop: &AtomicBool) -> Heard {
+fn listen(mut tap: Capture, group: IpAddr, stop: &AtomicBool) -> Heard {
     let mut heard = Heard::default();
-    let mut hear = |tap: &mut Wiretap, timeout| match tap.next(timeout) {
-        Ok(Some((interface, overheard))) => {
-            heard.note(group, interface, overheard);
+    let mut hear = |tap: &mut Capture, timeout| match tap.next(timeout) {
+        Ok(Some((interface, packet))) => {
+            heard.note(group, interface, packet);
             Some(true)
         }
         Ok(None) => Some(false),
@@ -121,16 +121,16 @@ fn listen(mut tap: Wiretap, group: IpAddr, stop: &AtomicBool) -> Heard {
 }
 
 impl Heard {
-    fn note(&mut self, group: IpAddr, interface: u32, overheard: Overheard) {
-        match overheard {
-            Overheard::Query { source, version } => self.query(source, version),
-            Overheard::Datagram {
+    fn note(&mut self, group: IpAddr, interface: u32, packet: CapturedPacket) {
+        match packet {
+            CapturedPacket::Query { source, version } => self.query(source, version),
+            CapturedPacket::Datagram {
                 source,
                 destination,
             } if destination.ip() == group => {
                 self.datagram(source, destination.port(), interface);
             }
-            Overheard::Datagram { .. } => {}
+            CapturedPacket::Datagram { .. } => {}
         }
     }
 

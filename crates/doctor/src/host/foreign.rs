@@ -10,12 +10,10 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use manycast_types::SourceFilter;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
-
-use crate::sys;
 
 /// A program that has a socket open.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,12 +98,7 @@ impl ForeignSocket {
     /// Of an interface that is gone, a membership that was made there still shows: the socket
     /// does not know that it is worth nothing any more.
     pub fn membership(&self, group: IpAddr, interface: u32) -> Option<SourceFilter> {
-        let (excludes, sources) = sys::group_filter(self.fd.as_fd(), interface, group).ok()?;
-        Some(if excludes {
-            SourceFilter::Exclude(sources)
-        } else {
-            SourceFilter::Include(sources)
-        })
+        manycast_net::source_filter(&self.fd, group, interface).ok()
     }
 
     /// Whether the socket shares its port by `SO_REUSEADDR` or by `SO_REUSEPORT`.
@@ -117,13 +110,13 @@ impl ForeignSocket {
     /// Whether it receives whatever group any program of this host has joined
     /// (`IP_MULTICAST_ALL`, `IPV6_MULTICAST_ALL`), where it can be read.
     pub fn multicast_all(&self) -> Option<bool> {
-        let (level, name) = if self.is_ipv6()? {
-            (libc::IPPROTO_IPV6, sys::IPV6_MULTICAST_ALL)
+        let socket = socket2::SockRef::from(&self.fd);
+        let all = if self.is_ipv6()? {
+            socket.multicast_all_v6()
         } else {
-            (libc::IPPROTO_IP, libc::IP_MULTICAST_ALL)
+            socket.multicast_all_v4()
         };
-        let value = sys::int(self.fd.as_fd(), level, name).ok()?;
-        Some(value != 0)
+        all.ok()
     }
 
     /// Whether members on this host receive what it sends to groups (`IP_MULTICAST_LOOP`,

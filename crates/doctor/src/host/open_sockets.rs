@@ -5,10 +5,8 @@ mod tests;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use netlink_sys::protocols::NETLINK_SOCK_DIAG;
-
-use crate::sys::netlink::{Connection, Message, Request, attributes, u16_at, u32_at};
-use crate::{Error, Operation};
+use manycast_net::netlink::{Connection, Message, Request, attributes, u16_at, u32_at};
+use manycast_net::{Error, Operation};
 
 /// A UDP socket of some program, as it was when it was listed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,14 +90,14 @@ const INODE: usize = 68;
 /// When the kernel cannot be asked.
 ///
 /// ```
-/// for socket in manycast_net::open_sockets()? {
+/// for socket in manycast_doctor::open_sockets()? {
 ///     println!("{} {:?}", socket.local, socket.drops);
 /// }
 /// # Ok::<(), manycast_net::Error>(())
 /// ```
 pub fn open_sockets() -> Result<Vec<OpenSocket>, Error> {
     let list = || {
-        let mut connection = Connection::open(NETLINK_SOCK_DIAG)?;
+        let mut connection = Connection::open(libc::NETLINK_SOCK_DIAG)?;
         let mut sockets = Vec::new();
         for family in [libc::AF_INET, libc::AF_INET6] {
             let mut fixed = [0; REQUEST];
