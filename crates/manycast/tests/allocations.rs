@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use allocation_counter::{AllocationInfo, measure};
 use manycast::proto::measure::{Receiver, ReceiverConfig, SenderConfig};
 use manycast::proto::{self, Protocol};
-use manycast::{InterfaceId, Listener, Output, Received, Sender, Socket};
+use manycast::{Driver, InterfaceId, Listener, Output, Received, Sender, Socket};
 
 const PAYLOADS: usize = 200;
 
@@ -90,4 +90,28 @@ fn measuring_a_stream_allocates_nothing() {
     assert_eq!(sender.stats().datagrams, 110 * 49);
     let streams: Vec<_> = receiver.streams().collect();
     assert_eq!(streams[0].counters.datagrams, 110 * 49);
+}
+
+#[test]
+fn a_driver_that_sends_a_stream_allocates_nothing() {
+    let receiver = Socket::bind("127.0.0.1:0").unwrap();
+    let to = receiver.local_addr().unwrap();
+    for size in [64, 1316, 8900] {
+        let config = SenderConfig {
+            size,
+            duration: None,
+            rate: None,
+            ..SenderConfig::new(to)
+        };
+        let stream = proto::measure::Sender::new(config, Instant::now(), SystemTime::now());
+        let mut driver = Driver::new(Sender::new(to).unwrap(), stream);
+        let mut turns = |count| {
+            for _ in 0..count {
+                assert_eq!(driver.next_event(Some(Duration::ZERO)).unwrap(), None);
+            }
+        };
+        turns(10);
+        assert_none(&measure(|| turns(100)));
+        assert!(driver.protocol().stats().datagrams > 100, "it has sent");
+    }
 }
