@@ -227,7 +227,7 @@ impl Contestant {
             }
             Self::Manycast => {
                 let address = address(load, interface);
-                let rate = rate.map_or_else(|| "max".to_owned(), |rate| rate.to_string());
+                let rate = rate.map_or_else(|| "max".to_owned(), |rate| format!("{rate}b"));
                 let milliseconds = (seconds * 1e3).round();
                 let line = format!(
                     "measure send {address} --json --size {size} --rate {rate} --duration \
