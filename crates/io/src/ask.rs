@@ -46,8 +46,8 @@ impl Default for AskConfig {
 /// let mut server = Socket::bind("127.0.0.1:0")?;
 /// let address = server.local_addr()?;
 /// std::thread::spawn(move || {
-///     let question = server.recv()?.to_datagram();
-///     server.answer(&question.as_received(), "OK...hello")
+///     let reply = server.recv()?.reply();
+///     server.answer(reply, "OK...hello")
 /// });
 ///
 /// let answers = manycast::ask(address, "hello", &AskConfig::default())?;
