@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import socketserver
+import sys
 import threading
 from queue import SimpleQueue
 
@@ -74,12 +75,20 @@ class PoolMixIn:
             if request is None:
                 break
             try:
-                self.finish_request(*request)  # type: ignore[attr-defined]
-            except BaseException:  # A handler that exits takes no worker with it.
-                self.handle_error(*request)  # type: ignore[attr-defined]
+                self._serve(*request)
+            except BaseException:
+                # Whatever fails, and be it the handling of an error, takes no worker with it.
+                _report(sys.exc_info())
             finally:
                 self._free.release()
-                self.shutdown_request(request[0])  # type: ignore[attr-defined]
+
+    def _serve(self, request: Any, client_address: Any) -> None:
+        try:
+            self.finish_request(request, client_address)  # type: ignore[attr-defined]
+        except BaseException:
+            self.handle_error(request, client_address)  # type: ignore[attr-defined]
+        finally:
+            self.shutdown_request(request)  # type: ignore[attr-defined]
 
     def server_close(self) -> None:
         """Waits for the workers, then closes the socket."""
@@ -89,6 +98,17 @@ class PoolMixIn:
             worker.join()
         self._workers = ()
         super().server_close()  # type: ignore[misc]
+
+
+def _report(failure: Any) -> None:
+    """Prints what was raised by a hook, as Python does where nobody can catch it."""
+    try:
+        threading.excepthook(
+            threading.ExceptHookArgs((*failure, threading.current_thread()))
+        )
+    except BaseException:
+        # There is nobody left to tell.
+        pass
 
 
 class MulticastServer(PoolMixIn, socketserver.UDPServer):
@@ -121,4 +141,5 @@ class MulticastServer(PoolMixIn, socketserver.UDPServer):
         self.socket: socket.socket = manycast.socket(
             address, interface=interface, sources=sources
         )
+        self.address_family = self.socket.family
         self.server_address = self.socket.getsockname()
