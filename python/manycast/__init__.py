@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     import socket as standard
     from collections.abc import Iterable
 
+    from . import aio as aio, server as server
     from ._manycast import AddressLike
 
 __all__ = [
@@ -102,6 +103,15 @@ __all__ = [
     "send",
     "socket",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Imports manycast.aio and manycast.server when they are first asked for."""
+    if name in ("aio", "server"):
+        from importlib import import_module
+
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def listen(

@@ -15,8 +15,8 @@
 from __future__ import annotations
 
 import socketserver
-import sys
 import threading
+import traceback
 from queue import SimpleQueue
 
 import manycast
@@ -78,7 +78,7 @@ class PoolMixIn:
                 self._serve(*request)
             except BaseException:
                 # Whatever fails, and be it the handling of an error, takes no worker with it.
-                _report(sys.exc_info())
+                traceback.print_exc()
             finally:
                 self._free.release()
 
@@ -98,17 +98,6 @@ class PoolMixIn:
             worker.join()
         self._workers = ()
         super().server_close()  # type: ignore[misc]
-
-
-def _report(failure: Any) -> None:
-    """Prints what was raised by a hook, as Python does where nobody can catch it."""
-    try:
-        threading.excepthook(
-            threading.ExceptHookArgs((*failure, threading.current_thread()))
-        )
-    except BaseException:
-        # There is nobody left to tell.
-        pass
 
 
 class MulticastServer(PoolMixIn, socketserver.UDPServer):
