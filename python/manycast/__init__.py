@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     import socket as standard
     from collections.abc import Iterable
 
+    from . import aio as aio, server as server
     from ._manycast import AddressLike
 
 __all__ = [
@@ -102,6 +103,15 @@ __all__ = [
     "send",
     "socket",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Imports manycast.aio and manycast.server when they are first asked for."""
+    if name in ("aio", "server"):
+        from importlib import import_module
+
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def listen(
@@ -140,6 +150,9 @@ def socket(
     interface: str | int | None = None,
     sources: str | Iterable[str] | None = None,
     receive_buffer: int | None = None,
+    hops: int | None = None,
+    loopback: bool = True,
+    broadcast: bool = False,
 ) -> standard.socket:
     """Opens a standard socket.socket: bound, and where the address is a group, joined to it on every
     interface that can multicast unless one is named, and isolated from other groups.
@@ -147,17 +160,30 @@ def socket(
     It is for code that wants a plain socket: select, trio, anyio, socketserver, Twisted. Its
     memberships do not follow interfaces that come later, as those of a Listener do.
 
+    What it sends to groups leaves by the ``interface`` that is named, as the route says without one.
+    ``hops`` is the hop limit (to groups 1 by default), ``loopback`` says whether members on this host
+    receive it too, ``broadcast`` whether it may send to broadcast addresses.
+
+    Several addresses are groups of one version of IP on one port. The socket is then bound to no
+    group, so that datagrams to the host arrive too.
+
     >>> with socket("239.192.0.100%lo:5000") as sock:
     ...     sock.getsockname()
     ('239.192.0.100', 5000)
 
-    Raises what opening a Listener raises, and AddressError where it would take several sockets:
-    several addresses, or ":8888", which is two of them.
+    Raises what opening a Listener raises, and AddressError where it would take several sockets, as
+    ":8888" does, which is two of them.
     """
     from socket import socket as plain
 
     return plain(
         fileno=_open_plain(
-            *addresses, interface=interface, sources=sources, receive_buffer=receive_buffer
+            *addresses,
+            interface=interface,
+            sources=sources,
+            receive_buffer=receive_buffer,
+            hops=hops,
+            loopback=loopback,
+            broadcast=broadcast,
         )
     )

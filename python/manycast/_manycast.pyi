@@ -261,6 +261,9 @@ class Listener:
         Raises what ``recv`` raises.
         """
 
+    def try_recv(self) -> Datagram | None:
+        """Returns the next datagram that is there now, or None; never waits."""
+
     def try_recv_many(self, limit: int = 256, /) -> list[Datagram]:
         """Returns a list of the datagrams that are there now, which may be empty; never waits."""
 
@@ -304,10 +307,8 @@ class Listener:
         """
 
     def fileno(self) -> int:
-        """A descriptor for select, poll and event loops: readable when there is something to receive.
-
-        Call ``try_recv_many`` until it returns less than its limit: what was fetched already does
-        not make the descriptor readable again.
+        """A descriptor for select, poll and event loops: readable as long as there is something to
+        receive, be it in the kernel or fetched already.
         """
 
     def close(self) -> None:
@@ -329,8 +330,11 @@ def open_plain(
     interface: InterfaceLike | None = None,
     sources: str | Iterable[str] | None = None,
     receive_buffer: int | None = None,
+    hops: int | None = None,
+    loopback: bool = True,
+    broadcast: bool = False,
 ) -> int:
-    """Opens a plain socket and returns its descriptor: bound, and joined where the address is a group."""
+    """Opens a plain socket and returns its descriptor: bound, and joined where the addresses are groups."""
 
 @final
 class MulticastListener:
@@ -371,7 +375,9 @@ class MulticastListener:
         """
 
     def fileno(self) -> int:
-        """A descriptor for select, poll and event loops: readable when there is something to receive."""
+        """A descriptor for select, poll and event loops: readable as long as there is something to
+        receive.
+        """
 
     def close(self) -> None:
         """Leaves the group and closes the socket. Repeating it is harmless."""
@@ -410,7 +416,9 @@ class MulticastUDPReceiver:
         """
 
     def fileno(self) -> int:
-        """A descriptor for select, poll and event loops: readable when there is something to receive."""
+        """A descriptor for select, poll and event loops: readable as long as there is something to
+        receive.
+        """
 
     def close(self) -> None:
         """Leaves the group and closes the socket. Repeating it is harmless."""
@@ -525,12 +533,13 @@ class Sender:
     def send_many(self, payloads: Iterable[Payload], /) -> int:
         """Sends many datagrams with few system calls, and returns how many went, which is all.
 
-        ``payloads`` is any iterable of str and bytes-like. Raises what ``send`` raises.
+        ``payloads`` is any iterable of str and bytes-like, also one without end: it is read 256 at a
+        time. Raises what ``send`` raises; what was read before is sent then.
         """
 
     def try_send_many(self, payloads: list[Payload], /) -> int:
-        """Sends what it can of many datagrams without waiting, and returns how many went; 0 means that
-        the send buffer is full.
+        """Sends what it can of a list of datagrams without waiting, at most 256, and returns how many
+        went; 0 means that the send buffer is full.
         """
 
     @property
@@ -667,6 +676,9 @@ class Socket:
         than ``limit``. Raises what ``recv`` raises.
         """
 
+    def try_recv(self) -> Datagram | None:
+        """Returns the next datagram that is there now, or None; never waits."""
+
     def try_recv_many(self, limit: int = 256, /) -> list[Datagram]:
         """Returns a list of the datagrams that are there now, which may be empty; never waits."""
 
@@ -736,10 +748,8 @@ class Socket:
         """
 
     def fileno(self) -> int:
-        """A descriptor for select, poll and event loops: readable when there is something to receive.
-
-        Call ``try_recv_many`` until it returns less than its limit: what was fetched already does
-        not make the descriptor readable again.
+        """A descriptor for select, poll and event loops: readable as long as there is something to
+        receive, be it in the kernel or fetched already.
         """
 
     def close(self) -> None:

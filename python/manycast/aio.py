@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections import deque
+from itertools import islice
 
 import manycast
 
@@ -31,6 +31,8 @@ from ._manycast import (
 )
 from .address import SocketAddress
 from .error import AddressError, ClosedError, TimedOut
+from .readiness import Readiness, turn
+from .transport import DatagramTransport
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,7 +67,7 @@ __all__ = [
     "send",
 ]
 
-# How many datagrams are handled before other tasks have their turn.
+# How many datagrams are sent before other tasks have their turn.
 _BATCH = 256
 
 
@@ -79,13 +81,14 @@ async def resolve(address: AddressLike, port: int | None = None, /) -> list[Addr
     """
     wanted = Address(address, port)
     if not wanted.is_name:
+        await turn()
         return [wanted]
     return await _result(begin_resolve(wanted))
 
 
 async def _result(pending: Pending[_T]) -> _T:
     """What comes of work that a thread does, as soon as it is done."""
-    readiness = _Readiness(pending.fileno())
+    readiness = Readiness(pending.fileno())
     try:
         await readiness.wait()
     finally:
@@ -110,92 +113,41 @@ def _refuse_names(*addresses: AddressLike | int) -> None:
             )
 
 
-class _Readiness:
-    """What waits for one descriptor to be readable, or writable: any number of tasks."""
-
-    def __init__(self, fd: int, *, to_write: bool = False) -> None:
-        self._fd = fd
-        self._to_write = to_write
-        self._waiters: set[asyncio.Future[bool]] = set()
-        self._loop: asyncio.AbstractEventLoop | None = None
-
-    async def wait(self, deadline: float | None = None) -> bool:
-        """Waits until it is ready; False where the loop's time reaches ``deadline`` before."""
-        loop = asyncio.get_running_loop()
-        if self._loop is not loop:
-            self.unwatch()
-            add = loop.add_writer if self._to_write else loop.add_reader
-            add(self._fd, self._wake)
-            self._loop = loop
-        waiter: asyncio.Future[bool] = loop.create_future()
-        self._waiters.add(waiter)
-        timer = None
-        if deadline is not None and deadline < float("inf"):
-            timer = loop.call_at(deadline, _finish, waiter, False)
-        try:
-            return await waiter
-        finally:
-            self._waiters.discard(waiter)
-            if timer is not None:
-                timer.cancel()
-
-    def _wake(self) -> None:
-        # With nobody waiting, it would be called again and again until somebody takes what is there.
-        if not self._waiters:
-            self.unwatch()
-        for waiter in self._waiters:
-            _finish(waiter)
-
-    def unwatch(self) -> None:
-        """Takes the descriptor from the loop, before it is closed and its number is another's."""
-        if self._loop is not None and not self._loop.is_closed():
-            remove = self._loop.remove_writer if self._to_write else self._loop.remove_reader
-            remove(self._fd)
-        self._loop = None
-
-    def fail(self, error: Exception) -> None:
-        """Ends all waits with an error."""
-        self.unwatch()
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_exception(error)
-
-
-def _finish(waiter: asyncio.Future[bool], ready: bool = True) -> None:
-    if not waiter.done():
-        waiter.set_result(ready)
-
-
 class _Waiting:
     """Something to wait for on the running loop: until it is readable, or writable."""
 
     def __init__(self, inner: _Inner, timeout: float | None = None) -> None:
         self._object = inner
         self._timeout = timeout
-        self._reading = _Readiness(inner.fileno())
-        self._writing: dict[int, _Readiness] = {}
+        self._reading = Readiness(inner.fileno())
+        self._writing: dict[int, Readiness] = {}
 
-    async def _attempt(self, attempt: Callable[[], _T], timeout: float | None) -> _T:
-        """Calls ``attempt`` until there is something for it, which it tells by TimedOut."""
+    async def _attempt(self, attempt: Callable[[], _T | None], timeout: float | None) -> _T:
+        """Calls ``attempt`` until it finds something."""
         if timeout is None:
             timeout = self._timeout
         deadline = None if timeout is None else asyncio.get_running_loop().time() + timeout
-        over = False
-        while True:
-            try:
-                return attempt()
-            except TimedOut:
-                if over:
-                    break
-            over = not await self._reading.wait(deadline)
-        told = f"nothing came on {self!r} within {timeout:g} s; aio.doctor() finds out why"
-        raise TimedOut(errno.ETIMEDOUT, told)
+        await self._reading.turn()
+        found = attempt()
+        while found is None:
+            ready = await self._reading.wait(deadline)
+            found = attempt()
+            if found is None and not ready:
+                told = f"nothing came on {self!r} within {timeout:g} s; aio.doctor() finds out why"
+                raise TimedOut(errno.ETIMEDOUT, told)
+        return found
 
     async def _writable(self, fd: int) -> None:
-        """Waits until there is room in the send buffer of a descriptor."""
+        """Waits until there is room in the send buffer of a descriptor, a second at most: the socket
+        may be replaced by another meanwhile, when the interfaces change.
+        """
         if fd not in self._writing:
-            self._writing[fd] = _Readiness(fd, to_write=True)
-        await self._writing[fd].wait()
+            self._writing[fd] = Readiness(fd, to_write=True)
+        try:
+            await self._writing[fd].wait(asyncio.get_running_loop().time() + 1)
+        finally:
+            if fd in self._writing and not self._writing[fd].is_awaited:
+                self._writing.pop(fd).unwatch()
 
     def fileno(self) -> int:
         """The descriptor that the event loop waits for."""
@@ -227,21 +179,13 @@ class _Receiving(_Waiting):
 
     _object: manycast.Listener | manycast.Socket
 
-    def __init__(
-        self, inner: manycast.Listener | manycast.Socket, timeout: float | None = None
-    ) -> None:
-        super().__init__(inner, timeout)
-        self._pending: deque[Datagram] = deque()
-
     async def recv(self, *, timeout: float | None = None) -> Datagram:
         """Waits for a datagram and returns it.
 
-        ``timeout`` in seconds takes the place of its own. TimedOut: nothing came in time.
-        ClosedError: another task closed it.
+        ``timeout`` in seconds takes the place of its own. Tasks that wait for the same take turns.
+        TimedOut: nothing came in time. ClosedError: another task closed it.
         """
-        if self._pending:
-            return self._pending.popleft()
-        return await self._attempt(lambda: self._object.recv(timeout=0), timeout)
+        return await self._attempt(self._object.try_recv, timeout)
 
     async def recv_many(
         self, limit: int = 256, /, *, timeout: float | None = None
@@ -249,36 +193,19 @@ class _Receiving(_Waiting):
         """Waits for datagrams and returns a list of those that are there: at least one, and no more
         than ``limit``. Raises what ``recv`` raises.
         """
-        if self._pending:
-            count = min(limit, len(self._pending))
-            return [self._pending.popleft() for _ in range(count)]
-        return await self._attempt(lambda: self._object.recv_many(limit, timeout=0), timeout)
+        if limit < 1:
+            raise ValueError("at least one datagram is waited for; give a limit from 1")
+        return await self._attempt(lambda: self._object.try_recv_many(limit) or None, timeout)
 
     def __aiter__(self: _Self) -> _Self:
         return self
 
     async def __anext__(self) -> Datagram:
         """The next datagram; the iteration ends when it is closed."""
-        while not self._pending:
-            try:
-                await self._fill()
-            except ClosedError:
-                raise StopAsyncIteration from None
-        return self._pending.popleft()
-
-    async def _fill(self) -> None:
-        there = self._object.try_recv_many(_BATCH)
-        if there:
-            self._pending.extend(there)
-            # However fast they come, other tasks have their turn in between.
-            await asyncio.sleep(0)
-        else:
-            self._pending.append(await self.recv())
-
-    def close(self) -> None:
-        """Closes it; waits of other tasks end with ClosedError. Repeating it is harmless."""
-        self._pending.clear()
-        super().close()
+        try:
+            return await self.recv()
+        except ClosedError:
+            raise StopAsyncIteration from None
 
 
 class Listener(_Receiving):
@@ -371,6 +298,14 @@ def listen(
     )
 
 
+def _there(take: Callable[[], bytes]) -> bytes | None:
+    """What is there, or None."""
+    try:
+        return take()
+    except TimedOut:
+        return None
+
+
 class MulticastListener(_Waiting):
     """Receives the payloads that come to a group, as manycast.MulticastListener does.
 
@@ -404,7 +339,7 @@ class MulticastListener(_Waiting):
         A longer one raises TruncatedError; with ``truncate=True`` its beginning is returned.
         """
         return await self._attempt(
-            lambda: self._object.recv(limit, truncate=truncate, timeout=0), timeout
+            lambda: _there(lambda: self._object.recv(limit, truncate=truncate, timeout=0)), timeout
         )
 
     def __aiter__(self: _Self) -> _Self:
@@ -438,7 +373,7 @@ class MulticastUDPReceiver(_Waiting):
 
     async def read(self, *, timeout: float | None = None) -> bytes:
         """Waits for a datagram and returns its payload, all of it."""
-        return await self._attempt(lambda: self._object.read(timeout=0), timeout)
+        return await self._attempt(lambda: _there(lambda: self._object.read(timeout=0)), timeout)
 
 
 class Sender(_Waiting):
@@ -477,6 +412,7 @@ class Sender(_Waiting):
     async def send(self, payload: Payload, /) -> Sent:
         """Sends one datagram, of at most 65,507 bytes, and returns on which way it left."""
         while True:
+            await turn()
             sent = self._object.try_send(payload)
             if sent is not None:
                 return sent
@@ -486,15 +422,17 @@ class Sender(_Waiting):
         """Sends many datagrams with few system calls, and returns how many went, which is all."""
         if isinstance(payloads, (str, bytes, bytearray, memoryview)):
             raise TypeError("this is one payload; give many, such as a list, or use send")
-        left = list(payloads)
-        total = len(left)
-        while left:
-            sent = self._object.try_send_many(left[:_BATCH])
-            del left[:sent]
-            if sent:
-                await asyncio.sleep(0)
-            else:
-                await self._writable(self.fileno())
+        more = iter(payloads)
+        total = 0
+        while left := list(islice(more, _BATCH)):
+            total += len(left)
+            while left:
+                sent = self._object.try_send_many(left)
+                del left[:sent]
+                if left and not sent:
+                    await self._writable(self.fileno())
+            # However fast they go, other tasks have their turn in between.
+            await asyncio.sleep(0)
         return total
 
     @property
@@ -589,6 +527,7 @@ class Socket(_Receiving):
         await self._send(payload, datagram)
 
     async def _send(self, payload: Payload, to: Address | Datagram | None) -> None:
+        await turn()
         while not self._object.try_send(payload, to):
             await self._writable(self._object.sending_fileno(to))
 
@@ -655,7 +594,7 @@ async def ask(
         loopback=loopback,
     )
     found = asker.step()
-    readiness = _Readiness(asker.fileno())
+    readiness = Readiness(asker.fileno())
     loop = asyncio.get_running_loop()
     try:
         while not asker.finished:
@@ -691,217 +630,6 @@ async def doctor(
     )
 
 
-class DatagramTransport(asyncio.DatagramTransport):
-    """The transport of ``create_datagram_endpoint``: a standard one that also knows groups.
-
-    Its extra information is ``sockname``, ``peername``, and ``manycast``: the manycast.Socket.
-
-    >>> async def main():
-    ...     transport, protocol = await aio.create_datagram_endpoint(
-    ...         asyncio.DatagramProtocol, "127.0.0.1:0")
-    ...     transport.set_ttl(4)
-    ...     print(transport.get_ttl(), transport.get_extra_info("sockname").host)
-    ...     transport.close()
-    >>> asyncio.run(main())
-    4 127.0.0.1
-    """
-
-    # When this many bytes wait to be sent, the protocol is asked to pause.
-    _HIGH_WATER = 64 * 1024
-
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        socket: manycast.Socket,
-        protocol: asyncio.DatagramProtocol,
-    ) -> None:
-        super().__init__(
-            {
-                "sockname": socket.local_address,
-                "peername": socket.peer_address,
-                "manycast": socket,
-            }
-        )
-        self._loop = loop
-        self._socket = socket
-        self._protocol = protocol
-        self._reading = socket.fileno()
-        self._unsent: deque[tuple[bytes, AddressLike | None]] = deque()
-        self._unsent_size = 0
-        self._writing: int | None = None
-        self._paused = False
-        self._closing = False
-        self._lost = False
-
-    def _start(self) -> None:
-        try:
-            self._protocol.connection_made(self)
-        except BaseException:
-            self.abort()
-            raise
-        if not self._closing:
-            self._loop.add_reader(self._reading, self._read)
-
-    def _read(self) -> None:
-        if self._closing:
-            return
-        try:
-            datagrams = self._socket.try_recv_many(_BATCH)
-        except OSError as error:
-            self._protocol.error_received(error)
-            return
-        if len(datagrams) == _BATCH:
-            # What was fetched already does not make the descriptor readable again.
-            self._loop.call_soon(self._read)
-        received = self._protocol.datagram_received
-        for datagram in datagrams:
-            try:
-                received(datagram.payload, datagram.source)
-            except (SystemExit, KeyboardInterrupt):
-                raise
-            except BaseException as error:
-                # The datagrams behind it must not be lost with it.
-                self._loop.call_exception_handler(
-                    {
-                        "message": "datagram_received raised an exception",
-                        "exception": error,
-                        "transport": self,
-                        "protocol": self._protocol,
-                    }
-                )
-            if self._closing:
-                break
-
-    def sendto(self, data: Payload, addr: Any = None) -> None:
-        """Sends a datagram to ``addr``, in numbers, or to the peer where it is left out.
-
-        What the kernel refuses comes back by ``error_received``. AddressError: it is a name.
-        """
-        if self._lost or self._closing:
-            return
-        if self._unsent or not self._try_send(data, addr):
-            kept = data.encode() if isinstance(data, str) else bytes(data)
-            self._unsent.append((kept, addr))
-            self._unsent_size += len(kept)
-            if self._writing is None:
-                self._start_writing(addr)
-            if self._unsent_size > self._HIGH_WATER and not self._paused:
-                self._paused = True
-                self._protocol.pause_writing()
-
-    def _try_send(self, data: Payload, addr: AddressLike | None) -> bool:
-        try:
-            return self._socket.try_send(data, addr)
-        except OSError as error:
-            self._protocol.error_received(error)
-            return True
-
-    def _write(self) -> None:
-        while self._unsent:
-            data, addr = self._unsent[0]
-            if not self._try_send(data, addr):
-                self._start_writing(addr)
-                return
-            self._unsent.popleft()
-            self._unsent_size -= len(data)
-        self._stop_writing()
-        if self._paused:
-            self._paused = False
-            self._protocol.resume_writing()
-        if self._closing:
-            self._finish()
-
-    def _start_writing(self, addr: AddressLike | None) -> None:
-        # IPv4 and IPv6 are sent by two descriptors.
-        full = self._socket.sending_fileno(addr)
-        if self._writing != full:
-            self._stop_writing()
-            self._writing = full
-            self._loop.add_writer(full, self._write)
-
-    def _stop_writing(self) -> None:
-        if self._writing is not None:
-            self._loop.remove_writer(self._writing)
-            self._writing = None
-
-    def get_write_buffer_size(self) -> int:
-        """How many bytes wait to be sent."""
-        return self._unsent_size
-
-    def is_closing(self) -> bool:
-        """Whether it is closed or about to be."""
-        return self._closing
-
-    def close(self) -> None:
-        """Sends what waits to be sent, then closes; ``connection_lost`` is called once."""
-        if not self._closing:
-            self._closing = True
-            self._loop.remove_reader(self._reading)
-            if not self._unsent:
-                self._finish()
-
-    def abort(self) -> None:
-        """Closes at once; ``connection_lost`` is called once."""
-        if not self._closing:
-            self._closing = True
-            self._loop.remove_reader(self._reading)
-        self._stop_writing()
-        self._unsent.clear()
-        self._unsent_size = 0
-        self._finish()
-
-    def _finish(self) -> None:
-        if not self._lost:
-            self._lost = True
-            self._loop.call_soon(self._lose)
-
-    def _lose(self) -> None:
-        try:
-            self._protocol.connection_lost(None)
-        finally:
-            self._socket.close()
-
-    def join_group(
-        self,
-        group: str,
-        interface: str | int | None = None,
-        sources: str | Iterable[str] | None = None,
-    ) -> bool:
-        """Joins a group on the transport's port, and says whether it was not joined already."""
-        return self._socket.join(group, interface=interface, sources=sources)
-
-    def leave_group(self, group: str, interface: str | int | None = None) -> bool:
-        """Leaves a group, and says whether it had been joined."""
-        return self._socket.leave(group, interface=interface)
-
-    def set_ttl(self, hops: int) -> None:
-        """Sets the hop limit of datagrams to groups, from 0 to 255; 1 stays on the link."""
-        self._socket.multicast_hops = hops
-
-    def get_ttl(self) -> int:
-        """The hop limit of datagrams to groups."""
-        return self._socket.multicast_hops
-
-    def set_outgoing_interface(self, interface: str | int | None) -> None:
-        """Sets by which interface datagrams to groups leave; None leaves it to the route."""
-        self._socket.multicast_interface = interface
-
-    def get_outgoing_interface(self) -> str | None:
-        """The name of the interface by which datagrams to groups leave, or None."""
-        return self._socket.multicast_interface
-
-    def set_loopback_mode(self, loopback: bool) -> None:
-        """Sets whether members on this host receive what is sent to a group."""
-        self._socket.loopback = loopback
-
-    def get_loopback_mode(self) -> bool:
-        """Whether members on this host receive what is sent to a group."""
-        return self._socket.loopback
-
-    def __repr__(self) -> str:
-        return f"<DatagramTransport of {self._socket!r}>"
-
-
 async def create_datagram_endpoint(
     protocol_factory: Callable[[], _P],
     address: AddressLike | None = None,
@@ -911,14 +639,15 @@ async def create_datagram_endpoint(
     interface: str | int | None = None,
     sources: str | Iterable[str] | None = None,
     share_port: bool | None = None,
+    allow_broadcast: bool | None = None,
     receive_buffer: int | None = None,
 ) -> tuple[DatagramTransport, _P]:
     """Opens an endpoint for any standard asyncio.DatagramProtocol.
 
     ``address`` is a group to join, whose port is shared, so that datagrams to the group and to this
-    host both arrive; or a local address; or any free port where it is left out. With ``peer``
-    instead, it sends to one peer and receives from it alone. It returns a DatagramTransport and the
-    protocol.
+    host both arrive; or a local address; or any free port where it is left out. With a ``peer`` it
+    sends to that one and receives from it alone. With ``allow_broadcast`` it may send to broadcast
+    addresses. It returns a DatagramTransport and the protocol.
 
     The protocol hears ``connection_made``, then ``datagram_received(data, (host, port))`` for each
     datagram, ``error_received`` with a ConnectionRefusedError where nobody listens, and
@@ -937,17 +666,15 @@ async def create_datagram_endpoint(
     >>> asyncio.run(main())
     b'OK...hello'
     """
-    loop = asyncio.get_running_loop()
-    if peer is not None:
-        if address is not None:
-            raise ValueError("an endpoint has an address of its own or a peer; give one of the two")
-        socket = manycast.Socket.connect(await _in_numbers(peer, None))
-    else:
-        own = None if address is None else await _in_numbers(address, port)
-        socket = _open(own, interface, sources, share_port, receive_buffer)
+    own = None if address is None else await _in_numbers(address, port)
+    other = None if peer is None else await _in_numbers(peer, None)
+    if own is not None and own.is_group and other is not None:
+        raise ValueError("a group and a peer do not go together; give one of the two")
+    socket = _open(own, other, interface, sources, share_port, receive_buffer)
     try:
+        socket.broadcast = bool(allow_broadcast)
         protocol = protocol_factory()
-        transport = DatagramTransport(loop, socket, protocol)
+        transport = DatagramTransport(asyncio.get_running_loop(), socket, protocol)
     except BaseException:
         socket.close()
         raise
@@ -957,19 +684,43 @@ async def create_datagram_endpoint(
 
 def _open(
     own: Address | None,
+    peer: Address | None,
     interface: str | int | None,
     sources: str | Iterable[str] | None,
     share_port: bool | None,
     receive_buffer: int | None,
 ) -> manycast.Socket:
-    if own is None or not own.is_group:
-        return manycast.Socket(own, share_port=bool(share_port), receive_buffer=receive_buffer)
-    anywhere = "::" if ":" in own.host else "0.0.0.0"
-    shared = True if share_port is None else share_port
-    socket = manycast.Socket((anywhere, own.port), share_port=shared, receive_buffer=receive_buffer)
+    if own is None and peer is not None and not share_port and receive_buffer is None:
+        return manycast.Socket.connect(peer)
+    if own is None and peer is not None and ":" in peer.host:
+        own = Address("[::]:0")
+    if own is not None and own.is_group:
+        return _open_group(own, interface, sources, share_port, receive_buffer)
+    socket = manycast.Socket(own, share_port=bool(share_port), receive_buffer=receive_buffer)
     try:
-        given = interface if interface is not None else own.interface
-        socket.join(own.host, interface=given, sources=sources or own.sources or None)
+        if peer is not None:
+            socket.reconnect(peer)
+    except BaseException:
+        socket.close()
+        raise
+    return socket
+
+
+def _open_group(
+    group: Address,
+    interface: str | int | None,
+    sources: str | Iterable[str] | None,
+    share_port: bool | None,
+    receive_buffer: int | None,
+) -> manycast.Socket:
+    anywhere = "::" if ":" in group.host else "0.0.0.0"
+    shared = True if share_port is None else share_port
+    socket = manycast.Socket(
+        (anywhere, group.port), share_port=shared, receive_buffer=receive_buffer
+    )
+    try:
+        given = interface if interface is not None else group.interface
+        socket.join(group.host, interface=given, sources=sources or group.sources or None)
         if given is not None:
             socket.multicast_interface = given
     except BaseException:

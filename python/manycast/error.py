@@ -7,6 +7,18 @@ or ``TimeoutError`` works as it is.
 
 from __future__ import annotations
 
+import sys
+
+if sys.version_info < (3, 11):
+    # Since then it is the built-in TimeoutError.
+    from asyncio.exceptions import TimeoutError as _TimeoutOfAsyncio
+
+    class _Late(TimeoutError, _TimeoutOfAsyncio):
+        pass
+
+else:
+    _Late = TimeoutError
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._manycast import Datagram
@@ -116,8 +128,8 @@ class PermissionDenied(PermissionError, SocketError):
     """
 
 
-class TimedOut(TimeoutError, SocketError):
-    """Nothing came in time.
+class TimedOut(_Late, SocketError):
+    """Nothing came in time. It is asyncio.TimeoutError too.
 
     >>> with manycast.listen("239.192.0.100%lo:5000") as listener:
     ...     try:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import socketserver
 import threading
+import traceback
 from queue import SimpleQueue
 
 import manycast
@@ -74,12 +75,20 @@ class PoolMixIn:
             if request is None:
                 break
             try:
-                self.finish_request(*request)  # type: ignore[attr-defined]
-            except BaseException:  # A handler that exits takes no worker with it.
-                self.handle_error(*request)  # type: ignore[attr-defined]
+                self._serve(*request)
+            except BaseException:
+                # Whatever fails, and be it the handling of an error, takes no worker with it.
+                traceback.print_exc()
             finally:
                 self._free.release()
-                self.shutdown_request(request[0])  # type: ignore[attr-defined]
+
+    def _serve(self, request: Any, client_address: Any) -> None:
+        try:
+            self.finish_request(request, client_address)  # type: ignore[attr-defined]
+        except BaseException:
+            self.handle_error(request, client_address)  # type: ignore[attr-defined]
+        finally:
+            self.shutdown_request(request)  # type: ignore[attr-defined]
 
     def server_close(self) -> None:
         """Waits for the workers, then closes the socket."""
@@ -121,4 +130,5 @@ class MulticastServer(PoolMixIn, socketserver.UDPServer):
         self.socket: socket.socket = manycast.socket(
             address, interface=interface, sources=sources
         )
+        self.address_family = self.socket.family
         self.server_address = self.socket.getsockname()

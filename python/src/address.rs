@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::sync::{MutexExt, PyOnceLock};
 use pyo3::types::{PyInt, PyString, PyTuple, PyType};
 
-use crate::aside::{Pending, unlocked};
+use crate::aside::{LOOK_UPS, Pending, unlocked};
 use crate::error;
 use crate::options::number;
 
@@ -139,6 +139,7 @@ pub(crate) fn begin_resolve(
 ) -> PyResult<Pending> {
     let address = one(address, port, None, None)?;
     Pending::start(
+        &LOOK_UPS,
         || manycast::resolve(address),
         |py, found| Ok(addresses(found).into_pyobject(py)?.unbind()),
     )

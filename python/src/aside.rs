@@ -1,8 +1,10 @@
-//! Work that cannot be broken off, such as looking up a name: a thread does it, and whoever waits for
-//! it can go away.
+//! Work that cannot be broken off, such as looking up a name: one of a few threads does it, and whoever
+//! waits for it can go away.
 
+use std::collections::VecDeque;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 
 use manycast::{Error, Stopper};
@@ -10,6 +12,7 @@ use pyo3::prelude::*;
 use rustix::event::PollFlags;
 
 use crate::error;
+use crate::fork::Birth;
 use crate::wait::{Deadline, wait};
 
 /// Does `work` with the interpreter let go, and where it looks up a name so that Ctrl-C ends the wait
@@ -20,52 +23,148 @@ pub(crate) fn unlocked<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> PyResult<T> {
     let done = if looks_up {
-        Aside::start(work)?.wait(py)?
+        Aside::start(&LOOK_UPS, work)?.wait(py)?
     } else {
         py.detach(work)
     };
     done.map_err(error::exception)
 }
 
-/// Work that a thread of its own does. What comes of it is dropped when nobody waits any more.
+/// Threads for work of one kind, so many at most. What is more than that waits for its turn, unless
+/// whoever wanted it has gone. A thread ends when there is nothing left to do.
+pub(crate) struct Pool {
+    most: usize,
+    state: Mutex<Waiting>,
+}
+
+/// Looks up names. Each may take as long as a name server does not answer.
+pub(crate) static LOOK_UPS: Pool = Pool::of(16);
+
+/// Examines why nothing arrives. Each takes as long as its caller said.
+pub(crate) static EXAMINATIONS: Pool = Pool::of(16);
+
+struct Waiting {
+    tasks: VecDeque<Task>,
+    threads: usize,
+    /// In a child process that was forked off, none of the threads is left.
+    birth: Option<Birth>,
+}
+
+struct Task {
+    /// Whether anybody still waits for what comes of it.
+    is_wanted: Box<dyn Fn() -> bool + Send>,
+    work: Box<dyn FnOnce() + Send>,
+}
+
+impl Pool {
+    const fn of(most: usize) -> Self {
+        let waiting = Waiting {
+            tasks: VecDeque::new(),
+            threads: 0,
+            birth: None,
+        };
+        Self {
+            most,
+            state: Mutex::new(waiting),
+        }
+    }
+
+    fn add(&'static self, task: Task) -> PyResult<()> {
+        let mut state = lock(&self.state);
+        if state.birth != Some(Birth::now()) {
+            *state = Waiting {
+                tasks: VecDeque::new(),
+                threads: 0,
+                birth: Some(Birth::now()),
+            };
+        }
+        state.tasks.retain(|task| (task.is_wanted)());
+        state.tasks.push_back(task);
+        if state.threads < self.most {
+            let started = thread::Builder::new()
+                .name("manycast".to_owned())
+                .spawn(|| self.work());
+            match started {
+                Ok(_) => state.threads += 1,
+                // The threads that there are will come to it.
+                Err(_) if state.threads > 0 => {}
+                Err(error) => {
+                    state.tasks.pop_back();
+                    return Err(error::machine("start a thread", &error));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn work(&self) {
+        loop {
+            let task = {
+                let mut state = lock(&self.state);
+                let Some(task) = state.tasks.pop_front() else {
+                    state.threads -= 1;
+                    return;
+                };
+                task
+            };
+            if (task.is_wanted)() {
+                // A panic has been printed, and whoever waits hears that there is no outcome.
+                drop(catch_unwind(AssertUnwindSafe(task.work)));
+            }
+        }
+    }
+}
+
+/// Work that a thread of a pool does. What comes of it is dropped when nobody waits any more.
 pub(crate) struct Aside<T> {
+    shared: Arc<Shared<T>>,
+}
+
+struct Shared<T> {
     ended: Stopper,
-    outcome: Arc<Mutex<Option<T>>>,
+    outcome: Mutex<Option<T>>,
 }
 
 impl<T: Send + 'static> Aside<T> {
-    pub(crate) fn start(work: impl FnOnce() -> T + Send + 'static) -> PyResult<Self> {
+    pub(crate) fn start(
+        pool: &'static Pool,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> PyResult<Self> {
         /// Ends the wait for the work, also where it panics.
-        struct End(Stopper);
-        impl Drop for End {
+        struct End<T>(Weak<Shared<T>>);
+        impl<T> Drop for End<T> {
             fn drop(&mut self) {
-                self.0.stop();
+                if let Some(shared) = self.0.upgrade() {
+                    shared.ended.stop();
+                }
             }
         }
 
         let ended = Stopper::new().map_err(|error| error::exception(error.into()))?;
-        let outcome = Arc::new(Mutex::new(None));
-        let (end, slot) = (End(ended.clone()), Arc::downgrade(&outcome));
-        thread::Builder::new()
-            .name("manycast".to_owned())
-            .spawn(move || {
-                let _end = end;
+        let outcome = Mutex::new(None);
+        let shared = Arc::new(Shared { ended, outcome });
+        // No more than this is kept of work that nobody waits for: it has no descriptor.
+        let (wanted, end) = (Arc::downgrade(&shared), End(Arc::downgrade(&shared)));
+        pool.add(Task {
+            is_wanted: Box::new(move || wanted.strong_count() > 0),
+            work: Box::new(move || {
                 let done = work();
-                if let Some(slot) = slot.upgrade() {
-                    *lock(&slot) = Some(done);
+                if let Some(shared) = end.0.upgrade() {
+                    *lock(&shared.outcome) = Some(done);
                 }
-            })
-            .map_err(|error| error::machine("start a thread", &error))?;
-        Ok(Self { ended, outcome })
+                drop(end);
+            }),
+        })?;
+        Ok(Self { shared })
     }
 
     /// Waits until it is done, for the one who takes the outcome.
     pub(crate) fn wait(&self, py: Python<'_>) -> PyResult<T> {
-        while !self.ended.is_stopped() {
-            let forever = Deadline::after(None);
-            wait(py, &[self.ended.as_fd()], PollFlags::IN, forever)?;
+        let ended = &self.shared.ended;
+        while !ended.is_stopped() {
+            wait(py, &[ended.as_fd()], PollFlags::IN, Deadline::after(None))?;
         }
-        let outcome = lock(&self.outcome).take();
+        let outcome = lock(&self.shared.outcome).take();
         outcome.ok_or_else(|| error::general("the work ended without an outcome".to_owned()))
     }
 }
@@ -88,10 +187,11 @@ pub(crate) struct Pending {
 impl Pending {
     /// Starts `work`; `finish` makes of its outcome what Python sees.
     pub(crate) fn start<T: Send + 'static>(
+        pool: &'static Pool,
         work: impl FnOnce() -> Result<T, Error> + Send + 'static,
         finish: fn(Python<'_>, T) -> PyResult<Py<PyAny>>,
     ) -> PyResult<Self> {
-        let aside = Aside::start(move || -> Finish {
+        let aside = Aside::start(pool, move || -> Finish {
             let outcome = work();
             Box::new(move |py| finish(py, outcome.map_err(error::exception)?))
         })?;
@@ -108,6 +208,6 @@ impl Pending {
 
     /// The descriptor that is readable when the work is done.
     fn fileno(&self) -> RawFd {
-        self.aside.ended.as_fd().as_raw_fd()
+        self.aside.shared.ended.as_fd().as_raw_fd()
     }
 }

@@ -5,7 +5,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use crate::address::{self, Interface, Sources};
-use crate::aside::Pending;
+use crate::aside::{EXAMINATIONS, Pending};
 use crate::wait::timeout;
 
 /// Finds out what becomes of datagrams to a group or a local address on this host, and why nothing
@@ -56,7 +56,7 @@ pub(crate) fn begin_doctor(
     pid: Option<u32>,
 ) -> PyResult<Pending> {
     let Some(address) = address else {
-        return Pending::start(library::examine_host, Report::finish);
+        return Pending::start(&EXAMINATIONS, library::examine_host, Report::finish);
     };
     let address = address::one(address, port, interface, sources)?;
     let how = Examination {
@@ -66,7 +66,7 @@ pub(crate) fn begin_doctor(
         program: pid.map(ProgramChoice::Pid),
         ..Examination::default()
     };
-    Pending::start(move || library::examine(address, &how), Report::finish)
+    Pending::start(&EXAMINATIONS, move || library::examine(address, &how), Report::finish)
 }
 
 /// The outcome of an examination.

@@ -1,6 +1,7 @@
 //! Receiving from groups and from anybody.
 
-use std::os::fd::{IntoRawFd, RawFd};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::{IntoRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use manycast::{Run, SocketConfig, SourceFilter};
@@ -10,6 +11,7 @@ use pyo3::types::PyTuple;
 use crate::address::{self, Interface, Sources, is_name, socket_address};
 use crate::aside::unlocked;
 use crate::datagram::Datagram;
+use crate::options::Hops;
 use crate::receive::{Receiving, Source};
 use crate::wait::timeout;
 use crate::{error, options};
@@ -94,7 +96,7 @@ impl Listener {
         let addresses = address::many(addresses, interface, sources)?;
         let listener = open(py, addresses, options::receiving(receive_buffer)?)?;
         Ok(Self {
-            receiving: Receiving::new("Listener", listener, timeout)?,
+            receiving: Receiving::new(py, "Listener", listener, timeout)?,
         })
     }
 
@@ -121,6 +123,11 @@ impl Listener {
         timeout: Option<f64>,
     ) -> PyResult<Vec<Py<Datagram>>> {
         self.receiving.recv_many(py, limit, self::timeout(timeout)?)
+    }
+
+    /// Returns the next datagram that is there now, or None; never waits.
+    fn try_recv(&self, py: Python<'_>) -> PyResult<Option<Py<Datagram>>> {
+        self.receiving.take_one(py)
     }
 
     /// Returns a list of the datagrams that are there now, which may be empty; never waits.
@@ -196,10 +203,8 @@ impl Listener {
         })
     }
 
-    /// A descriptor for select, poll and event loops: readable when there is something to receive.
-    ///
-    /// Call ``try_recv_many`` until it returns less than its limit: what was fetched already does
-    /// not make the descriptor readable again.
+    /// A descriptor for select, poll and event loops: readable as long as there is something to
+    /// receive, be it in the kernel or fetched already.
     fn fileno(&self, py: Python<'_>) -> PyResult<RawFd> {
         self.receiving.fileno(py)
     }
@@ -276,29 +281,100 @@ impl Membership {
     }
 }
 
-/// Opens a plain socket and returns its descriptor: bound, and joined where the address is a group.
+/// Opens a plain socket and returns its descriptor: bound, and joined where the addresses are groups.
 #[pyfunction]
-#[pyo3(signature = (*addresses, interface=None, sources=None, receive_buffer=None))]
+#[pyo3(signature = (
+    *addresses, interface=None, sources=None, receive_buffer=None, hops=None, loopback=true,
+    broadcast=false
+))]
+#[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
 pub(crate) fn open_plain(
     py: Python<'_>,
     addresses: &Bound<'_, PyTuple>,
     interface: Option<Interface>,
     sources: Option<Sources>,
     receive_buffer: Option<usize>,
+    hops: Option<Hops>,
+    loopback: bool,
+    broadcast: bool,
 ) -> PyResult<RawFd> {
     let addresses = address::many(addresses, interface, sources)?;
+    let receiving = options::receiving(receive_buffer)?;
     let config = SocketConfig {
         // The news of undeliverable datagrams would come up as an error of whatever call is next.
         report_unreachable: false,
         merge_received: false,
-        ..options::receiving(receive_buffer)?
+        receive_buffer: receiving.receive_buffer,
+        multicast_interface: egress(&addresses)?,
+        broadcast,
+        ..options::sending(hops, loopback)
     };
-    let fd = open(py, addresses, config)?.into_fd().ok_or_else(|| {
+    let fd = if addresses.len() > 1 {
+        open_groups(py, addresses, config)?
+    } else {
+        open(py, addresses, config)?.into_fd()
+    };
+    let fd = fd.ok_or_else(|| {
         error::address(
-            "one plain socket cannot listen on all of this; name one group or one address, such \
-             as 0.0.0.0:8888 or [::]:8888"
+            "one plain socket cannot listen on all of this; name one address, such as \
+             0.0.0.0:8888 or [::]:8888, or groups of one version of IP on one port, 20 at most"
                 .to_owned(),
         )
     })?;
     Ok(fd.into_raw_fd())
+}
+
+/// The interface that addresses name, by which a plain socket then sends to groups too.
+fn egress(addresses: &[manycast::Address]) -> PyResult<Option<u32>> {
+    let mut named = addresses.iter().map(manycast::Address::interface);
+    let Some(Some(first)) = named.next() else {
+        return Ok(None);
+    };
+    if named.any(|other| other != Some(first)) {
+        return Ok(None);
+    }
+    let found = manycast::find_interface(first).map_err(|error| error::exception(error.into()))?;
+    Ok(Some(found.index))
+}
+
+/// One socket that is a member of several groups on one port. It cannot be bound to a group, so
+/// datagrams to the host arrive too.
+fn open_groups(
+    py: Python<'_>,
+    addresses: Vec<manycast::Address>,
+    config: SocketConfig,
+) -> PyResult<Option<OwnedFd>> {
+    let port = addresses.first().map_or(0, manycast::Address::port);
+    let mut groups = Vec::new();
+    for address in &addresses {
+        let fits = address.port() == port;
+        let Some(group) = address.group().filter(|_| fits) else {
+            return Ok(None);
+        };
+        groups.push(group);
+    }
+    let ipv4 = |group: &manycast::Group| group.address.is_ipv4();
+    let Some(is_ipv4) = groups.first().map(ipv4) else {
+        return Ok(None);
+    };
+    if groups.iter().any(|group| ipv4(group) != is_ipv4) {
+        return Ok(None);
+    }
+    let any: IpAddr = if is_ipv4 {
+        Ipv4Addr::UNSPECIFIED.into()
+    } else {
+        Ipv6Addr::UNSPECIFIED.into()
+    };
+    let config = SocketConfig {
+        share_port: true,
+        ..config
+    };
+    let open = move || {
+        let mut socket = manycast::Socket::bind_with(SocketAddr::new(any, port), config)?;
+        for group in groups {
+            socket.join(group)?;
+        }
+        Ok(socket.into_fd())
+    };
+    py.detach(open).map_err(error::exception)
 }

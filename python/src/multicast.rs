@@ -44,7 +44,7 @@ impl MulticastListener {
         let group = address::one(group, port, interface, sources)?;
         let listener = open_group(py, group)?;
         Ok(Self {
-            receiving: Receiving::new("MulticastListener", listener, timeout)?,
+            receiving: Receiving::new(py, "MulticastListener", listener, timeout)?,
         })
     }
 
@@ -67,7 +67,8 @@ impl MulticastListener {
         limited(py, datagram, limit, truncate)
     }
 
-    /// A descriptor for select, poll and event loops: readable when there is something to receive.
+    /// A descriptor for select, poll and event loops: readable as long as there is something to
+    /// receive.
     fn fileno(&self, py: Python<'_>) -> PyResult<std::os::fd::RawFd> {
         self.receiving.fileno(py)
     }
@@ -137,7 +138,7 @@ impl MulticastUDPReceiver {
         let group = address::one(group, Some(port), Some(interface), None)?;
         let listener = open_group(py, group)?;
         Ok(Self {
-            receiving: Receiving::new("MulticastUDPReceiver", listener, timeout)?,
+            receiving: Receiving::new(py, "MulticastUDPReceiver", listener, timeout)?,
         })
     }
 
@@ -150,7 +151,8 @@ impl MulticastUDPReceiver {
         Ok(datagram.get().payload(py))
     }
 
-    /// A descriptor for select, poll and event loops: readable when there is something to receive.
+    /// A descriptor for select, poll and event loops: readable as long as there is something to
+    /// receive.
     fn fileno(&self, py: Python<'_>) -> PyResult<std::os::fd::RawFd> {
         self.receiving.fileno(py)
     }

@@ -2,12 +2,12 @@
 
 use std::collections::VecDeque;
 use std::hint::black_box;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 use std::time::Duration;
 
 use manycast::{Run, Stopper};
-use pyo3::exceptions::{PyResourceWarning, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
 use rustix::event::PollFlags;
@@ -15,6 +15,8 @@ use rustix::event::PollFlags;
 use crate::datagram::{Datagram, Header};
 use crate::error;
 use crate::fork::Birth;
+use crate::origin::Origin;
+use crate::readiness::Readiness;
 use crate::wait::{Deadline, wait};
 
 /// What datagrams come from.
@@ -33,6 +35,7 @@ pub(crate) trait Source: AsFd + Send {
 pub(crate) struct Receiving<S: Source> {
     class: &'static str,
     birth: Birth,
+    origin: Origin,
     timeout: Option<Duration>,
     shared: Mutex<Option<Arc<Shared<S>>>>,
 }
@@ -47,8 +50,12 @@ struct Shared<S> {
 
 struct State<S> {
     feed: Feed<S>,
-    /// The rest of a piece of which only one datagram was wanted so far.
+    /// What was fetched and not yet handed out.
     ahead: VecDeque<Py<Datagram>>,
+    /// An error that came behind these datagrams.
+    failure: Option<PyErr>,
+    /// What tells an event loop of both, as soon as one has asked for a descriptor.
+    readiness: Option<Readiness>,
 }
 
 struct Feed<S> {
@@ -58,7 +65,12 @@ struct Feed<S> {
 }
 
 impl<S: Source> Receiving<S> {
-    pub(crate) fn new(class: &'static str, source: S, timeout: Option<Duration>) -> PyResult<Self> {
+    pub(crate) fn new(
+        py: Python<'_>,
+        class: &'static str,
+        source: S,
+        timeout: Option<Duration>,
+    ) -> PyResult<Self> {
         keep_freed_memory();
         let ready = source
             .as_fd()
@@ -71,6 +83,8 @@ impl<S: Source> Receiving<S> {
                 header: None,
             },
             ahead: VecDeque::new(),
+            failure: None,
+            readiness: None,
         });
         let shared = Shared {
             state,
@@ -80,6 +94,7 @@ impl<S: Source> Receiving<S> {
         Ok(Self {
             class,
             birth: Birth::now(),
+            origin: Origin::here(py)?,
             timeout,
             shared: Mutex::new(Some(Arc::new(shared))),
         })
@@ -171,8 +186,26 @@ impl<S: Source> Receiving<S> {
         act(&mut state.feed.source)
     }
 
+    /// The oldest datagram that is there now; never waits.
+    pub(crate) fn take_one(&self, py: Python<'_>) -> PyResult<Option<Py<Datagram>>> {
+        let shared = self.open(py)?;
+        let mut state = shared.lock(py);
+        state.take_one(py)
+    }
+
+    /// The descriptor that is readable as long as there is something to receive.
     pub(crate) fn fileno(&self, py: Python<'_>) -> PyResult<RawFd> {
-        Ok(self.open(py)?.ready.as_raw_fd())
+        let shared = self.open(py)?;
+        let mut state = shared.lock(py);
+        if let Some(readiness) = &state.readiness {
+            return Ok(readiness.as_raw_fd());
+        }
+        let readiness = Readiness::of(shared.ready.as_fd())
+            .map_err(|errno| error::machine("watch a socket", &errno.into()))?;
+        let fd = readiness.as_raw_fd();
+        state.readiness = Some(readiness);
+        state.look_ahead(py, false)?;
+        Ok(fd)
     }
 
     pub(crate) fn is_closed(&self, py: Python<'_>) -> bool {
@@ -241,24 +274,10 @@ impl<S: Source> Drop for Receiving<S> {
             let class = self.class;
             Python::try_attach(|py| {
                 let what = shared.lock(py).feed.source.describe();
-                warn_unclosed(py, &format!("unclosed <{class} on {what}>"));
+                self.origin
+                    .warn_unclosed(py, &format!("unclosed <{class} on {what}>"));
             });
         }
-    }
-}
-
-/// Warns of something that was left open. It may be called while another exception is on its way.
-pub(crate) fn warn_unclosed(py: Python<'_>, message: &str) {
-    let pending = PyErr::take(py);
-    let category = py.get_type::<PyResourceWarning>();
-    let warned = std::ffi::CString::new(message)
-        .map_err(PyErr::from)
-        .and_then(|message| PyErr::warn(py, &category, &message, 1));
-    if let Err(error) = warned {
-        error.write_unraisable(py, None);
-    }
-    if let Some(pending) = pending {
-        pending.restore(py);
     }
 }
 
@@ -273,18 +292,64 @@ impl<S: Source> Shared<S> {
 impl<S: Source> State<S> {
     /// The oldest datagram.
     fn take_one(&mut self, py: Python<'_>) -> PyResult<Option<Py<Datagram>>> {
-        if self.ahead.is_empty() {
-            self.feed.fetch(py, usize::MAX, &mut self.ahead)?;
-        }
-        Ok(self.ahead.pop_front())
+        let is_drained = self.ahead.is_empty() && !self.fetch(py, usize::MAX)?;
+        let taken = self.ahead.pop_front();
+        self.look_ahead(py, is_drained)?;
+        Ok(taken)
     }
 
     /// The oldest datagrams, at most `limit`.
     fn take(&mut self, py: Python<'_>, limit: usize) -> PyResult<Vec<Py<Datagram>>> {
+        let mut is_drained = false;
+        while self.ahead.len() < limit && !is_drained {
+            is_drained = !self.fetch(py, limit - self.ahead.len())?;
+        }
         let count = self.ahead.len().min(limit);
-        let mut taken: Vec<_> = self.ahead.drain(..count).collect();
-        while taken.len() < limit && self.feed.fetch(py, limit - taken.len(), &mut taken)? {}
+        let taken = self.ahead.drain(..count).collect();
+        self.look_ahead(py, is_drained)?;
         Ok(taken)
+    }
+
+    /// Fetches at most `limit` datagrams behind those that are there, and says whether there were
+    /// any. An error behind datagrams waits until they are handed out, so that none is lost with it.
+    fn fetch(&mut self, py: Python<'_>, limit: usize) -> PyResult<bool> {
+        let fetched = match self.failure.take() {
+            Some(failure) => Err(failure),
+            None => self.feed.fetch(py, limit, &mut self.ahead),
+        };
+        match fetched {
+            Err(failure) if !self.ahead.is_empty() => self.failure = Some(failure),
+            Err(failure) => {
+                self.tell()?;
+                return Err(failure);
+            }
+            Ok(fetched) => return Ok(fetched),
+        }
+        Ok(false)
+    }
+
+    /// Fetches what is next, for the descriptor of event loops to be readable as long as there is
+    /// something: the source may hold more than the kernel knows of. Where it was just found to be
+    /// drained, there is nothing to fetch.
+    fn look_ahead(&mut self, py: Python<'_>, is_drained: bool) -> PyResult<()> {
+        if self.readiness.is_none() {
+            return Ok(());
+        }
+        if !is_drained && self.ahead.is_empty() && self.failure.is_none() {
+            self.failure = self.feed.fetch(py, usize::MAX, &mut self.ahead).err();
+        }
+        self.tell()
+    }
+
+    /// Makes the descriptor of event loops readable, or no longer.
+    fn tell(&mut self) -> PyResult<()> {
+        let is_fetched = !self.ahead.is_empty() || self.failure.is_some();
+        match &mut self.readiness {
+            Some(readiness) => readiness
+                .raise(is_fetched)
+                .map_err(|errno| error::machine("watch a socket", &errno.into())),
+            None => Ok(()),
+        }
     }
 }
 

@@ -17,8 +17,8 @@ use crate::aside::unlocked;
 use crate::error;
 use crate::fork::Birth;
 use crate::options::{self, Hops};
+use crate::origin::Origin;
 use crate::payload::Payload;
-use crate::receive::warn_unclosed;
 use crate::wait::{Deadline, wait};
 
 /// Sends datagrams to one group or host, by one interface.
@@ -41,6 +41,7 @@ use crate::wait::{Deadline, wait};
 #[pyclass(frozen, module = "manycast", skip_from_py_object)]
 pub(crate) struct Sender {
     birth: Birth,
+    origin: Origin,
     /// Its own address, for messages.
     address: String,
     inner: Mutex<Option<Arc<Mutex<manycast::Sender>>>>,
@@ -134,6 +135,24 @@ fn many<'py>(payloads: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyIterator>> {
     payloads.try_iter()
 }
 
+/// How many payloads are read before they are sent: an iterable may have no end, and what it says of
+/// its length need not be true.
+const CHUNK: usize = 256;
+
+/// The next payloads, and why there are no more where that is an error.
+fn read(payloads: &mut Bound<'_, PyIterator>) -> (Vec<Payload>, Option<PyErr>) {
+    let mut some = Vec::new();
+    while some.len() < CHUNK
+        && let Some(payload) = payloads.next()
+    {
+        match payload.and_then(|payload| payload.extract()) {
+            Ok(payload) => some.push(payload),
+            Err(failure) => return (some, Some(failure)),
+        }
+    }
+    (some, None)
+}
+
 pub(crate) fn duplicate(fd: &impl AsFd) -> PyResult<OwnedFd> {
     fd.as_fd()
         .try_clone_to_owned()
@@ -200,6 +219,7 @@ impl Sender {
         let sender = open(py, address, config(source, hops, loopback)?)?;
         Ok(Self {
             birth: Birth::now(),
+            origin: Origin::here(py)?,
             address: text,
             inner: Mutex::new(Some(Arc::new(Mutex::new(sender)))),
         })
@@ -222,21 +242,33 @@ impl Sender {
 
     /// Sends many datagrams with few system calls, and returns how many went, which is all.
     ///
-    /// ``payloads`` is any iterable of str and bytes-like. Raises what ``send`` raises.
+    /// ``payloads`` is any iterable of str and bytes-like, also one without end: it is read 256 at a
+    /// time. Raises what ``send`` raises; what was read before is sent then.
     #[pyo3(signature = (payloads, /))]
     fn send_many(&self, py: Python<'_>, payloads: &Bound<'_, PyAny>) -> PyResult<usize> {
         let sender = self.open(py)?;
-        let payloads: Vec<Payload> = many(payloads)?
-            .map(|payload| payload?.extract())
-            .collect::<PyResult<_>>()?;
-        push(py, &sender, &payloads)
+        let mut payloads = many(payloads)?;
+        let mut sent = 0;
+        loop {
+            let (some, failure) = read(&mut payloads);
+            sent += push(py, &sender, &some)?;
+            match failure {
+                Some(failure) => return Err(failure),
+                None if some.len() < CHUNK => return Ok(sent),
+                None => {}
+            }
+        }
     }
 
-    /// Sends what it can of many datagrams without waiting, and returns how many went; 0 means that
-    /// the send buffer is full.
+    /// Sends what it can of a list of datagrams without waiting, at most 256, and returns how many
+    /// went; 0 means that the send buffer is full.
     #[pyo3(signature = (payloads, /))]
-    fn try_send_many(&self, py: Python<'_>, payloads: Vec<Payload>) -> PyResult<usize> {
-        self.with(py, |sender| sender.try_send_batch(&payloads))
+    fn try_send_many(&self, py: Python<'_>, payloads: &Bound<'_, PyAny>) -> PyResult<usize> {
+        let (some, failure) = read(&mut many(payloads)?);
+        if let Some(failure) = failure {
+            return Err(failure);
+        }
+        self.with(py, |sender| sender.try_send_batch(&some))
     }
 
     /// As ``send``, but never waits: None means that the send buffer is full.
@@ -333,7 +365,8 @@ impl Drop for Sender {
         let inner = self.inner.get_mut().unwrap_or_else(PoisonError::into_inner);
         if inner.take().is_some() && self.birth == Birth::now() {
             Python::try_attach(|py| {
-                warn_unclosed(py, &format!("unclosed <Sender to {}>", self.address));
+                self.origin
+                    .warn_unclosed(py, &format!("unclosed <Sender to {}>", self.address));
             });
         }
     }

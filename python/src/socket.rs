@@ -87,7 +87,7 @@ impl Socket {
             manycast::Socket::bind_with(address, config)
         })?;
         Ok(Self {
-            receiving: Receiving::new("Socket", socket, timeout)?,
+            receiving: Receiving::new(py, "Socket", socket, timeout)?,
         })
     }
 
@@ -111,7 +111,7 @@ impl Socket {
         let peer = address::one(peer, port, None, None)?;
         let socket = unlocked(py, is_name(&peer), move || manycast::Socket::connect(peer))?;
         Ok(Self {
-            receiving: Receiving::new("Socket", socket, timeout)?,
+            receiving: Receiving::new(py, "Socket", socket, timeout)?,
         })
     }
 
@@ -215,6 +215,11 @@ impl Socket {
         timeout: Option<f64>,
     ) -> PyResult<Vec<Py<Datagram>>> {
         self.receiving.recv_many(py, limit, self::timeout(timeout)?)
+    }
+
+    /// Returns the next datagram that is there now, or None; never waits.
+    fn try_recv(&self, py: Python<'_>) -> PyResult<Option<Py<Datagram>>> {
+        self.receiving.take_one(py)
     }
 
     /// Returns a list of the datagrams that are there now, which may be empty; never waits.
@@ -340,10 +345,8 @@ impl Socket {
         self.with(py, |socket| Ok(socket.receive_buffer()?.granted))
     }
 
-    /// A descriptor for select, poll and event loops: readable when there is something to receive.
-    ///
-    /// Call ``try_recv_many`` until it returns less than its limit: what was fetched already does
-    /// not make the descriptor readable again.
+    /// A descriptor for select, poll and event loops: readable as long as there is something to
+    /// receive, be it in the kernel or fetched already.
     fn fileno(&self, py: Python<'_>) -> PyResult<RawFd> {
         self.receiving.fileno(py)
     }

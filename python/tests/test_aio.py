@@ -1,5 +1,6 @@
 import asyncio
 import gc
+import socket
 import sys
 
 import pytest
@@ -439,7 +440,7 @@ def test_the_hooks_run_once_also_when_the_first_fails(run):
             await aio.create_datagram_endpoint(Failing, "127.0.0.1:0")
         await turn()
         with pytest.raises(ValueError, match="give one of the two"):
-            await aio.create_datagram_endpoint(Failing, "127.0.0.1:0", peer="127.0.0.1:9")
+            await aio.create_datagram_endpoint(Failing, "239.192.0.1:5000", peer="127.0.0.1:9")
 
     run(main())
     assert calls == ["made", "lost"]
@@ -486,12 +487,14 @@ def test_what_waits_to_be_sent_is_sent_before_it_closes(run):
         transport._start()
         transport.sendto(bytearray(b"a" * 60000))
         transport.sendto(b"b" * 60000)
-        assert transport.get_write_buffer_size() == 120000
+        transport.sendto(b"")
+        # Each with 8 bytes for its header: empty datagrams take room too.
+        assert transport.get_write_buffer_size() == 120024
         transport.close()
         socket.full = False
         await protocol.until(4)
         assert [call[0] for call in protocol.calls] == ["made", "pause", "resume", "lost"]
-        assert [payload[:1] for payload in socket.sent] == [b"a", b"b"]
+        assert [payload[:1] for payload in socket.sent] == [b"a", b"b", b""]
         await turn()
         assert socket.closed
 
@@ -602,5 +605,196 @@ def test_the_time_that_was_given_stands_in_the_message(run, group):
             f"{place} 0.03",
             f"{place} 0",
         ]
+
+    run(main())
+
+
+def test_a_loop_of_calls_that_need_not_wait_ends_by_its_time_out(run, group):
+    async def received(listener):
+        while True:
+            await listener.recv()
+
+    async def iterated(listener):
+        async for _ in listener:
+            pass
+
+    async def sent(sender):
+        while True:
+            await sender.send("x")
+
+    async def sent_anew(_):
+        while True:
+            await aio.send("x", group)
+
+    async def resolved(_):
+        while True:
+            await aio.resolve("127.0.0.1:1")
+
+    class Endless:
+        """A listener behind which datagrams never end."""
+
+        closed = False
+
+        def __init__(self, inner):
+            self.inner = inner
+
+        def fileno(self):
+            return self.inner.fileno()
+
+        def try_recv(self):
+            return b"x"
+
+        def recv(self, limit, truncate, timeout):
+            return b"x"
+
+        def close(self):
+            self.inner.close()
+
+    async def main():
+        listener = aio.Listener(group)
+        listener._object = Endless(listener._object)
+        plain = aio.MulticastListener(group.host, group.port, interface="lo")
+        plain._object = Endless(plain._object)
+        async with listener, plain, aio.Sender(group) as sender:
+            for loop_of, what in [
+                (received, listener),
+                (iterated, listener),
+                (received, plain),
+                (iterated, plain),
+                (sent, sender),
+                (sent_anew, None),
+                (resolved, None),
+            ]:
+                with pytest.raises(asyncio.TimeoutError):
+                    await asyncio.wait_for(loop_of(what), 0.02)
+
+    run(main())
+
+
+def test_tasks_that_share_a_listener_take_turns(run, group):
+    async def main():
+        counts = [0] * 4
+
+        async def work(number):
+            async for datagram in listener:
+                if datagram.payload == b"end":
+                    listener.close()
+                counts[number] += 1
+
+        async with aio.listen(group) as listener, aio.Sender(group) as sender:
+            tasks = [asyncio.ensure_future(work(number)) for number in range(4)]
+            await turn()
+            await sender.send_many(["x"] * 400 + ["end"])
+            await asyncio.gather(*tasks)
+        return counts
+
+    counts = run(main())
+    assert sum(counts) == 401
+    assert min(counts) >= 90
+
+
+def test_no_task_times_out_while_datagrams_lie_fetched(run, group):
+    async def main():
+        async with aio.listen(group) as listener, aio.Sender(group) as sender:
+            await sender.send_many(["x"] * 3)
+            # One batch of the kernel, of which this takes one.
+            await listener.recv()
+            first, second = await asyncio.gather(
+                listener.recv(timeout=0.5), listener.recv(timeout=0.5)
+            )
+            return first.payload, second.payload
+
+    assert run(main()) == (b"x", b"x")
+
+
+def test_a_flood_costs_one_callback_a_turn(run, group):
+    """However much lies fetched, the loop has one callback of the transport in a turn, which hands
+    out a bounded number of datagrams."""
+
+    async def main():
+        turns, calls = 0, 0
+
+        class Counting(asyncio.DatagramProtocol):
+            def datagram_received(self, data, addr):
+                nonlocal calls
+                calls += 1
+
+        async with aio.Sender(group) as sender:
+            transport, _ = await aio.create_datagram_endpoint(Counting, group)
+            await sender.send_many(["x"] * 64)
+            with manycast.Sender(group) as at_once:
+                at_once.send_many(["x"] * 1936)
+            most = 0
+            while calls < 2000:
+                before = calls
+                await turn()
+                most = max(most, calls - before)
+                turns += 1
+            transport.close()
+            await turn()
+        return most
+
+    assert run(main()) <= 64
+
+
+def test_the_transport_of_a_standard_protocol(run):
+    async def main():
+        transport, server = await aio.create_datagram_endpoint(Recorder, "127.0.0.1:0")
+        plain = transport.get_extra_info("socket")
+        assert plain.getsockname() == transport.get_extra_info("sockname")
+        assert plain.family == socket.AF_INET and plain.type == socket.SOCK_DGRAM
+        assert not plain.getsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST)
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        assert transport.get_write_buffer_limits() == (16384, 65536)
+        transport.set_write_buffer_limits(high=1000)
+        assert transport.get_write_buffer_limits() == (250, 1000)
+        with pytest.raises(ValueError):
+            transport.set_write_buffer_limits(high=1, low=2)
+        # Paused, it leaves what comes in the kernel, also in the middle of a batch.
+        other = Recorder()
+        with manycast.Socket.connect(plain.getsockname()) as client:
+
+            class Once(Recorder):
+                def datagram_received(self, data, addr):
+                    super().datagram_received(data, addr)
+                    transport.pause_reading()
+
+            once = Once()
+            transport.set_protocol(once)
+            assert transport.get_protocol() is once
+            for payload in "one", "two", "three":
+                client.send(payload)
+            await once.until(1)
+            for _ in range(5):
+                await turn()
+            assert len(once.calls) == 1 and not transport.is_reading()
+            transport.set_protocol(other)
+            transport.resume_reading()
+            transport.resume_reading()
+            await other.until(2)
+            assert [call[1] for call in other.calls] == [b"two", b"three"]
+        transport.close()
+        assert await other.until(3) == ("lost", None)
+
+    run(main())
+
+
+def test_a_peer_and_an_address_of_its_own(run):
+    async def main():
+        async with aio.Socket("127.0.0.1:0", timeout=10) as peer:
+            transport, protocol = await aio.create_datagram_endpoint(
+                Recorder, "127.0.0.2:0", peer=peer.local_address, allow_broadcast=True
+            )
+            assert transport.get_extra_info("manycast").broadcast
+            transport.sendto(b"hello")
+            transport.sendto(b"again", peer.local_address)
+            datagram = await peer.recv()
+            assert datagram.source == transport.get_extra_info("sockname")
+            assert datagram.source.host == "127.0.0.2"
+            assert (await peer.recv()).payload == b"again"
+            with pytest.raises(ValueError, match="to its peer"):
+                transport.sendto(b"x", ("127.0.0.1", 9))
+            transport.close()
+            await protocol.until(2)
 
     run(main())

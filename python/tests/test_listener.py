@@ -209,3 +209,37 @@ def test_ipv6():
 def test_what_is_refused(arguments, error, match):
     with pytest.raises(error, match=match):
         manycast.Listener(*arguments)
+
+
+@pytest.mark.parametrize("watched_before", [True, False])
+def test_select_and_then_one_recv_loses_nothing(group, watched_before):
+    """A descriptor stays readable while a datagram is there, fetched or not."""
+    with manycast.listen(group, timeout=10) as listener, manycast.Sender(group) as sender:
+        if watched_before:
+            listener.fileno()
+        sender.send_many(str(number) for number in range(100))
+        got = []
+        while len(got) < 100:
+            assert select.select([listener], [], [], 10)[0]
+            got.append(listener.try_recv())
+        assert [int(bytes(datagram)) for datagram in got] == list(range(100))
+        assert not select.select([listener], [], [], 0)[0]
+        sender.send_many(["x"] * 10)
+        assert select.select([listener], [], [], 10)[0]
+        assert len(listener.try_recv_many(3)) == 3
+        assert select.select([listener], [], [], 0)[0]
+        assert len(listener.try_recv_many()) == 7
+        assert not select.select([listener], [], [], 0)[0]
+        assert listener.try_recv() is None
+
+
+def test_select_for_the_other_receivers(group):
+    with manycast.MulticastUDPReceiver("lo", group.host, group.port, timeout=10) as receiver:
+        with manycast.MulticastListener(group, timeout=10) as listener:
+            with manycast.Sender(group) as sender:
+                sender.send_many(["x"] * 20)
+            for what, take in (receiver, receiver.read), (listener, listener.recv):
+                for _ in range(20):
+                    assert select.select([what], [], [], 10)[0]
+                    assert take() == b"x"
+                assert not select.select([what], [], [], 0)[0]

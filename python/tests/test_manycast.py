@@ -270,3 +270,57 @@ with manycast.listen("{group}", timeout=10) as listener:
         [sys.executable, "-W", "error", "-c", code], check=True, capture_output=True, text=True
     )
     assert result.stdout == "from the handler\n"
+
+
+def test_the_modules_are_there_without_an_import_of_their_own():
+    code = "import manycast; manycast.aio.listen; manycast.server.MulticastServer"
+    subprocess.run([sys.executable, "-I", "-W", "error", "-c", code], check=True)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        manycast.nothing
+
+
+def test_the_metadata():
+    from importlib import metadata
+
+    told = metadata.metadata("manycast")
+    assert sorted(told.get_all("License-File")) == ["LICENSE-APACHE", "LICENSE-MIT"]
+    assert any(url.startswith("Repository") for url in told.get_all("Project-URL"))
+
+
+def test_a_timeout_is_that_of_asyncio_too(listener):
+    import asyncio
+
+    with pytest.raises(asyncio.TimeoutError) as caught:
+        listener.recv(timeout=0)
+    assert isinstance(caught.value, (TimeoutError, OSError)) and caught.value.errno == 110
+
+
+def test_what_was_left_open_tells_where_it_was_opened():
+    code = (
+        "import manycast, sys\n"
+        "def opening():\n"
+        "    return manycast.Socket('127.0.0.1:0')\n"
+        "opening()\n"
+    )
+    told = subprocess.run(
+        [sys.executable, "-I", "-W", "always", "-X", "tracemalloc=5", "-c", code],
+        check=True, capture_output=True, text=True,
+    ).stderr
+    assert "unclosed <Socket" in told and "Object allocated at" in told and "lineno 3" in told
+
+
+def test_look_ups_that_nobody_waits_for_leave_nothing_behind():
+    """A name server that does not answer: many look-ups are begun and given up."""
+    code = """if True:
+        import os, socket, threading
+        import manycast
+        from manycast._manycast import begin_resolve
+        before = len(os.listdir("/proc/self/fd"))
+        pending = [begin_resolve("name.invalid", 1) for _ in range(300)]
+        assert len(os.listdir("/proc/self/task")) <= 1 + 16, os.listdir("/proc/self/task")
+        del pending
+        # Those that are being looked up have sockets of their own.
+        assert len(os.listdir("/proc/self/fd")) <= before + 3 * 16
+        os._exit(0)
+    """
+    subprocess.run([sys.executable, "-I", "-c", code], check=True, timeout=30)

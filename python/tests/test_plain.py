@@ -111,3 +111,28 @@ def test_twisted():
         timeout=30,
     )
     assert result.stdout.splitlines() == ["Server received: Client: Ping", "Client received: Server: Pong"]
+
+
+def test_what_it_sends_leaves_by_its_interface_with_its_options(group):
+    with manycast.socket(group, hops=7, loopback=True, broadcast=True) as sock:
+        index = sock.getsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, 12)
+        assert sock.getsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL) == 7
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST) == 1
+        assert index
+        # There is no route, so without an egress interface this fails.
+        sock.settimeout(10)
+        sock.sendto(b"hello", (group.host, group.port))
+        assert sock.recvfrom(100)[0] == b"hello"
+    with manycast.socket(group, loopback=False) as sock:
+        assert sock.getsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP) == 0
+
+
+def test_one_socket_for_several_groups(group):
+    others = [manycast.Address(f"239.193.7.{last}%lo:{group.port}") for last in (1, 2)]
+    with manycast.socket(group, *others) as sock:
+        sock.settimeout(10)
+        for number, address in enumerate([group, *others]):
+            manycast.send(str(number), address)
+            assert sock.recv(100) == str(number).encode()
+    with pytest.raises(manycast.AddressError, match="one port"):
+        manycast.socket(group, "239.193.7.1%lo:9")

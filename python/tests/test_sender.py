@@ -1,5 +1,6 @@
 import array
 import gc
+import itertools
 
 import pytest
 
@@ -97,3 +98,26 @@ def test_left_open_it_warns(group):
     with pytest.warns(ResourceWarning, match="unclosed <Sender to 239"):
         manycast.Sender(group)
         gc.collect()
+
+
+def test_what_says_of_its_length_is_not_believed(group, listener):
+    class Liar(list):
+        def __len__(self):
+            return 10**12
+
+        def __length_hint__(self):
+            return 10**12
+
+    with manycast.Sender(group) as sender:
+        for send in sender.try_send_many, sender.send_many:
+            with pytest.raises(TypeError):
+                send(range(10**12))
+            assert send(Liar(["one", "two"])) == 2
+        assert 0 < sender.try_send_many(itertools.repeat("x")) <= 256
+
+
+def test_what_was_read_before_a_payload_that_is_none_is_sent(group, listener):
+    with manycast.Sender(group) as sender:
+        with pytest.raises(TypeError):
+            sender.send_many(["one", 2])
+    assert listener.recv().payload == b"one"

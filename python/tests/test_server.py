@@ -1,4 +1,5 @@
 import os
+import socket
 import socketserver
 import threading
 
@@ -109,3 +110,42 @@ def test_the_mix_in_alone():
 def test_what_is_refused():
     with pytest.raises(manycast.AddressError):
         MulticastServer(":5000", Echo)
+
+
+def test_an_error_handler_that_fails_takes_no_worker_with_it(group, capfd):
+    class Fragile(socketserver.BaseRequestHandler):
+        def handle(self):
+            if self.request[0] == b"bad":
+                raise ZeroDivisionError
+            Echo.handle(self)
+
+    class Server(MulticastServer):
+        max_workers = 2
+
+        def handle_error(self, request, client_address):
+            raise KeyError("the handler's own fault")
+
+        def shutdown_request(self, request):
+            super().shutdown_request(request)
+            if request[0] == b"worse":
+                raise IndexError("another fault")
+
+    with Server(group, Fragile) as server:
+        thread = serve(server)
+        for _ in range(5):
+            manycast.send("bad", group)
+            manycast.send("worse", group)
+        (answer,) = manycast.ask("good", group, answers=1, timeout=10)
+        server.shutdown()
+        thread.join(10)
+        assert not thread.is_alive()
+    assert answer.payload == b"OK...good"
+    told = capfd.readouterr().err
+    assert "the handler's own fault" in told and "another fault" in told
+
+
+def test_its_family():
+    with MulticastServer("239.192.0.100%lo:5000", Echo) as server:
+        assert server.address_family == socket.AF_INET
+    with MulticastServer("[ff15::1%lo]:5000", Echo) as server:
+        assert server.address_family == socket.AF_INET6

@@ -1,4 +1,5 @@
 import gc
+import select
 
 import pytest
 
@@ -119,3 +120,29 @@ def test_left_open_it_warns():
     with pytest.warns(ResourceWarning, match="unclosed <Socket on 127.0.0.1:"):
         manycast.Socket("127.0.0.1:0")
         gc.collect()
+
+
+def test_what_came_before_a_refusal_is_not_lost_with_it():
+    for _ in range(32):
+        with manycast.Socket("127.0.0.1:0") as peer:
+            client = manycast.Socket.connect(peer.local_address, timeout=10)
+            client.send("hello")
+            question = peer.recv(timeout=10)
+            for number in range(4):
+                peer.answer(question, str(number))
+        with client:
+            client.send("anybody?")
+            # The kernel tells of the refusal before the datagrams or behind them.
+            got, refused = [], False
+            while len(got) < 4 or not refused:
+                try:
+                    got += client.recv_many()
+                except ConnectionRefusedError:
+                    refused = True
+            assert [bytes(datagram) for datagram in got] == [b"0", b"1", b"2", b"3"]
+            client.fileno()
+            client.send("anybody?")
+            assert select.select([client], [], [], 10)[0]
+            with pytest.raises(ConnectionRefusedError):
+                client.try_recv()
+            assert not select.select([client], [], [], 0)[0]
