@@ -66,7 +66,11 @@ pub(crate) fn begin_doctor(
         program: pid.map(ProgramChoice::Pid),
         ..Examination::default()
     };
-    Pending::start(&EXAMINATIONS, move || library::examine(address, &how), Report::finish)
+    Pending::start(
+        &EXAMINATIONS,
+        move || library::examine(address, &how),
+        Report::finish,
+    )
 }
 
 /// The outcome of an examination.

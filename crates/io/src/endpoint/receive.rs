@@ -92,18 +92,18 @@ impl Endpoint {
     }
 
     /// What a wait has brought, for a caller who wants datagrams alone: says whether there is one.
-    /// A stop is an error, and if `connected`, so is a refusal by the peer. Other events are passed
-    /// over; without a peer that goes for refusals too, since whoever asks a server and goes away
-    /// must not end its wait.
+    /// A stop is an error, and if `connected`, so is a refusal by the peer, once the datagrams that
+    /// came with it are taken. Other events are passed over; without a peer that goes for refusals
+    /// too, since whoever asks a server and goes away must not end its wait.
     pub(crate) fn datagram_or_error(&mut self, connected: bool) -> Result<bool, Error> {
+        if self.has_datagram() {
+            return Ok(true);
+        }
         let mut refusal = None;
         if !self.events.is_empty() {
             refusal = self.events.iter().find_map(NetworkEvent::refused_by);
             self.events.clear();
             self.show_left();
-        }
-        if self.has_datagram() {
-            return Ok(true);
         }
         match refusal {
             Some(peer) if connected => Err(Error::ConnectionRefused { peer }),
