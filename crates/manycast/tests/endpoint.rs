@@ -200,3 +200,27 @@ fn a_descriptor_stays_readable_while_a_datagram_is_there_to_be_taken() {
         assert!(!is_readable(&listener) && !is_readable(&socket));
     }
 }
+
+#[test]
+fn a_refusal_and_the_datagrams_before_it_are_both_told() {
+    for _ in 0..32 {
+        let mut peer = Socket::bind("127.0.0.1:0").unwrap();
+        let mut client = Socket::connect(peer.local_addr().unwrap()).unwrap();
+        client.send("hello").unwrap();
+        let reply = peer.recv_timeout(PATIENCE).unwrap().unwrap().reply();
+        for number in ["0", "1", "2", "3"] {
+            peer.answer(reply, number).unwrap();
+        }
+        drop(peer);
+        client.send("anybody?").unwrap();
+        let (mut got, mut refused) = (Vec::new(), false);
+        while got.len() < 4 || !refused {
+            match client.recv_timeout(PATIENCE) {
+                Ok(received) => got.push(received.unwrap().payload.to_vec()),
+                Err(Error::ConnectionRefused { .. }) => refused = true,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        assert_eq!(got, [b"0", b"1", b"2", b"3"]);
+    }
+}
