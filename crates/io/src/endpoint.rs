@@ -366,6 +366,19 @@ impl Endpoint {
         &self.config
     }
 
+    /// Connects the socket that can send to `peer` to it.
+    pub(crate) fn reconnect(&mut self, peer: SocketAddr) -> Result<(), Error> {
+        let slot = slot_of(self.outlets.outlet(&Transmit::new(peer, ()))?.id);
+        let Some(Some(port)) = self.ports.get_mut(slot) else {
+            return Ok(());
+        };
+        port.socket.connect(peer)?;
+        if let Origin::Peer { destination, .. } = &mut port.origin {
+            *destination = peer;
+        }
+        Ok(())
+    }
+
     /// Lets anybody send to it again, by sockets in the places of those that have a peer.
     pub(crate) fn disconnect(&mut self) -> Result<(), Error> {
         for slot in 0..self.ports.len() {
@@ -375,11 +388,26 @@ impl Endpoint {
             else {
                 continue;
             };
-            let socket = port.socket.disconnected(&self.config)?;
-            let origin = Origin::Local {
-                selector: None,
-                device: None,
+            let mut config = self.config.clone();
+            let origin = match &port.origin {
+                Origin::Peer {
+                    selector: Some(selector),
+                    interface,
+                    ..
+                } => Origin::Local {
+                    selector: Some(selector.clone()),
+                    device: *interface,
+                },
+                Origin::Peer { selector: None, .. } => Origin::Local {
+                    selector: None,
+                    device: None,
+                },
+                other => other.clone(),
             };
+            if let Origin::Local { device, .. } = &origin {
+                config.device = config.device.or(*device);
+            }
+            let socket = port.socket.disconnected(&config)?;
             self.replace(slot, socket, origin)?;
         }
         self.publish();

@@ -90,10 +90,7 @@ impl Socket {
         let address = peer.into_address()?;
         let mut result = Err(Error::unsuitable(&address, "its name has no address"));
         for peer in resolve::socket_addrs(&address)? {
-            result = self
-                .endpoint
-                .socket_for(peer)
-                .and_then(|socket| Ok(socket.connect(peer)?));
+            result = self.endpoint.reconnect(peer);
             if result.is_ok() {
                 self.peer = Some(peer);
                 break;

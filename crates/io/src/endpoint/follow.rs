@@ -126,6 +126,9 @@ impl Endpoint {
                 };
                 // The kernel keeps the ports of two devices apart, be the one gone or not.
                 let socket = Socket::bind(with_zone(port.local, index), &config)?;
+                if let Some(peer) = port.socket.peer_addr() {
+                    socket.connect(with_zone(peer, index))?;
+                }
                 let origin = Origin::Local {
                     selector: Some(selector),
                     device: Some(index),

@@ -160,3 +160,39 @@ pub(crate) fn a_call_that_joins_keeps_what_was_not_read() {
     let joined = wait_until_joined(&b, &mut listener, "eth0");
     assert!(["239.1.2.3:5000", "239.1.2.9:5000"].contains(&&*joined.group.to_string()));
 }
+
+/// A connected socket too is bound to the device that has the name now, also after it was connected
+/// to another peer.
+pub(crate) fn a_connected_socket_by_name_follows_its_device() {
+    let lab = Lab::new();
+    let [a, b] = hosts(&lab, ["a", "b"]);
+    for (first, second) in [
+        ("10.0.0.2%eth0:5000", "10.0.0.2:5001"),
+        ("[fd00::2%eth0]:5000", "[fd00::2]:5001"),
+    ] {
+        let mut server = bind(&b, ":5001");
+        let mut client = a.run(|| manycast::Socket::connect(first).unwrap());
+        a.run(|| client.reconnect(second).unwrap());
+        let port = client.local_addr().unwrap().port();
+        a.delete_device("eth0");
+        a.recreate_device("eth0");
+        let question = again_until("a question", || {
+            a.run(|| {
+                // It follows while it waits.
+                client.try_recv().ok()?;
+                client.send("hello").ok()
+            })?;
+            let wait = std::time::Duration::from_millis(20);
+            let received = b.run(|| {
+                server
+                    .recv_timeout(wait)
+                    .unwrap()
+                    .map(|it| it.to_datagram())
+            });
+            received.filter(|datagram| datagram.payload == "hello")
+        });
+        assert_eq!(question.source.port(), port, "it keeps its port");
+        b.run(|| server.answer(question.reply(), "welcome").unwrap());
+        assert_eq!(text(&receive(&a, &mut client)), "welcome");
+    }
+}

@@ -84,6 +84,7 @@ netns::tests!(
     fair::a_group_on_two_named_interfaces_needs_one_to_send_by,
     follow::what_waited_before_the_interface_went_down_is_delivered,
     follow::a_socket_by_name_follows_its_device,
+    follow::a_connected_socket_by_name_follows_its_device,
     follow::a_sender_follows_its_address,
     follow::a_sender_waits_for_its_interface_and_takes_no_other,
     follow::a_sender_leaves_by_the_interface_of_its_address,
