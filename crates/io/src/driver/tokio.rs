@@ -81,17 +81,19 @@ impl<P: Protocol> Driver<P> {
                 Turn::Wait(until) => until,
                 Turn::Full(until) => Some(until),
                 Turn::Busy => {
-                    // Other tasks have their turns too.
-                    consume_budget().await;
                     if !engine.is_time_to_look() {
+                        consume_budget().await;
                         continue;
                     }
-                    engine.endpoint.look()?;
                     Some(Instant::now())
                 }
             };
             let is_due = until.is_some_and(|until| until <= Instant::now());
-            if !is_due {
+            if is_due {
+                // Other tasks and what came have their turns too.
+                consume_budget().await;
+                engine.endpoint.look()?;
+            } else {
                 let waiting = self.readiness.wait(&mut engine.endpoint);
                 match until {
                     None => waiting.await?,

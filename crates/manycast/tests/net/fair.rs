@@ -144,6 +144,50 @@ pub(crate) fn a_command_is_run_while_a_protocol_sends_at_full_speed() {
     task.join();
 }
 
+/// Waits for a moment that is over as soon as it is named.
+struct Due {
+    polls: Arc<AtomicU64>,
+}
+
+impl Protocol for Due {
+    type Event = ();
+
+    fn handle_datagram(&mut self, _now: Instant, _datagram: Received<'_>) {}
+
+    fn handle_timeout(&mut self, _now: Instant) {}
+
+    fn poll_output(&mut self, now: Instant) -> Output<()> {
+        self.polls.fetch_add(1, Ordering::Relaxed);
+        Output::Wait {
+            until: Some(now + Duration::from_nanos(1)),
+            reason: "the next moment",
+        }
+    }
+}
+
+/// On a runtime, a deadline that is always over holds up neither a stop nor other tasks.
+pub(crate) fn a_stop_is_heard_while_a_deadline_is_always_over() {
+    let lab = Lab::new();
+    let [a] = hosts(&lab, ["a"]);
+    let polls = Arc::new(AtomicU64::new(0));
+    let due = Due {
+        polls: Arc::clone(&polls),
+    };
+    let socket = a.run(|| Socket::bind(":0").unwrap());
+    let (tell, told) = std::sync::mpsc::channel();
+    let task = a.spawn(move || {
+        block_on(async {
+            let mut driver = manycast::tokio::Driver::new(socket, due).unwrap();
+            tell.send(driver.stopper().unwrap()).unwrap();
+            assert!(driver.next_event().await.unwrap().is_none());
+        });
+    });
+    let stopper = told.recv().unwrap();
+    wait_until(&polls, 1000);
+    stopper.stop();
+    task.join();
+}
+
 /// A command ends the wait of a driver that has nothing else to wait for.
 pub(crate) fn a_command_ends_a_wait_for_ever() {
     let lab = Lab::new();

@@ -73,6 +73,7 @@ netns::tests!(
     errors::names_that_cannot_be_resolved,
     fair::a_stop_is_heard_while_a_protocol_sends_at_full_speed,
     fair::a_command_is_run_while_a_protocol_sends_at_full_speed,
+    fair::a_stop_is_heard_while_a_deadline_is_always_over,
     fair::a_command_ends_a_wait_for_ever,
     fair::a_time_out_ends_while_a_protocol_sends_at_full_speed,
     fair::what_comes_is_taken_in_while_a_protocol_sends_at_full_speed,
