@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use manycast::proto::ask::{Client, ClientEvent};
-use manycast::{AskConfig, Driver};
+use manycast::{AskConfig, Driver, Next};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
@@ -109,14 +109,14 @@ impl Asker {
         loopback: bool,
     ) -> PyResult<Self> {
         let address = address::one(address, port, interface, None)?;
-        let config = AskConfig {
-            timeout: self::timeout(Some(timeout))?
-                .filter(|timeout| *timeout < Duration::MAX)
-                .ok_or_else(|| PyValueError::new_err("answers cannot be waited for without end"))?,
-            retries,
-            answers,
-            socket: options::sending(hops, loopback),
-        };
+        let timeout = self::timeout(Some(timeout))?
+            .filter(|timeout| *timeout < Duration::MAX)
+            .ok_or_else(|| PyValueError::new_err("answers cannot be waited for without end"))?;
+        let config = AskConfig::default()
+            .timeout(timeout)
+            .retries(retries)
+            .answers(answers)
+            .socket(options::sending(hops, loopback));
         // A copy, since a thread may outlive the wait for it, and the interpreter.
         let payload = payload.to_vec();
         let driver = unlocked(py, is_name(&address), move || {
@@ -131,7 +131,7 @@ impl Asker {
     fn step(&self, py: Python<'_>) -> PyResult<Vec<Answer>> {
         let mut driver = self.lock(py);
         let mut found = Vec::new();
-        while let Some(event) = driver
+        while let Next::Event(event) = driver
             .next_event(Some(Duration::ZERO))
             .map_err(error::exception)?
         {

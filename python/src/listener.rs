@@ -300,15 +300,13 @@ pub(crate) fn open_plain(
 ) -> PyResult<RawFd> {
     let addresses = address::many(addresses, interface, sources)?;
     let receiving = options::receiving(receive_buffer)?;
-    let config = SocketConfig {
-        // The news of undeliverable datagrams would come up as an error of whatever call is next.
-        report_unreachable: false,
-        merge_received: false,
-        receive_buffer: receiving.receive_buffer,
-        multicast_interface: egress(&addresses)?,
-        broadcast,
-        ..options::sending(hops, loopback)
-    };
+    let config = options::sending(hops, loopback)
+        // A report of an undeliverable datagram would come up as an error of whatever call is next.
+        .report_unreachable(false)
+        .merge_received(false)
+        .receive_buffer(receiving.receive_buffer)
+        .multicast_interface(egress(&addresses)?)
+        .broadcast(broadcast);
     let fd = if addresses.len() > 1 {
         open_groups(py, addresses, config)?
     } else {
@@ -365,10 +363,7 @@ fn open_groups(
     } else {
         Ipv6Addr::UNSPECIFIED.into()
     };
-    let config = SocketConfig {
-        share_port: true,
-        ..config
-    };
+    let config = config.share_port(true);
     let open = move || {
         let mut socket = manycast::Socket::bind_with(SocketAddr::new(any, port), config)?;
         for group in groups {

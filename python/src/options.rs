@@ -24,12 +24,11 @@ pub(crate) fn receiving(receive_buffer: Option<usize>) -> PyResult<SocketConfig>
 pub(crate) fn sending(hops: Option<Hops>, loopback: bool) -> SocketConfig {
     let hops = hops.map(|hops| hops.0);
     let default = SocketConfig::default();
-    SocketConfig {
-        multicast_hops: hops.unwrap_or(default.multicast_hops),
-        unicast_hops: hops.filter(|hops| *hops > 0),
-        loopback,
-        ..default
-    }
+    let multicast_hops = hops.unwrap_or(default.multicast_hops);
+    default
+        .multicast_hops(multicast_hops)
+        .unicast_hops(hops.filter(|hops| *hops > 0))
+        .loopback(loopback)
 }
 
 /// A hop limit.

@@ -82,7 +82,7 @@ pub(crate) fn send(
     push(py, &sender, std::slice::from_ref(&payload))?;
     Ok(Sent {
         size: payload.len(),
-        way: lock(py, &sender).way(),
+        way: lock(py, &sender).sent(0),
     })
 }
 
@@ -98,10 +98,9 @@ fn open(
 
 fn config(source: Option<&str>, hops: Option<Hops>, loopback: bool) -> PyResult<SenderConfig> {
     let from = source.map(address::ip).transpose()?;
-    Ok(SenderConfig {
-        from: from.map(|ip| SocketAddr::new(ip, 0)),
-        socket: options::sending(hops, loopback),
-    })
+    let mut config = SenderConfig::default().socket(options::sending(hops, loopback));
+    config.from = from.map(|ip| SocketAddr::new(ip, 0).into());
+    Ok(config)
 }
 
 /// Sends all `payloads`, waiting where the send buffer is full, and says how many went.
@@ -233,7 +232,7 @@ impl Sender {
     fn send(&self, py: Python<'_>, payload: Payload) -> PyResult<Sent> {
         let sender = self.open(py)?;
         push(py, &sender, std::slice::from_ref(&payload))?;
-        let way = lock(py, &sender).way();
+        let way = lock(py, &sender).sent(0);
         Ok(Sent {
             size: payload.len(),
             way,
@@ -278,7 +277,7 @@ impl Sender {
             let sent = sender.try_send_batch(std::slice::from_ref(&payload))?;
             Ok((sent > 0).then(|| Sent {
                 size: payload.len(),
-                way: sender.way(),
+                way: sender.sent(0),
             }))
         })
     }
@@ -286,7 +285,7 @@ impl Sender {
     /// The way that datagrams take: a Sent whose size is 0.
     #[getter]
     fn way(&self, py: Python<'_>) -> PyResult<Sent> {
-        let way = self.with(py, |sender| Ok(sender.way()))?;
+        let way = self.with(py, |sender| Ok(sender.sent(0)))?;
         Ok(Sent { size: 0, way })
     }
 
@@ -426,10 +425,8 @@ impl Sent {
 
 impl fmt::Display for Sent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sent = manycast::Sent {
-            bytes: self.size,
-            ..self.way.clone()
-        };
+        let mut sent = self.way.clone();
+        sent.bytes = self.size;
         sent.fmt(f)
     }
 }

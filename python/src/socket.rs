@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::time::Duration;
 
-use manycast::{Host, Run, SocketConfig, Transmit};
+use manycast::{Host, Run, Transmit};
 use pyo3::prelude::*;
 use pyo3::types::{PyTuple, PyType};
 use rustix::event::PollFlags;
@@ -79,10 +79,7 @@ impl Socket {
             Some(address) => address::one(address, port, None, None)?,
             None => SocketAddr::from(([0, 0, 0, 0], 0)).into(),
         };
-        let config = SocketConfig {
-            share_port,
-            ..options::receiving(receive_buffer)?
-        };
+        let config = options::receiving(receive_buffer)?.share_port(share_port);
         let socket = unlocked(py, is_name(&address), move || {
             manycast::Socket::bind_with(address, config)
         })?;

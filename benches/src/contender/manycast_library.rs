@@ -26,7 +26,7 @@ pub(crate) fn send(job: &Job, schedule: &mut Schedule) -> anyhow::Result<()> {
 }
 
 pub(crate) fn receive(job: &Job, counter: &Counter) -> anyhow::Result<()> {
-    let mut listener = Listener::open(&[address(job)], SocketConfig::default())?;
+    let mut listener = Listener::open([address(job)], SocketConfig::default())?;
     ready();
     loop {
         counter.add(listener.recv_batch(None)?.count());
@@ -48,7 +48,7 @@ pub(crate) fn send_tokio(job: &Job, schedule: &mut Schedule) -> anyhow::Result<(
 pub(crate) fn receive_tokio(job: &Job, counter: &Counter) -> anyhow::Result<()> {
     runtime()?.block_on(async {
         let config = SocketConfig::default();
-        let mut listener = manycast::tokio::Listener::open(&[address(job)], config).await?;
+        let mut listener = manycast::tokio::Listener::open([address(job)], config).await?;
         ready();
         loop {
             counter.add(listener.recv_batch().await?.count());

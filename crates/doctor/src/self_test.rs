@@ -66,13 +66,11 @@ fn there_and_back(
     source: IpAddr,
     to: SocketAddr,
 ) -> Result<u64, manycast_net::Error> {
-    let config = SocketConfig {
-        share_port: to.port() != 0,
-        multicast_hops: 0,
-        multicast_interface: Some(interface.index),
-        report_unreachable: false,
-        ..SocketConfig::default()
-    };
+    let config = SocketConfig::default()
+        .share_port(to.port() != 0)
+        .multicast_hops(0)
+        .multicast_interface(Some(interface.index))
+        .report_unreachable(false);
     let receiver = Socket::bind(with_zone(to, interface.index), &config)?;
     // Only from itself: to the network, this adds no source that was not asked for.
     let own = SourceFilter::Include(vec![source]);

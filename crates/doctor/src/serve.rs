@@ -12,7 +12,7 @@ use manycast_types::{Address, Group, InterfaceSelector, Transmit};
 
 use super::{Code, far};
 use inquiry::{Attended, Watch};
-use manycast_io::{Driver, Endpoint, Error, Sender, SenderConfig, Socket, seed};
+use manycast_io::{Driver, Endpoint, Error, Next, Sender, SenderConfig, Socket, seed};
 
 /// Serves doctors on other hosts: joins the groups that they ask for, counts what comes, sends to
 /// them and to these groups, and nowhere else, and examines this host where they ask why nothing
@@ -114,7 +114,7 @@ impl Doorman {
     /// Only where the machine itself fails.
     #[expect(clippy::should_implement_trait, reason = "an iterator could not fail")]
     pub fn next(&mut self) -> Result<Option<Served>, Error> {
-        let Some(event) = self.driver.next_event(None)? else {
+        let Next::Event(event) = self.driver.next_event(None)? else {
             return Ok(None);
         };
         let served = match event {
@@ -277,12 +277,7 @@ pub(super) fn to_group(
     hops: u8,
     from: Option<SocketAddr>,
 ) -> Result<Sender, Error> {
-    let config = SenderConfig {
-        socket: SocketConfig {
-            multicast_hops: hops,
-            ..SocketConfig::default()
-        },
-        from,
-    };
+    let mut config = SenderConfig::default().socket(SocketConfig::default().multicast_hops(hops));
+    config.from = from.map(Address::from);
     Sender::open(address, config)
 }

@@ -10,10 +10,11 @@ use manycast_types::{Address, Host};
 
 use crate::egress::Egress;
 use crate::endpoint::{Endpoint, unspecified};
-use crate::{Driver, Error, IntoAddress, resolve};
+use crate::{Driver, Error, IntoAddress, Next, resolve};
 
 /// How patiently to ask.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct AskConfig {
     /// How long answers to the first question are waited for; 1 s by default. Each retry waits
     /// twice as long as the one before.
@@ -34,6 +35,36 @@ impl Default for AskConfig {
             answers: None,
             socket: SocketConfig::default(),
         }
+    }
+}
+
+impl AskConfig {
+    /// Sets how long answers to the first question are waited for.
+    #[must_use]
+    pub const fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Sets how often to ask again while answers are wanting.
+    #[must_use]
+    pub const fn retries(mut self, retries: u32) -> Self {
+        self.retries = retries;
+        self
+    }
+
+    /// Sets how many answers are enough.
+    #[must_use]
+    pub const fn answers(mut self, answers: Option<usize>) -> Self {
+        self.answers = answers;
+        self
+    }
+
+    /// Sets hop limit, loopback and buffers.
+    #[must_use]
+    pub fn socket(mut self, socket: SocketConfig) -> Self {
+        self.socket = socket;
+        self
     }
 }
 
@@ -67,7 +98,7 @@ pub fn ask(
 ) -> Result<Vec<Answer>, Error> {
     let mut asker = asker(address, payload, config)?;
     let mut answers = Vec::new();
-    while let Some(event) = asker.next_event(None)? {
+    while let Next::Event(event) = asker.next_event(None)? {
         answers.extend(answer(event)?);
     }
     Ok(answers)

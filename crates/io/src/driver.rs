@@ -15,6 +15,27 @@ use manycast_proto::Protocol;
 pub use blocking::Driver;
 use engine::{Command, Engine, Turn};
 
+/// Why [`Driver::next_event`] came back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Next<E> {
+    /// The protocol tells something.
+    Event(E),
+    /// The time-out is over.
+    TimedOut,
+    /// The protocol has finished, of itself or because it was stopped: nothing more will come.
+    Finished,
+}
+
+impl<E> Next<E> {
+    /// The event, if it is one.
+    pub fn event(self) -> Option<E> {
+        match self {
+            Self::Event(event) => Some(event),
+            Self::TimedOut | Self::Finished => None,
+        }
+    }
+}
+
 /// Commands a protocol from other threads and tasks while a driver runs it.
 ///
 /// ```
@@ -30,7 +51,7 @@ use engine::{Command, Engine, Turn};
 /// let mut driver = Driver::new(manycast::Sender::new(to)?, sender);
 /// let commands = driver.commands()?;
 /// std::thread::spawn(move || commands.give(|sender, now| sender.finish(now)));
-/// while driver.next_event(None)?.is_some() {}
+/// driver.run(|_, _| {})?;
 /// # Ok::<(), manycast::Error>(())
 /// ```
 pub struct Commands<P> {

@@ -431,17 +431,14 @@ impl Endpoint {
     ///
     /// Only where the machine itself fails.
     pub fn receive_buffer(&self) -> Result<BufferSize, Error> {
-        let mut smallest = BufferSize {
-            requested: self.config.receive_buffer,
-            granted: usize::MAX,
-        };
+        let mut smallest: Option<BufferSize> = None;
         for socket in self.sockets() {
             let size = socket.receive_buffer()?;
-            if size.granted < smallest.granted {
-                smallest = size;
+            if smallest.is_none_or(|smallest| size.granted < smallest.granted) {
+                smallest = Some(size);
             }
         }
-        Ok(smallest)
+        smallest.ok_or(Error::Stopped)
     }
 
     /// What the kernel dropped on all sockets, those that were replaced included.

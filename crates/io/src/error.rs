@@ -1,16 +1,14 @@
 //! The error of everything that users call.
 
-use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use manycast_net::{ErrorKind, Operation, Unreachable};
 use manycast_types::AddressError;
 
-/// What went wrong, why, and what to do next, in one sentence.
-///
-/// `{:?}` prints the same sentence as `{}`, so that a `main` that returns this error tells it too.
-#[derive(thiserror::Error)]
+/// What went wrong, why, and what to do next, in one sentence, which `{}` prints; `{:?}` shows what
+/// it consists of.
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A text is no address.
@@ -44,12 +42,6 @@ pub enum Error {
     /// A wait was ended by a [`Stopper`](crate::Stopper).
     #[error("stopped while waiting")]
     Stopped,
-}
-
-impl fmt::Debug for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
 }
 
 impl Error {
@@ -104,19 +96,13 @@ impl From<Unreachable> for Error {
 
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
-        let kind = match &error {
-            Error::Net(_) => {
-                let Error::Net(error) = error else {
-                    unreachable!("it was matched as one")
-                };
-                return error.into();
-            }
+        match error {
+            Error::Net(error) => error.into(),
             Error::Address(_) | Error::Unsuitable { .. } | Error::Ambiguous { .. } => {
-                io::ErrorKind::InvalidInput
+                Self::new(io::ErrorKind::InvalidInput, error)
             }
-            Error::ConnectionRefused { .. } => io::ErrorKind::ConnectionRefused,
-            Error::Stopped => io::ErrorKind::Other,
-        };
-        Self::new(kind, error)
+            Error::ConnectionRefused { .. } => Self::new(io::ErrorKind::ConnectionRefused, error),
+            Error::Stopped => Self::other(error),
+        }
     }
 }

@@ -19,7 +19,7 @@ mod socket;
 pub mod tokio;
 
 pub use ask::{AskConfig, ask, asker};
-pub use driver::{Commands, Driver};
+pub use driver::{Commands, Driver, Next};
 pub use egress::egress as egress_to;
 pub use endpoint::Endpoint;
 pub use error::Error;
@@ -41,7 +41,7 @@ pub use resolve::seed;
 pub use sender::{Sender, SenderConfig, Sent};
 pub use socket::{SendHalf, Socket};
 
-/// Sends one datagram to a group or a host, and says on which way it left.
+/// Sends one datagram to a group or a host, and says how it left.
 ///
 /// `payload` is anything that is bytes: a `&str` goes as UTF-8. To send more than one, keep a
 /// [`Sender`].
@@ -73,7 +73,7 @@ pub fn send(address: impl IntoAddress, payload: impl AsRef<[u8]>) -> Result<Sent
 ///
 /// Those of [`Listener::open`].
 pub fn listen(address: impl IntoAddress) -> Result<Listener, Error> {
-    Listener::open(&[address.into_address()?], SocketConfig::default())
+    Listener::open([address], SocketConfig::default())
 }
 
 /// The addresses of a host, in numbers: one for a number, all that are known for a name, those of

@@ -61,32 +61,49 @@ pub enum Event<'a> {
 }
 
 impl<'a> Event<'a> {
-    /// The next one of an endpoint whose wait has ended.
-    pub(crate) fn next(endpoint: &'a mut Endpoint) -> Option<Self> {
+    /// The next one of an endpoint whose wait has ended, if anything has come.
+    pub(crate) fn next(endpoint: &'a mut Endpoint) -> Result<Option<Self>, Error> {
         while let Some(event) = endpoint.next_event() {
             match event {
-                NetworkEvent::Joined(membership) => return Some(Self::Joined(membership)),
-                NetworkEvent::Left(membership) => return Some(Self::Left(membership)),
+                NetworkEvent::Joined(membership) => return Ok(Some(Self::Joined(membership))),
+                NetworkEvent::Left(membership) => return Ok(Some(Self::Left(membership))),
                 NetworkEvent::Unreachable { unreachable, .. } => {
-                    return Some(Self::Unreachable(unreachable));
+                    return Ok(Some(Self::Unreachable(unreachable)));
                 }
                 // The others answer to requests, of which there were none.
                 _ => {}
             }
         }
-        endpoint.take().map(Self::Datagram)
+        let is_stopped = endpoint.is_stopped();
+        match endpoint.take() {
+            Some(received) => Ok(Some(Self::Datagram(received))),
+            None if is_stopped => Err(Error::Stopped),
+            None => Ok(None),
+        }
     }
 }
 
 impl Listener {
     /// Listens on one or more addresses: groups, local addresses, or both, on any ports.
     ///
+    /// ```
+    /// use manycast::{Listener, SocketConfig};
+    ///
+    /// let addresses = ["239.192.0.100%lo:5000", "[ff15::100%lo]:5000", ":5001"];
+    /// let listener = Listener::open(addresses, SocketConfig::default())?;
+    /// # Ok::<(), manycast::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// With the reason and what to do about it: a port in use or privileged, an interface that is
     /// not there, is down or cannot multicast, a name that cannot be resolved, too many open files.
-    pub fn open(addresses: &[Address], config: SocketConfig) -> Result<Self, Error> {
-        Endpoint::listen(addresses, config).map(|endpoint| Self { endpoint })
+    pub fn open(
+        addresses: impl IntoIterator<Item = impl IntoAddress>,
+        config: SocketConfig,
+    ) -> Result<Self, Error> {
+        let addresses = addresses_of(addresses)?;
+        Endpoint::listen(&addresses, config).map(|endpoint| Self { endpoint })
     }
 
     /// Waits for a datagram. It is borrowed until the next call; [`Received::to_datagram`] keeps it.
@@ -148,14 +165,14 @@ impl Listener {
     }
 
     /// Waits for a datagram or an event of the interfaces; `None` when `timeout` is over (`None`: for
-    /// ever) or when it is stopped.
+    /// ever).
     ///
     /// # Errors
     ///
     /// As [`Listener::recv`].
     pub fn next_event(&mut self, timeout: Option<Duration>) -> Result<Option<Event<'_>>, Error> {
         self.endpoint.wait(timeout)?;
-        Ok(Event::next(&mut self.endpoint))
+        Event::next(&mut self.endpoint)
     }
 
     #[cfg(feature = "tokio")]
@@ -258,8 +275,8 @@ impl Listener {
     /// use manycast::{Listener, SocketConfig};
     ///
     /// // Whoever reads the plain socket wants each datagram by itself.
-    /// let config = SocketConfig { merge_received: false, ..SocketConfig::default() };
-    /// let listener = Listener::open(&["239.192.0.100%lo:5001".parse()?], config)?;
+    /// let config = SocketConfig::default().merge_received(false);
+    /// let listener = Listener::open(["239.192.0.100%lo:5001"], config)?;
     /// let socket = UdpSocket::from(listener.into_fd().ok_or("two sockets")?);
     /// manycast::send("239.192.0.100%lo:5001", "Hello, world!")?;
     /// let mut buffer = [0; 65_507];
@@ -269,6 +286,14 @@ impl Listener {
     pub fn into_fd(self) -> Option<OwnedFd> {
         self.endpoint.into_single().map(OwnedFd::from)
     }
+}
+
+/// The addresses that these texts are.
+pub(crate) fn addresses_of(
+    addresses: impl IntoIterator<Item = impl IntoAddress>,
+) -> Result<Vec<Address>, Error> {
+    let addresses = addresses.into_iter().map(IntoAddress::into_address);
+    Ok(addresses.collect::<Result<_, _>>()?)
 }
 
 impl Iterator for Listener {

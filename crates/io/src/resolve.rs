@@ -42,6 +42,22 @@ pub(crate) fn first(address: &Address) -> Result<SocketAddr, Error> {
     found.ok_or_else(|| Error::unsuitable(address, "its name has no address"))
 }
 
+/// The local address of this text, of the version of IP that `destination` is of.
+pub(crate) fn local(from: &Address, destination: SocketAddr) -> Result<SocketAddr, Error> {
+    let found = socket_addrs(from)?;
+    let fitting = found
+        .into_iter()
+        .find(|from| from.is_ipv4() == destination.is_ipv4());
+    fitting.ok_or_else(|| {
+        let why = if destination.is_ipv4() {
+            "the destination is of IPv4; send from an address of IPv4"
+        } else {
+            "the destination is of IPv6; send from an address of IPv6"
+        };
+        Error::unsuitable(from, why)
+    })
+}
+
 fn look_up(name: &str, port: u16) -> Result<Vec<SocketAddr>, Error> {
     let failed = |error| {
         manycast_net::Error::new(Operation::Resolve, name, error).explained(

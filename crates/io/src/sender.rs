@@ -56,16 +56,48 @@ struct State {
 const LOOK: Duration = Duration::from_millis(50);
 
 /// How a [`Sender`] sends.
+///
+/// ```
+/// use manycast::{Sender, SenderConfig, SocketConfig};
+///
+/// let config = SenderConfig::default()
+///     .from("127.0.0.1:0")?
+///     .socket(SocketConfig::default().multicast_hops(8));
+/// let sender = Sender::open("239.192.0.100%lo:5000", config)?;
+/// assert_eq!(sender.hops(), 8);
+/// # Ok::<(), manycast::Error>(())
+/// ```
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct SenderConfig {
-    /// The local address and port to send from; `None`: what the kernel chooses for the way.
-    pub from: Option<SocketAddr>,
+    /// The local address and port to send from; `None`: what the kernel chooses for the route.
+    pub from: Option<Address>,
     /// Hop limit, loopback and buffers. The interface is part of the [`Address`].
     pub socket: SocketConfig,
 }
 
-/// What was handed to the kernel, and on which way. That it arrived is not known.
+impl SenderConfig {
+    /// Sets the local address and port to send from; `:PORT` for a port alone.
+    ///
+    /// # Errors
+    ///
+    /// The text is no address.
+    pub fn from(mut self, address: impl IntoAddress) -> Result<Self, Error> {
+        self.from = Some(address.into_address()?);
+        Ok(self)
+    }
+
+    /// Sets hop limit, loopback and buffers.
+    #[must_use]
+    pub fn socket(mut self, socket: SocketConfig) -> Self {
+        self.socket = socket;
+        self
+    }
+}
+
+/// What was handed to the kernel, and how it left. That it arrived is not known.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Sent {
     /// Length of the payload in bytes.
     pub bytes: usize,
@@ -159,10 +191,13 @@ impl Sender {
             // Before the interfaces are looked at, so that no change falls in between.
             endpoint.watch()?;
         }
-        let from = config.from.map(|from| from.ip());
-        let egress = Egress::to(destination, address.interface(), from)?;
-        let selector = address.interface();
-        endpoint.connect_by(&egress, selector, config.from)?;
+        let from = config.from.as_ref();
+        let from = from
+            .map(|from| resolve::local(from, destination))
+            .transpose()?;
+        let ip = from.map(|from| from.ip());
+        let egress = Egress::to(destination, address.interface(), ip)?;
+        endpoint.connect_by(&egress, address.interface(), from)?;
         let state = State::of(endpoint, &egress)?;
         let socket = state.socket()?;
         let hops = if destination.ip().is_multicast() {
@@ -187,6 +222,16 @@ impl Sender {
         })
     }
 
+    /// The group or host that datagrams go to, with the zone that it needs.
+    pub fn destination(&self) -> SocketAddr {
+        self.state().to
+    }
+
+    /// The local address and port that datagrams leave from now.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.state().from
+    }
+
     /// The address that it was opened with, and since set on another interface by
     /// [`Sender::set_interface`].
     pub const fn address(&self) -> &Address {
@@ -208,10 +253,7 @@ impl Sender {
     pub fn send(&self, payload: impl AsRef<[u8]>) -> Result<Sent, Error> {
         let bytes = payload.as_ref().len();
         self.send_payloads(&[payload], true)?;
-        Ok(Sent {
-            bytes,
-            ..self.way()
-        })
+        Ok(self.sent(bytes))
     }
 
     /// Sends many datagrams with few system calls, and says how many went: all, or those before
@@ -276,11 +318,11 @@ impl Sender {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How datagrams leave: all of [`Sent`] but the length, which is 0.
-    pub fn way(&self) -> Sent {
+    /// What [`Sender::send`] tells of a datagram of `bytes` bytes, for those of a batch.
+    pub fn sent(&self, bytes: usize) -> Sent {
         let state = self.state();
         Sent {
-            bytes: 0,
+            bytes,
             to: state.to,
             from: state.from,
             interface: state.interface.clone(),
@@ -288,8 +330,8 @@ impl Sender {
         }
     }
 
-    /// Waits to hear that a datagram could not be delivered, at most for `timeout`. Only a host
-    /// can say so, never a group.
+    /// Waits for the report that a datagram could not be delivered, at most for `timeout`. Only a
+    /// host can say so, never a group.
     ///
     /// # Errors
     ///
@@ -301,9 +343,9 @@ impl Sender {
             let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
             // An answer is proof that it was delivered, but not what was asked for.
             self.sending_socket()?.recv_batch(&mut batch, left)?;
-            let heard = batch.unreachable().first().copied();
-            if heard.is_some() || left.is_some_and(|left| left.is_zero()) {
-                return Ok(heard);
+            let unreachable = batch.unreachable().first().copied();
+            if unreachable.is_some() || left.is_some_and(|left| left.is_zero()) {
+                return Ok(unreachable);
             }
         }
     }

@@ -315,14 +315,14 @@ impl Socket {
     }
 
     /// Waits for a datagram or an event: a refusal, a membership that came or went. `None` when
-    /// `timeout` is over (`None`: for ever) or when it is stopped.
+    /// `timeout` is over (`None`: for ever).
     ///
     /// # Errors
     ///
-    /// Only where the machine itself fails.
+    /// [`Error::Stopped`], or a failure of the machine; no peer can cause one.
     pub fn next_event(&mut self, timeout: Option<Duration>) -> Result<Option<Event<'_>>, Error> {
         self.endpoint.wait(timeout)?;
-        Ok(Event::next(&mut self.endpoint))
+        Event::next(&mut self.endpoint)
     }
 
     /// Waits for a datagram; a refusal by the peer is an error, other events are passed over.

@@ -43,7 +43,7 @@ pub async fn send(address: impl IntoAddress, payload: impl AsRef<[u8]>) -> Resul
 ///
 /// Those of [`crate::listen`].
 pub async fn listen(address: impl IntoAddress) -> Result<Listener, Error> {
-    Listener::open(&[address.into_address()?], SocketConfig::default()).await
+    Listener::open([address], SocketConfig::default()).await
 }
 
 /// Asks a host or a group, and gathers the answers, as [`crate::ask()`] does.
@@ -59,7 +59,7 @@ pub async fn ask(
     let address = address.into_address()?;
     let payload = payload.as_ref().to_vec();
     let config = config.clone();
-    let names = has_name(&[&address]);
+    let names = has_name([&address]);
     let open = move || parts(&address, &payload, &config);
     let (endpoint, client) = unblocked(names, open).await?;
     let mut driver = Driver::new(endpoint, client)?;
@@ -70,9 +70,9 @@ pub async fn ask(
     Ok(answers)
 }
 
-fn has_name(addresses: &[&Address]) -> bool {
+fn has_name<'a>(addresses: impl IntoIterator<Item = &'a Address>) -> bool {
     addresses
-        .iter()
+        .into_iter()
         .any(|address| matches!(address.host(), Host::Name(_)))
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use allocation_counter::{AllocationInfo, measure};
 use manycast::proto::measure::{Receiver, ReceiverConfig, SenderConfig};
 use manycast::proto::{self, Protocol};
-use manycast::{Driver, InterfaceId, Listener, Output, Received, Sender, Socket};
+use manycast::{Driver, InterfaceId, Listener, Next, Output, Received, Sender, Socket};
 
 const PAYLOADS: usize = 200;
 
@@ -107,7 +107,10 @@ fn a_driver_that_sends_a_stream_allocates_nothing() {
         let mut driver = Driver::new(Sender::new(to).unwrap(), stream);
         let mut turns = |count| {
             for _ in 0..count {
-                assert_eq!(driver.next_event(Some(Duration::ZERO)).unwrap(), None);
+                assert_eq!(
+                    driver.next_event(Some(Duration::ZERO)).unwrap(),
+                    Next::TimedOut
+                );
             }
         };
         turns(10);

@@ -94,7 +94,7 @@ fn a_stream_to_one_group_does_not_hold_back_another() {
 fn a_flood_of_answers_does_not_hold_whoever_waits_for_a_refusal() {
     let peer = Socket::bind("127.0.0.1:0").unwrap();
     let sender = Sender::new(peer.local_addr().unwrap()).unwrap();
-    let from = sender.way().from;
+    let from = sender.local_addr();
     let over = AtomicBool::new(false);
     // They come one by one, since they differ in length.
     let answers: Vec<_> = ["a", "an answer"]

@@ -6,10 +6,11 @@
 /// ```
 /// use manycast_net::SocketConfig;
 ///
-/// let config = SocketConfig { multicast_hops: 8, ..SocketConfig::default() };
+/// let config = SocketConfig::default().multicast_hops(8);
 /// assert!(config.loopback);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SocketConfig {
     /// Share the port with other sockets that share it too: by `SO_REUSEADDR`, and where those share
     /// it by `SO_REUSEPORT` alone, by that as well.
@@ -58,8 +59,88 @@ impl Default for SocketConfig {
     }
 }
 
+impl SocketConfig {
+    /// Sets whether the port is shared.
+    #[must_use]
+    pub const fn share_port(mut self, share: bool) -> Self {
+        self.share_port = share;
+        self
+    }
+
+    /// Sets the receive buffer to ask for, in bytes.
+    #[must_use]
+    pub const fn receive_buffer(mut self, bytes: usize) -> Self {
+        self.receive_buffer = bytes;
+        self
+    }
+
+    /// Sets the send buffer to ask for, in bytes.
+    #[must_use]
+    pub const fn send_buffer(mut self, bytes: usize) -> Self {
+        self.send_buffer = bytes;
+        self
+    }
+
+    /// Sets the hop limit of datagrams to groups, from 0.
+    #[must_use]
+    pub const fn multicast_hops(mut self, hops: u8) -> Self {
+        self.multicast_hops = hops;
+        self
+    }
+
+    /// Sets the hop limit of datagrams to hosts, from 1.
+    #[must_use]
+    pub const fn unicast_hops(mut self, hops: Option<u8>) -> Self {
+        self.unicast_hops = hops;
+        self
+    }
+
+    /// Sets whether members on this host receive what is sent to a group.
+    #[must_use]
+    pub const fn loopback(mut self, loopback: bool) -> Self {
+        self.loopback = loopback;
+        self
+    }
+
+    /// Sets the interface by which datagrams to groups leave.
+    #[must_use]
+    pub const fn multicast_interface(mut self, index: Option<u32>) -> Self {
+        self.multicast_interface = index;
+        self
+    }
+
+    /// Sets the only interface to receive by and to send by.
+    #[must_use]
+    pub const fn device(mut self, index: Option<u32>) -> Self {
+        self.device = index;
+        self
+    }
+
+    /// Sets whether datagrams may go to broadcast addresses.
+    #[must_use]
+    pub const fn broadcast(mut self, broadcast: bool) -> Self {
+        self.broadcast = broadcast;
+        self
+    }
+
+    /// Sets whether datagrams that came back as undeliverable are told of.
+    #[must_use]
+    pub const fn report_unreachable(mut self, report: bool) -> Self {
+        self.report_unreachable = report;
+        self
+    }
+
+    /// Sets whether the kernel may hand over many datagrams in one buffer.
+    #[must_use]
+    pub const fn merge_received(mut self, merge: bool) -> Self {
+        self.merge_received = merge;
+        self
+    }
+}
+
 /// The size of a kernel buffer: what was asked for, and what was granted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct BufferSize {
     /// What was asked for, in bytes.
     pub requested: usize,

@@ -145,10 +145,7 @@ fn the_longest_datagram_comes_whole() {
 #[test]
 fn what_was_dropped_is_counted() {
     for local in LOCAL {
-        let config = SocketConfig {
-            receive_buffer: 8 << 10,
-            ..SocketConfig::default()
-        };
+        let config = SocketConfig::default().receive_buffer(8 << 10);
         let receiver = Socket::bind(local.parse().unwrap(), &config).unwrap();
         let to = receiver.local_addr().unwrap();
         let (sender, _) = bind(local);
@@ -191,11 +188,9 @@ fn received_and_dropped_are_what_was_sent() {
         for (merge_received, until_the_end) in
             [(false, false), (false, true), (true, false), (true, true)]
         {
-            let config = SocketConfig {
-                receive_buffer: 64 << 10,
-                merge_received,
-                ..SocketConfig::default()
-            };
+            let config = SocketConfig::default()
+                .receive_buffer(64 << 10)
+                .merge_received(merge_received);
             let receiver = Socket::bind(local.parse().unwrap(), &config).unwrap();
             let to = receiver.local_addr().unwrap();
             let (sender, _) = bind(local);
@@ -402,10 +397,7 @@ fn many_refusals_at_once_are_no_error_either() {
 fn whoever_does_not_want_to_hear_of_refusals_does_not() {
     for local in LOCAL {
         let (_, nobody) = bind(local);
-        let config = SocketConfig {
-            report_unreachable: false,
-            ..SocketConfig::default()
-        };
+        let config = SocketConfig::default().report_unreachable(false);
         let socket = Socket::bind(local.parse().unwrap(), &config).unwrap();
         socket.send(&Transmit::new(nobody, "anybody?")).unwrap();
         let mut batch = RecvBatch::new();
@@ -450,11 +442,9 @@ fn only_the_peer_is_received_until_another_socket_takes_the_place() {
 
 #[test]
 fn buffers_are_read_back() {
-    let config = SocketConfig {
-        receive_buffer: 65_536,
-        send_buffer: 32_768,
-        ..SocketConfig::default()
-    };
+    let config = SocketConfig::default()
+        .receive_buffer(65_536)
+        .send_buffer(32_768);
     for local in LOCAL {
         let socket = Socket::bind(local.parse().unwrap(), &config).unwrap();
         for (size, asked) in [

@@ -157,6 +157,15 @@ impl TryFrom<&str> for Address {
     }
 }
 
+impl TryFrom<&&str> for Address {
+    type Error = AddressError;
+
+    /// An element of a borrowed list of texts.
+    fn try_from(text: &&str) -> Result<Self, AddressError> {
+        text.parse()
+    }
+}
+
 impl TryFrom<String> for Address {
     type Error = AddressError;
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{anyhow, bail};
 use manycast::proto::ask::{Answer, ClientEvent, ClientStats, Ending};
-use manycast::{Address, AskConfig, Error, Sender, asker};
+use manycast::{Address, AskConfig, Error, Next, Sender, asker};
 use serde::Serialize;
 
 use super::input::Inputs;
@@ -57,33 +57,32 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     if !address.sources().is_empty() {
         bail!("{address} names sources, which are for listening; leave them out");
     }
-    // Fails here where no way leads there, and not by a silence.
-    let way = Sender::new(&address)?.way();
+    // Fails here where no route leads there, and not by a silence.
+    let sent = Sender::new(&address)?.sent(0);
     // A name is looked up this once, and not in front of each question.
-    let found = Address::from(way.to);
+    let found = Address::from(sent.to);
     let question = Question {
         address: match address.interface() {
             Some(interface) => found.on(interface.clone()),
             None => found,
         },
-        config: AskConfig {
-            timeout: args.timeout,
-            retries: args.retries,
-            answers: args
-                .answers
-                .map(|count| usize::try_from(count).unwrap_or(usize::MAX)),
-            ..AskConfig::default()
-        },
+        config: AskConfig::default()
+            .timeout(args.timeout)
+            .retries(args.retries)
+            .answers(
+                args.answers
+                    .map(|count| usize::try_from(count).unwrap_or(usize::MAX)),
+            ),
     };
     output.detail(format_args!(
         "asking {} from {} by {}",
-        named(way.to, &way.interface),
-        named(way.from, &way.interface),
-        way.interface
+        named(sent.to, &sent.interface),
+        named(sent.from, &sent.interface),
+        sent.interface
     ));
     match args.message {
         Some(message) => once(&question, message.as_encoded_bytes(), &interrupt, output),
-        None => line_by_line(&question, way.to.ip().is_multicast(), &interrupt, output),
+        None => line_by_line(&question, sent.to.ip().is_multicast(), &interrupt, output),
     }
 }
 
@@ -208,7 +207,7 @@ impl Question {
         let begin = Instant::now();
         let mut refusal = None;
         let mut ended = Ending::Stopped;
-        while let Some(event) = asker.next_event(None)? {
+        while let Next::Event(event) = asker.next_event(None)? {
             match event {
                 ClientEvent::Answer(answer) => {
                     show(&answer, output)?;

@@ -41,7 +41,7 @@ pub(crate) fn run(_: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     let begin = Instant::now();
     let loopback = loopback()?;
     let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let server = Listener::open(&[local.into()], SocketConfig::default())?;
+    let server = Listener::open([local], SocketConfig::default())?;
     let host = server.local_addrs().next().unwrap_or(local);
     // The server has this port for itself, so no other program has it, for groups either.
     let [one, other] = [ONE, OTHER].map(|group| {
@@ -173,10 +173,7 @@ fn show_echo(server: Listener, host: SocketAddr, checks: &mut Checks<'_>) -> any
     let mut driver = Driver::new(server, Responder::new(config));
     let stopper = driver.stopper()?;
     let server = thread::spawn(move || driver.run(|_, _| {}));
-    let config = AskConfig {
-        timeout: PATIENCE,
-        ..AskConfig::default()
-    };
+    let config = AskConfig::default().timeout(PATIENCE);
     let answers = manycast::ask(host, "hello", &config);
     stopper.stop();
     if let Ok(result) = server.join() {

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use manycast::proto::ask::{Responder, ResponderConfig, ResponderEvent, ResponderStats, Silence};
-use manycast::{Address, Datagram, Driver, Listener, SocketConfig};
+use manycast::{Address, Datagram, Driver, Listener, Next, SocketConfig};
 use serde::Serialize;
 
 use super::listen::announce;
@@ -60,19 +60,18 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     let mut dropped = 0;
     loop {
         // What is printed waits in memory only as long as there is more to do at once.
-        let event = match driver.next_event(Some(Duration::ZERO))? {
-            Some(event) => Some(event),
-            None => {
-                output.flush()?;
-                driver.next_event(None)?
-            }
-        };
+        let mut next = driver.next_event(Some(Duration::ZERO))?;
+        if next == Next::TimedOut {
+            output.flush()?;
+            next = driver.next_event(None)?;
+        }
+        let Next::Event(event) = next else { break };
         match event {
-            Some(ResponderEvent::Answered(question)) => {
+            ResponderEvent::Answered(question) => {
                 dropped = question.dropped.max(dropped);
                 print(&question, output)?;
             }
-            Some(ResponderEvent::Silent { source, why }) => {
+            ResponderEvent::Silent { source, why } => {
                 let unanswered = Unanswered {
                     event: "unanswered",
                     source: source.to_string(),
@@ -82,7 +81,6 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
                 let reason = sentence(why);
                 output.detail(format_args!("{source} gets no answer: {reason}"));
             }
-            None => break,
         }
     }
     output.flush()?;

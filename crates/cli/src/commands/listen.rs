@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use manycast::{
-    Address, BufferSize, Event, Listener, Membership, Received, SocketConfig, SourceFilter,
+    Address, BufferSize, Error, Event, Listener, Membership, Received, SocketConfig, SourceFilter,
 };
 use serde::Serialize;
 
@@ -75,21 +75,23 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
             break;
         }
         // What is printed waits in memory only as long as there is more to read at once.
-        let event = match listener.next_event(Some(Duration::ZERO))? {
-            Some(event) => Some(event),
-            None => {
+        let event = match listener.next_event(Some(Duration::ZERO)) {
+            Ok(None) => {
                 output.flush()?;
-                listener.next_event(left)?
+                listener.next_event(left)
             }
+            found => found,
         };
         match event {
-            Some(Event::Datagram(received)) => {
+            Ok(Some(Event::Datagram(received))) => {
                 seen.datagrams += 1;
                 seen.bytes += received.payload.len() as u64;
                 print(&received, &args, output)?;
             }
-            Some(event) => tell(&event, output)?,
-            None => {}
+            Ok(Some(event)) => tell(&event, output)?,
+            Ok(None) => {}
+            Err(Error::Stopped) => break,
+            Err(error) => return Err(error.into()),
         }
     }
     output.flush()?;
@@ -270,7 +272,8 @@ fn title(membership: &Membership) -> String {
     }
 }
 
-fn capped(BufferSize { requested, granted }: BufferSize) -> String {
+fn capped(size: BufferSize) -> String {
+    let (requested, granted) = (size.requested, size.granted);
     format!(
         "the receive buffer has {} bytes, not the {} that were asked for, so bursts may be lost; \
          'sudo sysctl -w net.core.rmem_max={requested}' raises the limit",

@@ -538,7 +538,7 @@ impl<'a> Ends<'a> {
 
     /// Waits for the end of what was asked for.
     fn next(&mut self) -> Result<ClientEvent, Error> {
-        self.driver.next_event(None)?.ok_or(Error::Stopped)
+        self.driver.next_event(None)?.event().ok_or(Error::Stopped)
     }
 
     /// Why the session cannot go on.

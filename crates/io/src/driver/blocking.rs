@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use manycast_net::Stopper;
 use manycast_proto::Protocol;
 
-use super::{Commands, Engine, Running, Turn};
+use super::{Commands, Engine, Next, Running, Turn};
 use crate::endpoint::Endpoint;
 use crate::{Error, pace};
 
@@ -94,14 +94,14 @@ impl<P: Protocol> Driver<P> {
         self.exact = exact;
     }
 
-    /// Runs until the protocol has something to tell. `None`: `timeout` is over (`None`: for ever),
-    /// the protocol has finished, or it was stopped; [`Driver::is_finished`] tells which.
+    /// Runs until the protocol has something to tell, has finished, or `timeout` is over (`None`: for
+    /// ever).
     ///
     /// # Errors
     ///
     /// Only where the machine itself fails. Datagrams that cannot be sent are told to the protocol,
     /// and counted in [`Driver::unsent`].
-    pub fn next_event(&mut self, timeout: Option<Duration>) -> Result<Option<P::Event>, Error> {
+    pub fn next_event(&mut self, timeout: Option<Duration>) -> Result<Next<P::Event>, Error> {
         let result = self.advance(timeout);
         if result.is_err() {
             self.running.engine_mut().stop(Instant::now());
@@ -109,7 +109,7 @@ impl<P: Protocol> Driver<P> {
         result
     }
 
-    fn advance(&mut self, timeout: Option<Duration>) -> Result<Option<P::Event>, Error> {
+    fn advance(&mut self, timeout: Option<Duration>) -> Result<Next<P::Event>, Error> {
         let engine = self.running.engine_mut();
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let mut over = false;
@@ -117,14 +117,14 @@ impl<P: Protocol> Driver<P> {
             let now = Instant::now();
             let mut busy = false;
             match engine.turn(now)? {
-                Turn::Event(event) => return Ok(Some(event)),
-                Turn::Finished => return Ok(None),
+                Turn::Event(event) => return Ok(Next::Event(event)),
+                Turn::Finished => return Ok(Next::Finished),
                 Turn::Wait(until) => self.until = until,
                 Turn::Full(until) => self.until = Some(until),
                 Turn::Busy => busy = true,
             }
             if over {
-                return Ok(None);
+                return Ok(Next::TimedOut);
             }
             if busy {
                 over = deadline.is_some_and(|deadline| deadline <= now);
@@ -150,7 +150,7 @@ impl<P: Protocol> Driver<P> {
             }
             if engine.endpoint.is_stopped() {
                 engine.stop(Instant::now());
-                return Ok(None);
+                return Ok(Next::Finished);
             }
             let now = Instant::now();
             engine.take_in(now);
@@ -165,7 +165,7 @@ impl<P: Protocol> Driver<P> {
     ///
     /// As [`Driver::next_event`].
     pub fn run(mut self, mut on_event: impl FnMut(&mut P, P::Event)) -> Result<(), Error> {
-        while let Some(event) = self.next_event(None)? {
+        while let Next::Event(event) = self.next_event(None)? {
             on_event(self.protocol_mut(), event);
         }
         Ok(())
@@ -214,7 +214,7 @@ impl<P: Protocol> Driver<P> {
 
     /// When the protocol wants to go on even if nothing comes, as [`Driver::next_event`] last left
     /// it: for another event loop, which waits for the descriptor until then, and calls
-    /// [`Driver::next_event`] with a time-out of zero until that gives `None`.
+    /// [`Driver::next_event`] with a time-out of zero until that gives no event.
     ///
     /// ```
     /// use std::time::{Duration, Instant};
@@ -223,7 +223,7 @@ impl<P: Protocol> Driver<P> {
     ///
     /// let mut server = Socket::bind("127.0.0.1:0")?;
     /// let mut asker = manycast::asker(server.local_addr()?, "hello", &AskConfig::default())?;
-    /// assert!(asker.next_event(Some(Duration::ZERO))?.is_none());
+    /// assert!(asker.next_event(Some(Duration::ZERO))?.event().is_none());
     /// assert!(asker.until().is_some_and(|until| until > Instant::now()));
     /// assert_eq!(server.recv()?.payload, b"hello");
     /// # Ok::<(), manycast::Error>(())

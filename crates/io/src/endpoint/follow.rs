@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use manycast_net::{Change, Interface, Socket, SocketConfig, Token, Watch};
+use manycast_net::{Change, Interface, Socket, Token, Watch};
 use manycast_types::{InterfaceSelector, with_zone};
 
 use super::outlets::{Named, Outlet};
@@ -120,10 +120,7 @@ impl Endpoint {
                 if device == Some(index) {
                     return Ok(false);
                 }
-                let config = SocketConfig {
-                    device: Some(index),
-                    ..self.config.clone()
-                };
+                let config = self.config.clone().device(Some(index));
                 // The kernel keeps the ports of two devices apart, be the one gone or not.
                 let socket = Socket::bind(with_zone(port.local, index), &config)?;
                 if let Some(peer) = port.socket.peer_addr() {

@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 
-use manycast_net::{ErrorKind, Interface, Operation, Socket, SocketConfig};
+use manycast_net::{ErrorKind, Interface, Operation, Socket};
 use manycast_proto::NetworkEvent;
 use manycast_types::{Group, Membership, SourceFilter, with_zone};
 
@@ -368,10 +368,7 @@ impl Endpoint {
         if let (Some(error), true) = (limit, self.has_wildcard(group)) {
             return Err(error.into());
         }
-        let config = SocketConfig {
-            share_port: true,
-            ..self.config.clone()
-        };
+        let config = self.config.clone().share_port(true);
         let socket = Socket::bind(group, &config)?;
         match (socket.join(group.ip(), interface, sources), sources) {
             (Ok(()), _) => {

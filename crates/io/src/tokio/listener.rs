@@ -1,12 +1,13 @@
 //! The asynchronous listener.
 
 use manycast_net::SocketConfig;
-use manycast_types::{Address, Received};
+use manycast_types::Received;
 
 use super::readiness::Readiness;
 use super::{has_name, unblocked};
 use crate::endpoint::Endpoint;
-use crate::{Error, Event};
+use crate::listener::addresses_of;
+use crate::{Error, Event, IntoAddress};
 
 /// A [`crate::Listener`] whose waits are asynchronous. What never waits, such as joining and
 /// leaving, is on the listener behind it: [`Listener::get_mut`].
@@ -26,9 +27,12 @@ impl Listener {
     /// # Panics
     ///
     /// Outside of a Tokio runtime.
-    pub async fn open(addresses: &[Address], config: SocketConfig) -> Result<Self, Error> {
-        let names = has_name(&addresses.iter().collect::<Vec<_>>());
-        let addresses = addresses.to_vec();
+    pub async fn open(
+        addresses: impl IntoIterator<Item = impl IntoAddress>,
+        config: SocketConfig,
+    ) -> Result<Self, Error> {
+        let addresses = addresses_of(addresses)?;
+        let names = has_name(&addresses);
         let inner = unblocked(names, move || crate::Listener::open(&addresses, config)).await?;
         let readiness = Readiness::of(inner.endpoint_ref())?;
         Ok(Self { inner, readiness })
@@ -58,14 +62,14 @@ impl Listener {
         Ok(self.inner.endpoint().take_batch())
     }
 
-    /// Waits for a datagram or an event of the interfaces; `None` when it was stopped.
+    /// Waits for a datagram or an event of the interfaces.
     ///
     /// # Errors
     ///
     /// Those of [`crate::Listener::next_event`].
-    pub async fn next_event(&mut self) -> Result<Option<Event<'_>>, Error> {
+    pub async fn next_event(&mut self) -> Result<Event<'_>, Error> {
         self.readiness.wait(self.inner.endpoint()).await?;
-        Ok(Event::next(self.inner.endpoint()))
+        Event::next(self.inner.endpoint())?.ok_or(Error::Stopped)
     }
 
     /// The listener behind it, for memberships and buffers.

@@ -29,7 +29,7 @@ impl Sender {
     /// Those of [`crate::Sender::open`].
     pub async fn open(address: impl IntoAddress, config: SenderConfig) -> Result<Self, Error> {
         let address = address.into_address()?;
-        let names = has_name(&[&address]);
+        let names = has_name([&address]);
         let inner = unblocked(names, move || crate::Sender::open(address, config)).await?;
         Ok(Self {
             inner,
@@ -45,10 +45,7 @@ impl Sender {
     pub async fn send(&self, payload: impl AsRef<[u8]>) -> Result<Sent, Error> {
         let bytes = payload.as_ref().len();
         self.send_batch(&[payload]).await?;
-        Ok(Sent {
-            bytes,
-            ..self.inner.way()
-        })
+        Ok(self.inner.sent(bytes))
     }
 
     /// Sends many datagrams, and says how many went.
@@ -69,7 +66,7 @@ impl Sender {
         Ok(sent)
     }
 
-    /// The sender behind it, for its way.
+    /// The sender behind it, for its addresses and its interface.
     pub const fn get_ref(&self) -> &crate::Sender {
         &self.inner
     }

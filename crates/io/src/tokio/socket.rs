@@ -67,7 +67,7 @@ impl Socket {
         address: Address,
         open: fn(Address) -> Result<crate::Socket, Error>,
     ) -> Result<Self, Error> {
-        let inner = unblocked(has_name(&[&address]), move || open(address)).await?;
+        let inner = unblocked(has_name([&address]), move || open(address)).await?;
         let readiness = Readiness::of(inner.endpoint_ref())?;
         Ok(Self {
             inner,
@@ -83,7 +83,7 @@ impl Socket {
     /// Those of [`crate::Socket::reconnect`].
     pub async fn reconnect(&mut self, peer: impl IntoAddress) -> Result<(), Error> {
         let address = peer.into_address()?;
-        let names = has_name(&[&address]);
+        let names = has_name([&address]);
         let peers = unblocked(names, move || resolve::socket_addrs(&address)).await?;
         let mut result = Err(Error::Stopped);
         for peer in peers {
@@ -116,7 +116,7 @@ impl Socket {
         payload: impl AsRef<[u8]>,
     ) -> Result<(), Error> {
         let address = to.into_address()?;
-        let names = has_name(&[&address]);
+        let names = has_name([&address]);
         let transmit = unblocked(names, move || transmit_to(&address, ())).await?;
         self.send_batch(&[transmit.with(payload)]).await.map(drop)
     }
@@ -171,14 +171,14 @@ impl Socket {
         self.inner.endpoint().take().ok_or(Error::Stopped)
     }
 
-    /// Waits for a datagram or an event; `None` when it was stopped.
+    /// Waits for a datagram or an event.
     ///
     /// # Errors
     ///
     /// Those of [`crate::Socket::next_event`].
-    pub async fn next_event(&mut self) -> Result<Option<Event<'_>>, Error> {
+    pub async fn next_event(&mut self) -> Result<Event<'_>, Error> {
         self.readiness.wait(self.inner.endpoint()).await?;
-        Ok(Event::next(self.inner.endpoint()))
+        Event::next(self.inner.endpoint())?.ok_or(Error::Stopped)
     }
 
     /// The socket behind it, for addresses, memberships and options.

@@ -20,10 +20,7 @@ pub(crate) fn a_strict_reverse_path_filter() {
     b.connect(&other, "eth1", &["10.9.0.2/24"]);
     a.output("ip address add 10.9.0.77/32 dev eth0");
     b.sysctl("net.ipv4.conf.all.rp_filter", "1");
-    let config = SenderConfig {
-        from: Some("10.9.0.77:0".parse().unwrap()),
-        ..SenderConfig::default()
-    };
+    let config = SenderConfig::default().from("10.9.0.77:0").unwrap();
     let _stream = Stream::of(
         &a,
         "239.1.2.3%eth0:5000",
@@ -43,10 +40,7 @@ pub(crate) fn a_loose_reverse_path_filter() {
     // No way leads back to the source.
     a.output("ip address add 10.9.0.77/32 dev eth0");
     b.sysctl("net.ipv4.conf.eth0.rp_filter", "2");
-    let config = SenderConfig {
-        from: Some("10.9.0.77:0".parse().unwrap()),
-        ..SenderConfig::default()
-    };
+    let config = SenderConfig::default().from("10.9.0.77:0").unwrap();
     let _stream = Stream::of(
         &a,
         "239.1.2.3%eth0:5000",
@@ -91,7 +85,7 @@ pub(crate) fn the_wrong_port_which_another_program_has() {
     let [a, b] = two_hosts(&lab, &switch);
     for group in GROUPS {
         let to = address(&format!("{group}%eth0")).replace("5000", "5001");
-        let _other = b.run(|| Listener::open(&[to.parse().unwrap()], SocketConfig::default()));
+        let _other = b.run(|| Listener::open([&*to], SocketConfig::default()));
         let _stream = Stream::start(&a, &to);
         let report = examine(&b, &address(group));
         assert_fault(&report, Code::NotArriving, Confidence::Likely);
@@ -107,10 +101,7 @@ pub(crate) fn a_reverse_path_filter_for_one_source_of_two() {
     let [a, b] = two_hosts(&lab, &switch);
     a.output("ip address add 10.9.0.77/32 dev eth0");
     b.sysctl("net.ipv4.conf.eth0.rp_filter", "2");
-    let from = |from: &str| SenderConfig {
-        from: Some(from.parse().unwrap()),
-        ..SenderConfig::default()
-    };
+    let from = |from: &str| SenderConfig::default().from(from).unwrap();
     let _streams = ["10.0.0.1:0", "10.9.0.77:0"].map(|source| {
         let to = "239.1.2.3%eth0:5000";
         Stream::of(&a, to, from(source), 64, Duration::from_millis(5))

@@ -318,14 +318,8 @@ fn ip(text: &str) -> IpAddr {
 
 /// Loopback and hop limit as given, for senders of a kind of their own.
 fn sending(loopback: bool, hops: u8) -> SenderConfig {
-    SenderConfig {
-        socket: SocketConfig {
-            loopback,
-            multicast_hops: hops,
-            ..SocketConfig::default()
-        },
-        ..SenderConfig::default()
-    }
+    let socket = SocketConfig::default().loopback(loopback);
+    SenderConfig::default().socket(socket.multicast_hops(hops))
 }
 
 /// One general query of MLDv2 (RFC 3810 §5.1), to be answered within a tenth of a second.

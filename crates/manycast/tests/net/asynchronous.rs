@@ -122,7 +122,7 @@ pub(crate) fn a_listener_on_a_runtime_hears_its_group_alone_and_heals() {
             sender(&a, &on(other, "eth0")),
         );
         let elsewhere = sender(&a, &on(group, "eth1"));
-        let addresses = [on(group, "eth0").parse().unwrap()];
+        let addresses = [on(group, "eth0")];
         block_on(&b, async {
             let mut listener = Listener::open(&addresses, Default::default())
                 .await
@@ -138,7 +138,7 @@ pub(crate) fn a_listener_on_a_runtime_hears_its_group_alone_and_heals() {
             b.delete_device("eth0");
             b.recreate_device("eth0");
             loop {
-                if let Some(Event::Joined(joined)) = listener.next_event().await.unwrap() {
+                if let Event::Joined(joined) = listener.next_event().await.unwrap() {
                     assert_eq!(&*joined.interface.name, "eth0");
                     break;
                 }
@@ -163,7 +163,7 @@ pub(crate) fn row_65_a_refusal_on_a_runtime_is_not_fatal() {
             assert!(matches!(error, Error::ConnectionRefused { .. }), "{error}");
             socket.send("still nobody").await.unwrap();
             let event = socket.next_event().await.unwrap();
-            assert!(matches!(event, Some(Event::Unreachable(told)) if told.is_refused()));
+            assert!(matches!(event, Event::Unreachable(told) if told.is_refused()));
 
             let mut server = crate::bind(&b, &to);
             socket.send("now").await.unwrap();
@@ -185,11 +185,9 @@ pub(crate) fn a_driver_on_a_runtime_answers_until_it_is_dropped() {
             let mut driver =
                 Driver::new(socket, ask::Responder::new(ask::ResponderConfig::default())).unwrap();
             let asking = a.spawn(move || {
-                let config = AskConfig {
-                    answers: Some(1),
-                    timeout: crate::PATIENCE,
-                    ..AskConfig::default()
-                };
+                let config = AskConfig::default()
+                    .answers(Some(1))
+                    .timeout(crate::PATIENCE);
                 manycast::ask(&*question, "hello", &config).unwrap()
             });
             assert!(driver.next_event().await.unwrap().is_some());

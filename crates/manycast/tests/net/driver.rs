@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use manycast::{Driver, Output, Protocol, Received, Transmit};
+use manycast::{Driver, Next, Output, Protocol, Received, Transmit};
 use manycast_lab::netns::Lab;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -129,7 +129,7 @@ pub(crate) fn row_62_hooks_run_once_each_whatever_the_end() {
     let mut dropped = driver(&hooks);
     assert_eq!(hooks.counts(), [0, 0]);
     for _ in 0..3 {
-        assert_eq!(dropped.next_event(soon).unwrap(), None);
+        assert_eq!(dropped.next_event(soon).unwrap(), Next::TimedOut);
         assert_eq!(hooks.counts(), [1, 0]);
     }
     drop(dropped);
@@ -145,7 +145,7 @@ pub(crate) fn row_62_hooks_run_once_each_whatever_the_end() {
     let mut stopped = driver(&hooks);
     stopped.stopper().unwrap().stop();
     for _ in 0..3 {
-        assert_eq!(stopped.next_event(None).unwrap(), None);
+        assert_eq!(stopped.next_event(None).unwrap(), Next::Finished);
         assert!(stopped.is_finished());
     }
     drop(stopped);
@@ -182,7 +182,7 @@ pub(crate) fn row_62_hooks_run_once_each_when_the_machine_fails() {
     let mut driver = Driver::new(listen(&b, "239.1.2.3:5000"), Echo::new(&hooks));
     assert_eq!(
         b.run(|| driver.next_event(Some(Duration::ZERO)).unwrap()),
-        None
+        Next::TimedOut
     );
     // An interface comes, and there is no file left to ask the kernel for it.
     b.output("ip link add br7 type bridge");
@@ -219,10 +219,16 @@ pub(crate) fn what_cannot_be_sent_is_counted() {
     let hooks = Hooks::default();
     let mut driver = Driver::new(bind(&b, "0.0.0.0:9999"), Echo::new(&hooks));
     send(&a, "10.0.0.2:9999", "hello");
-    assert_eq!(driver.next_event(Some(crate::PATIENCE)).unwrap(), Some(1));
+    assert_eq!(
+        driver.next_event(Some(crate::PATIENCE)).unwrap(),
+        Next::Event(1)
+    );
     assert_eq!(driver.unsent(), 1);
     send(&a, "10.0.1.2:9999", "hello");
-    assert_eq!(driver.next_event(Some(crate::PATIENCE)).unwrap(), Some(2));
+    assert_eq!(
+        driver.next_event(Some(crate::PATIENCE)).unwrap(),
+        Next::Event(2)
+    );
     assert_eq!(hooks.counts(), [1, 0]);
 }
 

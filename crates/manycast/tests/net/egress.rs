@@ -210,14 +210,8 @@ pub(crate) fn hop_limit_1_stays_on_its_link_and_2_crosses_a_router() {
             sender.set_hops(hops).unwrap();
             assert_eq!(sender.hops(), hops);
             assert_eq!(sender.send(format!("set {hops}")).unwrap().hops, hops);
-            let socket = SocketConfig {
-                multicast_hops: hops,
-                ..SocketConfig::default()
-            };
-            let config = SenderConfig {
-                socket,
-                ..SenderConfig::default()
-            };
+            let socket = SocketConfig::default().multicast_hops(hops);
+            let config = SenderConfig::default().socket(socket);
             let configured = a.run(|| Sender::open(&*on(group, "eth0"), config).unwrap());
             configured.send(format!("configured {hops}")).unwrap();
         }

@@ -282,10 +282,7 @@ pub(crate) fn eaddrnotavail() {
             &format!("cannot bind to {foreign}: {why}"),
         );
     }
-    let config = SenderConfig {
-        from: Some("192.0.2.1:0".parse().unwrap()),
-        ..SenderConfig::default()
-    };
+    let config = SenderConfig::default().from("192.0.2.1:0").unwrap();
     fails(
         &host,
         || Sender::open("239.1.2.3%eth0:5000", config),
@@ -425,7 +422,7 @@ pub(crate) fn emfile() {
     let lab = Lab::new();
     let host = host(&lab);
     let addresses: Vec<_> = (1..=64)
-        .map(|number| format!("239.1.3.{number}:5000").parse().unwrap())
+        .map(|number| format!("239.1.3.{number}:5000"))
         .collect();
     let sentence = host.run(|| {
         setrlimit(

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use manycast::proto::ask::{Responder, ResponderConfig};
 use manycast::{
-    Driver, Listener, NetworkEvent, Output, Protocol, Received, Request, Socket, SocketConfig,
-    SocketId, Transmit,
+    Driver, Listener, NetworkEvent, Next, Output, Protocol, Received, Request, Socket,
+    SocketConfig, SocketId, Transmit,
 };
 use manycast_lab::netns::{Host, Lab};
 
@@ -86,7 +86,7 @@ pub(crate) fn a_stop_is_heard_while_a_protocol_sends_at_full_speed() {
     let polls = Arc::clone(&greedy.polls);
     let mut driver = Driver::new(bind(&a, ":0"), greedy);
     let stopper = driver.stopper().unwrap();
-    let task = a.spawn(move || assert!(driver.next_event(None).unwrap().is_none()));
+    let task = a.spawn(move || assert_eq!(driver.next_event(None).unwrap(), Next::Finished));
     wait_until(&polls, 100_000);
     stopper.stop();
     let before = polls.load(Ordering::Relaxed);
@@ -121,7 +121,7 @@ pub(crate) fn a_command_is_run_while_a_protocol_sends_at_full_speed() {
     let polls = Arc::clone(&greedy.polls);
     let mut driver = Driver::new(bind(&a, ":0"), greedy);
     let commands = driver.commands().unwrap();
-    let task = a.spawn(move || assert!(driver.next_event(None).unwrap().is_none()));
+    let task = a.spawn(move || assert_eq!(driver.next_event(None).unwrap(), Next::Finished));
     wait_until(&polls, 10_000);
     assert!(commands.give(|greedy, _| greedy.finished = true));
     task.join();
@@ -194,7 +194,7 @@ pub(crate) fn a_command_ends_a_wait_for_ever() {
     let [a] = hosts(&lab, ["a"]);
     let mut driver = Driver::new(bind(&a, ":0"), Responder::new(ResponderConfig::default()));
     let commands = driver.commands().unwrap();
-    let task = a.spawn(move || driver.next_event(None).unwrap().is_none());
+    let task = a.spawn(move || driver.next_event(None).unwrap() == Next::Finished);
     assert!(commands.give(|responder, now| responder.stop(now)));
     assert!(task.join());
 }
@@ -208,7 +208,7 @@ pub(crate) fn a_time_out_ends_while_a_protocol_sends_at_full_speed() {
         let began = Instant::now();
         (driver.next_event(Some(timeout)).unwrap(), began.elapsed())
     });
-    assert_eq!(event, None);
+    assert_eq!(event, Next::TimedOut);
     assert!(!driver.is_finished());
     assert!((timeout..timeout * 5).contains(&took), "{took:?}");
 }
@@ -355,7 +355,7 @@ pub(crate) fn a_protocol_has_two_hundred_sockets_of_its_own() {
     a.run(|| {
         loop {
             let event = driver.next_event(Some(PATIENCE)).unwrap();
-            if event.expect("an echo is missing") as u64 == COUNT {
+            if event.event().expect("an echo is missing") as u64 == COUNT {
                 break;
             }
         }
@@ -418,7 +418,6 @@ pub(crate) fn an_answer_leaves_by_the_socket_that_was_asked() {
         "239.1.1.1%eth0:8889",
         "239.1.1.1%eth1:8889",
     ];
-    let addresses = addresses.map(|address| address.parse().unwrap());
     let listener = b.run(|| Listener::open(&addresses, SocketConfig::default()).unwrap());
     let mut echo = Driver::new(listener, Responder::new(ResponderConfig::default()));
     let stopper = echo.stopper().unwrap();

@@ -54,7 +54,7 @@ pub(crate) fn a_socket_by_name_follows_its_device() {
     let lab = Lab::new();
     let [a, b] = hosts(&lab, ["a", "b"]);
     for ([group, _], own) in GROUPS.into_iter().zip(["10.0.0.2", "fd00::2"]) {
-        let addresses = ["%eth0:5000", &on(group, "eth0")].map(|it| it.parse().unwrap());
+        let addresses = ["%eth0:5000", &on(group, "eth0")];
         let mut listener = b.run(|| Listener::open(&addresses, SocketConfig::default()).unwrap());
         b.delete_device("eth0");
         wait_until_left(&b, &mut listener, "eth0");
@@ -93,7 +93,7 @@ pub(crate) fn a_sender_follows_its_address() {
             let from = receive(&b, &mut server).source.ip();
             (from == wanted).then_some(())
         });
-        assert_eq!(sender.way().from.ip(), wanted);
+        assert_eq!(sender.local_addr().ip(), wanted);
     }
 }
 

@@ -313,10 +313,7 @@ pub(crate) fn a_driver_and_a_socket_heal() {
             manycast::ask(
                 &*question,
                 "hello",
-                &manycast::AskConfig {
-                    answers: Some(1),
-                    ..Default::default()
-                },
+                &manycast::AskConfig::default().answers(Some(1)),
             )
             .unwrap()
         });

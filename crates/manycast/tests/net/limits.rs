@@ -59,8 +59,7 @@ pub(crate) fn sixty_four_groups_on_one_listener() {
         let groups: Vec<_> = (1..=64)
             .map(|number| at(&format!("{prefix}{number}"), PORT))
             .collect();
-        let addresses: Vec<_> = groups.iter().map(|group| group.parse().unwrap()).collect();
-        let mut listener = b.run(|| Listener::open(&addresses, SocketConfig::default()).unwrap());
+        let mut listener = b.run(|| Listener::open(&groups, SocketConfig::default()).unwrap());
         assert_eq!(listener.memberships().count(), 64 * 4);
         for group in &groups {
             send(&a, group, group);
@@ -156,12 +155,9 @@ pub(crate) fn row_12_what_a_slow_handler_loses_is_counted() {
     let lab = Lab::new();
     let [a, b] = hosts(&lab, ["a", "b"]);
     for [group, _] in GROUPS {
-        let address = on(group, "eth0").parse().unwrap();
-        let config = SocketConfig {
-            receive_buffer: 16 << 10,
-            ..SocketConfig::default()
-        };
-        let mut listener = b.run(|| Listener::open(&[address], config).unwrap());
+        let address = on(group, "eth0");
+        let config = SocketConfig::default().receive_buffer(16 << 10);
+        let mut listener = b.run(|| Listener::open([address], config).unwrap());
         let size = listener.receive_buffer().unwrap();
         assert_eq!((size.requested, size.granted), (16 << 10, 16 << 10));
         assert!(!size.is_capped());
@@ -215,16 +211,13 @@ pub(crate) fn a_receive_buffer_that_was_capped_says_so() {
         .unwrap();
     let asked = 1 << 30;
     assert!(limit < asked);
-    let config = SocketConfig {
-        receive_buffer: asked,
-        ..SocketConfig::default()
-    };
+    let config = SocketConfig::default().receive_buffer(asked);
     let listener = b.run(|| {
         // Whoever administers the machine may go beyond its limit.
         let mut sets = capabilities(None).unwrap();
         sets.effective.remove(CapabilitySet::NET_ADMIN);
         set_capabilities(None, sets).unwrap();
-        Listener::open(&["239.1.2.3:5000".parse().unwrap()], config).unwrap()
+        Listener::open(["239.1.2.3:5000"], config).unwrap()
     });
     let size = listener.receive_buffer().unwrap();
     assert_eq!((size.requested, size.granted), (asked, limit));

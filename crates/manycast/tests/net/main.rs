@@ -207,10 +207,7 @@ fn sender(host: &Host, address: &str) -> Sender {
 
 /// A sender from a local address.
 fn sender_from(host: &Host, address: &str, from: &str) -> Sender {
-    let config = SenderConfig {
-        from: Some(at(from, 0).parse().unwrap()),
-        ..SenderConfig::default()
-    };
+    let config = SenderConfig::default().from(at(from, 0)).unwrap();
     host.run(|| Sender::open(address, config).unwrap())
 }
 

@@ -81,7 +81,7 @@ pub(crate) fn row_19_every_end_leaves_the_group_and_frees_the_port() {
         drop(listener);
         assert_eq!(users(&b, group, "lo"), 0);
         // By an error half-way: the second address cannot be had.
-        let wrong = [address.parse().unwrap(), "192.0.2.1:5000".parse().unwrap()];
+        let wrong = [&*address, "192.0.2.1:5000"];
         b.run(|| manycast::Listener::open(&wrong, SocketConfig::default()))
             .unwrap_err();
         assert_eq!(users(&b, group, "lo"), 0);
@@ -130,14 +130,8 @@ pub(crate) fn row_69_the_own_copy_is_a_switch_of_the_sender() {
         );
 
         // The same from the beginning.
-        let socket = SocketConfig {
-            loopback: false,
-            ..SocketConfig::default()
-        };
-        let config = SenderConfig {
-            socket,
-            ..SenderConfig::default()
-        };
+        let socket = SocketConfig::default().loopback(false);
+        let config = SenderConfig::default().socket(socket);
         let quiet = a.run(|| Sender::open(&*on(group, "eth0"), config).unwrap());
         quiet.send("not heard").unwrap();
         sender.send("end").unwrap();

@@ -72,10 +72,7 @@ pub(crate) fn row_40_port_5353_is_shared_with_programs_of_either_habit() {
                 assert_eq!(text(&receive(&b, listener)), option);
             }
             // A socket on any address shares it too, if asked, to send from that port.
-            let config = SocketConfig {
-                share_port: true,
-                ..SocketConfig::default()
-            };
+            let config = SocketConfig::default().share_port(true);
             let any = if ipv6 { "[::]:5353" } else { "0.0.0.0:5353" };
             let socket = b.run(|| Socket::bind_with(any, config).unwrap());
             assert_eq!(socket.local_addr().unwrap().port(), 5353);
@@ -90,10 +87,7 @@ pub(crate) fn unicast_sockets_do_not_share_a_port_unless_asked() {
     let error = b.run(|| Socket::bind("127.0.0.1:5000")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AddressInUse);
     // Nor does a program that shares its port take it from one that does not.
-    let config = SocketConfig {
-        share_port: true,
-        ..SocketConfig::default()
-    };
+    let config = SocketConfig::default().share_port(true);
     let error = b
         .run(|| Socket::bind_with(":5000", config.clone()))
         .unwrap_err();
@@ -114,10 +108,7 @@ pub(crate) fn a_disconnected_socket_does_not_share_its_port() {
         let mut socket = b.run(|| Socket::connect(peer).unwrap());
         b.run(|| socket.disconnect().unwrap());
         let own = socket.local_addr().unwrap();
-        let config = SocketConfig {
-            share_port: true,
-            ..SocketConfig::default()
-        };
+        let config = SocketConfig::default().share_port(true);
         let error = b.run(|| Socket::bind_with(own, config)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::AddressInUse, "{own}");
     }

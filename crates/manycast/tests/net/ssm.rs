@@ -128,7 +128,6 @@ pub(crate) fn one_listener_takes_different_sources_on_different_interfaces() {
             format!("{}@{}", on_eth0[0], on(group, "eth0")),
             format!("{}@{}", on_eth1[1], on(group, "eth1")),
         ];
-        let addresses = addresses.map(|address| address.parse().unwrap());
         let mut listener = c.run(|| Listener::open(&addresses, SocketConfig::default()).unwrap());
         for (device, sources) in [("eth1", on_eth1), ("eth0", on_eth0)] {
             for (host, source) in [&b, &a].into_iter().zip([sources[1], sources[0]]) {
@@ -156,8 +155,7 @@ pub(crate) fn the_sources_of_a_group_that_is_named_twice_add_up() {
     let lab = Lab::new();
     let [a, b, c] = hosts(&lab, ["a", "b", "c"]);
     for (group, sources) in GROUPS {
-        let addresses =
-            sources.map(|source| format!("{source}@{}", on(group, "eth0")).parse().unwrap());
+        let addresses = sources.map(|source| format!("{source}@{}", on(group, "eth0")));
         let mut listener = c.run(|| Listener::open(&addresses, SocketConfig::default()).unwrap());
         assert_eq!(listener.memberships().count(), 1);
         send_from_each([&a, &b], group, sources);

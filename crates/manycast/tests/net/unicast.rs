@@ -109,10 +109,7 @@ pub(crate) fn row_10_answers_of_others_than_the_asked_are_ignored() {
             impostor.send_to(question.source, "stolen").unwrap();
             server.answer(question.reply(), "right").unwrap();
         });
-        let config = AskConfig {
-            timeout: Duration::from_secs(10),
-            ..AskConfig::default()
-        };
+        let config = AskConfig::default().timeout(Duration::from_secs(10));
         let answers = a.run(|| manycast::ask(&*at(asked, PORT), "question", &config).unwrap());
         assert_eq!(answers.len(), 1);
         assert_eq!(answers[0].datagram.payload, "right");
@@ -125,20 +122,15 @@ pub(crate) fn row_10_a_lost_answer_is_no_hang_and_retries_ask_again() {
     let [a, b] = hosts(&lab, ["a", "b"]);
     for asked in addresses(2) {
         let mut server = bind(&b, &at(&asked, PORT));
-        let silent = AskConfig {
-            timeout: Duration::from_millis(50),
-            ..AskConfig::default()
-        };
+        let silent = AskConfig::default().timeout(Duration::from_millis(50));
         let answers = a.run(|| manycast::ask(&*at(&asked, PORT), "question", &silent).unwrap());
         assert!(answers.is_empty());
         assert_eq!(receive(&b, &mut server).payload, "question");
 
         // The second question is answered.
-        let patient = AskConfig {
-            timeout: Duration::from_millis(100),
-            retries: 5,
-            ..AskConfig::default()
-        };
+        let patient = AskConfig::default()
+            .timeout(Duration::from_millis(100))
+            .retries(5);
         let task = b.spawn(move || {
             server.recv().unwrap();
             let again = server.recv().unwrap().to_datagram();
@@ -376,10 +368,7 @@ pub(crate) fn row_43_ask_gathers_the_answers_of_all_members() {
             })
         });
         let asked = Instant::now();
-        let config = AskConfig {
-            timeout: Duration::from_millis(500),
-            ..AskConfig::default()
-        };
+        let config = AskConfig::default().timeout(Duration::from_millis(500));
         let question = at(&format!("{group}%eth0"), 6000);
         let answers = a.run(|| manycast::ask(&*question, "who is there?", &config).unwrap());
         assert!(
@@ -466,10 +455,9 @@ pub(crate) fn a_sender_keeps_its_source_address() {
     let [a, b] = hosts(&lab, ["a", "b"]);
     a.output("ip address add 10.0.0.77/24 dev eth0");
     let mut server = bind(&b, ":5000");
-    let config = manycast::SenderConfig {
-        from: Some("10.0.0.77:7777".parse().unwrap()),
-        ..Default::default()
-    };
+    let config = manycast::SenderConfig::default()
+        .from("10.0.0.77:7777")
+        .unwrap();
     let sender = a.run(|| Sender::open("10.0.0.2:5000", config).unwrap());
     assert_eq!(sender.send("x").unwrap().from.to_string(), "10.0.0.77:7777");
     assert_eq!(

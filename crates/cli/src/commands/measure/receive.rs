@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant, SystemTime};
 
 use manycast::proto::measure::{Receiver, ReceiverConfig, ReceiverEvent, StreamReport};
-use manycast::{Address, Driver, Listener, SocketConfig};
+use manycast::{Address, Driver, Listener, Next, SocketConfig};
 
 use super::histogram::Drawing;
 use super::report::{Interval, Loss, Summary};
@@ -80,7 +80,7 @@ pub(super) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     let mut driver = Driver::new(listener, receiver);
     // When the next interval of each stream begins, in time since its first one began.
     let mut starts = HashMap::new();
-    while let Some(event) = driver.next_event(None)? {
+    while let Next::Event(event) = driver.next_event(None)? {
         match event {
             ReceiverEvent::Began {
                 source,

@@ -11,7 +11,7 @@ use manycast::proto::measure::{
     self as protocol, MIN_SIZE, SenderConfig as StreamConfig, SenderEvent, SenderStats,
     ServerReport,
 };
-use manycast::{Address, Driver, Sender, SenderConfig, SocketConfig};
+use manycast::{Address, Driver, Next, Sender, SenderConfig};
 use serde::Serialize;
 
 use super::report::{Exact, Loss, bits, microseconds};
@@ -108,7 +108,7 @@ pub(super) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     for address in destinations(&args.address, &args.interface)? {
         senders.push(open(address, &args, output)?);
     }
-    let ways: Vec<_> = senders.iter().map(Sender::way).collect();
+    let ways: Vec<_> = senders.iter().map(|sender| sender.sent(0)).collect();
     let mut streams = Vec::new();
     for (sender, way) in senders.into_iter().zip(&ways) {
         let stream = protocol::Sender::new(args.stream(way.to), Instant::now(), SystemTime::now());
@@ -133,8 +133,9 @@ pub(super) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
         let mut told = SenderStats::default();
         let report = loop {
             match driver.next_event(Some(PROGRESS))? {
-                Some(SenderEvent::Finished(report)) => break report,
-                None => {}
+                Next::Event(SenderEvent::Finished(report)) => break report,
+                Next::Finished => break None,
+                Next::TimedOut => {}
             }
             let stats = driver.protocol().stats();
             if stats.refused > told.refused {
@@ -251,26 +252,24 @@ impl Args {
 
 /// A way to send by, as it is told of.
 fn open(address: Address, args: &Args, output: &Output) -> anyhow::Result<Sender> {
-    let config = SenderConfig {
-        from: args.from.map(|from| from.towards(&address)),
-        socket: SocketConfig::default(),
-    };
+    let mut config = SenderConfig::default();
+    config.from = args.from.map(|from| from.towards(&address).into());
     let mut sender = Sender::open(address, config)?;
     match args.hops {
-        Some(0) if !sender.way().to.ip().is_multicast() => {
+        Some(0) if !sender.destination().ip().is_multicast() => {
             bail!("a datagram to a host needs a hop limit of 1 at least; write --hops 1")
         }
         Some(hops) => sender.set_hops(hops)?,
         None => {}
     }
-    let way = sender.way();
+    let sent = sender.sent(0);
     output.note_in_text(format_args!(
         "sending datagrams of {} to {} from {} by {}, hop limit {}",
         counted(args.size as u64, "byte"),
-        named(way.to, &way.interface),
-        named(way.from, &way.interface),
-        way.interface,
-        way.hops
+        named(sent.to, &sent.interface),
+        named(sent.from, &sent.interface),
+        sent.interface,
+        sent.hops
     ));
     Ok(sender)
 }

@@ -43,15 +43,11 @@ const AGAIN: Duration = Duration::from_millis(10);
 
 impl Way {
     pub(super) fn open(address: Address, args: &Args, output: &Output) -> anyhow::Result<Self> {
-        let config = SenderConfig {
-            from: args.from.map(|from| from.towards(&address)),
-            socket: SocketConfig {
-                loopback: !args.no_loopback,
-                ..SocketConfig::default()
-            },
-        };
+        let socket = SocketConfig::default().loopback(!args.no_loopback);
+        let mut config = SenderConfig::default().socket(socket);
+        config.from = args.from.map(|from| from.towards(&address).into());
         let mut sender = Sender::open(address, config)?;
-        let to = sender.way().to;
+        let to = sender.destination();
         let multicast = to.ip().is_multicast();
         match args.hops {
             Some(0) if !multicast => {
