@@ -142,7 +142,7 @@ impl Asker {
                         peer,
                     }));
                 }
-                ClientEvent::Retried { .. } | ClientEvent::Finished { .. } => {}
+                _ => {}
             }
         }
         Ok(found)

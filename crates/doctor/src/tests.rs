@@ -34,23 +34,7 @@ fn tables(
 }
 
 fn eth0() -> Interface {
-    Interface {
-        index: 2,
-        name: "eth0".into(),
-        alternative_names: Vec::new(),
-        kind: "ethernet".to_owned(),
-        up: true,
-        running: true,
-        multicast: true,
-        loopback: false,
-        point_to_point: false,
-        broadcast: true,
-        all_multicast: false,
-        promiscuous: false,
-        mtu: 1500,
-        mac: None,
-        addresses: Vec::new(),
-    }
+    Interface::new(2, "eth0")
 }
 
 /// A host that listened on 239.1.2.3:5000 for two seconds, whose counters moved like this.
@@ -267,11 +251,10 @@ fn a_drop_at_the_input_hook_is_proved_by_a_test_only() {
 
 /// A host by itself, with one interface of this kind.
 fn host(kind: &str, surroundings: Surroundings) -> Snapshot {
+    let mut interface = eth0();
+    interface.kind = kind.to_owned();
     Snapshot {
-        interfaces: vec![Interface {
-            kind: kind.to_owned(),
-            ..eth0()
-        }],
+        interfaces: vec![interface],
         has_route: true,
         surroundings,
         ..Snapshot::default()

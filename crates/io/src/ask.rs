@@ -156,6 +156,6 @@ pub(crate) fn answer(event: ClientEvent) -> Result<Option<Answer>, Error> {
     match event {
         ClientEvent::Answer(answer) => Ok(Some(answer)),
         ClientEvent::Refused { peer } => Err(Error::ConnectionRefused { peer }),
-        ClientEvent::Retried { .. } | ClientEvent::Finished { .. } => Ok(None),
+        _ => Ok(None),
     }
 }

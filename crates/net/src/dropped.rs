@@ -24,6 +24,7 @@ const MAX_SEGMENTS: u64 = 128;
 /// assert_eq!(datagrams.datagrams(), 3..=3);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Dropped {
     /// The number of buffers.
     pub count: u64,

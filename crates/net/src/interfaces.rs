@@ -17,6 +17,7 @@ const NAMED_IN_ERRORS: usize = 12;
 
 /// An interface of this host, as it was when it was listed.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Interface {
     /// The kernel's index, from 1. A device that is recreated under its name has another.
     pub index: u32,
@@ -56,6 +57,7 @@ pub struct Interface {
 
 /// A local address of an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct InterfaceAddress {
     /// The address.
     pub address: IpAddr,
@@ -106,7 +108,41 @@ pub fn find(selector: &InterfaceSelector) -> Result<Interface, Error> {
     select(&interfaces()?, selector).cloned()
 }
 
+impl InterfaceAddress {
+    /// An address that can be used, with so many bits of the network's, and no broadcast address.
+    pub const fn new(address: IpAddr, prefix: u8) -> Self {
+        Self {
+            address,
+            prefix,
+            broadcast: None,
+            tentative: false,
+        }
+    }
+}
+
 impl Interface {
+    /// An interface of Ethernet that is up, can multicast and has no address: for tests of what
+    /// decides by interfaces.
+    pub fn new(index: u32, name: &str) -> Self {
+        Self {
+            index,
+            name: name.into(),
+            alternative_names: Vec::new(),
+            kind: "ethernet".to_owned(),
+            up: true,
+            running: true,
+            multicast: true,
+            loopback: false,
+            point_to_point: false,
+            broadcast: true,
+            all_multicast: false,
+            promiscuous: false,
+            mtu: 1500,
+            mac: None,
+            addresses: Vec::new(),
+        }
+    }
+
     /// Index and name.
     pub fn id(&self) -> InterfaceId {
         InterfaceId {

@@ -13,6 +13,7 @@ pub(crate) const TARGET: &str = "the joined groups";
 
 /// A group that programs of this host, or its kernel, have joined on an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct JoinedGroup {
     /// Where it is joined.
     pub interface: InterfaceId,
@@ -30,6 +31,7 @@ pub struct JoinedGroup {
 
 /// A source of a joined group, and how many sockets have named it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct JoinedSource {
     /// The source.
     pub address: IpAddr,

@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 /// It costs nothing to try: where it is refused, datagrams go and come one by one, with the same
 /// results.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Offload {
     /// Merging what is sent: generic segmentation offload, `UDP_SEGMENT`.
     pub gso: OffloadState,

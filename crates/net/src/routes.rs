@@ -6,6 +6,7 @@ use crate::{Error, Operation, sys};
 
 /// The way that the kernel would take to a destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Route {
     /// The index of the interface that it leaves by.
     pub interface: u32,

@@ -119,24 +119,17 @@ fn addresses_are_the_own_ones_with_prefix_and_broadcast() {
     host.output("ip address add fd00::9/64 dev eth0");
 
     let addresses = find(&host, "eth0").addresses;
-    let address = |text: &str, prefix| InterfaceAddress {
-        address: ip(text),
-        prefix,
-        broadcast: None,
-        tentative: false,
-    };
+    let address = |text: &str, prefix| InterfaceAddress::new(ip(text), prefix);
+    let mut with_broadcast = address("10.8.0.1", 16);
+    with_broadcast.broadcast = Some([10, 8, 255, 254].into());
+    let mut tentative = address("fd00::9", 64);
+    tentative.tentative = true;
     let expected = [
         address("10.9.0.1", 32),
-        InterfaceAddress {
-            broadcast: Some([10, 8, 255, 254].into()),
-            ..address("10.8.0.1", 16)
-        },
+        with_broadcast,
         address("fd00::1", 64),
         address(&link_local.to_string(), 64),
-        InterfaceAddress {
-            tentative: true,
-            ..address("fd00::9", 64)
-        },
+        tentative,
     ];
     for wanted in expected {
         assert!(
@@ -208,16 +201,13 @@ fn a_group_has_a_way_by_interface_and_none_without_a_route() {
     assert_eq!(route("239.1.1.1", None), None);
     assert_eq!(route("192.0.2.1", None), None);
     assert_eq!(route("2001:db8::1", None), None);
-    let by_eth0 = |source: &str| Route {
-        interface: eth0,
-        source: Some(ip(source)),
-        gateway: None,
-    };
-    assert_eq!(route("239.1.1.1", Some(eth0)), Some(by_eth0("10.0.0.1")));
-    assert_eq!(route("ff15::1", Some(eth0)), Some(by_eth0("fd00::1")));
-    assert_eq!(route("10.0.0.2", None), Some(by_eth0("10.0.0.1")));
-    assert_eq!(route("::ffff:10.0.0.2", None), Some(by_eth0("10.0.0.1")));
-    assert_eq!(route("fd00::2", None), Some(by_eth0("fd00::1")));
+    let by_eth0 = |source: &str| Some((eth0, Some(ip(source)), None));
+    let parts = |to: &str, interface| route(to, interface).map(parts);
+    assert_eq!(parts("239.1.1.1", Some(eth0)), by_eth0("10.0.0.1"));
+    assert_eq!(parts("ff15::1", Some(eth0)), by_eth0("fd00::1"));
+    assert_eq!(parts("10.0.0.2", None), by_eth0("10.0.0.1"));
+    assert_eq!(parts("::ffff:10.0.0.2", None), by_eth0("10.0.0.1"));
+    assert_eq!(parts("fd00::2", None), by_eth0("fd00::1"));
     assert_eq!(
         route("127.0.0.1", None).map(|route| route.interface),
         Some(1)
@@ -247,15 +237,11 @@ fn a_way_beyond_the_link_leads_by_its_gateway() {
     }
     host.output("ip route add 203.0.113.0/25 via inet6 fe80::99 dev eth0");
     let route = |to: &str| host.run(|| route_to(ip(to), None)).unwrap();
-    let by = |source: &str, gateway: &str| Route {
-        interface: eth0,
-        source: Some(ip(source)),
-        gateway: Some(ip(gateway)),
-    };
-
-    assert_eq!(route("192.0.2.1"), Some(by("10.0.0.1", "10.0.0.254")));
-    assert_eq!(route("2001:db8::1"), Some(by("fd00::1", "fd00::fe")));
-    assert_eq!(route("203.0.113.1"), Some(by("10.0.0.1", "fe80::99")));
+    let by = |source: &str, gateway: &str| Some((eth0, Some(ip(source)), Some(ip(gateway))));
+    let parts = |to: &str| route(to).map(parts);
+    assert_eq!(parts("192.0.2.1"), by("10.0.0.1", "10.0.0.254"));
+    assert_eq!(parts("2001:db8::1"), by("fd00::1", "fd00::fe"));
+    assert_eq!(parts("203.0.113.1"), by("10.0.0.1", "fe80::99"));
     // A default route is what makes groups reachable on most hosts. No gateway is asked for them.
     assert_eq!(route("239.1.1.1").map(|route| route.interface), Some(eth0));
     for nowhere in [
@@ -269,6 +255,10 @@ fn a_way_beyond_the_link_leads_by_its_gateway() {
     ] {
         assert_eq!(route(nowhere), None, "{nowhere}");
     }
+}
+
+fn parts(route: Route) -> (u32, Option<IpAddr>, Option<IpAddr>) {
+    (route.interface, route.source, route.gateway)
 }
 
 fn an_interface_that_is_gone_is_an_error_and_not_a_missing_route() {
@@ -467,26 +457,22 @@ fn joined_groups_are_listed_with_their_users_and_sources() {
 
         let from_one = member(&host, group, &SourceFilter::Include(vec![one]));
         let from_both = member(&host, group, &SourceFilter::Include(vec![one, two]));
-        let source = |address, included, excluded| JoinedSource {
-            address,
-            included,
-            excluded,
-        };
+        let parts = |source: &JoinedSource| (source.address, source.included, source.excluded);
         let found = joined(&host, group).unwrap();
         assert_eq!(found.interface, find(&host, "eth0").id());
         assert_eq!(found.users, 2);
         assert_eq!(found.igmp_version, ip(group).is_ipv4().then_some(3));
         let mut sources = found.sources;
         sources.sort_by_key(|source| source.address);
-        assert_eq!(sources, [source(one, 2, 0), source(two, 1, 0)]);
+        let sources: Vec<_> = sources.iter().map(parts).collect();
+        assert_eq!(sources, [(one, 2, 0), (two, 1, 0)]);
 
         drop((from_one, from_both));
         assert_eq!(joined(&host, group), None);
         let _but_one = member(&host, group, &SourceFilter::Exclude(vec![ip(unwanted)]));
-        assert_eq!(
-            joined(&host, group).unwrap().sources,
-            [source(ip(unwanted), 0, 1)]
-        );
+        let sources = joined(&host, group).unwrap().sources;
+        let sources: Vec<_> = sources.iter().map(parts).collect();
+        assert_eq!(sources, [(ip(unwanted), 0, 1)]);
         let _any = member(&host, group, &SourceFilter::any());
         assert_eq!(joined(&host, group).unwrap().users, 2);
         // Each host sees its own.

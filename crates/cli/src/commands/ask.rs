@@ -219,6 +219,7 @@ impl Question {
                 }
                 ClientEvent::Refused { peer } => refusal = Some(Error::ConnectionRefused { peer }),
                 ClientEvent::Finished { ending, .. } => ended = ending,
+                _ => {}
             }
         }
         let asked = Asked {

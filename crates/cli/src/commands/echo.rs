@@ -81,6 +81,7 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
                 let reason = sentence(why);
                 output.detail(format_args!("{source} gets no answer: {reason}"));
             }
+            _ => {}
         }
     }
     output.flush()?;

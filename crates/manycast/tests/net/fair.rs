@@ -418,7 +418,7 @@ pub(crate) fn an_answer_leaves_by_the_socket_that_was_asked() {
         "239.1.1.1%eth0:8889",
         "239.1.1.1%eth1:8889",
     ];
-    let listener = b.run(|| Listener::open(&addresses, SocketConfig::default()).unwrap());
+    let listener = b.run(|| Listener::open(addresses, SocketConfig::default()).unwrap());
     let mut echo = Driver::new(listener, Responder::new(ResponderConfig::default()));
     let stopper = echo.stopper().unwrap();
     let task = b.spawn(move || echo.run(|_, _| {}).unwrap());

@@ -55,7 +55,7 @@ pub(crate) fn a_socket_by_name_follows_its_device() {
     let [a, b] = hosts(&lab, ["a", "b"]);
     for ([group, _], own) in GROUPS.into_iter().zip(["10.0.0.2", "fd00::2"]) {
         let addresses = ["%eth0:5000", &on(group, "eth0")];
-        let mut listener = b.run(|| Listener::open(&addresses, SocketConfig::default()).unwrap());
+        let mut listener = b.run(|| Listener::open(addresses, SocketConfig::default()).unwrap());
         b.delete_device("eth0");
         wait_until_left(&b, &mut listener, "eth0");
         b.recreate_device("eth0");

@@ -82,7 +82,7 @@ pub(crate) fn row_19_every_end_leaves_the_group_and_frees_the_port() {
         assert_eq!(users(&b, group, "lo"), 0);
         // By an error half-way: the second address cannot be had.
         let wrong = [&*address, "192.0.2.1:5000"];
-        b.run(|| manycast::Listener::open(&wrong, SocketConfig::default()))
+        b.run(|| manycast::Listener::open(wrong, SocketConfig::default()))
             .unwrap_err();
         assert_eq!(users(&b, group, "lo"), 0);
         drop(bind(&b, ":5000"));

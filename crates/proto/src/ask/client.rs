@@ -61,6 +61,7 @@ pub struct Client {
 
 /// What a [`Client`] tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ClientEvent {
     /// Someone answered.
     Answer(Answer),
@@ -85,6 +86,7 @@ pub enum ClientEvent {
 
 /// An answer to the question of a [`Client`].
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Answer {
     /// The answer; its source is the responder.
     pub datagram: Datagram,
@@ -110,6 +112,7 @@ pub enum Ending {
 
 /// What a [`Client`] has counted, in datagrams.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ClientStats {
     /// Questions that it sent.
     pub questions: u64,

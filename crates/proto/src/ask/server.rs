@@ -52,6 +52,7 @@ pub struct Responder {
 
 /// What a [`Responder`] tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ResponderEvent {
     /// A question came, and was answered.
     Answered(Datagram),
@@ -82,6 +83,7 @@ pub enum Silence {
 
 /// What a [`Responder`] has counted, in datagrams.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ResponderStats {
     /// Questions that came.
     pub questions: u64,
