@@ -1,5 +1,6 @@
 //! The error of everything that users call.
 
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
@@ -8,17 +9,14 @@ use manycast_types::AddressError;
 
 /// What went wrong, why, and what to do next, in one sentence, which `{}` prints; `{:?}` shows what
 /// it consists of.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// A text is no address.
-    #[error(transparent)]
-    Address(#[from] AddressError),
+    Address(AddressError),
     /// The kernel refused something.
-    #[error(transparent)]
-    Net(#[from] manycast_net::Error),
+    Net(manycast_net::Error),
     /// An address that is well formed, but not for this.
-    #[error("{address} cannot be used here: {why}")]
     Unsuitable {
         /// The address, as text.
         address: String,
@@ -26,7 +24,6 @@ pub enum Error {
         why: &'static str,
     },
     /// A group was joined on several interfaces that were named, and is to be sent to by one.
-    #[error("cannot send to {group}: it was joined on {interfaces}; name the interface to send by")]
     Ambiguous {
         /// The group.
         group: IpAddr,
@@ -34,13 +31,11 @@ pub enum Error {
         interfaces: String,
     },
     /// The peer of a connected socket has nobody listening on its port. The socket goes on working.
-    #[error("nobody listens on {peer}; start the receiver, or check host and port")]
     ConnectionRefused {
         /// The peer that a datagram had been sent to.
         peer: SocketAddr,
     },
     /// A wait was ended by a [`Stopper`](crate::Stopper).
-    #[error("stopped while waiting")]
     Stopped,
 }
 
@@ -79,6 +74,47 @@ impl Error {
             address: address.to_string(),
             why,
         }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(error) => error.fmt(f),
+            Self::Net(error) => error.fmt(f),
+            Self::Unsuitable { address, why } => write!(f, "{address} cannot be used here: {why}"),
+            Self::Ambiguous { group, interfaces } => write!(
+                f,
+                "cannot send to {group}: it was joined on {interfaces}; name the interface to send by"
+            ),
+            Self::ConnectionRefused { peer } => write!(
+                f,
+                "nobody listens on {peer}; start the receiver, or check host and port"
+            ),
+            Self::Stopped => f.write_str("stopped while waiting"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            // Its sentence is told already; what caused it follows.
+            Self::Net(error) => error.source(),
+            _ => None,
+        }
+    }
+}
+
+impl From<AddressError> for Error {
+    fn from(error: AddressError) -> Self {
+        Self::Address(error)
+    }
+}
+
+impl From<manycast_net::Error> for Error {
+    fn from(error: manycast_net::Error) -> Self {
+        Self::Net(error)
     }
 }
 

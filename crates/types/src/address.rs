@@ -215,8 +215,7 @@ impl From<&Self> for Address {
 }
 
 /// A text that is no [`Address`]: what is wrong with it, and where.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?}: {} (column {})", malformed.what, self.column())]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AddressError {
     /// The rejected text.
     pub text: String,
@@ -231,6 +230,15 @@ impl AddressError {
         before.chars().count() + 1
     }
 }
+
+impl fmt::Display for AddressError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { text, malformed } = self;
+        write!(f, "{text:?}: {} (column {})", malformed.what, self.column())
+    }
+}
+
+impl std::error::Error for AddressError {}
 
 impl From<Infallible> for AddressError {
     fn from(never: Infallible) -> Self {

@@ -1,6 +1,7 @@
 //! The one error of everything that parses.
 
 use std::borrow::Cow;
+use std::fmt;
 
 /// What was wrong in a text or a datagram, and where.
 ///
@@ -10,8 +11,7 @@ use std::borrow::Cow;
 /// let error = Malformed::new("the checksum is missing", 4);
 /// assert_eq!(error.to_string(), "the checksum is missing (offset 4)");
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{what} (offset {offset})")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Malformed {
     /// What is wrong, as a clause that can follow a colon.
     pub what: Cow<'static, str>,
@@ -28,3 +28,11 @@ impl Malformed {
         }
     }
 }
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (offset {})", self.what, self.offset)
+    }
+}
+
+impl std::error::Error for Malformed {}
