@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use rand_chacha::ChaCha8Rng;
+use chacha20::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
 /// A stream of random numbers (ChaCha with 8 rounds).
@@ -22,7 +22,7 @@ use rand_core::{Rng, SeedableRng};
 /// assert!(pause <= Duration::from_millis(250));
 /// assert_eq!(Random::new([7; 32]).duration(Duration::ZERO..=Duration::from_millis(250)), pause);
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Random(ChaCha8Rng);
 
 impl Random {

@@ -43,7 +43,7 @@ use crate::{NetworkEvent, Output, Protocol};
 /// let finished = ClientEvent::Finished { answers: 0, ending: Ending::TimeOut };
 /// assert_eq!(client.poll_output(until), Output::Event(finished));
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Client {
     config: ClientConfig,
     random: Random,
