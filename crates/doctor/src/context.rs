@@ -317,7 +317,7 @@ impl Target {
 impl Snapshot {
     /// Reads the state of this host.
     pub(super) fn read(group: Option<IpAddr>) -> Result<Self, Error> {
-        let interfaces = manycast_net::interfaces()?;
+        let interfaces = manycast_io::interfaces()?;
         let mut names: Vec<String> = [
             "net.core.rmem_max",
             "net.core.rmem_default",

@@ -25,9 +25,10 @@ pub use endpoint::Endpoint;
 pub use error::Error;
 pub use into::{IntoAddress, IntoGroup};
 pub use listener::{Event, Listener};
+pub use manycast_net as net;
 pub use manycast_net::{
     BufferSize, ErrorKind, Interface, InterfaceAddress, JoinedGroup, JoinedSource, MacAddress,
-    Route, SocketConfig, Stopper, Unreachable, find_interface, interfaces, joined_groups, route_to,
+    Route, SocketConfig, Stopper, Unreachable, find_interface, joined_groups, route_to,
 };
 pub use manycast_proto as proto;
 pub use manycast_proto::ask::Answer;
@@ -74,6 +75,24 @@ pub fn send(address: impl IntoAddress, payload: impl AsRef<[u8]>) -> Result<Sent
 /// Those of [`Listener::open`].
 pub fn listen(address: impl IntoAddress) -> Result<Listener, Error> {
     Listener::open([address], SocketConfig::default())
+}
+
+/// Lists the interfaces of this host, by index.
+///
+/// ```
+/// for interface in manycast::interfaces()? {
+///     println!("{} {} {:?}", interface.name, interface.kind, interface.addresses);
+/// }
+/// # Ok::<(), manycast::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// When the kernel cannot be asked, for want of open files or memory.
+pub fn interfaces() -> Result<Vec<Interface>, Error> {
+    let mut interfaces = manycast_net::interfaces()?;
+    manycast_net::name_wireless(&mut interfaces);
+    Ok(interfaces)
 }
 
 /// The addresses of a host, in numbers: one for a number, all that are known for a name, those of

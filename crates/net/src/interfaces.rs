@@ -25,7 +25,7 @@ pub struct Interface {
     pub name: Arc<str>,
     /// Further names by which it can be chosen (`ip-link(8)`: altname).
     pub alternative_names: Vec<Arc<str>>,
-    /// What it is: `ethernet`, `wifi`, `loopback`, or the kernel's word for the driver of a
+    /// What it is: `ethernet`, `wifi` (see [`name_wireless`]), `loopback`, or the kernel's word for the driver of a
     /// virtual one: `bridge`, `veth`, `vlan`, `macvlan`, `vxlan`, `bond`, `wireguard`, `tun`,
     /// `tap`, `dummy` …; `other` where there is no word.
     pub kind: String,
@@ -74,7 +74,8 @@ pub struct InterfaceAddress {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct MacAddress(pub [u8; 6]);
 
-/// Lists the interfaces of this host (of the network namespace of this thread), by index.
+/// Lists the interfaces of this host (of the network namespace of this thread), by index. Wireless
+/// ones are of the kind `ethernet`, as long as [`name_wireless`] is not called.
 ///
 /// # Errors
 ///
@@ -89,6 +90,18 @@ pub struct MacAddress(pub [u8; 6]);
 pub fn interfaces() -> Result<Vec<Interface>, Error> {
     sys::interfaces::interfaces()
         .map_err(|error| Error::new(Operation::List, "the interfaces", error))
+}
+
+/// Gives wireless interfaces the kind `wifi`. To most of the kernel they are Ethernet; this asks the
+/// part that knows (`nl80211`), which takes as long as the listing itself.
+///
+/// ```
+/// let mut interfaces = manycast_net::interfaces()?;
+/// manycast_net::name_wireless(&mut interfaces);
+/// # Ok::<(), manycast_net::Error>(())
+/// ```
+pub fn name_wireless(interfaces: &mut [Interface]) {
+    sys::interfaces::name_wireless(interfaces);
 }
 
 /// Finds the interface that is meant.

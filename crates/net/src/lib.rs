@@ -24,7 +24,9 @@ pub use batch::{Position, RecvBatch};
 pub use config::{BufferSize, SocketConfig};
 pub use dropped::Dropped;
 pub use error::{Error, Operation, errno};
-pub use interfaces::{Interface, InterfaceAddress, MacAddress, find as find_interface, interfaces};
+pub use interfaces::{
+    Interface, InterfaceAddress, MacAddress, find as find_interface, interfaces, name_wireless,
+};
 pub use joined::{JoinedGroup, JoinedSource, JoinedTables, joined_groups};
 pub use manycast_types::{ErrorKind, Unreachable};
 pub use membership::source_filter;

@@ -55,6 +55,8 @@ pub struct Client {
     timers: Timers<Wait>,
     /// Source and digest of the payload of each answer.
     answers: BTreeSet<(SocketAddr, u64)>,
+    /// How long the payloads of all answers are.
+    bytes: usize,
     outputs: VecDeque<Output<ClientEvent>>,
     stats: ClientStats,
 }
@@ -100,7 +102,7 @@ pub struct Answer {
 /// Why a [`Client`] has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Ending {
-    /// It has as many answers as were wanted.
+    /// It has as many answers as were wanted, or as are gathered at most.
     Enough,
     /// The wait after the last attempt is over.
     TimeOut,
@@ -163,6 +165,7 @@ impl Client {
             asked: None,
             timers: Timers::new(),
             answers: BTreeSet::new(),
+            bytes: 0,
             outputs: VecDeque::new(),
             stats: ClientStats::default(),
         }
@@ -212,6 +215,7 @@ impl Client {
     fn enough(&self) -> bool {
         let wanted = self.config.answers.unwrap_or(ClientConfig::MAX_ANSWERS);
         self.answers.len() >= wanted.min(ClientConfig::MAX_ANSWERS)
+            || self.bytes >= ClientConfig::MAX_BYTES
     }
 
     fn finish(&mut self, ending: Ending) {
@@ -283,6 +287,7 @@ impl Protocol for Client {
             return;
         }
         self.stats.answers += 1;
+        self.bytes += datagram.payload.len();
         self.tell(ClientEvent::Answer(Answer {
             datagram: datagram.to_datagram(),
             round_trip: now.saturating_duration_since(asked),

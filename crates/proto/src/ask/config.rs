@@ -30,8 +30,8 @@ pub struct ClientConfig {
     /// Whose answers count. [`ClientConfig::new`] chooses by the destination.
     pub responders: Responders,
     /// How many answers are enough; `None` gathers all until time is up, or until there are
-    /// [`MAX_ANSWERS`](Self::MAX_ANSWERS). [`ClientConfig::new`] takes one of a host and all of a
-    /// group.
+    /// [`MAX_ANSWERS`](Self::MAX_ANSWERS) or [`MAX_BYTES`](Self::MAX_BYTES) of them.
+    /// [`ClientConfig::new`] takes one of a host and all of a group.
     pub answers: Option<usize>,
     /// How long answers to the first attempt are waited for, at least a millisecond; a second by
     /// default (RFC 8085 §3.1.1).
@@ -51,6 +51,9 @@ pub struct ClientConfig {
 impl ClientConfig {
     /// How many answers are gathered at most, so that a flood of them does not eat up the memory.
     pub const MAX_ANSWERS: usize = 65_536;
+
+    /// After how many bytes of payloads no more answers are gathered, for the same reason: 64 MiB.
+    pub const MAX_BYTES: usize = 64 << 20;
 
     /// Asks `destination` once, for a second. Of a group, or of all hosts on the link, it gathers
     /// all answers; of a host, its first.

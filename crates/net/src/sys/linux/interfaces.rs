@@ -46,7 +46,6 @@ pub(crate) fn interfaces() -> io::Result<Vec<Interface>> {
     for interface in &mut interfaces {
         interface.addresses.sort_by_key(|own| own.address.is_ipv6());
     }
-    mark_wireless(&mut interfaces);
     Ok(interfaces)
 }
 
@@ -168,9 +167,9 @@ fn hardware_kind(hardware: u16) -> &'static str {
     }
 }
 
-/// Calls those `wifi` that the wireless part of the kernel knows. To the rest of the kernel they
-/// are Ethernet. Where it cannot be asked, they stay so.
-fn mark_wireless(interfaces: &mut [Interface]) {
+/// Calls those `wifi` that the wireless part of the kernel knows. Where it cannot be asked, they stay
+/// Ethernet.
+pub(crate) fn name_wireless(interfaces: &mut [Interface]) {
     if !interfaces
         .iter()
         .any(|interface| interface.kind == "ethernet")

@@ -320,6 +320,19 @@ fn a_flood_of_answers_ends_it() {
 }
 
 #[test]
+fn long_answers_end_it_before_they_fill_the_memory() {
+    let (mut client, now) = asking(ClientConfig::new(address(GROUP), "hello"));
+    let mut answer = vec![0; 65_507];
+    for number in 0..2_000_u32 {
+        answer[..4].copy_from_slice(&number.to_be_bytes());
+        give(&mut client, now, "192.0.2.3:8888", OWN, &answer);
+    }
+    let (_, told, _) = drain(&mut client, now);
+    let most = ClientConfig::MAX_BYTES.div_ceil(answer.len());
+    assert_eq!(ending(&told), Some((most, Ending::Enough)));
+}
+
+#[test]
 fn when_stopped_it_says_what_it_has() {
     let (mut client, now) = asking(ClientConfig::new(address(GROUP), "hello"));
     give(&mut client, now, "192.0.2.3:8888", OWN, b"here");
