@@ -15,6 +15,7 @@ mod pace;
 mod resolve;
 mod sender;
 mod socket;
+mod tentative;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 

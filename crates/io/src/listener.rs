@@ -9,6 +9,7 @@ use manycast_proto::NetworkEvent;
 use manycast_types::{Address, Datagram, Membership, Received, Run};
 
 use crate::endpoint::Endpoint;
+use crate::tentative::patiently;
 use crate::{Error, IntoAddress};
 
 /// Receives the datagrams of groups, on every interface that can multicast unless one is named,
@@ -94,6 +95,8 @@ impl Listener {
     /// # Ok::<(), manycast::Error>(())
     /// ```
     ///
+    /// An IPv6 address of this host that is tentative is waited for, at most three seconds.
+    ///
     /// # Errors
     ///
     /// With the reason and what to do about it: a port in use or privileged, an interface that is
@@ -103,7 +106,16 @@ impl Listener {
         config: SocketConfig,
     ) -> Result<Self, Error> {
         let addresses = addresses_of(addresses)?;
-        Endpoint::listen(&addresses, config).map(|endpoint| Self { endpoint })
+        patiently(|| Self::open_at_once(&addresses, &config))
+    }
+
+    /// As [`Listener::open`], but an address that is tentative is an error.
+    pub(crate) fn open_at_once(
+        addresses: &[Address],
+        config: &SocketConfig,
+    ) -> Result<Self, Error> {
+        let endpoint = Endpoint::listen(addresses, config.clone())?;
+        Ok(Self { endpoint })
     }
 
     /// Waits for a datagram. It is borrowed until the next call; [`Received::to_datagram`] keeps it.

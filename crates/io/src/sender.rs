@@ -12,6 +12,7 @@ use manycast_types::{Address, Host, InterfaceId, Transmit};
 
 use crate::egress::Egress;
 use crate::endpoint::Endpoint;
+use crate::tentative::patiently;
 use crate::{Error, IntoAddress, resolve};
 
 /// Sends datagrams to one group or host, by one interface.
@@ -140,7 +141,7 @@ impl Sender {
 
     /// A sender to `address`. Datagrams leave by the interface that it names; else as the route
     /// says; else, for a group, by the first interface that is up and can multicast: no route is
-    /// needed.
+    /// needed. An IPv6 address of this host that is tentative is waited for, at most three seconds.
     ///
     /// # Errors
     ///
@@ -148,16 +149,22 @@ impl Sender {
     /// address that this host does not have.
     pub fn open(address: impl IntoAddress, config: SenderConfig) -> Result<Self, Error> {
         let address = address.into_address()?;
+        patiently(|| Self::open_at_once(&address, &config))
+    }
+
+    /// As [`Sender::open`], but an address that is tentative is an error.
+    pub(crate) fn open_at_once(address: &Address, config: &SenderConfig) -> Result<Self, Error> {
         Self::open_first(address, config, true)
     }
 
     /// A sender for once, which does not follow the host.
     pub(crate) fn once(address: impl IntoAddress) -> Result<Self, Error> {
-        Self::open_first(address.into_address()?, SenderConfig::default(), false)
+        let address = address.into_address()?;
+        patiently(|| Self::open_first(&address, &SenderConfig::default(), false))
     }
 
     /// A sender to the first of the addresses that can be sent to, which perhaps follows the host.
-    fn open_first(address: Address, config: SenderConfig, follow: bool) -> Result<Self, Error> {
+    fn open_first(address: &Address, config: &SenderConfig, follow: bool) -> Result<Self, Error> {
         if !address.sources().is_empty() {
             return Err(Error::unsuitable(
                 address,
@@ -170,9 +177,9 @@ impl Sender {
                 "it names no destination; write HOST:PORT",
             ));
         }
-        let mut result = Err(Error::unsuitable(&address, "its name has no address"));
-        for destination in resolve::socket_addrs(&address)? {
-            result = Self::open_to(destination, &address, &config, follow);
+        let mut result = Err(Error::unsuitable(address, "its name has no address"));
+        for destination in resolve::socket_addrs(address)? {
+            result = Self::open_to(destination, address, config, follow);
             if result.is_ok() {
                 break;
             }

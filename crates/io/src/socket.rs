@@ -11,6 +11,7 @@ use manycast_types::{
 };
 
 use crate::endpoint::{Endpoint, Outlets};
+use crate::tentative::patiently;
 use crate::{Error, Event, IntoAddress, IntoGroup, resolve};
 
 /// Sends and receives: by unicast, to one peer or to anybody, and as a member of groups.
@@ -37,7 +38,8 @@ pub struct Socket {
 
 impl Socket {
     /// Binds to a local address; `:PORT` to all of them, IPv4 and IPv6. Port 0 stands for any free
-    /// port, which [`Socket::local_addr`] tells. The port is not shared with other sockets.
+    /// port, which [`Socket::local_addr`] tells. The port is not shared with other sockets. An IPv6
+    /// address of this host that is tentative is waited for, at most three seconds.
     ///
     /// # Errors
     ///
@@ -53,13 +55,18 @@ impl Socket {
     /// As [`Socket::bind`].
     pub fn bind_with(address: impl IntoAddress, config: SocketConfig) -> Result<Self, Error> {
         let address = address.into_address()?;
+        patiently(|| Self::bind_at_once(&address, &config))
+    }
+
+    /// As [`Socket::bind_with`], but an address that is tentative is an error.
+    pub(crate) fn bind_at_once(address: &Address, config: &SocketConfig) -> Result<Self, Error> {
         if address.group().is_some() {
             return Err(Error::unsuitable(
                 address,
                 "it is a group; bind to :PORT and join it, or use a Listener",
             ));
         }
-        let endpoint = Endpoint::listen(&[address], config)?;
+        let endpoint = Endpoint::listen(std::slice::from_ref(address), config.clone())?;
         Ok(Self {
             endpoint,
             peer: None,
@@ -76,7 +83,13 @@ impl Socket {
     ///
     /// No route leads there, or the name cannot be resolved.
     pub fn connect(peer: impl IntoAddress) -> Result<Self, Error> {
-        let endpoint = Endpoint::connect(&peer.into_address()?, SocketConfig::default())?;
+        let peer = peer.into_address()?;
+        patiently(|| Self::connect_at_once(&peer))
+    }
+
+    /// As [`Socket::connect`], but an address that is tentative is an error.
+    pub(crate) fn connect_at_once(peer: &Address) -> Result<Self, Error> {
+        let endpoint = Endpoint::connect(peer, SocketConfig::default())?;
         let peer = endpoint.sockets().find_map(manycast_net::Socket::peer_addr);
         Ok(Self { endpoint, peer })
     }

@@ -26,6 +26,7 @@ pub use sender::Sender;
 pub use socket::Socket;
 
 use crate::ask::{answer, parts};
+use crate::tentative::patiently;
 use crate::{Answer, AskConfig, Error, IntoAddress, Sent, SocketConfig};
 
 /// Sends one datagram to a group or a host, as [`crate::send`] does.
@@ -76,15 +77,18 @@ fn has_name<'a>(addresses: impl IntoIterator<Item = &'a Address>) -> bool {
         .any(|address| matches!(address.host(), Host::Name(_)))
 }
 
-/// Runs what may look up a name, on another thread if it does.
+/// Runs what may look up a name or wait for an address, on another thread if it does.
 async fn unblocked<T: Send + 'static>(
     names: bool,
-    open: impl FnOnce() -> Result<T, Error> + Send + 'static,
+    mut open: impl FnMut() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
     if !names {
-        return open();
+        match open() {
+            Err(error) if error.is_tentative() => {}
+            result => return result,
+        }
     }
-    match ::tokio::task::spawn_blocking(open).await {
+    match ::tokio::task::spawn_blocking(|| patiently(open)).await {
         Ok(result) => result,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),

@@ -103,11 +103,19 @@ impl Error {
         let explanation = Explanation {
             cause: cause.into(),
             remedy: remedy.into(),
+            is_tentative: false,
         };
         Self {
             explanation: Some(explanation),
             ..self
         }
+    }
+
+    /// Whether it failed because an address of this host is tentative: whether another host of the
+    /// link has it is still being asked, which takes about a second (RFC 4862 §5.4).
+    pub fn is_tentative(&self) -> bool {
+        let explanation = self.explanation.as_ref();
+        explanation.is_some_and(|explanation| explanation.is_tentative)
     }
 
     /// What was being done.
@@ -148,10 +156,10 @@ impl fmt::Display for Error {
                 .and_then(|errno| explain::explain(self.operation, errno))
         };
         match (self.explanation.clone().or_else(from_errno), self.errno()) {
-            (Some(Explanation { cause, remedy }), Some(errno)) => {
+            (Some(Explanation { cause, remedy, .. }), Some(errno)) => {
                 write!(f, "{cause} (os error {errno}); {remedy}")
             }
-            (Some(Explanation { cause, remedy }), None) => write!(f, "{cause}; {remedy}"),
+            (Some(Explanation { cause, remedy, .. }), None) => write!(f, "{cause}; {remedy}"),
             (None, _) => self.source.fmt(f),
         }
     }

@@ -33,7 +33,10 @@ impl Listener {
     ) -> Result<Self, Error> {
         let addresses = addresses_of(addresses)?;
         let names = has_name(&addresses);
-        let inner = unblocked(names, move || crate::Listener::open(&addresses, config)).await?;
+        let inner = unblocked(names, move || {
+            crate::Listener::open_at_once(&addresses, &config)
+        })
+        .await?;
         let readiness = Readiness::of(inner.endpoint_ref())?;
         Ok(Self { inner, readiness })
     }

@@ -30,7 +30,10 @@ impl Sender {
     pub async fn open(address: impl IntoAddress, config: SenderConfig) -> Result<Self, Error> {
         let address = address.into_address()?;
         let names = has_name([&address]);
-        let inner = unblocked(names, move || crate::Sender::open(address, config)).await?;
+        let inner = unblocked(names, move || {
+            crate::Sender::open_at_once(&address, &config)
+        })
+        .await?;
         Ok(Self {
             inner,
             room: Room::default(),

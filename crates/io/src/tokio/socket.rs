@@ -1,5 +1,6 @@
 //! The asynchronous socket.
 
+use manycast_net::SocketConfig;
 use manycast_types::{Address, Received, Transmit};
 
 use super::readiness::{Readiness, Room};
@@ -45,7 +46,7 @@ impl Socket {
     /// Outside of a Tokio runtime.
     pub async fn bind(address: impl IntoAddress) -> Result<Self, Error> {
         Self::open(address.into_address()?, |address| {
-            crate::Socket::bind(address)
+            crate::Socket::bind_at_once(address, &SocketConfig::default())
         })
         .await
     }
@@ -60,14 +61,14 @@ impl Socket {
     ///
     /// Outside of a Tokio runtime.
     pub async fn connect(peer: impl IntoAddress) -> Result<Self, Error> {
-        Self::open(peer.into_address()?, crate::Socket::connect).await
+        Self::open(peer.into_address()?, crate::Socket::connect_at_once).await
     }
 
     async fn open(
         address: Address,
-        open: fn(Address) -> Result<crate::Socket, Error>,
+        open: fn(&Address) -> Result<crate::Socket, Error>,
     ) -> Result<Self, Error> {
-        let inner = unblocked(has_name([&address]), move || open(address)).await?;
+        let inner = unblocked(has_name([&address]), move || open(&address)).await?;
         let readiness = Readiness::of(inner.endpoint_ref())?;
         Ok(Self {
             inner,

@@ -12,7 +12,7 @@ use manycast_lab::netns::{Host, Lab};
 use crate::{GROUPS, PORT, at, hosts, on, sender};
 
 /// Runs a future on a runtime of one thread, on the host.
-fn block_on<T: Send>(host: &Host, future: impl Future<Output = T> + Send) -> T {
+pub(crate) fn block_on<T: Send>(host: &Host, future: impl Future<Output = T> + Send) -> T {
     host.run(|| {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use manycast::{AskConfig, Error, ErrorKind, Event, Sender, Socket, Unreachable};
 use manycast_lab::netns::{Host, Lab};
 
+use crate::asynchronous::block_on;
 use crate::{
     GROUPS, PORT, at, bind, hosts, on, receive, receive_until, send, sender, sender_from, text,
     wait_for,
@@ -464,4 +465,34 @@ pub(crate) fn a_sender_keeps_its_source_address() {
         receive(&b, &mut server).source.to_string(),
         "10.0.0.77:7777"
     );
+}
+
+/// An address that the link is still being asked about cannot be used for a second or two
+/// (RFC 4862 §5.4).
+pub(crate) fn an_address_that_is_tentative_is_waited_for() {
+    let lab = Lab::new();
+    let [a, b] = hosts(&lab, ["a", "b"]);
+    a.sysctl("net.ipv6.conf.eth0.accept_dad", "1");
+    let add = |address: &str| a.output(&format!("ip address add {address}/64 dev eth0"));
+    add("fd00::9");
+    let server = a.run(|| Socket::bind("[fd00::9]:5000").unwrap());
+    assert_eq!(server.local_addr().unwrap().to_string(), "[fd00::9]:5000");
+
+    add("fd00::10");
+    let config = manycast::SenderConfig::default()
+        .from("[fd00::10]:0")
+        .unwrap();
+    let sender = a.run(|| Sender::open("[fd00::2]:5000", config).unwrap());
+    let mut receiver = bind(&b, "[fd00::2]:5000");
+    a.run(|| sender.send("x").unwrap());
+    assert_eq!(
+        receive(&b, &mut receiver).source.ip().to_string(),
+        "fd00::10"
+    );
+
+    add("fd00::11");
+    block_on(&a, async {
+        let socket = manycast::tokio::Socket::bind("[fd00::11]:5000").await;
+        assert!(socket.is_ok(), "{socket:?}");
+    });
 }

@@ -12,6 +12,8 @@ use super::{ErrorKind, Operation};
 pub(crate) struct Explanation {
     pub(crate) cause: Cow<'static, str>,
     pub(crate) remedy: Cow<'static, str>,
+    /// Whether time alone mends it: an address of this host is tentative.
+    pub(crate) is_tentative: bool,
 }
 
 pub(super) fn kind(errno: i32) -> ErrorKind {
@@ -152,5 +154,6 @@ pub(super) fn explain(operation: Operation, errno: i32) -> Option<Explanation> {
     Some(Explanation {
         cause: cause.into(),
         remedy: remedy.into(),
+        is_tentative: false,
     })
 }

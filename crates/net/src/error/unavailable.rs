@@ -22,7 +22,10 @@ impl Error {
             is_off: &|name| sys::interfaces::is_ipv6_off(name),
         };
         match host.explain(self.operation, address, interface) {
-            Some(Explanation { cause, remedy }) => self.explained(cause, remedy),
+            Some(explanation) => Self {
+                explanation: Some(explanation),
+                ..self
+            },
             None => self,
         }
     }
@@ -87,12 +90,12 @@ impl Host<'_> {
             let mut addresses = it.addresses.iter();
             addresses.any(|own| own.address == ip && own.tentative)
         })?;
-        Some(explanation(
+        Some(tentative(
             format!(
                 "{} has the address, but must not use it yet: it is tentative",
                 owner.name
             ),
-            wait_for(&owner.name),
+            &owner.name,
         ))
     }
 
@@ -118,9 +121,9 @@ impl Host<'_> {
         }
         let place = on.map_or("this host", |on| &on.name);
         Some(match first {
-            Some((name, _)) => explanation(
+            Some((name, _)) => tentative(
                 format!("{place} must not use its {version} addresses yet: they are tentative"),
-                wait_for(name),
+                name,
             ),
             None => explanation(
                 format!("{place} has no {version} address to send from"),
@@ -146,17 +149,22 @@ fn loopback_down(ip: IpAddr, on: Option<&Interface>) -> Option<Explanation> {
 }
 
 /// What to do about a tentative address (RFC 4862 §5.4).
-fn wait_for(name: &str) -> String {
-    format!(
+fn tentative(cause: String, name: &str) -> Explanation {
+    let remedy = format!(
         "try again in two seconds, when the link has been asked whether another host has it; if one \
          has, 'ip address show dev {name}' says dadfailed"
-    )
+    );
+    Explanation {
+        is_tentative: true,
+        ..explanation(cause, remedy)
+    }
 }
 
 fn explanation(cause: String, remedy: String) -> Explanation {
     Explanation {
         cause: cause.into(),
         remedy: remedy.into(),
+        is_tentative: false,
     }
 }
 
