@@ -11,9 +11,7 @@ use crate::error;
 /// ['lo']
 #[pyfunction]
 pub(crate) fn interfaces(py: Python<'_>) -> PyResult<Vec<Interface>> {
-    let all = py
-        .detach(manycast::interfaces)
-        .map_err(|error| error::exception(error.into()))?;
+    let all = py.detach(manycast::interfaces).map_err(error::exception)?;
     Ok(all.into_iter().map(|inner| Interface { inner }).collect())
 }
 

@@ -318,7 +318,7 @@ impl Endpoint {
                 let joined = NetworkEvent::Joined(membership.clone());
                 let unread = self.events.iter().rposition(|event| *event == joined);
                 if let Some(unread) = unread {
-                    // Nobody has heard that it was joined.
+                    // Nobody was told that it was joined.
                     self.events.remove(unread);
                     return;
                 }

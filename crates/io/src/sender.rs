@@ -18,7 +18,7 @@ use crate::{Error, IntoAddress, resolve};
 /// Sends datagrams to one group or host, by one interface.
 ///
 /// It follows the host: an interface that comes back or is recreated under its name, and an address
-/// that is replaced, are taken up within 50 ms of sending.
+/// that is replaced, are used within 50 ms of sending.
 ///
 /// ```
 /// use manycast::Sender;

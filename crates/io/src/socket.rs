@@ -74,7 +74,7 @@ impl Socket {
     }
 
     /// Opens a socket that sends to one peer and receives from it alone. UDP has no connections:
-    /// the peer hears nothing of it.
+    /// the peer is told nothing of it.
     ///
     /// Answers to a *group* come from the addresses of its members and are not received; ask a
     /// group with [`ask`](crate::ask), or from a socket that is not connected.

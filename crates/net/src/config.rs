@@ -32,7 +32,7 @@ pub struct SocketConfig {
     pub device: Option<u32>,
     /// Whether datagrams may go to broadcast addresses; default no.
     pub broadcast: bool,
-    /// Whether to hear of datagrams that came back as undeliverable (`IP_RECVERR`); default yes.
+    /// Whether to be told of datagrams that came back as undeliverable (`IP_RECVERR`); default yes.
     /// They are in [`RecvBatch::unreachable`](crate::RecvBatch::unreachable).
     pub report_unreachable: bool,
     /// Whether the kernel may hand over many datagrams in one buffer (`UDP_GRO`), which

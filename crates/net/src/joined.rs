@@ -22,7 +22,7 @@ pub struct JoinedGroup {
     /// How many sockets have joined it; the kernel itself counts as one.
     pub users: u32,
     /// The version of IGMP that the host speaks on this interface, from 1 to 3: the oldest that a
-    /// querier has spoken there of late, or 3 where none was heard. Below 3 the sources are not
+    /// querier has spoken there of late, or 3 where none was received. Below 3 the sources are not
     /// told to the network. `None` for IPv6, where the kernel does not say.
     pub igmp_version: Option<u8>,
     /// The sources that sockets have named. Where this is empty, all sockets take any source.

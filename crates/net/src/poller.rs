@@ -134,7 +134,7 @@ impl AsFd for Stopper {
     }
 }
 
-/// Ends a wait from another thread, as often as wanted: whoever waits hears it and clears it.
+/// Ends a wait from another thread, as often as wanted: whoever waits sees it and clears it.
 ///
 /// ```
 /// use std::time::Duration;

@@ -1,10 +1,10 @@
-//! Which way the kernel would send.
+//! The route that the kernel would take.
 
 use std::net::IpAddr;
 
 use crate::{Error, Operation, sys};
 
-/// The way that the kernel would take to a destination.
+/// The route that the kernel would take to a destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Route {
@@ -16,10 +16,10 @@ pub struct Route {
     pub gateway: Option<IpAddr>,
 }
 
-/// Asks the kernel for the way to a host or a group, by any interface or by the one of this
-/// index. `None` means that there is no way: no route, or one that forbids it.
+/// Asks the kernel for the route to a host or a group, by any interface or by the one of this
+/// index. `None`: there is none, or one that forbids it.
 ///
-/// By an interface there is a way to every group, whatever the routes are; without one, a group
+/// By an interface there is a route to every group, whatever the routes are; without one, a group
 /// needs a route like any host (often the default route).
 ///
 /// # Errors

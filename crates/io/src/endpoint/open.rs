@@ -73,7 +73,7 @@ impl Endpoint {
         let any = unspecified(egress.destination.is_ipv4());
         let local = from.unwrap_or_else(|| (any, 0).into());
         let socket = Socket::bind(local, &egress.set_up(&self.config))?;
-        // A connected socket knows its own address, keeps the route, and hears of refusals.
+        // A connected socket knows its own address, keeps the route, and is told of refusals.
         socket
             .connect(egress.destination)
             .map_err(|error| egress.explain(error))?;

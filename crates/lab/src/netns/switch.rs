@@ -62,7 +62,7 @@ impl Switch {
     /// Makes the switch snoop; to be called before the first host is connected.
     ///
     /// The querier asks once a second and expects answers within 0.1 s, and a membership of which
-    /// nothing more is heard ends after three seconds.
+    /// nothing more is received ends after three seconds.
     ///
     /// ```no_run
     /// use manycast_lab::netns::{Lab, Snooping};

@@ -87,9 +87,9 @@ pub fn any_order<P: Protocol>(protocol: &mut P, script: &[u8], peers: &[SocketAd
             break;
         }
     }
-    caller.settle();
+    caller.drain();
     caller.stop();
-    caller.settle();
+    caller.drain();
 }
 
 struct Caller<'a, P> {
@@ -332,14 +332,14 @@ impl<P: Protocol> Caller<'_, P> {
 
     /// Waits for the deadline, if there is one.
     fn time_out(&mut self) {
-        self.settle();
+        self.drain();
         if let State::Waiting(Some(until), _) = self.state {
             self.now = self.now.max(until);
         }
         self.protocol.handle_timeout(self.now);
         self.called();
         let due = self.now;
-        self.settle();
+        self.drain();
         if let State::Waiting(Some(until), reason) = self.state {
             assert!(
                 until > due,
@@ -358,7 +358,7 @@ impl<P: Protocol> Caller<'_, P> {
 
     /// Polls until there is nothing more, or for a turn, and checks that nothing changes when
     /// nothing happens.
-    fn settle(&mut self) {
+    fn drain(&mut self) {
         let mut polls = 0;
         while !self.poll() {
             polls += 1;

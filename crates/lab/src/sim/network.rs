@@ -199,7 +199,7 @@ impl Sim {
             return;
         };
         let packet = Rc::new(packet);
-        // What the host itself hears does not leave it.
+        // What the host itself receives does not leave it.
         let own = Interface { host, number };
         if let Some((owner, number)) = owner.filter(|(owner, _)| *owner == host) {
             return self.reach(
@@ -333,7 +333,7 @@ impl Sim {
         if !is_unicast(packet.destination.ip()) {
             let endpoints = self.hosts[to.host.0].endpoints.iter();
             let listeners: Vec<_> = endpoints
-                .filter_map(|&index| Some((index, self.hears(index, to.number, packet)?)))
+                .filter_map(|&index| Some((index, self.receives(index, to.number, packet)?)))
                 .collect();
             for (index, socket) in listeners {
                 self.deliver(index, socket, to, packet);
@@ -375,7 +375,7 @@ impl Sim {
     /// The interfaces on a network that get a packet to a group or to all, but for the sender's.
     fn receivers(&self, network: Network, packet: &Packet) -> Vec<Interface> {
         let others = |interface: &Interface| interface.host != packet.from;
-        let hears = |interface: &Interface| self.is_receiver(*interface, packet);
+        let receives = |interface: &Interface| self.is_receiver(*interface, packet);
         if packet.destination.ip().is_multicast() {
             let key = (packet.destination.ip(), packet.destination.port());
             let Some(members) = self.members.get(&key) else {
@@ -386,11 +386,11 @@ impl Sim {
             members
                 .map(|(&(_, host, number), _)| Interface { host, number })
                 .filter(others)
-                .filter(hears)
+                .filter(receives)
                 .collect()
         } else {
             let here = self.networks[network.0].interfaces.iter().copied();
-            here.filter(others).filter(hears).collect()
+            here.filter(others).filter(receives).collect()
         }
     }
 
@@ -423,11 +423,11 @@ impl Sim {
         let endpoints = &self.hosts[interface.host.0].endpoints;
         endpoints
             .iter()
-            .any(|&index| self.hears(index, interface.number, packet).is_some())
+            .any(|&index| self.receives(index, interface.number, packet).is_some())
     }
 
     /// By which socket an endpoint gets a packet to a group or to all that comes in on an interface.
-    fn hears(&self, index: usize, interface: usize, packet: &Packet) -> Option<SocketId> {
+    fn receives(&self, index: usize, interface: usize, packet: &Packet) -> Option<SocketId> {
         let endpoint = &self.endpoints[index];
         if !endpoint.open {
             return None;
@@ -442,7 +442,7 @@ impl Sim {
             return joined.map(|joined| joined.socket);
         }
         let mut sockets = endpoint.sockets.iter();
-        let socket = sockets.find(|it| it.hears(destination, interface));
+        let socket = sockets.find(|it| it.receives(destination, interface));
         socket.map(|socket| socket.id)
     }
 
@@ -453,7 +453,7 @@ impl Sim {
             .filter(|index| self.endpoints[**index].open)
             .find_map(|&index| {
                 let mut sockets = self.endpoints[index].sockets.iter();
-                let socket = sockets.find(|socket| socket.hears(destination, at.number))?;
+                let socket = sockets.find(|socket| socket.receives(destination, at.number))?;
                 Some((index, socket.id))
             })
     }

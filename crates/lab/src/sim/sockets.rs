@@ -52,7 +52,7 @@ impl Socket {
     }
 
     /// Whether it gets what is sent to one of its host's addresses, or to all hosts.
-    pub(super) fn hears(&self, destination: SocketAddr, interface: usize) -> bool {
+    pub(super) fn receives(&self, destination: SocketAddr, interface: usize) -> bool {
         let any = self.address.is_unspecified() && self.is_of_version(destination);
         self.port == destination.port()
             && (any || self.address == destination.ip())

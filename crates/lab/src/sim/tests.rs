@@ -78,35 +78,35 @@ impl Protocol for Pulse {
     }
 }
 
-/// Tells of all that it hears, and of refusals.
+/// Tells of all that it receives, and of refusals.
 #[derive(Default)]
-struct Ear {
-    heard: Vec<Heard>,
+struct Recorder {
+    received: Vec<Noted>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Heard {
+enum Noted {
     Number(u32),
     Refusal(SocketAddr),
 }
 
-impl Protocol for Ear {
-    type Event = Heard;
+impl Protocol for Recorder {
+    type Event = Noted;
 
     fn handle_datagram(&mut self, _now: Instant, datagram: Received<'_>) {
         let number = u32::from_be_bytes(datagram.payload.try_into().expect("from a pulse"));
-        self.heard.push(Heard::Number(number));
+        self.received.push(Noted::Number(number));
     }
 
     fn handle_network(&mut self, _now: Instant, event: NetworkEvent) {
-        self.heard.extend(event.refused_by().map(Heard::Refusal));
+        self.received.extend(event.refused_by().map(Noted::Refusal));
     }
 
     fn handle_timeout(&mut self, _now: Instant) {}
 
-    fn poll_output(&mut self, _now: Instant) -> Output<Heard> {
-        match self.heard.pop() {
-            Some(heard) => Output::Event(heard),
+    fn poll_output(&mut self, _now: Instant) -> Output<Noted> {
+        match self.received.pop() {
+            Some(received) => Output::Event(received),
             None => Output::Wait {
                 until: None,
                 reason: "anything",
@@ -119,7 +119,7 @@ impl Protocol for Ear {
 #[derive(Default)]
 struct Flood {
     to: Option<SocketAddr>,
-    heard: Vec<Instant>,
+    received: Vec<Instant>,
     sent: u32,
     not_sent: usize,
     stopped: bool,
@@ -142,7 +142,7 @@ impl Protocol for Flood {
     }
 
     fn handle_datagram(&mut self, now: Instant, _datagram: Received<'_>) {
-        self.heard.push(now);
+        self.received.push(now);
     }
 
     fn handle_network(&mut self, _now: Instant, event: NetworkEvent) {
@@ -166,31 +166,31 @@ impl Protocol for Flood {
 }
 
 /// Two hosts, one of which has sent `count` numbered datagrams to the other, one a millisecond.
-fn pulses(seed: u64, link: Link, count: u32) -> (Sim, Endpoint<Ear>) {
+fn pulses(seed: u64, link: Link, count: u32) -> (Sim, Endpoint<Recorder>) {
     let mut sim = Sim::new(seed);
     sim.set_links(link);
     let [sender, receiver] = ["10.0.0.1", "10.0.0.2"].map(|address| sim.add_host([address]));
-    let ear = sim.bind(receiver, 5000, Ear::default());
+    let recorder = sim.bind(receiver, 5000, Recorder::default());
     sim.bind(
         sender,
         5000,
         Pulse::new(([10, 0, 0, 2], 5000), MILLISECOND, count),
     );
     sim.run_for(MILLISECOND * (count + 1_000));
-    (sim, ear)
+    (sim, recorder)
 }
 
-fn numbers(sim: &Sim, ear: Endpoint<Ear>) -> Vec<u32> {
-    let number = |(_, heard): &(Duration, Heard)| match heard {
-        Heard::Number(number) => Some(*number),
-        Heard::Refusal(_) => None,
+fn numbers(sim: &Sim, recorder: Endpoint<Recorder>) -> Vec<u32> {
+    let number = |(_, received): &(Duration, Noted)| match received {
+        Noted::Number(number) => Some(*number),
+        Noted::Refusal(_) => None,
     };
-    sim.events(ear).iter().filter_map(number).collect()
+    sim.events(recorder).iter().filter_map(number).collect()
 }
 
 #[test]
 fn a_plain_link_delivers_all_in_order_after_its_delay() {
-    let (sim, ear) = pulses(
+    let (sim, recorder) = pulses(
         1,
         Link {
             delay: MILLISECOND * 20,
@@ -199,10 +199,10 @@ fn a_plain_link_delivers_all_in_order_after_its_delay() {
         100,
     );
     // The hundred, and the farewell.
-    assert_eq!(numbers(&sim, ear), (0..=100).collect::<Vec<_>>());
-    for (at, heard) in sim.events(ear) {
-        let Heard::Number(number) = heard else {
-            panic!("{heard:?}")
+    assert_eq!(numbers(&sim, recorder), (0..=100).collect::<Vec<_>>());
+    for (at, received) in sim.events(recorder) {
+        let Noted::Number(number) = received else {
+            panic!("{received:?}")
         };
         // The first is sent after a millisecond, and the farewell with the last.
         assert_eq!(*at, MILLISECOND * (20 + (number + 1).min(100)));
@@ -218,7 +218,7 @@ fn a_plain_link_delivers_all_in_order_after_its_delay() {
 #[test]
 fn loss_is_as_frequent_as_it_should_be() {
     for seed in seeds(5) {
-        let (sim, ear) = pulses(
+        let (sim, recorder) = pulses(
             seed,
             Link {
                 loss: 0.2,
@@ -226,7 +226,7 @@ fn loss_is_as_frequent_as_it_should_be() {
             },
             10_000,
         );
-        let lost = 10_001 - numbers(&sim, ear).len();
+        let lost = 10_001 - numbers(&sim, recorder).len();
         // The standard deviation is 40; four of them are passed once in 16,000 runs.
         assert!((1_840..=2_160).contains(&lost), "{lost} of 10,000");
         assert_eq!(sim.traffic().lost, lost as u64);
@@ -241,10 +241,10 @@ fn jitter_is_even_and_changes_no_order() {
             jitter: MILLISECOND,
             ..Link::default()
         };
-        let (sim, ear) = pulses(seed, link, 10_000);
-        assert!(numbers(&sim, ear).is_sorted());
+        let (sim, recorder) = pulses(seed, link, 10_000);
+        assert!(numbers(&sim, recorder).is_sorted());
         let mut sum = Duration::ZERO;
-        for (number, (at, _)) in (1..=10_000).zip(sim.events(ear)) {
+        for (number, (at, _)) in (1..=10_000).zip(sim.events(recorder)) {
             let delay = *at - MILLISECOND * number;
             assert!(
                 (MILLISECOND * 10..=MILLISECOND * 11).contains(&delay),
@@ -261,7 +261,7 @@ fn jitter_is_even_and_changes_no_order() {
 
 #[test]
 fn great_jitter_changes_no_order_either() {
-    let (sim, ear) = pulses(
+    let (sim, recorder) = pulses(
         1,
         Link {
             jitter: MILLISECOND * 50,
@@ -269,7 +269,7 @@ fn great_jitter_changes_no_order_either() {
         },
         1_000,
     );
-    assert_eq!(numbers(&sim, ear), (0..=1_000).collect::<Vec<_>>());
+    assert_eq!(numbers(&sim, recorder), (0..=1_000).collect::<Vec<_>>());
 }
 
 #[test]
@@ -279,8 +279,8 @@ fn duplicates_and_overtaking_are_as_frequent_as_they_should_be() {
             duplicate: 0.1,
             ..Link::default()
         };
-        let (sim, ear) = pulses(seed, link, 10_000);
-        let twice = numbers(&sim, ear).len() - 10_001;
+        let (sim, recorder) = pulses(seed, link, 10_000);
+        let twice = numbers(&sim, recorder).len() - 10_001;
         // The standard deviation is 30.
         assert!((880..=1_120).contains(&twice), "{twice}");
         assert_eq!(sim.traffic().duplicated, twice as u64);
@@ -290,17 +290,17 @@ fn duplicates_and_overtaking_are_as_frequent_as_they_should_be() {
             hold: MILLISECOND * 3,
             ..Link::default()
         };
-        let (sim, ear) = pulses(seed, link, 10_000);
-        let mut heard = numbers(&sim, ear);
-        let overtaken = heard.iter().scan(0, |most, &number| {
+        let (sim, recorder) = pulses(seed, link, 10_000);
+        let mut received = numbers(&sim, recorder);
+        let overtaken = received.iter().scan(0, |most, &number| {
             *most = number.max(*most);
             Some(number < *most)
         });
         let overtaken = overtaken.filter(|overtaken| *overtaken).count();
         // Seldom, all that could overtake are held back themselves.
         assert!((870..=1_120).contains(&overtaken), "{overtaken}");
-        heard.sort_unstable();
-        assert_eq!(heard, (0..=10_000).collect::<Vec<_>>(), "none is lost");
+        received.sort_unstable();
+        assert_eq!(received, (0..=10_000).collect::<Vec<_>>(), "none is lost");
     }
 }
 
@@ -314,58 +314,64 @@ fn a_seed_is_one_course_of_events() {
         ..Link::default()
     };
     let course = |seed| {
-        let (sim, ear) = pulses(seed, link, 500);
-        sim.events(ear).to_vec()
+        let (sim, recorder) = pulses(seed, link, 500);
+        sim.events(recorder).to_vec()
     };
     assert_eq!(course(1), course(1));
     assert_ne!(course(1), course(2));
 }
 
-/// Three hosts, each a member of the group with its own ear; the first sends to it.
-fn group_of_three(sim: &mut Sim) -> ([Host; 3], [Endpoint<Ear>; 3]) {
+/// Three hosts, each a member of the group with its own recorder; the first sends to it.
+fn group_of_three(sim: &mut Sim) -> ([Host; 3], [Endpoint<Recorder>; 3]) {
     let hosts = ["10.0.0.1", "10.0.0.2", "10.0.0.3"].map(|address| sim.add_host([address]));
-    let ears = hosts.map(|host| sim.bind(host, 5000, Ear::default()));
-    for ear in ears {
-        sim.join(ear, Group::new(GROUP.into()));
+    let recorders = hosts.map(|host| sim.bind(host, 5000, Recorder::default()));
+    for recorder in recorders {
+        sim.join(recorder, Group::new(GROUP.into()));
     }
     sim.bind(
         hosts[0],
         40_000,
         Pulse::new((GROUP, 5000), MILLISECOND, 100),
     );
-    (hosts, ears)
+    (hosts, recorders)
 }
 
 #[test]
 fn a_group_reaches_its_members_and_the_sender_too() {
     let mut sim = Sim::new(1);
-    let (hosts, ears) = group_of_three(&mut sim);
-    let other_group = sim.bind(hosts[1], 5000, Ear::default());
+    let (hosts, recorders) = group_of_three(&mut sim);
+    let other_group = sim.bind(hosts[1], 5000, Recorder::default());
     sim.join(other_group, Group::new([239, 192, 0, 101].into()));
-    let other_port = sim.bind(hosts[1], 5001, Ear::default());
+    let other_port = sim.bind(hosts[1], 5001, Recorder::default());
     sim.join(other_port, Group::new(GROUP.into()));
-    let other_source = sim.bind(hosts[1], 5000, Ear::default());
+    let other_source = sim.bind(hosts[1], 5000, Recorder::default());
     let group = Group::new(GROUP.into());
     sim.join(
         other_source,
         group.clone().with_sources([[10, 0, 0, 9].into()]),
     );
-    let this_source = sim.bind(hosts[1], 5000, Ear::default());
+    let this_source = sim.bind(hosts[1], 5000, Recorder::default());
     sim.join(this_source, group.with_sources([[10, 0, 0, 1].into()]));
 
     sim.run_for(MILLISECOND * 50);
-    sim.leave(ears[2], GROUP.into());
+    sim.leave(recorders[2], GROUP.into());
     sim.run_for(MILLISECOND * 200);
 
-    assert_eq!(ears.map(|ear| numbers(&sim, ear).len()), [101, 101, 49]);
+    assert_eq!(
+        recorders.map(|recorder| numbers(&sim, recorder).len()),
+        [101, 101, 49]
+    );
     let rest = [other_group, other_port, other_source, this_source];
-    assert_eq!(rest.map(|ear| numbers(&sim, ear).len()), [0, 0, 0, 101]);
+    assert_eq!(
+        rest.map(|recorder| numbers(&sim, recorder).len()),
+        [0, 0, 0, 101]
+    );
 }
 
 #[test]
 fn members_lose_each_their_own() {
     let mut sim = Sim::new(1);
-    let (hosts, ears) = group_of_three(&mut sim);
+    let (hosts, recorders) = group_of_three(&mut sim);
     sim.set_links(Link {
         loss: 0.3,
         ..Link::default()
@@ -379,7 +385,7 @@ fn members_lose_each_their_own() {
         },
     );
     sim.run_for(MILLISECOND * 200);
-    let [own, lossy, cut] = ears.map(|ear| numbers(&sim, ear).len());
+    let [own, lossy, cut] = recorders.map(|recorder| numbers(&sim, recorder).len());
     assert_eq!((own, cut), (101, 0));
     assert!((50..95).contains(&lossy), "{lossy}");
 }
@@ -387,20 +393,20 @@ fn members_lose_each_their_own() {
 #[test]
 fn a_partition_cuts_and_heals() {
     let mut sim = Sim::new(1);
-    let (hosts, ears) = group_of_three(&mut sim);
-    let heard = |sim: &Sim| ears.map(|ear| numbers(sim, ear).len());
+    let (hosts, recorders) = group_of_three(&mut sim);
+    let received = |sim: &Sim| recorders.map(|recorder| numbers(sim, recorder).len());
     sim.run_for(MILLISECOND * 20);
-    assert_eq!(heard(&sim), [19, 19, 19]);
+    assert_eq!(received(&sim), [19, 19, 19]);
     sim.partition([hosts[1]]);
     sim.run_for(MILLISECOND * 20);
     // What was on the way still arrives.
-    assert_eq!(heard(&sim), [39, 20, 39]);
+    assert_eq!(received(&sim), [39, 20, 39]);
     sim.partition([hosts[1], hosts[2]]);
     sim.run_for(MILLISECOND * 20);
-    assert_eq!(heard(&sim), [59, 20, 40]);
+    assert_eq!(received(&sim), [59, 20, 40]);
     sim.heal();
     sim.run_for(MILLISECOND * 20);
-    assert_eq!(heard(&sim), [79, 39, 59]);
+    assert_eq!(received(&sim), [79, 39, 59]);
     assert_eq!(sim.traffic().lost, 40 + 20);
 }
 
@@ -409,11 +415,14 @@ fn ports_refuse_and_hosts_are_missing() {
     let mut sim = Sim::new(1);
     let [asker, asked] = ["fd00::1", "fd00::2"].map(|address| sim.add_host([address]));
     let closed: SocketAddr = "[fd00::2]:5000".parse().unwrap();
-    // The ear hears the refusals of what is sent from its port.
+    // The recorder gets the refusals of what is sent from its port.
     sim.bind(asker, 40_000, Pulse::new(closed, MILLISECOND, 0));
-    let ear = sim.bind(asker, 40_000, Ear::default());
+    let recorder = sim.bind(asker, 40_000, Recorder::default());
     sim.run_for(MILLISECOND * 5);
-    assert_eq!(sim.events(ear), [(MILLISECOND * 2, Heard::Refusal(closed))]);
+    assert_eq!(
+        sim.events(recorder),
+        [(MILLISECOND * 2, Noted::Refusal(closed))]
+    );
     assert_eq!(
         sim.traffic(),
         Traffic {
@@ -444,19 +453,23 @@ fn ports_refuse_and_hosts_are_missing() {
 fn a_protocol_is_stopped_once_and_may_say_farewell() {
     let mut sim = Sim::new(1);
     let [sender, receiver] = ["10.0.0.1", "10.0.0.2"].map(|address| sim.add_host([address]));
-    let ear = sim.bind(receiver, 5000, Ear::default());
+    let recorder = sim.bind(receiver, 5000, Recorder::default());
     let pulse = sim.bind(
         sender,
         5000,
         Pulse::new(([10, 0, 0, 2], 5000), MILLISECOND, 1_000),
     );
-    assert!(sim.run_until(MILLISECOND * 100, |sim| sim.events(ear).len() == 3));
+    assert!(sim.run_until(MILLISECOND * 100, |sim| sim.events(recorder).len() == 3));
     assert_eq!(sim.elapsed(), MILLISECOND * 4);
     sim.stop(pulse);
     sim.stop(pulse);
     assert!(!sim.is_running(pulse));
-    assert!(!sim.run_until(MILLISECOND * 100, |sim| sim.events(ear).len() == 5));
-    assert_eq!(numbers(&sim, ear), [0, 1, 2, 3], "the last is the farewell");
+    assert!(!sim.run_until(MILLISECOND * 100, |sim| sim.events(recorder).len() == 5));
+    assert_eq!(
+        numbers(&sim, recorder),
+        [0, 1, 2, 3],
+        "the last is the farewell"
+    );
     assert!(!sim.step(), "nothing is left to happen");
 }
 
@@ -464,13 +477,13 @@ fn a_protocol_is_stopped_once_and_may_say_farewell() {
 fn a_command_is_carried_out_at_once() {
     let mut sim = Sim::new(1);
     let host = sim.add_host(["10.0.0.1", "10.0.0.2"]);
-    let ear = sim.bind(host, 5000, Ear::default());
+    let recorder = sim.bind(host, 5000, Recorder::default());
     sim.run_for(MILLISECOND);
-    let before = sim.command(ear, |ear, now| {
-        ear.heard.push(Heard::Number(7));
+    let before = sim.command(recorder, |recorder, now| {
+        recorder.received.push(Noted::Number(7));
         now
     });
     assert_eq!(before, sim.now());
-    assert_eq!(sim.events(ear), [(MILLISECOND, Heard::Number(7))]);
-    assert!(sim.protocol(ear).heard.is_empty());
+    assert_eq!(sim.events(recorder), [(MILLISECOND, Noted::Number(7))]);
+    assert!(sim.protocol(recorder).received.is_empty());
 }

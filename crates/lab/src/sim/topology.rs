@@ -66,7 +66,7 @@ pub(super) struct HostState {
     pub(super) interfaces: Vec<InterfaceState>,
     /// The endpoints, in the order in which they were bound.
     pub(super) endpoints: Vec<usize>,
-    /// On which side of each partition it is; hosts hear each other while these are equal.
+    /// On which side of each partition it is; hosts reach each other while these are equal.
     pub(super) sides: Vec<bool>,
 }
 
@@ -227,7 +227,7 @@ impl Sim {
         self.networks[network.0].interfaces.push(interface);
     }
 
-    /// Cuts `hosts` off from all others. Among themselves they hear each other, if they did.
+    /// Cuts `hosts` off from all others. Among themselves they reach each other, if they did.
     pub fn partition(&mut self, hosts: impl IntoIterator<Item = Host>) {
         let before = self.hosts.first().map_or(0, |host| host.sides.len());
         for host in &mut self.hosts {

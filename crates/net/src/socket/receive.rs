@@ -1,4 +1,4 @@
-//! Receiving: batches of datagrams, and what is heard of those that came back.
+//! Receiving: batches of datagrams, and reports of those that came back.
 
 use std::io;
 use std::sync::atomic::Ordering;

@@ -124,7 +124,7 @@ fn who_breaks_the_contract_is_caught() {
         let said = panic_of(|| any_order(&mut breaker(how), &[12, 0, 13, 13], &[]));
         assert!(said.contains(says), "{said}");
     }
-    any_order(&mut Ear::default(), &[0, 12, 13, 1, 13], &[]);
+    any_order(&mut Recorder::default(), &[0, 12, 13, 1, 13], &[]);
     // Always to have something to send breaks nothing.
     let mut flood = Flood::to(([10, 0, 0, 2], 5000));
     any_order(&mut flood, &[0, 13, 13, 12, 13, 8, 13], &[]);

@@ -10,12 +10,12 @@ use super::*;
 /// Interface, socket, hop limit and source of a datagram, and what it said.
 type Came = (String, u64, u8, SocketAddr, String);
 
-/// Does what it is told to do, answers what it hears, and notes all.
+/// Does what it is told to do, answers what it receives, and notes all.
 #[derive(Default)]
 struct Puppet {
     outputs: VecDeque<Output<()>>,
     told: Vec<NetworkEvent>,
-    heard: Vec<Came>,
+    received: Vec<Came>,
     answers: bool,
     /// The interfaces by which answers must leave.
     reply_interfaces: Vec<Option<u32>>,
@@ -35,7 +35,7 @@ impl Protocol for Puppet {
 
     fn handle_datagram(&mut self, _now: Instant, datagram: Received<'_>) {
         let text = String::from_utf8_lossy(datagram.payload).into_owned();
-        self.heard.push((
+        self.received.push((
             datagram.interface.to_string(),
             datagram.socket.get(),
             datagram.hops.unwrap(),
@@ -87,9 +87,9 @@ fn open(tag: u64, local: &str) -> Request {
     }
 }
 
-/// What the puppet has heard since it was asked last.
-fn heard(sim: &mut Sim, puppet: Endpoint<Puppet>) -> Vec<Came> {
-    sim.command(puppet, |puppet, _| std::mem::take(&mut puppet.heard))
+/// What the puppet has received since it was asked last.
+fn received(sim: &mut Sim, puppet: Endpoint<Puppet>) -> Vec<Came> {
+    sim.command(puppet, |puppet, _| std::mem::take(&mut puppet.received))
 }
 
 fn one(interface: &str, socket: u64, hops: u8, from: &str, text: &str) -> Vec<Came> {
@@ -114,23 +114,23 @@ fn a_host_hears_and_sends_by_each_of_its_interfaces() {
     let (mut sim, [both, first, second]) = two_networks();
     send(&mut sim, first, "10.0.0.1:5000", |_| {});
     assert_eq!(
-        heard(&mut sim, both),
+        received(&mut sim, both),
         one("eth0", 0, 64, "10.0.0.2:5000", "hello")
     );
     send(&mut sim, second, "10.0.1.1:5000", |_| {});
     assert_eq!(
-        heard(&mut sim, both),
+        received(&mut sim, both),
         one("eth1", 0, 64, "10.0.1.2:5000", "hello")
     );
     send(&mut sim, both, "10.0.1.2:5000", |_| {});
     assert_eq!(
-        heard(&mut sim, second),
+        received(&mut sim, second),
         one("eth0", 0, 64, "10.0.1.1:5000", "hello")
     );
 
     // The two networks are not connected.
     send(&mut sim, first, "10.0.1.2:5000", |_| {});
-    assert!(heard(&mut sim, second).is_empty());
+    assert!(received(&mut sim, second).is_empty());
     assert_eq!(sim.traffic().unroutable, 1);
 }
 
@@ -144,31 +144,31 @@ fn a_group_is_joined_and_sent_to_by_interface() {
     sim.join(both, group.on(InterfaceSelector::Name("eth1".into())));
     for (puppet, expected) in [(first, 0), (second, 1)] {
         send(&mut sim, puppet, "239.192.0.100:5000", |_| {});
-        assert_eq!(heard(&mut sim, both).len(), expected);
-        assert_eq!(heard(&mut sim, puppet).len(), 1, "the sender's own host");
+        assert_eq!(received(&mut sim, both).len(), expected);
+        assert_eq!(received(&mut sim, puppet).len(), 1, "the sender's own host");
     }
     // By the first interface, unless one is named, or the source is on another.
     let host = sim.endpoints[both.index].host;
     let sender = sim.bind(host, 7000, Puppet::default());
     send(&mut sim, sender, "239.192.0.100:5000", |_| {});
     assert_eq!(
-        heard(&mut sim, first),
+        received(&mut sim, first),
         one("eth0", 1, 1, "10.0.0.1:7000", "hello")
     );
     send(&mut sim, sender, "239.192.0.100:5000", |it| {
         it.interface = Some(3);
     });
     assert_eq!(
-        heard(&mut sim, second),
+        received(&mut sim, second),
         one("eth0", 1, 1, "10.0.1.1:7000", "hello")
     );
     let from_second = Some([10, 0, 1, 1].into());
     send(&mut sim, sender, "239.192.0.100:5000", |it| {
         it.source = from_second;
     });
-    assert_eq!(heard(&mut sim, second).len(), 1);
-    assert!(heard(&mut sim, first).is_empty());
-    assert_eq!(heard(&mut sim, both).len(), 2, "on eth1 alone");
+    assert_eq!(received(&mut sim, second).len(), 1);
+    assert!(received(&mut sim, first).is_empty());
+    assert_eq!(received(&mut sim, both).len(), 2, "on eth1 alone");
 }
 
 #[test]
@@ -193,9 +193,9 @@ fn routes_connect_networks_as_far_as_the_hop_limit_goes() {
         send(&mut sim, near, "239.192.0.100:5000", |it| {
             it.hops = Some(hops);
         });
-        let hops = |heard: Vec<Came>| heard.first().map(|it| it.2);
-        let reached = [middle, far].map(|puppet| hops(heard(&mut sim, puppet)));
-        (reached, heard(&mut sim, near).len())
+        let hops = |received: Vec<Came>| received.first().map(|it| it.2);
+        let reached = [middle, far].map(|puppet| hops(received(&mut sim, puppet)));
+        (reached, received(&mut sim, near).len())
     };
     assert_eq!(reached(1), ([None, None], 0));
     assert_eq!(reached(2), ([Some(1), None], 1));
@@ -203,15 +203,15 @@ fn routes_connect_networks_as_far_as_the_hop_limit_goes() {
     // The answers came by unicast, over both routes.
     send(&mut sim, near, "10.0.2.1:5000", |_| {});
     assert_eq!(
-        heard(&mut sim, far),
+        received(&mut sim, far),
         one("eth0", 0, 62, "10.0.0.1:5000", "hello")
     );
     assert_eq!(
-        heard(&mut sim, near),
+        received(&mut sim, near),
         one("eth0", 0, 62, "10.0.2.1:5000", "answer")
     );
     send(&mut sim, near, "10.0.2.1:5000", |it| it.hops = Some(2));
-    assert!(heard(&mut sim, far).is_empty());
+    assert!(received(&mut sim, far).is_empty());
 }
 
 #[test]
@@ -235,11 +235,11 @@ fn a_socket_is_opened_used_and_closed_by_request() {
         let address = format!("10.0.0.1:{port}");
         send(&mut sim, client, &address, |_| {});
         assert_eq!(
-            heard(&mut sim, server),
+            received(&mut sim, server),
             one("eth0", socket, 64, "10.0.0.2:5000", "hello")
         );
         assert_eq!(
-            heard(&mut sim, client),
+            received(&mut sim, client),
             one("eth0", 0, 64, &address, "answer")
         );
     }
@@ -248,21 +248,21 @@ fn a_socket_is_opened_used_and_closed_by_request() {
         it.socket = Some(SocketId::new(2));
     });
     assert_eq!(
-        heard(&mut sim, client)[0].3,
+        received(&mut sim, client)[0].3,
         "10.0.0.1:6000".parse().unwrap()
     );
     send(&mut sim, server, "10.0.0.2:5000", |it| {
         it.source_port = Some(49_152);
     });
     assert_eq!(
-        heard(&mut sim, client)[0].3,
+        received(&mut sim, client)[0].3,
         "10.0.0.1:49152".parse().unwrap()
     );
 
     let socket = SocketId::new(2);
     assert!(request(&mut sim, server, Request::Close { socket }).is_empty());
     send(&mut sim, client, "10.0.0.1:6000", |_| {});
-    assert!(heard(&mut sim, server).is_empty());
+    assert!(received(&mut sim, server).is_empty());
     let closed = "10.0.0.1:6000".parse().unwrap();
     let refused = NetworkEvent::refused(SocketId::new(0), closed);
     assert_eq!(sim.protocol(client).told, [refused]);
@@ -328,7 +328,7 @@ fn groups_are_joined_and_left_by_request() {
     assert_eq!(interfaces(told), both_interfaces);
     send(&mut sim, first, "239.192.0.100:5000", |_| {});
     assert_eq!(
-        heard(&mut sim, both),
+        received(&mut sim, both),
         one("eth0", 1, 1, "10.0.0.2:5000", "hello")
     );
 
@@ -336,13 +336,13 @@ fn groups_are_joined_and_left_by_request() {
     request(&mut sim, both, join(7000));
     send(&mut sim, first, "239.192.0.100:7000", |_| {});
     assert_eq!(
-        heard(&mut sim, both),
+        received(&mut sim, both),
         one("eth0", 2, 1, "10.0.0.2:5000", "hello")
     );
     send(&mut sim, first, "10.0.0.1:7000", |_| {});
     assert!(
-        heard(&mut sim, both).is_empty(),
-        "which hears the group alone"
+        received(&mut sim, both).is_empty(),
+        "which receives the group alone"
     );
 
     let told = request(
@@ -355,7 +355,7 @@ fn groups_are_joined_and_left_by_request() {
     );
     assert_eq!(interfaces(told), ["left 239.192.0.100:5000 on eth0"]);
     send(&mut sim, first, "239.192.0.100:5000", |_| {});
-    assert!(heard(&mut sim, both).is_empty());
+    assert!(received(&mut sim, both).is_empty());
     let told = request(&mut sim, both, Request::Leave { group, port: 5000 });
     assert_eq!(interfaces(told), ["left 239.192.0.100:5000 on eth1"]);
 }
@@ -371,7 +371,7 @@ fn a_protocol_has_two_hundred_sockets() {
         let address = format!("10.0.0.1:{port}");
         send(&mut sim, client, &address, |_| {});
         assert_eq!(
-            heard(&mut sim, client),
+            received(&mut sim, client),
             one("eth0", 0, 64, &address, "answer")
         );
     }
@@ -395,9 +395,9 @@ fn any_address_is_a_socket_for_each_version_of_ip() {
         let address = format!("[fd00::1]:{port}");
         send(&mut sim, asker, &address, |_| {});
         let question = one("eth0", socket, 64, "[fd00::2]:5000", "hello");
-        assert_eq!(heard(&mut sim, server), question);
+        assert_eq!(received(&mut sim, server), question);
         let answer = one("eth0", 0, 64, &address, "answer");
-        assert_eq!(heard(&mut sim, asker), answer);
+        assert_eq!(received(&mut sim, asker), answer);
     }
     // One version is in nobody's way.
     sim.command(asker, |puppet, _| puppet.outputs.clear());
@@ -422,17 +422,17 @@ fn what_is_named_for_listening_holds_for_sending() {
     };
     request(&mut sim, both, join);
     send(&mut sim, both, "239.192.0.100:5000", |_| {});
-    assert_eq!(heard(&mut sim, second).len(), 1);
-    assert!(heard(&mut sim, first).is_empty());
+    assert_eq!(received(&mut sim, second).len(), 1);
+    assert!(received(&mut sim, first).is_empty());
 
     request(&mut sim, both, open(1, "0.0.0.0%eth1:6000"));
     for to in ["10.0.1.1:5000", "239.192.0.100:5000", "10.0.1.1:6000"] {
         send(&mut sim, second, to, |_| {});
     }
     let interfaces = sim.protocol(both).reply_interfaces.clone();
-    // It heard itself in the group first.
+    // It received itself in the group first.
     assert_eq!(interfaces, [Some(3), None, Some(3), Some(3)]);
-    // By the other interface, the socket hears nothing.
+    // By the other interface, the socket receives nothing.
     send(&mut sim, first, "10.0.0.1:6000", |_| {});
     assert_eq!(sim.protocol(both).reply_interfaces.len(), 4);
 }

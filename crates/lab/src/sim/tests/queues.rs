@@ -82,7 +82,7 @@ impl Protocol for Source {
 /// Notes when which number came from whom.
 #[derive(Default)]
 struct Sink {
-    heard: Vec<(Instant, SocketAddr, u32)>,
+    received: Vec<(Instant, SocketAddr, u32)>,
     /// Sends everything back.
     echo: bool,
     echoes: Vec<Transmit>,
@@ -94,7 +94,7 @@ impl Protocol for Sink {
     fn handle_datagram(&mut self, now: Instant, datagram: Received<'_>) {
         let number = datagram.payload[..4].try_into().expect("a number");
         let number = u32::from_be_bytes(number);
-        self.heard.push((now, datagram.source, number));
+        self.received.push((now, datagram.source, number));
         if self.echo {
             let payload = datagram.payload.to_vec().into();
             self.echoes.push(datagram.reply().with(payload));
@@ -116,8 +116,8 @@ impl Protocol for Sink {
 
 /// When each number came to an endpoint.
 fn arrivals(sim: &Sim, sink: Endpoint<Sink>) -> Vec<(Duration, u32)> {
-    let heard = sim.protocol(sink).heard.iter();
-    heard
+    let received = sim.protocol(sink).received.iter();
+    received
         .map(|(at, _, number)| (at.duration_since(sim.start), *number))
         .collect()
 }
@@ -157,7 +157,10 @@ fn a_full_queue_drops_what_comes_last() {
         Source::new(([10, 0, 0, 2], 5000), 10, 30, MILLISECOND * 2),
     );
     sim.run_for(MILLISECOND * 100);
-    let numbers: Vec<_> = arrivals(&sim, sink).iter().map(|heard| heard.1).collect();
+    let numbers: Vec<_> = arrivals(&sim, sink)
+        .iter()
+        .map(|received| received.1)
+        .collect();
     assert_eq!(numbers, [0, 1, 2, 3, 4, 10, 11, 20, 21]);
     let (sent, delivered, overflowed) = (30, 9, 21);
     let all = Traffic {
@@ -259,12 +262,12 @@ fn who_always_sends_keeps_neither_time_nor_datagrams_waiting() {
     sim.bind(b, 5000, Pulse::new(([10, 0, 0, 1], 5000), MILLISECOND, 9));
     sim.run_for(MILLISECOND * 20);
     let start = sim.start;
-    let heard = sim.protocol(flood).heard.iter();
-    let heard: Vec<_> = heard.map(|at| at.duration_since(start)).collect();
+    let received = sim.protocol(flood).received.iter();
+    let received: Vec<_> = received.map(|at| at.duration_since(start)).collect();
     let mut expected: Vec<_> = (1..=9).map(|number| MILLISECOND * number).collect();
     // The farewell comes with the last.
     expected.push(MILLISECOND * 9);
-    assert_eq!(heard, expected);
+    assert_eq!(received, expected);
     // One datagram a microsecond, in turns of 256.
     let sent = sim.protocol(flood).sent;
     assert!((20_000..=20_000 + 256).contains(&sent), "{sent}");
@@ -291,7 +294,7 @@ fn a_full_send_buffer_holds_a_sender_to_the_rate_of_its_link() {
     let sent = sim.protocol(flood).sent;
     assert_eq!(sent, 1_000 + 213);
     assert_eq!(sim.traffic().overflowed, 0);
-    assert_eq!(sim.protocol(flood).heard.len(), 100, "meanwhile");
+    assert_eq!(sim.protocol(flood).received.len(), 100, "meanwhile");
 
     // Without an address of the family, nothing is sent, and the protocol is told.
     let nowhere: SocketAddr = "[fd00::1]:5000".parse().unwrap();

@@ -26,10 +26,10 @@ impl Protocol for Bursting {
     }
 }
 
-/// Notes the lengths of what it hears, and how it came.
+/// Notes the lengths of what it receives, and how it came.
 #[derive(Default)]
 struct Lengths {
-    heard: Vec<usize>,
+    received: Vec<usize>,
     runs: Vec<usize>,
     at: Vec<Instant>,
 }
@@ -38,7 +38,7 @@ impl Protocol for Lengths {
     type Event = ();
 
     fn handle_datagram(&mut self, _now: Instant, datagram: Received<'_>) {
-        self.heard.push(datagram.payload.len());
+        self.received.push(datagram.payload.len());
     }
 
     fn handle_run(&mut self, now: Instant, run: Run<'_>) {
@@ -64,36 +64,36 @@ fn burst(merging: Option<Duration>, lengths: &[usize]) -> (Sim, Endpoint<Lengths
     let mut sim = Sim::new(1);
     sim.set_merging(merging);
     let [a, b] = ["10.0.0.1", "10.0.0.2"].map(|address| sim.add_host([address]));
-    let heard = sim.bind(b, 5000, Lengths::default());
+    let received = sim.bind(b, 5000, Lengths::default());
     let source = Bursting {
         to: ([10, 0, 0, 2], 5000).into(),
         lengths: lengths.to_vec(),
     };
     sim.bind(a, 5000, source);
     sim.run_for(MILLISECOND * 100);
-    assert_eq!(sim.protocol(heard).heard, lengths, "however it comes");
-    (sim, heard)
+    assert_eq!(sim.protocol(received).received, lengths, "however it comes");
+    (sim, received)
 }
 
 #[test]
 fn equal_datagrams_come_as_a_run_and_a_shorter_one_ends_it() {
     let lengths = [100, 100, 100, 40, 100, 100, 200, 0, 0];
-    let (sim, heard) = burst(None, &lengths);
-    assert!(sim.protocol(heard).runs.is_empty());
+    let (sim, received) = burst(None, &lengths);
+    assert!(sim.protocol(received).runs.is_empty());
     assert_eq!(sim.traffic().merged, 0);
 
-    let (sim, heard) = burst(Some(Duration::ZERO), &lengths);
-    assert_eq!(sim.protocol(heard).runs, [4, 2, 1, 1, 1]);
+    let (sim, received) = burst(Some(Duration::ZERO), &lengths);
+    assert_eq!(sim.protocol(received).runs, [4, 2, 1, 1, 1]);
     assert_eq!(sim.traffic().merged, 6);
     assert_eq!(sim.traffic().delivered, 9);
 }
 
 #[test]
 fn a_run_has_its_bounds() {
-    let (sim, heard) = burst(Some(Duration::ZERO), &[10; 130]);
-    assert_eq!(sim.protocol(heard).runs, [64, 64, 2]);
-    let (sim, heard) = burst(Some(Duration::ZERO), &[30_000; 5]);
-    assert_eq!(sim.protocol(heard).runs, [2, 2, 1]);
+    let (sim, received) = burst(Some(Duration::ZERO), &[10; 130]);
+    assert_eq!(sim.protocol(received).runs, [64, 64, 2]);
+    let (sim, received) = burst(Some(Duration::ZERO), &[30_000; 5]);
+    assert_eq!(sim.protocol(received).runs, [2, 2, 1]);
 }
 
 #[test]
@@ -101,11 +101,11 @@ fn what_comes_in_time_is_merged() {
     let mut sim = Sim::new(1);
     sim.set_merging(Some(MILLISECOND * 3));
     let [a, b] = ["10.0.0.1", "10.0.0.2"].map(|address| sim.add_host([address]));
-    let heard = sim.bind(b, 5000, Lengths::default());
+    let received = sim.bind(b, 5000, Lengths::default());
     sim.bind(a, 5000, Pulse::new(([10, 0, 0, 2], 5000), MILLISECOND, 11));
     sim.run_for(MILLISECOND * 100);
     let start = sim.start;
-    let Lengths { runs, at, .. } = sim.protocol(heard);
+    let Lengths { runs, at, .. } = sim.protocol(received);
     // Twelve with the farewell: they come from the 2nd to the 12th millisecond, the last two at
     // once, and each run is handed over three milliseconds after its first.
     assert_eq!(*runs, [4, 4, 4]);
@@ -119,7 +119,7 @@ fn segments_are_cut_and_merged_again() {
         let mut sim = Sim::new(1);
         sim.set_merging(merging);
         let [a, b] = ["10.0.0.1", "10.0.0.2"].map(|address| sim.add_host([address]));
-        let heard = sim.bind(b, 5000, Lengths::default());
+        let received = sim.bind(b, 5000, Lengths::default());
         let mut transmit = Transmit::new(([10, 0, 0, 2], 5000).into(), vec![0; 1_050].into());
         transmit.segment_size = Some(100);
         let once = Once(Some(transmit));
@@ -127,10 +127,10 @@ fn segments_are_cut_and_merged_again() {
         sim.run_for(MILLISECOND * 100);
         let mut expected = vec![100; 10];
         expected.push(50);
-        assert_eq!(sim.protocol(heard).heard, expected);
+        assert_eq!(sim.protocol(received).received, expected);
         assert_eq!(sim.traffic().sent, 11);
         let runs: &[usize] = if merging.is_some() { &[11] } else { &[] };
-        assert_eq!(sim.protocol(heard).runs, runs);
+        assert_eq!(sim.protocol(received).runs, runs);
     }
 }
 
