@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use manycast::proto::ask::{Responder, ResponderConfig};
 use manycast::{
-    Driver, Listener, NetworkEvent, Next, Output, Protocol, Received, Request, Socket,
-    SocketConfig, SocketId, Transmit,
+    Commands, Driver, Listener, NetworkEvent, Next, Output, Protocol, Received, Request, Socket,
+    SocketConfig, SocketId, Stopper, Transmit,
 };
-use manycast_lab::netns::{Host, Lab};
+use manycast_lab::netns::{Host, Lab, Task};
 
 use crate::{PATIENCE, PORT, bind, hosts, receive, text};
 
-/// Polls after which a stop must have been heard: four turns of 64, and those of the stop hook.
+/// Polls after which a stop must have been seen: four turns of 64, and those of the stop hook.
 const SOON: u64 = 4 * 64 + 1024;
 
 /// Sends for ever, and counts what comes.
@@ -24,7 +24,7 @@ struct Greedy {
     to: SocketAddr,
     payload: Bytes,
     polls: Arc<AtomicU64>,
-    heard: Arc<AtomicU64>,
+    came: Arc<AtomicU64>,
     finished: bool,
 }
 
@@ -34,7 +34,7 @@ impl Greedy {
             to,
             payload: Bytes::from_static(&[7; 1316]),
             polls: Arc::default(),
-            heard: Arc::default(),
+            came: Arc::default(),
             finished: false,
         }
     }
@@ -44,7 +44,7 @@ impl Protocol for Greedy {
     type Event = ();
 
     fn handle_datagram(&mut self, _now: Instant, _datagram: Received<'_>) {
-        self.heard.fetch_add(1, Ordering::Relaxed);
+        self.came.fetch_add(1, Ordering::Relaxed);
     }
 
     fn handle_timeout(&mut self, _now: Instant) {}
@@ -79,77 +79,91 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     runtime.unwrap().block_on(future)
 }
 
-pub(crate) fn a_stop_is_heard_while_a_protocol_sends_at_full_speed() {
+/// On a thread of its own, and on a runtime.
+const BOTH: [bool; 2] = [false, true];
+
+/// Runs a protocol on the host until it ends, by the driver that blocks or on a runtime, and gives
+/// what stops and commands it.
+fn drive<P>(
+    host: &Host,
+    runtime: bool,
+    socket: Socket,
+    protocol: P,
+) -> (Task<()>, Stopper, Commands<P>)
+where
+    P: Protocol<Event = ()> + Send + 'static,
+{
+    let (tell, told) = std::sync::mpsc::channel();
+    let task = host.spawn(move || {
+        if runtime {
+            block_on(async {
+                let mut driver = manycast::tokio::Driver::new(socket, protocol).unwrap();
+                tell.send((driver.stopper().unwrap(), driver.commands().unwrap()))
+                    .unwrap();
+                assert!(driver.next_event().await.unwrap().is_none());
+            });
+        } else {
+            let mut driver = Driver::new(socket, protocol);
+            tell.send((driver.stopper().unwrap(), driver.commands().unwrap()))
+                .unwrap();
+            assert_eq!(driver.next_event(None).unwrap(), Next::Finished);
+        }
+    });
+    let (stopper, commands) = told.recv().unwrap();
+    (task, stopper, commands)
+}
+
+pub(crate) fn a_stop_ends_a_protocol_that_sends_at_full_speed() {
     let lab = Lab::new();
     let [a] = hosts(&lab, ["a"]);
-    let greedy = Greedy::new(somewhere());
-    let polls = Arc::clone(&greedy.polls);
-    let mut driver = Driver::new(bind(&a, ":0"), greedy);
-    let stopper = driver.stopper().unwrap();
-    let task = a.spawn(move || assert_eq!(driver.next_event(None).unwrap(), Next::Finished));
-    wait_until(&polls, 100_000);
-    stopper.stop();
-    let before = polls.load(Ordering::Relaxed);
-    task.join();
-    let after = polls.load(Ordering::Relaxed) - before;
-    assert!(after <= SOON, "{after} polls after the stop");
-
-    let greedy = Greedy::new(somewhere());
-    let polls = Arc::clone(&greedy.polls);
-    let socket = a.run(|| Socket::bind(":0").unwrap());
-    let (tell, told) = std::sync::mpsc::channel();
-    let task = a.spawn(move || {
-        block_on(async {
-            let mut driver = manycast::tokio::Driver::new(socket, greedy).unwrap();
-            tell.send(driver.stopper().unwrap()).unwrap();
-            assert!(driver.next_event().await.unwrap().is_none());
-        });
-    });
-    let stopper = told.recv().unwrap();
-    wait_until(&polls, 100_000);
-    stopper.stop();
-    let before = polls.load(Ordering::Relaxed);
-    task.join();
-    let after = polls.load(Ordering::Relaxed) - before;
-    assert!(after <= SOON, "{after} polls after the stop, on a runtime");
+    for runtime in BOTH {
+        let greedy = Greedy::new(somewhere());
+        let polls = Arc::clone(&greedy.polls);
+        let (task, stopper, _) = drive(&a, runtime, bind(&a, ":0"), greedy);
+        wait_until(&polls, 100_000);
+        stopper.stop();
+        let before = polls.load(Ordering::Relaxed);
+        task.join();
+        let after = polls.load(Ordering::Relaxed) - before;
+        assert!(
+            after <= SOON,
+            "{after} polls after the stop; runtime: {runtime}"
+        );
+    }
 }
 
 pub(crate) fn a_command_is_run_while_a_protocol_sends_at_full_speed() {
     let lab = Lab::new();
     let [a] = hosts(&lab, ["a"]);
-    let greedy = Greedy::new(somewhere());
-    let polls = Arc::clone(&greedy.polls);
-    let mut driver = Driver::new(bind(&a, ":0"), greedy);
-    let commands = driver.commands().unwrap();
-    let task = a.spawn(move || assert_eq!(driver.next_event(None).unwrap(), Next::Finished));
-    wait_until(&polls, 10_000);
-    assert!(commands.give(|greedy, _| greedy.finished = true));
-    task.join();
-    assert!(!commands.give(|_, _| ()), "the driver is gone");
-
-    let greedy = Greedy::new(somewhere());
-    let polls = Arc::clone(&greedy.polls);
-    let socket = a.run(|| Socket::bind(":0").unwrap());
-    let (tell, told) = std::sync::mpsc::channel();
-    let task = a.spawn(move || {
-        block_on(async {
-            let mut driver = manycast::tokio::Driver::new(socket, greedy).unwrap();
-            tell.send(driver.commands().unwrap()).unwrap();
-            assert!(driver.next_event().await.unwrap().is_none());
-        });
-    });
-    let commands = told.recv().unwrap();
-    wait_until(&polls, 10_000);
-    assert!(commands.give(|greedy, _| greedy.finished = true));
-    task.join();
+    for runtime in BOTH {
+        let greedy = Greedy::new(somewhere());
+        let polls = Arc::clone(&greedy.polls);
+        let (task, _, commands) = drive(&a, runtime, bind(&a, ":0"), greedy);
+        wait_until(&polls, 10_000);
+        assert!(commands.give(|greedy, _| greedy.finished = true));
+        task.join();
+        assert!(!commands.give(|_, _| ()), "the driver is gone");
+    }
 }
 
-/// Waits for a moment that is over as soon as it is named.
-struct Due {
+/// Waits for a moment that is over as soon as it is named, or for ever.
+struct Waiting {
+    until: Option<Duration>,
     polls: Arc<AtomicU64>,
+    finished: bool,
 }
 
-impl Protocol for Due {
+impl Waiting {
+    fn new(until: Option<Duration>) -> Self {
+        Self {
+            until,
+            polls: Arc::default(),
+            finished: false,
+        }
+    }
+}
+
+impl Protocol for Waiting {
     type Event = ();
 
     fn handle_datagram(&mut self, _now: Instant, _datagram: Received<'_>) {}
@@ -158,91 +172,89 @@ impl Protocol for Due {
 
     fn poll_output(&mut self, now: Instant) -> Output<()> {
         self.polls.fetch_add(1, Ordering::Relaxed);
+        if self.finished {
+            return Output::Finished;
+        }
         Output::Wait {
-            until: Some(now + Duration::from_nanos(1)),
+            until: self.until.map(|until| now + until),
             reason: "the next moment",
         }
     }
 }
 
-/// On a runtime, a deadline that is always over holds up neither a stop nor other tasks.
-pub(crate) fn a_stop_is_heard_while_a_deadline_is_always_over() {
+/// A deadline that is always over holds up neither a stop nor, on a runtime, other tasks.
+pub(crate) fn a_stop_ends_a_protocol_whose_deadline_is_always_over() {
     let lab = Lab::new();
     let [a] = hosts(&lab, ["a"]);
-    let polls = Arc::new(AtomicU64::new(0));
-    let due = Due {
-        polls: Arc::clone(&polls),
-    };
-    let socket = a.run(|| Socket::bind(":0").unwrap());
-    let (tell, told) = std::sync::mpsc::channel();
-    let task = a.spawn(move || {
-        block_on(async {
-            let mut driver = manycast::tokio::Driver::new(socket, due).unwrap();
-            tell.send(driver.stopper().unwrap()).unwrap();
-            assert!(driver.next_event().await.unwrap().is_none());
-        });
-    });
-    let stopper = told.recv().unwrap();
-    wait_until(&polls, 1000);
-    stopper.stop();
-    task.join();
+    for runtime in BOTH {
+        let due = Waiting::new(Some(Duration::from_nanos(1)));
+        let polls = Arc::clone(&due.polls);
+        let (task, stopper, _) = drive(&a, runtime, bind(&a, ":0"), due);
+        wait_until(&polls, 1000);
+        stopper.stop();
+        task.join();
+    }
 }
 
 /// A command ends the wait of a driver that has nothing else to wait for.
 pub(crate) fn a_command_ends_a_wait_for_ever() {
     let lab = Lab::new();
     let [a] = hosts(&lab, ["a"]);
-    let mut driver = Driver::new(bind(&a, ":0"), Responder::new(ResponderConfig::default()));
-    let commands = driver.commands().unwrap();
-    let task = a.spawn(move || driver.next_event(None).unwrap() == Next::Finished);
-    assert!(commands.give(|responder, now| responder.stop(now)));
-    assert!(task.join());
+    for runtime in BOTH {
+        let waiting = Waiting::new(None);
+        let polls = Arc::clone(&waiting.polls);
+        let (task, _, commands) = drive(&a, runtime, bind(&a, ":0"), waiting);
+        wait_until(&polls, 1);
+        assert!(commands.give(|waiting, _| waiting.finished = true));
+        task.join();
+    }
 }
 
 pub(crate) fn a_time_out_ends_while_a_protocol_sends_at_full_speed() {
     let lab = Lab::new();
     let [a] = hosts(&lab, ["a"]);
-    let mut driver = Driver::new(bind(&a, ":0"), Greedy::new(somewhere()));
     let timeout = Duration::from_millis(200);
+    let soon = timeout..timeout * 5;
+
+    let mut driver = Driver::new(bind(&a, ":0"), Greedy::new(somewhere()));
     let (event, took) = a.run(|| {
         let began = Instant::now();
         (driver.next_event(Some(timeout)).unwrap(), began.elapsed())
     });
     assert_eq!(event, Next::TimedOut);
     assert!(!driver.is_finished());
-    assert!((timeout..timeout * 5).contains(&took), "{took:?}");
+    assert!(soon.contains(&took), "{took:?}");
+
+    let socket = bind(&a, ":0");
+    let took = a.run(|| {
+        block_on(async {
+            let greedy = Greedy::new(somewhere());
+            let mut driver = manycast::tokio::Driver::new(socket, greedy).unwrap();
+            let began = Instant::now();
+            let result = tokio::time::timeout(timeout, driver.next_event()).await;
+            assert!(result.is_err(), "the time-out is over first");
+            assert!(!driver.is_finished());
+            began.elapsed()
+        })
+    });
+    assert!(soon.contains(&took), "{took:?} on a runtime");
 }
 
 pub(crate) fn what_comes_is_taken_in_while_a_protocol_sends_at_full_speed() {
     const COUNT: u64 = 2000;
     let lab = Lab::new();
     let [a, b] = hosts(&lab, ["a", "b"]);
-    for runtime in [false, true] {
+    for runtime in BOTH {
         let greedy = Greedy::new(somewhere());
-        let (polls, heard) = (Arc::clone(&greedy.polls), Arc::clone(&greedy.heard));
-        let socket = bind(&b, "10.0.0.2:5000");
-        let (tell, told) = std::sync::mpsc::channel();
-        let task = b.spawn(move || {
-            if runtime {
-                block_on(async {
-                    let mut driver = manycast::tokio::Driver::new(socket, greedy).unwrap();
-                    tell.send(driver.stopper().unwrap()).unwrap();
-                    driver.next_event().await.unwrap();
-                });
-            } else {
-                let mut driver = Driver::new(socket, greedy);
-                tell.send(driver.stopper().unwrap()).unwrap();
-                driver.next_event(None).unwrap();
-            }
-        });
-        let stopper = told.recv().unwrap();
+        let (polls, came) = (Arc::clone(&greedy.polls), Arc::clone(&greedy.came));
+        let (task, stopper, _) = drive(&b, runtime, bind(&b, "10.0.0.2:5000"), greedy);
         wait_until(&polls, 1000);
         let sender = crate::sender(&a, "10.0.0.2:5000");
         for _ in 0..COUNT {
             sender.send([1; 100]).unwrap();
         }
         // None is lost that the kernel had: the receive buffer holds them all.
-        wait_until(&heard, COUNT);
+        wait_until(&came, COUNT);
         stopper.stop();
         task.join();
     }
@@ -253,30 +265,18 @@ pub(crate) fn a_full_send_buffer_keeps_nobody_waiting() {
     let lab = Lab::new();
     let [a, b] = hosts(&lab, ["a", "b"]);
     a.output("tc qdisc add dev eth0 root tbf rate 8kbit burst 1600 limit 100000000");
-    for runtime in [false, true] {
+    for runtime in BOTH {
         let greedy = Greedy::new(([10, 0, 0, 2], 9).into());
-        let heard = Arc::clone(&greedy.heard);
-        let socket = bind(&a, "10.0.0.1:5000");
-        let (tell, told) = std::sync::mpsc::channel();
-        let task = a.spawn(move || {
-            if runtime {
-                block_on(async {
-                    let mut driver = manycast::tokio::Driver::new(socket, greedy).unwrap();
-                    tell.send(driver.stopper().unwrap()).unwrap();
-                    driver.next_event().await.unwrap();
-                });
-            } else {
-                let mut driver = Driver::new(socket, greedy);
-                tell.send(driver.stopper().unwrap()).unwrap();
-                driver.next_event(None).unwrap();
-            }
-        });
-        let stopper = told.recv().unwrap();
+        let came = Arc::clone(&greedy.came);
+        let (task, stopper, commands) = drive(&a, runtime, bind(&a, "10.0.0.1:5000"), greedy);
         let sender = crate::sender(&b, "10.0.0.1:5000");
         for _ in 0..100 {
             sender.send("hello").unwrap();
         }
-        wait_until(&heard, 100);
+        wait_until(&came, 100);
+        let (tell, told) = std::sync::mpsc::channel();
+        assert!(commands.give(move |_, _| tell.send(()).unwrap()));
+        told.recv_timeout(PATIENCE).expect("the command is run");
         stopper.stop();
         task.join();
     }
