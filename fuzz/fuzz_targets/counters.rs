@@ -1,4 +1,4 @@
-//! The tables of counters are understood, or rejected at a place within them.
+//! The tables of `/proc/net` are understood, or rejected at a place within them.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -18,4 +18,5 @@ fuzz_target!(|text: &str| {
         Ok(counters) => assert_eq!(counters.since(&counters).get("Udp.NoPorts"), 0),
         Err(error) => assert!(error.offset <= text.len(), "{error}"),
     }
+    manycast_doctor::fuzzing::udp_table(text);
 });

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use manycast_net::netlink;
 
 use crate::host::firewall::linux as firewall;
-use crate::host::{capture, open_sockets};
+use crate::host::{capture, open_sockets, udp_table};
 
 /// Reads the chains and the rules of nftables, and asks each whether it strikes a datagram.
 pub fn nftables(datagram: &[u8]) {
@@ -36,6 +36,13 @@ pub fn sock_diag(datagram: &[u8]) {
         if let Some(socket) = open_sockets::socket(message) {
             assert_ne!(socket.device, Some(0));
         }
+    }
+}
+
+/// Reads the same from the table that is text.
+pub fn udp_table(table: &str) {
+    for socket in udp_table::sockets(table) {
+        assert_ne!(socket.peer.map(|peer| peer.port()), Some(0));
     }
 }
 

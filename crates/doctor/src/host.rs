@@ -5,6 +5,7 @@ pub(crate) mod counters;
 pub(crate) mod firewall;
 pub(crate) mod foreign;
 pub(crate) mod open_sockets;
+pub(crate) mod udp_table;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 

@@ -3,10 +3,13 @@
 #[cfg(test)]
 mod tests;
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use manycast_net::netlink::{Connection, Message, Request, attributes, u16_at, u32_at};
 use manycast_net::{Error, Operation};
+
+use super::udp_table;
 
 /// A UDP socket of some program, as it was when it was listed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,7 +113,13 @@ pub fn open_sockets() -> Result<Vec<OpenSocket>, Error> {
         }
         Ok(sockets)
     };
-    list().map_err(|error| Error::new(Operation::List, "the UDP sockets", error))
+    list()
+        .or_else(|error: io::Error| match error.kind() {
+            // The module udp_diag is not loaded, and this process may not have it loaded.
+            io::ErrorKind::NotFound => udp_table::list(),
+            _ => Err(error),
+        })
+        .map_err(|error| Error::new(Operation::List, "the UDP sockets", error))
 }
 
 /// Reads one socket.
