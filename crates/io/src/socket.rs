@@ -76,6 +76,9 @@ impl Socket {
     /// Opens a socket that sends to one peer and receives from it alone. UDP has no connections:
     /// the peer is told nothing of it.
     ///
+    /// It keeps its route and its local address. With an interface in the address of the peer it
+    /// follows that; a [`Sender`](crate::Sender) follows the host in any case.
+    ///
     /// Answers to a *group* come from the addresses of its members and are not received; ask a
     /// group with [`ask`](crate::ask), or from a socket that is not connected.
     ///

@@ -4,29 +4,10 @@ use super::{Interface, InterfaceAddress, MacAddress, select};
 use crate::ErrorKind;
 
 pub(crate) fn interface(index: u32, name: &str, addresses: &[&str]) -> Interface {
-    let address = |text: &&str| InterfaceAddress {
-        address: text.parse().unwrap(),
-        prefix: 24,
-        broadcast: None,
-        tentative: false,
-    };
-    Interface {
-        index,
-        name: name.into(),
-        alternative_names: Vec::new(),
-        kind: "ethernet".into(),
-        up: true,
-        running: true,
-        multicast: true,
-        loopback: false,
-        point_to_point: false,
-        broadcast: true,
-        all_multicast: false,
-        promiscuous: false,
-        mtu: 1500,
-        mac: None,
-        addresses: addresses.iter().map(address).collect(),
-    }
+    let address = |text: &&str| InterfaceAddress::new(text.parse().unwrap(), 24);
+    let mut interface = Interface::new(index, name);
+    interface.addresses = addresses.iter().map(address).collect();
+    interface
 }
 
 fn host() -> Vec<Interface> {
