@@ -900,8 +900,8 @@ class Finding:
         """What mends it, for this host, or None. Nothing of it was done."""
 
     @property
-    def settle(self) -> str | None:
-        """Where it is not proved: which command or privilege would settle it, or None."""
+    def confirm(self) -> str | None:
+        """Where it is not proved: which command or privilege would confirm it, or None."""
 
 @final
 class Report:

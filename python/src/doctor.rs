@@ -115,7 +115,7 @@ impl Report {
                 title: finding.title,
                 evidence: finding.evidence,
                 remedy: finding.remedy,
-                settle: finding.settle,
+                confirm: finding.confirm,
             };
             Py::new(py, finding)
         });
@@ -160,8 +160,8 @@ pub(crate) struct Finding {
     evidence: Vec<String>,
     /// What mends it, for this host, or None. Nothing of it was done.
     remedy: Option<String>,
-    /// Where it is not proved: which command or privilege would settle it, or None.
-    settle: Option<String>,
+    /// Where it is not proved: which command or privilege would confirm it, or None.
+    confirm: Option<String>,
 }
 
 #[pymethods]

@@ -1,4 +1,4 @@
-//! What is heard on the wire, where this process may listen there (`CAP_NET_RAW`).
+//! What is captured on the wire, where this process may listen there (`CAP_NET_RAW`).
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -6,22 +6,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crate::host::capture::{Capture, CapturedPacket};
+use crate::host::packets::{CapturedPacket, PacketCapture};
 
 use super::Target;
 
-/// What was heard on the wire meanwhile, before firewalls and filters.
+/// What was captured on the wire meanwhile, before firewalls and filters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Heard {
+pub struct Captured {
     /// Queriers, the version of IGMP or MLD that each speaks, and how often it asked.
     pub queriers: Vec<(IpAddr, u8, u64)>,
     /// What was sent to the group, whatever the port.
-    pub streams: Vec<HeardStream>,
+    pub streams: Vec<CapturedStream>,
 }
 
 /// Datagrams from one source to one port of the group, as they came in by one interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HeardStream {
+pub struct CapturedStream {
     /// Who sent them.
     pub source: SocketAddr,
     /// The port that they were sent to.
@@ -32,9 +32,9 @@ pub struct HeardStream {
     pub datagrams: u64,
 }
 
-impl Heard {
+impl Captured {
     /// How many datagrams came to this port, by the interface that most came by: what comes in by a
-    /// port of a bridge is heard on the bridge once more.
+    /// port of a bridge is captured on the bridge once more.
     pub(super) fn count(&self, port: u16) -> u64 {
         let on = |interface| {
             let streams = self
@@ -49,7 +49,7 @@ impl Heard {
     }
 
     /// The streams to this port.
-    pub(super) fn to_port(&self, port: u16) -> impl Iterator<Item = &HeardStream> {
+    pub(super) fn to_port(&self, port: u16) -> impl Iterator<Item = &CapturedStream> {
         self.streams
             .iter()
             .filter(move |stream| stream.port == port)
@@ -60,7 +60,7 @@ impl Heard {
 #[derive(Debug)]
 pub(super) struct CaptureThread {
     stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<Heard>>,
+    thread: Option<JoinHandle<Captured>>,
 }
 
 /// How long the end may take.
@@ -75,18 +75,18 @@ const MOST: usize = 64;
 impl CaptureThread {
     /// Begins to listen; `None` where this process may not.
     pub(super) fn open(target: &Target) -> Option<Self> {
-        let tap = Capture::open(target.is_ipv4()).ok()?;
+        let packets = PacketCapture::open(target.is_ipv4()).ok()?;
         let stop = Arc::new(AtomicBool::new(false));
         let (stopped, group) = (Arc::clone(&stop), target.ip);
-        let thread = thread::spawn(move || listen(tap, group, &stopped));
+        let thread = thread::spawn(move || listen(packets, group, &stopped));
         Some(Self {
             stop,
             thread: Some(thread),
         })
     }
 
-    /// Ends, and gives what was heard.
-    pub(super) fn finish(mut self) -> Option<Heard> {
+    /// Ends, and gives what was captured.
+    pub(super) fn finish(mut self) -> Option<Captured> {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.take()?.join().ok()
     }
@@ -98,29 +98,29 @@ impl Drop for CaptureThread {
     }
 }
 
-fn listen(mut tap: Capture, group: IpAddr, stop: &AtomicBool) -> Heard {
-    let mut heard = Heard::default();
-    let mut hear = |tap: &mut Capture, timeout| match tap.next(timeout) {
+fn listen(mut packets: PacketCapture, group: IpAddr, stop: &AtomicBool) -> Captured {
+    let mut captured = Captured::default();
+    let mut read = |packets: &mut PacketCapture, timeout| match packets.next(timeout) {
         Ok(Some((interface, packet))) => {
-            heard.note(group, interface, packet);
+            captured.note(group, interface, packet);
             Some(true)
         }
         Ok(None) => Some(false),
         Err(error) => {
-            tracing::debug!(%error, "nothing is heard on the wire any more");
+            tracing::debug!(%error, "nothing is captured on the wire any more");
             None
         }
     };
-    while !stop.load(Ordering::Relaxed) && hear(&mut tap, PAUSE).is_some() {}
+    while !stop.load(Ordering::Relaxed) && read(&mut packets, PAUSE).is_some() {}
     // What came until now is still read, and nothing that comes from now on.
     let mut left = BACKLOG;
-    while tap.close().is_ok() && left > 0 && hear(&mut tap, Duration::ZERO) == Some(true) {
+    while packets.close().is_ok() && left > 0 && read(&mut packets, Duration::ZERO) == Some(true) {
         left -= 1;
     }
-    heard
+    captured
 }
 
-impl Heard {
+impl Captured {
     fn note(&mut self, group: IpAddr, interface: u32, packet: CapturedPacket) {
         match packet {
             CapturedPacket::Query { source, version } => self.query(source, version),
@@ -145,13 +145,13 @@ impl Heard {
     }
 
     fn datagram(&mut self, source: SocketAddr, port: u16, interface: u32) {
-        let same = |known: &&mut HeardStream| {
+        let same = |known: &&mut CapturedStream| {
             (known.source, known.port, known.interface) == (source, port, interface)
         };
         if let Some(known) = self.streams.iter_mut().find(same) {
             known.datagrams += 1;
         } else if self.streams.len() < MOST {
-            self.streams.push(HeardStream {
+            self.streams.push(CapturedStream {
                 source,
                 port,
                 interface,

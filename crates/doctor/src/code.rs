@@ -17,7 +17,7 @@ pub enum Code {
     NoRoute,
     /// The hop limit is too low for the routers on the way.
     HopLimit,
-    /// The sender has switched loopback off, so its own host hears nothing.
+    /// The sender has switched loopback off, so its own host receives nothing.
     LoopbackOff,
     /// The network of a container or of a cloud does not carry multicast.
     ContainerNetwork,

@@ -8,7 +8,7 @@ use crate::{Counters, OpenSocket, SocketOwner};
 use manycast_net::{BufferSize, ErrorKind, Interface, JoinedGroup, sysctl};
 use manycast_types::{Address, InterfaceId, SourceFilter};
 
-use super::{Heard, HeardStream, Rules, Surroundings};
+use super::{Captured, CapturedStream, Rules, Surroundings};
 use manycast_io::Error;
 
 /// All that the checks look at. Nothing in it is read anew, so that they can be tried on what was
@@ -82,8 +82,8 @@ pub struct Watched {
     pub dropped: u64,
     /// What became of datagrams that this host sent to itself.
     pub self_tests: Vec<SelfTest>,
-    /// What was heard on the wire, where this process may listen there.
-    pub heard: Option<Heard>,
+    /// What was captured on the wire, where this process may listen there.
+    pub captured: Option<Captured>,
     /// What the firewall's rules did, where this process may read them.
     pub rules: Option<Rules>,
     /// Whether what had ceased to come came again after the group was joined anew.
@@ -216,23 +216,23 @@ impl Context {
             .filter(|watched| watched.exact.is_empty() && watched.obstacle.is_none())
     }
 
-    /// Whether the wire was listened on, and nothing was heard there of what is to arrive: what
+    /// Whether the wire was listened on, and nothing was captured there of what is to arrive: what
     /// counters tell is then of others.
     pub(super) fn is_silent(&self) -> bool {
-        let heard = self
+        let captured = self
             .watched
             .as_ref()
-            .and_then(|watched| watched.heard.as_ref());
-        heard.is_some_and(|heard| heard.count(self.target.port) == 0)
+            .and_then(|watched| watched.captured.as_ref());
+        captured.is_some_and(|captured| captured.count(self.target.port) == 0)
     }
 
     /// What came in by the wire as it was asked for, and of which nothing was received.
-    pub(super) fn lost_streams(&self) -> impl Iterator<Item = &HeardStream> {
+    pub(super) fn lost_streams(&self) -> impl Iterator<Item = &CapturedStream> {
         let watched = self.watched.iter().filter(|_| self.program.is_none());
         watched.flat_map(|watched| {
-            let heard = watched.heard.iter();
-            let heard = heard.flat_map(|heard| heard.to_port(self.target.port));
-            heard.filter(|stream| {
+            let captured = watched.captured.iter();
+            let captured = captured.flat_map(|captured| captured.to_port(self.target.port));
+            captured.filter(|stream| {
                 let source = stream.source.ip();
                 let named = self.target.interface.as_ref();
                 self.target.sources.admits(source)
@@ -243,17 +243,17 @@ impl Context {
     }
 
     /// What comes to this host for a program, from any source on any interface: what was received,
-    /// or where the program does not share its port, what was heard on the wire.
+    /// or where the program does not share its port, what was captured on the wire.
     pub(super) fn coming(&self) -> Vec<Flow> {
         let Some(watched) = &self.watched else {
             return Vec::new();
         };
-        let heard = watched.heard.iter();
-        let heard = heard.flat_map(|heard| heard.to_port(self.target.port));
+        let captured = watched.captured.iter();
+        let captured = captured.flat_map(|captured| captured.to_port(self.target.port));
         if !watched.wide.is_empty() || watched.obstacle.is_none() {
             return watched.wide.clone();
         }
-        heard
+        captured
             .map(|stream| Flow {
                 source: stream.source,
                 destination: SocketAddr::new(self.target.ip, stream.port),

@@ -18,7 +18,7 @@ pub(super) fn tell(report: &Report) -> probe::Report {
         title: finding.title.clone(),
         evidence: finding.evidence.clone(),
         remedy: finding.remedy.clone(),
-        settle: finding.settle.clone(),
+        settle: finding.confirm.clone(),
     });
     probe::Report {
         steps: steps.collect(),
@@ -54,7 +54,7 @@ pub(super) fn hear(report: &probe::Report, host: &str) -> (Vec<StepState>, Vec<F
             .map(|text| of_host(text, host))
             .collect(),
         remedy: told.remedy.as_ref().map(|text| of_host(text, host)),
-        settle: told.settle.as_ref().map(|text| of_host(text, host)),
+        confirm: told.settle.as_ref().map(|text| of_host(text, host)),
     });
     (steps.collect(), findings.collect())
 }

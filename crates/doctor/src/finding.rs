@@ -21,8 +21,8 @@ pub struct Finding {
     pub evidence: Vec<String>,
     /// What mends it, on the host that it is about. Nothing of it was done.
     pub remedy: Option<String>,
-    /// Where it is not proved: which command or privilege would settle it.
-    pub settle: Option<String>,
+    /// Where it is not proved: which command or privilege would confirm it.
+    pub confirm: Option<String>,
 }
 
 /// Whether something keeps datagrams away.
@@ -58,7 +58,7 @@ impl Finding {
             title: title.into(),
             evidence: Vec::new(),
             remedy: None,
-            settle: None,
+            confirm: None,
         }
     }
 
@@ -92,11 +92,11 @@ impl Finding {
         Self { host, ..self }
     }
 
-    /// The same with what would settle it.
+    /// The same with what would confirm it.
     #[must_use]
-    pub(crate) fn settle(self, settle: impl Into<String>) -> Self {
+    pub(crate) fn confirm(self, confirm: impl Into<String>) -> Self {
         Self {
-            settle: Some(settle.into()),
+            confirm: Some(confirm.into()),
             ..self
         }
     }

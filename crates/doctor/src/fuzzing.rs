@@ -7,9 +7,9 @@ use std::net::SocketAddr;
 use manycast_net::netlink;
 
 use crate::host::firewall::linux as firewall;
-use crate::host::{capture, open_sockets, udp_table};
+use crate::host::{open_sockets, packets, udp_table};
 
-/// Reads the chains and the rules of nftables, and asks each whether it strikes a datagram.
+/// Reads the chains and the rules of nftables, and asks each whether it matches a datagram.
 pub fn nftables(datagram: &[u8]) {
     let chains: BTreeMap<_, _> = netlink::messages(datagram)
         .filter_map(firewall::chain)
@@ -23,8 +23,8 @@ pub fn nftables(datagram: &[u8]) {
     ];
     for rule in policies.chain(rules) {
         for to in to {
-            // Whatever strikes surely may strike.
-            assert!(rule.may_strike(to, "eth0") || !rule.strikes(to, "eth0"));
+            // Whatever matches surely may match.
+            assert!(rule.may_match(to, "eth0") || !rule.matches(to, "eth0"));
         }
         let _ = rule.to_string();
     }
@@ -46,9 +46,9 @@ pub fn udp_table(table: &str) {
     }
 }
 
-/// Reads a packet that was heard on the wire, by either version of IP.
+/// Reads a packet that was captured on the wire, by either version of IP.
 pub fn packet(bytes: &[u8]) {
     for ipv4 in [true, false] {
-        let _ = capture::parse(bytes, ipv4);
+        let _ = packets::parse(bytes, ipv4);
     }
 }

@@ -1,10 +1,10 @@
 //! This host by itself: what it can do with groups, whatever is sent.
 
-pub(crate) mod capture;
 pub(crate) mod counters;
 pub(crate) mod firewall;
 pub(crate) mod foreign;
 pub(crate) mod open_sockets;
+pub(crate) mod packets;
 pub(crate) mod udp_table;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

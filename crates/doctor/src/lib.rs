@@ -23,11 +23,11 @@
 //! # Ok::<(), manycast::Error>(())
 //! ```
 
+mod cancellation;
 mod capture;
 mod checks;
 mod code;
 mod context;
-mod cut;
 mod far;
 mod finding;
 #[cfg(fuzzing)]
@@ -51,13 +51,13 @@ use std::time::Duration;
 
 use manycast_types::{Address, Host, SourceFilter};
 
-pub use capture::{Heard, HeardStream};
+pub use cancellation::Cancellation;
+pub use capture::{Captured, CapturedStream};
 pub use code::{Code, Step};
 pub use context::{
     Context, Flow, Obstacle, Program, ProgramSocket, SelfTest, Snapshot, SocketMembership, Tally,
     Target, Watched,
 };
-pub use cut::Cut;
 pub use finding::{Confidence, Finding, Severity};
 pub use host::counters::{CounterTables, Counters, InterfaceCounters};
 pub use host::examine_host;
@@ -68,7 +68,7 @@ pub use manycast_proto::probe::{DEFAULT_PORT, Key};
 pub use notes::Notes;
 pub use paths::{Soak, Toward, Trial};
 pub use report::{FarWalk, Mark, Report, StepState};
-pub use rules::{Rules, Struck};
+pub use rules::{RuleDelta, Rules};
 pub use serve::{Doorman, Served};
 pub use surroundings::Surroundings;
 pub use two_ends::{FarEnd, examine_with};
@@ -84,7 +84,7 @@ pub struct Examination {
     /// Which program to explain; by default none, but what this host receives.
     pub program: Option<ProgramChoice>,
     /// Ends it before its time.
-    pub cut: Cut,
+    pub cancellation: Cancellation,
     /// Whom to tell what must be known while it goes on; by default nobody. All of it is in the
     /// report too.
     pub notes: Notes,
@@ -104,7 +104,7 @@ impl Default for Examination {
         Self {
             duration: Duration::from_secs(10),
             program: None,
-            cut: Cut::default(),
+            cancellation: Cancellation::default(),
             notes: Notes::default(),
         }
     }
@@ -142,20 +142,20 @@ pub fn examine(address: impl IntoAddress, how: &Examination) -> Result<Report, E
     } else if checks::obstacles(&context).is_empty() {
         match how.program {
             None => {
-                how.cut.begin();
+                how.cancellation.begin();
                 context.watched = Some(watch::watch(&context, how)?);
             }
             Some(choice) => {
                 let examined = program::Examined::find(choice, &context)?;
-                how.cut.begin();
+                how.cancellation.begin();
                 context.watched = Some(watch::watch_program(&context, how)?);
                 context.program = Some(examined.finish()?);
             }
         }
     }
     let mut findings = checks::all(&context);
-    let cut = how.cut.after();
-    if cut.is_some() {
+    let cancelled_after = how.cancellation.after();
+    if cancelled_after.is_some() {
         // What did not come until then may have come a little later.
         let missed = [Code::NotArriving, Code::NothingSent];
         for finding in findings
@@ -166,7 +166,10 @@ pub fn examine(address: impl IntoAddress, how: &Examination) -> Result<Report, E
         }
     }
     let report = Report::new(subject, &context, findings);
-    Ok(Report { cut, ..report })
+    Ok(Report {
+        cancelled_after,
+        ..report
+    })
 }
 
 /// Resolves an address to what can be listened on.

@@ -47,7 +47,7 @@ pub struct Soak {
     /// How many of them came.
     pub came: u32,
     /// When the group fell silent, since it was joined, while the far end still answered.
-    pub cut: Option<Duration>,
+    pub silent_after: Option<Duration>,
     /// Whether it came again once the group was joined anew.
     pub revived: bool,
 }
@@ -141,9 +141,9 @@ pub(super) fn weigh(findings: Vec<Finding>, context: &Context, sent: u64) -> Vec
             Code::WrongPort => tally.ignored,
             Code::Fragmentation => tally.fragments,
             Code::BadChecksum => tally.checksums,
-            // What a host sends to itself, or hears on the wire, is a known number by itself.
+            // What a host sends to itself, or captures on the wire, is a known number by itself.
             Code::FirewallDrops
-                if watched.heard.is_none() && watched.self_tests.iter().all(came_back) =>
+                if watched.captured.is_none() && watched.self_tests.iter().all(came_back) =>
             {
                 tally.lost()
             }
@@ -354,8 +354,8 @@ fn one_way(target: &Target, trials: &[Trial], far: &str) -> Option<Finding> {
 
 /// The group falls silent after a while, and comes again when it is joined anew.
 fn soaked(target: &Target, soak: &Soak, far: &str) -> Option<Finding> {
-    if let Some(cut) = soak.cut {
-        let age = cut.as_secs_f64();
+    if let Some(silent_after) = soak.silent_after {
+        let age = silent_after.as_secs_f64();
         let finding = if soak.revived {
             Finding::fault(
                 Code::NoQuerier,
@@ -381,7 +381,7 @@ fn soaked(target: &Target, soak: &Soak, far: &str) -> Option<Finding> {
                     "switch an IGMP querier on, in one switch or router of the segment; on a Linux \
                      bridge: ip link set dev BRIDGE type bridge mcast_querier 1",
                 )
-                .settle("sudo tcpdump -ni any igmp or icmp6: do queries come?"),
+                .confirm("sudo tcpdump -ni any igmp or icmp6: do queries come?"),
         );
     }
     let lost = soak.sent.saturating_sub(soak.came);

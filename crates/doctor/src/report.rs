@@ -30,8 +30,8 @@ pub struct Report {
     /// What must be known to read this report: what was tried instead of what was asked for, or
     /// what could not be tried; of a host by itself, what was looked at.
     pub notes: Vec<String>,
-    /// After how long it was broken off, where it was.
-    pub cut: Option<Duration>,
+    /// After how long it was cancelled, where it was.
+    pub cancelled_after: Option<Duration>,
 }
 
 /// The walk of datagrams that this host sends, on the host that they go to.
@@ -106,7 +106,7 @@ impl Report {
             soak: None,
             far: None,
             notes: Vec::new(),
-            cut: None,
+            cancelled_after: None,
         }
     }
 
@@ -186,7 +186,7 @@ impl Report {
             soak: None,
             far: None,
             notes: Vec::new(),
-            cut: None,
+            cancelled_after: None,
         };
         report.steps = steps(context, report.first_fault());
         report
@@ -305,11 +305,11 @@ fn detail(context: &Context, step: Step) -> String {
                 .collect();
             names.sort();
             names.dedup();
-            let heard = watched.heard.iter();
-            let mut heard = heard.flat_map(|heard| heard.to_port(context.target.port));
-            if let (true, Some(stream)) = (names.is_empty(), heard.next()) {
+            let captured = watched.captured.iter();
+            let mut captured = captured.flat_map(|captured| captured.to_port(context.target.port));
+            if let (true, Some(stream)) = (names.is_empty(), captured.next()) {
                 let name = context.host.name_of(stream.interface);
-                format!("heard on {name}, from {}", stream.source)
+                format!("captured on {name}, from {}", stream.source)
             } else if names.is_empty() {
                 format!(
                     "{} came to this host, of whatever kind",

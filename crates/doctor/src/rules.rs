@@ -4,14 +4,14 @@ use std::net::SocketAddr;
 
 use crate::{FirewallRule, firewall_rules, legacy_firewall_tables};
 
-/// The rules that drop or reject and may strike datagrams to an address, between two moments.
+/// The rules that drop or reject and may match datagrams to an address, between two moments.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rules {
-    /// Those that struck packets meanwhile.
-    pub struck: Vec<Struck>,
-    /// Those that do not count, and strike each such datagram that comes as far.
+    /// Those that dropped packets meanwhile.
+    pub dropped: Vec<RuleDelta>,
+    /// Those that do not count, and match each such datagram that comes as far.
     pub certain: Vec<FirewallRule>,
-    /// Those that do not count, and may strike such datagrams or not.
+    /// Those that do not count, and may match such datagrams or not.
     pub uncounted: Vec<FirewallRule>,
     /// Which program keeps the rules, where that shows in their names: `ufw` or `firewalld`.
     pub keeper: Option<&'static str>,
@@ -19,10 +19,10 @@ pub struct Rules {
     pub legacy: Vec<String>,
 }
 
-/// A rule that struck packets meanwhile. Where something else was counted beside it, which cannot be
+/// A rule that dropped packets meanwhile. Where something else was counted beside it, which cannot be
 /// read at the same moments, it is read shortly before and after each.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Struck {
+pub struct RuleDelta {
     /// The rule.
     pub rule: FirewallRule,
     /// So many packets at least.
@@ -31,8 +31,8 @@ pub struct Struck {
     pub most: u64,
 }
 
-impl Struck {
-    /// Whether it may have struck so many, give or take some.
+impl RuleDelta {
+    /// Whether it may have dropped so many, give or take some.
     pub(super) const fn may_be(&self, packets: u64, some: u64) -> bool {
         self.least <= packets + some && packets <= self.most + some
     }
@@ -40,12 +40,12 @@ impl Struck {
 
 /// The rules as they were before, and between two moments within.
 #[derive(Debug)]
-pub(super) struct Ledger {
+pub(super) struct RuleCounters {
     before: Vec<FirewallRule>,
     within: [Option<Vec<FirewallRule>>; 2],
 }
 
-impl Ledger {
+impl RuleCounters {
     /// Reads the rules; `None` where this process may not.
     pub(super) fn open() -> Option<Self> {
         let before = firewall_rules().ok()?;
@@ -70,12 +70,12 @@ impl Ledger {
         let concerned = |rule: &FirewallRule| {
             interfaces
                 .iter()
-                .any(|interface| rule.may_strike(to, interface))
+                .any(|interface| rule.may_match(to, interface))
         };
-        let strikes = |rule: &FirewallRule| {
+        let matches = |rule: &FirewallRule| {
             interfaces
                 .iter()
-                .any(|interface| rule.strikes(to, interface))
+                .any(|interface| rule.matches(to, interface))
         };
         let now = firewall_rules().ok()?;
         let mut rules = Rules {
@@ -89,7 +89,7 @@ impl Ledger {
                 known.and_then(|known| known.packets).unwrap_or_default()
             };
             match rule.packets {
-                None if strikes(&rule) => rules.certain.push(rule),
+                None if matches(&rule) => rules.certain.push(rule),
                 None => rules.uncounted.push(rule),
                 Some(packets) => {
                     let most = packets.saturating_sub(packets_in(&self.before));
@@ -100,7 +100,7 @@ impl Ledger {
                         _ => most,
                     };
                     if most > 0 {
-                        rules.struck.push(Struck { rule, least, most });
+                        rules.dropped.push(RuleDelta { rule, least, most });
                     }
                 }
             }

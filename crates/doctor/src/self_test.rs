@@ -12,7 +12,7 @@ use crate::Counters;
 use manycast_net::{Interface, RecvBatch, Socket, SocketConfig};
 use manycast_types::{InterfaceId, SourceFilter, Transmit, with_zone};
 
-use super::rules::Ledger;
+use super::rules::RuleCounters;
 use super::{SelfTest, Snapshot, Tally, Target};
 use manycast_io::seed;
 
@@ -41,9 +41,9 @@ pub(super) fn test(interface: &Interface, to: SocketAddr) -> Option<SelfTest> {
         .address;
     let before = Counters::read().ok()?;
     let control = there_and_back(interface, source, SocketAddr::new(unused(to.ip()), 0)).ok()?;
-    let ledger = Ledger::open();
+    let rule_counters = RuleCounters::open();
     let tested = there_and_back(interface, source, to);
-    let rules = ledger.and_then(|ledger| ledger.close(to, &[&interface.name]));
+    let rules = rule_counters.and_then(|rule_counters| rule_counters.close(to, &[&interface.name]));
     let (received, refused) = match tested {
         Ok(received) => (received, None),
         Err(error) => (0, Some(error.to_string())),

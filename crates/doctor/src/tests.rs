@@ -8,7 +8,7 @@ use manycast_net::{Interface, JoinedTables};
 use manycast_types::InterfaceId;
 
 use super::{
-    Code, Confidence, Context, Flow, Heard, Mark, Report, SelfTest, Severity, Snapshot, Step,
+    Captured, Code, Confidence, Context, Flow, Mark, Report, SelfTest, Severity, Snapshot, Step,
     Surroundings, Tally, Watched, checks, target,
 };
 
@@ -116,8 +116,8 @@ fn each_pattern_of_the_counters_has_its_name() {
         let tables = tables(received, multicast, delivered, filtered, ignored);
         let mut context = context(&tables);
         assert_verdict(&context, code, confidence);
-        // Who hears nothing on the wire knows that all of it was of others.
-        context.watched.as_mut().unwrap().heard = Some(Heard::default());
+        // Who captures nothing on the wire knows that all of it was of others.
+        context.watched.as_mut().unwrap().captured = Some(Captured::default());
         assert_verdict(&context, NotArriving, Proved);
     }
 }
@@ -212,13 +212,13 @@ fn a_membership_that_ends_and_comes_back_when_joined_anew_wants_a_querier() {
     }];
     watched.revived = Some(true);
     assert_verdict(&context, Code::NoQuerier, Confidence::Likely);
-    // With a capture it is settled, one way or the other.
-    context.watched.as_mut().unwrap().heard = Some(Heard::default());
+    // With a capture it is known, one way or the other.
+    context.watched.as_mut().unwrap().captured = Some(Captured::default());
     assert_verdict(&context, Code::NoQuerier, Confidence::Proved);
     let querier = ("10.0.0.254".parse().unwrap(), 3, 3);
-    context.watched.as_mut().unwrap().heard = Some(Heard {
+    context.watched.as_mut().unwrap().captured = Some(Captured {
         queriers: vec![querier],
-        ..Heard::default()
+        ..Captured::default()
     });
     assert_verdict(&context, Code::FirewallDropsIgmp, Confidence::Likely);
     context.watched.as_mut().unwrap().revived = Some(false);

@@ -72,7 +72,7 @@ pub fn examine_with(
     drop(ends);
     let lost = match result {
         Ok(()) => None,
-        Err(Error::Stopped) if how.cut.is_requested() => None,
+        Err(Error::Stopped) if how.cancellation.is_requested() => None,
         // Of a soak, what came before is worth telling.
         Err(_) if known.soak.is_some() => Some(fell_silent(&known)),
         Err(error) => return Err(error),
@@ -90,7 +90,7 @@ pub fn examine_with(
     let refused = known.refused.as_ref();
     let refused = refused.and_then(|(kind, text)| paths::cannot_send(group, *kind, text));
     let is_open = paths::passes(&known.trials, Toward::Here);
-    if is_open && report.received == 0 && report.is_healthy() && !how.cut.is_requested() {
+    if is_open && report.received == 0 && report.is_healthy() && !how.cancellation.is_requested() {
         let blocked = |finding: &Finding| finding.severity == Severity::Fault;
         let is_blocked = between.iter().chain(&refused).any(blocked);
         between.push(nothing_sent(&report.subject, &known, how, is_blocked));
@@ -112,7 +112,7 @@ pub fn examine_with(
     report.trials = known.trials;
     report.soak = known.soak;
     report.notes.extend(known.notes);
-    report.cut = how.cut.after();
+    report.cancelled_after = how.cancellation.after();
     Ok(report)
 }
 
@@ -157,7 +157,7 @@ fn here(
     if !is_open {
         return Ok(Report::new(subject, &context, lost));
     }
-    let mut report = if how.cut.is_requested() {
+    let mut report = if how.cancellation.is_requested() {
         context.watched = None;
         let findings = checks::all(&context);
         Report::new(subject, &context, findings)

@@ -9,8 +9,8 @@ use manycast_types::{Address, InterfaceSelector, Received};
 
 use super::capture::CaptureThread;
 use super::context::total;
-use super::rules::Ledger;
-use super::{Context, Cut, Examination, Flow, Obstacle, Target, Watched, self_test};
+use super::rules::RuleCounters;
+use super::{Cancellation, Context, Examination, Flow, Obstacle, Target, Watched, self_test};
 use manycast_io::{Error, Listener};
 
 /// How long is listened on other interfaces and to other sources, at most.
@@ -40,7 +40,7 @@ const SILENCE: Duration = Duration::from_secs(1);
 /// Listens as a listener of the address would. Where nothing comes, listens to all sources on all
 /// interfaces, and sends to itself.
 pub(super) fn watch(context: &Context, how: &Examination) -> Result<Watched, Error> {
-    let (target, cut) = (&context.target, &how.cut);
+    let (target, cancellation) = (&context.target, &how.cancellation);
     let duration = how.duration.max(SHORTEST);
     let mut watched = Watched::default();
     let meter = Meter::start(target)?;
@@ -48,11 +48,15 @@ pub(super) fn watch(context: &Context, how: &Examination) -> Result<Watched, Err
         return Ok(watched);
     };
     let began = Instant::now();
-    let soon = until(began, REPORTS.min(duration), cut);
+    let soon = until(began, REPORTS.min(duration), cancellation);
     listen(&mut listener, &soon, &mut watched)?;
-    let settled = Counters::read()?;
-    listen(&mut listener, &until(began, duration, cut), &mut watched)?;
-    meter.stop(context, &settled, &mut watched)?;
+    let since = Counters::read()?;
+    listen(
+        &mut listener,
+        &until(began, duration, cancellation),
+        &mut watched,
+    )?;
+    meter.stop(context, &since, &mut watched)?;
     watched.lasted = duration.min(began.elapsed());
     watched.buffer = Some(listener.receive_buffer()?);
 
@@ -64,10 +68,10 @@ pub(super) fn watch(context: &Context, how: &Examination) -> Result<Watched, Err
         // these, and then Linux 6.18 may hand what one of them admits to the other.
         drop(listener);
         let any = Address::from(SocketAddr::new(target.ip, target.port));
-        if any != target.address && !cut.is_requested() {
+        if any != target.address && !cancellation.is_requested() {
             let mut tried = Watched::default();
             if let Some(mut listener) = open(&[any], &mut tried)? {
-                let most = until(Instant::now(), duration.min(WIDE), cut).enough(ENOUGH);
+                let most = until(Instant::now(), duration.min(WIDE), cancellation).enough(ENOUGH);
                 listen(&mut listener, &most, &mut tried)?;
                 watched.wide = tried.exact;
             }
@@ -75,11 +79,11 @@ pub(super) fn watch(context: &Context, how: &Examination) -> Result<Watched, Err
         if watched.wide.is_empty() && !is_used_by_others(context) {
             watched.self_tests = self_test::run(target, &watched.joined, &context.host);
         }
-    } else if has_ceased(&watched) && !cut.is_requested() {
+    } else if has_ceased(&watched) && !cancellation.is_requested() {
         drop(listener);
         let mut again = Watched::default();
         if let Some(mut listener) = open(std::slice::from_ref(&target.address), &mut again)? {
-            let most = until(Instant::now(), WIDE, cut).enough(1);
+            let most = until(Instant::now(), WIDE, cancellation).enough(1);
             listen(&mut listener, &most, &mut again)?;
             watched.revived = Some(!again.exact.is_empty());
         }
@@ -90,7 +94,7 @@ pub(super) fn watch(context: &Context, how: &Examination) -> Result<Watched, Err
 /// Listens to all sources on all interfaces, and to the other groups that are joined here, to tell
 /// what another program could receive. Where the port cannot be shared, only counters tell.
 pub(super) fn watch_program(context: &Context, how: &Examination) -> Result<Watched, Error> {
-    let (target, cut) = (&context.target, &how.cut);
+    let (target, cancellation) = (&context.target, &how.cancellation);
     let duration = how.duration.max(SHORTEST);
     let mut addresses = vec![Address::from(SocketAddr::new(target.ip, target.port))];
     if target.is_group() {
@@ -108,15 +112,15 @@ pub(super) fn watch_program(context: &Context, how: &Examination) -> Result<Watc
     let meter = Meter::start(target)?;
     let mut listener = open(&addresses, &mut watched)?;
     let began = Instant::now();
-    let soon = until(began, REPORTS.min(duration), cut);
+    let soon = until(began, REPORTS.min(duration), cancellation);
     wait(listener.as_mut(), &soon, &mut watched)?;
-    let settled = Counters::read()?;
+    let since = Counters::read()?;
     wait(
         listener.as_mut(),
-        &until(began, duration, cut),
+        &until(began, duration, cancellation),
         &mut watched,
     )?;
-    meter.stop(context, &settled, &mut watched)?;
+    meter.stop(context, &since, &mut watched)?;
     watched.lasted = duration.min(began.elapsed());
     let (flows, others) = std::mem::take(&mut watched.exact)
         .into_iter()
@@ -132,27 +136,27 @@ pub(super) fn watch_program(context: &Context, how: &Examination) -> Result<Watc
     Ok(watched)
 }
 
-/// What is read before the group is joined, when that has settled, and at the end: counters, and
+/// What is read before the group is joined, a little after that, and at the end: counters, and
 /// with privileges the wire and the rules of the firewall.
 #[derive(Debug)]
 pub(super) struct Meter {
     capture: Option<CaptureThread>,
-    ledger: Option<Ledger>,
+    rule_counters: Option<RuleCounters>,
     before: Counters,
 }
 
 impl Meter {
     pub(super) fn start(target: &Target) -> Result<Self, Error> {
         // The capture opens last and is closed first, so that it receives no more than is counted.
-        let mut ledger = Ledger::open();
+        let mut rule_counters = RuleCounters::open();
         let before = Counters::read()?;
         let capture = CaptureThread::open(target);
-        if let Some(ledger) = &mut ledger {
-            ledger.begin();
+        if let Some(rule_counters) = &mut rule_counters {
+            rule_counters.begin();
         }
         Ok(Self {
             capture,
-            ledger,
+            rule_counters,
             before,
         })
     }
@@ -160,13 +164,13 @@ impl Meter {
     pub(super) fn stop(
         mut self,
         context: &Context,
-        settled: &Counters,
+        since: &Counters,
         watched: &mut Watched,
     ) -> Result<(), Error> {
-        if let Some(ledger) = &mut self.ledger {
-            ledger.end();
+        if let Some(rule_counters) = &mut self.rule_counters {
+            rule_counters.end();
         }
-        watched.heard = self.capture.and_then(CaptureThread::finish);
+        watched.captured = self.capture.and_then(CaptureThread::finish);
         let end = Counters::read()?;
         let Context { target, host, .. } = context;
         let named = target.interface.as_ref();
@@ -176,9 +180,11 @@ impl Meter {
             .filter(|interface| named.is_none_or(|named| named.index == interface.index));
         let names: Vec<_> = concerned.map(|interface| &*interface.name).collect();
         let to = SocketAddr::new(target.ip, target.port);
-        watched.rules = self.ledger.and_then(|ledger| ledger.close(to, &names));
+        watched.rules = self
+            .rule_counters
+            .and_then(|rule_counters| rule_counters.close(to, &names));
         watched.joining = end.since(&self.before);
-        watched.counters = end.since(settled);
+        watched.counters = end.since(since);
         Ok(())
     }
 }
@@ -188,16 +194,16 @@ struct Until<'a> {
     start: Instant,
     duration: Duration,
     enough: Option<u64>,
-    cut: &'a Cut,
+    cancellation: &'a Cancellation,
 }
 
-/// Until so long after the start, or until it is cut short.
-const fn until(start: Instant, duration: Duration, cut: &Cut) -> Until<'_> {
+/// Until so long after the start, or until it is cancelled.
+const fn until(start: Instant, duration: Duration, cancellation: &Cancellation) -> Until<'_> {
     Until {
         start,
         duration,
         enough: None,
-        cut,
+        cancellation,
     }
 }
 
@@ -214,13 +220,13 @@ impl Until<'_> {
     fn left(&self, came: u64) -> Option<Duration> {
         let left = self.duration.saturating_sub(self.start.elapsed());
         let over = left.is_zero() || self.enough.is_some_and(|enough| came >= enough);
-        (!over && !self.cut.is_requested()).then_some(left)
+        (!over && !self.cancellation.is_requested()).then_some(left)
     }
 }
 
 impl Watched {
     /// Where it was joined before it was watched: adds what the host has sent since then, its
-    /// reports among that. What came is counted for the time of the watch alone, as it is heard.
+    /// reports among that. What came is counted for the time of the watch alone, as it is captured.
     pub(super) fn joined_at(&mut self, joined: &Counters) -> Result<(), Error> {
         let since = Counters::read()?.since(joined);
         let sent = since.values.into_iter();
@@ -240,7 +246,7 @@ fn wait(
     match listener {
         Some(listener) => listen(listener, until, watched),
         None => {
-            until.cut.wait(until.left(0).unwrap_or_default());
+            until.cancellation.wait(until.left(0).unwrap_or_default());
             Ok(())
         }
     }
@@ -277,7 +283,7 @@ fn open(addresses: &[Address], watched: &mut Watched) -> Result<Option<Listener>
 
 /// Counts what comes into `exact`.
 fn listen(listener: &mut Listener, until: &Until<'_>, watched: &mut Watched) -> Result<(), Error> {
-    until.cut.stops(listener.stopper()?);
+    until.cancellation.stops(listener.stopper()?);
     while let Some(left) = until.left(total(&watched.exact)) {
         let batch = match listener.recv_batch(Some(left)) {
             Err(Error::Stopped) => break,

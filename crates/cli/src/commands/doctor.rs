@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::bail;
 use manycast::Address;
 use manycast::doctor::{
-    self, Cut, Doorman, Examination, FarEnd, Key, Notes, ProgramChoice, Served,
+    self, Cancellation, Doorman, Examination, FarEnd, Key, Notes, ProgramChoice, Served,
 };
 
 use crate::Outcome;
@@ -93,7 +93,7 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
         None => doctor::examine_host()?,
         Some(address) => {
             let how = Examination {
-                cut: cut_by_interrupt()?,
+                cancellation: cancelled_by_interrupt()?,
                 notes: Notes::to(output.noter()),
                 duration: args.duration,
                 program: match args.pid {
@@ -124,20 +124,20 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
 
 /// Ctrl-C ends the watching, and what is known until then is told. Before there is anything to
 /// tell, it ends the command.
-fn cut_by_interrupt() -> anyhow::Result<Cut> {
-    let cut = Cut::default();
-    let interrupted = cut.clone();
+fn cancelled_by_interrupt() -> anyhow::Result<Cancellation> {
+    let cancellation = Cancellation::default();
+    let interrupted = cancellation.clone();
     Interrupt::install(Outcome::No)?.then(move || {
-        if !interrupted.short() {
+        if !interrupted.cancel() {
             process::exit(2);
         }
     });
-    Ok(cut)
+    Ok(cancellation)
 }
 
 fn tell(report: &doctor::Report, output: &mut Output) -> anyhow::Result<Outcome> {
     let healthy = report.is_healthy();
-    if report.cut.is_some() {
+    if report.cancelled_after.is_some() {
         output.after_interrupt();
     }
     let plain = ["✓", "✗"].map(str::to_owned);

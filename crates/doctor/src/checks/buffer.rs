@@ -56,7 +56,7 @@ pub(super) fn overflow_elsewhere(context: &Context) -> Option<Finding> {
             "{} dropped meanwhile for want of room in some receive buffer",
             super::count(tally.overflow, "datagram")
         ))
-        .settle("the last column of /proc/net/udp, or 'ss -uanm', tells which socket")
+        .confirm("the last column of /proc/net/udp, or 'ss -uanm', tells which socket")
     })
 }
 

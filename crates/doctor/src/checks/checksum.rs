@@ -13,11 +13,11 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     } else {
         "Udp6InCsumErrors"
     };
-    let heard = watched.heard.as_ref();
-    let heard = heard.map_or(0, |heard| heard.count(context.target.port));
+    let captured = watched.captured.as_ref();
+    let captured = captured.map_or(0, |captured| captured.count(context.target.port));
     // Since the group was joined; both are not read at the same moment.
     let since = Tally::of(&watched.joining, context.target.is_ipv4()).checksums;
-    let exact = heard > 0 && (since >= heard || super::alike(since, heard));
+    let exact = captured > 0 && (since >= captured || super::alike(since, captured));
     Some(
         Finding::fault(
             Code::BadChecksum,
@@ -25,10 +25,10 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
             "datagrams come whose UDP checksum is wrong, and the kernel drops them",
         )
         .because(format!("{counter} moved by {bad}"))
-        .because(if heard > 0 {
+        .because(if captured > 0 {
             format!(
-                "{} to the group and port were heard on the wire",
-                super::count(heard, "datagram")
+                "{} to the group and port were captured on the wire",
+                super::count(captured, "datagram")
             )
         } else {
             "nothing was received meanwhile".to_owned()
@@ -37,6 +37,6 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
             "mend the sender, or whatever on the way writes to its datagrams (a translation of \
              addresses, a tunnel, a driver that computes checksums): sudo ethtool -K INTERFACE tx off",
         )
-        .settle("each is called 'bad udp cksum' by: sudo tcpdump -nvvi any udp"),
+        .confirm("each is called 'bad udp cksum' by: sudo tcpdump -nvvi any udp"),
     )
 }

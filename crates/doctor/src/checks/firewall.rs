@@ -27,7 +27,7 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
         })
 }
 
-/// A rule that strikes whatever is sent to the group, as the self-test shows.
+/// A rule that matches whatever is sent to the group, as the self-test shows.
 fn by_group(context: &Context, test: &SelfTest) -> Option<Finding> {
     let (group, port) = (context.target.ip, context.target.port);
     let rules = test.rules.as_ref();
@@ -66,14 +66,14 @@ fn by_group(context: &Context, test: &SelfTest) -> Option<Finding> {
     ))
 }
 
-/// Nothing at all comes back: a rule that strikes all groups, or something else that does.
+/// Nothing at all comes back: a rule that matches all groups, or something else that does.
 fn nothing_returns(context: &Context, test: &SelfTest) -> Option<Finding> {
     if test.control > 0 {
         return None;
     }
     let counted = |rules: &Rules| {
-        let mut struck = rules.struck.iter();
-        struck.any(|struck| struck.rule.is_inward() && struck.may_be(test.sent, 0))
+        let mut dropped = rules.dropped.iter();
+        dropped.any(|dropped| dropped.rule.is_inward() && dropped.may_be(test.sent, 0))
     };
     // They came to IP, and nothing of them, nor of anything else but ICMP, went further.
     let Tally {
@@ -116,34 +116,35 @@ fn nothing_returns(context: &Context, test: &SelfTest) -> Option<Finding> {
     ))
 }
 
-/// A rule that struck as many packets as there were of the group, where rules may be read.
+/// A rule that dropped as many packets as there were of the group, where rules may be read.
 fn by_rule(context: &Context, watched: &Watched) -> Option<Finding> {
     let rules = watched.rules.as_ref()?;
     let inward = || {
-        let struck = rules.struck.iter();
-        struck.filter(|struck| struck.rule.is_inward())
+        let dropped = rules.dropped.iter();
+        dropped.filter(|dropped| dropped.rule.is_inward())
     };
-    let most = inward().map(|struck| struck.most).max()?;
-    let heard = heard(context, watched);
+    let most = inward().map(|dropped| dropped.most).max()?;
+    let captured = captured(context, watched);
     let tally = context.tally();
-    let (packets, exact, evidence) = if let Some(heard) = heard.filter(|heard| *heard > 0) {
-        let exact = inward().any(|struck| struck.may_be(heard, 0));
-        // Where the doctor could not listen itself, the program may well receive all of them.
-        let deaf = watched.obstacle.is_some() && !exact;
-        if deaf || !exact && most < heard {
+    let (packets, exact, evidence) =
+        if let Some(captured) = captured.filter(|captured| *captured > 0) {
+            let exact = inward().any(|dropped| dropped.may_be(captured, 0));
+            // Where the doctor could not listen itself, the program may well receive all of them.
+            let unwatched = watched.obstacle.is_some() && !exact;
+            if unwatched || !exact && most < captured {
+                return None;
+            }
+            let count = super::count(captured, "datagram");
+            let evidence =
+                format!("{count} to that address and port came in by the wire, and none further");
+            (captured, exact, evidence)
+        } else if captured.is_none() && tally.lost() > super::FEW && most >= tally.lost() {
+            let count = super::count(tally.lost(), "packet");
+            let evidence = format!("{count} came to this host and went no further");
+            (most, false, evidence)
+        } else {
             return None;
-        }
-        let count = super::count(heard, "datagram");
-        let evidence =
-            format!("{count} to that address and port came in by the wire, and none further");
-        (heard, exact, evidence)
-    } else if heard.is_none() && tally.lost() > super::FEW && most >= tally.lost() {
-        let count = super::count(tally.lost(), "packet");
-        let evidence = format!("{count} came to this host and went no further");
-        (most, false, evidence)
-    } else {
-        return None;
-    };
+        };
     let finding = fault(
         Confidence::proved_if(exact),
         format!("a firewall of this host drops what {}", whose(context)),
@@ -177,13 +178,13 @@ fn whose(context: &Context) -> String {
     }
 }
 
-/// How many datagrams to the group and port were heard on the wire and not received, where that may
+/// How many datagrams to the group and port were captured on the wire and not received, where that may
 /// be listened on: by the interface that most came by, since what comes in by a port of a bridge is
-/// heard on the bridge once more.
-fn heard(context: &Context, watched: &Watched) -> Option<u64> {
-    let heard = watched.heard.as_ref()?;
+/// captured on the bridge once more.
+fn captured(context: &Context, watched: &Watched) -> Option<u64> {
+    let captured = watched.captured.as_ref()?;
     if context.program.is_some() {
-        return Some(heard.count(context.target.port));
+        return Some(captured.count(context.target.port));
     }
     let on = |interface| {
         let here = context.lost_streams();
@@ -203,10 +204,10 @@ fn by_source(context: &Context, watched: &Watched) -> Option<Finding> {
         // Nothing came in by the wire that could have been dropped.
         return None;
     }
-    let heard = heard(context, watched);
+    let captured = captured(context, watched);
     let explained = tally.reverse_path + tally.ignored + tally.fragments + tally.checksums > 0
         || super::martian::run(context).is_some();
-    if explained || (tally.lost() <= super::FEW && heard.is_none()) {
+    if explained || (tally.lost() <= super::FEW && captured.is_none()) {
         return None;
     }
     // By IPv4, only what is joined is counted as multicast, and this comes before the input hook.
@@ -243,21 +244,21 @@ fn by_source(context: &Context, watched: &Watched) -> Option<Finding> {
             FirewallRule::is_inward,
         ));
     }
-    if let Some(heard) = heard {
+    if let Some(captured) = captured {
         let finding = fault(
             Confidence::Likely,
             format!("something on this host drops what {}", whose(context)),
         )
         .because(format!(
             "{} to the group and port came in by the wire, and none further",
-            super::count(heard, "datagram")
+            super::count(captured, "datagram")
         ));
         let rules = watched.rules.as_ref();
         return Some(named(
             context,
             finding,
             rules,
-            heard,
+            captured,
             FirewallRule::is_inward,
         ));
     }
@@ -273,9 +274,9 @@ fn by_source(context: &Context, watched: &Watched) -> Option<Finding> {
 fn unseen(context: &Context, tally: &Tally, tested: bool) -> Option<Finding> {
     let rules = context.watched.as_ref()?.rules.as_ref();
     let none = rules.is_some_and(|rules| {
-        let struck = rules.struck.iter().map(|struck| &struck.rule);
+        let dropped = rules.dropped.iter().map(|dropped| &dropped.rule);
         let uncounted = rules.certain.iter().chain(&rules.uncounted);
-        let inward = struck.chain(uncounted).any(FirewallRule::is_inward);
+        let inward = dropped.chain(uncounted).any(FirewallRule::is_inward);
         !inward && rules.legacy.is_empty()
     });
     if none {

@@ -15,18 +15,18 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     if context.program.is_some() || !target.is_group() || watched.dropped > 0 {
         return None;
     }
-    let (missing, of, counted) = match &watched.heard {
+    let (missing, of, counted) = match &watched.captured {
         Some(_) => by_wire(context, watched)?,
         None => by_counters(context, watched)?,
     };
     if missing <= super::FEW || missing * TOLERANCE < of {
         return None;
     }
-    let struck = watched.rules.iter().flat_map(|rules| &rules.struck);
-    let mut inward = struck.filter(|struck| struck.rule.is_inward());
-    // What was received and what was heard are not read at the same moment.
-    let struck = inward.any(|struck| struck.may_be(missing, super::slack(of)));
-    let exact = watched.heard.is_none() || struck;
+    let dropped = watched.rules.iter().flat_map(|rules| &rules.dropped);
+    let mut inward = dropped.filter(|dropped| dropped.rule.is_inward());
+    // What was received and what was captured are not read at the same moment.
+    let dropped = inward.any(|dropped| dropped.may_be(missing, super::slack(of)));
+    let exact = watched.captured.is_none() || dropped;
     let title = format!(
         "a firewall of this host drops a part of what comes to {}",
         target.ip
@@ -47,16 +47,16 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     ))
 }
 
-/// Of each source that something was received from: how much of what was heard is missing.
+/// Of each source that something was received from: how much of what was captured is missing.
 fn by_wire(context: &Context, watched: &Watched) -> Option<(u64, u64, String)> {
-    let heard = watched.heard.as_ref()?;
+    let captured = watched.captured.as_ref()?;
     let flow = |source, interface| {
         watched
             .exact
             .iter()
             .find(move |flow| flow.source == source && flow.interface.index == interface)
     };
-    heard.to_port(context.target.port).find_map(|stream| {
+    captured.to_port(context.target.port).find_map(|stream| {
         let received = flow(stream.source, stream.interface)?.datagrams;
         let missing = stream.datagrams.saturating_sub(received);
         (missing > super::FEW && missing * TOLERANCE >= stream.datagrams).then(|| {

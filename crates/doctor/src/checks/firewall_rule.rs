@@ -32,14 +32,19 @@ pub(super) fn named(
                  where its chain is '{family} filter INPUT': sudo nft insert rule {family} filter \
                  INPUT {pass}"
             ))
-            .settle(format!(
+            .confirm(format!(
                 "as root, the doctor names the rule: sudo manycast doctor {}",
                 target.address
             ));
     };
-    let struck = || rules.struck.iter().filter(|struck| concerned(&struck.rule));
+    let dropped = || {
+        rules
+            .dropped
+            .iter()
+            .filter(|dropped| concerned(&dropped.rule))
+    };
     let close = |some| {
-        let close = struck().filter(move |struck| struck.may_be(packets, some));
+        let close = dropped().filter(move |dropped| dropped.may_be(packets, some));
         close.collect::<Vec<_>>()
     };
     let mut counted = close(0);
@@ -47,17 +52,17 @@ pub(super) fn named(
         counted = close(super::slack(packets));
     }
     if counted.is_empty() {
-        counted = struck().filter(|struck| struck.most > packets).collect();
+        counted = dropped().filter(|dropped| dropped.most > packets).collect();
     }
     let mut finding = finding;
     let mut suspects: Vec<&FirewallRule> = Vec::new();
-    for struck in counted.into_iter().take(NAMED) {
+    for dropped in counted.into_iter().take(NAMED) {
         finding = finding.because(format!(
-            "{} struck {} meanwhile",
-            described(&struck.rule),
-            super::count(struck.most, "packet")
+            "{} dropped {} meanwhile",
+            described(&dropped.rule),
+            super::count(dropped.most, "packet")
         ));
-        suspects.push(&struck.rule);
+        suspects.push(&dropped.rule);
     }
     if suspects.is_empty() {
         let [certain, others] = [&rules.certain, &rules.uncounted].map(|rules| {
@@ -71,11 +76,11 @@ pub(super) fn named(
         for rule in &suspects {
             let described = described(rule);
             finding = finding.because(if alone {
-                format!("no other than {described} may strike it; it does not count")
+                format!("no other than {described} may match it; it does not count")
             } else if known {
-                format!("{described} strikes it, if it comes so far; it does not count")
+                format!("{described} matches it, if it comes so far; it does not count")
             } else {
-                format!("{described} may be it; it does not count what it strikes")
+                format!("{described} may be it; it does not count what it matches")
             });
         }
     }
@@ -85,7 +90,7 @@ pub(super) fn named(
                 "iptables-legacy is in use here (tables {}), whose rules do not show",
                 super::list(&rules.legacy)
             ))
-            .settle("sudo iptables-legacy-save --counters; sudo ip6tables-legacy-save --counters");
+            .confirm("sudo iptables-legacy-save --counters; sudo ip6tables-legacy-save --counters");
     }
     match suspects.first() {
         Some(rule) => finding.remedy(mended(rule, rules.keeper, (group, port), &pass)),
@@ -121,8 +126,8 @@ fn mended(
                 "let the datagrams pass before it: sudo nft insert rule {place} handle {handle} \
                  {pass}"
             );
-            // What strikes everything is there for a reason.
-            if rule.strikes_all() {
+            // What matches everything is there for a reason.
+            if rule.matches_all() {
                 before
             } else {
                 format!("{before}; or take it away: sudo nft delete rule {place} handle {handle}")

@@ -35,6 +35,6 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
             "let the sender write at most {} bytes at once, or let fragments pass on the way",
             mtu.saturating_sub(headers)
         ))
-        .settle("which sizes pass: 'manycast doctor serve' at the sender's host, and --with here"),
+        .confirm("which sizes pass: 'manycast doctor serve' at the sender's host, and --with here"),
     )
 }

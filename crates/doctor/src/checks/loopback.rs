@@ -32,7 +32,7 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
             Code::LoopbackOff,
             Confidence::proved_if(certain.is_some() && left > 0),
             format!(
-                "{} has loopback off, so programs of this host do not hear it",
+                "{} has loopback off, so programs of this host do not receive it",
                 program.name
             ),
         )

@@ -31,28 +31,28 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
         && watched
             .rules
             .as_ref()
-            .is_some_and(|rules| rules.struck.is_empty());
+            .is_some_and(|rules| rules.dropped.is_empty());
     let finding = Finding::fault(
         Code::MartianSource,
         Confidence::proved_if(exact),
         format!("the datagrams come from {source}, which {why}"),
     )
     .because(format!(
-        "{} from {source} were heard on {name}, and none was received",
+        "{} from {source} were captured on {name}, and none was received",
         super::count(stream.datagrams, "datagram")
     ))
     .because("the kernel takes such a source for forged, and drops what it sends");
     Some(if host.has(source) {
         finding
             .remedy(format!(
-                "give the other host another address, where both have it; where this host hears \
+                "give the other host another address, where both have it; where this host receives \
                  itself by a second interface: sudo sysctl -w net.ipv4.conf.{name}.accept_local=1"
             ))
-            .settle("ip neigh; sudo sysctl -w net.ipv4.conf.all.log_martians=1; sudo dmesg")
+            .confirm("ip neigh; sudo sysctl -w net.ipv4.conf.all.log_martians=1; sudo dmesg")
     } else {
         finding
             .remedy("give the sender an address, and let it send from that")
-            .settle("sudo sysctl -w net.ipv4.conf.all.log_martians=1; sudo dmesg")
+            .confirm("sudo sysctl -w net.ipv4.conf.all.log_martians=1; sudo dmesg")
     })
 }
 

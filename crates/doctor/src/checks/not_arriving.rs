@@ -8,22 +8,22 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
         None => context.vain()?,
         Some(_) => context.watched.as_ref()?,
     };
-    let heard = watched.heard.as_ref();
+    let captured = watched.captured.as_ref();
     // Without a socket of its own, the doctor knows of the wire alone.
-    let deaf = watched.obstacle.is_some() && heard.is_none();
-    if !watched.wide.is_empty() || deaf {
+    let unwatched = watched.obstacle.is_some() && captured.is_none();
+    if !watched.wide.is_empty() || unwatched {
         return None;
     }
     if !context.target.is_group() {
         return unicast(context);
     }
-    if heard.is_some_and(|heard| heard.to_port(context.target.port).next().is_some()) {
+    if captured.is_some_and(|captured| captured.to_port(context.target.port).next().is_some()) {
         // It arrives, and where it is lost is for other checks to say.
         return None;
     }
     let tally = context.tally();
     let seconds = watched.lasted.as_secs_f64();
-    let silent = heard.is_some();
+    let silent = captured.is_some();
     // By IPv4, what comes of the group is counted as multicast, whatever its port.
     let accounted =
         tally.lost() == 0 && tally.ignored == 0 && tally.multicast == 0 && below(watched) <= FEW;
@@ -41,7 +41,7 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
         )
     });
     let finding = if silent {
-        finding.because("not one datagram to the group was heard on the wire")
+        finding.because("not one datagram to the group was captured on the wire")
     } else if tally.received == 0 {
         finding.because("not one packet of this version of IP came to this host meanwhile")
     } else if tally.lost() > 0 {
@@ -85,15 +85,15 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
                 "check that somebody sends, to this group and port; {hops}; then look at the \
                  switches (IGMP snooping)"
             ))
-            .settle(format!(
+            .confirm(format!(
                 "{}at the sender's host: manycast doctor serve; and here: manycast doctor {} --with \
                  HOST",
                 if silent {
                     String::new()
                 } else {
                     let address = &context.target.address;
-                    let hears = "as root, the doctor hears what comes in by the wire";
-                    format!("{hears}: sudo manycast doctor {address}; or ")
+                    let sees = "as root, the doctor sees what comes in by the wire";
+                    format!("{sees}: sudo manycast doctor {address}; or ")
                 },
                 context.target.address
             )),
@@ -123,7 +123,7 @@ fn unicast(context: &Context) -> Option<Finding> {
             "nothing came in {:.1} s",
             watched.lasted.as_secs_f64()
         ))
-        .settle(format!(
+        .confirm(format!(
             "send something: manycast send {} hello",
             context.target.address
         )),

@@ -46,7 +46,7 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
                 .remedy(format!("sudo sysctl -w {setting}=0")),
             None => queriers(context, finding)
                 .because(
-                    "a querier of that version was heard, and hosts follow it (RFC 9776 §7.2.1)",
+                    "a querier of that version was seen, and hosts follow it (RFC 9776 §7.2.1)",
                 )
                 .remedy(
                     "set the querier, a router or switch of that link, to IGMPv3; until then the \
@@ -55,7 +55,7 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
         });
     }
     let moved = &context.watched.as_ref()?.joining;
-    // RFC 3810 §8.2.1: hosts send them only where a querier of MLDv1 was heard.
+    // RFC 3810 §8.2.1: hosts send them only where a querier of MLDv1 was seen.
     let old = moved.get("Icmp6OutGroupMembResponses");
     (old > 0).then(|| {
         let finding = Finding::fault(
@@ -92,14 +92,15 @@ fn forced(context: &Context, interface: &str) -> Option<(String, u64)> {
     })
 }
 
-/// Adds who asks in which version, where that was heard.
+/// Adds who asks in which version, where that was captured.
 fn queriers(context: &Context, finding: Finding) -> Finding {
-    let heard = context.watched.iter().flat_map(|watched| &watched.heard);
-    heard
-        .flat_map(|heard| &heard.queriers)
-        .fold(finding, |finding, (querier, version, _)| {
+    let captured = context.watched.iter().flat_map(|watched| &watched.captured);
+    captured.flat_map(|captured| &captured.queriers).fold(
+        finding,
+        |finding, (querier, version, _)| {
             finding.because(format!(
-                "heard on the wire: {querier} asks in version {version}"
+                "captured on the wire: {querier} asks in version {version}"
             ))
-        })
+        },
+    )
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::super::watch::has_ceased;
 use super::super::{Code, Confidence, Context, Finding};
 
-/// How long a membership lasts of which nothing more is heard, by default (RFC 9776 §8.4). In a
+/// How long a membership lasts of which nothing more is captured, by default (RFC 9776 §8.4). In a
 /// shorter time a querier may be silent and there.
 const MEMBERSHIP: Duration = Duration::from_secs(260);
 
@@ -31,8 +31,10 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
             .because("joining the group anew did not bring it back: the sender may have stopped"),
         );
     }
-    let heard = watched.heard.as_ref();
-    if let Some((querier, version, queries)) = heard.and_then(|heard| heard.queriers.first()) {
+    let captured = watched.captured.as_ref();
+    if let Some((querier, version, queries)) =
+        captured.and_then(|captured| captured.queriers.first())
+    {
         return Some(queried(
             format!("the network forgot the membership after {age:.1} s, although it is asked for"),
             evidence,
@@ -41,7 +43,7 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     }
     let finding = Finding::fault(
         Code::NoQuerier,
-        Confidence::proved_if(heard.is_some() && watched.lasted >= MEMBERSHIP),
+        Confidence::proved_if(captured.is_some() && watched.lasted >= MEMBERSHIP),
         format!("the network forgot the membership after {age:.1} s, since no querier asks for it"),
     )
     .because(evidence)
@@ -51,16 +53,16 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
         "switch an IGMP querier on, in one switch or router of the segment; on a Linux bridge: \
              sudo ip link set dev BRIDGE type bridge mcast_querier 1",
     );
-    Some(match heard {
-        Some(_) => finding.because("not one query was heard on the wire meanwhile"),
-        None => finding.settle(
+    Some(match captured {
+        Some(_) => finding.because("not one query was captured on the wire meanwhile"),
+        None => finding.confirm(
             "whether queries come and are dropped here (firewall-drops-igmp): \
              sudo tcpdump -ni any igmp or icmp6",
         ),
     })
 }
 
-/// Queries come, but the host does not answer them, or is not heard.
+/// Queries come, but the host does not answer them, or is not captured.
 fn queried(title: String, evidence: String, queries: String) -> Finding {
     Finding::fault(Code::FirewallDropsIgmp, Confidence::Likely, title)
         .because(evidence)
@@ -70,5 +72,5 @@ fn queried(title: String, evidence: String, queries: String) -> Finding {
             "let IGMP and MLD pass at the input and the output hook: sudo nft insert rule inet \
              filter input ip protocol igmp accept; for IPv6 icmpv6 type { 130, 131, 132, 143 }",
         )
-        .settle("sudo nft list ruleset")
+        .confirm("sudo nft list ruleset")
 }

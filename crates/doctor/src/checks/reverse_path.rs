@@ -14,7 +14,7 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     if lost.is_none() && !(watched.exact.is_empty() && watched.wide.is_empty()) {
         return others(context);
     }
-    // All that was lost; or as many as were heard of the source, though others were lost as well.
+    // All that was lost; or as many as were captured of the source, though others were lost as well.
     let since = Tally::of(&watched.joining, true).reverse_path;
     let all = tally.reverse_path == tally.lost() && tally.ignored == 0;
     let exact = all || lost.is_some_and(|lost| super::alike(since, lost.datagrams));
@@ -66,9 +66,9 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
              net.ipv4.conf.{name}.rp_filter=0"
     ));
     Some(match source {
-        Some(source) => finding.because(format!("heard on the wire: datagrams of {source}")),
-        None => finding.settle(format!(
-            "as root, the doctor hears the source: sudo manycast doctor {}",
+        Some(source) => finding.because(format!("captured on the wire: datagrams of {source}")),
+        None => finding.confirm(format!(
+            "as root, the doctor sees the source: sudo manycast doctor {}",
             context.target.address
         )),
     })
@@ -77,9 +77,9 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
 /// Something else is dropped than what was received: perhaps another source of the same group.
 fn others(context: &Context) -> Option<Finding> {
     let dropped = context.tally().reverse_path;
-    // Who hears the wire knows that it is not of this group.
-    let heard = context.watched.as_ref()?.heard.is_some();
-    (!heard && dropped > super::FEW && context.target.is_group()).then(|| {
+    // Who captures the wire knows that it is not of this group.
+    let captured = context.watched.as_ref()?.captured.is_some();
+    (!captured && dropped > super::FEW && context.target.is_group()).then(|| {
         Finding::warning(
             Code::ReversePathFilter,
             Confidence::Possible,
@@ -87,8 +87,8 @@ fn others(context: &Context) -> Option<Finding> {
         )
         .because(format!("TcpExt.IPReversePathFilter moved by {dropped}"))
         .remedy("give the networks of the sources routes by the interface that they come in by")
-        .settle(format!(
-            "as root, the doctor hears the sources: sudo manycast doctor {}",
+        .confirm(format!(
+            "as root, the doctor sees the sources: sudo manycast doctor {}",
             context.target.address
         ))
     })

@@ -62,7 +62,7 @@ pub(in super::super) fn container(host: &Snapshot) -> Option<Finding> {
                 .remedy(
                     "use the network of the host (docker run --network host), a macvlan, or a relay",
                 )
-                .settle("run 'manycast doctor ADDRESS' inside and outside"),
+                .confirm("run 'manycast doctor ADDRESS' inside and outside"),
         );
     }
     let cloud = host.surroundings.cloud()?;
@@ -75,7 +75,7 @@ pub(in super::super) fn container(host: &Snapshot) -> Option<Finding> {
             "use what the cloud has for it (Amazon: a transit gateway with multicast), a tunnel \
              between the machines, or unicast",
         )
-        .settle("run 'manycast doctor serve' on another machine there, and --with here"),
+        .confirm("run 'manycast doctor serve' on another machine there, and --with here"),
     )
 }
 
@@ -95,6 +95,6 @@ pub(in super::super) fn by_radio(
         )
         .because(format!("its kind is {} (RFC 9119)", wireless.kind))
         .remedy("use a cable, or switch multicast-to-unicast on in the access point")
-        .settle("lose as many by unicast: 'manycast doctor serve' at the sender, and --with here"),
+        .confirm("lose as many by unicast: 'manycast doctor serve' at the sender, and --with here"),
     )
 }

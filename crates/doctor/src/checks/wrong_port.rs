@@ -11,22 +11,22 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     let target = &context.target;
     let tally = context.tally();
     let came = !watched.exact.is_empty() || !watched.wide.is_empty();
-    let heard = watched
-        .heard
+    let captured = watched
+        .captured
         .as_ref()
-        .filter(|heard| !heard.streams.is_empty());
+        .filter(|captured| !captured.streams.is_empty());
     if came || !target.is_group() {
         return None;
     }
     let (group, port) = (target.ip, target.port);
-    let settled = match heard {
-        Some(heard) if heard.to_port(port).next().is_some() => return None,
+    let on_the_wire = match captured {
+        Some(captured) if captured.to_port(port).next().is_some() => return None,
         Some(_) => true,
-        // With a wire to listen on, and nothing heard there, they are of other groups.
-        None if watched.heard.is_some() => return None,
+        // With a wire to listen on, and nothing captured there, they are of other groups.
+        None if watched.captured.is_some() => return None,
         None => false,
     };
-    if !settled && (tally.ignored == 0 || watched.obstacle.is_some()) {
+    if !on_the_wire && (tally.ignored == 0 || watched.obstacle.is_some()) {
         return None;
     }
     let mut others: Vec<_> = context
@@ -38,16 +38,16 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     others.dedup();
     let finding = Finding::fault(
         Code::WrongPort,
-        Confidence::proved_if(settled || others.is_empty()),
+        Confidence::proved_if(on_the_wire || others.is_empty()),
         format!("datagrams to {group} arrive, but not for port {port}"),
     );
-    let finding = heard
+    let finding = captured
         .into_iter()
-        .flat_map(|heard| &heard.streams)
+        .flat_map(|captured| &captured.streams)
         .take(MOST_TOLD)
         .fold(finding, |finding, stream| {
             finding.because(format!(
-                "heard on the wire: {} of {} to port {}, on {}",
+                "captured on the wire: {} of {} to port {}, on {}",
                 stream.datagrams,
                 stream.source,
                 stream.port,
@@ -67,16 +67,16 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     } else {
         finding
     };
-    let port_now = heard.and_then(|heard| Some(heard.streams.first()?.port));
+    let port_now = captured.and_then(|captured| Some(captured.streams.first()?.port));
     let finding = match port_now {
         Some(now) => finding.remedy(format!(
             "receive on port {now}, or let the sender use {port}"
         )),
         None => finding
             .remedy("ask for the port at the sender, and write it after the colon")
-            .settle(format!("sudo tcpdump -ni any udp and dst host {group}")),
+            .confirm(format!("sudo tcpdump -ni any udp and dst host {group}")),
     };
-    Some(if settled {
+    Some(if on_the_wire {
         finding
     } else if others.is_empty() {
         finding.because(format!("{group} is the only group that is joined here"))

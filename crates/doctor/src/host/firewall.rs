@@ -31,7 +31,7 @@ pub struct FirewallRule {
     pub handle: Option<u64>,
     /// Whether the sender is told (`reject`).
     pub rejects: bool,
-    /// How many packets it has struck; `None` where it does not count them.
+    /// How many packets it has dropped; `None` where it does not count them.
     pub packets: Option<u64>,
     /// What it asks of a packet, as far as it is understood.
     conditions: Vec<Condition>,
@@ -40,21 +40,21 @@ pub struct FirewallRule {
 }
 
 impl FirewallRule {
-    /// Whether it may strike a UDP datagram to this address that comes in by the interface of this
+    /// Whether it may match a UDP datagram to this address that comes in by the interface of this
     /// name; where it asks for more than is understood here, it may.
-    pub fn may_strike(&self, to: SocketAddr, interface: &str) -> bool {
+    pub fn may_match(&self, to: SocketAddr, interface: &str) -> bool {
         let may = |condition: &Condition| condition.holds(to, interface) != Some(false);
         self.is_of_family(to) && self.conditions.iter().all(may)
     }
 
-    /// Whether it strikes each UDP datagram to this address, by this interface, that comes as far.
-    pub fn strikes(&self, to: SocketAddr, interface: &str) -> bool {
+    /// Whether it matches each UDP datagram to this address, by this interface, that comes as far.
+    pub fn matches(&self, to: SocketAddr, interface: &str) -> bool {
         let does = |condition: &Condition| condition.holds(to, interface) == Some(true);
         !self.asks_more && self.is_of_family(to) && self.conditions.iter().all(does)
     }
 
-    /// Whether it strikes all that comes as far, as the last rule of a chain often does.
-    pub fn strikes_all(&self) -> bool {
+    /// Whether it matches all that comes as far, as the last rule of a chain often does.
+    pub fn matches_all(&self) -> bool {
         !self.asks_more && self.conditions.is_empty()
     }
 

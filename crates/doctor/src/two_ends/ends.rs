@@ -148,7 +148,7 @@ impl<'a> Ends<'a> {
             ClientEvent::Welcome => {}
             other => return Err(ends.unfit(&other, false)),
         }
-        ends.how.cut.begin();
+        ends.how.cancellation.begin();
         if itself {
             ends.note(format!(
                 "{} is this host itself: what lies between two hosts is not tried",
@@ -156,7 +156,7 @@ impl<'a> Ends<'a> {
             ));
         }
         let stopper = ends.driver.stopper()?;
-        ends.how.cut.stops(stopper);
+        ends.how.cancellation.stops(stopper);
         ends.choose_source()?;
         ends.before = Counters::read()?;
         let wanted = ends.wanted();
@@ -171,7 +171,7 @@ impl<'a> Ends<'a> {
         Ok(ends)
     }
 
-    /// Tries everything; what is known before it fails or is cut short stays known.
+    /// Tries everything; what is known before it fails or is cancelled stays known.
     pub(super) fn run(&mut self, soak: Option<Duration>) -> Result<(), Error> {
         self.unicast()?;
         self.group_to_here()?;
@@ -335,7 +335,7 @@ impl<'a> Ends<'a> {
     /// far host joined at about the same time.
     fn await_reports(&self) {
         self.how
-            .cut
+            .cancellation
             .wait(REPORTS.saturating_sub(self.joined_at.elapsed()));
     }
 
@@ -494,7 +494,7 @@ impl<'a> Ends<'a> {
         let began = Instant::now();
         let (mut silent, mut last) = (0, self.joined_at.elapsed());
         let mut soak = Soak::default();
-        while began.elapsed() < duration && !self.how.cut.is_requested() {
+        while began.elapsed() < duration && !self.how.cancellation.is_requested() {
             let next = Instant::now() + Duration::from_secs(1);
             let came = self.attempt(two)?;
             self.known.trials.pop();
@@ -509,12 +509,12 @@ impl<'a> Ends<'a> {
             }
             if silent == CEASED {
                 soak.revived = self.join_anew(two)?;
-                soak.cut = Some(last);
+                soak.silent_after = Some(last);
                 self.known.soak = Some(soak);
                 break;
             }
             self.how
-                .cut
+                .cancellation
                 .wait(next.saturating_duration_since(Instant::now()));
         }
         Ok(())

@@ -73,8 +73,8 @@ pub(crate) fn the_wrong_port() {
         assert_fault(&report, Code::WrongPort, Confidence::Proved);
         let report = examine_privileged(&b, &address(group), None);
         assert_fault(&report, Code::WrongPort, Confidence::Proved);
-        let heard = evidence(&report);
-        assert!(heard.contains("to port 5001, on eth0"), "{heard}");
+        let captured = evidence(&report);
+        assert!(captured.contains("to port 5001, on eth0"), "{captured}");
     }
 }
 
@@ -127,7 +127,7 @@ pub(crate) fn a_checksum_that_is_wrong() {
         let _stream = privileged_program(&a, &script);
         let report = examine(&b, &address(group));
         assert_fault(&report, Code::BadChecksum, Confidence::Likely);
-        // The counter moved by as many as were heard.
+        // The counter moved by as many as were seen.
         let report = examine_privileged(&b, &address(group), None);
         assert_fault(&report, Code::BadChecksum, Confidence::Proved);
     }
@@ -203,7 +203,7 @@ pub(crate) fn the_report_is_blocked_and_the_switch_prunes() {
     }
 }
 
-/// A switch that heard a querier once, and then none: it forgets memberships, as the managed ones
+/// A switch that saw a querier once, and then none: it forgets memberships, as the managed ones
 /// do after some 260 seconds, and this one after three.
 pub(crate) fn the_switch_forgets() {
     let seen = [
@@ -217,11 +217,11 @@ pub(crate) fn the_switch_forgets() {
             ..Snooping::default()
         });
         let [a, b] = two_hosts(&lab, &switch);
-        let heard = b.count_at(Hook::Prerouting, seen);
+        let seen = b.count_at(Hook::Prerouting, seen);
         let ask = || {
-            let before = heard.count();
+            let before = seen.count();
             privileged_program(&a, query).close_stdin();
-            wait_until("the query to be heard", || heard.count() > before);
+            wait_until("the query to be seen", || seen.count() > before);
         };
         let _stream = Stream::start(&a, &address(&format!("{group}%eth0")));
         // Proved it would be after the 260 s that a querier may take.
@@ -230,8 +230,11 @@ pub(crate) fn the_switch_forgets() {
         assert_fault(&report, Code::NoQuerier, Confidence::Likely);
         let report = examine_privileged_for(Duration::from_secs(8), &b, &address(group), None);
         assert_fault(&report, Code::NoQuerier, Confidence::Likely);
-        let heard = evidence(&report);
-        assert!(heard.contains("not one query was heard"), "{heard}");
+        let captured = evidence(&report);
+        assert!(
+            captured.contains("not one query was captured"),
+            "{captured}"
+        );
     }
 }
 
@@ -247,8 +250,8 @@ pub(crate) fn the_queries_are_blocked() {
         // Only who hears the wire can tell it from a network without a querier.
         let report = examine_for(Duration::from_secs(8), &b, &address(group), None);
         assert_fault(&report, Code::NoQuerier, Confidence::Likely);
-        let settle = report.findings[0].settle.as_deref().unwrap_or_default();
-        assert!(settle.contains("firewall-drops-igmp"), "{report:#?}");
+        let confirm = report.findings[0].confirm.as_deref().unwrap_or_default();
+        assert!(confirm.contains("firewall-drops-igmp"), "{report:#?}");
         let report = examine_privileged_for(Duration::from_secs(8), &b, &address(group), None);
         assert_fault(&report, Code::FirewallDropsIgmp, Confidence::Likely);
     }

@@ -25,16 +25,16 @@ fn assert_named(host: &Host, report: &Report) {
     let rule = the_rule(host);
     let command = format!("sudo nft delete rule {rule}");
     assert!(remedy(report).contains(&command), "{report:#?}");
-    assert!(evidence(report).contains(" struck "), "{report:#?}");
+    assert!(evidence(report).contains(" dropped "), "{report:#?}");
 }
 
 /// Without the privilege, the way to learn the rule is told.
 #[track_caller]
 fn assert_unnamed(report: &Report, confidence: Confidence) {
     assert_fault(report, Code::FirewallDrops, confidence);
-    assert!(!evidence(report).contains(" struck "), "{report:#?}");
-    let settle = report.findings[0].settle.as_deref().unwrap_or_default();
-    assert!(settle.starts_with("as root"), "{report:#?}");
+    assert!(!evidence(report).contains(" dropped "), "{report:#?}");
+    let confirm = report.findings[0].confirm.as_deref().unwrap_or_default();
+    assert!(confirm.starts_with("as root"), "{report:#?}");
 }
 
 pub(crate) fn a_drop_at_the_input_hook() {
@@ -172,7 +172,7 @@ fn unseen(report: &Report) {
         .find(|finding| finding.code == Code::FirewallDrops);
     let firewall = firewall.unwrap_or_else(|| panic!("{report:#?}"));
     assert_eq!(firewall.confidence, Confidence::CannotSee);
-    assert!(firewall.settle.as_deref().unwrap().starts_with("as root"));
+    assert!(firewall.confirm.as_deref().unwrap().starts_with("as root"));
 }
 
 pub(crate) fn a_drop_at_the_prerouting_hook_of_one_source() {

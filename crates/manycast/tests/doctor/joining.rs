@@ -41,7 +41,7 @@ pub(crate) fn an_old_querier() {
         ..Snooping::default()
     });
     let [a, b] = two_hosts(&lab, &switch);
-    wait_until("an IGMPv2 query to be heard", || {
+    wait_until("an IGMPv2 query to be seen", || {
         let joined = b.run(manycast::joined_groups).unwrap();
         joined.iter().any(|joined| joined.igmp_version == Some(2))
     });

@@ -302,7 +302,7 @@ fn assert_fault(report: &Report, code: Code, confidence: Confidence) {
         "{report:#?}"
     );
     assert_eq!(report.verdict(), code, "{report:#?}");
-    assert!(!first.evidence.is_empty() && first.remedy.is_some() || first.settle.is_some());
+    assert!(!first.evidence.is_empty() && first.remedy.is_some() || first.confirm.is_some());
 }
 
 #[track_caller]

@@ -52,7 +52,7 @@ struct Found<'a> {
     title: &'a str,
     evidence: &'a [String],
     remedy: Option<&'a str>,
-    settle: Option<&'a str>,
+    confirm: Option<&'a str>,
     page: String,
 }
 
@@ -122,7 +122,7 @@ impl<'a> Screen<'a> {
             trials: report.trials.iter().map(Tried::from).collect(),
             soak: report.soak.as_ref().map(Soaked::from),
             notes: &report.notes,
-            cut_short_after: report.cut.map(|after| after.as_secs_f64()),
+            cut_short_after: report.cancelled_after.map(|after| after.as_secs_f64()),
             counters: &report.counters.values,
             interfaces: interfaces.collect(),
             verbose,
@@ -187,7 +187,7 @@ impl From<&Soak> for Soaked {
             seconds: soak.lasted.as_secs_f64(),
             sent: soak.sent,
             came: soak.came,
-            silent_after: soak.cut.map(|cut| cut.as_secs_f64()),
+            silent_after: soak.silent_after.map(|after| after.as_secs_f64()),
             came_again: soak.revived,
         }
     }
@@ -239,7 +239,7 @@ impl<'a> From<&'a Finding> for Found<'a> {
             title: &finding.title,
             evidence: &finding.evidence,
             remedy: finding.remedy.as_deref(),
-            settle: finding.settle.as_deref(),
+            confirm: finding.confirm.as_deref(),
             page: finding.page(),
         }
     }
@@ -347,7 +347,7 @@ impl Found<'_> {
         };
         section(f, "why", self.evidence.iter().map(String::as_str))?;
         advice(f, &of_host("to mend it"), self.remedy)?;
-        advice(f, &of_host("to be sure"), self.settle)
+        advice(f, &of_host("to be sure"), self.confirm)
     }
 }
 

@@ -170,7 +170,7 @@ struct Expressions {
     conditions: Vec<Condition>,
     /// Whether something was not understood.
     asks_more: bool,
-    /// What was counted behind the last condition, and so is what the verdict strikes.
+    /// What was counted behind the last condition, and so is what the verdict matches.
     packets: Option<u64>,
     /// Whether it rejects, or drops.
     verdict: Option<bool>,

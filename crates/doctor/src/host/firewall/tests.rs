@@ -80,10 +80,10 @@ fn a_rule_that_drops_is_read_with_place_counter_and_condition() {
     assert_eq!(found.to_string(), "rule 7 of inet filter input (drop)");
     assert_eq!((found.hook, found.packets), (Some("input"), Some(42)));
     assert!(found.is_inward() && !found.rejects);
-    assert!(found.may_strike(to("239.1.1.1:5000"), "eth0"));
-    assert!(!found.may_strike(to("239.1.1.1:5001"), "eth0"));
-    assert!(found.strikes(to("239.1.1.1:5000"), "eth0") && !found.strikes_all());
-    assert!(read(&[verdict(0)]).unwrap().strikes_all());
+    assert!(found.may_match(to("239.1.1.1:5000"), "eth0"));
+    assert!(!found.may_match(to("239.1.1.1:5001"), "eth0"));
+    assert!(found.matches(to("239.1.1.1:5000"), "eth0") && !found.matches_all());
+    assert!(read(&[verdict(0)]).unwrap().matches_all());
 }
 
 #[test]
@@ -114,25 +114,25 @@ fn addresses_and_interfaces_are_compared() {
         )
     };
     let other = read(&[address(16, 4), compare(1, &[239, 1, 1, 1]), verdict(0)]).unwrap();
-    assert!(!other.may_strike(to("239.1.1.1:5000"), "eth0"));
-    assert!(other.may_strike(to("239.1.1.2:5000"), "eth0"));
+    assert!(!other.may_match(to("239.1.1.1:5000"), "eth0"));
+    assert!(other.may_match(to("239.1.1.2:5000"), "eth0"));
     // A prefix of whole octets.
     let network = read(&[address(16, 1), compare(0, &[239]), verdict(0)]).unwrap();
-    assert!(network.may_strike(to("239.1.1.1:5000"), "eth0"));
-    assert!(!network.may_strike(to("224.1.1.1:5000"), "eth0"));
+    assert!(network.may_match(to("239.1.1.1:5000"), "eth0"));
+    assert!(!network.may_match(to("224.1.1.1:5000"), "eth0"));
     // The source is not known.
     let source = read(&[address(12, 4), compare(0, &[10, 0, 0, 1]), verdict(0)]).unwrap();
-    assert!(source.may_strike(to("239.1.1.1:5000"), "eth0"));
-    assert!(!source.strikes(to("239.1.1.1:5000"), "eth0"));
+    assert!(source.may_match(to("239.1.1.1:5000"), "eth0"));
+    assert!(!source.matches(to("239.1.1.1:5000"), "eth0"));
 
     let name = expression("meta", &[(1, &be(1)), (2, &be(6))]);
     let mut value = b"eth1".to_vec();
     for (length, eth10) in [(16, false), (4, true)] {
         value.resize(length, 0);
         let found = read(&[name.clone(), compare(0, &value), verdict(0)]).unwrap();
-        assert!(found.may_strike(to("239.1.1.1:5000"), "eth1"));
-        assert!(!found.may_strike(to("239.1.1.1:5000"), "eth0"));
-        assert_eq!(found.may_strike(to("239.1.1.1:5000"), "eth10"), eth10);
+        assert!(found.may_match(to("239.1.1.1:5000"), "eth1"));
+        assert!(!found.may_match(to("239.1.1.1:5000"), "eth0"));
+        assert_eq!(found.may_match(to("239.1.1.1:5000"), "eth10"), eth10);
     }
 }
 
@@ -140,10 +140,10 @@ fn addresses_and_interfaces_are_compared() {
 fn a_mask_that_is_not_understood_excludes_nothing() {
     let mask = expression("bitwise", &[(1, &be(1)), (2, &be(1))]);
     let found = read(&[port(), mask, compare(0, &[0, 9]), verdict(0)]).unwrap();
-    assert!(found.may_strike(to("239.1.1.1:5000"), "eth0"));
-    assert!(!found.strikes(to("239.1.1.1:5000"), "eth0"));
+    assert!(found.may_match(to("239.1.1.1:5000"), "eth0"));
+    assert!(!found.matches(to("239.1.1.1:5000"), "eth0"));
     let state = read(&[expression("ct", &[]), verdict(0)]).unwrap();
-    assert!(!state.strikes_all() && state.may_strike(to("239.1.1.1:5000"), "eth0"));
+    assert!(!state.matches_all() && state.may_match(to("239.1.1.1:5000"), "eth0"));
 }
 
 #[test]
@@ -165,7 +165,7 @@ proptest::proptest! {
     fn whatever_comes_is_read_without_a_panic(bytes in proptest::collection::vec(0u8.., 0..200)) {
         let request = Request::new(0x0a06, &INET).with(4, &bytes);
         if let Some(found) = rule(request.message(), &BTreeMap::new()) {
-            found.may_strike(to("[ff15::1]:5000"), "eth0");
+            found.may_match(to("[ff15::1]:5000"), "eth0");
         }
         chain(Request::new(0x0a03, &bytes).message());
     }

@@ -6,23 +6,23 @@ use std::time::{Duration, Instant};
 
 use manycast_net::Stopper;
 
-/// Cuts an examination short, from another thread: what is known until then is reported.
+/// Ends an examination before its time, from another thread: what is known until then is reported.
 ///
 /// ```no_run
-/// use manycast::doctor::{self, Cut, Examination};
+/// use manycast::doctor::{self, Cancellation, Examination};
 ///
-/// let cut = Cut::default();
-/// let how = Examination { cut: cut.clone(), ..Examination::default() };
+/// let cancellation = Cancellation::default();
+/// let how = Examination { cancellation: cancellation.clone(), ..Examination::default() };
 /// std::thread::spawn(move || {
 ///     // When the user has seen enough:
-///     cut.short();
+///     cancellation.cancel();
 /// });
 /// let report = doctor::examine("239.1.1.1:5000", &how)?;
-/// assert!(report.cut.is_some());
+/// assert!(report.cancelled_after.is_some());
 /// # Ok::<(), manycast::Error>(())
 /// ```
 #[derive(Clone, Debug, Default)]
-pub struct Cut {
+pub struct Cancellation {
     shared: Arc<Shared>,
 }
 
@@ -40,11 +40,11 @@ struct State {
     stopper: Option<Stopper>,
 }
 
-impl Cut {
+impl Cancellation {
     /// Ends the watching, now. False where it has not begun yet, so that there is nothing to
     /// report: a name is still looked up, or the far end was not reached.
     #[must_use = "an examination that has not begun goes on"]
-    pub fn short(&self) -> bool {
+    pub fn cancel(&self) -> bool {
         let mut state = self.shared.state();
         let Some(began) = state.began else {
             return false;
@@ -58,12 +58,12 @@ impl Cut {
         true
     }
 
-    /// From now on there is something to cut.
+    /// From now on there is something to cancel.
     pub(super) fn begin(&self) {
         self.shared.state().began.get_or_insert_with(Instant::now);
     }
 
-    /// After how long it was cut short, if it was.
+    /// After how long it was cancelled, if it was.
     pub(super) fn after(&self) -> Option<Duration> {
         self.shared.state().after
     }
@@ -81,7 +81,7 @@ impl Cut {
         state.stopper = Some(stopper);
     }
 
-    /// Lets so much time pass, unless it is cut short.
+    /// Lets so much time pass, unless it is cancelled.
     pub(super) fn wait(&self, duration: Duration) {
         let until = Instant::now().checked_add(duration);
         let mut state = self.shared.state();
@@ -109,7 +109,7 @@ impl Shared {
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.state();
-        f.debug_struct("Cut")
+        f.debug_struct("Cancellation")
             .field("began", &state.began)
             .field("after", &state.after)
             .finish_non_exhaustive()

@@ -16,9 +16,9 @@ const ETHERTYPE_IPV6: u16 = 0x86dd;
 /// of IP. It receives what comes in, joined or not, before firewalls, filters and bridges; it needs
 /// `CAP_NET_RAW`.
 ///
-/// What comes in by a port of a bridge is heard there, and on the bridge once more.
+/// What comes in by a port of a bridge is captured there, and on the bridge once more.
 #[derive(Debug)]
-pub(crate) struct Capture {
+pub(crate) struct PacketCapture {
     socket: PacketSocket,
     ipv4: bool,
     /// The version of IP, as Ethernet numbers it.
@@ -53,7 +53,7 @@ const BUFFER: usize = 4 << 20;
 /// The headers that are of interest are shorter than this.
 const HEADERS: usize = 256;
 
-impl Capture {
+impl PacketCapture {
     /// Opens it for IPv4 or for IPv6.
     ///
     /// # Errors
