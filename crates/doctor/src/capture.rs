@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crate::host::packets::{CapturedPacket, PacketCapture};
+use crate::host::packets::{CapturedPacket, Frame, Link, PacketCapture};
 
 use super::Target;
 
@@ -15,8 +15,16 @@ use super::Target;
 pub struct Captured {
     /// Queriers, the version of IGMP or MLD that each speaks, and how often it asked.
     pub queriers: Vec<(IpAddr, u8, u64)>,
-    /// What was sent to the group, whatever the port.
+    /// What was sent to the group, whatever the port, in frames that IP takes.
     pub streams: Vec<CapturedStream>,
+    /// What was sent to the group in frames that IP does not take.
+    pub foreign: Vec<CapturedStream>,
+    /// What was sent to other groups, in frames that IP takes.
+    pub elsewhere: Vec<CapturedStream>,
+    /// What this host has sent to groups.
+    pub sent: Vec<CapturedStream>,
+    /// How many later fragments of datagrams to the group came in.
+    pub fragments: u64,
 }
 
 /// Datagrams from one source to one port of the group, as they came in by one interface.
@@ -24,10 +32,14 @@ pub struct Captured {
 pub struct CapturedStream {
     /// Who sent them.
     pub source: SocketAddr,
+    /// The group, or the address, that they were sent to.
+    pub destination: IpAddr,
     /// The port that they were sent to.
     pub port: u16,
     /// The index of the interface.
     pub interface: u32,
+    /// The frames that they came in.
+    pub frame: Frame,
     /// How many.
     pub datagrams: u64,
 }
@@ -101,8 +113,8 @@ impl Drop for CaptureThread {
 fn listen(mut packets: PacketCapture, group: IpAddr, stop: &AtomicBool) -> Captured {
     let mut captured = Captured::default();
     let mut read = |packets: &mut PacketCapture, timeout| match packets.next(timeout) {
-        Ok(Some((interface, packet))) => {
-            captured.note(group, interface, packet);
+        Ok(Some((link, packet))) => {
+            captured.note(group, link, packet);
             Some(true)
         }
         Ok(None) => Some(false),
@@ -121,16 +133,32 @@ fn listen(mut packets: PacketCapture, group: IpAddr, stop: &AtomicBool) -> Captu
 }
 
 impl Captured {
-    fn note(&mut self, group: IpAddr, interface: u32, packet: CapturedPacket) {
+    fn note(&mut self, group: IpAddr, link: Link, packet: CapturedPacket) {
         match packet {
-            CapturedPacket::Query { source, version } => self.query(source, version),
+            CapturedPacket::Query { source, version } if !link.outgoing => {
+                self.query(source, version);
+            }
+            CapturedPacket::Fragment { destination } if destination == group && !link.outgoing => {
+                self.fragments += 1;
+            }
             CapturedPacket::Datagram {
                 source,
                 destination,
-            } if destination.ip() == group => {
-                self.datagram(source, destination.port(), interface);
+            } => {
+                let streams = if link.outgoing {
+                    &mut self.sent
+                } else if destination.ip() != group {
+                    &mut self.elsewhere
+                } else if link.frame == Frame::Taken {
+                    &mut self.streams
+                } else {
+                    &mut self.foreign
+                };
+                if destination.ip() == group || destination.ip().is_multicast() {
+                    count(streams, source, destination, link);
+                }
             }
-            CapturedPacket::Datagram { .. } => {}
+            CapturedPacket::Query { .. } | CapturedPacket::Fragment { .. } => {}
         }
     }
 
@@ -143,20 +171,42 @@ impl Captured {
             self.queriers.push((source, version, 1));
         }
     }
+}
 
-    fn datagram(&mut self, source: SocketAddr, port: u16, interface: u32) {
-        let same = |known: &&mut CapturedStream| {
-            (known.source, known.port, known.interface) == (source, port, interface)
-        };
-        if let Some(known) = self.streams.iter_mut().find(same) {
-            known.datagrams += 1;
-        } else if self.streams.len() < MOST {
-            self.streams.push(CapturedStream {
-                source,
-                port,
-                interface,
-                datagrams: 1,
-            });
-        }
+/// Adds a datagram to the stream that it belongs to.
+fn count(
+    streams: &mut Vec<CapturedStream>,
+    source: SocketAddr,
+    destination: SocketAddr,
+    link: Link,
+) {
+    let key = (
+        source,
+        destination.ip(),
+        destination.port(),
+        link.interface,
+        link.frame,
+    );
+    let same = |known: &&mut CapturedStream| {
+        let of = (
+            known.source,
+            known.destination,
+            known.port,
+            known.interface,
+            known.frame,
+        );
+        of == key
+    };
+    if let Some(known) = streams.iter_mut().find(same) {
+        known.datagrams += 1;
+    } else if streams.len() < MOST {
+        streams.push(CapturedStream {
+            source,
+            destination: destination.ip(),
+            port: destination.port(),
+            interface: link.interface,
+            frame: link.frame,
+            datagrams: 1,
+        });
     }
 }

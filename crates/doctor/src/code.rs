@@ -27,6 +27,14 @@ pub enum Code {
     NotArriving,
     /// Datagrams of more than one piece do not arrive whole.
     Fragmentation,
+    /// The frames bear the tag of a VLAN, or the MAC address of another host, and IP does not take them.
+    ForeignFrame,
+    /// The interface throws away what comes, before IP has it.
+    InterfaceDrops,
+    /// A program of XDP or a filter of tc drops the datagrams before IP has them.
+    XdpOrTc,
+    /// A part of the datagrams does not arrive.
+    Loss,
     /// The interface is down, or has no carrier.
     InterfaceDown,
     /// The interface has no `MULTICAST` flag.
@@ -63,6 +71,10 @@ pub enum Code {
     FirewallDropsIgmp,
     /// A firewall of this host drops the datagrams.
     FirewallDrops,
+    /// The table of tracked connections is full, and new ones are dropped.
+    ConntrackFull,
+    /// A translation of addresses turns the datagrams into others.
+    NatRedirect,
     /// The checksum of the datagrams is wrong.
     BadChecksum,
     /// Another program has the port for itself.
@@ -77,19 +89,23 @@ pub enum Code {
     BoundToDevice,
     /// The socket is connected to a peer, and receives from nobody else.
     BoundToPeer,
+    /// The socket takes IPv6 alone, and the group is one of IPv4.
+    BoundToIpv6Only,
     /// Datagrams of other groups reach the socket.
     CrossTalk,
     /// The receive buffer is full.
     ReceiveBufferOverflow,
     /// The receive buffer is smaller than the program asked for.
     ReceiveBufferCapped,
+    /// A filter on the socket drops the datagrams.
+    SocketFilter,
     /// The far end has found something that this version has no name for.
     Other,
 }
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 47] = [
         Self::Delivered,
         Self::NothingSent,
         Self::EgressOtherInterface,
@@ -100,6 +116,10 @@ impl Code {
         Self::Wireless,
         Self::NotArriving,
         Self::Fragmentation,
+        Self::ForeignFrame,
+        Self::InterfaceDrops,
+        Self::XdpOrTc,
+        Self::Loss,
         Self::InterfaceDown,
         Self::InterfaceNotMulticast,
         Self::Ipv6Off,
@@ -118,6 +138,8 @@ impl Code {
         Self::DuplicateInterface,
         Self::FirewallDropsIgmp,
         Self::FirewallDrops,
+        Self::ConntrackFull,
+        Self::NatRedirect,
         Self::BadChecksum,
         Self::PortInUse,
         Self::WrongPort,
@@ -125,9 +147,11 @@ impl Code {
         Self::BoundToOtherGroup,
         Self::BoundToDevice,
         Self::BoundToPeer,
+        Self::BoundToIpv6Only,
         Self::CrossTalk,
         Self::ReceiveBufferOverflow,
         Self::ReceiveBufferCapped,
+        Self::SocketFilter,
         Self::Other,
     ];
 
@@ -149,6 +173,10 @@ impl Code {
             Self::Wireless => "wireless",
             Self::NotArriving => "not-arriving",
             Self::Fragmentation => "fragmentation",
+            Self::ForeignFrame => "foreign-frame",
+            Self::InterfaceDrops => "interface-drops",
+            Self::XdpOrTc => "xdp-or-tc",
+            Self::Loss => "loss",
             Self::InterfaceDown => "interface-down",
             Self::InterfaceNotMulticast => "interface-not-multicast",
             Self::Ipv6Off => "ipv6-off",
@@ -167,6 +195,8 @@ impl Code {
             Self::DuplicateInterface => "duplicate-interface",
             Self::FirewallDropsIgmp => "firewall-drops-igmp",
             Self::FirewallDrops => "firewall-drops",
+            Self::ConntrackFull => "conntrack-full",
+            Self::NatRedirect => "nat-redirect",
             Self::BadChecksum => "bad-checksum",
             Self::PortInUse => "port-in-use",
             Self::WrongPort => "wrong-port",
@@ -174,9 +204,11 @@ impl Code {
             Self::BoundToOtherGroup => "bound-to-other-group",
             Self::BoundToDevice => "bound-to-device",
             Self::BoundToPeer => "bound-to-peer",
+            Self::BoundToIpv6Only => "bound-to-ipv6-only",
             Self::CrossTalk => "cross-talk",
             Self::ReceiveBufferOverflow => "receive-buffer-overflow",
             Self::ReceiveBufferCapped => "receive-buffer-capped",
+            Self::SocketFilter => "socket-filter",
             Self::Other => "other",
         }
     }
@@ -196,7 +228,11 @@ impl Code {
             | Self::InterfaceNotMulticast
             | Self::Ipv6Off
             | Self::NoQuerier
-            | Self::FirewallDropsIgmp => Step::Arrived,
+            | Self::FirewallDropsIgmp
+            | Self::ForeignFrame
+            | Self::InterfaceDrops
+            | Self::XdpOrTc
+            | Self::Loss => Step::Arrived,
             Self::ReversePathFilter | Self::MartianSource => Step::ReversePath,
             Self::ReservedGroup
             | Self::ScopeMissing
@@ -208,7 +244,7 @@ impl Code {
             | Self::WrongSource
             | Self::OldQuerier
             | Self::DuplicateInterface => Step::Membership,
-            Self::FirewallDrops => Step::Firewall,
+            Self::FirewallDrops | Self::ConntrackFull | Self::NatRedirect => Step::Firewall,
             Self::BadChecksum
             | Self::PortInUse
             | Self::WrongPort
@@ -216,8 +252,11 @@ impl Code {
             | Self::BoundToOtherGroup
             | Self::BoundToDevice
             | Self::BoundToPeer
+            | Self::BoundToIpv6Only
             | Self::CrossTalk => Step::Port,
-            Self::ReceiveBufferOverflow | Self::ReceiveBufferCapped => Step::Buffer,
+            Self::ReceiveBufferOverflow | Self::ReceiveBufferCapped | Self::SocketFilter => {
+                Step::Buffer
+            }
             Self::Delivered | Self::Other => Step::Application,
         }
     }

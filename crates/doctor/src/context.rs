@@ -8,7 +8,7 @@ use crate::{Counters, OpenSocket, SocketOwner};
 use manycast_net::{BufferSize, ErrorKind, Interface, JoinedGroup, sysctl};
 use manycast_types::{Address, InterfaceId, SourceFilter};
 
-use super::{Captured, CapturedStream, Rules, Surroundings};
+use super::{Captured, CapturedStream, LinkState, Rules, Surroundings, Translation};
 use manycast_io::Error;
 
 /// All that the checks look at. Nothing in it is read anew, so that they can be tried on what was
@@ -86,6 +86,16 @@ pub struct Watched {
     pub captured: Option<Captured>,
     /// What the firewall's rules did, where this process may read them.
     pub rules: Option<Rules>,
+    /// What stands before IP on each interface, and what it took away meanwhile.
+    pub links: Vec<LinkState>,
+    /// How many packets of any kind the tracking of connections dropped meanwhile, since its table is
+    /// full.
+    pub conntrack_drops: u64,
+    /// The index of the interface by which this host would answer the sources that were captured; `None` where no route
+    /// leads to them.
+    pub routes_back: Vec<(IpAddr, Option<u32>)>,
+    /// To where datagrams to the address are translated, where this process may know it.
+    pub translations: Vec<Translation>,
     /// Whether what had ceased to come came again after the group was joined anew.
     pub revived: Option<bool>,
 }
@@ -136,6 +146,9 @@ pub struct SelfTest {
     pub control: u64,
     /// What the counters tell of the time of both, these and whatever else came.
     pub meanwhile: Tally,
+    /// How many packets of any kind came to IP and went no further while those to the group in
+    /// question were sent, and while the others were.
+    pub lost: [u64; 2],
     /// Why sending failed, where it did.
     pub refused: Option<String>,
     /// What the firewall's rules did to those to the group in question, where this process may
@@ -189,6 +202,8 @@ pub struct Tally {
     pub control: u64,
     /// Packets that the reverse-path filter dropped; there is none for IPv6.
     pub reverse_path: u64,
+    /// Datagrams to this host for ports that no socket has.
+    pub no_port: u64,
     /// Datagrams to joined groups that no socket wanted.
     pub ignored: u64,
     /// Datagrams for which a socket had no room.
@@ -240,6 +255,33 @@ impl Context {
                     && !watched.exact.iter().any(|flow| flow.source.ip() == source)
             })
         })
+    }
+
+    /// How many datagrams to the address were captured on the wire, in frames that IP takes, and not
+    /// received: by the interface that most came by, since what comes in by a port of a bridge is
+    /// captured on the bridge once more.
+    pub(super) fn lost_of_target(&self) -> u64 {
+        let Some(watched) = &self.watched else {
+            return 0;
+        };
+        let captured = watched.captured.iter();
+        let lost: Vec<_> = captured
+            .flat_map(|captured| captured.to_port(self.target.port))
+            .filter(|stream| {
+                let source = stream.source.ip();
+                let mut received = watched.exact.iter().chain(&watched.wide);
+                self.target.sources.admits(source)
+                    && !received.any(|flow| flow.source.ip() == source)
+            })
+            .collect();
+        let on = |interface| {
+            let here = lost
+                .iter()
+                .filter(move |stream| stream.interface == interface);
+            here.map(|stream| stream.datagrams).sum()
+        };
+        let interfaces = lost.iter().map(|stream| stream.interface);
+        interfaces.map(on).max().unwrap_or(0)
     }
 
     /// What comes to this host for a program, from any source on any interface: what was received,
@@ -421,6 +463,7 @@ impl Tally {
             delivered: get("Ip.InDelivers", "Ip6InDelivers"),
             control: get("Icmp.InMsgs", "Icmp6InMsgs"),
             reverse_path: get("TcpExt.IPReversePathFilter", "none"),
+            no_port: get("Udp.NoPorts", "Udp6NoPorts"),
             ignored: get("Udp.IgnoredMulti", "Udp6IgnoredMulti"),
             overflow: get("Udp.RcvbufErrors", "Udp6RcvbufErrors"),
             checksums: get("Udp.InCsumErrors", "Udp6InCsumErrors"),

@@ -89,7 +89,7 @@ mod tests {
     fn what_is_told_is_heard_and_bears_the_name_of_the_host() {
         let finding = Finding::fault(
             Code::FirewallDrops,
-            Confidence::Proved,
+            crate::proof::Proof::Kernel,
             "a firewall of this host drops it",
         )
         .because("this host counts")

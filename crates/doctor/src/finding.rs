@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::Code;
+use super::proof::Grade;
 
 /// Something that was found: what, how sure it is, why, and what mends it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,9 +38,11 @@ pub enum Severity {
 /// How sure a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Confidence {
-    /// A counter moved by exactly what came or was sent, or the kernel says so itself.
+    /// There is positive evidence of the very cause: a counter of it moved by what is known to have
+    /// been lost, datagrams were seen at one point and not at the next with nothing unseen between, or
+    /// the kernel says so itself.
     Proved,
-    /// It explains what was seen, but other traffic may have had a part in it.
+    /// It explains what was seen, but something that cannot be seen may have done so as well.
     Likely,
     /// It is so on this host, and may or may not matter.
     Possible,
@@ -49,12 +52,12 @@ pub enum Confidence {
 
 impl Finding {
     /// A fault.
-    pub(crate) fn fault(code: Code, confidence: Confidence, title: impl Into<String>) -> Self {
+    pub(crate) fn fault(code: Code, grade: impl Into<Grade>, title: impl Into<String>) -> Self {
         Self {
             code,
             host: None,
             severity: Severity::Fault,
-            confidence,
+            confidence: grade.into().confidence(),
             title: title.into(),
             evidence: Vec::new(),
             remedy: None,
@@ -63,10 +66,10 @@ impl Finding {
     }
 
     /// A warning.
-    pub(crate) fn warning(code: Code, confidence: Confidence, title: impl Into<String>) -> Self {
+    pub(crate) fn warning(code: Code, grade: impl Into<Grade>, title: impl Into<String>) -> Self {
         Self {
             severity: Severity::Warning,
-            ..Self::fault(code, confidence, title)
+            ..Self::fault(code, grade, title)
         }
     }
 
@@ -129,11 +132,6 @@ impl Confidence {
             Self::Possible => "possible",
             Self::CannotSee => "cannot see",
         }
-    }
-
-    /// [`Proved`](Self::Proved) where `exact` holds, otherwise [`Likely`](Self::Likely).
-    pub(crate) const fn proved_if(exact: bool) -> Self {
-        if exact { Self::Proved } else { Self::Likely }
     }
 }
 

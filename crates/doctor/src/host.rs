@@ -1,8 +1,10 @@
 //! This host by itself: what it can do with groups, whatever is sent.
 
+pub(crate) mod conntrack;
 pub(crate) mod counters;
 pub(crate) mod firewall;
 pub(crate) mod foreign;
+pub(crate) mod links;
 pub(crate) mod open_sockets;
 pub(crate) mod packets;
 pub(crate) mod udp_table;
@@ -11,7 +13,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use manycast_net::Interface;
 
-use super::{Code, Confidence, Counters, Finding, Report, SelfTest, Snapshot, checks, self_test};
+use super::proof::{Doubt, Proof};
+use super::{Code, Counters, Finding, Report, SelfTest, Snapshot, checks, self_test};
 use manycast_io::Error;
 
 /// Groups for the self-tests, which leave this host by no interface: RFC 2365 §6.1, RFC 4291 §2.7.
@@ -119,7 +122,9 @@ pub(super) fn findings(host: &Snapshot, tests: &[SelfTest]) -> Vec<Finding> {
     if !links().any(Interface::can_multicast) {
         findings.push(no_link(links()));
     }
-    if !host.has_route {
+    // A host with IPv6 alone has no need of it.
+    let mut addresses = links().flat_map(|link| &link.addresses);
+    if !host.has_route && addresses.any(|own| own.address.is_ipv4()) {
         findings.push(no_route(links()));
     }
     findings.extend(same_segment(host));
@@ -132,15 +137,18 @@ pub(super) fn findings(host: &Snapshot, tests: &[SelfTest]) -> Vec<Finding> {
     findings
 }
 
-/// A self-test from which nothing came back.
+/// A self-test from which nothing came back. It used groups of no interest, and a firewall may well
+/// let in those alone that are in use: without an address, it is no fault.
 fn blocked(test: &SelfTest) -> Option<Finding> {
     let came = test.received + test.control;
     (came == 0 || test.refused.is_some()).then(|| {
         let name = &test.interface;
-        Finding::fault(
+        Finding::warning(
             Code::FirewallDrops,
-            Confidence::Proved,
-            format!("this host does not receive what it sends to groups by {name}"),
+            Doubt::Possible,
+            format!(
+                "this host does not receive what it sends to groups that nobody uses, by {name}"
+            ),
         )
         .because(match &test.refused {
             Some(refused) => refused.clone(),
@@ -149,7 +157,9 @@ fn blocked(test: &SelfTest) -> Option<Finding> {
                 test.sent
             ),
         })
-        .remedy("look for a rule on multicast in 'sudo nft list ruleset'")
+        .because("a firewall that lets in what it knows drops these, and not the groups in use")
+        .remedy("where a group in use does not come: look for the rule in 'sudo nft list ruleset'")
+        .confirm("manycast doctor GROUP:PORT, with the group in use")
     })
 }
 
@@ -157,7 +167,7 @@ fn no_link<'a>(mut links: impl Iterator<Item = &'a Interface>) -> Finding {
     let Some(first) = links.next() else {
         return Finding::fault(
             Code::InterfaceDown,
-            Confidence::Proved,
+            Proof::Kernel,
             "this host has no interface but loopback",
         );
     };
@@ -165,7 +175,7 @@ fn no_link<'a>(mut links: impl Iterator<Item = &'a Interface>) -> Finding {
     if first.up {
         Finding::fault(
             Code::InterfaceNotMulticast,
-            Confidence::Proved,
+            Proof::Kernel,
             format!("no interface can multicast: {name} lacks the flag MULTICAST"),
         )
         .remedy(format!(
@@ -174,7 +184,7 @@ fn no_link<'a>(mut links: impl Iterator<Item = &'a Interface>) -> Finding {
     } else {
         Finding::fault(
             Code::InterfaceDown,
-            Confidence::Proved,
+            Proof::Kernel,
             format!("no interface can multicast: {name} is down"),
         )
         .remedy(format!("sudo ip link set {name} up"))
@@ -185,14 +195,14 @@ fn no_route<'a>(mut links: impl Iterator<Item = &'a Interface>) -> Finding {
     let name = links
         .find(|interface| interface.can_multicast())
         .map_or("eth0", |interface| &*interface.name);
-    Finding::fault(
+    Finding::warning(
         Code::NoRoute,
-        Confidence::Proved,
-        "programs that name no interface can neither join groups nor send to them",
+        Proof::Kernel,
+        "programs that name no interface can neither join groups of IPv4 nor send to them",
     )
     .because(format!("the kernel knows no route to {}", GROUPS[0]))
     .because("joining on the unspecified address fails with ENODEV, sending with ENETUNREACH")
-    .because("manycast itself needs no route")
+    .because("programs that name the interface need none, nor does manycast")
     .remedy(format!(
         "name the interface in the program; or give groups a route: sudo ip route add 224.0.0.0/4 dev {name}"
     ))
@@ -222,7 +232,7 @@ fn same_segment(host: &Snapshot) -> Option<Finding> {
         Some(
             Finding::warning(
                 Code::DuplicateInterface,
-                Confidence::Possible,
+                Doubt::Possible,
                 format!("{first} and {second} are in one network, {network}"),
             )
             .because("on one segment, each datagram of a group comes by both")
@@ -243,7 +253,7 @@ fn filtered(host: &Snapshot, interface: &Interface) -> Option<Finding> {
     (mode == 1 && several).then(|| {
         Finding::warning(
             Code::ReversePathFilter,
-            Confidence::Possible,
+            Doubt::Possible,
             format!("{name} drops what comes from sources that are routed by another interface"),
         )
         .because(format!(
@@ -264,7 +274,7 @@ fn old_querier(host: &Snapshot) -> Option<Finding> {
     Some(
         Finding::warning(
             Code::OldQuerier,
-            Confidence::Proved,
+            Proof::Kernel,
             format!("{name} speaks IGMPv{version}: sources are not told to the network there"),
         )
         .because(format!(
@@ -290,7 +300,7 @@ fn many_groups(host: &Snapshot) -> Option<Finding> {
     (count >= MANY).then(|| {
         Finding::warning(
             Code::TooManyGroups,
-            Confidence::Possible,
+            Doubt::Possible,
             format!("{count} groups are joined on {}", interface.name),
         )
         .because(format!(
@@ -306,7 +316,7 @@ fn small_buffers(host: &Snapshot) -> Option<Finding> {
     (limit < 1 << 20).then(|| {
         Finding::warning(
             Code::ReceiveBufferCapped,
-            Confidence::Proved,
+            Proof::Kernel,
             format!("no program gets a receive buffer of more than {limit} bytes"),
         )
         .because(format!(

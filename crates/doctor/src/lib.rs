@@ -23,6 +23,7 @@
 //! # Ok::<(), manycast::Error>(())
 //! ```
 
+mod between;
 mod cancellation;
 mod capture;
 mod checks;
@@ -37,6 +38,7 @@ mod host;
 mod notes;
 mod paths;
 mod program;
+mod proof;
 mod report;
 mod rules;
 mod self_test;
@@ -59,11 +61,14 @@ pub use context::{
     Target, Watched,
 };
 pub use finding::{Confidence, Finding, Severity};
+pub use host::conntrack::Translation;
 pub use host::counters::{CounterTables, Counters, InterfaceCounters};
 pub use host::examine_host;
 pub use host::firewall::{FirewallRule, firewall_rules, legacy_firewall_tables};
 pub use host::foreign::{ForeignSocket, SocketOwner, socket_owners};
+pub use host::links::LinkState;
 pub use host::open_sockets::{OpenSocket, open_sockets};
+pub use host::packets::Frame;
 pub use manycast_proto::probe::{DEFAULT_PORT, Key};
 pub use notes::Notes;
 pub use paths::{Soak, Toward, Trial};

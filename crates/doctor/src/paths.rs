@@ -6,7 +6,8 @@ use std::time::Duration;
 use manycast_net::ErrorKind;
 
 use super::checks::count;
-use super::{Code, Confidence, Context, Finding, SelfTest, Severity, Target};
+use super::proof::{Doubt, Grade, Proof};
+use super::{Code, Context, Finding, SelfTest, Severity, Target};
 
 /// Some datagrams that one end sent to the other, and how many came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,9 +153,9 @@ pub(super) fn weigh(findings: Vec<Finding>, context: &Context, sent: u64) -> Vec
         if moved * 2 < sent {
             return None;
         }
-        let confidence = finding.confidence.max(Confidence::proved_if(moved == sent));
+        let exact = Grade::or_likely(Proof::counted(moved, sent));
         let finding = Finding {
-            confidence,
+            confidence: finding.confidence.max(exact.confidence()),
             ..finding
         };
         Some(finding.because(format!(
@@ -170,7 +171,7 @@ pub(super) fn cannot_send(group: IpAddr, kind: ErrorKind, text: &str) -> Option<
     let finding = match kind {
         ErrorKind::PermissionDenied => Finding::fault(
             Code::FirewallDrops,
-            Confidence::Proved,
+            Proof::Seen,
             format!("a firewall of this host forbids sending to {group}"),
         )
         .remedy(format!(
@@ -181,7 +182,7 @@ pub(super) fn cannot_send(group: IpAddr, kind: ErrorKind, text: &str) -> Option<
         ErrorKind::NetworkUnreachable | ErrorKind::NoInterface | ErrorKind::HostUnreachable => {
             Finding::fault(
                 Code::NoRoute,
-                Confidence::Proved,
+                Proof::Seen,
                 format!("this host cannot send to {group}: it has no way there"),
             )
             .remedy(format!(
@@ -219,7 +220,7 @@ fn hop_limit(target: &Target, trials: &[Trial], ends: Ends<'_>) -> Option<Findin
     Some(
         Finding::fault(
             Code::HopLimit,
-            Confidence::proved_if(clear),
+            Grade::proved_if(clear, Proof::Compared),
             format!(
                 "what {} sends needs a hop limit of {}",
                 ends.sender(),
@@ -253,7 +254,7 @@ fn egress(target: &Target, trials: &[Trial], ends: Ends<'_>) -> Option<Finding> 
     (!lost.passed()).then(|| {
         Finding::fault(
             Code::EgressOtherInterface,
-            Confidence::proved_if(other.is_clear()),
+            Grade::proved_if(other.is_clear(), Proof::Compared),
             format!("what {} sends leaves by another interface", ends.sender()),
         )
         .because(format!(
@@ -287,7 +288,7 @@ fn fragmentation(target: &Target, trials: &[Trial], ends: Ends<'_>) -> Option<Fi
     Some(
         Finding::fault(
             Code::Fragmentation,
-            Confidence::proved_if(clear),
+            Grade::proved_if(clear, Proof::Compared),
             format!("what {} sends in pieces does not arrive", ends.sender()),
         )
         .because(format!(
@@ -323,7 +324,7 @@ fn one_way(target: &Target, trials: &[Trial], far: &str) -> Option<Finding> {
     if is_blocked(trials, Toward::Here) {
         let finding = Finding::fault(
             Code::NotArriving,
-            Confidence::Proved,
+            Proof::Seen,
             format!("{} does not come from {far} to this host", target.ip),
         )
         .because(evidence(Toward::Here));
@@ -342,7 +343,7 @@ fn one_way(target: &Target, trials: &[Trial], far: &str) -> Option<Finding> {
     (here && is_blocked(trials, Toward::There)).then(|| {
         Finding::warning(
             Code::NotArriving,
-            Confidence::Proved,
+            Proof::Seen,
             format!("{} does not come from this host to {far}", target.ip),
         )
         .because(evidence(Toward::There))
@@ -359,14 +360,14 @@ fn soaked(target: &Target, soak: &Soak, far: &str) -> Option<Finding> {
         let finding = if soak.revived {
             Finding::fault(
                 Code::NoQuerier,
-                Confidence::Likely,
+                Doubt::Likely,
                 format!("the network forgot the membership after {age:.1} s, since no querier asks for it"),
             )
             .because("the group came again as soon as it was joined anew")
         } else {
             Finding::fault(
                 Code::NotArriving,
-                Confidence::Proved,
+                Proof::Seen,
                 format!("{} ceased to come after {age:.1} s", target.ip),
             )
             .because("joining the group anew did not bring it back")
@@ -388,7 +389,7 @@ fn soaked(target: &Target, soak: &Soak, far: &str) -> Option<Finding> {
     (lost > 0).then(|| {
         Finding::warning(
             Code::NotArriving,
-            Confidence::Proved,
+            Proof::Seen,
             format!("{lost} of {} datagrams were lost on the way", soak.sent),
         )
         .because(format!(

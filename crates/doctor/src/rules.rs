@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use super::proof::Proof;
 use crate::{FirewallRule, firewall_rules, legacy_firewall_tables};
 
 /// The rules that drop or reject and may match datagrams to an address, between two moments.
@@ -13,6 +14,9 @@ pub struct Rules {
     pub certain: Vec<FirewallRule>,
     /// Those that do not count, and may match such datagrams or not.
     pub uncounted: Vec<FirewallRule>,
+    /// Those that may drop what IGMP or MLD sends or receives, whether or not they did meanwhile, or
+    /// count.
+    pub membership: Vec<RuleDelta>,
     /// Which program keeps the rules, where that shows in their names: `ufw` or `firewalld`.
     pub keeper: Option<&'static str>,
     /// The tables of `iptables-legacy` that are in use, whose rules do not show.
@@ -32,6 +36,11 @@ pub struct RuleDelta {
 }
 
 impl RuleDelta {
+    /// That it dropped so many, give or take some.
+    pub(super) fn proof(&self, packets: u64, some: u64) -> Option<Proof> {
+        Proof::counted_between(self.least, self.most, packets, some)
+    }
+
     /// Whether it may have dropped so many, give or take some.
     pub(super) const fn may_be(&self, packets: u64, some: u64) -> bool {
         self.least <= packets + some && packets <= self.most + some
@@ -78,7 +87,22 @@ impl RuleCounters {
                 .any(|interface| rule.matches(to, interface))
         };
         let now = firewall_rules().ok()?;
+        let since = |rule: &FirewallRule| {
+            let known = self.before.iter().find(|known| known.is(rule));
+            let before = known.and_then(|known| known.packets).unwrap_or_default();
+            rule.packets.unwrap_or_default().saturating_sub(before)
+        };
+        let membership = now
+            .iter()
+            .filter(|rule| rule.may_match_membership(to.is_ipv4()));
         let mut rules = Rules {
+            membership: membership
+                .map(|rule| RuleDelta {
+                    rule: rule.clone(),
+                    least: 0,
+                    most: since(rule),
+                })
+                .collect(),
             legacy: legacy_firewall_tables(to.is_ipv4()),
             keeper: keeper(&now),
             ..Rules::default()

@@ -40,17 +40,19 @@ pub(super) fn test(interface: &Interface, to: SocketAddr) -> Option<SelfTest> {
         .find(|own| own.address.is_ipv4() == to.is_ipv4() && !own.tentative)?
         .address;
     let before = Counters::read().ok()?;
-    let control = there_and_back(interface, source, SocketAddr::new(unused(to.ip()), 0)).ok()?;
+    let (control, lost_of_control) =
+        there_and_back(interface, source, SocketAddr::new(unused(to.ip()), 0)).ok()?;
     let rule_counters = RuleCounters::open();
     let tested = there_and_back(interface, source, to);
     let rules = rule_counters.and_then(|rule_counters| rule_counters.close(to, &[&interface.name]));
-    let (received, refused) = match tested {
-        Ok(received) => (received, None),
-        Err(error) => (0, Some(error.to_string())),
+    let ((received, lost_of_tested), refused) = match tested {
+        Ok(back) => (back, None),
+        Err(error) => ((0, 0), Some(error.to_string())),
     };
     let moved = Counters::read().ok()?.since(&before);
     Some(SelfTest {
         meanwhile: Tally::of(&moved, to.is_ipv4()),
+        lost: [lost_of_tested, lost_of_control],
         interface: interface.id(),
         sent: COUNT,
         received,
@@ -60,12 +62,14 @@ pub(super) fn test(interface: &Interface, to: SocketAddr) -> Option<SelfTest> {
     })
 }
 
-/// Sends to a group by an interface, and counts what comes back. Port 0 stands for a free one.
+/// Sends to a group by an interface, and counts what comes back, and how many packets came to IP and
+/// went no further while it was sent: that takes no longer than a millisecond, so that little else
+/// comes meanwhile. Port 0 stands for a free one.
 fn there_and_back(
     interface: &Interface,
     source: IpAddr,
     to: SocketAddr,
-) -> Result<u64, manycast_net::Error> {
+) -> Result<(u64, u64), manycast_net::Error> {
     let config = SocketConfig::default()
         .share_port(to.port() != 0)
         .multicast_hops(0)
@@ -87,9 +91,12 @@ fn there_and_back(
     let mut transmit = Transmit::new(with_zone(to, interface.index), &token[..]);
     transmit.source = Some(source);
     transmit.interface = Some(interface.index);
+    let before = Counters::read()?;
     for _ in 0..COUNT {
         sender.send(&transmit)?;
     }
+    let moved = Counters::read()?.since(&before);
+    let lost = Tally::of(&moved, to.is_ipv4()).lost();
     let mut batch = RecvBatch::with_capacity(16);
     let mut received = 0;
     let deadline = Instant::now() + PATIENCE;
@@ -104,7 +111,7 @@ fn there_and_back(
             break;
         }
     }
-    Ok(received)
+    Ok((received, lost))
 }
 
 /// A group of the same version of IP that nobody uses.

@@ -8,6 +8,7 @@ use manycast_proto::probe::Key;
 use manycast_types::{Address, Host};
 
 use super::paths::{self, Toward, Trial};
+use super::proof::{Doubt, Grade, Proof};
 use super::{
     Code, Confidence, Context, Examination, FarWalk, Finding, Report, Severity, Snapshot, Step,
     Watched, checks, examine, report, self_test, watch,
@@ -230,7 +231,7 @@ fn fell_silent(known: &Known) -> Finding {
     let far = &known.far;
     Finding::fault(
         Code::NotArriving,
-        Confidence::Likely,
+        Doubt::Likely,
         format!(
             "{far} ceased to answer after {:.0} s, to unicast as well",
             lasted.as_secs_f64()
@@ -260,7 +261,7 @@ fn nothing_sent(subject: &str, known: &Known, how: &Examination, is_blocked: boo
     };
     let finding = Finding::fault(
         Code::NothingSent,
-        Confidence::proved_if(sent == came && !known.is_stand_in),
+        Grade::proved_if(sent == came && !known.is_stand_in, Proof::Seen),
         title,
     )
     .because(format!(

@@ -1,6 +1,6 @@
 //! Listening, and counting what comes.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use crate::Counters;
@@ -9,6 +9,8 @@ use manycast_types::{Address, InterfaceSelector, Received};
 
 use super::capture::CaptureThread;
 use super::context::total;
+use super::host::links::LinkState;
+use super::host::{conntrack, links};
 use super::rules::RuleCounters;
 use super::{Cancellation, Context, Examination, Flow, Obstacle, Target, Watched, self_test};
 use manycast_io::{Error, Listener};
@@ -143,6 +145,8 @@ pub(super) struct Meter {
     capture: Option<CaptureThread>,
     rule_counters: Option<RuleCounters>,
     before: Counters,
+    links: Vec<LinkState>,
+    conntrack: u64,
 }
 
 impl Meter {
@@ -150,6 +154,8 @@ impl Meter {
         // The capture opens last and is closed first, so that it receives no more than is counted.
         let mut rule_counters = RuleCounters::open();
         let before = Counters::read()?;
+        let links = links::links().unwrap_or_default();
+        let conntrack = conntrack::drops();
         let capture = CaptureThread::open(target);
         if let Some(rule_counters) = &mut rule_counters {
             rule_counters.begin();
@@ -158,6 +164,8 @@ impl Meter {
             capture,
             rule_counters,
             before,
+            links,
+            conntrack,
         })
     }
 
@@ -180,6 +188,10 @@ impl Meter {
             .filter(|interface| named.is_none_or(|named| named.index == interface.index));
         let names: Vec<_> = concerned.map(|interface| &*interface.name).collect();
         let to = SocketAddr::new(target.ip, target.port);
+        watched.links = links::since(links::links().unwrap_or_default(), &self.links);
+        watched.routes_back = routes_back(watched);
+        watched.conntrack_drops = conntrack::drops().saturating_sub(self.conntrack);
+        watched.translations = conntrack::translations(to).unwrap_or_default();
         watched.rules = self
             .rule_counters
             .and_then(|rule_counters| rule_counters.close(to, &names));
@@ -187,6 +199,22 @@ impl Meter {
         watched.counters = end.since(since);
         Ok(())
     }
+}
+
+/// By which interface this host would answer those who were captured sending to the group.
+fn routes_back(watched: &Watched) -> Vec<(IpAddr, Option<u32>)> {
+    let streams = watched
+        .captured
+        .iter()
+        .flat_map(|captured| &captured.streams);
+    let mut sources: Vec<IpAddr> = streams.map(|stream| stream.source.ip()).collect();
+    sources.sort();
+    sources.dedup();
+    let route = |source| {
+        let route = manycast_net::route_to(source, None).ok()?;
+        Some((source, route.map(|route| route.interface)))
+    };
+    sources.into_iter().filter_map(route).collect()
 }
 
 /// When to listen no longer.

@@ -41,6 +41,9 @@ pub struct Packet {
     pub interface: u32,
     /// The protocol, as Ethernet numbers it: 0x0800 is IPv4, 0x86dd is IPv6.
     pub protocol: u16,
+    /// The number of the VLAN that its tag names (IEEE 802.1Q); `None` where it has no tag. 0 is no
+    /// VLAN, but a priority alone.
+    pub vlan: Option<u16>,
     /// To whom it was sent, on the link.
     pub packet_type: PacketType,
 }

@@ -2,7 +2,8 @@
 
 use std::net::IpAddr;
 
-use super::super::{Code, Confidence, Context, Finding, Program, ProgramSocket};
+use super::super::proof::Proof;
+use super::super::{Code, Context, Finding, Program, ProgramSocket};
 
 /// A socket on the port that is bound to an address of this host.
 pub(super) fn to_unicast(context: &Context) -> Option<Finding> {
@@ -12,7 +13,7 @@ pub(super) fn to_unicast(context: &Context) -> Option<Finding> {
     let program = context.program.as_ref()?;
     let finding = Finding::fault(
         Code::BoundToUnicast,
-        Confidence::Proved,
+        Proof::Kernel,
         format!(
             "{} is bound to {local}, so datagrams to groups do not reach it",
             program.name
@@ -57,7 +58,7 @@ pub(super) fn to_device(context: &Context) -> Option<Finding> {
     Some(
         Finding::fault(
             Code::BoundToDevice,
-            Confidence::Proved,
+            Proof::Kernel,
             format!(
                 "{} is bound to {device}, and {} comes in by {}",
                 program.name, context.target.ip, flow.interface
@@ -98,7 +99,7 @@ pub(super) fn to_peer(context: &Context) -> Option<Finding> {
     Some(
         Finding::fault(
             Code::BoundToPeer,
-            Confidence::Proved,
+            Proof::Kernel,
             format!(
                 "{} is connected to {peer}, and the datagrams come from {}",
                 program.name, flow.source
@@ -141,7 +142,7 @@ pub(super) fn to_other_group(context: &Context) -> Option<Finding> {
     Some(
         Finding::fault(
             Code::BoundToOtherGroup,
-            Confidence::Proved,
+            Proof::Kernel,
             format!(
                 "{} is bound to {local}, and so never receives {group}",
                 program.name

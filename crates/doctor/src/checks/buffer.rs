@@ -1,6 +1,7 @@
 //! Receive buffers: full ones, and those that are smaller than was asked for.
 
-use super::super::{Code, Confidence, Context, Finding};
+use super::super::proof::{Doubt, Proof};
+use super::super::{Code, Context, Finding};
 
 const LIMIT: &str = "net.core.rmem_max";
 
@@ -26,7 +27,7 @@ pub(super) fn overflow(context: &Context) -> Option<Finding> {
     (dropped > 0).then(|| {
         Finding::fault(
             Code::ReceiveBufferOverflow,
-            Confidence::Proved,
+            Proof::Kernel,
             format!("{who} does not keep up: its receive buffer was full"),
         )
         .because(format!(
@@ -49,7 +50,7 @@ pub(super) fn overflow_elsewhere(context: &Context) -> Option<Finding> {
     (context.program.is_none() && tally.overflow > 0 && own == 0).then(|| {
         Finding::warning(
             Code::ReceiveBufferOverflow,
-            Confidence::Possible,
+            Doubt::Possible,
             "a program of this host does not keep up with what it receives",
         )
         .because(format!(
@@ -71,7 +72,7 @@ pub(super) fn capped(context: &Context) -> Option<Finding> {
             }
             Finding::warning(
                 Code::ReceiveBufferCapped,
-                Confidence::Proved,
+                Proof::Kernel,
                 format!(
                     "the kernel grants a receive buffer of {} bytes only",
                     buffer.granted
@@ -92,7 +93,7 @@ pub(super) fn capped(context: &Context) -> Option<Finding> {
             })?;
             Finding::warning(
                 Code::ReceiveBufferCapped,
-                Confidence::Likely,
+                Doubt::Likely,
                 format!(
                     "{} asked for a larger receive buffer than it got",
                     program.name

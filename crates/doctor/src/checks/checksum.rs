@@ -1,6 +1,10 @@
 //! Datagrams whose checksum is wrong.
 
-use super::super::{Code, Confidence, Context, Finding, Tally};
+use super::super::proof::{Grade, Proof};
+use super::super::{Code, Context, Finding, Tally};
+
+/// How many sockets may count each datagram.
+const MOST_SOCKETS: u64 = 4;
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
     let watched = context.watched.as_ref()?;
@@ -17,11 +21,12 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     let captured = captured.map_or(0, |captured| captured.count(context.target.port));
     // Since the group was joined; both are not read at the same moment.
     let since = Tally::of(&watched.joining, context.target.is_ipv4()).checksums;
-    let exact = captured > 0 && (since >= captured || super::alike(since, captured));
+    // Each socket that they are handed to counts them once.
+    let proof = (1..=MOST_SOCKETS).find_map(|sockets| Proof::counted(since, captured * sockets));
     Some(
         Finding::fault(
             Code::BadChecksum,
-            Confidence::proved_if(exact),
+            Grade::or_likely(proof),
             "datagrams come whose UDP checksum is wrong, and the kernel drops them",
         )
         .because(format!("{counter} moved by {bad}"))

@@ -1,6 +1,7 @@
 //! Datagrams of other groups that reach a socket.
 
-use super::super::{Code, Confidence, Context, Finding};
+use super::super::proof::{Grade, Proof};
+use super::super::{Code, Context, Finding};
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
     let (program, watched) = (context.program.as_ref()?, context.watched.as_ref()?);
@@ -20,7 +21,7 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     Some(
         Finding::fault(
             Code::CrossTalk,
-            Confidence::proved_if(found.memberships.is_some()),
+            Grade::proved_if(found.memberships.is_some(), Proof::Seen),
             format!(
                 "{} also receives {}, which it has not joined",
                 program.name, flow.destination

@@ -1,6 +1,7 @@
 //! Two interfaces on one segment.
 
-use super::super::{Code, Confidence, Context, Finding, Flow};
+use super::super::proof::Proof;
+use super::super::{Code, Context, Finding, Flow};
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
     let watched = context.watched.as_ref()?;
@@ -27,7 +28,7 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     Some(
         Finding::fault(
             Code::DuplicateInterface,
-            Confidence::Proved,
+            Proof::Seen,
             format!("each datagram comes twice: by {first} and by {second}"),
         )
         .because(format!(

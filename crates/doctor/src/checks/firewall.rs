@@ -2,11 +2,21 @@
 
 use crate::FirewallRule;
 
-use super::super::{Code, Confidence, Context, Finding, Rules, SelfTest, Severity, Tally, Watched};
+use super::super::proof::{Doubt, Grade, Proof};
+use super::super::{Code, Context, Finding, Rules, SelfTest, Severity, Tally, Watched};
 use super::firewall_rule::named;
+use super::{below_ip, conntrack, nat};
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
     let watched = context.watched.as_ref()?;
+    // What takes them away before IP, and the tracking of connections, have findings of their own.
+    let elsewhere = [below_ip::run, conntrack::run, nat::run];
+    if elsewhere
+        .iter()
+        .any(|check| check(context).is_some_and(|finding| finding.severity == Severity::Fault))
+    {
+        return None;
+    }
     let vain = watched.exact.is_empty() && watched.wide.is_empty();
     let lost = context
         .lost_streams()
@@ -33,7 +43,7 @@ fn by_group(context: &Context, test: &SelfTest) -> Option<Finding> {
     let rules = test.rules.as_ref();
     if let Some(refused) = &test.refused {
         let finding = fault(
-            Confidence::Proved,
+            Proof::Kernel.into(),
             format!("a firewall of this host forbids sending to {group}"),
         )
         .because(refused.clone());
@@ -45,8 +55,12 @@ fn by_group(context: &Context, test: &SelfTest) -> Option<Finding> {
     if test.control < test.sent {
         return nothing_returns(context, test);
     }
+    // They came to IP and went no further, which neither NAT nor anything before IP does.
+    let [lost, of_control] = test.lost;
+    let at_ip = Proof::counted(lost, test.sent).filter(|_| of_control <= super::FEW);
+    let proof = at_ip.or_else(|| by_a_rule(rules?, test.sent));
     let finding = fault(
-        Confidence::Proved,
+        Grade::or_likely(proof),
         format!("a firewall of this host drops what comes to {group}:{port}"),
     )
     .because(format!(
@@ -57,13 +71,26 @@ fn by_group(context: &Context, test: &SelfTest) -> Option<Finding> {
         test.received,
         test.control
     ));
-    Some(named(
-        context,
-        finding,
-        rules,
-        test.sent,
-        FirewallRule::is_inward,
-    ))
+    let finding = if at_ip.is_some() {
+        finding.because(format!(
+            "meanwhile {} came to IP and went no further",
+            super::count(lost, "packet")
+        ))
+    } else {
+        finding
+    };
+    Some(named(context, finding, rules, test.sent, |rule| {
+        rule.is_inward() && (at_ip.is_none() || rule.hook != Some("ingress"))
+    }))
+}
+
+/// One rule whose counter moved by so many.
+fn by_a_rule(rules: &Rules, packets: u64) -> Option<Proof> {
+    let mut inward = rules
+        .dropped
+        .iter()
+        .filter(|dropped| dropped.rule.is_inward());
+    inward.find_map(|dropped| dropped.proof(packets, 0))
 }
 
 /// Nothing at all comes back: a rule that matches all groups, or something else that does.
@@ -71,21 +98,15 @@ fn nothing_returns(context: &Context, test: &SelfTest) -> Option<Finding> {
     if test.control > 0 {
         return None;
     }
-    let counted = |rules: &Rules| {
-        let mut dropped = rules.dropped.iter();
-        dropped.any(|dropped| dropped.rule.is_inward() && dropped.may_be(test.sent, 0))
-    };
-    // They came to IP, and nothing of them, nor of anything else but ICMP, went further.
-    let Tally {
-        received,
-        delivered,
-        control,
-        reverse_path,
-        ..
-    } = test.meanwhile;
-    let all = received >= 2 * test.sent && delivered <= control && reverse_path == 0;
+    // They came to IP, and went no further.
+    let [lost, of_control] = test.lost;
+    let filtered = test.meanwhile.reverse_path > 0;
+    let at_ip = Proof::counted(lost, test.sent)
+        .and(Proof::counted(of_control, test.sent))
+        .filter(|_| !filtered);
+    let proof = at_ip.or_else(|| by_a_rule(test.rules.as_ref()?, test.sent));
     let finding = fault(
-        Confidence::proved_if(all || test.rules.as_ref().is_some_and(counted)),
+        Grade::or_likely(proof),
         format!(
             "a firewall of this host drops what comes to groups by {}",
             test.interface
@@ -98,10 +119,10 @@ fn nothing_returns(context: &Context, test: &SelfTest) -> Option<Finding> {
         test.interface,
         context.target.ip
     ));
-    let finding = if all {
+    let finding = if at_ip.is_some() {
         finding.because(format!(
-            "meanwhile {} came to IP, and none but those of ICMP went further",
-            super::count(received, "packet")
+            "meanwhile {} came to IP and went no further",
+            super::count(lost + of_control, "packet")
         ))
     } else {
         finding
@@ -128,10 +149,10 @@ fn by_rule(context: &Context, watched: &Watched) -> Option<Finding> {
     let tally = context.tally();
     let (packets, exact, evidence) =
         if let Some(captured) = captured.filter(|captured| *captured > 0) {
-            let exact = inward().any(|dropped| dropped.may_be(captured, 0));
+            let exact = inward().find_map(|dropped| dropped.proof(captured, 0));
             // Where the doctor could not listen itself, the program may well receive all of them.
-            let unwatched = watched.obstacle.is_some() && !exact;
-            if unwatched || !exact && most < captured {
+            let unwatched = watched.obstacle.is_some() && exact.is_none();
+            if unwatched || exact.is_none() && most < captured {
                 return None;
             }
             let count = super::count(captured, "datagram");
@@ -141,12 +162,12 @@ fn by_rule(context: &Context, watched: &Watched) -> Option<Finding> {
         } else if captured.is_none() && tally.lost() > super::FEW && most >= tally.lost() {
             let count = super::count(tally.lost(), "packet");
             let evidence = format!("{count} came to this host and went no further");
-            (most, false, evidence)
+            (most, None, evidence)
         } else {
             return None;
         };
     let finding = fault(
-        Confidence::proved_if(exact),
+        Grade::or_likely(exact),
         format!("a firewall of this host drops what {}", whose(context)),
     )
     .because(evidence);
@@ -179,20 +200,14 @@ fn whose(context: &Context) -> String {
 }
 
 /// How many datagrams to the group and port were captured on the wire and not received, where that may
-/// be listened on: by the interface that most came by, since what comes in by a port of a bridge is
-/// captured on the bridge once more.
+/// be listened on.
 fn captured(context: &Context, watched: &Watched) -> Option<u64> {
     let captured = watched.captured.as_ref()?;
-    if context.program.is_some() {
-        return Some(captured.count(context.target.port));
-    }
-    let on = |interface| {
-        let here = context.lost_streams();
-        let here = here.filter(move |stream| stream.interface == interface);
-        here.map(|stream| stream.datagrams).sum()
-    };
-    let interfaces = context.lost_streams().map(|stream| stream.interface);
-    Some(interfaces.map(on).max().unwrap_or(0))
+    Some(match context.program {
+        // Where the doctor could not listen itself, the program may have received all of them.
+        Some(_) if watched.obstacle.is_some() => captured.count(context.target.port),
+        _ => context.lost_of_target(),
+    })
 }
 
 /// A rule that goes by the source, as far as the counters tell.
@@ -214,14 +229,15 @@ fn by_source(context: &Context, watched: &Watched) -> Option<Finding> {
     let none = watched.exact.is_empty();
     let at_input =
         none && group.is_ipv4() && tally.multicast > 0 && tally.multicast == tally.lost();
-    let alone = context
-        .host
-        .joined_by_programs(true)
-        .all(|joined| joined.group == group);
+    let mut joined = context.host.joined_by_programs(true);
+    let alone = joined.all(|joined| joined.group == group);
+    // Only what is joined is counted there, and only the input hook comes before it is delivered.
+    // Queries to all hosts are delivered, or there are few of them.
+    let alone_at_input = Proof::counted(tally.multicast, tally.lost()).filter(|_| alone);
     // What is dropped may be of other groups, all the more where the test was passed.
     if at_input && (alone || !tested) {
         let finding = fault(
-            Confidence::proved_if(alone && tested),
+            Grade::or_likely(alone_at_input.filter(|_| tested)),
             "a firewall of this host drops datagrams at its input hook".to_owned(),
         )
         .because(format!(
@@ -246,7 +262,7 @@ fn by_source(context: &Context, watched: &Watched) -> Option<Finding> {
     }
     if let Some(captured) = captured {
         let finding = fault(
-            Confidence::Likely,
+            Doubt::Likely.into(),
             format!("something on this host drops what {}", whose(context)),
         )
         .because(format!(
@@ -283,7 +299,7 @@ fn unseen(context: &Context, tally: &Tally, tested: bool) -> Option<Finding> {
         return None;
     }
     let finding = fault(
-        Confidence::CannotSee,
+        Doubt::CannotSee.into(),
         format!(
             "whether a firewall of this host drops {} cannot be seen",
             context.target.ip
@@ -313,6 +329,6 @@ fn unseen(context: &Context, tally: &Tally, tested: bool) -> Option<Finding> {
     ))
 }
 
-fn fault(confidence: Confidence, title: String) -> Finding {
-    Finding::fault(Code::FirewallDrops, confidence, title)
+fn fault(grade: Grade, title: String) -> Finding {
+    Finding::fault(Code::FirewallDrops, grade, title)
 }

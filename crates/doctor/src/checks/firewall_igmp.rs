@@ -1,6 +1,10 @@
 //! A firewall that keeps the host's membership reports from leaving.
 
-use super::super::{Code, Confidence, Context, Finding, Severity};
+use crate::FirewallRule;
+
+use super::super::proof::Grade;
+use super::super::{Code, Context, Finding, Severity};
+use super::firewall_rule::{described, mended};
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
     let watched = context.watched.as_ref()?;
@@ -28,18 +32,11 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
         return None;
     }
     let moved = &watched.joining;
-    let (protocol, reports, remedy) = if target.is_ipv4() {
-        (
-            "IGMP",
-            moved.get("IpExt.OutMcastPkts"),
-            "ip protocol igmp accept",
-        )
+    let protocol = if target.is_ipv4() { "IGMP" } else { "MLD" };
+    let reports = if target.is_ipv4() {
+        moved.get("IpExt.OutMcastPkts")
     } else {
-        (
-            "MLD",
-            moved.get("Icmp6OutMLDv2Reports") + moved.get("Icmp6OutGroupMembResponses"),
-            "icmpv6 type { 130, 131, 132, 143 } accept",
-        )
+        moved.get("Icmp6OutMLDv2Reports") + moved.get("Icmp6OutGroupMembResponses")
     };
     // On loopback they always leave; where nothing at all left by the others, no report did.
     let silent = by.iter().all(|id| {
@@ -53,20 +50,24 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     // Queries still come to where a switch prunes, and few others.
     let quiet = tally.lost() <= super::FEW && tally.ignored == 0;
     let nothing_comes = context.vain().is_some() && quiet;
+    let least = by.len() as u64;
+    let outward = |rule: &FirewallRule| matches!(rule.hook, None | Some("output" | "postrouting"));
+    // A rule that counts has dropped one report for each interface at least.
+    let proof = watched.rules.iter().flat_map(|rules| &rules.membership);
+    let proof = proof
+        .filter(|dropped| outward(&dropped.rule))
+        .find_map(|dropped| dropped.proof(least, 0));
     let finding = Finding::fault(
         Code::FirewallDropsIgmp,
-        Confidence::Proved,
+        Grade::or_likely(proof),
         format!("this host's {protocol} reports do not leave, so switches do not know of it"),
     )
     .because(format!(
         "{} was joined on {}, and not one {protocol} report was counted as sent",
         target.ip,
         super::list(&by)
-    ))
-    .remedy(format!(
-        "let it pass at the output and the input hook: sudo nft insert rule inet filter output \
-         {remedy}; sudo nft insert rule inet filter input {remedy}"
     ));
+    let finding = rule_of_membership(context, finding, outward, "output");
     Some(if nothing_comes {
         finding
     } else {
@@ -76,4 +77,56 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
             ..finding
         }
     })
+}
+
+/// Adds which rule may drop what IGMP or MLD sends or receives, where rules may be read, and what
+/// lets it pass there: an `accept` in one chain does not overrule the `drop` of another.
+pub(super) fn rule_of_membership(
+    context: &Context,
+    finding: Finding,
+    concerned: impl Fn(&FirewallRule) -> bool,
+    hook: &str,
+) -> Finding {
+    let pass = if context.target.is_ipv4() {
+        "meta l4proto igmp accept"
+    } else {
+        "icmpv6 type { 130, 131, 132, 143 } accept"
+    };
+    let rules = context
+        .watched
+        .as_ref()
+        .and_then(|watched| watched.rules.as_ref());
+    let Some(rules) = rules else {
+        return finding
+            .remedy(format!(
+                "find the rule that drops it at the {hook} hook with 'sudo nft -a list ruleset', and \
+                 insert before it, in the same chain: {pass}"
+            ))
+            .confirm(format!(
+                "as root, the doctor names the rule: sudo manycast doctor {}",
+                context.target.address
+            ));
+    };
+    let mut suspects: Vec<_> = rules
+        .membership
+        .iter()
+        .filter(|dropped| concerned(&dropped.rule))
+        .collect();
+    suspects.sort_by_key(|dropped| std::cmp::Reverse(dropped.most));
+    let Some(first) = suspects.first() else {
+        return finding
+            .because("no rule of nftables shows that it was this one")
+            .remedy("look where else it is dropped: sudo nft -a list ruleset; sudo bpftool net");
+    };
+    finding
+        .because(if first.most > 0 {
+            format!(
+                "{} dropped {} meanwhile",
+                described(&first.rule),
+                super::count(first.most, "packet")
+            )
+        } else {
+            format!("{} may be it; it does not count", described(&first.rule))
+        })
+        .remedy(mended(&first.rule, pass))
 }

@@ -2,7 +2,8 @@
 
 use crate::FirewallRule;
 
-use super::super::{Code, Confidence, Context, Finding, Tally, Watched};
+use super::super::proof::{Doubt, Grade};
+use super::super::{Code, Context, Finding, Tally, Watched};
 use super::firewall_rule::named;
 
 /// One in so many is lost in other ways, or at the beginning and at the end.
@@ -25,17 +26,18 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     let dropped = watched.rules.iter().flat_map(|rules| &rules.dropped);
     let mut inward = dropped.filter(|dropped| dropped.rule.is_inward());
     // What was received and what was captured are not read at the same moment.
-    let dropped = inward.any(|dropped| dropped.may_be(missing, super::slack(of)));
-    let exact = watched.captured.is_none() || dropped;
+    let proof = inward.find_map(|dropped| dropped.proof(missing, super::slack(of)));
+    let grade = Grade::or_likely(proof);
+    let exact = watched.captured.is_none() || grade != Doubt::Likely.into();
     let title = format!(
         "a firewall of this host drops a part of what comes to {}",
         target.ip
     );
     let finding = if exact {
-        Finding::fault(Code::FirewallDrops, Confidence::Proved, title)
+        Finding::fault(Code::FirewallDrops, grade, title)
     } else {
         // A host that is too busy to hear all may miss a part as well.
-        Finding::warning(Code::FirewallDrops, Confidence::Possible, title)
+        Finding::warning(Code::FirewallDrops, Doubt::Possible, title)
     }
     .because(counted);
     Some(named(

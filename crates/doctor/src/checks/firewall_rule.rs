@@ -15,7 +15,7 @@ pub(super) fn named(
     finding: Finding,
     rules: Option<&Rules>,
     packets: u64,
-    concerned: fn(&FirewallRule) -> bool,
+    concerned: impl Fn(&FirewallRule) -> bool,
 ) -> Finding {
     let target = &context.target;
     let (group, port) = (target.ip, target.port);
@@ -76,7 +76,7 @@ pub(super) fn named(
         for rule in &suspects {
             let described = described(rule);
             finding = finding.because(if alone {
-                format!("no other than {described} may match it; it does not count")
+                format!("of all rules that drop, {described} alone matches it; it does not count")
             } else if known {
                 format!("{described} matches it, if it comes so far; it does not count")
             } else {
@@ -93,7 +93,7 @@ pub(super) fn named(
             .confirm("sudo iptables-legacy-save --counters; sudo ip6tables-legacy-save --counters");
     }
     match suspects.first() {
-        Some(rule) => finding.remedy(mended(rule, rules.keeper, (group, port), &pass)),
+        Some(rule) => finding.remedy(kept(rules.keeper, (group, port), &mended(rule, &pass))),
         None => finding
             .because("no rule of nftables shows that it was this one")
             .remedy(format!(
@@ -104,23 +104,18 @@ pub(super) fn named(
 }
 
 /// The rule, and where it stands.
-fn described(rule: &FirewallRule) -> String {
+pub(super) fn described(rule: &FirewallRule) -> String {
     match rule.hook {
         Some(hook) => format!("{rule}, at the {hook} hook,"),
         None => format!("{rule}, to which other chains jump,"),
     }
 }
 
-/// Lets the datagrams pass before a rule, or takes the rule away: that lasts until the rules are
-/// loaded anew. Who keeps them can keep this as well.
-fn mended(
-    rule: &FirewallRule,
-    keeper: Option<&str>,
-    (group, port): (IpAddr, u16),
-    pass: &str,
-) -> String {
+/// Lets what is meant pass before a rule, or takes the rule away: that lasts until the rules are
+/// loaded anew.
+pub(super) fn mended(rule: &FirewallRule, pass: &str) -> String {
     let place = rule.place();
-    let now = match rule.handle {
+    match rule.handle {
         Some(handle) => {
             let before = format!(
                 "let the datagrams pass before it: sudo nft insert rule {place} handle {handle} \
@@ -134,7 +129,11 @@ fn mended(
             }
         }
         None => format!("let the datagrams pass: sudo nft add rule {place} {pass}"),
-    };
+    }
+}
+
+/// Who keeps the rules can keep this as well.
+fn kept(keeper: Option<&str>, (group, port): (IpAddr, u16), now: &str) -> String {
     match keeper {
         Some("ufw") => format!(
             "let them pass for good: sudo ufw allow in proto udp to {group} port {port}; or for \
@@ -144,6 +143,6 @@ fn mended(
             "let them pass for good: sudo firewall-cmd --permanent --add-port={port}/udp; sudo \
              firewall-cmd --reload; or for now {now}"
         ),
-        _ => now,
+        _ => now.to_owned(),
     }
 }

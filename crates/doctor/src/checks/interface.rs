@@ -2,7 +2,8 @@
 
 use manycast_net::Interface;
 
-use super::super::{Code, Confidence, Context, Finding};
+use super::super::proof::Proof;
+use super::super::{Code, Context, Finding};
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
     if !context.target.is_group() {
@@ -30,7 +31,7 @@ fn off(context: &Context, interface: &Interface) -> Option<Finding> {
     (!context.target.is_ipv4() && context.host.ipv6_is_off(name)).then(|| {
         Finding::fault(
             Code::Ipv6Off,
-            Confidence::Proved,
+            Proof::Kernel,
             format!("IPv6 is switched off on {name}"),
         )
         .because(format!("net.ipv6.conf.{name}.disable_ipv6 is 1"))
@@ -47,7 +48,7 @@ fn unusable(interface: &Interface) -> Option<Finding> {
         return Some(
             Finding::fault(
                 Code::InterfaceDown,
-                Confidence::Proved,
+                Proof::Kernel,
                 format!("{name} is down"),
             )
             .because(format!("the kernel says so: {name} lacks the flag UP"))
@@ -58,7 +59,7 @@ fn unusable(interface: &Interface) -> Option<Finding> {
         return Some(
             Finding::fault(
                 Code::InterfaceNotMulticast,
-                Confidence::Proved,
+                Proof::Kernel,
                 format!("{name} cannot multicast"),
             )
             .because(format!(
@@ -75,7 +76,7 @@ fn unusable(interface: &Interface) -> Option<Finding> {
     (!interface.running).then(|| {
         Finding::fault(
             Code::InterfaceDown,
-            Confidence::Proved,
+            Proof::Kernel,
             format!("{name} has no carrier"),
         )
         .because(format!(

@@ -1,6 +1,7 @@
 //! A sender that keeps its own host from hearing it.
 
-use super::super::{Code, Confidence, Context, Finding};
+use super::super::proof::{Grade, Proof};
+use super::super::{Code, Context, Finding};
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
     let (program, watched) = (context.program.as_ref()?, context.watched.as_ref()?);
@@ -30,7 +31,7 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     Some(
         Finding::fault(
             Code::LoopbackOff,
-            Confidence::proved_if(certain.is_some() && left > 0),
+            Grade::proved_if(certain.is_some() && left > 0, Proof::Kernel),
             format!(
                 "{} has loopback off, so programs of this host do not receive it",
                 program.name

@@ -2,7 +2,8 @@
 
 use std::net::IpAddr;
 
-use super::super::{Code, Confidence, Context, Finding, Tally};
+use super::super::proof::{Grade, Proof};
+use super::super::{Code, Context, Finding, Tally};
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
     let watched = context.watched.as_ref()?;
@@ -34,7 +35,7 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
             .is_some_and(|rules| rules.dropped.is_empty());
     let finding = Finding::fault(
         Code::MartianSource,
-        Confidence::proved_if(exact),
+        Grade::proved_if(exact, Proof::Seen),
         format!("the datagrams come from {source}, which {why}"),
     )
     .because(format!(

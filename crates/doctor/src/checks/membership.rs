@@ -1,6 +1,7 @@
 //! Sockets that are no members of the group, or of one that is gone.
 
-use super::super::{Code, Confidence, Context, Finding, ProgramSocket};
+use super::super::proof::Proof;
+use super::super::{Code, Context, Finding, ProgramSocket};
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
     let (program, target) = (context.program.as_ref()?, &context.target);
@@ -29,7 +30,7 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
         return Some(
             Finding::fault(
                 Code::MembershipLost,
-                Confidence::Proved,
+                Proof::Kernel,
                 format!(
                     "{} joined {group} on an interface that is gone",
                     program.name
@@ -60,7 +61,7 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
             let who = &program.name;
             Finding::fault(
                 Code::NotJoined,
-                Confidence::Proved,
+                Proof::Kernel,
                 format!("{who} has joined {group} by a socket that is not the one on the port"),
             )
             .because(format!(
@@ -84,7 +85,7 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     }
     let finding = Finding::fault(
         Code::NotJoined,
-        Confidence::Proved,
+        Proof::Kernel,
         format!("{} has not joined {group}", program.name),
     );
     let finding = if joined.is_empty() {

@@ -1,19 +1,24 @@
 //! One check a file: each a function of what was recorded.
 
+mod below_ip;
 mod bound;
 mod buffer;
 mod checksum;
+mod conntrack;
 mod cross_talk;
 mod duplicate_interface;
 mod firewall;
 mod firewall_igmp;
 mod firewall_part;
 mod firewall_rule;
+mod foreign_frame;
 mod fragmentation;
 mod interface;
+mod interface_drops;
 mod loopback;
 mod martian;
 mod membership;
+mod nat;
 mod not_arriving;
 mod old_querier;
 mod other_interface;
@@ -34,11 +39,14 @@ use super::{Context, Finding, Severity};
 /// A check: what it found, if anything.
 type Check = fn(&Context) -> Option<Finding>;
 
-const CHECKS: [Check; 33] = [
+const CHECKS: [Check; 38] = [
     route::run,
     loopback::run,
     interface::run,
     fragmentation::run,
+    below_ip::run,
+    foreign_frame::run,
+    interface_drops::run,
     surroundings::contained,
     surroundings::wireless,
     firewall_igmp::run,
@@ -54,6 +62,8 @@ const CHECKS: [Check; 33] = [
     wrong_source::run,
     old_querier::run,
     duplicate_interface::run,
+    conntrack::run,
+    nat::run,
     firewall::run,
     firewall_part::run,
     port_in_use::run,
@@ -109,7 +119,7 @@ pub(super) fn count(number: u64, what: &str) -> String {
 }
 
 /// Names with commas between them.
-fn list(names: impl IntoIterator<Item = impl ToString>) -> String {
+pub(super) fn list(names: impl IntoIterator<Item = impl ToString>) -> String {
     let names: Vec<String> = names.into_iter().map(|name| name.to_string()).collect();
     names.join(", ")
 }

@@ -1,7 +1,15 @@
 //! Nothing arrives, and nothing else explains it.
+//!
+//! That nothing was seen proves nothing: it may be sent seldom, or be taken away where it cannot be
+//! seen. So this is never proved by one end alone.
 
-use super::super::{Code, Confidence, Context, Finding, Tally, Watched};
+use super::super::between::{Point, told, unseen};
+use super::super::proof::Doubt;
+use super::super::{CapturedStream, Code, Context, Finding, Tally, Watched};
 use super::FEW;
+
+/// How many other groups and ports of a sender are told of.
+const MOST_TOLD: usize = 4;
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
     let watched = match &context.program {
@@ -17,51 +25,91 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     if !context.target.is_group() {
         return unicast(context);
     }
-    if captured.is_some_and(|captured| captured.to_port(context.target.port).next().is_some()) {
+    if captured.is_some_and(|captured| captured.count(context.target.port) > 0) {
         // It arrives, and where it is lost is for other checks to say.
         return None;
     }
-    let tally = context.tally();
+    let (group, tally) = (context.target.ip, context.tally());
     let seconds = watched.lasted.as_secs_f64();
-    let silent = captured.is_some();
-    // By IPv4, what comes of the group is counted as multicast, whatever its port.
-    let accounted =
-        tally.lost() == 0 && tally.ignored == 0 && tally.multicast == 0 && below(watched) <= FEW;
-    let finding = Finding::fault(
-        Code::NotArriving,
-        Confidence::proved_if(silent || accounted),
-        format!("nothing of {} arrives at this host", context.target.ip),
-    );
+    // What came to IP and went no further may well be of the group, for who sees no more than that.
+    let perhaps = captured.is_none() && tally.lost() > FEW;
+    let finding = if perhaps {
+        Finding::fault(
+            Code::NotArriving,
+            Doubt::CannotSee,
+            format!("nothing of {group} was received, and whether it arrives cannot be seen"),
+        )
+    } else {
+        Finding::fault(
+            Code::NotArriving,
+            Doubt::Likely,
+            format!("nothing of {group} arrives at this host"),
+        )
+    };
     let finding = finding.because(if watched.joined.is_empty() {
-        format!("nothing came in {seconds:.1} s")
+        format!("nothing came in {seconds:.1} s; what is sent less often does not show")
     } else {
         format!(
-            "it was joined on {} for {seconds:.1} s, and nothing came",
+            "it was joined on {} for {seconds:.1} s, and nothing came; what is sent less often does \
+             not show",
             super::list(&watched.joined)
         )
     });
-    let finding = if silent {
+    let finding = counted(context, watched, &tally, finding);
+    let finding = match told(&unseen(context, Point::Link, Point::Delivered)) {
+        Some(hidden) if captured.is_none() => finding.because(hidden),
+        _ => finding,
+    };
+    let others: Vec<_> = captured
+        .into_iter()
+        .flat_map(|captured| &captured.elsewhere)
+        .filter(|stream| stream.datagrams > 1 && !context.host.has(stream.source.ip()))
+        .take(MOST_TOLD)
+        .collect();
+    let finding = others.iter().fold(finding, |finding, stream| {
+        let CapturedStream {
+            destination, port, ..
+        } = stream;
+        let source = stream.source.ip();
+        let came = super::count(stream.datagrams, "datagram");
+        finding.because(format!(
+            "{source} sends to {destination}, port {port}, and not to {group}: {came}"
+        ))
+    });
+    Some(
+        finding
+            .remedy(remedy(context, perhaps, &others))
+            .confirm(confirm(context, captured.is_some())),
+    )
+}
+
+/// What the counters tell.
+fn counted(context: &Context, watched: &Watched, tally: &Tally, finding: Finding) -> Finding {
+    let finding = if watched.captured.is_some() {
         finding.because("not one datagram to the group was captured on the wire")
     } else if tally.received == 0 {
         finding.because("not one packet of this version of IP came to this host meanwhile")
     } else if tally.lost() > 0 {
         finding.because(format!(
-            "{} came and were not wanted; that these are others is likely, for the group is \
-             joined and what this host sends to itself is received",
+            "{} came and went no further; these may be of the group, or of others",
             super::count(tally.lost(), "packet")
         ))
     } else {
         finding.because(format!(
-            "all of {} that came to this host were delivered, to others{}",
-            super::count(tally.received, "packet"),
-            if tally.multicast > 0 {
-                ", some of them to programs that receive groups, perhaps this one on another port"
-            } else {
-                ""
-            }
+            "all of {} that came to this host were delivered, to others",
+            super::count(tally.received, "packet")
         ))
     };
-    let finding = if !silent && below(watched) > FEW {
+    let finding = if watched.captured.is_none() && tally.no_port > FEW {
+        finding.because(format!(
+            "{} came for ports that no socket has: a translation of addresses (NAT) makes such of \
+             datagrams to groups",
+            super::count(tally.no_port, "datagram")
+        ))
+    } else {
+        finding
+    };
+    let finding = if watched.captured.is_none() && below(watched) > FEW {
         finding.because(format!(
             "{} that came by interfaces never came to IP: of other protocols, or dropped before it \
              (by a bridge, at the ingress hook, by tc)",
@@ -70,33 +118,61 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     } else {
         finding
     };
-    let finding = watched
-        .counters
-        .interfaces
+    let moved = &watched.counters.interfaces;
+    moved
         .iter()
+        .filter(|(name, _)| {
+            context
+                .host
+                .interfaces
+                .iter()
+                .any(|link| *link.name == **name)
+        })
         .filter(|(name, _)| *name != "lo")
         .fold(finding, |finding, (name, moved)| {
             finding.because(format!("{name}: {} in, {} out", moved.received, moved.sent))
-        });
-    let hops = "routers on the way need a hop limit above 1 and a multicast routing protocol";
-    Some(
-        finding
-            .remedy(format!(
-                "check that somebody sends, to this group and port; {hops}; then look at the \
-                 switches (IGMP snooping)"
-            ))
-            .confirm(format!(
-                "{}at the sender's host: manycast doctor serve; and here: manycast doctor {} --with \
-                 HOST",
-                if silent {
-                    String::new()
-                } else {
-                    let address = &context.target.address;
-                    let sees = "as root, the doctor sees what comes in by the wire";
-                    format!("{sees}: sudo manycast doctor {address}; or ")
-                },
-                context.target.address
-            )),
+        })
+}
+
+/// What to do follows from what was seen.
+fn remedy(context: &Context, perhaps: bool, others: &[&CapturedStream]) -> String {
+    let group = context.target.ip;
+    if let Some(stream) = others.first() {
+        let other = std::net::SocketAddr::new(stream.destination, stream.port);
+        return format!(
+            "if {} is the sender that you mean: listen on {other}, or let it send to {group}",
+            stream.source.ip()
+        );
+    }
+    if perhaps {
+        return "find out first where they are lost".to_owned();
+    }
+    let reports = if group.is_ipv4() { "IGMP" } else { "MLD" };
+    let version = if group.is_ipv4() {
+        "where a switch knows no IGMPv3, let this host speak version 2: sudo sysctl -w \
+         net.ipv4.conf.all.force_igmp_version=2"
+    } else {
+        "where a switch knows no MLDv2, let this host speak version 1: sudo sysctl -w \
+         net.ipv6.conf.all.force_mld_version=1"
+    };
+    format!(
+        "check that somebody sends, to this group and port; where it is sent seldom, watch longer \
+         (--for 60s); routers on the way need a hop limit above 1 and a multicast routing protocol; \
+         a switch may keep it from here ({reports} snooping); {version}"
+    )
+}
+
+fn confirm(context: &Context, captured: bool) -> String {
+    let address = &context.target.address;
+    let two_ends = format!(
+        "at the sender's host: manycast doctor serve; and here: manycast doctor {address} --with HOST"
+    );
+    if captured {
+        return two_ends;
+    }
+    format!(
+        "as root, the doctor sees what comes in by the wire: sudo manycast doctor {address}; or \
+         {two_ends}"
     )
 }
 
@@ -116,7 +192,7 @@ fn unicast(context: &Context) -> Option<Finding> {
     Some(
         Finding::fault(
             Code::NotArriving,
-            Confidence::Likely,
+            Doubt::Likely,
             format!("nothing arrives for {}", context.target.address),
         )
         .because(format!(

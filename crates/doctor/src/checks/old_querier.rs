@@ -2,7 +2,8 @@
 
 use manycast_types::{InterfaceId, SourceFilter};
 
-use super::super::{Code, Confidence, Context, Finding};
+use super::super::proof::Proof;
+use super::super::{Code, Context, Finding};
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
     let target = &context.target;
@@ -34,7 +35,7 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
         let forced = forced(context, name);
         let finding = Finding::fault(
             Code::OldQuerier,
-            Confidence::Proved,
+            Proof::Kernel,
             format!("sources are not told to the network on {name}: it speaks IGMPv{version}"),
         )
         .because(format!(
@@ -60,7 +61,7 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     (old > 0).then(|| {
         let finding = Finding::fault(
             Code::OldQuerier,
-            Confidence::Proved,
+            Proof::Kernel,
             "sources are not told to the network: this host speaks MLDv1",
         )
         .because(format!(

@@ -1,6 +1,7 @@
 //! The group is joined on one interface, and arrives on another.
 
-use super::super::{Code, Confidence, Context, Finding, Flow, ProgramSocket};
+use super::super::proof::{Doubt, Proof};
+use super::super::{Code, Context, Finding, Flow, ProgramSocket};
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
     let watched = context.watched.as_ref()?;
@@ -81,7 +82,7 @@ fn by_loopback_alone(
     here.iter().all(loopback).then(|| {
         Finding::fault(
             Code::JoinedOnOtherInterface,
-            Confidence::Likely,
+            Doubt::Likely,
             format!(
                 "{program} has joined {group} on loopback alone, where nothing comes from outside"
             ),
@@ -100,7 +101,7 @@ fn finding(flow: &Flow, joined_on: &str, evidence: String, remedy: String) -> Fi
     let group = flow.destination.ip();
     Finding::fault(
         Code::JoinedOnOtherInterface,
-        Confidence::Proved,
+        Proof::Seen,
         format!(
             "{group} is joined on {joined_on}, and comes in on {}",
             flow.interface

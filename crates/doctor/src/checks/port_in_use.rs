@@ -2,7 +2,8 @@
 
 use manycast_net::ErrorKind;
 
-use super::super::{Code, Confidence, Context, Finding};
+use super::super::proof::Proof;
+use super::super::{Code, Context, Finding};
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
     let port = context.target.port;
@@ -13,9 +14,9 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     let title = format!("another program has port {port} and does not share it");
     let finding = if context.program.is_some() {
         // It is the program that is examined, and it has what it wants.
-        Finding::warning(Code::PortInUse, Confidence::Proved, title)
+        Finding::warning(Code::PortInUse, Proof::Kernel, title)
     } else {
-        Finding::fault(Code::PortInUse, Confidence::Proved, title)
+        Finding::fault(Code::PortInUse, Proof::Kernel, title)
     };
     let holders = context
         .host

@@ -1,13 +1,9 @@
 //! A stream that ceases after a while, and comes again when the group is joined anew.
 
-use std::time::Duration;
-
+use super::super::proof::Doubt;
 use super::super::watch::has_ceased;
-use super::super::{Code, Confidence, Context, Finding};
-
-/// How long a membership lasts of which nothing more is captured, by default (RFC 9776 §8.4). In a
-/// shorter time a querier may be silent and there.
-const MEMBERSHIP: Duration = Duration::from_secs(260);
+use super::super::{Code, Context, Finding};
+use super::firewall_igmp::rule_of_membership;
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
     let watched = context.watched.as_ref()?;
@@ -24,7 +20,7 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
         return Some(
             Finding::warning(
                 Code::NothingSent,
-                Confidence::Possible,
+                Doubt::Possible,
                 format!("nothing came any more after {age:.1} s"),
             )
             .because(evidence)
@@ -36,6 +32,7 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
         captured.and_then(|captured| captured.queriers.first())
     {
         return Some(queried(
+            context,
             format!("the network forgot the membership after {age:.1} s, although it is asked for"),
             evidence,
             format!("{querier} asked {queries} times for memberships, in version {version}"),
@@ -43,7 +40,8 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     }
     let finding = Finding::fault(
         Code::NoQuerier,
-        Confidence::proved_if(captured.is_some() && watched.lasted >= MEMBERSHIP),
+        // That no query came proves nothing: it may have been kept from here as well.
+        Doubt::Likely,
         format!("the network forgot the membership after {age:.1} s, since no querier asks for it"),
     )
     .because(evidence)
@@ -63,14 +61,10 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
 }
 
 /// Queries come, but the host does not answer them, or is not captured.
-fn queried(title: String, evidence: String, queries: String) -> Finding {
-    Finding::fault(Code::FirewallDropsIgmp, Confidence::Likely, title)
+fn queried(context: &Context, title: String, evidence: String, queries: String) -> Finding {
+    let finding = Finding::fault(Code::FirewallDropsIgmp, Doubt::Likely, title)
         .because(evidence)
         .because("it came again as soon as the group was joined anew")
-        .because(queries)
-        .remedy(
-            "let IGMP and MLD pass at the input and the output hook: sudo nft insert rule inet \
-             filter input ip protocol igmp accept; for IPv6 icmpv6 type { 130, 131, 132, 143 }",
-        )
-        .confirm("sudo nft list ruleset")
+        .because(queries);
+    rule_of_membership(context, finding, |_| true, "input or the output")
 }

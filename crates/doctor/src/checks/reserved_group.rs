@@ -2,7 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::super::{Code, Confidence, Context, Finding};
+use super::super::proof::Proof;
+use super::super::{Code, Context, Finding};
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
     match context.target.ip {
@@ -19,7 +20,7 @@ fn ipv4(group: Ipv4Addr) -> Option<Finding> {
         return Some(
             Finding::fault(
                 Code::ReservedGroup,
-                Confidence::Proved,
+                Proof::Standard,
                 format!("{group} is reserved for the protocols of routers and hosts"),
             )
             .because("no router forwards 224.0.0.0/24, and switches flood it (RFC 5771 §4)")
@@ -33,7 +34,7 @@ fn ipv4(group: Ipv4Addr) -> Option<Finding> {
     ([b & 0x7f, c] == [0, 0] && (a, b) != (224, 0)).then(|| {
         Finding::warning(
             Code::ReservedGroup,
-            Confidence::Proved,
+            Proof::Standard,
             format!("{group} has the Ethernet address of 224.0.0.{d}, which switches flood"),
         )
         .because(format!(
@@ -58,7 +59,7 @@ fn ipv6(group: Ipv6Addr) -> Option<Finding> {
     Some(
         Finding::fault(
             Code::ReservedGroup,
-            Confidence::Proved,
+            Proof::Standard,
             format!("{group} is reserved"),
         )
         .because(why)

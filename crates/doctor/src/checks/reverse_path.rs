@@ -1,57 +1,40 @@
 //! The reverse-path filter.
 
-use super::super::{Code, Confidence, Context, Finding, Tally};
+use super::super::proof::{Doubt, Grade, Proof};
+use super::super::{CapturedStream, Code, Context, Finding, Tally, Watched};
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
     let watched = context.watched.as_ref()?;
     let tally = context.tally();
-    let lost = context
-        .lost_streams()
-        .find(|stream| stream.datagrams > super::FEW);
     if tally.reverse_path == 0 || watched.obstacle.is_some() || context.is_silent() {
         return None;
     }
-    if lost.is_none() && !(watched.exact.is_empty() && watched.wide.is_empty()) {
+    // The counter is of all that comes. Only who captures on the wire knows how many of those there
+    // were that were to arrive.
+    let since = Tally::of(&watched.joining, true).reverse_path;
+    let lost = context.lost_of_target();
+    let received = !watched.exact.is_empty() || !watched.wide.is_empty();
+    if received && lost <= super::FEW {
         return others(context);
     }
-    // All that was lost; or as many as were captured of the source, though others were lost as well.
-    let since = Tally::of(&watched.joining, true).reverse_path;
-    let all = tally.reverse_path == tally.lost() && tally.ignored == 0;
-    let exact = all || lost.is_some_and(|lost| super::alike(since, lost.datagrams));
-    let host = &context.host;
-    let filtering: Vec<_> = host
-        .interfaces
-        .iter()
-        .filter(|interface| !interface.loopback && host.rp_filter(&interface.name) > 0)
-        .filter(|interface| {
-            context
-                .target
-                .interface
-                .as_ref()
-                .is_none_or(|named| named.index == interface.index)
-        })
-        .collect();
-    // Where several filter, it is the one that something came in on.
-    let name = filtering
-        .iter()
-        .max_by_key(|interface| {
-            let moved = watched.counters.interfaces.get(&*interface.name);
-            moved.map_or(0, |moved| moved.received)
-        })
-        .map_or_else(
-            || "the interface".to_owned(),
-            |found| found.name.to_string(),
-        );
-    // On the wire the source is seen; otherwise only that it is filtered.
-    let source = lost.map(|stream| stream.source.ip().to_string());
-    let network = source.clone().unwrap_or_else(|| "NETWORK".to_owned());
-    let mode = match host.rp_filter(&name) {
-        2 => "2 (loose: no route leads back to the source at all)",
-        _ => "1 (strict: the route to the source leads by another interface)",
+    if watched.captured.is_some() && since * 2 < lost || tally.reverse_path * 2 < tally.lost() {
+        // The most of it is lost elsewhere.
+        return None;
+    }
+    let stream = stream(context, watched);
+    let name = match stream {
+        Some(stream) => context.host.name_of(stream.interface),
+        None => busiest(context, watched),
+    };
+    let source = stream.map(|stream| stream.source.ip());
+    let network = source.map_or_else(|| "NETWORK".to_owned(), |source| source.to_string());
+    let mode = match context.host.rp_filter(&name) {
+        2 => "2 (loose: it drops what comes from where no route leads)",
+        _ => "1 (strict: it drops what comes from where the route leads by another interface)",
     };
     let finding = Finding::fault(
         Code::ReversePathFilter,
-        Confidence::proved_if(exact),
+        Grade::or_likely(Proof::counted(since, lost)),
         format!("the reverse-path filter of {name} drops the datagrams"),
     )
     .because(format!(
@@ -65,13 +48,54 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
              switch the filter off: sudo sysctl -w net.ipv4.conf.all.rp_filter=0 \
              net.ipv4.conf.{name}.rp_filter=0"
     ));
-    Some(match source {
-        Some(source) => finding.because(format!("captured on the wire: datagrams of {source}")),
-        None => finding.confirm(format!(
-            "as root, the doctor sees the source: sudo manycast doctor {}",
-            context.target.address
-        )),
+    let Some(source) = source else {
+        return Some(
+            finding
+                .because("these may be other datagrams than those that were to arrive")
+                .confirm(format!(
+                    "as root, the doctor sees the source: sudo manycast doctor {}",
+                    context.target.address
+                )),
+        );
+    };
+    let finding = finding.because(format!("captured on the wire: datagrams of {source}"));
+    let back = watched.routes_back.iter().find(|(to, _)| *to == source);
+    Some(match back {
+        Some((_, Some(index))) => {
+            let interface = context.host.name_of(*index);
+            finding.because(format!("the route back to {source} leads by {interface}"))
+        }
+        Some((_, None)) => finding.because(format!("no route leads back to {source}")),
+        None => finding,
     })
+}
+
+/// What was to arrive and did not.
+fn stream<'a>(context: &'a Context, watched: &'a Watched) -> Option<&'a CapturedStream> {
+    let captured = watched.captured.as_ref()?;
+    captured.to_port(context.target.port).find(|stream| {
+        let source = stream.source.ip();
+        let mut received = watched.exact.iter().chain(&watched.wide);
+        context.target.sources.admits(source) && !received.any(|flow| flow.source.ip() == source)
+    })
+}
+
+/// Of the interfaces that filter, the one that most came in by.
+fn busiest(context: &Context, watched: &Watched) -> String {
+    let host = &context.host;
+    let named = context.target.interface.as_ref();
+    let filtering = host
+        .interfaces
+        .iter()
+        .filter(|interface| !interface.loopback && host.rp_filter(&interface.name) > 0)
+        .filter(|interface| named.is_none_or(|named| named.index == interface.index));
+    let received = |name: &str| {
+        let moved = watched.counters.interfaces.get(name);
+        moved.map_or(0, |moved| moved.received)
+    };
+    filtering
+        .max_by_key(|interface| received(&interface.name))
+        .map_or_else(|| "an interface".to_owned(), |found| found.name.to_string())
 }
 
 /// Something else is dropped than what was received: perhaps another source of the same group.
@@ -82,7 +106,7 @@ fn others(context: &Context) -> Option<Finding> {
     (!captured && dropped > super::FEW && context.target.is_group()).then(|| {
         Finding::warning(
             Code::ReversePathFilter,
-            Confidence::Possible,
+            Doubt::Possible,
             "the reverse-path filter drops something, perhaps of further sources",
         )
         .because(format!("TcpExt.IPReversePathFilter moved by {dropped}"))

@@ -1,6 +1,7 @@
 //! No route to the group or host.
 
-use super::super::{Code, Confidence, Context, Finding};
+use super::super::proof::{Doubt, Proof};
+use super::super::{Code, Context, Finding};
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
     let target = &context.target;
@@ -25,7 +26,7 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
         return Some(
             Finding::fault(
                 Code::NoRoute,
-                Confidence::Proved,
+                Proof::Kernel,
                 format!("this host knows no way to {}", target.ip),
             )
             .because("the kernel, asked for the route, has none")
@@ -37,7 +38,7 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     Some(
         Finding::warning(
             Code::NoRoute,
-            Confidence::Possible,
+            Doubt::Possible,
             format!(
                 "programs that name no interface cannot join {} or send to it",
                 target.ip

@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 use manycast_types::needs_zone;
 
-use super::super::{Code, Confidence, Context, Finding};
+use super::super::proof::Proof;
+use super::super::{Code, Context, Finding};
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
     let target = &context.target;
@@ -23,7 +24,7 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
         let first = links.first().map_or("eth0", |interface| &*interface.name);
         Finding::fault(
             Code::ScopeMissing,
-            Confidence::Proved,
+            Proof::Standard,
             format!("{group} is another group on each link, and no link is named"),
         )
         .because(format!(

@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 use manycast_types::SourceFilter;
 
-use super::super::{Code, Confidence, Context, Finding};
+use super::super::proof::Proof;
+use super::super::{Code, Context, Finding};
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
     let target = &context.target;
@@ -26,7 +27,7 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
         };
         Finding::fault(
             Code::SourceMissing,
-            Confidence::Proved,
+            Proof::Standard,
             format!("{group} is a source-specific group, and no source is named"),
         )
         .because(format!(

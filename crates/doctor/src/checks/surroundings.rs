@@ -2,7 +2,8 @@
 
 use manycast_net::Interface;
 
-use super::super::{Code, Confidence, Context, Finding, Snapshot};
+use super::super::proof::Doubt;
+use super::super::{Code, Context, Finding, Snapshot};
 
 /// Where nothing came, the network of a container or a cloud may be why.
 pub(super) fn contained(context: &Context) -> Option<Finding> {
@@ -38,8 +39,7 @@ pub(in super::super) fn container(host: &Snapshot) -> Option<Finding> {
         let links = host.interfaces.iter();
         links.filter(|interface| !interface.loopback && interface.up)
     };
-    let possible =
-        |title: String| Finding::warning(Code::ContainerNetwork, Confidence::Possible, title);
+    let possible = |title: String| Finding::warning(Code::ContainerNetwork, Doubt::Possible, title);
     if let Some(kind) = host.surroundings.container() {
         let pairs: Vec<_> = links().filter(|link| link.kind == "veth").collect();
         // Where there is another, the container has the network of its host, or a macvlan.
@@ -90,7 +90,7 @@ pub(in super::super) fn by_radio(
     Some(
         Finding::warning(
             Code::Wireless,
-            Confidence::Possible,
+            Doubt::Possible,
             format!("{name} is wireless, where groups are sent slowly and without retries"),
         )
         .because(format!("its kind is {} (RFC 9119)", wireless.kind))

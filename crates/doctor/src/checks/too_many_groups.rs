@@ -2,7 +2,8 @@
 
 use manycast_net::ErrorKind;
 
-use super::super::{Code, Confidence, Context, Finding};
+use super::super::proof::Proof;
+use super::super::{Code, Context, Finding};
 
 const LIMIT: &str = "net.ipv4.igmp_max_memberships";
 
@@ -14,7 +15,7 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
         return Some(
             Finding::fault(
                 Code::TooManyGroups,
-                Confidence::Proved,
+                Proof::Kernel,
                 "the kernel lets no socket join one more group",
             )
             .because(obstacle.text.clone())
@@ -34,7 +35,7 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
         (!here && held >= limit).then(|| {
             Finding::fault(
                 Code::TooManyGroups,
-                Confidence::Proved,
+                Proof::Kernel,
                 format!("{} has joined as many groups as one socket may", program.name),
             )
             .because(format!(

@@ -1,6 +1,8 @@
 //! The datagrams go to another port.
 
-use super::super::{Code, Confidence, Context, Finding};
+use super::super::between::Point;
+use super::super::proof::{Grade, Proof};
+use super::super::{Code, Context, Finding};
 
 /// How many senders are told of.
 const MOST_TOLD: usize = 5;
@@ -29,6 +31,13 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     if !on_the_wire && (tally.ignored == 0 || watched.obstacle.is_some()) {
         return None;
     }
+    // Each that was captured bears the other port. The kernel's counter is of all groups, and of what
+    // is sent to all hosts.
+    let seen = captured.into_iter().flat_map(|captured| &captured.streams);
+    let seen = seen.map(|stream| stream.datagrams).max().unwrap_or(0);
+    let proof = (seen > super::FEW)
+        .then(|| Proof::gone(context, seen, Point::Link, Point::Capture))
+        .flatten();
     let mut others: Vec<_> = context
         .host
         .joined_by_programs(target.is_ipv4())
@@ -38,7 +47,7 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     others.dedup();
     let finding = Finding::fault(
         Code::WrongPort,
-        Confidence::proved_if(on_the_wire || others.is_empty()),
+        Grade::or_likely(proof),
         format!("datagrams to {group} arrive, but not for port {port}"),
     );
     let finding = captured
@@ -112,7 +121,7 @@ pub(super) fn of_program(context: &Context) -> Option<Finding> {
     Some(
         Finding::fault(
             Code::WrongPort,
-            Confidence::proved_if(joins),
+            Grade::proved_if(joins, Proof::Kernel),
             format!("{} has no socket on port {port}", program.name),
         )
         .because(format!(

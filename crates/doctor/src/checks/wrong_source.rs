@@ -2,7 +2,8 @@
 
 use manycast_types::{Address, SourceFilter};
 
-use super::super::{Code, Confidence, Context, Finding, Flow};
+use super::super::proof::Proof;
+use super::super::{Code, Context, Finding, Flow};
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
     let watched = context.watched.as_ref()?;
@@ -68,7 +69,7 @@ fn finding(flow: &Flow, who: &str, asked: &SourceFilter, remedy: String) -> Find
     };
     Finding::fault(
         Code::WrongSource,
-        Confidence::Proved,
+        Proof::Seen,
         format!(
             "the datagrams come from {}, and {who} {what}",
             flow.source.ip()

@@ -53,6 +53,17 @@ impl FirewallRule {
         !self.asks_more && self.is_of_family(to) && self.conditions.iter().all(does)
     }
 
+    /// Whether it may match what IGMP (for IPv4) or MLD (for IPv6) sends and receives.
+    pub fn may_match_membership(&self, ipv4: bool) -> bool {
+        let family = match self.family {
+            "ip" => ipv4,
+            "ip6" => !ipv4,
+            family => family == "inet",
+        };
+        let may = |condition: &Condition| condition.holds_for_membership(ipv4) != Some(false);
+        family && self.conditions.iter().all(may)
+    }
+
     /// Whether it matches all that comes as far, as the last rule of a chain often does.
     pub fn matches_all(&self) -> bool {
         !self.asks_more && self.conditions.is_empty()

@@ -42,6 +42,33 @@ pub(crate) enum CapturedPacket {
         /// What it was sent to.
         destination: SocketAddr,
     },
+    /// A later fragment of a UDP datagram, which has no ports.
+    Fragment {
+        /// What the datagram was sent to.
+        destination: IpAddr,
+    },
+}
+
+/// On which link a packet was captured, and in which frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Link {
+    /// The index of the interface.
+    pub interface: u32,
+    /// Whether IP takes such a frame.
+    pub frame: Frame,
+    /// Whether this host has sent it.
+    pub outgoing: bool,
+}
+
+/// Whether IP takes a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Frame {
+    /// It does.
+    Taken,
+    /// It bears the tag of this VLAN, and so belongs to another interface, if there is one.
+    Vlan(u16),
+    /// It was sent to the MAC address of another host.
+    OtherHost,
 }
 
 /// How much longer it may take to pass over packets of no interest.
@@ -80,8 +107,8 @@ impl PacketCapture {
         self.socket.refuse_more()
     }
 
-    /// Waits for a packet that is of interest, and gives it with the index of the interface that it
-    /// came in by; `Ok(None)` when none came in time. Others are passed over, which may take a little
+    /// Waits for a packet that is of interest, and gives it with the link that it came in by, or
+    /// went out by; `Ok(None)` when none came in time. Others are passed over, which may take a little
     /// longer. With a timeout of zero, it gives what waits to be read.
     ///
     /// # Errors
@@ -90,7 +117,7 @@ impl PacketCapture {
     pub(crate) fn next(
         &mut self,
         timeout: Duration,
-    ) -> Result<Option<(u32, CapturedPacket)>, Error> {
+    ) -> Result<Option<(Link, CapturedPacket)>, Error> {
         let begun = Instant::now();
         let mut buffer = [0; HEADERS];
         while begun.elapsed() <= timeout + PASSING {
@@ -101,11 +128,20 @@ impl PacketCapture {
                 Err(error) if error.errno() == Some(errno::ENETDOWN) => continue,
                 Err(error) => return Err(error),
             };
-            if packet.packet_type == PacketType::Outgoing || packet.protocol != self.protocol {
+            if packet.protocol != self.protocol {
                 continue;
             }
             if let Some(captured) = parse(&buffer[..packet.length], self.ipv4) {
-                return Ok(Some((packet.interface, captured)));
+                let link = Link {
+                    interface: packet.interface,
+                    outgoing: packet.packet_type == PacketType::Outgoing,
+                    frame: match (packet.vlan, packet.packet_type) {
+                        (Some(vlan @ 1..), _) => Frame::Vlan(vlan),
+                        (_, PacketType::OtherHost) => Frame::OtherHost,
+                        _ => Frame::Taken,
+                    },
+                };
+                return Ok(Some((link, captured)));
             }
         }
         Ok(None)
@@ -125,8 +161,7 @@ fn parse_ipv4(packet: &[u8]) -> Option<CapturedPacket> {
     let header = packet.get(..20)?;
     let length = usize::from(header[0] & 0x0f) * 4;
     let total = usize::from(u16::from_be_bytes([header[2], header[3]]));
-    // Later fragments have no ports.
-    if header[0] >> 4 != 4 || u16::from_be_bytes([header[6], header[7]]) & 0x1fff != 0 {
+    if header[0] >> 4 != 4 {
         return None;
     }
     let address = |at: usize| {
@@ -135,6 +170,10 @@ fn parse_ipv4(packet: &[u8]) -> Option<CapturedPacket> {
     };
     let (source, destination) = (address(12)?, address(16)?);
     let payload = packet.get(length..)?;
+    // Later fragments have no ports.
+    if u16::from_be_bytes([header[6], header[7]]) & 0x1fff != 0 {
+        return (header[9] == 17).then_some(CapturedPacket::Fragment { destination });
+    }
     match header[9] {
         // RFC 9776 §7.1: the versions are told apart by length and by the second octet.
         2 if payload.first() == Some(&0x11) => Some(CapturedPacket::Query {
@@ -165,7 +204,8 @@ fn parse_ipv6(packet: &[u8]) -> Option<CapturedPacket> {
             0 | 44 => {
                 if next == 44 && u16::from_be_bytes([*payload.get(2)?, *payload.get(3)?]) >> 3 != 0
                 {
-                    return None;
+                    let udp = *payload.first()? == 17;
+                    return udp.then_some(CapturedPacket::Fragment { destination });
                 }
                 let units = if next == 0 { *payload.get(1)? } else { 0 };
                 let length = (usize::from(units) + 1) * 8;

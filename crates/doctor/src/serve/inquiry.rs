@@ -14,6 +14,7 @@ use super::super::{
     Code, Confidence, Context, Finding, Flow, Obstacle, Report, Severity, Snapshot, Target,
     Watched, checks, self_test,
 };
+use crate::proof::Doubt;
 use manycast_io::{Endpoint, Error, egress_to};
 
 /// A group that somebody asks about.
@@ -234,7 +235,7 @@ impl Attended {
         Ok(Some(
             Finding::warning(
                 Code::EgressOtherInterface,
-                Confidence::Possible,
+                Doubt::Possible,
                 format!("what this host sends to {group} leaves by {by}"),
             )
             .because(format!(

@@ -10,6 +10,7 @@ mod healthy;
 mod joining;
 mod programs;
 mod two_ends;
+mod unseen;
 
 use std::net::IpAddr;
 use std::process::Command;
@@ -115,6 +116,13 @@ netns::tests!(
     two_ends::the_way_is_open_and_nobody_sends,
     two_ends::what_is_lost_on_the_way_is_not_the_own_host_s,
     two_ends::what_is_sent_is_delivered,
+    unseen::a_filter_of_tc,
+    unseen::a_reverse_path_filter_of_the_firewall,
+    unseen::a_translation_of_the_port,
+    unseen::another_group_is_sent_to,
+    unseen::frames_that_are_longer_than_the_mtu,
+    unseen::frames_that_ip_does_not_take,
+    unseen::what_is_sent_seldom,
 );
 
 const PORT: u16 = 5000;

@@ -285,6 +285,40 @@ impl Condition {
     }
 }
 
+impl Condition {
+    /// Whether it holds for what IGMP or MLD sends and receives; `None` where that depends on something
+    /// else.
+    pub(super) fn holds_for_membership(&self, ipv4: bool) -> Option<bool> {
+        let protocol = if ipv4 { IGMP } else { ICMPV6 };
+        let own = match self.field {
+            Field::Family => vec![if ipv4 { 2 } else { 10 }],
+            Field::Protocol => vec![protocol],
+            Field::Network(9, 1) if ipv4 => vec![protocol],
+            Field::Network(6, 1) if !ipv4 => vec![protocol],
+            // The type: of MLD there are four (RFC 3810 §5), of IGMP five.
+            Field::Transport(0, 1) => {
+                let types: &[u8] = if ipv4 {
+                    &[0x11, 0x12, 0x16, 0x17, 0x22]
+                } else {
+                    &[130, 131, 132, 143]
+                };
+                let named = self
+                    .value
+                    .first()
+                    .is_some_and(|named| types.contains(named));
+                return if named { None } else { Some(!self.equal) };
+            }
+            // Ports are of UDP and TCP.
+            Field::Transport(2, 2) => return Some(false),
+            _ => return None,
+        };
+        Some((own == self.value) == self.equal)
+    }
+}
+
+const IGMP: u8 = 2;
+const ICMPV6: u8 = 58;
+
 /// Protocol and destination, as they stand in the header; the rest of it is not known.
 fn network(to: IpAddr, offset: usize, length: usize) -> Option<Vec<u8>> {
     let (protocol, destination, octets) = match to {

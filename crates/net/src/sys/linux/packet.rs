@@ -37,29 +37,40 @@ pub(crate) fn open(interface: u32) -> io::Result<Socket> {
         )
     };
     checked(result)?;
+    // The kernel takes the tag of a VLAN off before the packet is seen here, and tells it beside.
+    set(
+        socket.as_fd(),
+        libc::SOL_PACKET,
+        libc::PACKET_AUXDATA,
+        &1_i32,
+    )?;
     Ok(socket)
 }
 
 /// Receives a packet, without the header of the link.
 pub(crate) fn receive(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Packet> {
-    // SAFETY: all-zero bytes are a valid value of this plain C structure.
+    // SAFETY: all-zero bytes are valid values of these plain C structures.
     let mut from: libc::sockaddr_ll = unsafe { mem::zeroed() };
-    let mut length = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
-    // SAFETY: buffer and name are valid for writing as many bytes as is said.
-    let received = unsafe {
-        libc::recvfrom(
-            fd.as_raw_fd(),
-            buffer.as_mut_ptr().cast(),
-            buffer.len(),
-            0,
-            (&raw mut from).cast(),
-            &raw mut length,
-        )
+    // SAFETY: the same.
+    let mut message: libc::msghdr = unsafe { mem::zeroed() };
+    let mut control = Control([0; CONTROL]);
+    let mut payload = libc::iovec {
+        iov_base: buffer.as_mut_ptr().cast(),
+        iov_len: buffer.len(),
     };
+    message.msg_name = (&raw mut from).cast();
+    message.msg_namelen = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
+    message.msg_iov = &raw mut payload;
+    message.msg_iovlen = 1;
+    message.msg_control = control.0.as_mut_ptr().cast();
+    message.msg_controllen = CONTROL as _;
+    // SAFETY: name, buffer and control are valid for writing as many bytes as the message says.
+    let received = unsafe { libc::recvmsg(fd.as_raw_fd(), &raw mut message, 0) };
     Ok(Packet {
         length: usize::try_from(received).map_err(|_| io::Error::last_os_error())?,
         interface: from.sll_ifindex.cast_unsigned(),
         protocol: u16::from_be(from.sll_protocol),
+        vlan: vlan(&message),
         packet_type: match from.sll_pkttype {
             libc::PACKET_HOST => PacketType::Host,
             libc::PACKET_BROADCAST => PacketType::Broadcast,
@@ -70,6 +81,30 @@ pub(crate) fn receive(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Packe
         },
     })
 }
+
+/// The number of the VLAN in the tag that the kernel has taken off (`PACKET_AUXDATA`).
+fn vlan(message: &libc::msghdr) -> Option<u16> {
+    // SAFETY: the kernel has filled the control buffer, which is aligned as its headers are.
+    let header = unsafe { libc::CMSG_FIRSTHDR(message).as_ref() }?;
+    let auxiliary = (header.cmsg_level, header.cmsg_type);
+    if auxiliary != (libc::SOL_PACKET, libc::PACKET_AUXDATA) {
+        return None;
+    }
+    // SAFETY: a message of this kind holds this structure, wherever it stands in the buffer.
+    let data: libc::tpacket_auxdata = unsafe {
+        libc::CMSG_DATA(header)
+            .cast::<libc::tpacket_auxdata>()
+            .read_unaligned()
+    };
+    (data.tp_status & libc::TP_STATUS_VLAN_VALID != 0).then_some(data.tp_vlan_tci & 0x0fff)
+}
+
+/// Room for one `struct tpacket_auxdata` with its header.
+const CONTROL: usize = 64;
+
+/// Aligned as a control message has to be.
+#[repr(align(8))]
+struct Control([u8; CONTROL]);
 
 /// Lets nothing more into the queue (`SO_ATTACH_FILTER`, `socket(7)`); what is in it can still be
 /// read.
