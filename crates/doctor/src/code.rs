@@ -81,6 +81,8 @@ pub enum Code {
     PortInUse,
     /// The datagrams go to another port.
     WrongPort,
+    /// The datagrams go to another group.
+    WrongGroup,
     /// The socket is bound to a unicast address.
     BoundToUnicast,
     /// The socket is bound to another group.
@@ -89,8 +91,8 @@ pub enum Code {
     BoundToDevice,
     /// The socket is connected to a peer, and receives from nobody else.
     BoundToPeer,
-    /// The socket takes IPv6 alone, and the group is one of IPv4.
-    BoundToIpv6Only,
+    /// The socket takes the other version of IP alone.
+    OtherIpVersion,
     /// Datagrams of other groups reach the socket.
     CrossTalk,
     /// The receive buffer is full.
@@ -105,7 +107,7 @@ pub enum Code {
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 47] = [
+    pub const ALL: [Self; 48] = [
         Self::Delivered,
         Self::NothingSent,
         Self::EgressOtherInterface,
@@ -143,11 +145,12 @@ impl Code {
         Self::BadChecksum,
         Self::PortInUse,
         Self::WrongPort,
+        Self::WrongGroup,
         Self::BoundToUnicast,
         Self::BoundToOtherGroup,
         Self::BoundToDevice,
         Self::BoundToPeer,
-        Self::BoundToIpv6Only,
+        Self::OtherIpVersion,
         Self::CrossTalk,
         Self::ReceiveBufferOverflow,
         Self::ReceiveBufferCapped,
@@ -200,11 +203,12 @@ impl Code {
             Self::BadChecksum => "bad-checksum",
             Self::PortInUse => "port-in-use",
             Self::WrongPort => "wrong-port",
+            Self::WrongGroup => "wrong-group",
             Self::BoundToUnicast => "bound-to-unicast",
             Self::BoundToOtherGroup => "bound-to-other-group",
             Self::BoundToDevice => "bound-to-device",
             Self::BoundToPeer => "bound-to-peer",
-            Self::BoundToIpv6Only => "bound-to-ipv6-only",
+            Self::OtherIpVersion => "other-ip-version",
             Self::CrossTalk => "cross-talk",
             Self::ReceiveBufferOverflow => "receive-buffer-overflow",
             Self::ReceiveBufferCapped => "receive-buffer-capped",
@@ -248,11 +252,12 @@ impl Code {
             Self::BadChecksum
             | Self::PortInUse
             | Self::WrongPort
+            | Self::WrongGroup
             | Self::BoundToUnicast
             | Self::BoundToOtherGroup
             | Self::BoundToDevice
             | Self::BoundToPeer
-            | Self::BoundToIpv6Only
+            | Self::OtherIpVersion
             | Self::CrossTalk => Step::Port,
             Self::ReceiveBufferOverflow | Self::ReceiveBufferCapped | Self::SocketFilter => {
                 Step::Buffer

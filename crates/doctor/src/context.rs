@@ -76,6 +76,8 @@ pub struct Watched {
     pub wide: Vec<Flow>,
     /// What came to the same port of other groups that are joined on this host.
     pub others: Vec<Flow>,
+    /// How many datagrams a second were to come, where that was told.
+    pub expected_rate: Option<f64>,
     /// The receive buffer of the listening socket.
     pub buffer: Option<BufferSize>,
     /// Datagrams that were dropped since that buffer was full.

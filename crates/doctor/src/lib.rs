@@ -29,6 +29,7 @@ mod capture;
 mod checks;
 mod code;
 mod context;
+mod explanation;
 mod far;
 mod finding;
 #[cfg(fuzzing)]
@@ -88,6 +89,9 @@ pub struct Examination {
     pub duration: Duration,
     /// Which program to explain; by default none, but what this host receives.
     pub program: Option<ProgramChoice>,
+    /// How many datagrams a second are to come; by default it is not known, and what is lost before
+    /// this host does not show.
+    pub expected_rate: Option<f64>,
     /// Ends it before its time.
     pub cancellation: Cancellation,
     /// Whom to tell what must be known while it goes on; by default nobody. All of it is in the
@@ -109,6 +113,7 @@ impl Default for Examination {
         Self {
             duration: Duration::from_secs(10),
             program: None,
+            expected_rate: None,
             cancellation: Cancellation::default(),
             notes: Notes::default(),
         }
@@ -157,6 +162,9 @@ pub fn examine(address: impl IntoAddress, how: &Examination) -> Result<Report, E
                 context.program = Some(examined.finish()?);
             }
         }
+    }
+    if let Some(watched) = &mut context.watched {
+        watched.expected_rate = how.expected_rate;
     }
     let mut findings = checks::all(&context);
     let cancelled_after = how.cancellation.after();

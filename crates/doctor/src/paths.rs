@@ -153,9 +153,16 @@ pub(super) fn weigh(findings: Vec<Finding>, context: &Context, sent: u64) -> Vec
         if moved * 2 < sent {
             return None;
         }
-        let exact = Grade::or_likely(Proof::counted(moved, sent));
+        let exact = Grade::or_likely(Proof::counted(moved, sent)).confidence();
+        // Some counters are of one cause, and so prove it by a number that is known; others are not.
+        let of_one_cause = [Code::ReversePathFilter, Code::BadChecksum].contains(&finding.code);
+        let confidence = if of_one_cause {
+            exact
+        } else {
+            finding.confidence.max(exact)
+        };
         let finding = Finding {
-            confidence: finding.confidence.max(exact.confidence()),
+            confidence,
             ..finding
         };
         Some(finding.because(format!(

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::bail;
 use manycast::Address;
 use manycast::doctor::{
-    self, Cancellation, Doorman, Examination, FarEnd, Key, Notes, ProgramChoice, Served,
+    self, Cancellation, Code, Doorman, Examination, FarEnd, Key, Notes, ProgramChoice, Served,
 };
 
 use crate::Outcome;
@@ -67,6 +67,12 @@ pub(crate) struct Args {
     /// Go on for so long; memberships that nobody asks for end after 260 seconds
     #[arg(long, value_name = "TIME", requires = "with", value_parser = values::duration)]
     soak: Option<Duration>,
+    /// How many datagrams a second are to come; fewer are told as loss
+    #[arg(long, value_name = "RATE", requires = "address", value_parser = expected_rate)]
+    expect_rate: Option<f64>,
+    /// Print what a code means, how the doctor knows it, and what to do
+    #[arg(long, value_name = "CODE", exclusive = true, value_parser = code)]
+    explain: Option<Code>,
     #[command(subcommand)]
     serve: Option<Serve>,
 }
@@ -89,6 +95,10 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     if let Some(Serve::Serve { address, key }) = args.serve {
         return serve(&address, key, output);
     }
+    if let Some(code) = args.explain {
+        output.text(format_args!("{}", code.explanation()))?;
+        return Ok(Outcome::Done);
+    }
     let report = match &args.address {
         None => doctor::examine_host()?,
         Some(address) => {
@@ -96,6 +106,7 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
                 cancellation: cancelled_by_interrupt()?,
                 notes: Notes::to(output.noter()),
                 duration: args.duration,
+                expected_rate: args.expect_rate,
                 program: match args.pid {
                     Some(0) => bail!("process numbers begin at 1"),
                     Some(pid) => Some(ProgramChoice::Pid(pid)),
@@ -120,6 +131,21 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
         }
     };
     tell(&report, output)
+}
+
+/// A code by its name.
+fn code(name: &str) -> Result<Code, String> {
+    Code::named(name).ok_or_else(|| {
+        let names: Vec<_> = Code::ALL.iter().map(ToString::to_string).collect();
+        format!("there is no such code; the codes are {}", names.join(", "))
+    })
+}
+
+/// Datagrams a second: more than none.
+fn expected_rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse().ok();
+    rate.filter(|rate: &f64| rate.is_finite() && *rate > 0.0)
+        .ok_or_else(|| "it is no number of datagrams a second above 0, such as 100".to_owned())
 }
 
 /// Ctrl-C ends the watching, and what is known until then is told. Before there is anything to

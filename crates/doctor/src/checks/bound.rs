@@ -43,6 +43,44 @@ pub(super) fn to_unicast(context: &Context) -> Option<Finding> {
     })
 }
 
+/// Sockets on the port that take the other version of IP alone.
+pub(super) fn to_other_version(context: &Context) -> Option<Finding> {
+    let ipv4 = context.target.is_ipv4();
+    let (found, program) = shut(context, |found| found.socket.takes(ipv4))?;
+    let (group, local) = (context.target.ip, found.socket.local);
+    let wildcard = local.ip().is_unspecified();
+    if !wildcard {
+        // To which address it is bound says more.
+        return None;
+    }
+    let (takes, why, remedy) = if ipv4 {
+        (
+            "IPv6",
+            "it has the option IPV6_V6ONLY, without which it would take IPv4 as well",
+            "let it switch IPV6_V6ONLY off before it binds, or open a socket of IPv4",
+        )
+    } else {
+        (
+            "IPv4",
+            "it is a socket of IPv4 (AF_INET)",
+            "let it open a socket of IPv6 (AF_INET6)",
+        )
+    };
+    Some(
+        Finding::fault(
+            Code::OtherIpVersion,
+            Proof::Kernel,
+            format!(
+                "{} takes {takes} alone, and so never receives {group}",
+                program.name
+            ),
+        )
+        .because(format!("its socket on the port is bound to {local}"))
+        .because(why)
+        .remedy(remedy),
+    )
+}
+
 /// Sockets on the port that take what comes in by one interface only, and it comes by another.
 pub(super) fn to_device(context: &Context) -> Option<Finding> {
     let coming = context.coming();
@@ -173,7 +211,7 @@ fn bound(context: &Context, wrong: impl Fn(IpAddr) -> bool) -> Option<(&ProgramS
     };
     let right = |found: &ProgramSocket| {
         let local = found.socket.local.ip();
-        local == target.ip || local.is_unspecified()
+        local == target.ip || local.is_unspecified() && found.socket.takes(target.is_ipv4())
     };
     if on_port().any(right) {
         return None;

@@ -1,7 +1,7 @@
 //! Receive buffers: full ones, and those that are smaller than was asked for.
 
-use super::super::proof::{Doubt, Proof};
-use super::super::{Code, Context, Finding};
+use super::super::proof::{Doubt, Grade, Proof};
+use super::super::{Code, Context, Finding, Tally};
 
 const LIMIT: &str = "net.core.rmem_max";
 
@@ -24,10 +24,12 @@ pub(super) fn overflow(context: &Context) -> Option<Finding> {
             (program.name.clone(), found.dropped, u64::from(size))
         }
     };
-    (dropped > 0).then(|| {
+    // The socket counts what a filter refuses as well; full buffers have a counter of their own.
+    let full = Tally::of(&watched.joining, context.target.is_ipv4()).overflow;
+    (dropped > 0 && full > 0).then(|| {
         Finding::fault(
             Code::ReceiveBufferOverflow,
-            Proof::Kernel,
+            Grade::proved_if(full >= dropped, Proof::Kernel),
             format!("{who} does not keep up: its receive buffer was full"),
         )
         .because(format!(
@@ -40,6 +42,41 @@ pub(super) fn overflow(context: &Context) -> Option<Finding> {
             "let it receive faster; or ask for more with SO_RCVBUF, after: sudo sysctl -w {LIMIT}={}",
             (size * 8).max(8 << 20)
         ))
+    })
+}
+
+/// Datagrams that the program's socket refused, though no buffer was full: a filter did.
+pub(super) fn filter(context: &Context) -> Option<Finding> {
+    let (program, watched) = (context.program.as_ref()?, context.watched.as_ref()?);
+    let tally = Tally::of(&watched.joining, context.target.is_ipv4());
+    let on_port = program.sockets.iter();
+    let found = on_port
+        .filter(|found| found.socket.local.port() == context.target.port)
+        .max_by_key(|found| found.dropped)?;
+    // The socket counts wrong checksums as well.
+    (found.dropped > 0 && tally.overflow == 0 && tally.checksums == 0).then(|| {
+        Finding::fault(
+            Code::SocketFilter,
+            Doubt::Likely,
+            format!("a filter on the socket of {} drops datagrams", program.name),
+        )
+        .because(format!(
+            "its socket {} dropped {}",
+            found.socket.local,
+            super::count(found.dropped, "datagram")
+        ))
+        .because(format!(
+            "no receive buffer of this host was full meanwhile ({} did not move)",
+            if context.target.is_ipv4() {
+                "Udp.RcvbufErrors"
+            } else {
+                "Udp6RcvbufErrors"
+            }
+        ))
+        .remedy(
+            "look for SO_ATTACH_FILTER and SO_ATTACH_BPF in the program; a larger buffer does not help",
+        )
+        .confirm("sudo bpftool cgroup tree; sudo bpftool prog list")
     })
 }
 

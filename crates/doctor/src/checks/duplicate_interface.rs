@@ -20,6 +20,8 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
             other.source == one.source
                 && other.destination == one.destination
                 && other.interface.index != one.interface.index
+                // What a router forwarded has fewer hops left, and is on another segment.
+                && one.hops == other.hops
                 && alike(one.datagrams, other.datagrams)
         })?;
         Some((one, twin))

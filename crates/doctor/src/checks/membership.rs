@@ -1,6 +1,6 @@
 //! Sockets that are no members of the group, or of one that is gone.
 
-use super::super::proof::Proof;
+use super::super::proof::{Doubt, Proof};
 use super::super::{Code, Context, Finding, ProgramSocket};
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
@@ -83,11 +83,19 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     if !asked && !joined.is_empty() {
         return None;
     }
-    let finding = Finding::fault(
-        Code::NotJoined,
-        Proof::Kernel,
-        format!("{} has not joined {group}", program.name),
-    );
+    let title = format!("{} has not joined {group}", program.name);
+    let coming = context.coming();
+    let fed = joined.iter().any(|joined| {
+        coming
+            .iter()
+            .any(|flow| flow.interface.index == joined.interface.index)
+    });
+    let finding = if by_others && fed {
+        // It does receive, by the membership of another program or of the host (autojoin).
+        Finding::warning(Code::NotJoined, Proof::Kernel, title)
+    } else {
+        Finding::fault(Code::NotJoined, Proof::Kernel, title)
+    };
     let finding = if joined.is_empty() {
         finding.because(format!(
             "no program of this host has: {group} is not in the kernel's table"
@@ -111,4 +119,39 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
                  interface"
             )),
     )
+}
+
+/// Sockets on the port that this user may not ask for their memberships. The doctor's own membership
+/// brings datagrams to this host, so that these come says nothing of the program.
+pub(super) fn unknown(context: &Context) -> Option<Finding> {
+    let (program, target) = (context.program.as_ref()?, &context.target);
+    let mut on_port = program
+        .sockets
+        .iter()
+        .filter(|found| found.socket.local.port() == target.port)
+        .peekable();
+    on_port.peek()?;
+    if !target.is_group() || on_port.any(|found| found.memberships.is_some()) {
+        return None;
+    }
+    let mut joined = context.host.joined.iter();
+    // Where nobody has joined, it has not either, and that is said elsewhere.
+    joined.any(|joined| joined.group == target.ip).then(|| {
+        Finding::fault(
+            Code::NotJoined,
+            Doubt::CannotSee,
+            format!(
+                "whether {} has joined {} itself cannot be seen",
+                program.name, target.ip
+            ),
+        )
+        .because(
+            "it belongs to another user, and the kernel tells which groups a host has joined, not \
+             which program did",
+        )
+        .confirm(format!(
+            "as root: sudo manycast doctor {} --port",
+            target.address
+        ))
+    })
 }

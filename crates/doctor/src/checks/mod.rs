@@ -16,6 +16,7 @@ mod fragmentation;
 mod interface;
 mod interface_drops;
 mod loopback;
+mod loss;
 mod martian;
 mod membership;
 mod nat;
@@ -28,22 +29,24 @@ mod reserved_group;
 mod reverse_path;
 mod route;
 mod scope;
+mod sender;
 mod source_missing;
 pub(super) mod surroundings;
 mod too_many_groups;
 mod wrong_port;
 mod wrong_source;
 
-use super::{Context, Finding, Severity};
+use super::{Confidence, Context, Finding, Severity};
 
 /// A check: what it found, if anything.
 type Check = fn(&Context) -> Option<Finding>;
 
-const CHECKS: [Check; 38] = [
+const CHECKS: [Check; 43] = [
     route::run,
     loopback::run,
     interface::run,
     fragmentation::run,
+    loss::run,
     below_ip::run,
     foreign_frame::run,
     interface_drops::run,
@@ -58,6 +61,7 @@ const CHECKS: [Check; 38] = [
     source_missing::run,
     too_many_groups::run,
     membership::run,
+    membership::unknown,
     other_interface::run,
     wrong_source::run,
     old_querier::run,
@@ -70,12 +74,15 @@ const CHECKS: [Check; 38] = [
     checksum::run,
     wrong_port::run,
     wrong_port::of_program,
+    sender::run,
     bound::to_unicast,
     bound::to_other_group,
+    bound::to_other_version,
     bound::to_device,
     bound::to_peer,
     cross_talk::run,
     buffer::overflow,
+    buffer::filter,
     buffer::overflow_elsewhere,
     buffer::capped,
 ];
@@ -88,9 +95,10 @@ pub(super) fn obstacles(context: &Context) -> Vec<Finding> {
 /// Everything that is found. That nothing arrives is what is left where nothing explains it.
 pub(super) fn all(context: &Context) -> Vec<Finding> {
     let mut findings: Vec<_> = CHECKS.iter().filter_map(|check| check(context)).collect();
-    let explained = findings
-        .iter()
-        .any(|finding| finding.severity == Severity::Fault);
+    let explains = |finding: &Finding| {
+        finding.severity == Severity::Fault && finding.confidence <= Confidence::Likely
+    };
+    let explained = findings.iter().any(explains);
     if !explained {
         findings.extend(not_arriving::run(context));
     }

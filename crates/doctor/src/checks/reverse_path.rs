@@ -17,7 +17,7 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     if received && lost <= super::FEW {
         return others(context);
     }
-    if watched.captured.is_some() && since * 2 < lost || tally.reverse_path * 2 < tally.lost() {
+    if watched.captured.is_some() && since * 2 < lost {
         // The most of it is lost elsewhere.
         return None;
     }
@@ -34,7 +34,12 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     };
     let finding = Finding::fault(
         Code::ReversePathFilter,
-        Grade::or_likely(Proof::counted(since, lost)),
+        match Proof::counted(since, lost) {
+            Some(proof) => proof.into(),
+            // The most of what is lost is lost elsewhere.
+            None if tally.reverse_path * 2 < tally.lost() => Doubt::Possible.into(),
+            None => Grade::from(Doubt::Likely),
+        },
         format!("the reverse-path filter of {name} drops the datagrams"),
     )
     .because(format!(

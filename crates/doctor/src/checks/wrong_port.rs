@@ -1,8 +1,9 @@
 //! The datagrams go to another port.
 
 use super::super::between::Point;
-use super::super::proof::{Grade, Proof};
+use super::super::proof::{Doubt, Grade, Proof};
 use super::super::{Code, Context, Finding};
+use super::sender;
 
 /// How many senders are told of.
 const MOST_TOLD: usize = 5;
@@ -94,6 +95,26 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     })
 }
 
+/// A program that neither has the port nor sends.
+fn silent(context: &Context) -> Finding {
+    let name = context
+        .program
+        .as_ref()
+        .map_or("it", |program| &program.name);
+    let port = context.target.port;
+    Finding::fault(
+        Code::WrongPort,
+        Doubt::Likely,
+        format!("{name} has no socket on port {port}, and sends nothing to groups"),
+    )
+    .because("not one datagram of it to a group was captured as it left")
+    .remedy(format!(
+        "if it is to receive, let it bind to port {port} and join {}; if it is to send, look why it \
+         does not",
+        context.target.ip
+    ))
+}
+
 /// Of a program that is examined.
 pub(super) fn of_program(context: &Context) -> Option<Finding> {
     let program = context.program.as_ref()?;
@@ -112,6 +133,18 @@ pub(super) fn of_program(context: &Context) -> Option<Finding> {
     });
     if sends || comes_from_it || sockets().any(|socket| socket.local.port() == port) {
         return None;
+    }
+    if !sender::receives(context, program) {
+        let captured = context
+            .watched
+            .as_ref()
+            .and_then(|watched| watched.captured.as_ref());
+        return match sender::run(context) {
+            Some(_) => None,
+            // Who captures what leaves knows that it sends nothing.
+            None if captured.is_some() => Some(silent(context)),
+            None => Some(sender::unknown(context, program)),
+        };
     }
     let joins = program
         .sockets

@@ -38,11 +38,23 @@ pub struct OpenSocket {
     /// Whether members on this host receive what it sends to groups (`IP_MULTICAST_LOOP`), where
     /// the kernel says so; of IPv6 it does not.
     pub loopback: Option<bool>,
+    /// Whether it is a socket of IPv6. Bound to an address of IPv4, it stands for one of IPv4.
+    pub ipv6: bool,
     /// Whether it is an IPv6 socket that takes no IPv4 datagrams (`IPV6_V6ONLY`).
     pub only_v6: bool,
 }
 
 impl OpenSocket {
+    /// Whether datagrams of this version of IP can reach it.
+    pub fn takes(&self, ipv4: bool) -> bool {
+        match (self.ipv6, self.local.is_ipv4()) {
+            (false, _) | (true, true) => ipv4,
+            // Only the unspecified address of IPv6 is that of IPv4 as well.
+            (true, false) if ipv4 => !self.only_v6 && self.local.ip().is_unspecified(),
+            (true, false) => true,
+        }
+    }
+
     /// A socket that was never bound: the kernel does not list it, and no more is known of it.
     pub fn unbound(inode: u32, ipv4: bool) -> Self {
         let any: IpAddr = if ipv4 {
@@ -61,6 +73,7 @@ impl OpenSocket {
             drops: None,
             multicast_all: None,
             loopback: None,
+            ipv6: !ipv4,
             only_v6: !ipv4,
         }
     }
@@ -133,7 +146,8 @@ pub(crate) fn socket(message: Message<'_>) -> Option<OpenSocket> {
         Some(if ipv4 {
             Ipv4Addr::from(*fixed.get(at..)?.first_chunk()?).into()
         } else {
-            Ipv6Addr::from(*fixed.get(at..)?.first_chunk()?).into()
+            // RFC 4291 §2.5.5.2: an IPv6 socket stands for one of IPv4 by such an address.
+            Ipv6Addr::from(*fixed.get(at..)?.first_chunk()?).to_canonical()
         })
     };
     let port = |at| u16_at(fixed, at).map(u16::from_be);
@@ -149,6 +163,7 @@ pub(crate) fn socket(message: Message<'_>) -> Option<OpenSocket> {
         drops: None,
         multicast_all: None,
         loopback: None,
+        ipv6: !ipv4,
         only_v6: false,
     };
     for (kind, value) in attributes(message.payload, ANSWER) {

@@ -112,7 +112,7 @@ pub(crate) fn a_firewall_whose_rule_is_named() {
         let report = examine(&b, &address(group), &far(host));
         assert_far_fault(&report, host, Code::FirewallDrops, Confidence::Proved);
         let evidence = &report.findings[0].evidence;
-        let named = |text: &String| text.contains("struck 20 packets");
+        let named = |text: &String| text.contains("dropped 20 packets");
         assert!(evidence.iter().any(named), "{evidence:?}");
     }
 }

@@ -9,6 +9,7 @@ mod firewall;
 mod healthy;
 mod joining;
 mod programs;
+mod sockets;
 mod two_ends;
 mod unseen;
 
@@ -72,6 +73,7 @@ netns::tests!(
     healthy::a_host_in_a_container,
     healthy::a_host_that_drops_all_groups,
     healthy::a_host_that_has_joined_many_groups,
+    healthy::a_host_that_lets_in_what_is_in_use,
     healthy::a_host_under_an_old_querier,
     healthy::a_host_without_a_route,
     joining::an_interface_without_the_flag,
@@ -105,6 +107,13 @@ netns::tests!(
     programs::with_another_source,
     programs::that_is_well,
     programs::that_sends,
+    sockets::bound_to_a_mapped_address,
+    sockets::fed_by_the_membership_of_the_host,
+    sockets::of_another_user,
+    sockets::of_the_other_version_of_ip,
+    sockets::that_sends_by_loopback,
+    sockets::that_sends_to_another_group,
+    sockets::with_a_filter,
     two_ends::a_hop_limit_of_1_across_a_router,
     two_ends::a_source_of_the_far_end_or_another,
     two_ends::a_soak_outlasts_the_memory_of_the_switch,

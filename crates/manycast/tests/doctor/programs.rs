@@ -371,7 +371,7 @@ pub(crate) fn on_another_port() {
         assert_fault(&report, Code::WrongPort, Confidence::Proved);
         // The other way round: the program has the port that was meant, the sender another.
         let report = by_pid(&b, &address(group), &process);
-        assert_fault(&report, Code::WrongPort, Confidence::Proved);
+        assert_fault(&report, Code::WrongPort, Confidence::Likely);
         let by_pid = Some(ProgramChoice::Pid(process.id()));
         let report = examine_privileged(&b, &address(group), by_pid);
         assert_fault(&report, Code::WrongPort, Confidence::Proved);

@@ -61,7 +61,10 @@ pub(crate) fn a_filter_of_tc() {
 }
 
 pub(crate) fn a_translation_of_the_port() {
-    for (group, family) in GROUPS.into_iter().zip(["ip", "ip6"]) {
+    for (group, (family, own)) in GROUPS
+        .into_iter()
+        .zip([("ip", "10.0.0.2"), ("ip6", "[fd00::2]")])
+    {
         let lab = Lab::new();
         let switch = lab.switch("sw");
         let [a, b] = two_hosts(&lab, &switch);
@@ -69,7 +72,7 @@ pub(crate) fn a_translation_of_the_port() {
             "table {family} n {{
                 chain c {{
                     type nat hook prerouting priority dstnat
-                    udp dport 5000 redirect to :6000
+                    udp dport 5000 dnat to {own}:6000
                 }}
             }}"
         ));

@@ -290,7 +290,7 @@ impl fmt::Display for Screen<'_> {
             wrapped(f, "", &line)?;
         }
         if let Some(first) = first {
-            write!(f, "\nread on: {}", first.page)?;
+            write!(f, "\nread on: manycast doctor --explain {}", first.code)?;
         }
         Ok(())
     }

@@ -1,0 +1,66 @@
+//! Fewer datagrams than were to come.
+
+use super::super::proof::Doubt;
+use super::super::{Code, Context, Finding, Step};
+
+/// So much of what was expected is enough: clocks differ, and streams begin and end meanwhile.
+const ENOUGH: f64 = 0.95;
+
+pub(super) fn run(context: &Context) -> Option<Finding> {
+    let watched = context.watched.as_ref()?;
+    let expected = watched.expected_rate?;
+    let (first, came) = (
+        watched.exact.iter().map(|flow| flow.first).min()?,
+        context.received(),
+    );
+    // From the first one on: before it, a switch may not have known of the membership yet.
+    let seconds = watched.lasted.checked_sub(first)?.as_secs_f64();
+    let rate = count(came) / seconds;
+    let missing = expected * seconds - count(came);
+    if seconds <= 0.0 || rate >= expected * ENOUGH || missing <= count(super::FEW) {
+        return None;
+    }
+    let finding = Finding::fault(
+        Code::Loss,
+        Doubt::Likely,
+        format!(
+            "a part of {} does not arrive: {rate:.1} of {expected:.1} a second",
+            context.target.ip
+        ),
+    )
+    .because(format!(
+        "{} came in {seconds:.1} s, and {:.0} were expected",
+        super::count(came, "datagram"),
+        expected * seconds
+    ));
+    let captured = watched.captured.as_ref();
+    let finding = match captured.map(|captured| captured.count(context.target.port)) {
+        Some(captured) if captured > came + super::slack(captured) => finding.because(format!(
+            "{captured} were captured on the wire, so that some are lost on this host: behind the \
+             step '{}'",
+            Step::Arrived
+        )),
+        Some(captured) => finding.because(format!(
+            "{captured} were captured on the wire, so that the others are lost before this host, or \
+             were not sent"
+        )),
+        None => finding,
+    };
+    Some(
+        finding
+            .remedy(
+                "look at each step for a counter that moves: 'ip -s link', 'tc -s qdisc', the \
+                 switch (storm control), the radio; then measure it: manycast measure",
+            )
+            .confirm(format!(
+                "at the sender's host: manycast doctor serve; and here: manycast doctor {} --with HOST",
+                context.target.address
+            )),
+    )
+}
+
+/// Counts here are far below the 2⁵³ up to which this is exact.
+#[expect(clippy::cast_precision_loss, reason = "counts are small")]
+const fn count(number: u64) -> f64 {
+    number as f64
+}
