@@ -310,3 +310,15 @@ fn a_hang_up_that_is_ignored_stays_ignored() {
         child.wait().unwrap();
     }
 }
+
+/// An installed program has no other page.
+#[test]
+fn each_code_of_the_doctor_is_explained() {
+    let explained = manycast(&["doctor", "--explain", "nat-redirect"]);
+    assert!(explained.status.success(), "{explained:?}");
+    assert!(text(explained.stdout).starts_with("# `nat-redirect`\n\n"));
+    let unknown = manycast(&["doctor", "--explain", "gremlins"]);
+    assert_eq!(unknown.status.code(), Some(2));
+    let error = text(unknown.stderr);
+    assert!(error.contains("no-querier"), "{error}");
+}

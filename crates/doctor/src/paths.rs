@@ -94,6 +94,7 @@ pub(super) fn findings(
         findings.extend(hop_limit(target, trials, ends));
         findings.extend(egress(target, trials, ends));
         findings.extend(fragmentation(target, trials, ends));
+        findings.extend(loss(target, trials, ends));
     }
     findings.extend(one_way(target, trials, far));
     findings.extend(soak.and_then(|soak| soaked(target, soak, far)));
@@ -278,34 +279,87 @@ fn egress(target: &Target, trials: &[Trial], ends: Ends<'_>) -> Option<Finding> 
     })
 }
 
-/// Datagrams above a size are lost, those below it are not.
+/// Datagrams above a size are lost, those below it are not. Where short ones are lost as well, it is
+/// loss, and says nothing of the size.
 fn fragmentation(target: &Target, trials: &[Trial], ends: Ends<'_>) -> Option<Finding> {
     let toward = ends.toward;
-    let mut sizes: Vec<&Trial> = groups(trials, toward)
-        .filter(|trial| trial.size > SHORT)
-        .collect();
-    sizes.sort_by_key(|trial| trial.size);
-    let lost = sizes.iter().find(|trial| !trial.passed())?;
-    let passed = sizes.iter().rev().find(|trial| trial.size < lost.size);
-    let largest = passed.map_or(SHORT, |trial| trial.size);
-    if !passes(trials, toward) {
+    if !passes(trials, toward) || lossy(trials, toward).is_some() {
         return None;
     }
-    let clear = sizes.iter().all(|trial| trial.is_clear());
+    let mut sizes: Vec<u16> = groups(trials, toward)
+        .map(|trial| trial.size)
+        .filter(|size| *size > SHORT)
+        .collect();
+    sizes.sort_unstable();
+    sizes.dedup();
+    let of = |size: u16| {
+        let trials = groups(trials, toward).filter(move |trial| trial.size == size);
+        trials.fold((0, 0), |(sent, came), trial| {
+            (sent + u64::from(trial.sent), came + u64::from(trial.came))
+        })
+    };
+    let lost = *sizes.iter().find(|size| of(**size).1 == 0)?;
+    let passed = sizes.iter().rev().find(|size| **size < lost);
+    let largest = passed.map_or(SHORT, |size| *size);
+    let clear = sizes
+        .iter()
+        .all(|size| [0, of(*size).0].contains(&of(*size).1));
+    let above = sizes.iter().filter(|size| **size >= lost);
+    let none_above = above.clone().all(|size| of(*size).1 == 0);
+    let sent: u64 = above.map(|size| of(*size).0).sum();
     Some(
         Finding::fault(
             Code::Fragmentation,
-            Grade::proved_if(clear, Proof::Compared),
+            Grade::proved_if(clear && none_above && sent >= ENOUGH, Proof::Compared),
             format!("what {} sends in pieces does not arrive", ends.sender()),
         )
         .because(format!(
-            "datagrams of {largest} bytes came, and of {} that had {} bytes none did",
-            lost.sent, lost.size
+            "datagrams of {largest} bytes came, and of {sent} that had {lost} bytes or more none did"
         ))
+        .because(
+            "a firewall, or memory for fragments that is too small (net.ipv4.ipfrag_high_thresh), \
+             on either host looks the same as a way that drops them",
+        )
         .remedy(format!(
             "send at most {} bytes at once, or let fragments pass on the way",
             if target.is_ipv4() { 1472 } else { 1452 }
         ))
+        .of(ends.receiving_host()),
+    )
+}
+
+/// So many datagrams tell a size from chance.
+const ENOUGH: u64 = 6;
+
+/// How many of the short datagrams were sent and came, in the way that passes best, where a part of
+/// them was lost.
+fn lossy(trials: &[Trial], toward: Toward) -> Option<(u64, u64)> {
+    let short = groups(trials, toward).filter(|trial| trial.size == SHORT && trial.passed());
+    let best = short.max_by_key(|trial| trial.came)?;
+    let (sent, came) = (u64::from(best.sent), u64::from(best.came));
+    (came * 10 < sent * 9).then_some((sent, came))
+}
+
+/// A part of what is sent is lost, whatever its size.
+fn loss(target: &Target, trials: &[Trial], ends: Ends<'_>) -> Option<Finding> {
+    let (sent, came) = lossy(trials, ends.toward)?;
+    Some(
+        Finding::fault(
+            Code::Loss,
+            Proof::Seen,
+            format!(
+                "a part of what {} sends to {} does not arrive: {came} of {sent} did",
+                ends.sender(),
+                target.ip
+            ),
+        )
+        .because(format!(
+            "of {sent} datagrams of {SHORT} bytes, which were numbered, {came} came"
+        ))
+        .remedy(
+            "look at each step for a counter that moves: 'ip -s link', 'tc -s qdisc', the switch \
+             (storm control limits multicast alone), the radio; then measure it: manycast measure",
+        )
         .of(ends.receiving_host()),
     )
 }
@@ -412,3 +466,74 @@ pub(super) const SHORT: u16 = 200;
 
 /// The highest hop limit that is tried.
 pub(super) const MOST_HOPS: u8 = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::super::Confidence;
+    use super::*;
+
+    fn trial(size: u16, sent: u8, came: u8) -> Trial {
+        Trial {
+            toward: Toward::Here,
+            to_group: true,
+            by_route: true,
+            hops: 1,
+            size,
+            sent,
+            came,
+        }
+    }
+
+    fn found(trials: &[Trial]) -> Vec<(Code, Confidence)> {
+        let target = super::super::target(&"239.1.2.3:5000".parse().unwrap()).unwrap();
+        let findings = findings(&target, trials, None, "10.0.0.1");
+        let found = findings.iter();
+        found
+            .map(|finding| (finding.code, finding.confidence))
+            .collect()
+    }
+
+    #[test]
+    fn loss_is_no_matter_of_the_size() {
+        // A switch that lets a fifth of multicast pass: chance decides which sizes come.
+        let limited = [trial(SHORT, 20, 4), trial(1400, 3, 1), trial(4000, 6, 0)];
+        assert_eq!(found(&limited), [(Code::Loss, Confidence::Proved)]);
+        let pieces = [
+            trial(SHORT, 20, 20),
+            trial(1400, 3, 3),
+            trial(4000, 3, 0),
+            trial(4000, 3, 0),
+        ];
+        assert_eq!(found(&pieces), [(Code::Fragmentation, Confidence::Proved)]);
+        // One datagram of a size tells little.
+        let one = [trial(SHORT, 20, 20), trial(1400, 3, 3), trial(4000, 1, 0)];
+        assert_eq!(found(&one), [(Code::Fragmentation, Confidence::Likely)]);
+        assert_eq!(found(&[trial(SHORT, 20, 20), trial(4000, 3, 3)]), []);
+    }
+
+    #[test]
+    fn a_hop_limit_that_suffices_by_chance_is_no_proof() {
+        let swept = [
+            Trial {
+                hops: 1,
+                ..trial(SHORT, 20, 0)
+            },
+            Trial {
+                hops: 2,
+                ..trial(SHORT, 20, 20)
+            },
+        ];
+        assert_eq!(found(&swept), [(Code::HopLimit, Confidence::Proved)]);
+        let lossy = [
+            Trial {
+                hops: 1,
+                ..trial(SHORT, 20, 0)
+            },
+            Trial {
+                hops: 2,
+                ..trial(SHORT, 20, 2)
+            },
+        ];
+        assert!(found(&lossy).contains(&(Code::HopLimit, Confidence::Likely)));
+    }
+}

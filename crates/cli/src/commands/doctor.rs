@@ -172,7 +172,8 @@ fn tell(report: &doctor::Report, output: &mut Output) -> anyhow::Result<Outcome>
         output.object(&screen)?;
     } else {
         // Names of processes and what the far host says are chosen by others.
-        let text = safe_lines(screen.to_string().trim_end())
+        let screen = format!("{screen:width$}", width = screen::width());
+        let text = safe_lines(screen.trim_end())
             .replace('✓', &output.mark(true))
             .replace('✗', &output.mark(false));
         output.text(format_args!("{text}\n"))?;

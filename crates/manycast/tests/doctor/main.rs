@@ -129,6 +129,7 @@ netns::tests!(
     unseen::a_reverse_path_filter_of_the_firewall,
     unseen::a_translation_of_the_port,
     unseen::another_group_is_sent_to,
+    unseen::fewer_than_are_expected,
     unseen::frames_that_are_longer_than_the_mtu,
     unseen::frames_that_ip_does_not_take,
     unseen::what_is_sent_seldom,

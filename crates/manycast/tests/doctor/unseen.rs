@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use manycast::SenderConfig;
-use manycast::doctor::{Code, Confidence, Report, Severity};
+use manycast::doctor::{self, Code, Confidence, Examination, Report, Severity};
 use manycast_lab::netns::{Host, Lab};
 
 use crate::{
@@ -212,5 +212,43 @@ pub(crate) fn another_group_is_sent_to() {
         assert_fault(&report, Code::NotArriving, Confidence::Likely);
         assert!(evidence(&report).contains(&format!("sends to {other}, port 5000")));
         assert!(remedy(&report).contains(other), "{report:#?}");
+    }
+}
+
+/// Of each five, four are lost on the way: what comes looks well to who does not know how much was
+/// sent.
+pub(crate) fn fewer_than_are_expected() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    // Before the host's capture, as a switch does that limits multicast.
+    let a_part = "udp dport 5000 numgen inc mod 5 != 0";
+    a.nft(&format!(
+        "table inet t {{
+            chain c {{
+                type filter hook output priority 0
+                {a_part} drop
+            }}
+        }}"
+    ));
+    for group in GROUPS {
+        let _stream = Stream::start(&a, &address(&format!("{group}%eth0")));
+        assert_delivered(&examine(&b, &address(group)));
+        for privileged in [false, true] {
+            for (expected, verdict) in [(200.0, Code::Loss), (20.0, Code::Delivered)] {
+                let how = Examination {
+                    duration: Duration::from_secs(2),
+                    expected_rate: Some(expected),
+                    ..Examination::default()
+                };
+                let examine = || doctor::examine(address(group), &how).unwrap();
+                let report = if privileged {
+                    b.run(examine)
+                } else {
+                    b.run_unprivileged(examine)
+                };
+                assert_eq!(report.verdict(), verdict, "{report:#?}");
+            }
+        }
     }
 }
