@@ -167,6 +167,10 @@ pub fn examine(address: impl IntoAddress, how: &Examination) -> Result<Report, E
         watched.expected_rate = how.expected_rate;
     }
     let mut findings = checks::all(&context);
+    if context.target.is_group() && context.received() > 0 {
+        // Where it is received, nobody misses the route.
+        findings.retain(|found| found.code != Code::NoRoute);
+    }
     let cancelled_after = how.cancellation.after();
     if cancelled_after.is_some() {
         // What did not come until then may have come a little later.

@@ -154,9 +154,16 @@ pub(super) fn weigh(findings: Vec<Finding>, context: &Context, sent: u64) -> Vec
         if moved * 2 < sent {
             return None;
         }
-        let exact = Grade::or_likely(Proof::counted(moved, sent)).confidence();
+        let proof = Proof::counted(moved, sent).filter(|_| moved == sent);
+        let exact = Grade::or_likely(proof).confidence();
         // Some counters are of one cause, and so prove it by a number that is known; others are not.
-        let of_one_cause = [Code::ReversePathFilter, Code::BadChecksum].contains(&finding.code);
+        let causes = [
+            Code::ReversePathFilter,
+            Code::BadChecksum,
+            Code::FirewallDrops,
+        ];
+        let tested = finding.code != Code::FirewallDrops || !watched.self_tests.is_empty();
+        let of_one_cause = tested && causes.contains(&finding.code);
         let confidence = if of_one_cause {
             exact
         } else {

@@ -14,6 +14,8 @@ pub struct Rules {
     pub certain: Vec<FirewallRule>,
     /// Those that do not count, and may match such datagrams or not.
     pub uncounted: Vec<FirewallRule>,
+    /// Those that may translate the destination of such datagrams to another one.
+    pub translating: Vec<FirewallRule>,
     /// Those that may drop what IGMP or MLD sends or receives, whether or not they did meanwhile, or
     /// count.
     pub membership: Vec<RuleDelta>,
@@ -52,6 +54,8 @@ impl RuleDelta {
 pub(super) struct RuleCounters {
     before: Vec<FirewallRule>,
     within: [Option<Vec<FirewallRule>>; 2],
+    /// What they were at the end, where that was before now.
+    until: Option<Vec<FirewallRule>>,
 }
 
 impl RuleCounters {
@@ -61,6 +65,7 @@ impl RuleCounters {
         Some(Self {
             before,
             within: [None, None],
+            until: None,
         })
     }
 
@@ -72,6 +77,18 @@ impl RuleCounters {
     /// Reads them when what is counted beside them is about to end.
     pub(super) fn end(&mut self) {
         self.within[1] = firewall_rules().ok();
+    }
+
+    /// The same between the two moments within alone.
+    pub(super) fn within(self) -> Self {
+        match self.within {
+            [Some(begun), Some(ending)] => Self {
+                before: begun,
+                within: [None, None],
+                until: Some(ending),
+            },
+            _ => self,
+        }
     }
 
     /// Reads them again. They concern datagrams to `to` that come in by one of these interfaces.
@@ -86,7 +103,10 @@ impl RuleCounters {
                 .iter()
                 .any(|interface| rule.matches(to, interface))
         };
-        let now = firewall_rules().ok()?;
+        let now = match self.until {
+            Some(until) => until,
+            None => firewall_rules().ok()?,
+        };
         let since = |rule: &FirewallRule| {
             let known = self.before.iter().find(|known| known.is(rule));
             let before = known.and_then(|known| known.packets).unwrap_or_default();
@@ -94,7 +114,7 @@ impl RuleCounters {
         };
         let membership = now
             .iter()
-            .filter(|rule| rule.may_match_membership(to.is_ipv4()));
+            .filter(|rule| !rule.translates && rule.may_match_membership(to.is_ipv4()));
         let mut rules = Rules {
             membership: membership
                 .map(|rule| RuleDelta {
@@ -113,6 +133,7 @@ impl RuleCounters {
                 known.and_then(|known| known.packets).unwrap_or_default()
             };
             match rule.packets {
+                _ if rule.translates => rules.translating.push(rule),
                 None if matches(&rule) => rules.certain.push(rule),
                 None => rules.uncounted.push(rule),
                 Some(packets) => {

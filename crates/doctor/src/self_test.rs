@@ -40,11 +40,12 @@ pub(super) fn test(interface: &Interface, to: SocketAddr) -> Option<SelfTest> {
         .find(|own| own.address.is_ipv4() == to.is_ipv4() && !own.tentative)?
         .address;
     let before = Counters::read().ok()?;
-    let (control, lost_of_control) =
-        there_and_back(interface, source, SocketAddr::new(unused(to.ip()), 0)).ok()?;
-    let rule_counters = RuleCounters::open();
-    let tested = there_and_back(interface, source, to);
-    let rules = rule_counters.and_then(|rule_counters| rule_counters.close(to, &[&interface.name]));
+    let nobody = SocketAddr::new(unused(to.ip()), 0);
+    let (control, lost_of_control) = there_and_back(interface, source, nobody, None).ok()?;
+    let mut rule_counters = RuleCounters::open();
+    let tested = there_and_back(interface, source, to, rule_counters.as_mut());
+    // What the rules dropped while these were waited for was of others.
+    let rules = rule_counters.and_then(|counters| counters.within().close(to, &[&interface.name]));
     let ((received, lost_of_tested), refused) = match tested {
         Ok(back) => (back, None),
         Err(error) => ((0, 0), Some(error.to_string())),
@@ -69,6 +70,7 @@ fn there_and_back(
     interface: &Interface,
     source: IpAddr,
     to: SocketAddr,
+    mut rules: Option<&mut RuleCounters>,
 ) -> Result<(u64, u64), manycast_net::Error> {
     let config = SocketConfig::default()
         .share_port(to.port() != 0)
@@ -91,11 +93,17 @@ fn there_and_back(
     let mut transmit = Transmit::new(with_zone(to, interface.index), &token[..]);
     transmit.source = Some(source);
     transmit.interface = Some(interface.index);
+    if let Some(rules) = &mut rules {
+        rules.begin();
+    }
     let before = Counters::read()?;
     for _ in 0..COUNT {
         sender.send(&transmit)?;
     }
     let moved = Counters::read()?.since(&before);
+    if let Some(rules) = rules {
+        rules.end();
+    }
     let lost = Tally::of(&moved, to.is_ipv4()).lost();
     let mut batch = RecvBatch::with_capacity(16);
     let mut received = 0;

@@ -8,8 +8,9 @@ use manycast_net::{Interface, JoinedTables};
 use manycast_types::InterfaceId;
 
 use super::{
-    Captured, Code, Confidence, Context, Flow, Mark, Report, SelfTest, Severity, Snapshot, Step,
-    Surroundings, Tally, Watched, checks, target,
+    Captured, CapturedStream, Code, Confidence, Context, Finding, Flow, Frame, InterfaceCounters,
+    LinkState, Mark, Report, SelfTest, Severity, Snapshot, Step, Surroundings, Tally, Watched,
+    checks, target,
 };
 
 /// The kernel's counters after so many steps of a stream, in the words of `/proc/net`.
@@ -101,7 +102,7 @@ fn flow(datagrams: u64) -> Flow {
 #[test]
 fn each_pattern_of_the_counters_has_its_name() {
     use Code::{FirewallDrops, NotArriving, ReversePathFilter, WrongPort};
-    use Confidence::{CannotSee, Likely, Proved};
+    use Confidence::{CannotSee, Likely};
     for (moved, code, confidence) in [
         // Received, to joined groups, delivered, filtered, ignored.
         ([0, 0, 0, 0, 0], NotArriving, Likely),
@@ -111,7 +112,8 @@ fn each_pattern_of_the_counters_has_its_name() {
         // Without a capture, nothing tells whose they are.
         ([10, 0, 0, 10, 0], ReversePathFilter, Likely),
         ([30, 5, 20, 10, 0], ReversePathFilter, Likely),
-        ([10, 10, 0, 0, 0], FirewallDrops, Proved),
+        // They may be for other ports of the group.
+        ([10, 10, 0, 0, 0], FirewallDrops, Likely),
         ([10, 10, 10, 0, 10], WrongPort, Likely),
     ] {
         let [received, multicast, delivered, filtered, ignored] = moved;
@@ -251,9 +253,9 @@ fn where_nothing_could_be_sent_for_a_test_a_firewall_cannot_be_seen() {
 }
 
 #[test]
-fn a_drop_at_the_input_hook_is_proved_by_a_test_only() {
+fn a_drop_at_the_input_hook_is_not_proved_by_counters_alone() {
     let mut context = context(&tables(10, 10, 0, 0, 0));
-    assert_verdict(&context, Code::FirewallDrops, Confidence::Proved);
+    assert_verdict(&context, Code::FirewallDrops, Confidence::Likely);
     context.watched.as_mut().unwrap().self_tests.clear();
     assert_verdict(&context, Code::FirewallDrops, Confidence::Likely);
 }
@@ -355,4 +357,67 @@ fn an_interface_by_radio_is_told_of() {
     assert!(radio(&context) && report(&context).is_healthy());
     context.watched.as_mut().unwrap().exact[0].interface = InterfaceId::new(3, "eth1");
     assert!(!radio(&context));
+}
+
+/// What was captured on eth0 of one stream to the group, on this port.
+fn captured(port: u16, datagrams: u64) -> Captured {
+    Captured {
+        streams: vec![CapturedStream {
+            source: "10.0.0.1:4000".parse().unwrap(),
+            destination: [239, 1, 2, 3].into(),
+            port,
+            interface: 2,
+            frame: Frame::Taken,
+            datagrams,
+        }],
+        ..Captured::default()
+    }
+}
+
+#[test]
+fn a_full_table_of_connections_is_proved_by_its_own_counter() {
+    let mut context = context(&tables(200, 0, 0, 0, 0));
+    let watched = context.watched.as_mut().unwrap();
+    watched.conntrack_drops = 200;
+    watched.self_tests[0].received = 0;
+    // No firewall is accused, whatever its rules are and though nothing comes back.
+    let found = assert_verdict(&context, Code::ConntrackFull, Confidence::Likely);
+    let accused = |finding: &Finding| finding.code == Code::FirewallDrops;
+    assert!(!found.findings.iter().any(accused), "{found:#?}");
+    context.watched.as_mut().unwrap().captured = Some(captured(5000, 200));
+    assert_verdict(&context, Code::ConntrackFull, Confidence::Proved);
+    // Where most of it is lost elsewhere, the counter explains nothing.
+    context.watched.as_mut().unwrap().conntrack_drops = 20;
+    let other = report(&context).verdict();
+    assert_ne!(other, Code::ConntrackFull);
+}
+
+#[test]
+fn what_a_program_of_xdp_does_is_never_proved() {
+    let mut context = context(&tables(0, 0, 0, 0, 0));
+    let watched = context.watched.as_mut().unwrap();
+    watched.links = vec![LinkState {
+        name: "eth0".to_owned(),
+        xdp: true,
+        ..LinkState::default()
+    }];
+    let carried = InterfaceCounters {
+        received: 200,
+        ..InterfaceCounters::default()
+    };
+    watched
+        .counters
+        .interfaces
+        .insert("eth0".to_owned(), carried);
+    assert_verdict(&context, Code::XdpOrTc, Confidence::Likely);
+    // Root captures nothing of what it drops.
+    context.watched.as_mut().unwrap().captured = Some(Captured::default());
+    assert_verdict(&context, Code::XdpOrTc, Confidence::Likely);
+    // Another port is then no proof that none comes for this one.
+    context.watched.as_mut().unwrap().captured = Some(captured(5001, 50));
+    let report = report(&context);
+    let proved = |finding: &Finding| {
+        finding.severity == Severity::Fault && finding.confidence == Confidence::Proved
+    };
+    assert!(!report.findings.iter().any(proved), "{report:#?}");
 }

@@ -16,6 +16,54 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     links()
         .find_map(|link| by_filter(context, link))
         .or_else(|| links().find_map(|link| by_program(context, link)))
+        .or_else(|| links().find_map(|link| before_ip(context, link)))
+}
+
+/// Something stands before IP, and what comes by the link, or what this host sends to itself, never
+/// comes to IP: a filter need not drop to take it away.
+fn before_ip(context: &Context, link: &LinkState) -> Option<Finding> {
+    let watched = context.watched.as_ref()?;
+    let name = &link.name;
+    let what = match link.ingress {
+        Some(_) => "filters of tc may stand at its ingress",
+        None if link.xdp => "a program of XDP is attached to it",
+        None => return None,
+    };
+    let mut tests = watched.self_tests.iter();
+    let tested = tests.find(|test| *test.interface.name == **name);
+    let tested = tested.filter(|test| test.received == 0 && test.lost[0] * 2 < test.sent);
+    let captured = context.lost_of_target();
+    let came = Tally::of(&watched.joining, context.target.is_ipv4()).received;
+    let never_came = captured > super::FEW && came * 2 < captured;
+    let evidence = if never_came {
+        format!(
+            "{} to that address and port came in by the wire, and only {came} packets to IP",
+            super::count(captured, "datagram")
+        )
+    } else {
+        let test = tested?;
+        format!(
+            "of {} that this host sent to itself by {name}, none came to IP",
+            super::count(test.sent, "datagram")
+        )
+    };
+    Some(
+        Finding::fault(
+            Code::XdpOrTc,
+            Doubt::Likely,
+            format!("what comes by {name} is taken away before IP has it"),
+        )
+        .because(evidence)
+        .because(format!("{name}: {what}"))
+        .remedy(format!(
+            "let them pass what comes to {}; or take them away, all of them: sudo tc filter del dev \
+             {name} ingress",
+            context.target.ip
+        ))
+        .confirm(format!(
+            "sudo tc -s filter show dev {name} ingress; sudo bpftool net list dev {name}"
+        )),
+    )
 }
 
 /// The kernel counts what filters at the ingress drop.

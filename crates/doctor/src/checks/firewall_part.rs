@@ -2,7 +2,7 @@
 
 use crate::FirewallRule;
 
-use super::super::proof::{Doubt, Grade, Proof};
+use super::super::proof::Doubt;
 use super::super::{Code, Context, Finding, Tally, Watched};
 use super::firewall_rule::named;
 
@@ -16,7 +16,7 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     if context.program.is_some() || !target.is_group() || watched.dropped > 0 {
         return None;
     }
-    let (missing, of, counted, at_ip) = match &watched.captured {
+    let (missing, of, counted) = match &watched.captured {
         Some(_) => by_wire(context, watched)?,
         None => by_counters(context, watched)?,
     };
@@ -27,17 +27,15 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     let mut inward = dropped.filter(|dropped| dropped.rule.is_inward());
     // What was received and what was captured are not read at the same moment.
     let proof = inward.find_map(|dropped| dropped.proof(missing, super::slack(of)));
-    let grade = Grade::or_likely(proof.or(at_ip));
-    let exact = watched.captured.is_none() || grade != Doubt::Likely.into();
     let title = format!(
         "a firewall of this host drops a part of what comes to {}",
         target.ip
     );
-    let finding = if exact {
-        Finding::fault(Code::FirewallDrops, grade, title)
-    } else {
-        // A host that is too busy to hear all may miss a part as well.
-        Finding::warning(Code::FirewallDrops, Doubt::Possible, title)
+    let finding = match proof {
+        Some(proof) => Finding::fault(Code::FirewallDrops, proof, title),
+        // It may drop what comes to other ports of the group, and rightly; and a host that is too busy
+        // to capture all may miss a part as well.
+        None => Finding::warning(Code::FirewallDrops, Doubt::Possible, title),
     }
     .because(counted);
     Some(named(
@@ -49,12 +47,8 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     ))
 }
 
-/// How many are missing, of how many, what tells so, and what proves that they were lost at the input
-/// hook.
-type Part = (u64, u64, String, Option<Proof>);
-
 /// Of each source that something was received from: how much of what was captured is missing.
-fn by_wire(context: &Context, watched: &Watched) -> Option<Part> {
+fn by_wire(context: &Context, watched: &Watched) -> Option<(u64, u64, String)> {
     let captured = watched.captured.as_ref()?;
     let flow = |source, interface| {
         watched
@@ -71,14 +65,14 @@ fn by_wire(context: &Context, watched: &Watched) -> Option<Part> {
                 super::count(stream.datagrams, "datagram"),
                 stream.source
             );
-            (missing, stream.datagrams, evidence, None)
+            (missing, stream.datagrams, evidence)
         })
     })
 }
 
 /// By IPv4, what is joined is counted apart, before the input hook. Where all that was lost is what
 /// is missing, it was lost there.
-fn by_counters(context: &Context, watched: &Watched) -> Option<Part> {
+fn by_counters(context: &Context, watched: &Watched) -> Option<(u64, u64, String)> {
     let group = context.target.ip;
     let mut joined = context.host.joined_by_programs(true);
     if !group.is_ipv4() || !joined.all(|joined| joined.group == group) {
@@ -96,7 +90,6 @@ fn by_counters(context: &Context, watched: &Watched) -> Option<Part> {
             tally.multicast,
             super::count(tally.lost(), "packet")
         );
-        let at_ip = Proof::counted(missing, tally.lost());
-        (missing, tally.multicast, evidence, at_ip)
+        (missing, tally.multicast, evidence)
     })
 }

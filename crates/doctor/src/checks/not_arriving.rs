@@ -19,7 +19,11 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     let captured = watched.captured.as_ref();
     // Without a socket of its own, the doctor knows of the wire alone.
     let unwatched = watched.obstacle.is_some() && captured.is_none();
-    if !watched.wide.is_empty() || unwatched {
+    let sends = context
+        .program
+        .as_ref()
+        .is_some_and(|program| !super::sender::receives(context, program));
+    if !watched.wide.is_empty() || unwatched || sends {
         return None;
     }
     if !context.target.is_group() {

@@ -12,7 +12,8 @@ use std::path::Path;
 use self::linux::Condition;
 use manycast_net::{Error, Operation};
 
-/// A rule of nftables that drops or rejects, or the policy of a chain that drops.
+/// A rule of nftables that drops, rejects or translates the destination, or the policy of a chain that
+/// drops.
 ///
 /// Those that `iptables` and `ip6tables` make are among them, where they are those of nftables
 /// (`iptables -V` says `nf_tables`); those of `iptables-legacy` are not to be seen here.
@@ -31,6 +32,8 @@ pub struct FirewallRule {
     pub handle: Option<u64>,
     /// Whether the sender is told (`reject`).
     pub rejects: bool,
+    /// Whether it does not drop, but translates the destination to another one (`dnat`, `redirect`).
+    pub translates: bool,
     /// How many packets it has dropped; `None` where it does not count them.
     pub packets: Option<u64>,
     /// What it asks of a packet, as far as it is understood.
@@ -102,11 +105,15 @@ impl fmt::Display for FirewallRule {
             Some(handle) => write!(f, "rule {handle} of {}", self.place())?,
             None => write!(f, "the policy of {}", self.place())?,
         }
-        f.write_str(if self.rejects { " (reject)" } else { " (drop)" })
+        f.write_str(match (self.translates, self.rejects) {
+            (true, _) => " (translation)",
+            (false, true) => " (reject)",
+            (false, false) => " (drop)",
+        })
     }
 }
 
-/// Lists the rules that drop or reject, of the network namespace of the calling thread.
+/// Lists the rules that drop, reject or translate the destination, of the network namespace of the calling thread.
 ///
 /// Not understood are verdicts that come from maps (`vmap`) and counters that have a name: a rule
 /// that drops by the former is left out, one that counts by the latter does not count here.

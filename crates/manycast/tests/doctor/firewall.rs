@@ -147,7 +147,7 @@ pub(crate) fn a_drop_at_the_input_hook_of_one_source() {
     let _rule = b.drop_at(Hook::Input, "ip saddr 10.0.0.1 udp dport 5000");
     {
         let _stream = Stream::start(&a, "239.1.2.3%eth0:5000");
-        assert_unnamed(&examine(&b, "239.1.2.3:5000"), Confidence::Proved);
+        assert_unnamed(&examine(&b, "239.1.2.3:5000"), Confidence::Likely);
         assert_named(&b, &examine_privileged(&b, "239.1.2.3:5000", None));
     }
     _rule.remove();
@@ -348,7 +348,7 @@ pub(crate) fn a_chain_that_others_jump_to() {
     assert_named(&b, &examine_privileged(&b, "239.1.2.3:5000", None));
 }
 
-/// Nine in ten are dropped, as by a limit; who counts what came knows it without privileges.
+/// Nine in ten are dropped, as by a limit; who captures on the wire knows that they were of the stream.
 pub(crate) fn a_drop_of_a_part() {
     let lab = Lab::new();
     let switch = lab.switch("sw");
@@ -356,12 +356,8 @@ pub(crate) fn a_drop_of_a_part() {
     b.drop_at(Hook::Input, "udp dport 5000 numgen inc mod 10 != 0");
     for group in GROUPS {
         let _stream = Stream::start(&a, &address(&format!("{group}%eth0")));
-        let report = examine(&b, &address(group));
-        if group.contains(':') {
-            crate::assert_delivered(&report);
-        } else {
-            assert_unnamed(&report, Confidence::Proved);
-        }
+        // Without a capture, what is missing may be for other ports of the group.
+        crate::assert_delivered(&examine(&b, &address(group)));
         assert_named(&b, &examine_privileged(&b, &address(group), None));
     }
 }

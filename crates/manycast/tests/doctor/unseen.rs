@@ -76,12 +76,17 @@ pub(crate) fn a_translation_of_the_port() {
                 }}
             }}"
         ));
-        let _stream = Stream::start(&a, &address(&format!("{group}%eth0")));
+        let stream = Stream::start(&a, &address(&format!("{group}%eth0")));
         // The table of translations is for root alone, and nothing else tells of them for sure.
         assert_nothing_proved(&examine(&b, &address(group)));
         let report = examine_privileged(&b, &address(group), None);
         assert_fault(&report, Code::NatRedirect, Confidence::Proved);
         assert!(report.findings[0].title.contains(":6000"), "{report:#?}");
+        // What is translated goes on as long as its stream; another one is free.
+        drop(stream);
+        mend(&b, &report);
+        let _stream = Stream::start(&a, &address(&format!("{group}%eth0")));
+        assert_delivered(&examine(&b, &address(group)));
     }
 }
 

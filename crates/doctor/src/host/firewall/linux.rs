@@ -40,6 +40,10 @@ const VERDICT_CODE: u16 = 1;
 /// The name of a target of `iptables` that nftables has no word for.
 const TARGET_NAME: u16 = 1;
 
+/// Of `nat`: what is translated.
+const NAT_TYPE: u16 = 1;
+const DNAT: u32 = 1;
+
 /// `NF_DROP` of `linux/netfilter.h`.
 const DROP: u32 = 0;
 
@@ -121,6 +125,7 @@ pub(crate) fn chain(message: Message<'_>) -> Option<(ChainKey, Base, Option<Fire
         hook: Some(base.hook),
         handle: None,
         rejects: false,
+        translates: false,
         packets,
         conditions: Vec::new(),
         asks_more: false,
@@ -147,7 +152,7 @@ pub(crate) fn rule(message: Message<'_>, bases: &BTreeMap<ChainKey, Base>) -> Op
         let name = text(find(expression, EXPRESSION_NAME)?);
         read.add(&name, find(expression, EXPRESSION_DATA).unwrap_or_default());
     }
-    let rejects = read.verdict?;
+    let verdict = read.verdict?;
     let base = bases.get(&(family, table.clone(), chain.clone()));
     Some(FirewallRule {
         family: family_name(family),
@@ -155,7 +160,8 @@ pub(crate) fn rule(message: Message<'_>, bases: &BTreeMap<ChainKey, Base>) -> Op
         chain,
         hook: base.map(|base| base.hook),
         handle: Some(handle?),
-        rejects,
+        rejects: verdict == Verdict::Reject,
+        translates: verdict == Verdict::Translate,
         packets: read.packets,
         conditions: read.conditions,
         asks_more: read.asks_more,
@@ -172,8 +178,15 @@ struct Expressions {
     asks_more: bool,
     /// What was counted behind the last condition, and so is what the verdict matches.
     packets: Option<u64>,
-    /// Whether it rejects, or drops.
-    verdict: Option<bool>,
+    verdict: Option<Verdict>,
+}
+
+/// What a rule does that is of interest.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Drop,
+    Reject,
+    Translate,
 }
 
 impl Expressions {
@@ -185,13 +198,20 @@ impl Expressions {
                     .and_then(|data| find(data, DATA_VERDICT))
                     .and_then(|verdict| number(verdict, VERDICT_CODE));
                 if verdict == Some(DROP) {
-                    self.verdict = Some(false);
+                    self.verdict = Some(Verdict::Drop);
                 }
             }
-            "reject" => self.verdict = Some(true),
+            "redir" => self.verdict = Some(Verdict::Translate),
+            // Of the two kinds, one translates the source (`NFT_NAT_SNAT` is 0).
+            "nat" if number(data, NAT_TYPE) == Some(DNAT) => {
+                self.verdict = Some(Verdict::Translate);
+            }
+            "nat" | "masq" => {}
+            "reject" => self.verdict = Some(Verdict::Reject),
             "target" => match find(data, TARGET_NAME).map(text).as_deref() {
-                Some("DROP") => self.verdict = Some(false),
-                Some("REJECT") => self.verdict = Some(true),
+                Some("DROP") => self.verdict = Some(Verdict::Drop),
+                Some("DNAT" | "REDIRECT") => self.verdict = Some(Verdict::Translate),
+                Some("REJECT") => self.verdict = Some(Verdict::Reject),
                 _ => {}
             },
             "log" => {}
