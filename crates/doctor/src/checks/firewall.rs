@@ -90,7 +90,7 @@ fn by_a_rule(rules: &Rules, packets: u64) -> Option<Proof> {
         .dropped
         .iter()
         .filter(|dropped| dropped.rule.is_inward());
-    inward.find_map(|dropped| dropped.proof(packets, 0))
+    inward.find_map(|dropped| dropped.proof(packets, super::slack(packets)))
 }
 
 /// Nothing at all comes back: a rule that matches all groups, or something else that does.
