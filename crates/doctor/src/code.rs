@@ -19,6 +19,8 @@ pub enum Code {
     HopLimit,
     /// The sender has switched loopback off, so its own host receives nothing.
     LoopbackOff,
+    /// This host is a router, and does not forward the group.
+    NotForwarded,
     /// The network of a container or of a cloud does not carry multicast.
     ContainerNetwork,
     /// The way is by radio.
@@ -107,13 +109,14 @@ pub enum Code {
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 48] = [
+    pub const ALL: [Self; 49] = [
         Self::Delivered,
         Self::NothingSent,
         Self::EgressOtherInterface,
         Self::NoRoute,
         Self::HopLimit,
         Self::LoopbackOff,
+        Self::NotForwarded,
         Self::ContainerNetwork,
         Self::Wireless,
         Self::NotArriving,
@@ -172,6 +175,7 @@ impl Code {
             Self::NoRoute => "no-route",
             Self::HopLimit => "hop-limit",
             Self::LoopbackOff => "loopback-off",
+            Self::NotForwarded => "not-forwarded",
             Self::ContainerNetwork => "container-network",
             Self::Wireless => "wireless",
             Self::NotArriving => "not-arriving",
@@ -221,9 +225,11 @@ impl Code {
     pub const fn step(self) -> Step {
         match self {
             Self::NothingSent => Step::Sent,
-            Self::EgressOtherInterface | Self::NoRoute | Self::HopLimit | Self::LoopbackOff => {
-                Step::Egress
-            }
+            Self::EgressOtherInterface
+            | Self::NoRoute
+            | Self::HopLimit
+            | Self::LoopbackOff
+            | Self::NotForwarded => Step::Egress,
             Self::ContainerNetwork
             | Self::Wireless
             | Self::NotArriving

@@ -8,7 +8,9 @@ use crate::{Counters, OpenSocket, SocketOwner};
 use manycast_net::{BufferSize, ErrorKind, Interface, JoinedGroup, sysctl};
 use manycast_types::{Address, InterfaceId, SourceFilter};
 
-use super::{Captured, CapturedStream, LinkState, Rules, Surroundings, Translation};
+use super::{
+    Captured, CapturedStream, LinkState, MulticastRoute, Rules, Surroundings, Translation,
+};
 use manycast_io::Error;
 
 /// All that the checks look at. Nothing in it is read anew, so that they can be tried on what was
@@ -93,6 +95,8 @@ pub struct Watched {
     /// How many packets of any kind the tracking of connections dropped meanwhile, since its table is
     /// full.
     pub conntrack_drops: u64,
+    /// Where this host routes groups, and what came for these routes meanwhile.
+    pub multicast_routes: Vec<MulticastRoute>,
     /// The index of the interface by which this host would answer the sources that were captured; `None` where no route
     /// leads to them.
     pub routes_back: Vec<(IpAddr, Option<u32>)>,
@@ -310,6 +314,14 @@ impl Context {
                 longest_gap: Duration::ZERO,
             })
             .collect()
+    }
+
+    /// What came of the group, to whomever.
+    pub(super) fn coming_or_received(&self) -> Vec<Flow> {
+        match &self.watched {
+            Some(watched) if !watched.exact.is_empty() => watched.exact.clone(),
+            _ => self.coming(),
+        }
     }
 
     /// The counters of the version of IP in question.

@@ -20,6 +20,7 @@ impl Code {
             Self::NoRoute => include_str!("../../../docs/doctor/no-route.md"),
             Self::HopLimit => include_str!("../../../docs/doctor/hop-limit.md"),
             Self::LoopbackOff => include_str!("../../../docs/doctor/loopback-off.md"),
+            Self::NotForwarded => include_str!("../../../docs/doctor/not-forwarded.md"),
             Self::ContainerNetwork => include_str!("../../../docs/doctor/container-network.md"),
             Self::Wireless => include_str!("../../../docs/doctor/wireless.md"),
             Self::NotArriving => include_str!("../../../docs/doctor/not-arriving.md"),

@@ -5,6 +5,7 @@ pub(crate) mod counters;
 pub(crate) mod firewall;
 pub(crate) mod foreign;
 pub(crate) mod links;
+pub(crate) mod multicast_routes;
 pub(crate) mod open_sockets;
 pub(crate) mod packets;
 pub(crate) mod udp_table;

@@ -10,6 +10,7 @@ use manycast_types::{Address, InterfaceSelector, Received};
 use super::capture::CaptureThread;
 use super::context::total;
 use super::host::links::LinkState;
+use super::host::multicast_routes::{self, MulticastRoute, multicast_routes};
 use super::host::{conntrack, links};
 use super::rules::RuleCounters;
 use super::{Cancellation, Context, Examination, Flow, Obstacle, Target, Watched, self_test};
@@ -147,6 +148,7 @@ pub(super) struct Meter {
     before: Counters,
     links: Vec<LinkState>,
     conntrack: u64,
+    routes: Vec<MulticastRoute>,
 }
 
 impl Meter {
@@ -166,6 +168,7 @@ impl Meter {
             before,
             links,
             conntrack,
+            routes: multicast_routes(target.is_ipv4()),
         })
     }
 
@@ -190,6 +193,8 @@ impl Meter {
         let to = SocketAddr::new(target.ip, target.port);
         watched.links = links::since(links::links().unwrap_or_default(), &self.links);
         watched.routes_back = routes_back(watched);
+        let routes = multicast_routes(target.is_ipv4());
+        watched.multicast_routes = multicast_routes::since(routes, &self.routes);
         watched.conntrack_drops = conntrack::drops().saturating_sub(self.conntrack);
         watched.translations = conntrack::translations(to).unwrap_or_default();
         watched.rules = self

@@ -12,6 +12,7 @@ mod firewall_igmp;
 mod firewall_part;
 mod firewall_rule;
 mod foreign_frame;
+mod forwarding;
 mod fragmentation;
 mod interface;
 mod interface_drops;
@@ -41,9 +42,10 @@ use super::{Confidence, Context, Finding, Severity};
 /// A check: what it found, if anything.
 type Check = fn(&Context) -> Option<Finding>;
 
-const CHECKS: [Check; 43] = [
+const CHECKS: [Check; 44] = [
     route::run,
     loopback::run,
+    forwarding::run,
     interface::run,
     fragmentation::run,
     loss::run,

@@ -9,6 +9,7 @@ mod firewall;
 mod healthy;
 mod joining;
 mod programs;
+mod routers;
 mod sockets;
 mod two_ends;
 mod unseen;
@@ -107,6 +108,8 @@ netns::tests!(
     programs::with_another_source,
     programs::that_is_well,
     programs::that_sends,
+    routers::a_route_for_another_interface,
+    routers::what_is_forwarded_comes_twice,
     sockets::bound_to_a_mapped_address,
     sockets::fed_by_the_membership_of_the_host,
     sockets::of_another_user,

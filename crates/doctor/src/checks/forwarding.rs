@@ -1,0 +1,75 @@
+//! What this host does not forward, where it is a router of the group: that is no matter of what it
+//! receives itself.
+
+use super::super::proof::Proof;
+use super::super::{Code, Context, Finding, MulticastRoute};
+
+pub(super) fn run(context: &Context) -> Option<Finding> {
+    let watched = context.watched.as_ref()?;
+    let group = context.target.ip;
+    let mut routes = watched.multicast_routes.iter();
+    routes
+        .by_ref()
+        .filter(|route| route.group == group)
+        .find_map(|route| wrong(context, route).or_else(|| threshold(context, route)))
+}
+
+/// It comes in by another interface than the route says: the kernel counts these apart.
+fn wrong(context: &Context, route: &MulticastRoute) -> Option<Finding> {
+    let from = route.from.as_ref()?;
+    let named = route.wrong > super::FEW;
+    named.then(|| {
+        let by = context.coming_or_received();
+        let by = by.iter().find(|flow| *flow.interface.name != **from);
+        let finding = Finding::warning(
+            Code::NotForwarded,
+            Proof::Kernel,
+            format!(
+                "this host does not forward {}: its route is for what comes in by {from}",
+                route.group
+            ),
+        )
+        .because(format!(
+            "{} came in by another interface (the column Wrong of /proc/net/ip_mr_cache or \
+             ip6_mr_cache)",
+            super::count(route.wrong, "packet")
+        ));
+        let finding = match by {
+            Some(flow) => finding.because(format!(
+                "from {} it comes in by {}",
+                flow.source.ip(),
+                flow.interface
+            )),
+            None => finding,
+        };
+        finding.remedy(
+            "give the routing daemon a unicast route to the source by the interface that it comes \
+             in by (RPF), or change the static route (smcroute)",
+        )
+    })
+}
+
+/// What has no more hops left than the threshold of an interface does not go out by it.
+fn threshold(context: &Context, route: &MulticastRoute) -> Option<Finding> {
+    let flows = context.coming_or_received();
+    let hops = flows.iter().filter_map(|flow| flow.hops).max()?;
+    let (name, threshold) = route.to.iter().find(|(_, threshold)| hops <= *threshold)?;
+    Some(
+        Finding::warning(
+            Code::NotForwarded,
+            Proof::Kernel,
+            format!(
+                "this host does not forward {} by {name}: it comes with hop limit {hops}",
+                route.group
+            ),
+        )
+        .because(format!(
+            "the route forwards by {name} what has more than {threshold} hops left"
+        ))
+        .remedy(format!(
+            "let the sender set a hop limit above {}, or lower the threshold of {name} in the \
+             routing daemon",
+            threshold.saturating_add(1)
+        )),
+    )
+}
