@@ -50,7 +50,7 @@ pub(crate) fn unseen(context: &Context, from: Point, to: Point) -> Vec<Unseen> {
     let links = &watched.links;
     for link in links.iter().filter(|link| concerns(context, &link.name)) {
         let name = &link.name;
-        if link.xdp {
+        if link.xdp.is_some() {
             lies(
                 Point::Link,
                 Point::Capture,

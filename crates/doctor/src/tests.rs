@@ -398,7 +398,7 @@ fn what_a_program_of_xdp_does_is_never_proved() {
     let watched = context.watched.as_mut().unwrap();
     watched.links = vec![LinkState {
         name: "eth0".to_owned(),
-        xdp: true,
+        xdp: Some("xdpgeneric"),
         ..LinkState::default()
     }];
     let carried = InterfaceCounters {

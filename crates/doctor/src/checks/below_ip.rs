@@ -26,7 +26,7 @@ fn before_ip(context: &Context, link: &LinkState) -> Option<Finding> {
     let name = &link.name;
     let what = match link.ingress {
         Some(_) => "filters of tc may stand at its ingress",
-        None if link.xdp => "a program of XDP is attached to it",
+        None if link.xdp.is_some() => "a program of XDP is attached to it",
         None => return None,
     };
     let mut tests = watched.self_tests.iter();
@@ -111,9 +111,7 @@ fn by_program(context: &Context, link: &LinkState) -> Option<Finding> {
     let name = &link.name;
     let captured = watched.captured.as_ref();
     let arrives = captured.is_some_and(|captured| captured.count(context.target.port) > 0);
-    if !link.xdp || arrives {
-        return None;
-    }
+    let mode = link.xdp.filter(|_| !arrives)?;
     let came = watched.counters.interfaces.get(name)?.received;
     let counted = [true, false].map(|ipv4| Tally::of(&watched.counters, ipv4).received);
     let below = came.saturating_sub(counted.iter().sum());
@@ -130,7 +128,7 @@ fn by_program(context: &Context, link: &LinkState) -> Option<Finding> {
             super::count(below, "packet")
         ))
         .remedy(format!(
-            "let the program pass them; or take it away: sudo ip link set dev {name} xdp off"
+            "let the program pass them; or take it away: sudo ip link set dev {name} {mode} off"
         ))
         .confirm(format!("sudo bpftool net list dev {name}"))
     })

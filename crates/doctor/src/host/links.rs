@@ -11,8 +11,9 @@ use manycast_net::netlink::{Connection, Request, attributes, text, u32_at};
 pub struct LinkState {
     /// The name of the interface.
     pub name: String,
-    /// Whether a program of XDP is attached.
-    pub xdp: bool,
+    /// How a program of XDP is attached, where one is, as `ip link` names it: `xdpdrv`, `xdpgeneric`,
+    /// `xdpoffload`, or `xdp` where there are several.
+    pub xdp: Option<&'static str>,
     /// Where filters of tc may stand at the ingress: how many packets they have dropped.
     pub ingress: Option<u64>,
     /// Packets that the driver dropped: too long for the MTU, of no protocol that is known here, for
@@ -88,7 +89,14 @@ pub(crate) fn link(payload: &[u8]) -> Option<LinkState> {
             IFLA_XDP => {
                 let mut attached = attributes(value, 0);
                 let attached = attached.find(|(kind, _)| *kind == IFLA_XDP_ATTACHED);
-                link.xdp = attached.is_some_and(|(_, mode)| mode.first() != Some(&0));
+                // `XDP_ATTACHED_NONE`, `_DRV`, `_SKB`, `_HW`, `_MULTI`.
+                link.xdp = attached.and_then(|(_, mode)| match mode.first()? {
+                    0 => None,
+                    1 => Some("xdpdrv"),
+                    2 => Some("xdpgeneric"),
+                    3 => Some("xdpoffload"),
+                    _ => Some("xdp"),
+                });
             }
             IFLA_STATS64 => {
                 let count = |number: usize| {
