@@ -258,7 +258,7 @@ fn by_source(context: &Context, watched: &Watched) -> Option<Finding> {
             FirewallRule::is_inward,
         ));
     }
-    if let Some(captured) = captured {
+    if let Some(captured) = captured.filter(|captured| *captured > super::FEW) {
         let finding = fault(
             Doubt::Likely.into(),
             format!("something on this host drops what {}", whose(context)),

@@ -17,7 +17,8 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
 /// It comes in by another interface than the route says: the kernel counts these apart.
 fn wrong(context: &Context, route: &MulticastRoute) -> Option<Finding> {
     let from = route.from.as_ref()?;
-    let named = route.wrong > super::FEW;
+    // What this host forwards comes back to it by the other interface, and is counted there too.
+    let named = route.wrong > super::FEW && route.packets <= super::FEW;
     named.then(|| {
         let by = context.coming_or_received();
         let by = by.iter().find(|flow| *flow.interface.name != **from);

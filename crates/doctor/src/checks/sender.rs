@@ -1,7 +1,7 @@
 //! A program that sends: to where, by which interface, and how far.
 
 use super::super::proof::{Doubt, Proof};
-use super::super::{CapturedStream, Code, Context, Finding, Flow, Program};
+use super::super::{Captured, CapturedStream, Code, Context, Finding, Flow, Program};
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
     let program = context.program.as_ref()?;
@@ -171,6 +171,33 @@ fn no_hop(context: &Context, program: &Program) -> Option<Finding> {
              what is behind routers",
         ),
     )
+}
+
+/// Whether one of its datagrams to the target was captured as it left.
+pub(super) fn sends(context: &Context, captured: &Captured) -> bool {
+    let (target, program) = (&context.target, context.program.as_ref());
+    captured.sent.iter().any(|stream| {
+        (stream.destination, stream.port) == (target.ip, target.port)
+            && program.is_some_and(|program| has_port(program, stream.source.port()))
+    })
+}
+
+/// A program that is connected to the target, and none of whose datagrams came back.
+pub(super) fn unseen(context: &Context, program: &Program) -> Finding {
+    let target = &context.target;
+    Finding::fault(
+        Code::NothingSent,
+        Doubt::CannotSee,
+        format!(
+            "whether {} sends to {} cannot be seen: nothing of it came back to this host",
+            program.name, target.ip
+        ),
+    )
+    .because(format!("its socket is connected to {}", target.address))
+    .confirm(format!(
+        "as root, the doctor sees what it sends: sudo manycast doctor {} --pid PID",
+        target.address
+    ))
 }
 
 /// A program that is no receiver, and of which it cannot be seen to where it sends.

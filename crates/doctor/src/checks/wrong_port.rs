@@ -96,12 +96,19 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
 }
 
 /// A program that neither has the port nor sends.
-fn silent(context: &Context) -> Finding {
-    let name = context
-        .program
-        .as_ref()
-        .map_or("it", |program| &program.name);
-    let port = context.target.port;
+fn silent(context: &Context, connected: bool) -> Finding {
+    let program = context.program.as_ref();
+    let name = program.map_or("it", |program| &program.name);
+    let (address, port) = (&context.target.address, context.target.port);
+    if connected {
+        return Finding::fault(
+            Code::NothingSent,
+            Doubt::Likely,
+            format!("{name} is connected to {address}, and sends nothing"),
+        )
+        .because("not one datagram of it was captured as it left")
+        .remedy("look in the program why it does not send, or what send(2) says");
+    }
     Finding::fault(
         Code::WrongPort,
         Doubt::Likely,
@@ -131,7 +138,8 @@ pub(super) fn of_program(context: &Context) -> Option<Finding> {
         let own = context.host.has(flow.source.ip());
         own && sockets().any(|socket| socket.local.port() == flow.source.port())
     });
-    if sends || comes_from_it || sockets().any(|socket| socket.local.port() == port) {
+    let receives = sockets().any(|socket| socket.local.port() == port);
+    if comes_from_it || receives || super::loopback::run(context).is_some() {
         return None;
     }
     if !sender::receives(context, program) {
@@ -142,7 +150,9 @@ pub(super) fn of_program(context: &Context) -> Option<Finding> {
         return match sender::run(context) {
             Some(_) => None,
             // Who captures what leaves knows that it sends nothing.
-            None if captured.is_some() => Some(silent(context)),
+            None if captured.is_some_and(|captured| sender::sends(context, captured)) => None,
+            None if captured.is_some() => Some(silent(context, sends)),
+            None if sends => Some(sender::unseen(context, program)),
             None => Some(sender::unknown(context, program)),
         };
     }
