@@ -18,7 +18,8 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
 fn wrong(context: &Context, route: &MulticastRoute) -> Option<Finding> {
     let from = route.from.as_ref()?;
     // What this host forwards comes back to it by the other interface, and is counted there too.
-    let named = route.wrong > super::FEW && route.packets <= super::FEW;
+    let forwarded = route.packets.saturating_sub(route.wrong);
+    let named = route.wrong > super::FEW && forwarded <= super::FEW;
     named.then(|| {
         let by = context.coming_or_received();
         let by = by.iter().find(|flow| *flow.interface.name != **from);

@@ -14,9 +14,9 @@ pub struct MulticastRoute {
     pub source: IpAddr,
     /// The interface that it is to come in by; `None` where no daemon has said so yet.
     pub from: Option<String>,
-    /// How many packets came in by it.
+    /// How many packets came for it, by whatever interface.
     pub packets: u64,
-    /// How many came in by another one, and were not forwarded.
+    /// How many of these came in by another interface, and were not forwarded.
     pub wrong: u64,
     /// The interfaces that it goes out by, and the hop limit that a packet must have more than.
     pub to: Vec<(String, u8)>,
