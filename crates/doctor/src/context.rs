@@ -155,6 +155,8 @@ pub struct SelfTest {
     /// How many packets of any kind came to IP and went no further while those to the group in
     /// question were sent, and while the others were.
     pub lost: [u64; 2],
+    /// How long those to the group in question took to be sent.
+    pub took: Duration,
     /// Why sending failed, where it did.
     pub refused: Option<String>,
     /// What the firewall's rules did to those to the group in question, where this process may

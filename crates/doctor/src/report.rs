@@ -254,8 +254,13 @@ fn steps(context: &Context, fault: Option<&Finding>) -> Vec<StepState> {
     let broken = fault
         .filter(|fault| fault.confidence <= Confidence::Likely)
         .map(|fault| fault.code.step());
+    // Whether this one is broken cannot be told, and so not what is behind it.
+    let doubted = fault
+        .filter(|fault| fault.confidence > Confidence::Likely)
+        .map(|fault| fault.code.step());
     let state = |step: Step| {
         let mark = match broken {
+            None if doubted.is_some_and(|at| step >= at) => Mark::Unknown,
             Some(at) if step == at => Mark::Broken,
             // What the doctor received, another program has not.
             Some(at) if step > at && (received == 0 || context.program.is_some()) => {

@@ -41,26 +41,41 @@ pub(super) fn test(interface: &Interface, to: SocketAddr) -> Option<SelfTest> {
         .address;
     let before = Counters::read().ok()?;
     let nobody = SocketAddr::new(unused(to.ip()), 0);
-    let (control, lost_of_control) = there_and_back(interface, source, nobody, None).ok()?;
+    let Back {
+        received: control,
+        lost: lost_of_control,
+        ..
+    } = there_and_back(interface, source, nobody, None).ok()?;
     let mut rule_counters = RuleCounters::open();
     let tested = there_and_back(interface, source, to, rule_counters.as_mut());
     // What the rules dropped while these were waited for was of others.
     let rules = rule_counters.and_then(|counters| counters.within().close(to, &[&interface.name]));
-    let ((received, lost_of_tested), refused) = match tested {
+    let (back, refused) = match tested {
         Ok(back) => (back, None),
-        Err(error) => ((0, 0), Some(error.to_string())),
+        Err(error) => (Back::default(), Some(error.to_string())),
     };
     let moved = Counters::read().ok()?.since(&before);
     Some(SelfTest {
         meanwhile: Tally::of(&moved, to.is_ipv4()),
-        lost: [lost_of_tested, lost_of_control],
+        lost: [back.lost, lost_of_control],
+        took: back.took,
         interface: interface.id(),
         sent: COUNT,
-        received,
+        received: back.received,
         control,
         refused,
         rules,
     })
+}
+
+/// What came back.
+#[derive(Default)]
+struct Back {
+    received: u64,
+    /// Packets of any kind that came to IP and went no further while it was sent.
+    lost: u64,
+    /// How long it took to be sent.
+    took: Duration,
 }
 
 /// Sends to a group by an interface, and counts what comes back, and how many packets came to IP and
@@ -71,7 +86,7 @@ fn there_and_back(
     source: IpAddr,
     to: SocketAddr,
     mut rules: Option<&mut RuleCounters>,
-) -> Result<(u64, u64), manycast_net::Error> {
+) -> Result<Back, manycast_net::Error> {
     let config = SocketConfig::default()
         .share_port(to.port() != 0)
         .multicast_hops(0)
@@ -96,7 +111,7 @@ fn there_and_back(
     if let Some(rules) = &mut rules {
         rules.begin();
     }
-    let before = Counters::read()?;
+    let (before, began) = (Counters::read()?, Instant::now());
     for _ in 0..COUNT {
         sender.send(&transmit)?;
     }
@@ -104,7 +119,7 @@ fn there_and_back(
     if let Some(rules) = rules {
         rules.end();
     }
-    let lost = Tally::of(&moved, to.is_ipv4()).lost();
+    let (lost, took) = (Tally::of(&moved, to.is_ipv4()).lost(), began.elapsed());
     let mut batch = RecvBatch::with_capacity(16);
     let mut received = 0;
     let deadline = Instant::now() + PATIENCE;
@@ -119,7 +134,11 @@ fn there_and_back(
             break;
         }
     }
-    Ok((received, lost))
+    Ok(Back {
+        received,
+        lost,
+        took,
+    })
 }
 
 /// A group of the same version of IP that nobody uses.

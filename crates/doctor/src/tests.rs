@@ -60,6 +60,7 @@ fn context(moved: &CounterTables) -> Context {
                 control: 10,
                 meanwhile: Tally::default(),
                 lost: [0, 0],
+                took: Duration::ZERO,
                 refused: None,
                 rules: None,
             }],
@@ -420,4 +421,13 @@ fn what_a_program_of_xdp_does_is_never_proved() {
         finding.severity == Severity::Fault && finding.confidence == Confidence::Proved
     };
     assert!(!report.findings.iter().any(proved), "{report:#?}");
+}
+
+#[test]
+fn what_cannot_be_told_is_no_tick() {
+    let report = report(&context(&tables(20, 0, 5, 0, 0)));
+    assert_eq!(report.findings[0].confidence, Confidence::CannotSee);
+    let ticks = report.steps.iter();
+    let ticks = ticks.filter(|state| state.mark == Mark::Passed && state.step >= Step::Arrived);
+    assert_eq!(ticks.count(), 0, "{report:#?}");
 }

@@ -57,7 +57,9 @@ fn by_group(context: &Context, test: &SelfTest) -> Option<Finding> {
     }
     // They came to IP and went no further, which neither NAT nor anything before IP does.
     let [lost, of_control] = test.lost;
-    let at_ip = Proof::counted(lost, test.sent).filter(|_| of_control <= super::FEW);
+    let others = lost_meanwhile(context, test);
+    let at_ip = Proof::counted(lost.saturating_sub(others), test.sent)
+        .filter(|_| of_control <= super::FEW + others);
     let proof = at_ip.or_else(|| by_a_rule(rules?, test.sent));
     let finding = fault(
         Grade::or_likely(proof),
@@ -84,6 +86,16 @@ fn by_group(context: &Context, test: &SelfTest) -> Option<Finding> {
     }))
 }
 
+/// How many others are lost in the time that a test took, at the rate at which they were before.
+fn lost_meanwhile(context: &Context, test: &SelfTest) -> u64 {
+    let Some(watched) = &context.watched else {
+        return 0;
+    };
+    let lost = u128::from(Tally::of(&watched.joining, context.target.is_ipv4()).lost());
+    let lasted = watched.lasted.as_micros().max(1);
+    u64::try_from(lost * test.took.as_micros() / lasted).unwrap_or(u64::MAX)
+}
+
 /// One rule whose counter moved by so many.
 fn by_a_rule(rules: &Rules, packets: u64) -> Option<Proof> {
     let mut inward = rules
@@ -101,8 +113,9 @@ fn nothing_returns(context: &Context, test: &SelfTest) -> Option<Finding> {
     // They came to IP, and went no further.
     let [lost, of_control] = test.lost;
     let filtered = test.meanwhile.reverse_path > 0;
-    let at_ip = Proof::counted(lost, test.sent)
-        .and(Proof::counted(of_control, test.sent))
+    let others = lost_meanwhile(context, test);
+    let at_ip = Proof::counted(lost.saturating_sub(others), test.sent)
+        .and_then(|_| Proof::counted(of_control.saturating_sub(others), test.sent))
         .filter(|_| !filtered);
     let proof = at_ip.or_else(|| by_a_rule(test.rules.as_ref()?, test.sent));
     let finding = fault(

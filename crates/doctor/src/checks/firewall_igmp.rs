@@ -126,7 +126,7 @@ pub(super) fn rule_of_membership(
                 super::count(first.most, "packet")
             )
         } else {
-            format!("{} may be it; it does not count", described(&first.rule))
+            format!("{} may be it; it has no counter", described(&first.rule))
         })
         .remedy(mended(&first.rule, pass))
 }

@@ -76,11 +76,11 @@ pub(super) fn named(
         for rule in &suspects {
             let described = described(rule);
             finding = finding.because(if alone {
-                format!("of all rules that drop, {described} alone matches it; it does not count")
+                format!("of all rules that drop, {described} alone matches it; it has no counter")
             } else if known {
-                format!("{described} matches it, if it comes so far; it does not count")
+                format!("{described} matches it, if it comes so far; it has no counter")
             } else {
-                format!("{described} may be it; it does not count what it matches")
+                format!("{described} may be it; it has no counter")
             });
         }
     }
