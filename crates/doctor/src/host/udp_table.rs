@@ -28,7 +28,8 @@ pub(crate) fn sockets(table: &str) -> Vec<OpenSocket> {
 
 fn socket(line: &str) -> Option<OpenSocket> {
     let mut columns = line.split_ascii_whitespace().skip(1);
-    let local = address(columns.next()?)?;
+    let text = columns.next()?;
+    let local = address(text)?;
     let peer = address(columns.next()?)?;
     let (_, waiting) = columns.nth(1)?.split_once(':')?;
     let user = columns.nth(2)?.parse().ok()?;
@@ -39,10 +40,14 @@ fn socket(line: &str) -> Option<OpenSocket> {
         user,
         waiting: u32::from_str_radix(waiting, 16).ok()?,
         drops: columns.nth(2).and_then(|drops| drops.parse().ok()),
+        ipv6: text.len() > IPV4,
         only_v6: false,
         ..OpenSocket::unbound(inode, local.is_ipv4())
     })
 }
+
+/// How long an address of IPv4 is there, with its port.
+const IPV4: usize = "0100007F:1388".len();
 
 /// Reads `0100007F:1388`: words of the address in the machine's order, and the port.
 fn address(text: &str) -> Option<SocketAddr> {
@@ -56,7 +61,7 @@ fn address(text: &str) -> Option<SocketAddr> {
         8 => Ipv4Addr::from(word(0)?).into(),
         32 => {
             let bytes = [word(0)?, word(1)?, word(2)?, word(3)?].concat();
-            Ipv6Addr::from(<[u8; 16]>::try_from(bytes).ok()?).into()
+            Ipv6Addr::from(<[u8; 16]>::try_from(bytes).ok()?).to_canonical()
         }
         _ => return None,
     };
