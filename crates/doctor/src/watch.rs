@@ -155,9 +155,10 @@ impl Meter {
     pub(super) fn start(target: &Target) -> Result<Self, Error> {
         // The capture opens last and is closed first, so that it receives no more than is counted.
         let mut rule_counters = RuleCounters::open();
-        let before = Counters::read()?;
-        let links = links::links().unwrap_or_default();
+        let routes = multicast_routes(target.is_ipv4());
         let conntrack = conntrack::drops();
+        let links = links::links().unwrap_or_default();
+        let before = Counters::read()?;
         let capture = CaptureThread::open(target);
         if let Some(rule_counters) = &mut rule_counters {
             rule_counters.begin();
@@ -168,7 +169,7 @@ impl Meter {
             before,
             links,
             conntrack,
-            routes: multicast_routes(target.is_ipv4()),
+            routes,
         })
     }
 
@@ -183,6 +184,8 @@ impl Meter {
         }
         watched.captured = self.capture.and_then(CaptureThread::finish);
         let end = Counters::read()?;
+        watched.links = links::since(links::links().unwrap_or_default(), &self.links);
+        watched.conntrack_drops = conntrack::drops().saturating_sub(self.conntrack);
         let Context { target, host, .. } = context;
         let named = target.interface.as_ref();
         let concerned = host
@@ -191,11 +194,9 @@ impl Meter {
             .filter(|interface| named.is_none_or(|named| named.index == interface.index));
         let names: Vec<_> = concerned.map(|interface| &*interface.name).collect();
         let to = SocketAddr::new(target.ip, target.port);
-        watched.links = links::since(links::links().unwrap_or_default(), &self.links);
         watched.routes_back = routes_back(watched);
         let routes = multicast_routes(target.is_ipv4());
         watched.multicast_routes = multicast_routes::since(routes, &self.routes);
-        watched.conntrack_drops = conntrack::drops().saturating_sub(self.conntrack);
         watched.translations = conntrack::translations(to).unwrap_or_default();
         watched.rules = self
             .rule_counters
