@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 use manycast::Address;
-use manycast::doctor::{
-    self, Cut, Doorman, Examination, FarEnd, Key, Notes, ProgramChoice, Served,
-};
+use manycast::doctor::{self, Cut, Examination, FarEnd, Key, Notes, ProgramChoice, Served, Server};
 
 use crate::Outcome;
 use crate::cli::HELP;
@@ -171,10 +169,10 @@ fn serve(address: &Address, key: Option<String>, output: &mut Output) -> anyhow:
              learns what is wrong with them on this host",
         );
     }
-    let mut doorman = Doorman::open(address, key.map(Key::new))?;
-    interrupt.stops(doorman.stopper()?);
+    let mut server = Server::open(address, key.map(Key::new))?;
+    interrupt.stops(server.stopper()?);
     output.note(format_args!("serving on {address}; Ctrl-C ends it"));
-    while let Some(served) = doorman.next()? {
+    while let Some(served) = server.next()? {
         match served {
             Served::Joined {
                 client,

@@ -186,11 +186,6 @@ impl<P: Protocol> Driver<P> {
         &self.running.engine().endpoint
     }
 
-    /// The sockets, for memberships.
-    pub fn endpoint_mut(&mut self) -> &mut Endpoint {
-        &mut self.running.engine_mut().endpoint
-    }
-
     /// What commands the protocol from other threads while this one waits.
     ///
     /// # Errors
@@ -243,7 +238,7 @@ impl<P: Protocol> Driver<P> {
     ///
     /// Too many open files.
     pub fn stopper(&mut self) -> Result<Stopper, Error> {
-        self.endpoint_mut().stopper()
+        self.running.engine_mut().endpoint.stopper()
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use manycast::Stopper;
 use manycast::doctor::{
-    self, Code, Confidence, DEFAULT_PORT, Doorman, Examination, FarEnd, Key, Notes, Report,
+    self, Code, Confidence, DEFAULT_PORT, Examination, FarEnd, Key, Notes, Report, Server,
 };
 use manycast_lab::netns::{Hook, Host, Lab, Snooping, wait_until};
 
@@ -37,12 +37,12 @@ impl Serving {
     fn here(key: Option<&str>) -> Self {
         let key = key.map(|key| Key::new(key.to_owned()));
         let address = format!(":{DEFAULT_PORT}").parse().unwrap();
-        let mut doorman = Doorman::open(&address, key).unwrap();
+        let mut server = Server::open(&address, key).unwrap();
         Self {
-            stopper: doorman.stopper().unwrap(),
+            stopper: server.stopper().unwrap(),
             thread: Some(thread::spawn(
                 move || {
-                    while doorman.next().unwrap().is_some() {}
+                    while server.next().unwrap().is_some() {}
                 },
             )),
         }
