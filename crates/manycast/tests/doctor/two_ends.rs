@@ -108,6 +108,30 @@ pub(crate) fn the_way_is_open_and_nobody_sends() {
     }
 }
 
+/// Their datagrams are sent one after another, and what the far host finds for one holds up nobody.
+pub(crate) fn two_hosts_ask_one_far_end_at_once() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw").snooping(Snooping::default());
+    let [a, b] = two_hosts(&lab, &switch);
+    let c = lab.host("c");
+    c.connect(&switch, "eth0", &["10.0.0.3/24"]);
+    // The far host has something to find, so that it tries its own firewall too.
+    a.drop_at(Hook::Input, "udp dport 5000");
+    let _serving = Serving::start(&a, None);
+    let asking = [(b, "239.1.2.3:5000"), (c, "239.4.5.6:5000")].map(|(host, group)| {
+        thread::spawn(move || {
+            let report = examine(&host, group, &far("10.0.0.1"));
+            (report, host)
+        })
+    });
+    for (report, _host) in asking.map(|asking| asking.join().unwrap()) {
+        let found = report.findings.iter().find(|it| it.code == Code::FirewallDrops);
+        let found = found.unwrap_or_else(|| panic!("{report:#?}"));
+        assert_eq!(found.host.as_deref(), Some("10.0.0.1"), "{report:#?}");
+        assert!(report.trials.iter().all(|trial| trial.to_group || trial.came == trial.sent));
+    }
+}
+
 pub(crate) fn what_is_sent_is_delivered() {
     let lab = Lab::new();
     let switch = lab.switch("sw");
