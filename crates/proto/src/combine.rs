@@ -4,7 +4,7 @@ mod groups;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -114,7 +114,7 @@ struct Member {
     stopped: bool,
     finished: bool,
     /// The sockets that it has opened.
-    sockets: Vec<SocketId>,
+    sockets: BTreeSet<SocketId>,
 }
 
 /// Of so many datagrams it is remembered whose they are: no driver takes more before it sends them,
@@ -226,9 +226,7 @@ where
     fn request(&mut self, now: Instant, which: Which, request: Request) -> Option<Request> {
         let passed = match request {
             Request::Close { socket } => {
-                let own = &mut self.members[which as usize].sockets;
-                let index = own.iter().position(|own| *own == socket);
-                if index.map(|index| own.swap_remove(index)).is_none() {
+                if !self.members[which as usize].sockets.remove(&socket) {
                     trace!(?socket, "it is none that this protocol has opened");
                     return None;
                 }
@@ -256,7 +254,7 @@ where
         if std::mem::replace(&mut member.finished, true) || self.stopped {
             return;
         }
-        let closed = member.sockets.drain(..);
+        let closed = std::mem::take(&mut member.sockets).into_iter();
         let closed = closed.map(|socket| (which, Request::Close { socket }));
         self.releases.extend(closed);
         let left = self.groups.leave_all(which).into_iter();
@@ -368,7 +366,7 @@ where
         match &event {
             NetworkEvent::Opened { tag, socket, .. } => match self.opened_by(*tag) {
                 Some(which) => {
-                    self.members[which as usize].sockets.push(*socket);
+                    self.members[which as usize].sockets.insert(*socket);
                     self.tell(now, which, event);
                 }
                 None => trace!(tag, "nobody has asked for a socket"),

@@ -125,10 +125,18 @@ pub(crate) fn two_hosts_ask_one_far_end_at_once() {
         })
     });
     for (report, _host) in asking.map(|asking| asking.join().unwrap()) {
-        let found = report.findings.iter().find(|it| it.code == Code::FirewallDrops);
+        let found = report
+            .findings
+            .iter()
+            .find(|it| it.code == Code::FirewallDrops);
         let found = found.unwrap_or_else(|| panic!("{report:#?}"));
         assert_eq!(found.host.as_deref(), Some("10.0.0.1"), "{report:#?}");
-        assert!(report.trials.iter().all(|trial| trial.to_group || trial.came == trial.sent));
+        assert!(
+            report
+                .trials
+                .iter()
+                .all(|trial| trial.to_group || trial.came == trial.sent)
+        );
     }
 }
 

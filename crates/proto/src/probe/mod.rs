@@ -47,7 +47,7 @@
 //!   [`ServerConfig::rate`] datagrams a second.
 //! * With a key, each message carries an HMAC-SHA-256 (RFC 2104) over all of it, and those with
 //!   another are ignored. Nonce and cookie are new in each session, so old messages are worth
-//!   nothing in another.
+//!   nothing in another, nor is a session that has ended begun again by its own messages.
 //! * No answer is longer than its request.
 //! * It remembers a few sessions only, a quarter of them for one host at most (of IPv6, for one /64,
 //!   of which a host has all addresses), and each for a minute without a new request; an examination

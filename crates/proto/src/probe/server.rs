@@ -8,15 +8,13 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use manycast_types::{ErrorKind, Group, NetworkError, Received, Transmit};
 use tracing::trace;
 
-use super::client::Seen;
-use super::cookie::{Asked, COOKIE_LIFE, Cookies};
+use super::cookie::{Asked, Cookies};
 use super::event::{Inquiry, ServerEvent};
-use super::message::{Body, CHUNK, Foreign, MAX_COUNT, MIN_SIZE, Message};
-use super::{Burst, Counts, Refusal, Report, ServerConfig};
+use super::message::{Body, Foreign, MAX_COUNT, MIN_SIZE, Message};
+use super::{Burst, Refusal, Report, ServerConfig};
 use crate::timers::Deadlines;
 use crate::{NetworkEvent, Output, Protocol, Request};
 use limits::{Allowance, may_be_probed, may_be_source, network};
@@ -32,10 +30,11 @@ use session::Session;
 pub struct Server {
     config: ServerConfig,
     cookies: Cookies,
-    started: Option<Instant>,
     sessions: Vec<Session>,
     /// When sessions end, by their cookies.
     ends: Deadlines<[u8; 16]>,
+    /// The cookies of the latest sessions that have ended.
+    ended: VecDeque<[u8; 16]>,
     allowance: Allowance,
     orders: Orders,
     /// For whom the joins among the outputs are; `None`: a group is joined again.
@@ -61,6 +60,10 @@ pub struct ServerStats {
     pub refused: u64,
 }
 
+/// Of so many sessions that have ended it is remembered that they have: a cookie is good for longer
+/// than its session, and whoever has a key is not flooded by those who have none.
+const ENDED: usize = 1024;
+
 /// How long a session may be silent.
 const IDLE: Duration = Duration::from_secs(60);
 
@@ -70,10 +73,10 @@ impl Server {
         Self {
             allowance: Allowance::new(config.rate),
             cookies: Cookies::new(seed),
-            started: None,
             config,
             sessions: Vec::new(),
             ends: Deadlines::new(),
+            ended: VecDeque::new(),
             orders: Orders::default(),
             joins: VecDeque::new(),
             joining: None,
@@ -183,13 +186,14 @@ impl Server {
             group,
             source,
         };
-        let epoch = self.epoch(now);
-        let is_proved = [epoch, epoch.saturating_sub(1)]
-            .iter()
-            .any(|epoch| self.cookies.cookie(&asked, *epoch) == message.cookie);
-        if !is_proved {
-            let cookie = self.cookies.cookie(&asked, epoch);
+        if !self.cookies.is_good(now, &asked, message.cookie) {
+            let cookie = self.cookies.make(now, &asked);
             self.reply(reply, message, cookie, Body::Welcome);
+            return;
+        }
+        if self.ended.contains(&message.cookie) {
+            // It is replayed, and so would be the requests that follow.
+            self.stats.strangers += 1;
             return;
         }
         let same = |session: &Session| session.client == client && session.nonce == message.nonce;
@@ -204,21 +208,8 @@ impl Server {
             self.reply(reply, message, [0; 16], Body::Refused(Refusal::TooMuch));
             return;
         }
-        self.sessions.push(Session {
-            client,
-            nonce: message.nonce,
-            cookie: message.cookie,
-            group,
-            source,
-            reply,
-            last: now,
-            number: message.number,
-            answer: None,
-            round: 0,
-            seen: Seen::default(),
-            arrivals: Vec::new(),
-            report: Bytes::new(),
-        });
+        let session = Session::new(now, message, reply, (group, source));
+        self.sessions.push(session);
         self.ends.set(message.cookie, now.checked_add(IDLE));
         let sources = self.sources(group);
         self.outputs.push_back(Output::Event(ServerEvent::Agreed {
@@ -228,12 +219,6 @@ impl Server {
         }));
         self.join(Some(client), group);
         self.answer(self.sessions.len() - 1, Body::Welcome);
-    }
-
-    /// How many times the life of a cookie has passed.
-    fn epoch(&mut self, now: Instant) -> u64 {
-        let start = *self.started.get_or_insert(now);
-        now.saturating_duration_since(start).as_secs() / COOKIE_LIFE.as_secs()
     }
 
     /// Answers a message of which nothing is kept.
@@ -289,6 +274,8 @@ impl Server {
         };
         let group = self.sessions.swap_remove(index).group;
         self.ends.set(cookie, None);
+        self.ended.truncate(ENDED - 1);
+        self.ended.push_front(cookie);
         self.cancel(cookie);
         if !self.is_needed(group) {
             self.leave(group);
@@ -371,32 +358,16 @@ impl Server {
                     .push_back(Output::Event(ServerEvent::Watch(inquiry)));
             }
             Body::Examine { round, sent } => self.inquire(now, index, inquiry, round, sent),
-            Body::Read { chunk } => self.read(index, chunk),
+            Body::Read { chunk } => {
+                let piece = self.sessions[index].piece(chunk);
+                self.answer(index, piece);
+            }
             Body::Count { round } => {
-                let session = &self.sessions[index];
-                let counts = if session.round == round {
-                    session.seen.counts()
-                } else {
-                    Counts::default()
-                };
+                let counts = self.sessions[index].counts(round);
                 self.answer(index, Body::Counted(counts));
             }
             _ => {}
         }
-    }
-
-    /// Gives a piece of the report.
-    fn read(&mut self, index: usize, chunk: u8) {
-        let report = &self.sessions[index].report;
-        let start = usize::from(chunk) * CHUNK;
-        let end = (start + CHUNK).min(report.len());
-        let body = if start < end {
-            let bytes = report.slice(start..end);
-            Body::Chunk { chunk, bytes }
-        } else {
-            Body::Refused(Refusal::Request)
-        };
-        self.answer(index, body);
     }
 
     /// Has the host examined, if it is not asked for too often.
@@ -405,12 +376,7 @@ impl Server {
             self.answer(index, Body::Refused(Refusal::TooMuch));
             return;
         }
-        let session = &self.sessions[index];
-        let arrivals = if session.round == round {
-            session.arrivals.clone()
-        } else {
-            Vec::new()
-        };
+        let arrivals = self.sessions[index].arrivals(round);
         self.outputs.push_back(Output::Event(ServerEvent::Examine {
             inquiry,
             sent,

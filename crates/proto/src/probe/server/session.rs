@@ -8,7 +8,8 @@ use manycast_types::{Received, Transmit};
 
 use super::super::client::Seen;
 use super::super::event::Arrival;
-use super::super::message::{Body, Message};
+use super::super::message::{Body, CHUNK, Message};
+use super::super::{Counts, Refusal};
 
 /// A client whose cookie has come back.
 #[derive(Clone, Debug)]
@@ -25,10 +26,10 @@ pub(super) struct Session {
     /// The number of the last request, and the answer to it, once there is one.
     pub(super) number: u32,
     pub(super) answer: Option<Bytes>,
-    pub(super) round: u32,
-    pub(super) seen: Seen,
+    round: u32,
+    seen: Seen,
     /// What came of the round by the group.
-    pub(super) arrivals: Vec<Arrival>,
+    arrivals: Vec<Arrival>,
     /// What the host last found on itself.
     pub(super) report: Bytes,
 }
@@ -37,12 +38,66 @@ pub(super) struct Session {
 const MAX_ARRIVALS: usize = 8;
 
 impl Session {
+    /// A session that the second `Hello` of a client begins.
+    pub(super) fn new(
+        now: Instant,
+        hello: &Message,
+        reply: Transmit<()>,
+        (group, source): (SocketAddr, Option<IpAddr>),
+    ) -> Self {
+        Self {
+            client: reply.destination,
+            nonce: hello.nonce,
+            cookie: hello.cookie,
+            group,
+            source,
+            reply,
+            last: now,
+            number: hello.number,
+            answer: None,
+            round: 0,
+            seen: Seen::default(),
+            arrivals: Vec::new(),
+            report: Bytes::new(),
+        }
+    }
+
     pub(super) const fn message(&self, body: Body) -> Message {
         Message {
             nonce: self.nonce,
             cookie: self.cookie,
             number: self.number,
             body,
+        }
+    }
+
+    /// A piece of the report.
+    pub(super) fn piece(&self, chunk: u8) -> Body {
+        let start = usize::from(chunk) * CHUNK;
+        let end = (start + CHUNK).min(self.report.len());
+        if start < end {
+            let bytes = self.report.slice(start..end);
+            Body::Chunk { chunk, bytes }
+        } else {
+            Body::Refused(Refusal::Request)
+        }
+    }
+
+    /// What has come of a round.
+    pub(super) fn counts(&self, round: u32) -> Counts {
+        if self.round == round {
+            self.seen.counts()
+        } else {
+            Counts::default()
+        }
+    }
+
+    /// From where it has come to the group.
+    pub(super) fn arrivals(&self, round: u32) -> Vec<Arrival> {
+        if self.round == round {
+            self.arrivals.clone()
+        } else {
+            Vec::new()
         }
     }
 

@@ -101,6 +101,44 @@ fn forged_and_replayed_hellos_drive_nobody_out() {
     assert!(matches!(&asked[..], [ServerEvent::Watch(it)] if it.client == CLIENT.into()));
 }
 
+/// Whoever has recorded a session, and cannot make messages without the key, plays it again.
+#[test]
+fn a_session_that_has_ended_is_not_replayed() {
+    let mut now = start();
+    let (mut client, mut server) = (client(Some("secret")), server(Some("secret")));
+    client.start(now);
+    let mut recorded = Vec::new();
+    for _ in ["hello", "hello with the cookie", "requests"] {
+        let (requests, told) = drain(&mut client, now);
+        if told == [ClientEvent::Welcome] {
+            client.request(now, BURST);
+        }
+        for request in requests.iter().chain(&drain(&mut client, now).0) {
+            deliver(&mut server, now, CLIENT.into(), request);
+            recorded.push(request.clone());
+        }
+        for answer in drain(&mut server, now).0 {
+            deliver(&mut client, now, SERVER.into(), &answer);
+        }
+    }
+    now += Duration::from_secs(1);
+    client.stop(now);
+    for bye in drain(&mut client, now).0 {
+        deliver(&mut server, now, CLIENT.into(), &bye);
+    }
+    let _ = drain(&mut server, now);
+    assert_eq!(
+        recorded.len(),
+        3,
+        "two hellos and the request for datagrams"
+    );
+    for again in &recorded[1..] {
+        deliver(&mut server, now, CLIENT.into(), again);
+        let (sent, told) = drain(&mut server, now);
+        assert!(sent.is_empty() && told.is_empty(), "{sent:?} {told:?}");
+    }
+}
+
 #[test]
 fn a_cookie_grows_old() {
     let now = start();
