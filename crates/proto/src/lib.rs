@@ -8,9 +8,9 @@
 //! * [`measure`]: what a network does to a stream: loss, duplicates, reordering, delay.
 //! * [`probe`]: what lies between two hosts, and what the other one finds on itself.
 //!
-//! Two of them on the same sockets are one too: [`Combined`].
+//! [`Combined`] makes one of two that share their sockets.
 //!
-//! They are made of [`wire`] (cursors over the bytes of a datagram), [`timers`] (deadlines, each
+//! Protocols are made of [`wire`] (cursors over the bytes of a datagram), [`timers`] (deadlines, each
 //! with its reason), [`buffers`] (payload memory that is used again), [`pace`] (how much may be sent when) and [`random`] (randomness that follows
 //! from a seed).
 //!
