@@ -34,7 +34,7 @@ def test_a_stream_that_does_not(group):
     fault = report.findings[0]
     assert fault.fault and fault.code == report.verdict
     assert fault.confidence in {"proved", "likely", "possible", "cannot see"}
-    assert fault.title in str(fault) and isinstance(fault.evidence, list)
+    assert fault.title in str(fault) and isinstance(fault.evidence, tuple)
     assert repr(fault).startswith(f"<Finding {fault.code}")
 
 

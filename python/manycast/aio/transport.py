@@ -8,7 +8,7 @@ import socket as standard
 from asyncio.trsock import TransportSocket
 from collections import deque
 
-from ._manycast import Address
+from .._manycast import Address
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     import manycast
 
-    from ._manycast import AddressLike, Datagram, Payload
+    from .._manycast import Datagram
+    from ..types import AddressLike, Payload
 
 __all__ = ["DatagramTransport"]
 
@@ -302,5 +303,3 @@ def _plain(socket: manycast.Socket) -> standard.socket:
     """The plain socket that something is sent by, to be closed by itself."""
     return standard.socket(fileno=os.dup(socket.sending_fileno(socket.local_address)))
 
-
-DatagramTransport.__module__ = "manycast.aio"
