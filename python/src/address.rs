@@ -334,7 +334,14 @@ fn from_any(object: &Bound<'_, PyAny>) -> PyResult<manycast::Address> {
     if let Ok(pair) = object.cast::<PyTuple>()
         && pair.len() >= 2
     {
-        return from_pair(&pair.get_item(0)?, &pair.get_item(1)?);
+        let address = from_pair(&pair.get_item(0)?, &pair.get_item(1)?)?;
+        // As sockets write an address of IPv6: (host, port, flow, scope).
+        return match pair.get_item(3).and_then(|scope| scope.extract::<u32>()) {
+            Ok(scope) if scope > 0 && address.interface().is_none() => {
+                Ok(address.on(InterfaceSelector::Index(scope)))
+            }
+            _ => Ok(address),
+        };
     }
     Err(PyTypeError::new_err(
         "an address is a text such as '239.1.1.1:5000', a pair (host, port), or an Address",

@@ -9,6 +9,7 @@ from asyncio.trsock import TransportSocket
 from collections import deque
 
 from .._manycast import Address
+from .plain import Plain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ class DatagramTransport(asyncio.DatagramTransport):
 
     Its extra information is ``sockname``, ``peername``, ``socket`` (to look at and to set options
     of), and ``manycast``: the manycast.Socket. Groups are joined with ``join_group``: what is joined
-    by an option of the plain socket is not received.
+    by an option of the plain socket is not received. Over a socket that was given it is the other way
+    round: there is no manycast.Socket, and all is set on the plain one.
 
     >>> async def main():
     ...     transport, protocol = await aio.create_datagram_endpoint(
@@ -49,20 +51,21 @@ class DatagramTransport(asyncio.DatagramTransport):
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        socket: manycast.Socket,
+        socket: manycast.Socket | Plain,
         protocol: asyncio.DatagramProtocol,
     ) -> None:
-        plain = _plain(socket)
+        plain = socket.plain if isinstance(socket, Plain) else _plain(socket)
         super().__init__(
             {
                 "sockname": socket.local_address,
                 "peername": socket.peer_address,
                 "socket": TransportSocket(plain),
-                "manycast": socket,
+                "manycast": None if isinstance(socket, Plain) else socket,
             }
         )
         self._loop = loop
-        self._socket = socket
+        # Both have what is called here; a Plain says so where it has not.
+        self._socket: manycast.Socket = socket  # type: ignore[assignment]
         self._plain = plain
         self._peer = socket.peer_address
         self._protocol = protocol
@@ -149,7 +152,7 @@ class DatagramTransport(asyncio.DatagramTransport):
             return
         if self._peer is not None and addr is not None and addr != self._peer:
             other = Address(addr)
-            if not other.is_name and other != Address(self._peer):
+            if other.is_name or other != Address(self._peer):
                 raise ValueError(f"{other}: it sends to its peer {self._peer} alone")
         if self._unsent or not self._try_send(data, addr):
             kept = data.encode() if isinstance(data, str) else bytes(data)
