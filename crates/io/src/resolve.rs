@@ -142,3 +142,23 @@ pub fn seed() -> [u8; 32] {
     }
     seed
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_is_unknown_is_told_from_a_server_that_is_mute() {
+        let of = |text: &str| {
+            let text = format!("failed to lookup address information: {text}");
+            Unresolved::of(&io::Error::other(text))
+        };
+        for unknown in ["Name or service not known", "Name does not resolve"] {
+            assert!(matches!(of(unknown), Unresolved::Unknown), "{unknown}");
+        }
+        for mute in ["Temporary failure in name resolution", "Try again"] {
+            assert!(matches!(of(mute), Unresolved::Unanswered), "{mute}");
+        }
+        assert!(matches!(of("Der Name ist unbekannt"), Unresolved::Other));
+    }
+}
