@@ -97,7 +97,7 @@ def test_datagrams_are_marked_with_a_dscp(host):
         receiver.bind((host, 0))
         receiver.settimeout(10)
         if family == socket.AF_INET:
-            receiver.setsockopt(socket.IPPROTO_IP, socket.IP_RECVTOS, 1)
+            receiver.setsockopt(socket.IPPROTO_IP, getattr(socket, "IP_RECVTOS", 13), 1)
         else:
             receiver.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVTCLASS, 1)
         address = receiver.getsockname()[:2]

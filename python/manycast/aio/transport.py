@@ -152,7 +152,8 @@ class DatagramTransport(asyncio.DatagramTransport):
             return
         if self._peer is not None and addr is not None and addr != self._peer:
             other = Address(addr)
-            if other.is_name or other != Address(self._peer):
+            # A name is refused below, with a better sentence.
+            if not other.is_name and other != Address(self._peer):
                 raise ValueError(f"{other}: it sends to its peer {self._peer} alone")
         if self._unsent or not self._try_send(data, addr):
             kept = data.encode() if isinstance(data, str) else bytes(data)
