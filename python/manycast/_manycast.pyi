@@ -675,7 +675,7 @@ class Socket:
         dscp: int | None = None,
     ) -> Self:
         """Opens a socket that sends to one peer and receives from it alone. UDP has no connections:
-        the peer hears nothing of it.
+        the peer is told nothing of it.
 
         Answers to a group come from the addresses of its members and are not received; ask a group
         with ``ask``, or from a socket that is not connected.

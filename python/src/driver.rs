@@ -86,7 +86,9 @@ impl<P: PythonProtocol> One<P> {
 impl<P: PythonProtocol> Run for One<P> {
     fn step(&mut self) -> Result<Option<Told>, Error> {
         let next = self.driver.next_event(Some(Duration::ZERO))?;
-        Ok(next.event().map(|event| -> Told { Box::new(move |py| P::event(py, event)) }))
+        Ok(next
+            .event()
+            .map(|event| -> Told { Box::new(move |py| P::event(py, event)) }))
     }
 
     fn until(&self) -> Option<Instant> {
