@@ -59,15 +59,14 @@ from .error import (
     TimedOut,
     TruncatedError,
 )
-from .types import AddressLike, InterfaceLike, InterfacesLike, Payload
-from .value import Answer, Finding, Interface, Membership, Report
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket as standard
     from collections.abc import Iterable
 
     from . import aio as aio, measure as measure, server as server
+    from .types import AddressLike, InterfaceLike, InterfacesLike, Payload
+    from .value import Answer, Finding, Interface, Membership, Report
 
 __all__ = [
     "Address",
@@ -110,13 +109,31 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    """Imports manycast.aio, measure and server when they are first asked for."""
-    if name in ("aio", "measure", "server"):
-        from importlib import import_module
+# Imported when they are first asked for: the standard modules that they need take longer to import
+# than all the rest.
+_LATER = {
+    "aio": "aio",
+    "measure": "measure",
+    "server": "server",
+    **dict.fromkeys(("AddressLike", "InterfaceLike", "InterfacesLike", "Payload"), "types"),
+    **dict.fromkeys(("Answer", "Finding", "Interface", "Membership", "Report"), "value"),
+}
 
-        return import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __getattr__(name: str) -> object:
+    """Imports what is not needed by all."""
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    module = import_module(f"{__name__}.{_LATER[name]}")
+    found = module if name == _LATER[name] else getattr(module, name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})
 
 
 def listen(
