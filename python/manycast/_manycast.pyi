@@ -1015,7 +1015,8 @@ class Driver(Generic[_E, _S]):
 
     def try_next_event(self) -> _E | None:
         """Does what there is to do without waiting, and returns what the protocol tells, or None. For
-        event loops, which call it again after ``wait`` seconds, or when ``fileno`` is readable before.
+        event loops, which call it again after ``wait`` seconds, or when ``fileno`` is readable before,
+        and close it when it has ``finished``.
         """
 
     def run(self) -> _S:

@@ -314,12 +314,15 @@ impl Driver {
     }
 
     /// Closes the sockets, and keeps what was counted.
-    fn end(&self, py: Python<'_>, finished: bool) -> PyResult<()> {
+    fn end(&self, py: Python<'_>) -> PyResult<()> {
         let shared = match &*self.lock(py) {
             State::Running(shared) => Arc::clone(shared),
             State::Ended { .. } => return Ok(()),
         };
-        let stats = shared.lock(py).stats(py)?;
+        let (stats, finished) = {
+            let run = shared.lock(py);
+            (run.stats(py)?, run.is_finished())
+        };
         *self.lock(py) = State::Ended { stats, finished };
         shared.stopper.stop();
         Ok(())
@@ -343,7 +346,7 @@ impl Driver {
                 return self.open(py).map(|_| None);
             }
             if finished {
-                self.end(py, true)?;
+                self.end(py)?;
                 return Ok(None);
             }
             if deadline.is_over() {
@@ -375,16 +378,13 @@ impl Driver {
     }
 
     /// Does what there is to do without waiting, and returns what the protocol tells, or None. For
-    /// event loops, which call it again after ``wait`` seconds, or when ``fileno`` is readable before.
+    /// event loops, which call it again after ``wait`` seconds, or when ``fileno`` is readable before,
+    /// and close it when it has ``finished``.
     fn try_next_event(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         let Some(shared) = self.open(py)? else {
             return Ok(None);
         };
-        let event = shared.step(py)?;
-        if event.is_none() && shared.lock(py).is_finished() {
-            self.end(py, true)?;
-        }
-        Ok(event)
+        shared.step(py)
     }
 
     /// Runs the protocol to its end, closes it and returns its ``stats``.
@@ -396,7 +396,7 @@ impl Driver {
                 Err(error) => break Err(error),
             }
         };
-        self.end(py, outcome.is_ok())?;
+        self.end(py)?;
         outcome?;
         self.stats(py)
     }
@@ -470,7 +470,7 @@ impl Driver {
     /// it is harmless.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         if self.birth == Birth::now() {
-            self.end(py, false)?;
+            self.end(py)?;
         }
         Ok(())
     }

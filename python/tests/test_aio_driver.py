@@ -3,16 +3,22 @@
 import asyncio
 
 import pytest
+import uvloop
 
 import manycast
 from manycast import aio
 
-
-def run(main):
-    return asyncio.run(asyncio.wait_for(main(), 30))
+LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 
-def test_a_stream_is_measured(group):
+@pytest.fixture(params=LOOPS)
+def run(request):
+    loop = LOOPS[request.param]()
+    yield lambda main: loop.run_until_complete(asyncio.wait_for(main(), 30))
+    loop.close()
+
+
+def test_a_stream_is_measured(run, group):
     async def main():
         async with aio.measure.receive(group, expect=1, interval=0.05) as receiving:
             stats, events = await asyncio.gather(
@@ -28,7 +34,7 @@ def test_a_stream_is_measured(group):
     assert stats.datagrams == received.streams[0].datagrams == 100
 
 
-def test_a_cancelled_wait_loses_no_event(group):
+def test_a_cancelled_wait_loses_no_event(run, group):
     async def main():
         async with aio.measure.receive(group) as receiving:
             for _ in range(3):
@@ -40,7 +46,7 @@ def test_a_cancelled_wait_loses_no_event(group):
     assert isinstance(run(main), aio.measure.Began)
 
 
-def test_a_time_out(group):
+def test_a_time_out(run, group):
     async def main():
         async with aio.measure.receive(group) as receiving:
             with pytest.raises(manycast.TimedOut, match="told nothing within 0.02 s"):
@@ -49,7 +55,7 @@ def test_a_time_out(group):
     run(main)
 
 
-def test_closing_ends_the_waits_of_other_tasks(group):
+def test_closing_ends_the_waits_of_other_tasks(run, group):
     async def main():
         receiving = aio.measure.receive(group)
         waiting = asyncio.ensure_future(receiving.next_event())
@@ -61,11 +67,13 @@ def test_closing_ends_the_waits_of_other_tasks(group):
         with pytest.raises(StopAsyncIteration):
             await iterating
         assert receiving.closed and repr(receiving).startswith("<aio.Driver of")
+        with pytest.raises(manycast.ClosedError):
+            await receiving.next_event()
 
     run(main)
 
 
-def test_a_greedy_protocol_leaves_other_tasks_their_turn(group):
+def test_a_greedy_protocol_leaves_other_tasks_their_turn(run, group):
     async def main():
         sending = aio.measure.send(group, rate=None, duration=float("inf"))
         running = asyncio.ensure_future(sending.run())
@@ -87,7 +95,7 @@ def test_a_greedy_protocol_leaves_other_tasks_their_turn(group):
     assert sent > 2000 and longest < 0.2
 
 
-def test_cancelling_the_run_closes_it(group):
+def test_cancelling_the_run_closes_it(run, group):
     async def main():
         sending = aio.measure.send(group, rate=1e5, duration=float("inf"))
         running = asyncio.ensure_future(sending.run())
@@ -101,7 +109,7 @@ def test_cancelling_the_run_closes_it(group):
     run(main)
 
 
-def test_names_are_refused():
+def test_names_are_refused(run):
     async def main():
         with pytest.raises(manycast.AddressError, match="would block the event loop"):
             aio.measure.send("localhost:5001")
@@ -109,7 +117,7 @@ def test_names_are_refused():
     run(main)
 
 
-def test_asking_on_all_interfaces(group):
+def test_asking_on_all_interfaces(run, group):
     async def main():
         async with aio.listen(group, timeout=10) as listener, aio.Socket("127.0.0.1:0") as own:
             asking = asyncio.ensure_future(
@@ -121,3 +129,13 @@ def test_asking_on_all_interfaces(group):
 
     (answer,) = run(main)
     assert (answer.payload, answer.interface) == (b"here", "lo")
+
+
+def test_all_tasks_that_wait_hear_of_the_end(run, group):
+    async def main():
+        receiving = aio.measure.receive(group, duration=0.1)
+        events = await asyncio.gather(*(receiving.next_event() for _ in range(3)))
+        assert receiving.finished and receiving.closed
+        return [*events, await receiving.next_event(), [event async for event in receiving]]
+
+    assert run(main) == [None, None, None, None, []]

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 from .._manycast import begin_ask
 from ..error import ClosedError, TimedOut
 from .aside import in_numbers, refuse_names
-from .readiness import Readiness
+from .readiness import Readiness, turn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ class Driver(Generic[_E, _S]):
     def __init__(self, driver: manycast.Driver[_E, _S]) -> None:
         self._driver = driver
         self._readiness: Readiness | None = None
+        self._has_ended = False
 
     async def next_event(self, *, timeout: float | None = None) -> _E | None:
         """Waits for what the protocol tells next; None: it has finished.
@@ -55,23 +56,27 @@ class Driver(Generic[_E, _S]):
         loop = asyncio.get_running_loop()
         deadline = float("inf") if timeout is None else loop.time() + timeout
         driver = self._driver
-        if driver.finished:
-            return None
-        if self._readiness is None:
-            self._readiness = Readiness(driver.fileno())
-        await self._readiness.turn()
+        await (self._readiness.turn() if self._readiness is not None else turn())
         while True:
             event = driver.try_next_event()
-            if event is not None or driver.finished:
-                if driver.finished:
-                    self._unwatch()
+            if event is not None:
                 return event
+            if driver.finished:
+                self._end()
+                return None
             now = loop.time()
             if now >= deadline:
                 raise TimedOut(errno.ETIMEDOUT, f"{self!r} told nothing within {timeout:g} s")
             wait = driver.wait
             until = deadline if wait is None else min(deadline, now + wait)
-            await self._readiness.wait(until)
+            if self._readiness is None:
+                self._readiness = Readiness(driver.fileno())
+            try:
+                await self._readiness.wait(until)
+            except ClosedError:
+                if self._has_ended:  # as another task found
+                    return None
+                raise
 
     async def run(self) -> _S:
         """Runs the protocol to its end and returns its ``stats``."""
@@ -109,9 +114,10 @@ class Driver(Generic[_E, _S]):
             self._readiness.fail(ClosedError("the Driver was closed"))
         self._driver.close()
 
-    def _unwatch(self) -> None:
-        if self._readiness is not None:
-            self._readiness.unwatch()
+    def _end(self) -> None:
+        """Closes what has finished, and tells the other tasks that wait."""
+        self._has_ended = True
+        self.close()
 
     def __aiter__(self) -> Self:
         return self
