@@ -346,3 +346,30 @@ def test_the_names_of_the_loop_are_understood():
             )
 
     asyncio.run(main())
+
+
+def test_an_error_behind_datagrams_of_a_given_socket_is_told():
+    class Failing(socket.socket):
+        """A refusal arrives between the datagram and the look for another."""
+
+        came = 0
+
+        def recvfrom(self, size):
+            self.came += 1
+            if self.came == 2:
+                raise ConnectionRefusedError(111, "refused")
+            return super().recvfrom(size)
+
+    async def main():
+        plain = Failing(socket.AF_INET, socket.SOCK_DGRAM)
+        plain.bind(("127.0.0.1", 0))
+        transport, protocol = await aio.create_datagram_endpoint(Record, sock=plain)
+        await aio.send("before", plain.getsockname())
+        assert (await protocol.came.get())[0] == b"before"
+        while not protocol.errors:
+            await asyncio.sleep(0)
+        assert isinstance(protocol.errors[0], ConnectionRefusedError)
+        transport.close()
+        await protocol.lost.wait()
+
+    asyncio.run(asyncio.wait_for(main(), 20))

@@ -35,7 +35,8 @@ class Plain:
     def __init__(self, socket: standard.socket) -> None:
         socket.setblocking(False)
         self.plain = socket
-        self._failure: OSError | None = None
+        # An error that came behind datagrams, until the next call.
+        self.failure: OSError | None = None
 
     @property
     def local_address(self) -> Any:
@@ -50,8 +51,8 @@ class Plain:
 
     def try_recv_many(self, limit: int) -> list[_Came]:
         """What is there; an error that comes behind datagrams is raised by the next call."""
-        if self._failure is not None:
-            failure, self._failure = self._failure, None
+        if self.failure is not None:
+            failure, self.failure = self.failure, None
             raise failure
         came: list[_Came] = []
         while len(came) < limit:
@@ -62,7 +63,7 @@ class Plain:
             except OSError as failure:
                 if not came:
                     raise
-                self._failure = failure
+                self.failure = failure
                 break
         return came
 

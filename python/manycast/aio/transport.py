@@ -66,6 +66,7 @@ class DatagramTransport(asyncio.DatagramTransport):
         self._loop = loop
         # Both have what is called here; a Plain says so where it has not.
         self._socket: manycast.Socket = socket  # type: ignore[assignment]
+        self._opened = socket
         self._plain = plain
         self._peer = socket.peer_address
         self._protocol = protocol
@@ -141,6 +142,9 @@ class DatagramTransport(asyncio.DatagramTransport):
                         "protocol": self._protocol,
                     }
                 )
+        if isinstance(self._opened, Plain) and self._opened.failure is not None:
+            # The descriptor tells nothing of an error that was taken from it already.
+            self._loop.call_soon(self._read)
 
     def sendto(self, data: Payload, addr: Any = None) -> None:
         """Sends a datagram to ``addr``, in numbers, or to the peer where it is left out.
