@@ -152,6 +152,15 @@ impl Output {
     }
 }
 
+/// An object as JSON, with what others chose escaped.
+pub(crate) fn safe_json(object: &impl Serialize) -> serde_json::Result<String> {
+    let mut json = Vec::new();
+    object.serialize(&mut serde_json::Serializer::with_formatter(
+        &mut json, SafeJson,
+    ))?;
+    Ok(String::from_utf8_lossy(&json).into_owned())
+}
+
 /// Says why a command could not do what it should, or that the answer is "no".
 pub(crate) fn problem(problem: impl Display) {
     let style = AnsiColor::Red.on_default().effects(Effects::BOLD);

@@ -118,6 +118,25 @@ impl Listener {
         Ok(Self { endpoint })
     }
 
+    /// A listener on nothing yet: [`Listener::join`] gives it groups.
+    ///
+    /// ```
+    /// use manycast::{Listener, SocketConfig};
+    ///
+    /// let mut listener = Listener::idle(SocketConfig::default())?;
+    /// listener.join("239.192.0.100%lo:5000")?;
+    /// manycast::send("239.192.0.100%lo:5000", "Hello, world!")?;
+    /// assert_eq!(listener.recv()?.payload, b"Hello, world!");
+    /// # Ok::<(), manycast::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Too many open files.
+    pub fn idle(config: SocketConfig) -> Result<Self, Error> {
+        Endpoint::new(config).map(|endpoint| Self { endpoint })
+    }
+
     /// Waits for a datagram. It is borrowed until the next call; [`Received::to_datagram`] keeps it.
     ///
     /// # Errors

@@ -136,6 +136,9 @@ impl Socket {
         if let Some(hops) = config.unicast_hops {
             self.set_unicast_hops(hops)?;
         }
+        if let Some(dscp) = config.dscp {
+            self.set_dscp(dscp)?;
+        }
         self.set_loopback(config.loopback)?;
         self.set_multicast_interface(config.multicast_interface)?;
         self.set_broadcast(config.broadcast)

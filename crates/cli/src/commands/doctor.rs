@@ -12,7 +12,7 @@ use manycast::doctor::{self, Cut, Examination, FarEnd, Key, Notes, ProgramChoice
 use crate::Outcome;
 use crate::cli::HELP;
 use crate::interrupt::Interrupt;
-use crate::output::{Output, safe_lines};
+use crate::output::{Output, safe_json, safe_lines};
 use crate::values;
 use screen::Screen;
 
@@ -150,6 +150,18 @@ fn tell(report: &doctor::Report, output: &mut Output) -> anyhow::Result<Outcome>
         output.text(format_args!("{text}\n"))?;
     }
     Ok(if healthy { Outcome::Done } else { Outcome::No })
+}
+
+/// What the command shows of a report, as text.
+pub fn report_text(report: &doctor::Report) -> String {
+    let screen = Screen::new(report, false, ["✓", "✗"].map(str::to_owned));
+    safe_lines(screen.to_string().trim_end())
+}
+
+/// What the command shows of a report, as one JSON object.
+pub fn report_json(report: &doctor::Report) -> String {
+    let marks = ["✓", "✗"].map(str::to_owned);
+    safe_json(&Screen::new(report, false, marks)).unwrap_or_default()
 }
 
 /// The far end's address; with the usual port, where none is written.

@@ -121,7 +121,11 @@ impl<P: Protocol> Driver<P> {
                 Turn::Finished => return Ok(Next::Finished),
                 Turn::Wait(until) => self.until = until,
                 Turn::Full(until) => self.until = Some(until),
-                Turn::Busy => busy = true,
+                Turn::Busy => {
+                    busy = true;
+                    // Another event loop must come back at once.
+                    self.until = Some(now);
+                }
             }
             if over {
                 return Ok(Next::TimedOut);
