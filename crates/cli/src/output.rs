@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 
 use anstream::{AutoStream, ColorChoice};
 use clap::builder::styling::{AnsiColor, Effects, Style};
-use manycast::{Address, InterfaceId, InterfaceSelector, Membership, SourceFilter};
+use manycast::{Address, Dropped, InterfaceId, InterfaceSelector, Membership, SourceFilter};
 use serde::Serialize;
 use tracing_subscriber::filter::LevelFilter;
 
@@ -230,6 +230,15 @@ pub(crate) fn named(mut address: SocketAddr, interface: &InterfaceId) -> String 
 pub(crate) fn counted(number: u64, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{} {noun}{plural}", grouped(number))
+}
+
+/// `the kernel dropped at least 1,234 for want of buffer`
+pub(crate) fn what_was_dropped(dropped: Dropped) -> String {
+    let least = if dropped.is_exact { "" } else { "at least " };
+    format!(
+        "the kernel dropped {least}{} for want of buffer",
+        grouped(dropped.count)
+    )
 }
 
 /// A number with a comma after each three digits.

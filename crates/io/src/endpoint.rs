@@ -15,7 +15,8 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::{Instant, SystemTime};
 
 use manycast_net::{
-    BufferSize, Poller, Position, RecvBatch, Socket, SocketConfig, Stopper, Token, Waker, Watch,
+    BufferSize, Dropped, Poller, Position, RecvBatch, Socket, SocketConfig, Stopper, Token, Waker,
+    Watch,
 };
 use manycast_proto::NetworkEvent;
 use manycast_types::{SocketId, SourceFilter, Transmit};
@@ -80,7 +81,7 @@ pub struct Endpoint {
     left: OnceLock<Waker>,
     is_shown: AtomicBool,
     /// What the kernel dropped on sockets that are closed by now.
-    dropped_before: u64,
+    dropped_before: Dropped,
 }
 
 /// A socket and what it was opened for.
@@ -149,7 +150,7 @@ impl Endpoint {
             came: None,
             left: OnceLock::new(),
             is_shown: AtomicBool::new(false),
-            dropped_before: 0,
+            dropped_before: Dropped::default(),
         })
     }
 
@@ -194,7 +195,10 @@ impl Endpoint {
             // The other half of a split socket may hold it open for a moment.
             let _ = self.poller.remove(&*port.socket);
         }
-        self.dropped_before += port.socket.dropped();
+        // Where the kernel does not say, what it told with the last datagram must do.
+        let told = Dropped::new(port.socket.dropped(), false);
+        let dropped = port.socket.count_dropped().unwrap_or(told);
+        self.dropped_before = self.dropped_before + dropped;
         if slot == self.current {
             self.admitted = false;
         }
@@ -265,15 +269,17 @@ impl Endpoint {
         smallest.ok_or(Error::Stopped)
     }
 
-    /// What the kernel dropped on all sockets, those that were replaced included.
-    pub(crate) fn dropped(&self) -> u64 {
-        let now: u64 = self
-            .ports
-            .iter()
-            .flatten()
-            .map(|port| port.socket.dropped())
-            .sum();
-        self.dropped_before + now
+    /// Asks the kernel what it has dropped until now for want of room in the receive buffers of all
+    /// sockets, those that were replaced included.
+    ///
+    /// # Errors
+    ///
+    /// A kernel before Linux 4.12.
+    pub fn dropped(&self) -> Result<Dropped, Error> {
+        let mut ports = self.ports.iter().flatten();
+        ports.try_fold(self.dropped_before, |before, port| {
+            Ok(before + port.socket.count_dropped()?)
+        })
     }
 
     pub(crate) fn stopper(&mut self) -> Result<Stopper, Error> {

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use manycast::{
-    Address, BufferSize, Error, Event, Listener, Membership, Received, SocketConfig, SourceFilter,
+    Address, BufferSize, Dropped, Error, Event, Listener, Membership, Received, SocketConfig,
+    SourceFilter,
 };
 use serde::Serialize;
 
@@ -14,7 +15,9 @@ use super::to_listen_on;
 use crate::Outcome;
 use crate::cli::HELP;
 use crate::interrupt::Interrupt;
-use crate::output::{DatagramReport, MembershipReport, Output, Span, counted, grouped};
+use crate::output::{
+    DatagramReport, MembershipReport, Output, Span, counted, grouped, what_was_dropped,
+};
 use crate::values::{self, Interfaces};
 
 const EXAMPLES: &str = "\
@@ -69,7 +72,7 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     let begin = Instant::now();
     let deadline = args.timeout.and_then(|timeout| begin.checked_add(timeout));
     let mut seen = Seen::default();
-    while args.count.is_none_or(|count| seen.datagrams < count) && !interrupt.is_requested() {
+    while args.count.is_none_or(|count| seen.datagrams < count) {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         if left.is_some_and(|left| left.is_zero()) {
             break;
@@ -100,15 +103,17 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
         output.after_interrupt();
     }
     let elapsed = begin.elapsed();
+    let dropped = listener.dropped()?;
     output.object(&Summary {
         event: "summary",
         datagrams: seen.datagrams,
         bytes: seen.bytes,
         seconds: (elapsed.as_secs_f64() * 1e6).round() / 1e6,
-        dropped: listener.dropped(),
+        dropped: dropped.count,
+        dropped_exact: dropped.is_exact,
     })?;
     output.flush()?;
-    output.note(seen.summary(elapsed, listener.dropped()));
+    output.note(seen.summary(elapsed, dropped));
     let enough = seen.datagrams >= args.count.unwrap_or(1);
     Ok(if enough || interrupt.is_requested() {
         Outcome::Done
@@ -131,26 +136,27 @@ struct Summary {
     /// Of payload.
     bytes: u64,
     seconds: f64,
-    /// What the kernel dropped for want of buffer.
+    /// What the kernel dropped for want of buffer, and whether it is known exactly; if not, it is the
+    /// least.
     dropped: u64,
+    dropped_exact: bool,
 }
 
 impl Seen {
-    fn summary(&self, elapsed: Duration, dropped: u64) -> String {
+    fn summary(&self, elapsed: Duration, dropped: Dropped) -> String {
         let elapsed = Span(elapsed);
-        if self.datagrams == 0 {
-            return format!("nothing came in {elapsed}");
-        }
-        let datagrams = counted(self.datagrams, "datagram");
-        let bytes = counted(self.bytes, "byte");
-        let dropped = match dropped {
-            0 => String::new(),
-            dropped => format!(
-                "; the kernel dropped {} for want of buffer",
-                grouped(dropped)
+        let mut text = match self.datagrams {
+            0 => format!("nothing came in {elapsed}"),
+            datagrams => format!(
+                "{}, {} in {elapsed}",
+                counted(datagrams, "datagram"),
+                counted(self.bytes, "byte")
             ),
         };
-        format!("{datagrams}, {bytes} in {elapsed}{dropped}")
+        if dropped.count > 0 {
+            text += &format!("; {}", what_was_dropped(dropped));
+        }
+        text
     }
 }
 

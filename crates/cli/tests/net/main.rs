@@ -6,11 +6,13 @@
 mod ask;
 mod demo;
 mod doctor;
+mod dropped;
 mod echo;
 mod interfaces;
 mod listen;
 mod listen_events;
 mod measure;
+mod measure_runs;
 mod peers;
 mod send;
 
@@ -42,6 +44,8 @@ netns::tests!(
     doctor::a_stream_that_comes_is_exit_0,
     doctor::two_ends_share_a_key,
     doctor::what_cannot_be_examined_is_exit_2,
+    dropped::listen_accounts_for_all_that_was_sent,
+    dropped::measure_receive_accounts_for_all_that_was_sent,
     echo::it_answers_no_source_that_cannot_have_asked,
     echo::row_09_an_empty_datagram_does_not_stop_it,
     echo::row_09_ten_clients_at_once_are_answered,
@@ -87,6 +91,9 @@ netns::tests!(
     measure::a_full_queue_is_counted_and_ends_nothing,
     measure::what_the_network_loses_is_reported,
     measure::what_the_own_kernel_drops_is_told_apart,
+    measure_runs::a_sender_is_measured_after_many_that_were_forged,
+    measure_runs::a_sender_that_is_started_anew_is_measured_anew,
+    measure_runs::one_forged_datagram_is_no_sender,
     peers::python_listens_and_sends,
     peers::row_11_ncat_asks_our_server_and_our_client_asks_ncat,
     peers::socat_listens_and_sends,

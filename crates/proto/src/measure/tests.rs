@@ -290,11 +290,23 @@ mod receiver {
         payload
     }
 
-    /// Gives datagrams of these numbers, a millisecond apart, each under way for a millisecond.
+    /// Gives datagrams of these numbers, which come a millisecond apart. One is sent a millisecond
+    /// after that with the number before.
     fn feed(receiver: &mut Receiver, now: Instant, numbers: impl IntoIterator<Item = i64>) {
-        for (sent, number) in (0..).zip(numbers) {
-            let sent = noon() + MILLISECOND * sent;
-            let time = Some(sent + MILLISECOND);
+        feed_run(receiver, now, noon(), numbers);
+    }
+
+    /// The same of a sender that began at this time.
+    fn feed_run(
+        receiver: &mut Receiver,
+        now: Instant,
+        began: SystemTime,
+        numbers: impl IntoIterator<Item = i64>,
+    ) {
+        for (came, number) in (1..).zip(numbers) {
+            let sent = u32::try_from(number.unsigned_abs()).unwrap();
+            let sent = began + MILLISECOND * sent;
+            let time = Some(began + MILLISECOND * came);
             give(
                 receiver,
                 now,
@@ -458,13 +470,74 @@ mod receiver {
         assert_eq!(counted, [10, 10, 10]);
     }
 
+    /// What came, what was lost, and whether it ended, of each stream.
+    fn runs(receiver: &Receiver) -> Vec<(u64, u64, u64, bool)> {
+        let run = |it: StreamReport| (it.run, it.counters.datagrams, it.counters.lost, it.ended);
+        receiver.streams().map(run).collect()
+    }
+
     #[test]
     fn a_sender_that_begins_anew_is_a_new_stream() {
         let (mut receiver, now) = receiver(ReceiverConfig::default());
-        feed(&mut receiver, now, [1, 2, 3, -4, -4, 1, 3, -4]);
-        let counters = only(&receiver).counters;
-        assert_eq!((counters.datagrams, counters.lost), (3, 1));
+        feed(&mut receiver, now, [1, 2, 3, -4, -4]);
+        let later = noon() + SECOND;
+        feed_run(&mut receiver, now, later, [1, 3, -4, -4]);
+        assert_eq!(runs(&receiver), [(1, 4, 0, true), (2, 3, 1, true)]);
         assert_eq!(drain(&mut receiver, now).1.len(), 2);
+    }
+
+    /// Killed, started again with the same port, and part of it lost on the way.
+    #[test]
+    fn a_new_run_needs_neither_an_end_before_it_nor_its_first_datagram() {
+        let (mut receiver, now) = receiver(ReceiverConfig::default());
+        feed(&mut receiver, now, 1..=100);
+        let again = |seconds| noon() + SECOND * seconds;
+        feed_run(&mut receiver, now, again(1), (2..=200).step_by(2));
+        // Of a short one that ended, the end alone came; then one came whose first numbers were lost,
+        // up to the end of that before.
+        feed_run(&mut receiver, now, again(2), [-7, -7]);
+        feed_run(&mut receiver, now, again(3), [9, 10]);
+        let expected = [
+            (1, 100, 0, false),
+            (2, 100, 99, false),
+            (3, 1, 0, true),
+            (4, 2, 0, false),
+        ];
+        assert_eq!(runs(&receiver), expected);
+        let losses: Vec<_> = receiver.streams().map(|it| it.counters.loss()).collect();
+        assert!((0.49..0.51).contains(&losses[1]), "{losses:?}");
+    }
+
+    #[test]
+    fn intervals_tell_where_in_their_stream_they_begin() {
+        let (mut receiver, now) = receiver(ReceiverConfig::default());
+        let mut told = Vec::new();
+        let mut until = |receiver: &mut Receiver, at: Duration| {
+            receiver.handle_timeout(now + at);
+            for event in drain(receiver, now + at).1 {
+                if let ReceiverEvent::Interval(streams) = event {
+                    let label =
+                        |it: StreamReport| (it.run, it.start.as_millis(), it.duration.as_millis());
+                    told.extend(streams.into_iter().map(label));
+                }
+            }
+        };
+        // The first stream begins half a second after the receiver, and is started anew 1.2 s later.
+        let begin = now + MILLISECOND * 500;
+        feed(&mut receiver, begin, 1..=10);
+        until(&mut receiver, MILLISECOND * 1500);
+        let feed_at = |receiver: &mut Receiver, at, numbers: &[i64]| {
+            let at = MILLISECOND * at;
+            feed_run(receiver, begin + at, noon() + at, numbers.iter().copied());
+        };
+        feed_at(&mut receiver, 1100, &[11, 12]);
+        feed_at(&mut receiver, 1200, &[1, 2]);
+        until(&mut receiver, MILLISECOND * 2500);
+        feed_at(&mut receiver, 2300, &[3, -4]);
+        until(&mut receiver, MILLISECOND * 3500);
+        // Each lasts to its last datagram, which came 1101 ms after the first.
+        let expected = [(1, 0, 1000), (1, 1000, 101), (2, 0, 800), (2, 800, 301)];
+        assert_eq!(told, expected);
     }
 
     #[test]
@@ -495,16 +568,19 @@ mod receiver {
             ..ReceiverConfig::default()
         });
         feed(&mut receiver, now, [1, -2]);
-        give(
-            &mut receiver,
-            now,
-            &payload(-1, noon()),
-            Given {
-                from: HOST,
-                ..GIVEN
-            },
+        let other = Given {
+            from: HOST,
+            ..GIVEN
+        };
+        give(&mut receiver, now, &payload(-1, noon()), other);
+        assert_eq!(
+            drain(&mut receiver, now).2,
+            Some(SECOND),
+            "one may be forged"
         );
+        give(&mut receiver, now, &payload(-1, noon()), other);
         let (_, _, wait) = drain(&mut receiver, now);
+        assert!(wait < Some(SECOND), "{wait:?}");
         let now = now + wait.unwrap();
         receiver.handle_timeout(now);
         let (_, told, wait) = drain(&mut receiver, now);
@@ -555,7 +631,83 @@ mod receiver {
             );
         }
         assert_eq!(receiver.streams().count(), 256);
-        assert_eq!(receiver.stats().untracked, 2000 - 256);
+        let stats = receiver.stats();
+        assert_eq!((stats.unconfirmed, stats.untracked), (2000 - 256, 0));
+    }
+
+    /// Gives a datagram of one of 65,535 sources that are nobody's.
+    fn forge(receiver: &mut Receiver, now: Instant, source: usize, number: i64) {
+        let from = format!("198.51.100.1:{}", source % 65_535 + 1);
+        let from = &from[..];
+        give(
+            receiver,
+            now,
+            &payload(number, noon()),
+            Given { from, ..GIVEN },
+        );
+    }
+
+    #[test]
+    fn a_sender_is_measured_whatever_was_forged_before_it() {
+        for numbers in [&[1][..], &[-1], &[1, -2]] {
+            let (mut receiver, now) = receiver(ReceiverConfig::default());
+            for source in 0..1_000 {
+                for number in numbers {
+                    forge(&mut receiver, now, source, *number);
+                }
+            }
+            feed(&mut receiver, now, 1..=100);
+            let stream = receiver.streams().last().unwrap();
+            assert_eq!(
+                (stream.source, stream.counters.datagrams),
+                (address(PEER), 100)
+            );
+            assert_eq!(receiver.stats().untracked, 0);
+        }
+    }
+
+    #[test]
+    fn those_that_send_keep_their_place_until_they_are_silent() {
+        let (mut receiver, now) = receiver(ReceiverConfig::default());
+        for number in [1, 2] {
+            for source in 0..256 {
+                forge(&mut receiver, now, source, number);
+            }
+        }
+        feed(&mut receiver, now + SECOND * 9, 1..=10);
+        assert_eq!(receiver.stats().untracked, 10);
+        drain(&mut receiver, now);
+        feed(&mut receiver, now + SECOND * 10, 11..=20);
+        assert_eq!(receiver.streams().last().unwrap().source, address(PEER));
+        let (_, told, _) = drain(&mut receiver, now);
+        let freed = told.iter().filter_map(|event| match event {
+            ReceiverEvent::Freed(stream) => Some(stream.counters.datagrams),
+            _ => None,
+        });
+        assert_eq!(freed.collect::<Vec<_>>(), [2]);
+    }
+
+    /// Between two datagrams of the sender there are twice as many forged sources as there are places.
+    #[test]
+    fn a_flood_of_sources_does_not_keep_a_sender_out_for_long() {
+        let (mut receiver, now) = receiver(ReceiverConfig::default());
+        for number in 0..100 {
+            for source in 0..512 {
+                forge(&mut receiver, now, 512 * number + source, 1);
+            }
+            feed(&mut receiver, now, [i64::try_from(number).unwrap() + 1]);
+            drain(&mut receiver, now);
+        }
+        let streams: Vec<_> = receiver.streams().collect();
+        let stream = streams
+            .iter()
+            .find(|it| it.source == address(PEER))
+            .unwrap();
+        assert!(
+            stream.counters.datagrams > 50,
+            "{}",
+            stream.counters.datagrams
+        );
     }
 
     #[test]
