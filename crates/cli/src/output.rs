@@ -10,7 +10,9 @@ use std::net::SocketAddr;
 
 use anstream::{AutoStream, ColorChoice};
 use clap::builder::styling::{AnsiColor, Effects, Style};
-use manycast::{Address, Dropped, InterfaceId, InterfaceSelector, Membership, SourceFilter};
+use manycast::{
+    Address, Dropped, InterfaceId, InterfaceSelector, Membership, SourceFilter, with_interface_name,
+};
 use serde::Serialize;
 use tracing_subscriber::filter::LevelFilter;
 
@@ -217,12 +219,14 @@ pub(crate) fn named(mut address: SocketAddr, interface: &InterfaceId) -> String 
     {
         address.set_scope_id(interface.index);
     }
-    let address = Address::from(address);
-    match address.interface() {
-        Some(InterfaceSelector::Index(index)) if *index == interface.index => address
-            .on(InterfaceSelector::Name(interface.to_string()))
-            .to_string(),
-        _ => address.to_string(),
+    match address {
+        // Its name is known, also where it is gone since.
+        SocketAddr::V6(v6) if v6.scope_id() == interface.index && v6.scope_id() != 0 => {
+            Address::from(address)
+                .on(InterfaceSelector::Name(interface.to_string()))
+                .to_string()
+        }
+        _ => with_interface_name(address).to_string(),
     }
 }
 
@@ -283,7 +287,8 @@ mod tests {
         let interface = InterfaceId::new(3, "eth0");
         let named = |text: &str| named(text.parse().unwrap(), &interface);
         assert_eq!(named("[fe80::1%3]:5000"), "[fe80::1%eth0]:5000");
-        assert_eq!(named("[fe80::1%4]:5000"), "[fe80::1%4]:5000");
+        assert_eq!(named("[fe80::1%1]:5000"), "[fe80::1%lo]:5000");
+        assert_eq!(named("[fe80::1%99999]:5000"), "[fe80::1%99999]:5000");
         assert_eq!(named("[fe80::1]:5000"), "[fe80::1%eth0]:5000");
         assert_eq!(named("10.0.0.1:5000"), "10.0.0.1:5000");
     }

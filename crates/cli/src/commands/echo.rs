@@ -6,7 +6,9 @@ use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use manycast::proto::ask::{Responder, ResponderConfig, ResponderEvent, ResponderStats, Silence};
-use manycast::{Address, Datagram, Driver, Dropped, Listener, Next, SocketConfig};
+use manycast::{
+    Address, Datagram, Driver, Dropped, Listener, Next, SocketConfig, with_interface_name,
+};
 use serde::Serialize;
 
 use super::listen::announce;
@@ -72,11 +74,12 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
             ResponderEvent::Silent { source, why } => {
                 let unanswered = Unanswered {
                     event: "unanswered",
-                    source: source.to_string(),
+                    source: with_interface_name(source).to_string(),
                     why: word(why),
                 };
                 output.object(&unanswered)?;
                 let reason = sentence(why);
+                let source = unanswered.source;
                 output.detail(format_args!("{source} gets no answer: {reason}"));
             }
             _ => {}

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::bail;
 use manycast::{
     Address, BufferSize, Dropped, Error, Event, Listener, Membership, Received, SocketConfig,
-    SourceFilter,
+    SourceFilter, with_interface_name,
 };
 use serde::Serialize;
 
@@ -181,7 +181,8 @@ pub(crate) fn announce(
     output: &mut Output,
 ) -> anyhow::Result<()> {
     let buffer = listener.receive_buffer()?;
-    let local: Vec<_> = listener.local_addrs().collect();
+    let local = listener.local_addrs().map(with_interface_name);
+    let local: Vec<_> = local.collect();
     output.object(&Listening {
         event: "listening",
         memberships: listener.memberships().map(Into::into).collect(),
@@ -229,7 +230,7 @@ fn alone(addresses: &[Address]) -> anyhow::Result<Vec<String>> {
 /// One line for each group, with its interfaces, and one for the local addresses.
 fn lines<'a>(
     memberships: impl Iterator<Item = &'a Membership>,
-    local: &[SocketAddr],
+    local: &[Address],
     alone: &[String],
 ) -> Vec<String> {
     let mut lines: Vec<(String, String)> = Vec::new();

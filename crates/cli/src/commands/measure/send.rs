@@ -178,10 +178,10 @@ pub(super) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
         if stats.duration >= JUDGED {
             slowest = slowest.min(bits_per_second(&stats));
         }
-        let to = way.to;
+        let to = named(way.to, &way.interface);
         match report {
             Some(report) => {
-                let heard = Heard::new(&report, named(to, &way.interface));
+                let heard = Heard::new(&report, to);
                 output.object(&heard)?;
                 output.note_in_text(heard);
             }
@@ -190,7 +190,7 @@ pub(super) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
                 let why = "start 'manycast measure receive' or 'iperf -s -u' there first";
                 output::problem(format_args!("nobody listens on {to}; {why}"));
             }
-            None if !to.ip().is_multicast() => {
+            None if !way.to.ip().is_multicast() => {
                 output.note_in_text(format_args!("{to} did not report what it received"));
             }
             None => {}
