@@ -1,7 +1,9 @@
 //! What is printed: reports on standard output, as text or as JSON; notes on standard error.
 
 mod datagram;
+mod fold;
 mod payload;
+mod sent;
 mod time;
 
 use std::fmt::Display;
@@ -14,6 +16,7 @@ use manycast::{
     Address, Dropped, InterfaceId, InterfaceSelector, Membership, SourceFilter, with_interface_name,
 };
 use serde::Serialize;
+use terminal_size::{Width, terminal_size_of};
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::cli::Global;
@@ -21,6 +24,7 @@ use crate::cli::Global;
 pub(crate) use datagram::Report as DatagramReport;
 use payload::SafeJson;
 pub(crate) use payload::{Escaped, Payload, is_unsafe, safe_lines};
+pub(crate) use sent::Report as SentReport;
 pub(crate) use time::{Span, clock, rfc3339};
 
 /// Where a command prints to.
@@ -228,6 +232,12 @@ pub(crate) fn named(mut address: SocketAddr, interface: &InterfaceId) -> String 
         }
         _ => with_interface_name(address).to_string(),
     }
+}
+
+/// The text with lines that fit the terminal; where standard output is none, 100 columns.
+pub(crate) fn fold(text: &str) -> String {
+    let width = terminal_size_of(io::stdout()).map_or(100, |(Width(width), _)| width);
+    fold::fold(text, width.into())
 }
 
 /// `1 datagram`, `2 datagrams`, `8,388,608 bytes`.

@@ -444,3 +444,39 @@ pub(crate) fn a_full_queue_is_counted_and_ends_nothing() {
     let [came, taken] = [&heard, &sent].map(|it| it["datagrams"].as_u64().unwrap());
     assert!((0..=1).contains(&(came - taken)), "{heard} {sent}");
 }
+
+/// They begin with the stream, not with the receiver, follow one upon the other, and end with it.
+pub(crate) fn intervals_are_labelled_by_their_stream() {
+    let lab = Lab::new();
+    let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
+    let words = ["measure", "receive", GROUP, "--expect", "1"];
+    let mut receiver = start(&b, &[&words[..], &["--interval", "200ms"]].concat());
+    receiver.wait_for_error_line("listening on ");
+    let sent = sender(&a, &[GROUP, "-i", "eth0", "--count", "50", "--rate", "1M"]);
+    let received = receiver.finish();
+    let labels = received.stdout.iter().filter_map(|line| {
+        let (from, to) = line.split_once(" s  ")?.0.split_once('–')?;
+        Some((from.parse::<f64>().unwrap(), to.parse::<f64>().unwrap()))
+    });
+    let labels: Vec<_> = labels.collect();
+    let ends = labels.iter().map(|(_, to)| *to);
+    let begins: Vec<_> = labels.iter().map(|(from, _)| *from).collect();
+    assert_eq!(begins[0], 0.0, "{labels:?}");
+    assert!(
+        ends.clone()
+            .zip(&begins[1..])
+            .all(|(end, begin)| end == *begin),
+        "{labels:?}"
+    );
+    // 49 × 10.5 ms, and what this machine was late.
+    let line = received
+        .stdout
+        .iter()
+        .find(|line| line.contains("  received"))
+        .unwrap();
+    let length = ends.last().unwrap();
+    assert!(
+        (0.5..0.9).contains(&length) && labels.len() >= 3,
+        "{labels:?} {line} {sent}"
+    );
+}

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use manycast_lab::netns::{Host, Lab, Pick, Process};
+use manycast_lab::netns::{Hook, Host, Lab, Pick, Process, wait_until};
 use serde_json::Value;
 
 use crate::{code, hosts_on, json, manycast, send_signal, socket, start};
@@ -127,5 +127,25 @@ pub(crate) fn a_sender_is_measured_after_many_that_were_forged() {
     assert!(
         problem.ends_with(" lost 2 (50.0 %) of 4, more than 0 %"),
         "{problem}"
+    );
+}
+
+pub(crate) fn a_host_that_refuses_is_given_up_and_a_late_receiver_is_not() {
+    let lab = Lab::new();
+    let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
+    let refusals = b.count_at(Hook::Output, "icmp type destination-unreachable");
+    let sender = start(&a, &["measure", "send", TO, "--duration", "2s"]);
+    wait_until("a refusal", || refusals.count() > 0);
+    let receiver = receiver(&b, &["--expect", "1"]);
+    let sent = sender.finish();
+    assert_eq!(code(&sent), 0, "{sent:?}");
+    assert_eq!(code(&receiver.finish()), 0);
+
+    let sent = start(&a, &["measure", "send", TO, "--duration", "1h"]).finish();
+    assert_eq!(code(&sent), 1, "{sent:?}");
+    let why = "manycast: nobody listens on 10.0.0.2:5001: the host refused the datagrams; ";
+    assert!(
+        sent.stderr.iter().any(|line| line.starts_with(why)),
+        "{sent:?}"
     );
 }
