@@ -51,6 +51,9 @@ pub struct Interface {
     pub mtu: u32,
     /// The hardware address, where it has one of six bytes that are not all zero.
     pub mac: Option<MacAddress>,
+    /// The index of the interface that it is a part of: its bridge, its bond or its VRF
+    /// (`ip-link(8)`: master).
+    pub master: Option<u32>,
     /// The local addresses, in the kernel's order: IPv4, then IPv6.
     pub addresses: Vec<InterfaceAddress>,
 }
@@ -152,6 +155,7 @@ impl Interface {
             promiscuous: false,
             mtu: 1500,
             mac: None,
+            master: None,
             addresses: Vec::new(),
         }
     }

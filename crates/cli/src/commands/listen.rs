@@ -1,5 +1,7 @@
 //! `manycast listen`
 
+mod vrf;
+
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -196,6 +198,14 @@ pub(crate) fn announce(
     }
     if buffer.is_capped() {
         output.warn(capped(buffer));
+    }
+    let accept = manycast::net::sysctl(vrf::ACCEPT);
+    let joined: Vec<_> = listener
+        .memberships()
+        .map(|it| it.interface.clone())
+        .collect();
+    for warning in vrf::warnings(&joined, &manycast::interfaces()?, accept.as_deref()) {
+        output.warn(warning);
     }
     Ok(())
 }
