@@ -195,10 +195,7 @@ impl Endpoint {
             // The other half of a split socket may hold it open for a moment.
             let _ = self.poller.remove(&*port.socket);
         }
-        // Where the kernel does not say, what it told with the last datagram must do.
-        let told = Dropped::new(port.socket.dropped(), false);
-        let dropped = port.socket.count_dropped().unwrap_or(told);
-        self.dropped_before = self.dropped_before + dropped;
+        self.dropped_before = self.dropped_before + dropped_by(&port.socket);
         if slot == self.current {
             self.admitted = false;
         }
@@ -271,14 +268,10 @@ impl Endpoint {
 
     /// Asks the kernel what it has dropped until now for want of room in the receive buffers of all
     /// sockets, those that were replaced included.
-    ///
-    /// # Errors
-    ///
-    /// A kernel before Linux 4.12.
-    pub fn dropped(&self) -> Result<Dropped, Error> {
-        let mut ports = self.ports.iter().flatten();
-        ports.try_fold(self.dropped_before, |before, port| {
-            Ok(before + port.socket.count_dropped()?)
+    pub fn dropped(&self) -> Dropped {
+        let ports = self.ports.iter().flatten();
+        ports.fold(self.dropped_before, |before, port| {
+            before + dropped_by(&port.socket)
         })
     }
 
@@ -432,6 +425,13 @@ impl Endpoint {
             }
         }
     }
+}
+
+/// What the kernel dropped on a socket until now. Before Linux 4.12 it does not say, and what it told
+/// with the last datagram must do.
+fn dropped_by(socket: &Socket) -> Dropped {
+    let told = || Dropped::new(socket.dropped(), false);
+    socket.count_dropped().unwrap_or_else(|_| told())
 }
 
 /// The slot of the socket with this identifier.

@@ -264,14 +264,10 @@ impl Listener {
     ///
     /// ```
     /// let listener = manycast::listen("239.192.0.100%lo:5002")?;
-    /// assert_eq!(listener.dropped()?.to_string(), "0");
+    /// assert_eq!(listener.dropped().to_string(), "0");
     /// # Ok::<(), manycast::Error>(())
     /// ```
-    ///
-    /// # Errors
-    ///
-    /// A kernel before Linux 4.12.
-    pub fn dropped(&self) -> Result<Dropped, Error> {
+    pub fn dropped(&self) -> Dropped {
         self.endpoint.dropped()
     }
 

@@ -25,7 +25,7 @@ const MAX_SEGMENTS: u64 = 128;
 /// assert_eq!((buffers + datagrams).to_string(), "at least 6");
 /// assert_eq!((Dropped::default() + datagrams).to_string(), "3");
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Dropped {
     /// The number of buffers.
@@ -51,6 +51,13 @@ impl Dropped {
     }
 }
 
+impl Default for Dropped {
+    /// Nothing, for certain.
+    fn default() -> Self {
+        Self::new(0, true)
+    }
+}
+
 impl fmt::Display for Dropped {
     /// Writes the count, and "at least" before it where it is a bound. Of nothing it is none.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -64,12 +71,11 @@ impl fmt::Display for Dropped {
 impl std::ops::Add for Dropped {
     type Output = Self;
 
-    /// What two sockets dropped together; exact if both are. Of nothing there is no doubt.
+    /// What two sockets dropped together; exact if both are.
     fn add(self, other: Self) -> Self {
-        let is_exact = |it: Self| it.is_exact || it.count == 0;
         Self {
             count: self.count + other.count,
-            is_exact: is_exact(self) && is_exact(other),
+            is_exact: self.is_exact && other.is_exact,
         }
     }
 }

@@ -88,7 +88,7 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     output.flush()?;
 
     output.after_interrupt();
-    let (stats, dropped) = (driver.protocol().stats(), driver.endpoint().dropped()?);
+    let (stats, dropped) = (driver.protocol().stats(), driver.endpoint().dropped());
     output.note(summary(stats, driver.unsent(), dropped));
     Ok(Outcome::Done)
 }

@@ -101,7 +101,7 @@ pub(super) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     if interrupt.is_requested() {
         output.after_interrupt();
     }
-    let dropped = driver.endpoint().dropped()?;
+    let dropped = driver.endpoint().dropped();
     let receiver = driver.protocol();
     let (streams, stats) = (receiver.streams().collect::<Vec<_>>(), receiver.stats());
     output.report(&Summary::new(&streams, stats, dropped))?;
