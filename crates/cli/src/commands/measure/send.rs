@@ -32,7 +32,8 @@ Examples:
 const EXPLANATION: &str = "\
 A rate is held within 1 % over any second, in bursts of at most a millisecond of data. That takes \
 hardly any processor time; bursts shorter than 500µs take a part of one core, for exact waiting. A \
-host answers at the end with what it received; a group never does.";
+host answers at the end with what it received; a group never does. A host that refuses the datagrams \
+is given up after a second, so that its receiver may be started a little later.";
 
 /// Send a stream of numbered datagrams
 #[derive(clap::Args, Debug)]
