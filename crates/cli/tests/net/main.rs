@@ -106,7 +106,7 @@ netns::tests!(
     send::broadcasts_reach_all_hosts,
     send::each_line_is_a_datagram,
     send::row_01_a_closed_port_is_told,
-    send::row_01_the_way_is_told,
+    send::row_01_the_egress_is_told,
     send::row_13_what_goes_in_fragments_is_warned_of,
     send::row_44_the_hop_limit_is_obeyed_and_shown,
     send::row_47_hop_limits_that_surprise_are_explained,

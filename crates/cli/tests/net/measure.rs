@@ -373,7 +373,7 @@ pub(crate) fn a_rate_that_is_missed_is_told() {
     words.extend(["--rate", "900G"]);
     let sent = start(&a, &words).finish();
     assert_eq!(code(&sent), 0, "{sent:?}");
-    let [_way, progress, note] = sent.stderr.as_slice() else {
+    let [_egress, progress, note] = sent.stderr.as_slice() else {
         panic!("{sent:?}")
     };
     assert!(progress.starts_with("1 s  "), "{progress}");

@@ -10,7 +10,7 @@ use crate::{
     code, datagram, host_between, hosts_on, json, listen, receive, run, send, socket, start, texts,
 };
 
-pub(crate) fn row_01_the_way_is_told() {
+pub(crate) fn row_01_the_egress_is_told() {
     let lab = Lab::new();
     let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
     let receiver = socket(&b, "10.0.0.2:5005");

@@ -50,7 +50,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = values::duration)]
     interval: Duration,
     /// Stop when so many senders have ended; exit code 1 if fewer came
-    #[arg(long, value_name = "N", value_parser = values::count)]
+    #[arg(long, value_name = "N", value_parser = senders)]
     expect: Option<u64>,
     /// Exit code 1 if a stream lost more than this part, such as 0.1%
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
@@ -60,7 +60,7 @@ pub(super) struct Args {
     histogram: bool,
 }
 
-/// As many senders that are expected are measured at once, up to so many.
+/// As many senders as are expected are measured at once, up to so many. Each takes up to 80 KB.
 const MOST_STREAMS: usize = 4_096;
 
 pub(super) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
@@ -230,6 +230,16 @@ impl Verdict {
     }
 }
 
+/// How many senders are expected.
+fn senders(text: &str) -> Result<u64, String> {
+    match values::count(text)? {
+        count if count > MOST_STREAMS as u64 => Err(format!(
+            "{text:?} are more senders than are measured at once; write {MOST_STREAMS} or less"
+        )),
+        count => Ok(count),
+    }
+}
+
 /// A part of a hundred, as a fraction: `0.1%`.
 fn percent(text: &str) -> Result<f64, String> {
     let number = text.strip_suffix('%').map(str::trim_end).map(str::parse);
@@ -241,7 +251,14 @@ fn percent(text: &str) -> Result<f64, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::percent;
+    use super::{percent, senders};
+
+    #[test]
+    fn no_more_senders_are_expected_than_are_measured() {
+        assert_eq!(senders("4096"), Ok(4096));
+        assert!(senders("4097").unwrap_err().contains("write 4096 or less"));
+        assert!(senders("0").is_err());
+    }
 
     #[test]
     fn percentages_have_their_sign() {

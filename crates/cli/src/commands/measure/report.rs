@@ -121,14 +121,14 @@ impl Interval {
             bits(stream.bits_per_second),
             Loss(counters.lost, counters.expected())
         );
-        for (count, what) in [
-            (counters.kernel_dropped, "at most dropped by the kernel"),
-            (counters.duplicated, "duplicated"),
-            (counters.reordered, "reordered"),
-            (counters.stale, "too late to tell"),
+        for (most, count, what) in [
+            ("at most ", counters.kernel_dropped, "dropped by the kernel"),
+            ("", counters.duplicated, "duplicated"),
+            ("", counters.reordered, "reordered"),
+            ("", counters.stale, "too late to tell"),
         ] {
             if count > 0 {
-                text += &format!(", {} {what}", grouped(count));
+                text += &format!(", {most}{} {what}", grouped(count));
             }
         }
         text += &format!(", jitter {}", Exact(report.jitter));
@@ -208,10 +208,8 @@ impl Summary {
             )),
         }
         if dropped.count > 0 {
-            paragraphs.push(format!(
-                "{}, in all; 'sudo sysctl -w net.core.rmem_max=…' allows a larger one",
-                what_was_dropped(dropped)
-            ));
+            let dropped = what_was_dropped(dropped);
+            paragraphs.push(format!("{dropped}, of all streams together"));
         }
         Self {
             event: "summary",
