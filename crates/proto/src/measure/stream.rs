@@ -381,7 +381,7 @@ impl Stream {
     }
 
     /// What it was since the last interval, which is `duration` ago, or since it began; `None` where
-    /// it had ended before that.
+    /// it had ended before that, or has not gone on after its first datagram.
     pub(super) fn end_interval(
         &mut self,
         now: Instant,
@@ -395,7 +395,7 @@ impl Stream {
             ..counters
         };
         let is_over = self.ended || self.replaced;
-        if is_over && since.datagrams == 0 {
+        if (is_over || !self.confirmed) && since.datagrams == 0 {
             return None;
         }
         let duration = duration.min(now.saturating_duration_since(self.began));

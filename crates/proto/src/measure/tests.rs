@@ -648,6 +648,24 @@ mod receiver {
     }
 
     #[test]
+    fn what_is_forged_is_told_once() {
+        let (mut receiver, now) = receiver(ReceiverConfig::default());
+        for source in 0..100 {
+            forge(&mut receiver, now, source, 1);
+        }
+        let mut told = Vec::new();
+        for second in 1..=3 {
+            receiver.handle_timeout(now + SECOND * second);
+            for event in drain(&mut receiver, now + SECOND * second).1 {
+                if let ReceiverEvent::Interval(streams) = event {
+                    told.push(streams.len());
+                }
+            }
+        }
+        assert_eq!(told, [100]);
+    }
+
+    #[test]
     fn a_sender_is_measured_whatever_was_forged_before_it() {
         for numbers in [&[1][..], &[-1], &[1, -2]] {
             let (mut receiver, now) = receiver(ReceiverConfig::default());

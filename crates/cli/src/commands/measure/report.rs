@@ -114,10 +114,10 @@ impl Interval {
         let counters = &report.counters;
         let start = report.start.as_secs_f64();
         let mut text = format!(
-            "{start:.1}–{:.1} s  {}  {} datagrams, {}, {} lost",
+            "{start:.1}–{:.1} s  {}  {}, {}, {} lost",
             (report.start + report.duration).as_secs_f64(),
             ends(report),
-            grouped(counters.datagrams),
+            counted(counters.datagrams, "datagram"),
             bits(stream.bits_per_second),
             Loss(counters.lost, counters.expected())
         );
@@ -203,8 +203,8 @@ impl Summary {
         match single.len() as u64 + stats.unconfirmed {
             0 => {}
             single => paragraphs.push(format!(
-                "one datagram alone came of {}, which is no stream",
-                counted(single, "other source")
+                "a single datagram came from {}; one alone is no stream",
+                counted(single, "source")
             )),
         }
         if dropped.count > 0 {
@@ -252,9 +252,9 @@ fn paragraph(report: &StreamReport) -> String {
     line(
         "received",
         format!(
-            "{} datagrams, {} bytes in {span}",
-            grouped(datagrams),
-            grouped(bytes)
+            "{}, {} in {span}",
+            counted(datagrams, "datagram"),
+            counted(bytes, "byte")
         ),
     );
     #[expect(
