@@ -138,7 +138,8 @@ impl Listener {
         Ok(self.endpoint.take())
     }
 
-    /// The datagram that is there, if any; never waits.
+    /// The datagram that is there, if any; never waits. After a stop it still hands out what had come
+    /// before, and then gives [`Error::Stopped`].
     ///
     /// # Errors
     ///

@@ -48,6 +48,23 @@ fn a_stop_ends_waits_that_always_find_something() {
 }
 
 #[test]
+fn what_came_before_a_stop_can_still_be_taken() {
+    let mut listener = listen("127.0.0.1:0").unwrap();
+    let to = listener.local_addrs().next().unwrap();
+    let sender = Socket::bind("127.0.0.1:0").unwrap();
+    for length in 1..=200 {
+        sender.send_to(to, vec![1; length]).unwrap();
+    }
+    listener.stopper().unwrap().stop();
+    for length in 1..=200 {
+        let received = listener.try_recv().unwrap().unwrap();
+        assert_eq!(received.payload.len(), length);
+    }
+    assert!(matches!(listener.try_recv(), Err(Error::Stopped)));
+    assert!(matches!(listener.recv(), Err(Error::Stopped)));
+}
+
+#[test]
 fn the_end_of_a_stream_does_not_end_a_wait() {
     let mut listener = listen("239.192.7.7%lo:5077").unwrap();
     let stopper = listener.stopper().unwrap();

@@ -4,7 +4,7 @@ mod vrf;
 
 use std::fmt::Write;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::bail;
 use manycast::{
@@ -74,14 +74,16 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     let begin = Instant::now();
     let deadline = args.timeout.and_then(|timeout| begin.checked_add(timeout));
     let mut seen = Seen::default();
+    // When it was to end. What had come by then is still printed.
+    let mut end = None;
     while args.count.is_none_or(|count| seen.datagrams < count) {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        if left.is_some_and(|left| left.is_zero()) {
-            break;
+        if left.is_some_and(|left| left.is_zero()) || interrupt.is_requested() {
+            end.get_or_insert_with(SystemTime::now);
         }
         // What is printed waits in memory only as long as there is more to read at once.
         let event = match listener.next_event(Some(Duration::ZERO)) {
-            Ok(None) => {
+            Ok(None) if end.is_none() => {
                 output.flush()?;
                 listener.next_event(left)
             }
@@ -89,13 +91,16 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
         };
         match event {
             Ok(Some(Event::Datagram(received))) => {
+                if end.is_some_and(|end| received.time.is_none_or(|time| time > end)) {
+                    break;
+                }
                 seen.datagrams += 1;
                 seen.bytes += received.payload.len() as u64;
                 print(&received, &args, output)?;
             }
             Ok(Some(event)) => tell(&event, output)?,
-            Ok(None) => {}
-            Err(Error::Stopped) => break,
+            Ok(None) | Err(Error::Stopped) if end.is_some() => break,
+            Ok(None) | Err(Error::Stopped) => {}
             Err(error) => return Err(error.into()),
         }
     }

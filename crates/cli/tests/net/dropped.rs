@@ -95,6 +95,17 @@ pub(crate) fn listen_accounts_for_all_that_was_sent() {
             assert_eq!(finished.stdout.len() as u64, number(summary));
         }
     }
+    // Stopped until the end: what waits in the buffer is still printed.
+    for offload in ["on", "off"] {
+        let mut listener = receiver(&b, &["listen", GROUP], offload);
+        send_signal(&listener, "-STOP");
+        send(&a);
+        listener.interrupt();
+        send_signal(&listener, "-CONT");
+        let finished = listener.finish();
+        let summary = finished.stderr.last().unwrap();
+        check(summary, number(summary), 0, SENT, offload);
+    }
     // JSON says the same.
     let mut listener = listen(&b, &[GROUP]);
     listener.interrupt();
