@@ -11,6 +11,7 @@ mod values;
 
 use std::ffi::OsString;
 use std::fmt::Display;
+use std::hint::black_box;
 use std::io;
 
 use clap::Parser;
@@ -47,6 +48,13 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> u8 {
         Err(error) => return usage::explain(&error),
     };
     output::trace(cli.global);
+    if !has_memory() {
+        return failed(format_args!(
+            "cannot get {} MB of memory: this process may not have so much; allow more with 'ulimit \
+             -v', or free some",
+            NEEDED >> 20
+        ));
+    }
     let mut output = Output::new(cli.global);
     let outcome = commands::run(cli.command, &mut output);
     match outcome.and_then(|outcome| Ok(output.flush().map(|()| outcome)?)) {
@@ -59,6 +67,19 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> u8 {
             None => failed(error),
         },
     }
+}
+
+/// In bytes, more than a command takes that is not asked to measure thousands of senders. Where there
+/// is less, it would be broken off in the middle of something, and without a word.
+const NEEDED: usize = 48 << 20;
+
+/// Whether there is that much. Nothing of it is used, so to ask costs nothing.
+fn has_memory() -> bool {
+    let mut memory = Vec::<u8>::new();
+    let there_is = memory.try_reserve_exact(NEEDED).is_ok();
+    // What nobody looks at would not be asked for.
+    black_box(&memory);
+    there_is
 }
 
 fn failed(problem: impl Display) -> u8 {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
-use manycast_net::{ErrorKind, Operation, Unreachable};
+use manycast_net::{ErrorKind, Operation, Unreachable, with_interface_name};
 use manycast_types::{AddressError, NetworkError};
 
 /// What went wrong, why, and what to do next, in one sentence, which `{}` prints; `{:?}` shows what
@@ -93,7 +93,8 @@ impl fmt::Display for Error {
             ),
             Self::ConnectionRefused { peer } => write!(
                 f,
-                "nobody listens on {peer}; start the receiver, or check host and port"
+                "nobody listens on {}; start the receiver, or check host and port",
+                with_interface_name(*peer)
             ),
             Self::Stopped => f.write_str("stopped while waiting"),
         }

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use manycast::{Error, Listener, Sender, Socket, Transmit, listen};
+use manycast::{Error, Listener, Sender, Socket, SocketConfig, Transmit, listen};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -45,6 +45,23 @@ fn a_stop_ends_waits_that_always_find_something() {
         matches!(socket.recv(), Err(Error::Stopped))
     });
     assert!(heard.is_some());
+}
+
+#[test]
+fn what_came_before_a_stop_can_still_be_taken() {
+    let mut listener = listen("127.0.0.1:0").unwrap();
+    let to = listener.local_addrs().next().unwrap();
+    let sender = Socket::bind("127.0.0.1:0").unwrap();
+    for length in 1..=200 {
+        sender.send_to(to, vec![1; length]).unwrap();
+    }
+    listener.stopper().unwrap().stop();
+    for length in 1..=200 {
+        let received = listener.try_recv().unwrap().unwrap();
+        assert_eq!(received.payload.len(), length);
+    }
+    assert!(matches!(listener.try_recv(), Err(Error::Stopped)));
+    assert!(matches!(listener.recv(), Err(Error::Stopped)));
 }
 
 #[test]
@@ -222,5 +239,42 @@ fn a_refusal_and_the_datagrams_before_it_are_both_told() {
             }
         }
         assert_eq!(got, [b"0", b"1", b"2", b"3"]);
+    }
+}
+
+/// What is dropped is told when it is asked for, before and after what waits is read, by a listener
+/// and by a socket.
+#[test]
+fn what_came_and_what_was_dropped_are_what_was_sent() {
+    const COUNT: u64 = 3_000;
+    for merge_received in [true, false] {
+        let config = SocketConfig::default()
+            .receive_buffer(64 << 10)
+            .merge_received(merge_received);
+        let mut listener = Listener::open(["127.0.0.1:0"], config.clone()).unwrap();
+        let mut socket = Socket::bind_with("127.0.0.1:0", config).unwrap();
+        let to = [listener.local_addrs().next(), socket.local_addr().ok()].map(Option::unwrap);
+        let sender = Socket::bind("127.0.0.1:0").unwrap();
+        for to in to {
+            let transmits = vec![Transmit::new(to, [7; 100]); 100];
+            for _ in 0..COUNT / 100 {
+                assert_eq!(sender.send_batch(&transmits).unwrap(), 100);
+            }
+        }
+        let before = [listener.dropped(), socket.dropped()];
+        let mut received = [0, 0];
+        while listener.try_recv().unwrap().is_some() {
+            received[0] += 1;
+        }
+        while socket.try_recv().unwrap().is_some() {
+            received[1] += 1;
+        }
+        assert_eq!([listener.dropped(), socket.dropped()], before);
+        for (dropped, received) in before.into_iter().zip(received) {
+            let lost = COUNT - received;
+            assert!(dropped.count > 0, "{received} received");
+            assert!(dropped.datagrams().contains(&lost), "{dropped:?} of {lost}");
+            assert!(merge_received || dropped.is_exact, "{dropped:?}");
+        }
     }
 }

@@ -26,6 +26,7 @@ pub use dropped::Dropped;
 pub use error::{Error, Operation, errno};
 pub use interfaces::{
     Interface, InterfaceAddress, MacAddress, find as find_interface, interfaces, name_wireless,
+    with_interface_name,
 };
 pub use joined::{JoinedGroup, JoinedSource, JoinedTables, joined_groups};
 pub use manycast_types::{ErrorKind, Unreachable};

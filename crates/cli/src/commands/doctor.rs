@@ -12,7 +12,7 @@ use manycast::doctor::{self, Cut, Examination, FarEnd, Key, Notes, ProgramChoice
 use crate::Outcome;
 use crate::cli::HELP;
 use crate::interrupt::Interrupt;
-use crate::output::{Output, safe_json, safe_lines};
+use crate::output::{Output, fold, safe_json, safe_lines};
 use crate::values;
 use screen::Screen;
 
@@ -144,10 +144,11 @@ fn tell(report: &doctor::Report, output: &mut Output) -> anyhow::Result<Outcome>
         output.object(&screen)?;
     } else {
         // Names of processes and what the far host says are chosen by others.
-        let text = safe_lines(screen.to_string().trim_end())
+        let text = fold(&safe_lines(screen.to_string().trim_end()));
+        let marked = text
             .replace('✓', &output.mark(true))
             .replace('✗', &output.mark(false));
-        output.text(format_args!("{text}\n"))?;
+        output.text(format_args!("{marked}\n"))?;
     }
     Ok(if healthy { Outcome::Done } else { Outcome::No })
 }

@@ -152,12 +152,13 @@ impl<P: Protocol> Driver<P> {
                     pace::wait_until(until);
                 }
             }
-            if engine.endpoint.is_stopped() {
-                engine.stop(Instant::now());
-                return Ok(Next::Finished);
-            }
             let now = Instant::now();
             engine.take_in(now);
+            // What was received together with the stop came before it.
+            if engine.endpoint.is_stopped() {
+                engine.stop(now);
+                return Ok(Next::Finished);
+            }
             over = deadline.is_some_and(|deadline| deadline <= now);
         }
     }

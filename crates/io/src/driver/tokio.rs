@@ -105,11 +105,13 @@ impl<P: Protocol> Driver<P> {
                     }
                 }
             }
+            let now = Instant::now();
+            engine.take_in(now);
+            // What was received together with the stop came before it.
             if engine.endpoint.is_stopped() {
-                engine.stop(Instant::now());
+                engine.stop(now);
                 return Ok(None);
             }
-            engine.take_in(Instant::now());
         }
     }
 

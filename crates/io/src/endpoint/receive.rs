@@ -54,12 +54,29 @@ impl Endpoint {
         timeout: Option<Duration>,
         is_enough: impl Fn(&mut Self) -> Result<bool, Error>,
     ) -> Result<(), Error> {
+        let at_once = timeout.is_some_and(|timeout| timeout.is_zero());
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let mut over = false;
-        while !is_enough(self)? && !over {
+        loop {
+            if at_once && self.stopped {
+                self.look_after_a_stop()?;
+            }
+            if is_enough(self)? || over {
+                return Ok(());
+            }
             let left = deadline.map(|it| it.saturating_duration_since(Instant::now()));
             over = left.is_some_and(|left| left.is_zero());
             self.advance(left)?;
+        }
+    }
+
+    /// Receives what came before a stop, which ends waits: who does not wait is still handed it.
+    fn look_after_a_stop(&mut self) -> Result<(), Error> {
+        // What was found ready before may be the stop alone.
+        let mut is_last = false;
+        while !self.has_datagram() && !is_last {
+            is_last = self.ready.is_empty();
+            self.advance(Some(Duration::ZERO))?;
         }
         Ok(())
     }
