@@ -6,7 +6,7 @@ from typing import Any, Generic, TypeVar, final
 from typing_extensions import Buffer, Self
 
 from .address import SocketAddress
-from .measure import Began, Finished, Interval, ReceiverStats, SenderStats
+from .measure import Began, Finished, Freed, Interval, ReceiverStats, SenderStats
 from .types import AddressLike, InterfaceLike, InterfacesLike, Payload
 from .value import Answer, Interface, Membership, Report
 
@@ -968,9 +968,10 @@ def measure_receive(
     max_streams: int = 256,
     share_port: bool = False,
     receive_buffer: int | None = None,
-) -> Driver[Began | Interval, ReceiverStats]:
+) -> Driver[Began | Interval | Freed, ReceiverStats]:
     """Measures each stream that comes. The Driver tells of each stream that begins, by ``Began``, and each
-    ``interval`` seconds of what came in it, by ``Interval``; its ``stats`` are ReceiverStats.
+    ``interval`` seconds of what came in it, by ``Interval``; of one that made room for another, by
+    ``Freed``. Its ``stats`` are ReceiverStats.
 
     It ends after ``duration`` seconds, or when ``expect`` senders have ended; without either, when it is
     closed or ``finish`` is called. An ``interval`` of 0 is none. No more than ``max_streams`` are

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Began",
     "Finished",
+    "Freed",
     "Interval",
     "ReceiverStats",
     "SenderStats",
@@ -58,7 +59,9 @@ class Stream:
     ``jitter``: in seconds (RFC 3550). ``delay``: from sender to receiver, None where the clocks do not
     agree. ``variation``: the delay beyond the least one (RFC 3393). ``hops``: the least and the greatest
     hop limit that was left. ``first_number``: more than 1 where it was under way already. ``ended``:
-    the sender has ended it.
+    the sender has ended it. ``run``: which of its sender, from 1; one that is started anew begins another.
+    ``start``: when an interval began, in seconds after the stream. ``confirmed``: more than one datagram
+    came; one alone may be forged or astray.
     """
 
     source: SocketAddress
@@ -78,6 +81,9 @@ class Stream:
     hops: tuple[int, int] | None = None
     first_number: int = 1
     ended: bool = False
+    run: int = 1
+    start: float = 0.0
+    confirmed: bool = True
 
     @property
     def expected(self) -> int:
@@ -118,17 +124,26 @@ class Interval:
 
 
 @dataclass(frozen=True)
+class Freed:
+    """A stream made room for another, and is not in ReceiverStats any more: what it was as a whole."""
+
+    stream: Stream
+
+
+@dataclass(frozen=True)
 class ReceiverStats:
     """All that was received until now: each stream from its beginning.
 
     ``malformed``: datagrams without the header, which are of something else. ``untracked``: of more
     streams than are measured at once. ``untimely``: came before the start or after the end.
+    ``unconfirmed``: streams of one datagram that made room for others.
     """
 
     streams: tuple[Stream, ...] = ()
     malformed: int = 0
     untracked: int = 0
     untimely: int = 0
+    unconfirmed: int = 0
 
 
 @dataclass(frozen=True)

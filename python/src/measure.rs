@@ -160,7 +160,8 @@ fn server_report(py: Python<'_>, report: &ServerReport) -> PyResult<Py<PyAny>> {
 }
 
 /// Measures each stream that comes. The Driver tells of each stream that begins, by ``Began``, and each
-/// ``interval`` seconds of what came in it, by ``Interval``; its ``stats`` are ReceiverStats.
+/// ``interval`` seconds of what came in it, by ``Interval``; of one that made room for another, by
+/// ``Freed``. Its ``stats`` are ReceiverStats.
 ///
 /// It ends after ``duration`` seconds, or when ``expect`` senders have ended; without either, when it is
 /// closed or ``finish`` is called. An ``interval`` of 0 is none. No more than ``max_streams`` are
@@ -224,6 +225,9 @@ impl PythonProtocol for Receiver {
             ReceiverEvent::Interval(streams) => {
                 make(py, "Interval", (all(py, streams)?,)).map(Some)
             }
+            ReceiverEvent::Freed(report) => {
+                make(py, "Freed", (stream(py, &report)?,)).map(Some)
+            }
             ReceiverEvent::Finished => Ok(None),
         }
     }
@@ -231,7 +235,13 @@ impl PythonProtocol for Receiver {
     fn stats(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let stats = Self::stats(self);
         let streams = all(py, self.streams())?;
-        let fields = (streams, stats.malformed, stats.untracked, stats.untimely);
+        let fields = (
+            streams,
+            stats.malformed,
+            stats.untracked,
+            stats.untimely,
+            stats.unconfirmed,
+        );
         make(py, "ReceiverStats", fields)
     }
 }
@@ -266,6 +276,9 @@ fn stream(py: Python<'_>, report: &StreamReport) -> PyResult<Py<PyAny>> {
     fields.set_item("hops", report.hops)?;
     fields.set_item("first_number", report.first_number)?;
     fields.set_item("ended", report.ended)?;
+    fields.set_item("run", report.run)?;
+    fields.set_item("start", report.start.as_secs_f64())?;
+    fields.set_item("confirmed", report.confirmed)?;
     Ok(class.call((), Some(&fields))?.unbind())
 }
 

@@ -32,7 +32,7 @@ def blocking() -> None:
     receiving = measure.receive(":5001")
     assert_type(receiving.stats.streams[0].delay, "measure.Spread | None")
     for event in receiving:
-        assert_type(event, "measure.Began | measure.Interval")
+        assert_type(event, "measure.Began | measure.Interval | measure.Freed")
         match event:
             case measure.Interval(streams):
                 assert_type(streams, tuple[measure.Stream, ...])
@@ -43,7 +43,7 @@ async def waiting() -> None:
     assert_type(await sending.next_event(timeout=1), "measure.Finished | None")
     assert_type(await sending.run(), measure.SenderStats)
     async for event in aio.measure.receive(":5001", expect=1):
-        assert_type(event, "measure.Began | measure.Interval")
+        assert_type(event, "measure.Began | measure.Interval | measure.Freed")
 """
 WRONG = [
     'manycast.send("239.1.1.1:5000", 5)',

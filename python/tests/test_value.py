@@ -34,6 +34,7 @@ VALUES = [
     STREAM,
     measure.Began(SOURCE, GROUP, "lo"),
     measure.Interval((STREAM,)),
+    measure.Freed(STREAM),
     measure.ReceiverStats((STREAM,), 1),
     measure.Spread(0.1, 0.2, 0.3),
     measure.ServerReport(1000, 1.0, 2, 0, 100, 0.1),

@@ -9,6 +9,7 @@ from .. import measure as _blocking
 from ..measure import (
     Began,
     Finished,
+    Freed,
     Interval,
     ReceiverStats,
     SenderStats,
@@ -21,6 +22,7 @@ from .driver import twin
 __all__ = [
     "Began",
     "Finished",
+    "Freed",
     "Interval",
     "ReceiverStats",
     "SenderStats",
