@@ -104,12 +104,7 @@ impl Socket {
     ) -> Result<usize, Error> {
         let payload = transmit.payload.as_ref();
         let size = transmit.segment_size.map_or(payload.len(), usize::from);
-        let segments = Segments {
-            way: &transmit.with(()),
-            payload,
-            size: size.max(1),
-        };
-        self.send_all(segments, wait)
+        self.send_all(Segments::new(&transmit.with(()), payload, size), wait)
     }
 
     /// As [`Socket::send_batch`], but by an interface, and from a source address if one is given,
@@ -151,8 +146,9 @@ impl Socket {
         let mut refusal = None;
         while sent < queue.len() {
             self.set_dont_fragment(queue.dont_fragment(sent))?;
-            let (merged, outcome) = if queue.len() - sent == 1 {
-                (false, self.send_one(queue, sent, flags))
+            let first = self.piece(queue, sent, refusal.is_none() && offload::is_wanted());
+            let (merged, outcome) = if sent + first.count == queue.len() {
+                (first.count > 1, self.send_one(queue, sent, first, flags))
             } else {
                 self.send_many(queue, sent, refusal.is_none(), flags)
             };
@@ -212,20 +208,50 @@ impl Socket {
             // The kernel looks for a route and for permission as it does for a datagram to send, but
             // leaves out the errors of earlier ones.
             errno => {
-                let probe = self.send_one(queue, index, sys::PROBE | sys::DONT_WAIT);
+                let single = Piece::single(queue.payload(index));
+                let probe = self.send_one(queue, index, single, sys::PROBE | sys::DONT_WAIT);
                 before >= MAX_EARLIER
                     || probe.is_err_and(|error| error.raw_os_error() == Some(errno))
             }
         }
     }
 
-    fn send_one<'a>(&self, queue: impl Queue<'a>, index: usize, flags: i32) -> io::Result<usize> {
+    /// What lies side by side from `index` on and may go as one message.
+    #[inline]
+    fn piece<'a>(&self, queue: impl Queue<'a>, index: usize, may_merge: bool) -> Piece<'a> {
+        if may_merge
+            && let piece = queue.piece(index)
+            && piece.count > 1
+            && let destination = queue.way(index).destination.ip()
+            && self.segment_limits.allow(piece.size, destination)
+        {
+            return piece;
+        }
+        Piece::single(queue.payload(index))
+    }
+
+    /// Sends one message: a datagram, or several that lie side by side.
+    fn send_one<'a>(
+        &self,
+        queue: impl Queue<'a>,
+        index: usize,
+        piece: Piece<'a>,
+        flags: i32,
+    ) -> io::Result<usize> {
         let way = queue.way(index);
-        let mut control = ControlWriter::new();
-        features::encode(self.is_ipv4(), &way, &mut control);
+        let control = self.control(&way, piece.size, piece.count);
         let destination = self.destination(&way);
-        let payload = queue.payload(index);
-        sys::send(self.fd(), payload, destination, &control, flags).map(|()| 1)
+        sys::send(self.fd(), piece.payload, destination, &control, flags).map(|()| piece.count)
+    }
+
+    /// The control messages of a message of so many datagrams, of `size` bytes each.
+    fn control(&self, way: &Transmit<()>, size: usize, count: usize) -> ControlWriter {
+        let mut control = ControlWriter::new();
+        features::encode(self.is_ipv4(), way, &mut control);
+        if let (true, Ok(size)) = (count > 1, u16::try_from(size)) {
+            gso::encode(size, &mut control);
+        }
+        control
     }
 
     /// Sends as many as one call takes. Says too whether the first of its messages has more than
@@ -282,15 +308,16 @@ impl Socket {
             && queue.dont_fragment(next) == dont_fragment
         {
             let first = next;
-            let payload = queue.payload(first);
-            let size = payload.len();
+            let piece = self.piece(queue, first, may_merge);
+            let size = piece.size;
+            let (mut total, mut last) = (size, size);
+            messages.push(piece.payload, piece.count);
+            next += piece.count;
             let may_merge = may_merge
+                && piece.count == 1
                 && self
                     .segment_limits
                     .allow(size, queue.way(first).destination.ip());
-            let (mut total, mut last) = (size, size);
-            messages.push(payload);
-            next += 1;
             // Equal ones and at the end a shorter one are what the kernel cuts apart again.
             while may_merge
                 && messages.has_room()
@@ -304,16 +331,12 @@ impl Socket {
                 if last == 0 || last > size || total > MAX_PAYLOAD || !queue.same_way(first, next) {
                     break;
                 }
-                messages.push(payload);
+                messages.push(payload, 1);
                 next += 1;
             }
             let is_merged = next - first > 1;
             let way = queue.way(first);
-            let mut control = ControlWriter::new();
-            features::encode(self.is_ipv4(), &way, &mut control);
-            if let (true, Ok(size)) = (is_merged, u16::try_from(size)) {
-                gso::encode(size, &mut control);
-            }
+            let control = self.control(&way, size, next - first);
             messages.end(self.destination(&way), &control);
             first_is_merged.get_or_insert(is_merged);
         }
@@ -361,9 +384,32 @@ impl Socket {
     }
 }
 
+/// Datagrams that lie side by side: all of `size` bytes, but the last perhaps shorter.
+#[derive(Clone, Copy)]
+struct Piece<'a> {
+    payload: &'a [u8],
+    size: usize,
+    count: usize,
+}
+
+impl<'a> Piece<'a> {
+    const fn single(payload: &'a [u8]) -> Self {
+        Self {
+            payload,
+            size: payload.len(),
+            count: 1,
+        }
+    }
+}
+
 /// What one call is to send.
 trait Queue<'a>: Copy {
     fn len(self) -> usize;
+    /// From a datagram on as many as one message can have, where it is known without a look at each
+    /// that they are alike and lie side by side.
+    fn piece(self, index: usize) -> Piece<'a> {
+        Piece::single(self.payload(index))
+    }
     fn payload(self, index: usize) -> &'a [u8];
     fn way(self, index: usize) -> Transmit<()>;
     fn dont_fragment(self, index: usize) -> bool;
@@ -435,11 +481,35 @@ struct Segments<'a> {
     way: &'a Transmit<()>,
     payload: &'a [u8],
     size: usize,
+    count: usize,
+}
+
+impl<'a> Segments<'a> {
+    fn new(way: &'a Transmit<()>, payload: &'a [u8], size: usize) -> Self {
+        let size = size.max(1);
+        Self {
+            way,
+            payload,
+            size,
+            count: payload.len().div_ceil(size).max(1),
+        }
+    }
 }
 
 impl<'a> Queue<'a> for Segments<'a> {
     fn len(self) -> usize {
-        self.payload.len().div_ceil(self.size).max(1)
+        self.count
+    }
+
+    fn piece(self, index: usize) -> Piece<'a> {
+        let rest = &self.payload[index * self.size..];
+        let most = (MAX_PAYLOAD / self.size).clamp(1, gso::MAX_SEGMENTS);
+        let count = most.min(self.count - index);
+        Piece {
+            payload: &rest[..rest.len().min(count * self.size)],
+            size: self.size.min(rest.len()),
+            count,
+        }
     }
 
     fn payload(self, index: usize) -> &'a [u8] {

@@ -226,10 +226,11 @@ impl<'a> Messages<'a> {
         self.messages < MAX_MESSAGES && self.used < MAX_VECTORS
     }
 
-    /// Adds a payload to the message that is being gathered. What lies side by side in memory goes
-    /// as one piece, since each piece costs the kernel as much as to copy some hundred bytes.
-    pub(crate) fn push(&mut self, payload: &'a [u8]) {
-        self.payloads += 1;
+    /// Adds the payload of `count` datagrams to the message that is being gathered. What lies side by
+    /// side in memory goes as one piece, since each piece costs the kernel as much as to copy some
+    /// hundred bytes.
+    pub(crate) fn push(&mut self, payload: &'a [u8], count: usize) {
+        self.payloads += count;
         if self.used > self.begin {
             // SAFETY: the first `used` vectors are initialised.
             let last = unsafe { self.vectors[self.used - 1].assume_init_mut() };

@@ -117,11 +117,11 @@ fn what_is_gathered_is_sent_after_a_move() {
     let mut control = ControlWriter::new();
     control.push(1, 2, &[3; 4]);
     let mut messages = Messages::new();
-    messages.push(a);
-    messages.push(b);
-    messages.push(&apart);
+    messages.push(a, 1);
+    messages.push(b, 1);
+    messages.push(&apart, 1);
     messages.end(Some(address(1)), &control);
-    messages.push(&apart);
+    messages.push(&apart, 1);
     messages.end(None, &ControlWriter::new());
     let mut messages = *Box::new(messages);
     let headers = messages.prepare();
