@@ -151,6 +151,53 @@ mod asynchronous {
     }
 
     #[tokio::test]
+    async fn what_is_waited_for_later_is_heard_too() {
+        // One socket alone is known to the runtime itself.
+        let mut socket = Socket::bind("127.0.0.1:0").await.unwrap();
+        let to = socket.get_ref().local_addr().unwrap();
+        let sender = Sender::new(to).unwrap();
+        for _ in 0..3 {
+            sender.send("alone").unwrap();
+            let received = timeout(PATIENCE, socket.recv()).await.expect("in time");
+            assert_eq!(received.unwrap().payload, b"alone");
+        }
+        // Then there is a group beside it, and then a stop.
+        let group = ("239.192.7.5%lo", to.port());
+        socket.get_mut().join(group.0).unwrap();
+        Sender::new(group).unwrap().send("group").unwrap();
+        let received = timeout(PATIENCE, socket.recv()).await.expect("in time");
+        assert_eq!(received.unwrap().payload, b"group");
+        sender.send("both").unwrap();
+        let received = timeout(PATIENCE, socket.recv()).await.expect("in time");
+        assert_eq!(received.unwrap().payload, b"both");
+        let stopper = socket.get_mut().stopper().unwrap();
+        let stopped = tokio::join!(timeout(PATIENCE, socket.recv()), async {
+            tokio::task::yield_now().await;
+            stopper.stop();
+        });
+        assert!(matches!(
+            stopped.0.expect("in time"),
+            Err(manycast::Error::Stopped)
+        ));
+    }
+
+    #[tokio::test]
+    async fn a_lone_socket_hears_of_a_stop() {
+        let mut socket = Socket::bind("127.0.0.1:0").await.unwrap();
+        let nothing = timeout(std::time::Duration::ZERO, socket.recv()).await;
+        assert!(nothing.is_err());
+        let stopper = socket.get_mut().stopper().unwrap();
+        let stopped = tokio::join!(timeout(PATIENCE, socket.recv()), async {
+            tokio::task::yield_now().await;
+            stopper.stop();
+        });
+        assert!(matches!(
+            stopped.0.expect("in time"),
+            Err(manycast::Error::Stopped)
+        ));
+    }
+
+    #[tokio::test]
     async fn a_receiver_that_always_finds_something_leaves_time_to_others() {
         let mut socket = Socket::bind("127.0.0.1:0").await.unwrap();
         let to = socket.get_ref().local_addr().unwrap();

@@ -92,7 +92,7 @@ impl<P: Protocol> Driver<P> {
             if is_due {
                 // Other tasks and what came have their turns too.
                 consume_budget().await;
-                engine.endpoint.look()?;
+                engine.endpoint.look(false)?;
             } else {
                 let waiting = self.readiness.wait(&mut engine.endpoint);
                 match until {
