@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use manycast_types::{MAX_PAYLOAD, Transmit};
 use rustix::event::{PollFd, PollFlags};
 
+use super::queue::{By, Piece, Queue, SameWay, Segments};
 use super::{MAX_EARLIER, Socket, interface_id};
 use crate::sys::features::{self, ControlWriter, fragment, gso};
 use crate::sys::{self, Messages};
@@ -318,6 +319,12 @@ impl Socket {
                 && self
                     .segment_limits
                     .allow(size, queue.way(first).destination.ip());
+            if may_merge && size > 0 {
+                let most = (MAX_PAYLOAD / size).clamp(1, gso::MAX_SEGMENTS) - 1;
+                let more = queue.push_adjacent(messages, next, most, size);
+                total += more * size;
+                next += more;
+            }
             // Equal ones and at the end a shorter one are what the kernel cuts apart again.
             while may_merge
                 && messages.has_room()
@@ -381,191 +388,5 @@ impl Socket {
             *last = Some(now);
         }
         may
-    }
-}
-
-/// Datagrams that lie side by side: all of `size` bytes, but the last perhaps shorter.
-#[derive(Clone, Copy)]
-struct Piece<'a> {
-    payload: &'a [u8],
-    size: usize,
-    count: usize,
-}
-
-impl<'a> Piece<'a> {
-    const fn single(payload: &'a [u8]) -> Self {
-        Self {
-            payload,
-            size: payload.len(),
-            count: 1,
-        }
-    }
-}
-
-/// What one call is to send.
-trait Queue<'a>: Copy {
-    fn len(self) -> usize;
-    /// From a datagram on as many as one message can have, where it is known without a look at each
-    /// that they are alike and lie side by side.
-    fn piece(self, index: usize) -> Piece<'a> {
-        Piece::single(self.payload(index))
-    }
-    fn payload(self, index: usize) -> &'a [u8];
-    fn way(self, index: usize) -> Transmit<()>;
-    fn dont_fragment(self, index: usize) -> bool;
-    /// Whether two datagrams differ in nothing but their payloads.
-    fn same_way(self, one: usize, other: usize) -> bool;
-}
-
-impl<'a, P: AsRef<[u8]>> Queue<'a> for &'a [Transmit<P>] {
-    fn len(self) -> usize {
-        self.len()
-    }
-
-    fn payload(self, index: usize) -> &'a [u8] {
-        self[index].payload.as_ref()
-    }
-
-    fn way(self, index: usize) -> Transmit<()> {
-        self[index].with(())
-    }
-
-    fn dont_fragment(self, index: usize) -> bool {
-        self[index].dont_fragment
-    }
-
-    fn same_way(self, one: usize, other: usize) -> bool {
-        self[one].is_like(&self[other])
-    }
-}
-
-/// Payloads that all go the same way.
-struct SameWay<'a, P> {
-    way: &'a Transmit<()>,
-    payloads: &'a [P],
-}
-
-impl<P> Clone for SameWay<'_, P> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<P> Copy for SameWay<'_, P> {}
-
-impl<'a, P: AsRef<[u8]>> Queue<'a> for SameWay<'a, P> {
-    fn len(self) -> usize {
-        self.payloads.len()
-    }
-
-    fn payload(self, index: usize) -> &'a [u8] {
-        self.payloads[index].as_ref()
-    }
-
-    fn way(self, _index: usize) -> Transmit<()> {
-        *self.way
-    }
-
-    fn dont_fragment(self, _index: usize) -> bool {
-        self.way.dont_fragment
-    }
-
-    fn same_way(self, _one: usize, _other: usize) -> bool {
-        true
-    }
-}
-
-/// Datagrams that lie side by side and go the same way.
-#[derive(Clone, Copy)]
-struct Segments<'a> {
-    way: &'a Transmit<()>,
-    payload: &'a [u8],
-    size: usize,
-    count: usize,
-}
-
-impl<'a> Segments<'a> {
-    fn new(way: &'a Transmit<()>, payload: &'a [u8], size: usize) -> Self {
-        let size = size.max(1);
-        Self {
-            way,
-            payload,
-            size,
-            count: payload.len().div_ceil(size).max(1),
-        }
-    }
-}
-
-impl<'a> Queue<'a> for Segments<'a> {
-    fn len(self) -> usize {
-        self.count
-    }
-
-    fn piece(self, index: usize) -> Piece<'a> {
-        let rest = &self.payload[index * self.size..];
-        let most = (MAX_PAYLOAD / self.size).clamp(1, gso::MAX_SEGMENTS);
-        let count = most.min(self.count - index);
-        Piece {
-            payload: &rest[..rest.len().min(count * self.size)],
-            size: self.size.min(rest.len()),
-            count,
-        }
-    }
-
-    fn payload(self, index: usize) -> &'a [u8] {
-        let rest = &self.payload[index * self.size..];
-        &rest[..self.size.min(rest.len())]
-    }
-
-    fn way(self, _index: usize) -> Transmit<()> {
-        *self.way
-    }
-
-    fn dont_fragment(self, _index: usize) -> bool {
-        self.way.dont_fragment
-    }
-
-    fn same_way(self, _one: usize, _other: usize) -> bool {
-        true
-    }
-}
-
-/// Datagrams by an interface that they do not name.
-struct By<'a, P> {
-    interface: u32,
-    source: Option<IpAddr>,
-    transmits: &'a [Transmit<P>],
-}
-
-impl<P> Clone for By<'_, P> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<P> Copy for By<'_, P> {}
-
-impl<'a, P: AsRef<[u8]>> Queue<'a> for By<'a, P> {
-    fn len(self) -> usize {
-        self.transmits.len()
-    }
-
-    fn payload(self, index: usize) -> &'a [u8] {
-        self.transmits[index].payload.as_ref()
-    }
-
-    fn way(self, index: usize) -> Transmit<()> {
-        let mut way = self.transmits[index].with(());
-        way.interface = Some(self.interface);
-        way.source = way.source.or(self.source);
-        way
-    }
-
-    fn dont_fragment(self, index: usize) -> bool {
-        self.transmits[index].dont_fragment
-    }
-
-    fn same_way(self, one: usize, other: usize) -> bool {
-        self.transmits[one].is_like(&self.transmits[other])
     }
 }

@@ -249,6 +249,35 @@ impl<'a> Messages<'a> {
         self.used += 1;
     }
 
+    /// Adds those of `payloads` that are `size` bytes long and go on side by side in memory where the
+    /// last payload ended, up to the first that does not, and says how many.
+    pub(crate) fn push_adjacent<P: AsRef<[u8]>>(
+        &mut self,
+        payloads: &'a [P],
+        size: usize,
+    ) -> usize {
+        if self.used == self.begin {
+            return 0;
+        }
+        // SAFETY: the first `used` vectors are initialised.
+        let last = unsafe { self.vectors[self.used - 1].assume_init_mut() };
+        let mut end = last.iov_base.addr() + last.iov_len;
+        let mut count = 0;
+        for payload in payloads {
+            let payload = payload.as_ref();
+            if payload.len() != size || payload.as_ptr().addr() != end {
+                break;
+            }
+            // As in `push`.
+            payload.as_ptr().expose_provenance();
+            end += size;
+            count += 1;
+        }
+        last.iov_len += count * size;
+        self.payloads += count;
+        count
+    }
+
     /// Ends the message that is being gathered.
     pub(crate) fn end(&mut self, destination: Option<SocketAddr>, control: &ControlWriter) {
         let i = self.messages;
