@@ -159,10 +159,10 @@ impl Room {
     deprecated,
     reason = "its successor has the caller vouch that the descriptor stays open, as one that is held does"
 )]
-fn register<T: AsRawFd>(source: T, interest: Interest) -> Result<AsyncFd<T>, Error> {
+pub(super) fn register<T: AsRawFd>(source: T, interest: Interest) -> Result<AsyncFd<T>, Error> {
     AsyncFd::with_interest(source, interest).map_err(failed)
 }
 
-fn failed(error: io::Error) -> Error {
+pub(super) fn failed(error: io::Error) -> Error {
     manycast_net::Error::new(Operation::Wait, "sockets", error).into()
 }
