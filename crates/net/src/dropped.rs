@@ -16,12 +16,13 @@ const MAX_SEGMENTS: u64 = 128;
 /// ```
 /// use manycast_net::Dropped;
 ///
-/// let buffers = Dropped { count: 3, is_exact: false };
-/// assert_eq!(buffers.to_string(), "at least 3");
-/// assert_eq!(buffers.datagrams(), 3..=384);
-/// let datagrams = Dropped { count: 3, is_exact: true };
-/// assert_eq!(datagrams.to_string(), "3");
-/// assert_eq!(datagrams.datagrams(), 3..=3);
+/// let mut dropped = Dropped::default();
+/// dropped.count = 3;
+/// assert_eq!(dropped.to_string(), "at least 3");
+/// assert_eq!(dropped.datagrams(), 3..=384);
+/// dropped.is_exact = true;
+/// assert_eq!(dropped.to_string(), "3");
+/// assert_eq!(dropped.datagrams(), 3..=3);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
