@@ -129,6 +129,7 @@ impl Socket {
         self.send_all(by, wait)
     }
 
+    #[inline]
     fn set_dont_fragment(&self, dont_fragment: bool) -> Result<(), Error> {
         if self.dont_fragment.load(Ordering::Relaxed) != dont_fragment {
             let set = fragment::set(self.fd(), self.is_ipv4(), dont_fragment);
@@ -246,6 +247,7 @@ impl Socket {
     }
 
     /// The control messages of a message of so many datagrams, of `size` bytes each.
+    #[inline]
     fn control(&self, way: &Transmit<()>, size: usize, count: usize) -> ControlWriter {
         let mut control = ControlWriter::new();
         features::encode(self.is_ipv4(), way, &mut control);
