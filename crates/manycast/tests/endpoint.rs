@@ -140,8 +140,11 @@ fn a_wait_for_a_refusal_may_be_as_long_as_can_be() {
 
 #[cfg(feature = "tokio")]
 mod asynchronous {
+    use std::time::{Duration, Instant};
+
     use super::{PATIENCE, Sender};
-    use manycast::tokio::Socket;
+    use manycast::tokio::{Driver, Socket};
+    use manycast::{Output, Protocol, Received};
     use tokio::time::timeout;
 
     #[tokio::test]
@@ -165,6 +168,101 @@ mod asynchronous {
             .expect("in time")
             .unwrap();
         assert_eq!(received.payload, b"hello");
+    }
+
+    #[tokio::test]
+    async fn what_is_waited_for_later_is_heard_too() {
+        // One socket alone is known to the runtime itself.
+        let mut socket = Socket::bind("127.0.0.1:0").await.unwrap();
+        let to = socket.get_ref().local_addr().unwrap();
+        let sender = Sender::new(to).unwrap();
+        for _ in 0..3 {
+            sender.send("alone").unwrap();
+            let received = timeout(PATIENCE, socket.recv()).await.expect("in time");
+            assert_eq!(received.unwrap().payload, b"alone");
+        }
+        // Then there is a group beside it, and then a stop.
+        let group = ("239.192.7.5%lo", to.port());
+        socket.get_mut().join(group.0).unwrap();
+        Sender::new(group).unwrap().send("group").unwrap();
+        let received = timeout(PATIENCE, socket.recv()).await.expect("in time");
+        assert_eq!(received.unwrap().payload, b"group");
+        sender.send("both").unwrap();
+        let received = timeout(PATIENCE, socket.recv()).await.expect("in time");
+        assert_eq!(received.unwrap().payload, b"both");
+        let stopper = socket.get_mut().stopper().unwrap();
+        let stopped = tokio::join!(timeout(PATIENCE, socket.recv()), async {
+            tokio::task::yield_now().await;
+            stopper.stop();
+        });
+        assert!(matches!(
+            stopped.0.expect("in time"),
+            Err(manycast::Error::Stopped)
+        ));
+    }
+
+    #[tokio::test]
+    async fn a_lone_socket_hears_of_a_stop() {
+        let mut socket = Socket::bind("127.0.0.1:0").await.unwrap();
+        let nothing = timeout(Duration::ZERO, socket.recv()).await;
+        assert!(nothing.is_err());
+        let stopper = socket.get_mut().stopper().unwrap();
+        let stopped = tokio::join!(timeout(PATIENCE, socket.recv()), async {
+            tokio::task::yield_now().await;
+            stopper.stop();
+        });
+        assert!(matches!(
+            stopped.0.expect("in time"),
+            Err(manycast::Error::Stopped)
+        ));
+    }
+
+    /// Waits again and again for a fraction of a millisecond.
+    struct Ticks {
+        left: u32,
+        due: Instant,
+        /// The least that it was late.
+        late: Duration,
+    }
+
+    const TICK: Duration = Duration::from_micros(200);
+
+    impl Protocol for Ticks {
+        type Event = ();
+
+        fn handle_datagram(&mut self, _now: Instant, _datagram: Received<'_>) {}
+
+        fn handle_timeout(&mut self, now: Instant) {
+            assert!(self.due <= now, "nothing else ends a wait");
+            self.late = self.late.min(now - self.due);
+            self.left -= 1;
+            self.due = now + TICK;
+        }
+
+        fn poll_output(&mut self, _now: Instant) -> Output<()> {
+            if self.left == 0 {
+                return Output::Finished;
+            }
+            Output::Wait {
+                until: Some(self.due),
+                reason: "the next tick",
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_short_wait_is_not_rounded_to_milliseconds() {
+        let socket = Socket::bind("127.0.0.1:0").await.unwrap();
+        let ticks = Ticks {
+            left: 100,
+            due: Instant::now() + TICK,
+            late: Duration::MAX,
+        };
+        let mut driver = Driver::new(socket, ticks).unwrap();
+        assert!(driver.next_event().await.unwrap().is_none());
+        // Of a hundred waits one at least is not disturbed by what else the machine does.
+        let late = driver.protocol().late;
+        assert!(late < TICK * 2, "at best {late:?} late");
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
 //! One UDP socket: batches in, batches out, and every option readable and settable while it runs.
 
 mod options;
+mod queue;
 mod receive;
 mod segments;
 mod send;
