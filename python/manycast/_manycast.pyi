@@ -453,7 +453,7 @@ class MulticastUDPReceiver:
 
 @final
 class Sent:
-    """What was handed to the kernel, and on which way. That it arrived is not known.
+    """What was handed to the kernel, and how it left. That it arrived is not known.
 
     >>> str(send("Hello, world!", "239.192.0.100%lo:5000"))        # doctest: +ELLIPSIS
     '13 bytes to 239.192.0.100:5000 from ... by lo, hop limit 1'
@@ -507,7 +507,7 @@ def send(
     loopback: bool = True,
     dscp: int | None = None,
 ) -> Sent:
-    """Sends one datagram to a group or a host, and returns on which way it left.
+    """Sends one datagram to a group or a host, and returns how it left.
 
     ``payload`` is str, sent as UTF-8, or bytes-like, of at most 65,507 bytes. Returning means that
     the kernel took it, never that it arrived. To send more than one, keep a Sender, which also
@@ -558,7 +558,7 @@ class Sender:
         send_buffer: int | None = None,
     ) -> Self: ...
     def send(self, payload: Payload, /) -> Sent:
-        """Sends one datagram, of at most 65,507 bytes, and returns on which way it left.
+        """Sends one datagram, of at most 65,507 bytes, and returns how it left.
 
         ``payload`` is str, sent as UTF-8, or bytes-like. SocketError: it is too long, or the
         interface went away; ``reopen`` then finds it again, or another.
@@ -580,8 +580,12 @@ class Sender:
         """
 
     @property
-    def way(self) -> Sent:
-        """The way that datagrams take: a Sent whose size is 0."""
+    def destination(self) -> SocketAddress:
+        """The group or host that datagrams go to; a SocketAddress."""
+
+    @property
+    def source(self) -> SocketAddress:
+        """The local address and port that datagrams leave from now; a SocketAddress."""
 
     @property
     def hops(self) -> int:

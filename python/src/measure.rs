@@ -225,9 +225,7 @@ impl PythonProtocol for Receiver {
             ReceiverEvent::Interval(streams) => {
                 make(py, "Interval", (all(py, streams)?,)).map(Some)
             }
-            ReceiverEvent::Freed(report) => {
-                make(py, "Freed", (stream(py, &report)?,)).map(Some)
-            }
+            ReceiverEvent::Freed(report) => make(py, "Freed", (stream(py, &report)?,)).map(Some),
             ReceiverEvent::Finished => Ok(None),
         }
     }

@@ -49,7 +49,7 @@ pub(crate) struct Sender {
     inner: Mutex<Option<Arc<Mutex<manycast::Sender>>>>,
 }
 
-/// Sends one datagram to a group or a host, and returns on which way it left.
+/// Sends one datagram to a group or a host, and returns how it left.
 ///
 /// ``payload`` is str, sent as UTF-8, or bytes-like, of at most 65,507 bytes. Returning means that
 /// the kernel took it, never that it arrived. To send more than one, keep a Sender, which also
@@ -84,8 +84,7 @@ pub(crate) fn send(
     let sender = open(py, address, config)?;
     let sender = Arc::new(Mutex::new(sender));
     push(py, &sender, std::slice::from_ref(&payload))?;
-    let way = lock(py, &sender).sent(0);
-    Ok(Sent::of(payload.len(), way))
+    Ok(Sent(lock(py, &sender).sent(payload.len())))
 }
 
 fn open(
@@ -240,7 +239,7 @@ impl Sender {
         })
     }
 
-    /// Sends one datagram, of at most 65,507 bytes, and returns on which way it left.
+    /// Sends one datagram, of at most 65,507 bytes, and returns how it left.
     ///
     /// ``payload`` is str, sent as UTF-8, or bytes-like. SocketError: it is too long, or the
     /// interface went away; ``reopen`` then finds it again, or another.
@@ -248,8 +247,7 @@ impl Sender {
     fn send(&self, py: Python<'_>, payload: Payload) -> PyResult<Sent> {
         let sender = self.open(py)?;
         push(py, &sender, std::slice::from_ref(&payload))?;
-        let way = lock(py, &sender).sent(0);
-        Ok(Sent::of(payload.len(), way))
+        Ok(Sent(lock(py, &sender).sent(payload.len())))
     }
 
     /// Sends many datagrams with few system calls, and returns how many went, which is all.
@@ -288,15 +286,22 @@ impl Sender {
     fn try_send(&self, py: Python<'_>, payload: Payload) -> PyResult<Option<Sent>> {
         self.with(py, |sender| {
             let sent = sender.try_send_batch(std::slice::from_ref(&payload))?;
-            Ok((sent > 0).then(|| Sent::of(payload.len(), sender.sent(0))))
+            Ok((sent > 0).then(|| Sent(sender.sent(payload.len()))))
         })
     }
 
-    /// The way that datagrams take: a Sent whose size is 0.
+    /// The group or host that datagrams go to; a SocketAddress.
     #[getter]
-    fn way(&self, py: Python<'_>) -> PyResult<Sent> {
-        let way = self.with(py, |sender| Ok(sender.sent(0)))?;
-        Ok(Sent::of(0, way))
+    fn destination(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let destination = self.with(py, |sender| Ok(sender.destination()))?;
+        socket_address(py, destination)
+    }
+
+    /// The local address and port that datagrams leave from now; a SocketAddress.
+    #[getter]
+    fn source(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let source = self.with(py, |sender| Ok(sender.local_addr()))?;
+        socket_address(py, source)
     }
 
     /// The hop limit of what is sent, from 0 to 255. It can be set; to a group, 1 stays on the link.
@@ -395,27 +400,17 @@ impl Drop for Sender {
     }
 }
 
-/// What was handed to the kernel, and on which way. That it arrived is not known.
+/// What was handed to the kernel, and how it left. That it arrived is not known.
 ///
 /// >>> str(send("Hello, world!", "239.192.0.100%lo:5000"))        # doctest: +ELLIPSIS
 /// '13 bytes to 239.192.0.100:5000 from ... by lo, hop limit 1'
 #[pyclass(frozen, eq, hash, weakref, module = "manycast", skip_from_py_object)]
 #[derive(PartialEq)]
-pub(crate) struct Sent {
-    size: usize,
-    way: manycast::Sent,
-}
-
-impl Sent {
-    /// So many bytes, on a way whose own number of bytes is 0.
-    const fn of(size: usize, way: manycast::Sent) -> Self {
-        Self { size, way }
-    }
-}
+pub(crate) struct Sent(manycast::Sent);
 
 impl std::hash::Hash for Sent {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        (self.size, self.way.to, self.way.from, self.way.hops).hash(state);
+        (self.0.bytes, self.0.to, self.0.from, self.0.hops).hash(state);
     }
 }
 
@@ -440,13 +435,12 @@ impl Sent {
             address::in_numbers(source)?,
         );
         let interface = InterfaceId::new(address::index(interface), interface);
-        let way = manycast::Sent::new(0, to, from, interface, hops.0);
-        Ok(Self { size, way })
+        Ok(Self(manycast::Sent::new(size, to, from, interface, hops.0)))
     }
 
     fn __getnewargs__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let (to, from) = (self.destination(py)?, self.source(py)?);
-        (self.size, to, from, self.interface(), self.hops()).into_pyobject(py)
+        (self.0.bytes, to, from, self.interface(), self.hops()).into_pyobject(py)
     }
 
     fn __copy__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
@@ -460,31 +454,31 @@ impl Sent {
     /// Length of the payload in bytes.
     #[getter]
     fn size(&self) -> usize {
-        self.size
+        self.0.bytes
     }
 
     /// The group or host; a SocketAddress.
     #[getter]
     fn destination(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        socket_address(py, self.way.to)
+        socket_address(py, self.0.to)
     }
 
     /// The local address and port that it was sent from; a SocketAddress.
     #[getter]
     fn source(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        socket_address(py, self.way.from)
+        socket_address(py, self.0.from)
     }
 
     /// The name of the interface by which it left.
     #[getter]
     fn interface(&self) -> String {
-        self.way.interface.to_string()
+        self.0.interface.to_string()
     }
 
     /// The hop limit that it left with, from 0 to 255.
     #[getter]
     fn hops(&self) -> u8 {
-        self.way.hops
+        self.0.hops
     }
 
     fn __str__(&self) -> String {
@@ -498,8 +492,6 @@ impl Sent {
 
 impl fmt::Display for Sent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut sent = self.way.clone();
-        sent.bytes = self.size;
-        sent.fmt(f)
+        self.0.fmt(f)
     }
 }

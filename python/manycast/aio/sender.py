@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from .._manycast import Sent
+    from ..address import SocketAddress
     from ..types import AddressLike, InterfaceLike, Payload
 
 __all__ = ["Sender", "send"]
@@ -68,7 +69,7 @@ class Sender(Waiting):
         )
 
     async def send(self, payload: Payload, /) -> Sent:
-        """Sends one datagram, of at most 65,507 bytes, and returns on which way it left."""
+        """Sends one datagram, of at most 65,507 bytes, and returns how it left."""
         while True:
             await turn()
             sent = self._object.try_send(payload)
@@ -94,9 +95,14 @@ class Sender(Waiting):
         return total
 
     @property
-    def way(self) -> Sent:
-        """The way that datagrams take: a Sent whose size is 0."""
-        return self._object.way
+    def destination(self) -> SocketAddress:
+        """The group or host that datagrams go to; a SocketAddress."""
+        return self._object.destination
+
+    @property
+    def source(self) -> SocketAddress:
+        """The local address and port that datagrams leave from now; a SocketAddress."""
+        return self._object.source
 
 
 async def send(
