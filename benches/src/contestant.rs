@@ -158,6 +158,7 @@ impl Contestant {
                         | Contender::Library
                         | Contender::Tokio
                         | Contender::TokioSocket
+                        | Contender::Quinn
                 )
                 | Self::Plain(_)
         )

@@ -37,6 +37,12 @@ pub(crate) fn table(
             ratio(library, LIMIT),
             true,
         );
+        line(
+            format!("{title}: the library, of quinn-udp"),
+            "100 %",
+            ratio(library, Contestant::Own(Contender::Quinn)),
+            true,
+        );
         let plain = Contestant::Plain(Contender::Library);
         for peer in [
             Contestant::Own(Contender::TokioSocket),
@@ -87,6 +93,13 @@ pub(crate) fn table(
                 true,
             );
         }
+        let pair = of(Contender::Tokio).zip(of(Contender::TokioSocket));
+        line(
+            format!("round trip, {path}: the library on Tokio, of Tokio's own socket, median"),
+            "105 %",
+            pair.map(|(this, other)| this.ratio(other)),
+            true,
+        );
     }
     text
 }

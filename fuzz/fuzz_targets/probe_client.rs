@@ -1,4 +1,4 @@
-//! One end of a way, called in any order.
+//! One who asks the far end of a doctor, called in any order.
 #![no_main]
 
 use std::net::SocketAddr;

@@ -3,4 +3,4 @@ import manycast
 
 with manycast.Socket(":8888") as server:
     for datagram in server:
-        server.answer(datagram, b"OK..." + datagram.payload)
+        server.answer(b"OK..." + datagram.payload, datagram)

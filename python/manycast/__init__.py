@@ -14,6 +14,7 @@ receive from groups, or from anybody      listen, Listener; MulticastListener fo
 send to a group or a host                 send, Sender
 do both, with one peer or with many       Socket
 ask a group or a host, gather answers     ask
+measure loss, delay, jitter, throughput   manycast.measure
 see the interfaces as multicast does      interfaces, ifconfig
 find out why nothing arrives              doctor
 do all this in asyncio                    manycast.aio
@@ -30,20 +31,16 @@ from __future__ import annotations
 
 from ._manycast import (
     Address,
-    Answer,
     Datagram,
-    Finding,
-    Interface,
+    Driver,
     Listener,
-    Membership,
     MulticastListener,
     MulticastUDPReceiver,
-    Report,
     Sender,
     Sent,
     Socket,
     __version__,
-    ask,
+    begin_ask as _begin_ask,
     doctor,
     interfaces,
     open_plain as _open_plain,
@@ -57,35 +54,42 @@ from .error import (
     ConnectionRefused,
     Error,
     PermissionDenied,
+    ResolveError,
     SocketError,
     TimedOut,
     TruncatedError,
 )
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket as standard
     from collections.abc import Iterable
 
-    from . import aio as aio, server as server
-    from ._manycast import AddressLike
+    from . import aio as aio, measure as measure, server as server
+    from .types import AddressLike, InterfaceLike, InterfacesLike, Payload
+    from .value import Answer, Finding, Interface, Membership, Report
 
 __all__ = [
     "Address",
     "AddressError",
+    "AddressLike",
     "Answer",
     "ClosedError",
     "ConnectionRefused",
     "Datagram",
+    "Driver",
     "Error",
     "Finding",
     "Interface",
+    "InterfaceLike",
+    "InterfacesLike",
     "Listener",
     "Membership",
     "MulticastListener",
     "MulticastUDPReceiver",
+    "Payload",
     "PermissionDenied",
     "Report",
+    "ResolveError",
     "Sender",
     "Sent",
     "Socket",
@@ -105,20 +109,40 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    """Imports manycast.aio and manycast.server when they are first asked for."""
-    if name in ("aio", "server"):
-        from importlib import import_module
+# Imported when they are first asked for: the standard modules that they need take longer to import
+# than all the rest.
+_LATER = {
+    "aio": "aio",
+    "measure": "measure",
+    "server": "server",
+    **dict.fromkeys(("AddressLike", "InterfaceLike", "InterfacesLike", "Payload"), "types"),
+    **dict.fromkeys(("Answer", "Finding", "Interface", "Membership", "Report"), "value"),
+}
 
-        return import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __getattr__(name: str) -> object:
+    """Imports what is not needed by all."""
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    module = import_module(f"{__name__}.{_LATER[name]}")
+    found = module if name == _LATER[name] else getattr(module, name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})
 
 
 def listen(
     *addresses: AddressLike | int,
-    interface: str | int | None = None,
+    interface: InterfaceLike | None = None,
     sources: str | Iterable[str] | None = None,
+    excluded: str | Iterable[str] | None = None,
     timeout: float | None = None,
+    share_port: bool = False,
     receive_buffer: int | None = None,
 ) -> Listener:
     """Opens a Listener, which explains the arguments.
@@ -131,9 +155,65 @@ def listen(
         *addresses,
         interface=interface,
         sources=sources,
+        excluded=excluded,
         timeout=timeout,
+        share_port=share_port,
         receive_buffer=receive_buffer,
     )
+
+
+def ask(
+    payload: Payload,
+    address: AddressLike,
+    port: int | None = None,
+    /,
+    *,
+    timeout: float = 1.0,
+    retries: int = 0,
+    answers: int | None = None,
+    interface: InterfacesLike | None = None,
+    hops: int | None = None,
+    loopback: bool = True,
+    dscp: int | None = None,
+) -> list[Answer]:
+    """Sends a question and returns a list of the answers: of a host the first, of a group all that
+    come within the time-out. No answer is an empty list.
+
+    ``payload`` is str, sent as UTF-8, or bytes-like. ``timeout`` is how many seconds answers to the
+    first question are waited for; each of the ``retries`` waits twice as long as the one before.
+    ``answers`` is how many are enough. ``interface`` is one, several, or "all" for a group, which are
+    those that can multicast; each answer has the ``interface`` that it came in on.
+
+        ask("hello", "192.0.2.7", 8888, retries=2)
+        ask("who is there?", "239.192.0.100", 5000, interface="all", timeout=2)
+
+    >>> with manycast.Socket("127.0.0.1:0") as server:
+    ...     threading.Thread(target=lambda: server.answer("OK...hello", server.recv())).start()
+    ...     [answer.payload for answer in ask("hello", server.local_address)]
+    [b'OK...hello']
+
+    ConnectionRefused: nobody listens on that port of that host. Raises also what opening a Sender
+    raises.
+    """
+    asking = _begin_ask(
+        payload,
+        address,
+        port,
+        timeout=timeout,
+        retries=retries,
+        answers=answers,
+        interface=interface,
+        hops=hops,
+        loopback=loopback,
+        dscp=dscp,
+    )
+    found: list[Answer] = []
+    with asking:
+        for answer in asking:
+            found.append(answer)
+            if answers is not None and len(found) >= answers:
+                break
+    return found
 
 
 def ifconfig() -> dict[str, Interface]:
@@ -147,7 +227,7 @@ def ifconfig() -> dict[str, Interface]:
 
 def socket(
     *addresses: AddressLike | int,
-    interface: str | int | None = None,
+    interface: InterfaceLike | None = None,
     sources: str | Iterable[str] | None = None,
     receive_buffer: int | None = None,
     hops: int | None = None,

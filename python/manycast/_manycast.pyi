@@ -1,23 +1,20 @@
 """The compiled part of the package, which ``manycast`` passes on."""
 
-import ipaddress
 from collections.abc import Iterable
-from typing import Any, ClassVar, Generic, TypeVar, Union, final
+from typing import Any, Generic, TypeVar, final
 
-from typing_extensions import Buffer, Self, TypeAlias
+from typing_extensions import Buffer, Self
 
 from .address import SocketAddress
+from .measure import Began, Finished, Freed, Interval, ReceiverStats, SenderStats
+from .types import AddressLike, InterfaceLike, InterfacesLike, Payload
+from .value import Answer, Interface, Membership, Report
 
 __version__: str
 
+_E = TypeVar("_E")
+_S = TypeVar("_S")
 _T = TypeVar("_T")
-
-#: What may be sent: text, as UTF-8, and whatever is bytes.
-Payload: TypeAlias = Union[str, Buffer]
-#: What may stand where an address is wanted: a text, (host, port), or an Address.
-AddressLike: TypeAlias = Union[str, tuple[Any, ...], Address]
-#: An interface by name, index or local address.
-InterfaceLike: TypeAlias = Union[str, int]
 
 @final
 class Address:
@@ -44,6 +41,7 @@ class Address:
     AddressError says what is wrong with a text, and in which column.
     """
 
+    __match_args__ = ("host", "port", "interface", "sources")
     def __new__(
         cls,
         host: AddressLike,
@@ -120,6 +118,9 @@ class Datagram:
 
     ``bytes(datagram)`` is its payload. ``payload`` is a ``bytes`` object made once on arrival;
     ``memoryview(datagram.payload)`` looks at it without another copy.
+
+    It can be pickled, for a queue or a pool of processes; the other process answers from a socket of its
+    own. For tests it can be constructed: ``Datagram(b"hello", ("192.0.2.7", 4000), ("192.0.2.1", 5000))``.
     """
 
     __match_args__ = (
@@ -132,6 +133,22 @@ class Datagram:
         "dropped",
         "truncated",
     )
+    def __new__(
+        cls,
+        payload: Payload,
+        source: AddressLike,
+        destination: AddressLike,
+        interface: str = "",
+        hops: int | None = None,
+        time: float | None = None,
+        dropped: int = 0,
+        truncated: bool = False,
+        *,
+        local: str | None = None,
+        ecn: int = 0,
+        time_ns: int | None = None,
+        interface_index: int | None = None,
+    ) -> Self: ...
     @property
     def payload(self) -> bytes:
         """What was sent, from 0 to 65,507 bytes. Empty datagrams are datagrams too."""
@@ -184,28 +201,9 @@ class Datagram:
     def __eq__(self, other: object, /) -> bool: ...
     def __ne__(self, other: object, /) -> bool: ...
     def __hash__(self, /) -> int: ...
-    def __reduce__(self) -> Any: ...
-
-@final
-class Membership:
-    """A group that is joined on one interface.
-
-    >>> with Listener("239.192.0.100%lo:5000") as listener:
-    ...     [(joined.group, joined.interface) for joined in listener.memberships]
-    [(SocketAddress('239.192.0.100', 5000), 'lo')]
-    """
-
-    @property
-    def group(self) -> SocketAddress:
-        """The group and the port that is listened on; a SocketAddress."""
-
-    @property
-    def interface(self) -> str:
-        """The name of the interface."""
-
-    @property
-    def sources(self) -> list[str]:
-        """The sources that are wanted; empty means any."""
+    def __getnewargs_ex__(self) -> tuple[tuple[Any, ...], dict[str, Any]]: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, _memo: Any) -> Self: ...
 
 @final
 class Listener:
@@ -219,10 +217,13 @@ class Listener:
         Listener("239.192.0.100", 5000)                      a group and its port
         Listener("239.192.0.100%eth0:5000", ":8888")         several addresses, as text
         Listener("232.1.1.1", 5000, interface="eth0", sources=["10.0.0.5"])
+        Listener()                                           nothing yet; ``join`` gives it groups
 
     ``interface`` is a name, an index or a local address; ``sources`` are the senders that are wanted
-    (SSM); ``timeout`` is how many seconds each wait may take, None for ever; ``receive_buffer`` is
-    the size in bytes to ask the kernel for.
+    (SSM), ``excluded`` those that are not; ``timeout`` is how many seconds each wait may take, None for
+    ever; ``receive_buffer`` is the size in bytes to ask the kernel for. The port of a group is shared
+    with other sockets, that of a local address only with ``share_port=True``; each datagram to it then
+    goes to one of them.
 
     >>> with Listener("239.192.0.100%lo:5000", timeout=5) as listener:
     ...     sent = manycast.send("Hello, world!", "239.192.0.100%lo:5000")
@@ -242,7 +243,9 @@ class Listener:
         *addresses: AddressLike | int,
         interface: InterfaceLike | None = None,
         sources: str | Iterable[str] | None = None,
+        excluded: str | Iterable[str] | None = None,
         timeout: float | None = None,
+        share_port: bool = False,
         receive_buffer: int | None = None,
     ) -> Self: ...
     def recv(self, *, timeout: float | None = None) -> Datagram:
@@ -267,6 +270,23 @@ class Listener:
     def try_recv_many(self, limit: int = 256, /) -> list[Datagram]:
         """Returns a list of the datagrams that are there now, which may be empty; never waits."""
 
+    def recv_into(
+        self, buffer: Buffer, limit: int = 256, /, *, timeout: float | None = None
+    ) -> list[int]:
+        """Waits for datagrams, and writes the payloads of those that are there into a buffer, one behind
+        the other: at least one, at most ``limit``, and no more than fit. It makes no object for each.
+
+        It returns a list of offsets, one more than datagrams: the first payload is
+        ``buffer[offsets[0]:offsets[1]]``, and the last ends at ``offsets[-1]``. ``buffer`` is a
+        bytearray, or whatever else can be written to.
+
+        TruncatedError: the first datagram is longer than the buffer; the error has it. Raises also what
+        ``recv`` raises.
+        """
+
+    def try_recv_into(self, buffer: Buffer, limit: int = 256, /) -> list[int]:
+        """As ``recv_into``, but never waits: an empty list means that nothing is there."""
+
     def join(
         self,
         address: AddressLike,
@@ -275,6 +295,7 @@ class Listener:
         *,
         interface: InterfaceLike | None = None,
         sources: str | Iterable[str] | None = None,
+        excluded: str | Iterable[str] | None = None,
     ) -> bool:
         """Joins another group, and says whether it was not joined already.
 
@@ -432,12 +453,21 @@ class MulticastUDPReceiver:
 
 @final
 class Sent:
-    """What was handed to the kernel, and on which way. That it arrived is not known.
+    """What was handed to the kernel, and how it left. That it arrived is not known.
 
     >>> str(send("Hello, world!", "239.192.0.100%lo:5000"))        # doctest: +ELLIPSIS
     '13 bytes to 239.192.0.100:5000 from ... by lo, hop limit 1'
     """
 
+    __match_args__ = ("size", "destination", "source", "interface", "hops")
+    def __new__(
+        cls,
+        size: int,
+        destination: AddressLike,
+        source: AddressLike,
+        interface: str,
+        hops: int,
+    ) -> Self: ...
     @property
     def size(self) -> int:
         """Length of the payload in bytes."""
@@ -460,7 +490,10 @@ class Sent:
 
     def __eq__(self, other: object, /) -> bool: ...
     def __ne__(self, other: object, /) -> bool: ...
-    __hash__: ClassVar[None]  # type: ignore[assignment]
+    def __hash__(self, /) -> int: ...
+    def __getnewargs__(self) -> tuple[int, SocketAddress, SocketAddress, str, int]: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, _memo: Any) -> Self: ...
 
 def send(
     payload: Payload,
@@ -472,8 +505,9 @@ def send(
     source: str | None = None,
     hops: int | None = None,
     loopback: bool = True,
+    dscp: int | None = None,
 ) -> Sent:
-    """Sends one datagram to a group or a host, and returns on which way it left.
+    """Sends one datagram to a group or a host, and returns how it left.
 
     ``payload`` is str, sent as UTF-8, or bytes-like, of at most 65,507 bytes. Returning means that
     the kernel took it, never that it arrived. To send more than one, keep a Sender, which also
@@ -498,7 +532,8 @@ class Sender:
     They leave by ``interface`` (a name, an index or a local address); else as the route says; else,
     for a group, by the first interface that is up and can multicast. ``source`` is the local address
     to send from. ``hops`` is the hop limit from 0 to 255: to a group 1 by default, which stays on the
-    link. ``loopback`` says whether members on this host receive it too.
+    link. ``loopback`` says whether members on this host receive it too. ``dscp`` is from 0 to 63 (RFC
+    2474); ``send_buffer`` is the size in bytes to ask the kernel for.
 
     >>> with Sender("239.192.0.100%lo:5000") as sender:
     ...     sent = sender.send("Hello, world!")
@@ -519,9 +554,11 @@ class Sender:
         source: str | None = None,
         hops: int | None = None,
         loopback: bool = True,
+        dscp: int | None = None,
+        send_buffer: int | None = None,
     ) -> Self: ...
     def send(self, payload: Payload, /) -> Sent:
-        """Sends one datagram, of at most 65,507 bytes, and returns on which way it left.
+        """Sends one datagram, of at most 65,507 bytes, and returns how it left.
 
         ``payload`` is str, sent as UTF-8, or bytes-like. SocketError: it is too long, or the
         interface went away; ``reopen`` then finds it again, or another.
@@ -543,8 +580,12 @@ class Sender:
         """
 
     @property
-    def way(self) -> Sent:
-        """The way that datagrams take: a Sent whose size is 0."""
+    def destination(self) -> SocketAddress:
+        """The group or host that datagrams go to; a SocketAddress."""
+
+    @property
+    def source(self) -> SocketAddress:
+        """The local address and port that datagrams leave from now; a SocketAddress."""
 
     @property
     def hops(self) -> int:
@@ -564,6 +605,16 @@ class Sender:
 
     @interface.setter
     def interface(self, interface: InterfaceLike) -> None: ...
+    @property
+    def dscp(self) -> int | None:
+        """The DSCP of what is sent, from 0 to 63 (RFC 2474), or None where the system's was left."""
+
+    @property
+    def send_buffer(self) -> int:
+        """The size in bytes of the send buffer that the kernel granted, which may be less than what was
+        asked for (sysctl net.core.wmem_max).
+        """
+
     def reopen(self) -> None:
         """Opens it anew, as the interfaces and routes are now. When that fails, it stays as it was."""
 
@@ -590,12 +641,12 @@ class Socket:
         Socket.connect("192.0.2.7:5005")   sends to one peer, and receives from it alone
 
     The port is not shared with other sockets, unless ``share_port`` is true. ``timeout`` is how many
-    seconds each wait may take, None for ever; ``receive_buffer`` is the size in bytes to ask the
-    kernel for.
+    seconds each wait may take, None for ever; ``receive_buffer`` and ``send_buffer`` are the sizes in
+    bytes to ask the kernel for; ``dscp`` is from 0 to 63 (RFC 2474).
 
     >>> with Socket("127.0.0.1:0") as server, Socket.connect(server.local_address) as client:
     ...     client.send("ping")
-    ...     server.answer(server.recv(timeout=5), "pong")
+    ...     server.answer("pong", server.recv(timeout=5))
     ...     client.recv(timeout=5).payload
     b'pong'
 
@@ -614,13 +665,21 @@ class Socket:
         share_port: bool = False,
         timeout: float | None = None,
         receive_buffer: int | None = None,
+        send_buffer: int | None = None,
+        dscp: int | None = None,
     ) -> Self: ...
     @classmethod
     def connect(
-        cls, peer: AddressLike, port: int | None = None, /, *, timeout: float | None = None
+        cls,
+        peer: AddressLike,
+        port: int | None = None,
+        /,
+        *,
+        timeout: float | None = None,
+        dscp: int | None = None,
     ) -> Self:
         """Opens a socket that sends to one peer and receives from it alone. UDP has no connections:
-        the peer hears nothing of it.
+        the peer is told nothing of it.
 
         Answers to a group come from the addresses of its members and are not received; ask a group
         with ``ask``, or from a socket that is not connected.
@@ -657,7 +716,7 @@ class Socket:
     def sending_fileno(self, to: AddressLike | Datagram | None = None, /) -> int:
         """The descriptor by which ``try_send`` sends, writable when the send buffer has room."""
 
-    def answer(self, datagram: Datagram, payload: Payload, /) -> None:
+    def answer(self, payload: Payload, datagram: Datagram, /) -> None:
         """Answers a datagram, from the address that it was sent to. Raises what ``send`` raises."""
 
     def recv(self, *, timeout: float | None = None) -> Datagram:
@@ -682,6 +741,23 @@ class Socket:
     def try_recv_many(self, limit: int = 256, /) -> list[Datagram]:
         """Returns a list of the datagrams that are there now, which may be empty; never waits."""
 
+    def recv_into(
+        self, buffer: Buffer, limit: int = 256, /, *, timeout: float | None = None
+    ) -> list[int]:
+        """Waits for datagrams, and writes the payloads of those that are there into a buffer, one behind
+        the other: at least one, at most ``limit``, and no more than fit. It makes no object for each.
+
+        It returns a list of offsets, one more than datagrams: the first payload is
+        ``buffer[offsets[0]:offsets[1]]``, and the last ends at ``offsets[-1]``. ``buffer`` is a
+        bytearray, or whatever else can be written to.
+
+        TruncatedError: the first datagram is longer than the buffer; the error has it. Raises also what
+        ``recv`` raises.
+        """
+
+    def try_recv_into(self, buffer: Buffer, limit: int = 256, /) -> list[int]:
+        """As ``recv_into``, but never waits: an empty list means that nothing is there."""
+
     def join(
         self,
         group: str,
@@ -689,9 +765,11 @@ class Socket:
         *,
         interface: InterfaceLike | None = None,
         sources: str | Iterable[str] | None = None,
+        excluded: str | Iterable[str] | None = None,
     ) -> bool:
         """Joins a group on the port of this socket, on every interface unless one is named, and says
         whether it was not joined already. Datagrams to the host and to the group both arrive.
+        ``sources`` are the senders that are wanted (SSM), ``excluded`` those that are not.
         """
 
     def leave(self, group: str, /, *, interface: InterfaceLike | None = None) -> bool:
@@ -747,6 +825,16 @@ class Socket:
         was asked for (sysctl net.core.rmem_max).
         """
 
+    @property
+    def send_buffer(self) -> int:
+        """The size in bytes of the send buffer that the kernel granted (sysctl net.core.wmem_max)."""
+
+    @property
+    def dscp(self) -> int | None:
+        """The DSCP of what is sent, from 0 to 63 (RFC 2474); None leaves the system's. It can be set."""
+
+    @dscp.setter
+    def dscp(self, dscp: int | None) -> None: ...
     def fileno(self) -> int:
         """A descriptor for select, poll and event loops: readable as long as there is something to
         receive, be it in the kernel or fetched already.
@@ -766,178 +854,6 @@ class Socket:
     def __enter__(self) -> Self: ...
     def __exit__(self, *_exception: object) -> None: ...
 
-@final
-class Answer:
-    """An answer to a question, and how long it took.
-
-    >>> with manycast.Socket("127.0.0.1:0") as server:
-    ...     threading.Thread(target=lambda: server.answer(server.recv(), "OK")).start()
-    ...     (answer,) = ask("hello", server.local_address)
-    >>> answer.payload, answer.source.host, answer.attempt, answer.round_trip < 1
-    (b'OK', '127.0.0.1', 1, True)
-    """
-
-    @property
-    def datagram(self) -> Datagram:
-        """The answer as it came."""
-
-    @property
-    def payload(self) -> bytes:
-        """What was answered, in bytes."""
-
-    @property
-    def source(self) -> SocketAddress:
-        """Who answered; a SocketAddress."""
-
-    @property
-    def round_trip(self) -> float:
-        """The seconds since the question was last sent."""
-
-    @property
-    def attempt(self) -> int:
-        """How often the question had been sent by then. When that was more than once, this may be the
-        answer to an earlier one, and took longer than ``round_trip`` says.
-        """
-
-    def __bytes__(self) -> bytes: ...
-
-def ask(
-    payload: Payload,
-    address: AddressLike,
-    port: int | None = None,
-    /,
-    *,
-    timeout: float = 1.0,
-    retries: int = 0,
-    answers: int | None = None,
-    interface: InterfaceLike | None = None,
-    hops: int | None = None,
-    loopback: bool = True,
-) -> list[Answer]:
-    """Sends a question and returns a list of the answers: of a host the first, of a group all that
-    come within the time-out. No answer is an empty list.
-
-    ``payload`` is str, sent as UTF-8, or bytes-like. ``timeout`` is how many seconds answers to the
-    first question are waited for; each of the ``retries`` waits twice as long as the one before.
-    ``answers`` is how many are enough.
-
-        ask("hello", "192.0.2.7", 8888, retries=2)
-        ask("who is there?", "239.192.0.100%eth0:5000", timeout=2)
-
-    >>> with manycast.Socket("127.0.0.1:0") as server:
-    ...     threading.Thread(target=lambda: server.answer(server.recv(), "OK...hello")).start()
-    ...     [answer.payload for answer in ask("hello", server.local_address)]
-    [b'OK...hello']
-
-    ConnectionRefused: nobody listens on that port of that host. Raises also what opening a Sender
-    raises.
-    """
-
-@final
-class Asker:
-    """A question that is being asked, for event loops: they wait for ``fileno`` to be readable, for
-    ``wait`` seconds at most, and call ``step`` until it is ``finished``.
-    """
-
-    def __new__(
-        cls,
-        payload: Payload,
-        address: AddressLike,
-        port: int | None = None,
-        /,
-        *,
-        timeout: float = 1.0,
-        retries: int = 0,
-        answers: int | None = None,
-        interface: InterfaceLike | None = None,
-        hops: int | None = None,
-        loopback: bool = True,
-    ) -> Self: ...
-    def step(self) -> list[Answer]:
-        """Does what there is to do, without waiting, and returns the answers that came."""
-
-    @property
-    def finished(self) -> bool:
-        """Whether there is nothing more to wait for."""
-
-    @property
-    def wait(self) -> float | None:
-        """How many seconds to wait at most before the next step."""
-
-    def fileno(self) -> int:
-        """The descriptor that is readable when there is something to receive."""
-
-@final
-class Finding:
-    """Something that was found: what, how sure it is, why, and what mends it.
-
-    >>> all(finding.title in str(finding) for finding in doctor().findings)
-    True
-    """
-
-    @property
-    def code(self) -> str:
-        """Its stable name."""
-
-    @property
-    def fault(self) -> bool:
-        """Whether it keeps datagrams away; otherwise it is a warning."""
-
-    @property
-    def confidence(self) -> str:
-        """How sure it is: 'proved', 'likely', 'possible' or 'cannot see'."""
-
-    @property
-    def title(self) -> str:
-        """One sentence, about this host."""
-
-    @property
-    def evidence(self) -> list[str]:
-        """What it rests on, a list of sentences."""
-
-    @property
-    def remedy(self) -> str | None:
-        """What mends it, for this host, or None. Nothing of it was done."""
-
-    @property
-    def confirm(self) -> str | None:
-        """Where it is not proved: which command or privilege would confirm it, or None."""
-
-@final
-class Report:
-    """The outcome of an examination.
-
-    >>> report = doctor()
-    >>> report.healthy == (report.verdict == "delivered")
-    True
-    """
-
-    @property
-    def subject(self) -> str:
-        """What was examined, as text: an address, or this host."""
-
-    @property
-    def verdict(self) -> str:
-        """The code of the first fault, or 'delivered'."""
-
-    @property
-    def healthy(self) -> bool:
-        """Whether no fault was found. Warnings are none."""
-
-    @property
-    def received(self) -> int:
-        """How many datagrams were received as they were asked for."""
-
-    @property
-    def findings(self) -> list[Finding]:
-        """What was found, a list of Finding, the most important first."""
-
-    @property
-    def steps(self) -> list[tuple[str, str, str]]:
-        """The way of a datagram step by step: a list of (step, mark, detail), where mark is 'passed',
-        'broken', 'unknown' or 'not-reached'.
-        """
-
 def doctor(
     address: AddressLike | None = None,
     port: int | None = None,
@@ -947,6 +863,8 @@ def doctor(
     sources: str | Iterable[str] | None = None,
     duration: float = 10.0,
     pid: int | None = None,
+    with_: AddressLike | None = None,
+    key: str | None = None,
 ) -> Report:
     """Finds out what becomes of datagrams to a group or a local address on this host, and why nothing
     arrives; without an address, what this host can do with groups.
@@ -955,8 +873,13 @@ def doctor(
     and reads the kernel's counters before and after. ``pid`` is the number of another program, to be
     told why that does not receive. Nothing of the host is changed.
 
+    ``with_`` is a far host on which ``manycast doctor serve`` runs, as HOST or HOST:PORT: a group is then
+    tried in both directions, and the far host examines itself too. ``key`` is the secret that was given
+    there.
+
+        print(doctor("239.1.1.1", 5000))
         for finding in doctor("239.1.1.1", 5000).findings:
-            print(finding)
+            print(finding.title, finding.remedy)
 
     >>> report = doctor()
     >>> print(report.subject)
@@ -976,99 +899,168 @@ def begin_doctor(
     sources: str | Iterable[str] | None = None,
     duration: float = 10.0,
     pid: int | None = None,
+    with_: AddressLike | None = None,
+    key: str | None = None,
 ) -> Pending[Report]:
     """Begins an examination. The result of the Pending is that of ``doctor``."""
 
-@final
-class Interface:
-    """An interface of this host, as it was when it was listed.
-
-    >>> lo = ifconfig()["lo"]
-    >>> lo.up, lo.loopback, "127.0.0.1" in lo.addresses
-    (True, True, True)
-    """
-
-    @property
-    def index(self) -> int:
-        """The kernel's index, from 1. A device that is recreated under its name has another."""
-
-    @property
-    def name(self) -> str:
-        """The name, such as 'eth0'."""
-
-    @property
-    def alternative_names(self) -> list[str]:
-        """Further names by which it can be chosen."""
-
-    @property
-    def kind(self) -> str:
-        """What it is: 'ethernet', 'wifi', 'loopback', or the kernel's word: 'bridge', 'veth', 'vlan',
-        'wireguard' and so on; 'other' where there is no word.
-        """
-
-    @property
-    def up(self) -> bool:
-        """Whether it is switched on."""
-
-    @property
-    def running(self) -> bool:
-        """Whether it can carry datagrams: it is up, and its cable, radio or peer is there."""
-
-    @property
-    def multicast(self) -> bool:
-        """Whether it says that it can multicast. See ``can_multicast``."""
-
-    @property
-    def can_multicast(self) -> bool:
-        """Whether groups can be joined on it and sent to by it: it is up, and says that it can or is
-        the loopback interface, which can although it does not say so.
-        """
-
-    @property
-    def loopback(self) -> bool:
-        """Whether it leads back to this host."""
-
-    @property
-    def point_to_point(self) -> bool:
-        """Whether there is one peer at its other end, and no link of many."""
-
-    @property
-    def broadcast(self) -> bool:
-        """Whether it has a broadcast address."""
-
-    @property
-    def all_multicast(self) -> bool:
-        """Whether it takes in all groups, joined or not."""
-
-    @property
-    def promiscuous(self) -> bool:
-        """Whether it takes in everything."""
-
-    @property
-    def mtu(self) -> int:
-        """The largest IP packet that it carries in one piece, in bytes."""
-
-    @property
-    def mac(self) -> str | None:
-        """The hardware address as 'aa:bb:cc:dd:ee:ff', or None."""
-
-    @property
-    def addresses(self) -> list[str]:
-        """The local addresses as text: IPv4, then IPv6."""
-
-    @property
-    def networks(self) -> list[ipaddress.IPv4Interface | ipaddress.IPv6Interface]:
-        """The local addresses with the networks that they are in, as ``ipaddress.ip_interface`` makes
-        them.
-        """
-
-    def __eq__(self, other: object, /) -> bool: ...
-    def __ne__(self, other: object, /) -> bool: ...
-    __hash__: ClassVar[None]  # type: ignore[assignment]
-
 def interfaces() -> list[Interface]:
-    """Lists the interfaces of this host, by index.
+    """Lists the interfaces of this host, by index; each is an Interface.
 
     >>> [interface.name for interface in interfaces() if interface.loopback]
     ['lo']
     """
+
+def begin_ask(
+    payload: Payload,
+    address: AddressLike,
+    port: int | None = None,
+    /,
+    *,
+    timeout: float = 1.0,
+    retries: int = 0,
+    answers: int | None = None,
+    interface: InterfacesLike | None = None,
+    hops: int | None = None,
+    loopback: bool = True,
+    dscp: int | None = None,
+) -> Driver[Answer, Any]:
+    """Begins to ask. What the Driver tells of is each answer, as it comes."""
+
+def measure_send(
+    address: AddressLike,
+    port: int | None = None,
+    /,
+    *,
+    size: int = 1316,
+    rate: float | None = 1e6,
+    burst: float = 0.001,
+    duration: float | None = None,
+    count: int | None = None,
+    interface: InterfacesLike | None = None,
+    source: str | None = None,
+    hops: int | None = None,
+    loopback: bool = True,
+    dscp: int | None = None,
+    send_buffer: int | None = None,
+) -> Driver[Finished, SenderStats]:
+    """Sends a stream of numbered datagrams to a group or a host. The Driver tells of its end, by
+    ``Finished``; its ``stats`` are SenderStats.
+
+    ``size`` is that of a payload in bytes, from 12 to 65,507. ``rate`` is in payload bits a second, None
+    is as fast as it goes; it is held in bursts of ``burst`` seconds at most. It ends after ``duration``
+    seconds, by default 10, or without an end where there is a ``count``, which is how many datagrams
+    are sent. A host answers at the end with what it received. The other arguments are those of a
+    Sender; ``interface`` may be several, or "all" for a group, which are as many streams, and ``stats``
+    is then a tuple.
+
+    >>> stats = manycast.measure.send("239.192.0.100%lo:5001", rate=1e6, count=5).run()
+    >>> stats.datagrams, stats.bytes, stats.report
+    (5, 6580, None)
+
+    Raises what opening a Sender raises.
+    """
+
+def measure_receive(
+    *addresses: AddressLike | int,
+    interface: InterfaceLike | None = None,
+    sources: str | Iterable[str] | None = None,
+    excluded: str | Iterable[str] | None = None,
+    interval: float = 1.0,
+    duration: float | None = None,
+    expect: int | None = None,
+    max_streams: int = 256,
+    share_port: bool = False,
+    receive_buffer: int | None = None,
+) -> Driver[Began | Interval | Freed, ReceiverStats]:
+    """Measures each stream that comes. The Driver tells of each stream that begins, by ``Began``, and each
+    ``interval`` seconds of what came in it, by ``Interval``; of one that made room for another, by
+    ``Freed``. Its ``stats`` are ReceiverStats.
+
+    It ends after ``duration`` seconds, or when ``expect`` senders have ended; without either, when it is
+    closed or ``finish`` is called. An ``interval`` of 0 is none. No more than ``max_streams`` are
+    measured. The other arguments are those of a Listener.
+
+    >>> with manycast.measure.receive("239.192.0.100%lo:5001", expect=1) as receiving:
+    ...     sent = manycast.measure.send("239.192.0.100%lo:5001", rate=1e6, count=5).run()
+    ...     (stream,) = receiving.run().streams
+    >>> stream.datagrams, stream.lost, stream.interface
+    (5, 0, 'lo')
+
+    Raises what opening a Listener raises.
+    """
+
+def run_command(words: list[str], /) -> int:
+    """Runs the command ``manycast`` with the words that were typed, of which the first is its name, and
+    returns its exit code. Once a process, which it takes charge of: its signals, input and output.
+    """
+
+@final
+class Driver(Generic[_E, _S]):
+    """Runs a protocol in the thread that iterates over it, or that waits by ``next_event``.
+
+    What is told of is plain values. ``run`` goes on to the end and returns the ``stats``. Close it, or
+    use it as a context manager; one that has finished is closed. Several threads may use it: each event
+    goes to one of them. ``aio.Driver`` is the same for asyncio.
+
+    >>> with manycast.measure.send("127.0.0.1:9", count=3) as driver:
+    ...     for event in driver:
+    ...         print(event)
+    ...     driver.stats.datagrams
+    Finished(report=None)
+    3
+    """
+
+    def next_event(self, *, timeout: float | None = None) -> _E | None:
+        """Waits for what the protocol tells next, and returns it; None: it has finished.
+
+        ``timeout`` is in seconds; None waits for ever. TimedOut: nothing was told in time.
+        ClosedError: another thread closed it.
+        """
+
+    def try_next_event(self) -> _E | None:
+        """Does what there is to do without waiting, and returns what the protocol tells, or None. For
+        event loops, which call it again after ``wait`` seconds, or when ``fileno`` is readable before,
+        and close it when it has ``finished``.
+        """
+
+    def run(self) -> _S:
+        """Runs the protocol to its end, closes it and returns its ``stats``."""
+
+    def finish(self) -> None:
+        """Asks the protocol to come to its end in good order; iterate until it has."""
+
+    def command(self, name: str, /, *arguments: Any) -> None:
+        """Gives the protocol a command of its own.
+
+        AttributeError: it has none of this name.
+        """
+
+    @property
+    def stats(self) -> _S:
+        """What the protocol has counted until now, or until it was closed."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether the protocol has finished, or was closed."""
+
+    @property
+    def wait(self) -> float | None:
+        """How many seconds an event loop may wait before the next ``try_next_event``; None: for ever."""
+
+    def fileno(self) -> int:
+        """The descriptor that is readable when there is something to do."""
+
+    def close(self) -> None:
+        """Ends it at once and closes its sockets; waits of other threads end with ClosedError. Repeating
+        it is harmless.
+        """
+
+    @property
+    def closed(self) -> bool:
+        """Whether its sockets are closed: it was closed, or has finished."""
+
+    def __iter__(self, /) -> Self: ...
+    def __next__(self, /) -> _E: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_exception: object) -> None: ...

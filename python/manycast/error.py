@@ -8,6 +8,7 @@ or ``TimeoutError`` works as it is.
 from __future__ import annotations
 
 import sys
+from _socket import gaierror as _gaierror
 
 if sys.version_info < (3, 11):
     # Since then it is the built-in TimeoutError.
@@ -29,6 +30,7 @@ __all__ = [
     "ConnectionRefused",
     "Error",
     "PermissionDenied",
+    "ResolveError",
     "SocketError",
     "TimedOut",
     "TruncatedError",
@@ -43,7 +45,17 @@ class Error(Exception):
     ... except manycast.Error as error:
     ...     print(error)    # doctest: +ELLIPSIS
     cannot find interface nowhere0: there is no such interface; ...
+
+    All of them can be pickled, copied and matched: ``case manycast.Error(message)``, and those of
+    sockets ``case manycast.SocketError(errno.EADDRINUSE, message)``.
     """
+
+    __match_args__: tuple[str, ...] = ("message",)
+
+    @property
+    def message(self) -> str:
+        """What happened, on what, why, and what to do next."""
+        return str(self)
 
 
 class AddressError(Error, ValueError):
@@ -78,6 +90,8 @@ class TruncatedError(Error):
     b'Hello, world!'
     """
 
+    __match_args__ = ("message", "datagram")
+
     def __init__(self, message: str, datagram: Datagram) -> None:
         super().__init__(message, datagram)
         self.datagram = datagram
@@ -88,7 +102,7 @@ class TruncatedError(Error):
 
 # OSError comes first among the bases, because it is its initialiser that reads the errno.
 class SocketError(OSError, Error):
-    """The kernel refused something. ``errno`` is its number; None where a name was not resolved.
+    """The kernel refused something. ``errno`` is its number.
 
     >>> import errno
     >>> with manycast.Socket("127.0.0.1:0") as first:
@@ -99,8 +113,25 @@ class SocketError(OSError, Error):
     True
     """
 
+    __match_args__ = ("errno", "message")
+
     def __str__(self) -> str:
         return str(self.args[1]) if len(self.args) > 1 else super().__str__()
+
+
+class ResolveError(_gaierror, SocketError):
+    """A name was not resolved. It is ``socket.gaierror`` too.
+
+    ``errno`` says which it was: ``socket.EAI_NONAME``, there is no such name, or
+    ``socket.EAI_AGAIN``, no name server answered, and the same may succeed later; None where it is
+    not known.
+
+    >>> try:
+    ...     manycast.resolve("no-such-host.invalid:5000")
+    ... except manycast.ResolveError as error:
+    ...     print(error)    # doctest: +ELLIPSIS
+    cannot resolve no-such-host.invalid: no ...
+    """
 
 
 class ConnectionRefused(ConnectionRefusedError, SocketError):

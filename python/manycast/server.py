@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from ._manycast import AddressLike
+    from .types import AddressLike
 
 __all__ = ["MulticastServer", "PoolMixIn"]
 

@@ -1,11 +1,11 @@
 //! Where: texts, pairs and [`Address`] in, `SocketAddress` out.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::sync::{Mutex, PoisonError};
 
 use manycast::{Host, InterfaceSelector, IntoAddress as _};
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::{MutexExt, PyOnceLock};
 use pyo3::types::{PyInt, PyString, PyTuple, PyType};
@@ -13,6 +13,7 @@ use pyo3::types::{PyInt, PyString, PyTuple, PyType};
 use crate::aside::{LOOK_UPS, Pending, unlocked};
 use crate::error;
 use crate::options::number;
+use crate::value;
 
 /// Where to listen or to send: sources, host or group, interface and port.
 ///
@@ -35,7 +36,7 @@ use crate::options::number;
 /// ('239.192.0.100%eth0:1000', '239.192.0.100', 1000, True)
 ///
 /// AddressError says what is wrong with a text, and in which column.
-#[pyclass(frozen, eq, hash, module = "manycast", skip_from_py_object)]
+#[pyclass(frozen, eq, hash, weakref, module = "manycast", skip_from_py_object)]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Address {
     inner: manycast::Address,
@@ -43,6 +44,11 @@ pub(crate) struct Address {
 
 #[pymethods]
 impl Address {
+    #[classattr]
+    fn __match_args__(py: Python<'_>) -> PyResult<Py<PyAny>> {
+        value::tuple(py, ["host", "port", "interface", "sources"])
+    }
+
     #[new]
     #[pyo3(signature = (host, port=None, /, *, interface=None, sources=None))]
     fn new(
@@ -176,6 +182,78 @@ impl FromPyObject<'_, '_> for Interface {
     }
 }
 
+/// One interface, several, or all that can multicast.
+pub(crate) enum Interfaces {
+    All,
+    These(Vec<Interface>),
+}
+
+impl FromPyObject<'_, '_> for Interfaces {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
+        if let Ok(text) = object.cast::<PyString>()
+            && text.to_cow()? == "all"
+        {
+            return Ok(Self::All);
+        }
+        if object.is_instance_of::<PyString>() || object.is_instance_of::<PyInt>() {
+            return Ok(Self::These(vec![object.extract()?]));
+        }
+        let these: Vec<Interface> = object
+            .try_iter()?
+            .map(|interface| interface?.extract())
+            .collect::<PyResult<_>>()?;
+        if these.is_empty() {
+            return Err(PyValueError::new_err(
+                "no interface is named; name one at least, or give None",
+            ));
+        }
+        Ok(Self::These(these))
+    }
+}
+
+/// An address to send to, by each of the interfaces.
+pub(crate) fn by_each(
+    py: Python<'_>,
+    address: manycast::Address,
+    interfaces: Option<Interfaces>,
+) -> PyResult<Vec<manycast::Address>> {
+    let selectors: Vec<_> = match interfaces {
+        None => return Ok(vec![address]),
+        Some(Interfaces::These(these)) => these.into_iter().map(|it| it.0).collect(),
+        Some(Interfaces::All) => all(py, &address)?,
+    };
+    let on = |selector| address.clone().on(selector);
+    Ok(selectors.into_iter().map(on).collect())
+}
+
+/// Those by which a group can be reached.
+fn all(py: Python<'_>, address: &manycast::Address) -> PyResult<Vec<InterfaceSelector>> {
+    let Some(group) = address.group() else {
+        return Err(error::address(format!(
+            "all interfaces are for groups; {address} is reached by one, so leave it out"
+        )));
+    };
+    let found = py.detach(manycast::interfaces).map_err(error::exception)?;
+    let is_ipv4 = group.address.is_ipv4();
+    let selectors: Vec<_> = found
+        .iter()
+        .filter(|interface| interface.can_multicast())
+        .filter(|interface| {
+            let mut own = interface.addresses.iter();
+            own.any(|own| own.address.is_ipv4() == is_ipv4)
+        })
+        .map(|interface| InterfaceSelector::Name(interface.name.to_string()))
+        .collect();
+    if selectors.is_empty() {
+        return Err(error::general(format!(
+            "no interface is up and can send to {address}; see manycast.interfaces()"
+        )));
+    }
+    Ok(selectors)
+}
+
 /// One source address or many.
 pub(crate) struct Sources(Vec<String>);
 
@@ -256,7 +334,14 @@ fn from_any(object: &Bound<'_, PyAny>) -> PyResult<manycast::Address> {
     if let Ok(pair) = object.cast::<PyTuple>()
         && pair.len() >= 2
     {
-        return from_pair(&pair.get_item(0)?, &pair.get_item(1)?);
+        let address = from_pair(&pair.get_item(0)?, &pair.get_item(1)?)?;
+        // As sockets write an address of IPv6: (host, port, flow, scope).
+        return match pair.get_item(3).and_then(|scope| scope.extract::<u32>()) {
+            Ok(scope) if scope > 0 && address.interface().is_none() => {
+                Ok(address.on(InterfaceSelector::Index(scope)))
+            }
+            _ => Ok(address),
+        };
     }
     Err(PyTypeError::new_err(
         "an address is a text such as '239.1.1.1:5000', a pair (host, port), or an Address",
@@ -303,6 +388,28 @@ fn refine(
         }
         _ => Ok(address),
     }
+}
+
+/// An address and port that are in numbers already.
+pub(crate) fn in_numbers(object: &Bound<'_, PyAny>) -> PyResult<SocketAddr> {
+    let address = from_any(object)?;
+    match (address.host(), address.interface()) {
+        (Host::Ip(IpAddr::V6(ip)), Some(zone)) => {
+            // Of an interface that is gone the address is known all the same.
+            let index = manycast::find_interface(zone).map_or(0, |found| found.index);
+            Ok(SocketAddrV6::new(*ip, address.port(), 0, index).into())
+        }
+        (Host::Ip(ip), _) => Ok(SocketAddr::new(*ip, address.port())),
+        _ => Err(error::address(format!(
+            "{address} is not in numbers; manycast.resolve() finds what a name stands for"
+        ))),
+    }
+}
+
+/// The index of an interface by its name; 0 where there is none.
+pub(crate) fn index(name: &str) -> u32 {
+    let selector = InterfaceSelector::Name(name.to_owned());
+    manycast::find_interface(&selector).map_or(0, |found| found.index)
 }
 
 /// A local address without a port, as text.

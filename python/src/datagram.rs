@@ -2,14 +2,18 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use manycast::{Ecn, InterfaceId, Received, SocketId};
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyDict, PyTuple};
 
-use crate::address::socket_address;
+use crate::address::{self, socket_address};
+use crate::options::Hops;
+use crate::payload::Payload;
+use crate::value;
+use crate::wait::timeout;
 
 /// A datagram as it was received: the payload, and all that the kernel tells of it.
 ///
@@ -21,7 +25,10 @@ use crate::address::socket_address;
 ///
 /// ``bytes(datagram)`` is its payload. ``payload`` is a ``bytes`` object made once on arrival;
 /// ``memoryview(datagram.payload)`` looks at it without another copy.
-#[pyclass(frozen, module = "manycast", skip_from_py_object)]
+///
+/// It can be pickled, for a queue or a pool of processes; the other process answers from a socket of its
+/// own. For tests it can be constructed: ``Datagram(b"hello", ("192.0.2.7", 4000), ("192.0.2.1", 5000))``.
+#[pyclass(frozen, weakref, module = "manycast", skip_from_py_object)]
 #[derive(Debug)]
 pub(crate) struct Datagram {
     /// What was sent, from 0 to 65,507 bytes. Empty datagrams are datagrams too.
@@ -32,7 +39,7 @@ pub(crate) struct Datagram {
 }
 
 /// All of a datagram but its payload. Neighbours that came in one piece share it.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub(crate) struct Header {
     source: SocketAddr,
     destination: SocketAddr,
@@ -45,6 +52,21 @@ pub(crate) struct Header {
     dropped: u64,
     socket: SocketId,
     reply_interface: Option<u32>,
+}
+
+impl PartialEq for Header {
+    /// Equal in all that can be seen; which socket it came by cannot.
+    fn eq(&self, other: &Self) -> bool {
+        self.source == other.source
+            && self.destination == other.destination
+            && self.local == other.local
+            && self.interface == other.interface
+            && self.hops == other.hops
+            && self.time == other.time
+            && self.ecn == other.ecn
+            && self.truncated == other.truncated
+            && self.dropped == other.dropped
+    }
 }
 
 impl Header {
@@ -123,17 +145,8 @@ impl Datagram {
 #[pymethods]
 impl Datagram {
     #[classattr]
-    fn __match_args__() -> (
-        &'static str,
-        &'static str,
-        &'static str,
-        &'static str,
-        &'static str,
-        &'static str,
-        &'static str,
-        &'static str,
-    ) {
-        (
+    fn __match_args__(py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let names = [
             "payload",
             "source",
             "destination",
@@ -142,7 +155,60 @@ impl Datagram {
             "time",
             "dropped",
             "truncated",
-        )
+        ];
+        value::tuple(py, names)
+    }
+
+    #[new]
+    #[pyo3(signature = (
+        payload, source, destination, interface="", hops=None, time=None, dropped=0, truncated=false,
+        *, local=None, ecn=0, time_ns=None, interface_index=None
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
+    fn construct(
+        py: Python<'_>,
+        payload: Payload,
+        source: &Bound<'_, PyAny>,
+        destination: &Bound<'_, PyAny>,
+        interface: &str,
+        hops: Option<Hops>,
+        time: Option<f64>,
+        dropped: u64,
+        truncated: bool,
+        local: Option<&str>,
+        ecn: u8,
+        time_ns: Option<u64>,
+        interface_index: Option<u32>,
+    ) -> PyResult<Self> {
+        let since = match (time_ns, timeout(time)?) {
+            (Some(nanoseconds), _) => Some(Duration::from_nanos(nanoseconds)),
+            (None, time) => time,
+        };
+        let index = interface_index.unwrap_or_else(|| address::index(interface));
+        let header = Header {
+            source: address::in_numbers(source)?,
+            destination: address::in_numbers(destination)?,
+            local: local.map(address::ip).transpose()?,
+            interface: InterfaceId::new(index, interface),
+            hops: hops.map(|hops| hops.0),
+            time: since.and_then(|since| UNIX_EPOCH.checked_add(since)),
+            ecn: match ecn {
+                0 => Ecn::NotEct,
+                1 => Ecn::Ect1,
+                2 => Ecn::Ect0,
+                3 => Ecn::Ce,
+                _ => {
+                    return Err(PyValueError::new_err(format!(
+                        "a congestion mark is 0 to 3, not {ecn}"
+                    )));
+                }
+            },
+            truncated,
+            dropped,
+            socket: SocketId::new(0),
+            reply_interface: None,
+        };
+        Ok(Self::new(py, &payload, &Arc::new(header)))
     }
 
     /// Who sent it: a SocketAddress, which is a (host, port).
@@ -166,7 +232,12 @@ impl Datagram {
     /// The name of the interface that it came in on.
     #[getter]
     fn interface(&self) -> String {
-        self.header.interface.to_string()
+        let interface = &self.header.interface;
+        // Of one that was constructed without an interface there is none to name.
+        if interface.index == 0 && interface.name.is_empty() {
+            return String::new();
+        }
+        interface.to_string()
     }
 
     /// The hop limit (IPv4: TTL) that was left, from 0 to 255; None where the kernel did not say.
@@ -251,9 +322,34 @@ impl Datagram {
         ))
     }
 
-    fn __reduce__(&self) -> PyResult<()> {
-        Err(PyTypeError::new_err(
-            "a Datagram belongs to the process that received it; pass on bytes(datagram)",
-        ))
+    fn __getnewargs_ex__<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> PyResult<(Bound<'py, PyTuple>, Bound<'py, PyDict>)> {
+        let header = &self.header;
+        let plain = (
+            self.payload(py),
+            self.source(py)?,
+            self.destination(py)?,
+            self.interface(),
+            header.hops,
+            py.None(),
+            header.dropped,
+            header.truncated,
+        );
+        let named = PyDict::new(py);
+        named.set_item("local", self.local())?;
+        named.set_item("ecn", self.ecn())?;
+        named.set_item("time_ns", self.time_ns())?;
+        named.set_item("interface_index", header.interface.index)?;
+        Ok((plain.into_pyobject(py)?, named))
+    }
+
+    fn __copy__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    fn __deepcopy__<'py>(slf: PyRef<'py, Self>, _memo: &Bound<'py, PyAny>) -> PyRef<'py, Self> {
+        slf
     }
 }

@@ -1,11 +1,15 @@
 //! Why nothing arrives.
 
-use manycast::doctor::{self as library, Examination, ProgramChoice, Severity};
+use manycast::doctor::{
+    self as library, Examination, FarEnd, Key, ProgramChoice, Severity, StepState,
+};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use crate::address::{self, Interface, Sources};
 use crate::aside::{EXAMINATIONS, Pending};
+use crate::error;
+use crate::value;
 use crate::wait::timeout;
 
 /// Finds out what becomes of datagrams to a group or a local address on this host, and why nothing
@@ -15,8 +19,13 @@ use crate::wait::timeout;
 /// and reads the kernel's counters before and after. ``pid`` is the number of another program, to be
 /// told why that does not receive. Nothing of the host is changed.
 ///
+/// ``with_`` is a far host on which ``manycast doctor serve`` runs, as HOST or HOST:PORT: a group is then
+/// tried in both directions, and the far host examines itself too. ``key`` is the secret that was given
+/// there.
+///
+///     print(doctor("239.1.1.1", 5000))
 ///     for finding in doctor("239.1.1.1", 5000).findings:
-///         print(finding)
+///         print(finding.title, finding.remedy)
 ///
 /// >>> report = doctor()
 /// >>> print(report.subject)
@@ -27,8 +36,10 @@ use crate::wait::timeout;
 /// listening then goes on in the background until ``duration`` is over.
 #[pyfunction]
 #[pyo3(signature = (
-    address=None, port=None, /, *, interface=None, sources=None, duration=10.0, pid=None
+    address=None, port=None, /, *, interface=None, sources=None, duration=10.0, pid=None, with_=None,
+    key=None
 ))]
+#[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
 pub(crate) fn doctor(
     py: Python<'_>,
     address: Option<&Bound<'_, PyAny>>,
@@ -37,16 +48,20 @@ pub(crate) fn doctor(
     sources: Option<Sources>,
     duration: f64,
     pid: Option<u32>,
+    with_: Option<&Bound<'_, PyAny>>,
+    key: Option<&str>,
 ) -> PyResult<Py<PyAny>> {
-    let pending = begin_doctor(address, port, interface, sources, duration, pid)?;
+    let pending = begin_doctor(address, port, interface, sources, duration, pid, with_, key)?;
     pending.result(py)
 }
 
 /// Begins an examination. The result of the Pending is that of ``doctor``.
 #[pyfunction]
 #[pyo3(signature = (
-    address=None, port=None, /, *, interface=None, sources=None, duration=10.0, pid=None
+    address=None, port=None, /, *, interface=None, sources=None, duration=10.0, pid=None, with_=None,
+    key=None
 ))]
+#[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
 pub(crate) fn begin_doctor(
     address: Option<&Bound<'_, PyAny>>,
     port: Option<&Bound<'_, PyAny>>,
@@ -54,9 +69,11 @@ pub(crate) fn begin_doctor(
     sources: Option<Sources>,
     duration: f64,
     pid: Option<u32>,
+    with_: Option<&Bound<'_, PyAny>>,
+    key: Option<&str>,
 ) -> PyResult<Pending> {
     let Some(address) = address else {
-        return Pending::start(&EXAMINATIONS, library::examine_host, Report::finish);
+        return Pending::start(&EXAMINATIONS, library::examine_host, finish);
     };
     let address = address::one(address, port, interface, sources)?;
     let how = Examination {
@@ -66,115 +83,74 @@ pub(crate) fn begin_doctor(
         program: pid.map(ProgramChoice::Pid),
         ..Examination::default()
     };
+    let Some(with) = with_ else {
+        return Pending::start(
+            &EXAMINATIONS,
+            move || library::examine(address, &how),
+            finish,
+        );
+    };
+    let far = FarEnd {
+        address: far_address(with)?,
+        key: key.map(|key| Key::new(key.to_owned())),
+        soak: None,
+    };
     Pending::start(
         &EXAMINATIONS,
-        move || library::examine(address, &how),
-        Report::finish,
+        move || library::examine_with(address, &how, &far),
+        finish,
     )
 }
 
-/// The outcome of an examination.
-///
-/// >>> report = doctor()
-/// >>> report.healthy == (report.verdict == "delivered")
-/// True
-#[pyclass(frozen, get_all, module = "manycast", skip_from_py_object)]
-pub(crate) struct Report {
-    /// What was examined, as text: an address, or this host.
-    subject: String,
-    /// The code of the first fault, or 'delivered'.
-    verdict: String,
-    /// Whether no fault was found. Warnings are none.
-    healthy: bool,
-    /// How many datagrams were received as they were asked for.
-    received: u64,
-    /// What was found, a list of Finding, the most important first.
-    findings: Vec<Py<Finding>>,
-    /// The way of a datagram step by step: a list of (step, mark, detail), where mark is 'passed',
-    /// 'broken', 'unknown' or 'not-reached'.
-    steps: Vec<(String, String, String)>,
+/// The far end's address; with the usual port, where none is given.
+fn far_address(with: &Bound<'_, PyAny>) -> PyResult<manycast::Address> {
+    if let Ok(text) = with.extract::<String>()
+        && text.parse::<manycast::Address>().is_err()
+    {
+        let port = library::DEFAULT_PORT;
+        let address = (text.as_str(), port).try_into();
+        return address
+            .map_err(|rejected: manycast::AddressError| error::exception(rejected.into()));
+    }
+    address::one(with, None, None, None)
 }
 
-impl Report {
-    fn finish(py: Python<'_>, report: library::Report) -> PyResult<Py<PyAny>> {
-        Ok(Py::new(py, Self::new(py, report)?)?.into_any())
-    }
-
-    fn new(py: Python<'_>, report: library::Report) -> PyResult<Self> {
-        let verdict = report.verdict().to_string();
-        let healthy = report.is_healthy();
-        let steps = report.steps.into_iter().map(|state| {
-            let mark = state.mark.as_str().to_owned();
-            (state.step.to_string(), mark, state.detail)
-        });
-        let findings = report.findings.into_iter().map(|finding| {
-            let finding = Finding {
-                code: finding.code.to_string(),
-                fault: finding.severity == Severity::Fault,
-                confidence: finding.confidence.to_string(),
-                title: finding.title,
-                evidence: finding.evidence,
-                remedy: finding.remedy,
-                confirm: finding.confirm,
-            };
-            Py::new(py, finding)
-        });
-        Ok(Self {
-            subject: report.subject,
-            verdict,
-            healthy,
-            received: report.received,
-            steps: steps.collect(),
-            findings: findings.collect::<PyResult<_>>()?,
-        })
-    }
+/// A Report.
+fn finish(py: Python<'_>, report: library::Report) -> PyResult<Py<PyAny>> {
+    let findings = report.findings.iter().map(|finding| {
+        let fields = (
+            finding.code.to_string(),
+            finding.severity == Severity::Fault,
+            finding.confidence.to_string(),
+            &finding.title,
+            value::tuple(py, &finding.evidence)?,
+            &finding.remedy,
+            &finding.confirm,
+            finding.host.as_deref(),
+        );
+        value::make(py, "Finding", fields)
+    });
+    let findings: Vec<_> = findings.collect::<PyResult<_>>()?;
+    let far = report.far.as_ref().map_or(&[][..], |far| &far.steps);
+    let fields = (
+        &report.subject,
+        report.verdict().to_string(),
+        report.is_healthy(),
+        report.received,
+        value::tuple(py, findings)?,
+        steps(py, &report.steps)?,
+        steps(py, far)?,
+        manycast_cli::report_text(&report),
+        manycast_cli::report_json(&report),
+    );
+    value::make(py, "Report", fields)
 }
 
-#[pymethods]
-impl Report {
-    fn __repr__(&self) -> String {
-        format!(
-            "<Report on {}: {}, {} findings>",
-            self.subject,
-            self.verdict,
-            self.findings.len()
-        )
-    }
-}
-
-/// Something that was found: what, how sure it is, why, and what mends it.
-///
-/// >>> all(finding.title in str(finding) for finding in doctor().findings)
-/// True
-#[pyclass(frozen, get_all, module = "manycast", skip_from_py_object)]
-pub(crate) struct Finding {
-    /// Its stable name.
-    code: String,
-    /// Whether it keeps datagrams away; otherwise it is a warning.
-    fault: bool,
-    /// How sure it is: 'proved', 'likely', 'possible' or 'cannot see'.
-    confidence: String,
-    /// One sentence, about this host.
-    title: String,
-    /// What it rests on, a list of sentences.
-    evidence: Vec<String>,
-    /// What mends it, for this host, or None. Nothing of it was done.
-    remedy: Option<String>,
-    /// Where it is not proved: which command or privilege would confirm it, or None.
-    confirm: Option<String>,
-}
-
-#[pymethods]
-impl Finding {
-    fn __str__(&self) -> String {
-        let mut text = format!("{} ({}): {}", self.code, self.confidence, self.title);
-        if let Some(remedy) = &self.remedy {
-            text += &format!("; to mend it: {remedy}");
-        }
-        text
-    }
-
-    fn __repr__(&self) -> String {
-        format!("<Finding {}>", self.__str__())
-    }
+/// The walk, as (step, mark, detail).
+fn steps(py: Python<'_>, steps: &[StepState]) -> PyResult<Py<PyAny>> {
+    let steps = steps.iter().map(|state| {
+        let mark = state.mark.as_str();
+        (state.step.to_string(), mark, &state.detail)
+    });
+    value::tuple(py, steps)
 }

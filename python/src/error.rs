@@ -15,6 +15,9 @@ pub(crate) fn exception(error: manycast::Error) -> PyErr {
             with_errno("ConnectionRefused", Errno::CONNREFUSED, message)
         }
         manycast::Error::Stopped => closed(message),
+        manycast::Error::Net(error) if error.kind() == ErrorKind::NameNotResolved => {
+            raise("ResolveError", (unresolved(error), message))
+        }
         manycast::Error::Net(error) => {
             let told = error.errno().map(Errno::from_raw_os_error);
             let errno = told.or_else(|| match error.kind() {
@@ -30,6 +33,19 @@ pub(crate) fn exception(error: manycast::Error) -> PyErr {
             with_errno(class, errno, message)
         }
         other => general(other.to_string()),
+    }
+}
+
+/// Why a name has no address, as `getaddrinfo(3)` numbers it, where that is known.
+fn unresolved(error: &impl std::error::Error) -> Option<i32> {
+    /// The name is not known, and nobody answered (`netdb.h`).
+    const EAI_NONAME: i32 = -2;
+    const EAI_AGAIN: i32 = -3;
+    let source = error.source()?.downcast_ref::<std::io::Error>()?;
+    match source.kind() {
+        std::io::ErrorKind::NotFound => Some(EAI_NONAME),
+        std::io::ErrorKind::TimedOut => Some(EAI_AGAIN),
+        _ => None,
     }
 }
 

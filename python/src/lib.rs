@@ -7,12 +7,15 @@
 mod address;
 mod aside;
 mod ask;
+mod command;
 mod datagram;
 mod doctor;
+mod driver;
 mod error;
 mod fork;
 mod interfaces;
 mod listener;
+mod measure;
 mod multicast;
 mod options;
 mod origin;
@@ -21,6 +24,7 @@ mod readiness;
 mod receive;
 mod sender;
 mod socket;
+mod value;
 mod wait;
 
 use pyo3::prelude::*;
@@ -33,15 +37,21 @@ mod _manycast {
     #[pymodule_export]
     use crate::aside::Pending;
     #[pymodule_export]
-    use crate::ask::{Answer, Asker, ask};
+    use crate::ask::begin_ask;
+    #[pymodule_export]
+    use crate::command::run_command;
     #[pymodule_export]
     use crate::datagram::Datagram;
     #[pymodule_export]
-    use crate::doctor::{Finding, Report, begin_doctor, doctor};
+    use crate::doctor::{begin_doctor, doctor};
     #[pymodule_export]
-    use crate::interfaces::{Interface, interfaces};
+    use crate::driver::Driver;
     #[pymodule_export]
-    use crate::listener::{Listener, Membership, open_plain};
+    use crate::interfaces::interfaces;
+    #[pymodule_export]
+    use crate::listener::{Listener, open_plain};
+    #[pymodule_export]
+    use crate::measure::{measure_receive, measure_send};
     #[pymodule_export]
     use crate::multicast::{MulticastListener, MulticastUDPReceiver};
     #[pymodule_export]

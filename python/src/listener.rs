@@ -5,6 +5,7 @@ use std::os::fd::{IntoRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use manycast::{Run, SocketConfig, SourceFilter};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
@@ -14,7 +15,7 @@ use crate::datagram::Datagram;
 use crate::options::Hops;
 use crate::receive::{Receiving, Source};
 use crate::wait::timeout;
-use crate::{error, options};
+use crate::{error, options, value};
 
 /// Receives the datagrams of groups, on every interface that can multicast unless one is named, and
 /// those to local addresses.
@@ -26,10 +27,13 @@ use crate::{error, options};
 ///     Listener("239.192.0.100", 5000)                      a group and its port
 ///     Listener("239.192.0.100%eth0:5000", ":8888")         several addresses, as text
 ///     Listener("232.1.1.1", 5000, interface="eth0", sources=["10.0.0.5"])
+///     Listener()                                           nothing yet; ``join`` gives it groups
 ///
 /// ``interface`` is a name, an index or a local address; ``sources`` are the senders that are wanted
-/// (SSM); ``timeout`` is how many seconds each wait may take, None for ever; ``receive_buffer`` is
-/// the size in bytes to ask the kernel for.
+/// (SSM), ``excluded`` those that are not; ``timeout`` is how many seconds each wait may take, None for
+/// ever; ``receive_buffer`` is the size in bytes to ask the kernel for. The port of a group is shared
+/// with other sockets, that of a local address only with ``share_port=True``; each datagram to it then
+/// goes to one of them.
 ///
 /// >>> with Listener("239.192.0.100%lo:5000", timeout=5) as listener:
 /// ...     sent = manycast.send("Hello, world!", "239.192.0.100%lo:5000")
@@ -69,32 +73,74 @@ impl Source for manycast::Listener {
     }
 }
 
-/// Opens a listener of the library.
+/// Opens a listener of the library, perhaps without some sources of its groups.
 pub(crate) fn open(
     py: Python<'_>,
     addresses: Vec<manycast::Address>,
+    excluded: Option<Sources>,
     config: SocketConfig,
 ) -> PyResult<manycast::Listener> {
-    unlocked(py, addresses.iter().any(is_name), move || {
-        manycast::Listener::open(&addresses, config)
+    let excluded = excluded.map(|sources| sources.ips()).transpose()?;
+    let mut groups = Vec::new();
+    let mut plain = Vec::new();
+    for address in addresses {
+        match (&excluded, address.group()) {
+            (Some(excluded), Some(group)) => {
+                groups.push((without(group, excluded)?, address.port()));
+            }
+            _ => plain.push(address),
+        }
+    }
+    unlocked(py, plain.iter().any(is_name), move || {
+        let mut listener = if plain.is_empty() {
+            manycast::Listener::idle(config)?
+        } else {
+            manycast::Listener::open(&plain, config)?
+        };
+        for (group, port) in groups {
+            listener.join_group(group, port)?;
+        }
+        Ok(listener)
     })
+}
+
+/// A group without some sources.
+pub(crate) fn without(group: manycast::Group, excluded: &[IpAddr]) -> PyResult<manycast::Group> {
+    match &group.sources {
+        SourceFilter::Include(_) => Err(PyValueError::new_err(
+            "sources that are wanted and sources that are excluded do not go together; give one of \
+             the two",
+        )),
+        SourceFilter::Exclude(_) => Ok(group.without_sources(excluded.iter().copied())),
+    }
 }
 
 #[pymethods]
 impl Listener {
     #[new]
-    #[pyo3(signature = (*addresses, interface=None, sources=None, timeout=None, receive_buffer=None))]
+    #[pyo3(signature = (
+        *addresses, interface=None, sources=None, excluded=None, timeout=None, share_port=false,
+        receive_buffer=None
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn new(
         py: Python<'_>,
         addresses: &Bound<'_, PyTuple>,
         interface: Option<Interface>,
         sources: Option<Sources>,
+        excluded: Option<Sources>,
         timeout: Option<f64>,
+        share_port: bool,
         receive_buffer: Option<usize>,
     ) -> PyResult<Self> {
         let timeout = self::timeout(timeout)?;
-        let addresses = address::many(addresses, interface, sources)?;
-        let listener = open(py, addresses, options::receiving(receive_buffer)?)?;
+        let addresses = if addresses.is_empty() {
+            Vec::new()
+        } else {
+            address::many(addresses, interface, sources)?
+        };
+        let config = options::receiving(receive_buffer, share_port)?;
+        let listener = open(py, addresses, excluded, config)?;
         Ok(Self {
             receiving: Receiving::new(py, "Listener", listener, timeout)?,
         })
@@ -136,11 +182,45 @@ impl Listener {
         self.receiving.take(py, limit)
     }
 
+    /// Waits for datagrams, and writes the payloads of those that are there into a buffer, one behind
+    /// the other: at least one, at most ``limit``, and no more than fit. It makes no object for each.
+    ///
+    /// It returns a list of offsets, one more than datagrams: the first payload is
+    /// ``buffer[offsets[0]:offsets[1]]``, and the last ends at ``offsets[-1]``. ``buffer`` is a
+    /// bytearray, or whatever else can be written to.
+    ///
+    /// TruncatedError: the first datagram is longer than the buffer; the error has it. Raises also what
+    /// ``recv`` raises.
+    #[pyo3(signature = (buffer, limit=256, /, *, timeout=None))]
+    fn recv_into(
+        &self,
+        py: Python<'_>,
+        buffer: &Bound<'_, PyAny>,
+        limit: usize,
+        timeout: Option<f64>,
+    ) -> PyResult<Vec<usize>> {
+        self.receiving
+            .recv_into(py, buffer, limit, self::timeout(timeout)?)
+    }
+
+    /// As ``recv_into``, but never waits: an empty list means that nothing is there.
+    #[pyo3(signature = (buffer, limit=256, /))]
+    fn try_recv_into(
+        &self,
+        py: Python<'_>,
+        buffer: &Bound<'_, PyAny>,
+        limit: usize,
+    ) -> PyResult<Vec<usize>> {
+        self.receiving.take_into(py, buffer, limit)
+    }
+
     /// Joins another group, and says whether it was not joined already.
     ///
     /// The same group with other sources takes the place of the former. Raises what opening a
     /// Listener raises; the memberships are then as before.
-    #[pyo3(signature = (address, port=None, /, *, interface=None, sources=None))]
+    #[pyo3(signature = (
+        address, port=None, /, *, interface=None, sources=None, excluded=None
+    ))]
     fn join(
         &self,
         py: Python<'_>,
@@ -148,11 +228,23 @@ impl Listener {
         port: Option<&Bound<'_, PyAny>>,
         interface: Option<Interface>,
         sources: Option<Sources>,
+        excluded: Option<Sources>,
     ) -> PyResult<bool> {
         let address = address::one(address, port, interface, sources)?;
-        self.receiving.with(py, |listener| {
-            listener.join(address).map_err(error::exception)
-        })
+        let excluded = excluded.map(|sources| sources.ips()).transpose()?;
+        match (excluded, address.group()) {
+            (Some(excluded), Some(group)) => {
+                let group = without(group, &excluded)?;
+                self.receiving.with(py, |listener| {
+                    listener
+                        .join_group(group, address.port())
+                        .map_err(error::exception)
+                })
+            }
+            _ => self.receiving.with(py, |listener| {
+                listener.join(address).map_err(error::exception)
+            }),
+        }
     }
 
     /// Leaves a group, on all interfaces unless one is named, and says whether it had been joined.
@@ -172,14 +264,11 @@ impl Listener {
 
     /// The groups that are joined now, one entry for each interface.
     #[getter]
-    fn memberships(&self, py: Python<'_>) -> PyResult<Vec<Membership>> {
+    fn memberships(&self, py: Python<'_>) -> PyResult<Vec<Py<PyAny>>> {
         let joined: Vec<_> = self
             .receiving
             .with(py, |listener| Ok(listener.memberships().cloned().collect()))?;
-        joined
-            .iter()
-            .map(|joined| Membership::new(py, joined))
-            .collect()
+        joined.iter().map(|joined| membership(py, joined)).collect()
     }
 
     /// The local addresses that are listened on beside groups, with the ports that were chosen.
@@ -244,41 +333,19 @@ impl Listener {
     }
 }
 
-/// A group that is joined on one interface.
-///
-/// >>> with Listener("239.192.0.100%lo:5000") as listener:
-/// ...     [(joined.group, joined.interface) for joined in listener.memberships]
-/// [(SocketAddress('239.192.0.100', 5000), 'lo')]
-#[pyclass(frozen, get_all, module = "manycast", skip_from_py_object)]
-pub(crate) struct Membership {
-    /// The group and the port that is listened on; a SocketAddress.
-    group: Py<PyAny>,
-    /// The name of the interface.
-    interface: String,
-    /// The sources that are wanted; empty means any.
-    sources: Vec<String>,
-}
-
-impl Membership {
-    pub(crate) fn new(py: Python<'_>, joined: &manycast::Membership) -> PyResult<Self> {
-        let sources = match &joined.sources {
-            SourceFilter::Include(sources) => sources.iter().map(ToString::to_string).collect(),
-            SourceFilter::Exclude(_) => Vec::new(),
-        };
-        Ok(Self {
-            group: socket_address(py, joined.group)?,
-            interface: joined.interface.to_string(),
-            sources,
-        })
-    }
-}
-
-#[pymethods]
-impl Membership {
-    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        let group = self.group.bind(py).str()?;
-        Ok(format!("<Membership of {group} on {}>", self.interface))
-    }
+/// A Membership.
+pub(crate) fn membership(py: Python<'_>, joined: &manycast::Membership) -> PyResult<Py<PyAny>> {
+    let (sources, excluded): (&[IpAddr], &[IpAddr]) = match &joined.sources {
+        SourceFilter::Include(sources) => (sources, &[]),
+        SourceFilter::Exclude(sources) => (&[], sources),
+    };
+    let fields = (
+        socket_address(py, joined.group)?,
+        joined.interface.to_string(),
+        value::texts(py, sources)?,
+        value::texts(py, excluded)?,
+    );
+    value::make(py, "Membership", fields)
 }
 
 /// Opens a plain socket and returns its descriptor: bound, and joined where the addresses are groups.
@@ -299,8 +366,8 @@ pub(crate) fn open_plain(
     broadcast: bool,
 ) -> PyResult<RawFd> {
     let addresses = address::many(addresses, interface, sources)?;
-    let receiving = options::receiving(receive_buffer)?;
-    let config = options::sending(hops, loopback)
+    let receiving = options::receiving(receive_buffer, false)?;
+    let config = options::sending(hops, loopback, None, None)?
         // A report of an undeliverable datagram would come up as an error of whatever call is next.
         .report_unreachable(false)
         .merge_received(false)
@@ -310,7 +377,7 @@ pub(crate) fn open_plain(
     let fd = if addresses.len() > 1 {
         open_groups(py, addresses, config)?
     } else {
-        open(py, addresses, config)?.into_fd()
+        open(py, addresses, None, config)?.into_fd()
     };
     let fd = fd.ok_or_else(|| {
         error::address(

@@ -188,7 +188,7 @@ fn open_group(py: Python<'_>, address: manycast::Address) -> PyResult<manycast::
             "{address} is no multicast group; use one from 224.0.0.0/4 or ff00::/8, or a Listener"
         )));
     }
-    listener::open(py, vec![address], SocketConfig::default())
+    listener::open(py, vec![address], None, SocketConfig::default())
 }
 
 fn limited(

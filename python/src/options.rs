@@ -7,28 +7,39 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 
 /// The set-up of a socket that only receives.
-pub(crate) fn receiving(receive_buffer: Option<usize>) -> PyResult<SocketConfig> {
-    let mut config = SocketConfig::default();
-    if let Some(size) = receive_buffer {
-        if size == 0 {
-            return Err(PyValueError::new_err(
-                "a receive buffer has at least 1 byte",
-            ));
-        }
-        config.receive_buffer = size;
-    }
-    Ok(config)
+pub(crate) fn receiving(receive_buffer: Option<usize>, share_port: bool) -> PyResult<SocketConfig> {
+    let default = SocketConfig::default();
+    let size = buffer("receive", receive_buffer, default.receive_buffer)?;
+    Ok(default.receive_buffer(size).share_port(share_port))
 }
 
 /// The set-up of a socket that only sends.
-pub(crate) fn sending(hops: Option<Hops>, loopback: bool) -> SocketConfig {
+pub(crate) fn sending(
+    hops: Option<Hops>,
+    loopback: bool,
+    dscp: Option<Dscp>,
+    send_buffer: Option<usize>,
+) -> PyResult<SocketConfig> {
     let hops = hops.map(|hops| hops.0);
     let default = SocketConfig::default();
     let multicast_hops = hops.unwrap_or(default.multicast_hops);
-    default
+    let size = buffer("send", send_buffer, default.send_buffer)?;
+    Ok(default
         .multicast_hops(multicast_hops)
         .unicast_hops(hops.filter(|hops| *hops > 0))
         .loopback(loopback)
+        .dscp(dscp.map(|dscp| dscp.0))
+        .send_buffer(size))
+}
+
+/// The size of a buffer that is asked for.
+pub(crate) fn buffer(what: &str, size: Option<usize>, default: usize) -> PyResult<usize> {
+    match size {
+        Some(0) => Err(PyValueError::new_err(format!(
+            "a {what} buffer has at least 1 byte"
+        ))),
+        size => Ok(size.unwrap_or(default)),
+    }
 }
 
 /// A hop limit.
@@ -42,8 +53,19 @@ impl FromPyObject<'_, '_> for Hops {
     }
 }
 
+/// A differentiated services code point (RFC 2474).
+pub(crate) struct Dscp(pub(crate) u8);
+
+impl FromPyObject<'_, '_> for Dscp {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
+        number(&object, "a DSCP", 63, PyValueError::new_err).map(Self)
+    }
+}
+
 /// A whole number from 0 to `max`; `what` it is stands in the messages.
-pub(crate) fn number<N: Copy + Display + TryFrom<i64>>(
+pub(crate) fn number<N: Copy + Display + PartialOrd + TryFrom<i64>>(
     object: &Bound<'_, PyAny>,
     what: &str,
     max: N,
@@ -51,10 +73,10 @@ pub(crate) fn number<N: Copy + Display + TryFrom<i64>>(
 ) -> PyResult<N> {
     let rule = |given| format!("{what} is a whole number from 0 to {max}, not {given}");
     match object.extract::<i64>().map(N::try_from) {
-        Ok(Ok(number)) => Ok(number),
+        Ok(Ok(number)) if number <= max => Ok(number),
         Err(error) if error.is_instance_of::<PyTypeError>(object.py()) => {
             Err(PyTypeError::new_err(rule(object.repr()?)))
         }
-        Ok(Err(_)) | Err(_) => Err(out_of_range(rule(object.repr()?))),
+        Ok(_) | Err(_) => Err(out_of_range(rule(object.repr()?))),
     }
 }

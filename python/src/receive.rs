@@ -7,9 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 use std::time::Duration;
 
 use manycast::{Run, Stopper};
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
+use pyo3::types::{PyBytes, PyMemoryView, PySlice};
 use rustix::event::PollFlags;
 
 use crate::datagram::{Datagram, Header};
@@ -141,6 +143,42 @@ impl<S: Source> Receiving<S> {
         state.take(py, limit)
     }
 
+    /// Payloads, at most `limit` and as many as fit, into a buffer, as soon as there are any; and where
+    /// each begins and the last ends.
+    pub(crate) fn recv_into(
+        &self,
+        py: Python<'_>,
+        buffer: &Bound<'_, PyAny>,
+        limit: usize,
+        timeout: Option<Duration>,
+    ) -> PyResult<Vec<usize>> {
+        if limit == 0 {
+            return Err(PyValueError::new_err(
+                "at least one datagram is waited for; give a limit from 1",
+            ));
+        }
+        let shared = self.open(py)?;
+        let into = Into::new(buffer)?;
+        let taken = self.wait_for(py, &shared, timeout, |state| {
+            let taken = state.take_payloads(py, limit, into.size)?;
+            Ok((!taken.offsets.is_empty()).then_some(taken))
+        })?;
+        into.write(py, taken)
+    }
+
+    /// As [`Self::recv_into`], but never waits.
+    pub(crate) fn take_into(
+        &self,
+        py: Python<'_>,
+        buffer: &Bound<'_, PyAny>,
+        limit: usize,
+    ) -> PyResult<Vec<usize>> {
+        let shared = self.open(py)?;
+        let into = Into::new(buffer)?;
+        let taken = shared.lock(py).take_payloads(py, limit, into.size)?;
+        into.write(py, taken)
+    }
+
     /// Calls `attempt` until it has something, and waits in between.
     fn wait_for<T>(
         &self,
@@ -248,6 +286,65 @@ impl<S: Source> Receiving<S> {
     }
 }
 
+/// A buffer of Python that payloads are written into.
+struct Into<'py> {
+    view: Bound<'py, PyAny>,
+    size: usize,
+}
+
+impl<'py> Into<'py> {
+    fn new(buffer: &Bound<'py, PyAny>) -> PyResult<Self> {
+        let py = buffer.py();
+        let view = PyMemoryView::from(buffer)?.into_any();
+        if view.getattr("readonly")?.is_truthy()? {
+            return Err(PyTypeError::new_err(
+                "the buffer cannot be written to; give a bytearray, for one",
+            ));
+        }
+        let view = view.call_method1(intern!(py, "cast"), ("B",))?;
+        let size = view.len()?;
+        Ok(Self { view, size })
+    }
+
+    /// Writes the payloads, and returns where each begins and the last ends.
+    fn write(self, py: Python<'py>, taken: Payloads) -> PyResult<Vec<usize>> {
+        if !taken.bytes.is_empty() {
+            // The stable interface of CPython before 3.11 has no other access to a buffer than this.
+            let end = isize::try_from(taken.bytes.len())?;
+            let all = PySlice::new(py, 0, end, 1);
+            self.view.set_item(all, PyBytes::new(py, &taken.bytes))?;
+        }
+        Ok(taken.offsets)
+    }
+}
+
+/// Payloads, one behind the other.
+#[derive(Default)]
+struct Payloads {
+    bytes: Vec<u8>,
+    /// Where each begins, and where the last ends; empty where there is none.
+    offsets: Vec<usize>,
+}
+
+impl Payloads {
+    fn count(&self) -> usize {
+        self.offsets.len().saturating_sub(1)
+    }
+
+    /// Takes in a payload, if there is room for it.
+    fn add(&mut self, payload: &[u8], size: usize) -> bool {
+        if self.bytes.len() + payload.len() > size {
+            return false;
+        }
+        if self.offsets.is_empty() {
+            self.offsets.push(0);
+        }
+        self.bytes.extend_from_slice(payload);
+        self.offsets.push(self.bytes.len());
+        true
+    }
+}
+
 /// Lets the allocator keep what a batch of datagrams gave back, for the next one.
 ///
 /// The GNU allocator returns the end of its heap to the kernel whenever more than 128 KiB are free
@@ -310,6 +407,59 @@ impl<S: Source> State<S> {
         Ok(taken)
     }
 
+    /// The payloads of the oldest datagrams, at most `limit` and `size` bytes in all. The first that does
+    /// not fit stays for the next call; where it is longer than all of the buffer, the error has it.
+    fn take_payloads(&mut self, py: Python<'_>, limit: usize, size: usize) -> PyResult<Payloads> {
+        let mut taken = Payloads::default();
+        let mut is_drained = false;
+        while taken.count() < limit {
+            if let Some(next) = self.ahead.front() {
+                if taken.add(next.get().payload(py).as_bytes(py), size) {
+                    self.ahead.pop_front();
+                    continue;
+                }
+                break;
+            }
+            let wanted = limit - taken.count();
+            match self.failure.take() {
+                None => {}
+                Some(failure) if taken.offsets.is_empty() => {
+                    self.tell()?;
+                    return Err(failure);
+                }
+                Some(failure) => {
+                    self.failure = Some(failure);
+                    break;
+                }
+            }
+            match self
+                .feed
+                .fetch_payloads(py, wanted, size, &mut taken, &mut self.ahead)
+            {
+                Ok(true) => {}
+                Ok(false) => {
+                    is_drained = true;
+                    break;
+                }
+                // It is told of by the next turn of this loop, or by the next call.
+                Err(failure) => self.failure = Some(failure),
+            }
+        }
+        let too_long = match self.ahead.front() {
+            Some(_) if taken.offsets.is_empty() && limit > 0 => self.ahead.pop_front(),
+            _ => None,
+        };
+        self.look_ahead(py, is_drained)?;
+        let Some(datagram) = too_long else {
+            return Ok(taken);
+        };
+        let length = datagram.get().payload(py).as_bytes(py).len();
+        let message = format!(
+            "a datagram of {length} bytes is longer than the buffer of {size}; give a larger one"
+        );
+        Err(error::truncated(message, datagram.into_any()))
+    }
+
     /// Fetches at most `limit` datagrams behind those that are there, and says whether there were
     /// any. An error behind datagrams waits until they are handed out, so that none is lost with it.
     fn fetch(&mut self, py: Python<'_>, limit: usize) -> PyResult<bool> {
@@ -354,6 +504,29 @@ impl<S: Source> State<S> {
 }
 
 impl<S: Source> Feed<S> {
+    /// Fetches the payloads of what is there and came in one piece, and says whether there was any. What
+    /// does not fit becomes datagrams.
+    fn fetch_payloads(
+        &mut self,
+        py: Python<'_>,
+        limit: usize,
+        size: usize,
+        taken: &mut Payloads,
+        ahead: &mut VecDeque<Py<Datagram>>,
+    ) -> PyResult<bool> {
+        let Some(run) = self.source.take(limit).map_err(error::exception)? else {
+            return Ok(false);
+        };
+        for payload in run.payloads() {
+            if ahead.is_empty() && taken.add(payload, size) {
+                continue;
+            }
+            let header = Header::shared(run.whole(), &mut self.header);
+            ahead.push_back(Py::new(py, Datagram::new(py, payload, header))?);
+        }
+        Ok(true)
+    }
+
     /// Fetches what is there and came in one piece, at most `limit` datagrams, and says whether
     /// there were any.
     fn fetch(

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use manycast::SenderConfig;
+use manycast::{InterfaceId, SenderConfig, SocketConfig};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
@@ -16,9 +16,10 @@ use crate::address::{self, Interface, is_name, socket_address};
 use crate::aside::unlocked;
 use crate::error;
 use crate::fork::Birth;
-use crate::options::{self, Hops};
+use crate::options::{self, Dscp, Hops};
 use crate::origin::Origin;
 use crate::payload::Payload;
+use crate::value;
 use crate::wait::{Deadline, wait};
 
 /// Sends datagrams to one group or host, by one interface.
@@ -29,7 +30,8 @@ use crate::wait::{Deadline, wait};
 /// They leave by ``interface`` (a name, an index or a local address); else as the route says; else,
 /// for a group, by the first interface that is up and can multicast. ``source`` is the local address
 /// to send from. ``hops`` is the hop limit from 0 to 255: to a group 1 by default, which stays on the
-/// link. ``loopback`` says whether members on this host receive it too.
+/// link. ``loopback`` says whether members on this host receive it too. ``dscp`` is from 0 to 63 (RFC
+/// 2474); ``send_buffer`` is the size in bytes to ask the kernel for.
 ///
 /// >>> with Sender("239.192.0.100%lo:5000") as sender:
 /// ...     sent = sender.send("Hello, world!")
@@ -47,7 +49,7 @@ pub(crate) struct Sender {
     inner: Mutex<Option<Arc<Mutex<manycast::Sender>>>>,
 }
 
-/// Sends one datagram to a group or a host, and returns on which way it left.
+/// Sends one datagram to a group or a host, and returns how it left.
 ///
 /// ``payload`` is str, sent as UTF-8, or bytes-like, of at most 65,507 bytes. Returning means that
 /// the kernel took it, never that it arrived. To send more than one, keep a Sender, which also
@@ -62,7 +64,8 @@ pub(crate) struct Sender {
 /// Raises what opening a Sender raises, and SocketError where the payload is too long.
 #[pyfunction]
 #[pyo3(signature = (
-    payload, address, port=None, /, *, interface=None, source=None, hops=None, loopback=true
+    payload, address, port=None, /, *, interface=None, source=None, hops=None, loopback=true,
+    dscp=None
 ))]
 #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
 pub(crate) fn send(
@@ -74,16 +77,14 @@ pub(crate) fn send(
     source: Option<&str>,
     hops: Option<Hops>,
     loopback: bool,
+    dscp: Option<Dscp>,
 ) -> PyResult<Sent> {
     let address = address::one(address, port, interface, None)?;
-    let config = config(source, hops, loopback)?;
+    let config = config(source, options::sending(hops, loopback, dscp, None)?)?;
     let sender = open(py, address, config)?;
     let sender = Arc::new(Mutex::new(sender));
     push(py, &sender, std::slice::from_ref(&payload))?;
-    Ok(Sent {
-        size: payload.len(),
-        way: lock(py, &sender).sent(0),
-    })
+    Ok(Sent(lock(py, &sender).sent(payload.len())))
 }
 
 fn open(
@@ -96,9 +97,10 @@ fn open(
     })
 }
 
-fn config(source: Option<&str>, hops: Option<Hops>, loopback: bool) -> PyResult<SenderConfig> {
+/// How to send from a local address, if one is given.
+pub(crate) fn config(source: Option<&str>, socket: SocketConfig) -> PyResult<SenderConfig> {
     let from = source.map(address::ip).transpose()?;
-    let mut config = SenderConfig::default().socket(options::sending(hops, loopback));
+    let mut config = SenderConfig::default().socket(socket);
     config.from = from.map(|ip| SocketAddr::new(ip, 0).into());
     Ok(config)
 }
@@ -158,6 +160,14 @@ pub(crate) fn duplicate(fd: &impl AsFd) -> PyResult<OwnedFd> {
         .map_err(|error| error::machine("duplicate a descriptor", &error))
 }
 
+/// The send buffer of a socket, in the unit in which it was asked for: the kernel counts it twice, for
+/// its own needs (socket(7)).
+pub(crate) fn granted(fd: &impl AsFd) -> PyResult<usize> {
+    let size = rustix::net::sockopt::socket_send_buffer_size(fd);
+    let size = size.map_err(|errno| error::machine("read SO_SNDBUF of a socket", &errno.into()))?;
+    Ok(size / 2)
+}
+
 fn lock<'a, T>(py: Python<'_>, mutex: &'a Mutex<T>) -> MutexGuard<'a, T> {
     mutex
         .lock_py_attached(py)
@@ -202,8 +212,10 @@ impl Sender {
 impl Sender {
     #[new]
     #[pyo3(signature = (
-        address, port=None, /, *, interface=None, source=None, hops=None, loopback=true
+        address, port=None, /, *, interface=None, source=None, hops=None, loopback=true, dscp=None,
+        send_buffer=None
     ))]
+    #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn new(
         py: Python<'_>,
         address: &Bound<'_, PyAny>,
@@ -212,10 +224,13 @@ impl Sender {
         source: Option<&str>,
         hops: Option<Hops>,
         loopback: bool,
+        dscp: Option<Dscp>,
+        send_buffer: Option<usize>,
     ) -> PyResult<Self> {
         let address = address::one(address, port, interface, None)?;
         let text = address.to_string();
-        let sender = open(py, address, config(source, hops, loopback)?)?;
+        let socket = options::sending(hops, loopback, dscp, send_buffer)?;
+        let sender = open(py, address, config(source, socket)?)?;
         Ok(Self {
             birth: Birth::now(),
             origin: Origin::here(py)?,
@@ -224,7 +239,7 @@ impl Sender {
         })
     }
 
-    /// Sends one datagram, of at most 65,507 bytes, and returns on which way it left.
+    /// Sends one datagram, of at most 65,507 bytes, and returns how it left.
     ///
     /// ``payload`` is str, sent as UTF-8, or bytes-like. SocketError: it is too long, or the
     /// interface went away; ``reopen`` then finds it again, or another.
@@ -232,11 +247,7 @@ impl Sender {
     fn send(&self, py: Python<'_>, payload: Payload) -> PyResult<Sent> {
         let sender = self.open(py)?;
         push(py, &sender, std::slice::from_ref(&payload))?;
-        let way = lock(py, &sender).sent(0);
-        Ok(Sent {
-            size: payload.len(),
-            way,
-        })
+        Ok(Sent(lock(py, &sender).sent(payload.len())))
     }
 
     /// Sends many datagrams with few system calls, and returns how many went, which is all.
@@ -275,18 +286,22 @@ impl Sender {
     fn try_send(&self, py: Python<'_>, payload: Payload) -> PyResult<Option<Sent>> {
         self.with(py, |sender| {
             let sent = sender.try_send_batch(std::slice::from_ref(&payload))?;
-            Ok((sent > 0).then(|| Sent {
-                size: payload.len(),
-                way: sender.sent(0),
-            }))
+            Ok((sent > 0).then(|| Sent(sender.sent(payload.len()))))
         })
     }
 
-    /// The way that datagrams take: a Sent whose size is 0.
+    /// The group or host that datagrams go to; a SocketAddress.
     #[getter]
-    fn way(&self, py: Python<'_>) -> PyResult<Sent> {
-        let way = self.with(py, |sender| Ok(sender.sent(0)))?;
-        Ok(Sent { size: 0, way })
+    fn destination(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let destination = self.with(py, |sender| Ok(sender.destination()))?;
+        socket_address(py, destination)
+    }
+
+    /// The local address and port that datagrams leave from now; a SocketAddress.
+    #[getter]
+    fn source(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let source = self.with(py, |sender| Ok(sender.local_addr()))?;
+        socket_address(py, source)
     }
 
     /// The hop limit of what is sent, from 0 to 255. It can be set; to a group, 1 stays on the link.
@@ -320,6 +335,20 @@ impl Sender {
     #[setter]
     fn set_interface(&self, py: Python<'_>, interface: Interface) -> PyResult<()> {
         self.replace(py, |address| address.on(interface.0))
+    }
+
+    /// The DSCP of what is sent, from 0 to 63 (RFC 2474), or None where the system's was left.
+    #[getter]
+    fn dscp(&self, py: Python<'_>) -> PyResult<Option<u8>> {
+        self.with(py, |sender| Ok(sender.config().socket.dscp))
+    }
+
+    /// The size in bytes of the send buffer that the kernel granted, which may be less than what was
+    /// asked for (sysctl net.core.wmem_max).
+    #[getter]
+    fn send_buffer(&self, py: Python<'_>) -> PyResult<usize> {
+        let fd = self.with(py, |sender| sender.sending_fd())?;
+        granted(&fd)
     }
 
     /// Opens it anew, as the interfaces and routes are now. When that fails, it stays as it was.
@@ -371,47 +400,85 @@ impl Drop for Sender {
     }
 }
 
-/// What was handed to the kernel, and on which way. That it arrived is not known.
+/// What was handed to the kernel, and how it left. That it arrived is not known.
 ///
 /// >>> str(send("Hello, world!", "239.192.0.100%lo:5000"))        # doctest: +ELLIPSIS
 /// '13 bytes to 239.192.0.100:5000 from ... by lo, hop limit 1'
-#[pyclass(frozen, eq, module = "manycast", skip_from_py_object)]
+#[pyclass(frozen, eq, hash, weakref, module = "manycast", skip_from_py_object)]
 #[derive(PartialEq)]
-pub(crate) struct Sent {
-    size: usize,
-    way: manycast::Sent,
+pub(crate) struct Sent(manycast::Sent);
+
+impl std::hash::Hash for Sent {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        (self.0.bytes, self.0.to, self.0.from, self.0.hops).hash(state);
+    }
 }
 
 #[pymethods]
 impl Sent {
+    #[classattr]
+    fn __match_args__(py: Python<'_>) -> PyResult<Py<PyAny>> {
+        value::tuple(py, ["size", "destination", "source", "interface", "hops"])
+    }
+
+    #[new]
+    #[pyo3(signature = (size, destination, source, interface, hops))]
+    fn new(
+        size: usize,
+        destination: &Bound<'_, PyAny>,
+        source: &Bound<'_, PyAny>,
+        interface: &str,
+        hops: Hops,
+    ) -> PyResult<Self> {
+        let (to, from) = (
+            address::in_numbers(destination)?,
+            address::in_numbers(source)?,
+        );
+        let interface = InterfaceId::new(address::index(interface), interface);
+        Ok(Self(manycast::Sent::new(size, to, from, interface, hops.0)))
+    }
+
+    fn __getnewargs__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let (to, from) = (self.destination(py)?, self.source(py)?);
+        (self.0.bytes, to, from, self.interface(), self.hops()).into_pyobject(py)
+    }
+
+    fn __copy__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    fn __deepcopy__<'py>(slf: PyRef<'py, Self>, _memo: &Bound<'py, PyAny>) -> PyRef<'py, Self> {
+        slf
+    }
+
     /// Length of the payload in bytes.
     #[getter]
     fn size(&self) -> usize {
-        self.size
+        self.0.bytes
     }
 
     /// The group or host; a SocketAddress.
     #[getter]
     fn destination(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        socket_address(py, self.way.to)
+        socket_address(py, self.0.to)
     }
 
     /// The local address and port that it was sent from; a SocketAddress.
     #[getter]
     fn source(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        socket_address(py, self.way.from)
+        socket_address(py, self.0.from)
     }
 
     /// The name of the interface by which it left.
     #[getter]
     fn interface(&self) -> String {
-        self.way.interface.to_string()
+        self.0.interface.to_string()
     }
 
     /// The hop limit that it left with, from 0 to 255.
     #[getter]
     fn hops(&self) -> u8 {
-        self.way.hops
+        self.0.hops
     }
 
     fn __str__(&self) -> String {
@@ -425,8 +492,6 @@ impl Sent {
 
 impl fmt::Display for Sent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut sent = self.way.clone();
-        sent.bytes = self.size;
-        sent.fmt(f)
+        self.0.fmt(f)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use manycast::{Host, Run, Transmit};
@@ -13,11 +14,11 @@ use crate::address::{self, Interface, Sources, is_name, socket_address};
 use crate::aside::unlocked;
 use crate::datagram::Datagram;
 use crate::error;
-use crate::listener::Membership;
-use crate::options::{self, Hops};
+use crate::listener;
+use crate::options::{self, Dscp, Hops};
 use crate::payload::Payload;
 use crate::receive::{Receiving, Source};
-use crate::sender::duplicate;
+use crate::sender::{duplicate, granted};
 use crate::wait::{Deadline, timeout, wait};
 
 /// Sends and receives: by unicast, to one peer or to anybody, and as a member of groups.
@@ -28,12 +29,12 @@ use crate::wait::{Deadline, timeout, wait};
 ///     Socket.connect("192.0.2.7:5005")   sends to one peer, and receives from it alone
 ///
 /// The port is not shared with other sockets, unless ``share_port`` is true. ``timeout`` is how many
-/// seconds each wait may take, None for ever; ``receive_buffer`` is the size in bytes to ask the
-/// kernel for.
+/// seconds each wait may take, None for ever; ``receive_buffer`` and ``send_buffer`` are the sizes in
+/// bytes to ask the kernel for; ``dscp`` is from 0 to 63 (RFC 2474).
 ///
 /// >>> with Socket("127.0.0.1:0") as server, Socket.connect(server.local_address) as client:
 /// ...     client.send("ping")
-/// ...     server.answer(server.recv(timeout=5), "pong")
+/// ...     server.answer("pong", server.recv(timeout=5))
 /// ...     client.recv(timeout=5).payload
 /// b'pong'
 ///
@@ -44,7 +45,12 @@ use crate::wait::{Deadline, timeout, wait};
 #[pyclass(frozen, module = "manycast", skip_from_py_object)]
 pub(crate) struct Socket {
     receiving: Receiving<manycast::Socket>,
+    /// That of what is sent; none beyond 63.
+    dscp: AtomicU8,
 }
+
+/// The first that is no DSCP.
+const NO_DSCP: u8 = 64;
 
 impl Source for manycast::Socket {
     fn take(&mut self, limit: usize) -> Result<Option<Run<'_>>, manycast::Error> {
@@ -65,7 +71,11 @@ impl Source for manycast::Socket {
 #[pymethods]
 impl Socket {
     #[new]
-    #[pyo3(signature = (address=None, port=None, /, *, share_port=false, timeout=None, receive_buffer=None))]
+    #[pyo3(signature = (
+        address=None, port=None, /, *, share_port=false, timeout=None, receive_buffer=None,
+        send_buffer=None, dscp=None
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn new(
         py: Python<'_>,
         address: Option<&Bound<'_, PyAny>>,
@@ -73,19 +83,21 @@ impl Socket {
         share_port: bool,
         timeout: Option<f64>,
         receive_buffer: Option<usize>,
+        send_buffer: Option<usize>,
+        dscp: Option<Dscp>,
     ) -> PyResult<Self> {
         let timeout = self::timeout(timeout)?;
         let address = match address {
             Some(address) => address::one(address, port, None, None)?,
             None => SocketAddr::from(([0, 0, 0, 0], 0)).into(),
         };
-        let config = options::receiving(receive_buffer)?.share_port(share_port);
+        let receiving = options::receiving(receive_buffer, share_port)?;
+        let size = options::buffer("send", send_buffer, receiving.send_buffer)?;
+        let config = receiving.send_buffer(size);
         let socket = unlocked(py, is_name(&address), move || {
             manycast::Socket::bind_with(address, config)
         })?;
-        Ok(Self {
-            receiving: Receiving::new(py, "Socket", socket, timeout)?,
-        })
+        Self::of(py, socket, timeout, dscp)
     }
 
     /// Opens a socket that sends to one peer and receives from it alone. UDP has no connections:
@@ -96,20 +108,19 @@ impl Socket {
     ///
     /// SocketError: no route leads there, or the name is not known.
     #[classmethod]
-    #[pyo3(signature = (peer, port=None, /, *, timeout=None))]
+    #[pyo3(signature = (peer, port=None, /, *, timeout=None, dscp=None))]
     fn connect(
         _class: &Bound<'_, PyType>,
         py: Python<'_>,
         peer: &Bound<'_, PyAny>,
         port: Option<&Bound<'_, PyAny>>,
         timeout: Option<f64>,
+        dscp: Option<Dscp>,
     ) -> PyResult<Self> {
         let timeout = self::timeout(timeout)?;
         let peer = address::one(peer, port, None, None)?;
         let socket = unlocked(py, is_name(&peer), move || manycast::Socket::connect(peer))?;
-        Ok(Self {
-            receiving: Receiving::new(py, "Socket", socket, timeout)?,
-        })
+        Self::of(py, socket, timeout, dscp)
     }
 
     /// Connects to another peer, from the same local port.
@@ -151,7 +162,7 @@ impl Socket {
         port: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         let destination = destination(py, address, port)?;
-        self.push(py, &Transmit::new(destination, payload))
+        self.push(py, &self.marked(Transmit::new(destination, payload)))
     }
 
     /// Sends without waiting, and says whether the send buffer had room: to an address, to the peer
@@ -178,15 +189,15 @@ impl Socket {
     }
 
     /// Answers a datagram, from the address that it was sent to. Raises what ``send`` raises.
-    #[pyo3(signature = (datagram, payload, /))]
+    #[pyo3(signature = (payload, datagram, /))]
     fn answer(
         &self,
         py: Python<'_>,
-        datagram: &Bound<'_, Datagram>,
         payload: Payload,
+        datagram: &Bound<'_, Datagram>,
     ) -> PyResult<()> {
         let received = datagram.get().as_received(py);
-        self.push(py, &received.reply().with(payload))
+        self.push(py, &self.marked(received.reply().with(payload)))
     }
 
     /// Waits for a datagram and returns it.
@@ -225,17 +236,54 @@ impl Socket {
         self.receiving.take(py, limit)
     }
 
+    /// Waits for datagrams, and writes the payloads of those that are there into a buffer, one behind
+    /// the other: at least one, at most ``limit``, and no more than fit. It makes no object for each.
+    ///
+    /// It returns a list of offsets, one more than datagrams: the first payload is
+    /// ``buffer[offsets[0]:offsets[1]]``, and the last ends at ``offsets[-1]``. ``buffer`` is a
+    /// bytearray, or whatever else can be written to.
+    ///
+    /// TruncatedError: the first datagram is longer than the buffer; the error has it. Raises also what
+    /// ``recv`` raises.
+    #[pyo3(signature = (buffer, limit=256, /, *, timeout=None))]
+    fn recv_into(
+        &self,
+        py: Python<'_>,
+        buffer: &Bound<'_, PyAny>,
+        limit: usize,
+        timeout: Option<f64>,
+    ) -> PyResult<Vec<usize>> {
+        self.receiving
+            .recv_into(py, buffer, limit, self::timeout(timeout)?)
+    }
+
+    /// As ``recv_into``, but never waits: an empty list means that nothing is there.
+    #[pyo3(signature = (buffer, limit=256, /))]
+    fn try_recv_into(
+        &self,
+        py: Python<'_>,
+        buffer: &Bound<'_, PyAny>,
+        limit: usize,
+    ) -> PyResult<Vec<usize>> {
+        self.receiving.take_into(py, buffer, limit)
+    }
+
     /// Joins a group on the port of this socket, on every interface unless one is named, and says
     /// whether it was not joined already. Datagrams to the host and to the group both arrive.
-    #[pyo3(signature = (group, /, *, interface=None, sources=None))]
+    /// ``sources`` are the senders that are wanted (SSM), ``excluded`` those that are not.
+    #[pyo3(signature = (group, /, *, interface=None, sources=None, excluded=None))]
     fn join(
         &self,
         py: Python<'_>,
         group: &str,
         interface: Option<Interface>,
         sources: Option<Sources>,
+        excluded: Option<Sources>,
     ) -> PyResult<bool> {
-        let group = self::group(group, interface, sources)?;
+        let mut group = self::group(group, interface, sources)?;
+        if let Some(excluded) = excluded {
+            group = listener::without(group, &excluded.ips()?)?;
+        }
         self.with(py, |socket| socket.join(group))
     }
 
@@ -248,11 +296,11 @@ impl Socket {
 
     /// The groups that are joined now, one entry for each interface.
     #[getter]
-    fn memberships(&self, py: Python<'_>) -> PyResult<Vec<Membership>> {
+    fn memberships(&self, py: Python<'_>) -> PyResult<Vec<Py<PyAny>>> {
         let joined: Vec<_> = self.with(py, |socket| Ok(socket.memberships().cloned().collect()))?;
         joined
             .iter()
-            .map(|joined| Membership::new(py, joined))
+            .map(|joined| listener::membership(py, joined))
             .collect()
     }
 
@@ -342,6 +390,29 @@ impl Socket {
         self.with(py, |socket| Ok(socket.receive_buffer()?.granted))
     }
 
+    /// The size in bytes of the send buffer that the kernel granted (sysctl net.core.wmem_max).
+    #[getter]
+    fn send_buffer(&self, py: Python<'_>) -> PyResult<usize> {
+        let fd = self.receiving.with(py, |socket| {
+            let local = socket.peer_addr().map_or_else(|| socket.local_addr(), Ok);
+            let fd = local.and_then(|local| socket.sending_fd(local));
+            duplicate(&fd.map_err(error::exception)?)
+        })?;
+        granted(&fd)
+    }
+
+    /// The DSCP of what is sent, from 0 to 63 (RFC 2474); None leaves the system's. It can be set.
+    #[getter]
+    fn dscp(&self) -> Option<u8> {
+        Some(self.dscp.load(Ordering::Relaxed)).filter(|dscp| *dscp < NO_DSCP)
+    }
+
+    #[setter]
+    fn set_dscp(&self, dscp: Option<Dscp>) {
+        let dscp = dscp.map_or(NO_DSCP, |dscp| dscp.0);
+        self.dscp.store(dscp, Ordering::Relaxed);
+    }
+
     /// A descriptor for select, poll and event loops: readable as long as there is something to
     /// receive, be it in the kernel or fetched already.
     fn fileno(&self, py: Python<'_>) -> PyResult<RawFd> {
@@ -393,6 +464,24 @@ impl Socket {
             .with(py, |socket| act(socket).map_err(error::exception))
     }
 
+    fn of(
+        py: Python<'_>,
+        socket: manycast::Socket,
+        timeout: Option<Duration>,
+        dscp: Option<Dscp>,
+    ) -> PyResult<Self> {
+        Ok(Self {
+            receiving: Receiving::new(py, "Socket", socket, timeout)?,
+            dscp: AtomicU8::new(dscp.map_or(NO_DSCP, |dscp| dscp.0)),
+        })
+    }
+
+    /// The same, with the DSCP of this socket.
+    fn marked<P>(&self, mut transmit: Transmit<P>) -> Transmit<P> {
+        transmit.dscp = self.dscp();
+        transmit
+    }
+
     /// What is to go where; nothing is looked up.
     fn transmit<P>(
         &self,
@@ -405,10 +494,11 @@ impl Socket {
                        destination";
             let peer = self.with(py, |socket| Ok(socket.peer_addr()))?;
             let peer = peer.ok_or_else(|| error::address(why.to_owned()))?;
-            return Ok(Transmit::new(peer, payload));
+            return Ok(self.marked(Transmit::new(peer, payload)));
         };
         if let Ok(datagram) = to.cast::<Datagram>() {
-            return Ok(datagram.get().as_received(py).reply().with(payload));
+            let reply = datagram.get().as_received(py).reply();
+            return Ok(self.marked(reply.with(payload)));
         }
         let address = address::one(to, None, None, None)?;
         if let Host::Name(name) = address.host() {
@@ -416,7 +506,7 @@ impl Socket {
                 "{name} is a name, and looking it up would wait; resolve it first"
             )));
         }
-        Ok(Transmit::new(look_up(py, address)?, payload))
+        Ok(self.marked(Transmit::new(look_up(py, address)?, payload)))
     }
 
     /// Sends one datagram, waiting where the send buffer is full.

@@ -22,8 +22,12 @@ impl Deadline {
         Self(timeout.and_then(|timeout| Instant::now().checked_add(timeout)))
     }
 
-    pub(crate) const fn at(until: Option<Instant>) -> Self {
-        Self(until)
+    /// This one, or the other if that is sooner.
+    pub(crate) fn or(self, other: Option<Instant>) -> Self {
+        Self(match (self.0, other) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        })
     }
 
     /// What is left of it, and no more than a slice.

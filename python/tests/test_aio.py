@@ -209,7 +209,7 @@ def test_sockets(run):
             async with aio.Socket.connect(server.local_address, timeout=10) as client:
                 await client.send("ping")
                 question = await server.recv()
-                await server.answer(question, "pong")
+                await server.answer("pong", question)
                 assert (await client.recv()).payload == b"pong"
                 assert client.peer_address == server.local_address
                 await server.send_to("named", "localhost", client.local_address.port)
@@ -250,7 +250,7 @@ def test_asking(run):
 
             async def serve():
                 await server.recv()
-                await server.answer(await server.recv(), "OK")
+                await server.answer("OK", await server.recv())
 
             serving = asyncio.ensure_future(serve())
             (answer,) = await aio.ask("?", server.local_address, timeout=0.05, retries=5)

@@ -10,7 +10,7 @@ def answer_each(server, count, *replies):
         for _ in range(count):
             question = server.recv()
             for reply in replies:
-                server.answer(question, reply)
+                server.answer(reply, question)
 
     thread = threading.Thread(target=serve)
     thread.start()

@@ -1,4 +1,6 @@
 import asyncio
+import json
+import pathlib
 import threading
 
 import pytest
@@ -34,7 +36,7 @@ def test_a_stream_that_does_not(group):
     fault = report.findings[0]
     assert fault.fault and fault.code == report.verdict
     assert fault.confidence in {"proved", "likely", "possible", "cannot see"}
-    assert fault.title in str(fault) and isinstance(fault.evidence, list)
+    assert fault.title in str(fault) and isinstance(fault.evidence, tuple)
     assert repr(fault).startswith(f"<Finding {fault.code}")
 
 
@@ -51,3 +53,21 @@ def test_what_is_refused(group):
         manycast.doctor(group, duration=float("inf"))
     with pytest.raises(manycast.Error):
         manycast.doctor(group, pid=2**22 + 1, duration=2)
+
+
+def test_the_readme_shows_what_is_printed():
+    readme = pathlib.Path(__file__).parents[1].joinpath("README.md").read_text()
+    shown = readme.split("```text\n✗ 239.")[1].split("```")[0]
+    printed = str(manycast.doctor("239.192.0.100%lo:5000", duration=2)).splitlines()
+    lines = [line for line in ("✗ 239." + shown).splitlines() if line.strip() not in ("", "…")]
+    assert len(lines) > 10
+    # "not one datagram was heard" takes the privilege to listen on the wire.
+    assert [line for line in lines if line not in printed] == []
+
+
+def test_a_report_has_json(group):
+    report = manycast.doctor(group, duration=2)
+    told = json.loads(report.json())
+    assert (told["subject"], told["verdict"]) == (str(group), report.verdict)
+    assert [it["code"] for it in told["findings"]] == [it.code for it in report.findings]
+    assert [tuple(it.values()) for it in told["steps"]] == list(report.steps)

@@ -49,7 +49,7 @@ SERVERS = {
 
 # What needs no other end: its output.
 ALONE = {
-    "row59_interfaces": "lo ['127.0.0.1', '::1'] multicast True",
+    "row59_interfaces": "lo ('127.0.0.1', '::1') multicast True",
     "row62_hooks": "started on 127.0.0.1\nstopped",
     "row63_resolve": "127.0.0.1:8888",
     "row65_refused": "No one listening",

@@ -16,6 +16,6 @@ def test_loopback():
     assert ipaddress.ip_interface("127.0.0.1/8") in lo.networks
     assert (lo.up, lo.running, lo.can_multicast, lo.multicast) == (True, True, True, False)
     assert (lo.point_to_point, lo.broadcast, lo.promiscuous, lo.all_multicast) == (False,) * 4
-    assert lo.mtu >= 1500 and lo.mac is None and lo.alternative_names == []
+    assert lo.mtu >= 1500 and lo.mac is None and lo.alternative_names == ()
     assert lo == manycast.ifconfig()["lo"]
     assert repr(lo).startswith("<Interface 1 lo up 127.0.0.1")

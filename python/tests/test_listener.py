@@ -43,7 +43,7 @@ def test_an_address_may_be_written_in_many_ways(group):
 
 def test_sources_are_chosen(group):
     with manycast.listen(group, sources=["127.0.0.1"], timeout=10) as listener:
-        assert listener.memberships[0].sources == ["127.0.0.1"]
+        assert listener.memberships[0].sources == ("127.0.0.1",)
         with manycast.Socket("127.0.0.2:0") as other, manycast.Socket("127.0.0.1:0") as wanted:
             for socket in (other, wanted):
                 socket.multicast_interface = "lo"
@@ -202,7 +202,6 @@ def test_ipv6():
         (("239.1.1.1:99999",), manycast.AddressError, "port 99999"),
         (("239.1.1.1%nowhere0:5000",), manycast.SocketError, "cannot find interface nowhere0"),
         (("127.0.0.1:0", 3.5), TypeError, "an address is a text"),
-        ((), TypeError, "an address is missing"),
         (("239.1.1.1", 70000), manycast.AddressError, "from 0 to 65535"),
     ],
 )

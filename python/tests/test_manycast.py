@@ -43,7 +43,7 @@ def test_the_line_that_shows_interfaces():
 def test_all_names_are_there_and_documented():
     for name in manycast.__all__:
         thing = getattr(manycast, name)
-        assert name == "__version__" or inspect.getdoc(thing), name
+        assert not callable(thing) or name.endswith(("Like", "Payload")) or inspect.getdoc(thing), name
     for module in (manycast, aio, server):
         for thing in vars(module).values():
             if inspect.isclass(thing) and thing.__module__.startswith("manycast"):

@@ -55,7 +55,8 @@ def test_its_options_can_be_read_back_and_set(listener, group):
         assert (sender.hops, sender.interface) == (9, "lo")
         sender.send("x")
         assert listener.recv().hops == 9
-        assert sender.way.size == 0
+        assert (sender.destination.host, sender.destination.port) == (group.host, group.port)
+        assert sender.source.port > 0
         assert sender.fileno() > 0
 
 

@@ -12,7 +12,7 @@ def test_question_and_answer(server):
         question = server.recv()
         assert question.source == client.local_address
         assert question.local == "127.0.0.1"
-        server.answer(question, "pong")
+        server.answer("pong", question)
         assert client.recv().payload == b"pong"
         assert client.peer_address == server.local_address
 
@@ -39,7 +39,7 @@ def test_a_connected_socket_hears_its_peer_alone(server):
     with manycast.Socket.connect(server.local_address, timeout=10) as client:
         manycast.send("stranger", client.local_address)
         client.send("x")
-        server.answer(server.recv(), "peer")
+        server.answer("peer", server.recv())
         assert client.recv().payload == b"peer"
         assert client.try_recv_many() == []
 
@@ -129,7 +129,7 @@ def test_what_came_before_a_refusal_is_not_lost_with_it():
             client.send("hello")
             question = peer.recv(timeout=10)
             for number in range(4):
-                peer.answer(question, str(number))
+                peer.answer(str(number), question)
         with client:
             client.send("anybody?")
             # The kernel tells of the refusal before the datagrams or behind them.

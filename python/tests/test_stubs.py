@@ -12,9 +12,11 @@ HOVERS = {
     "manycast.listen(':1').recv().hops": "The hop limit",
     "manycast.Socket().join": "Joins a group on the port of this socket",
     "manycast.ask": "Sends a question and returns a list",
-    "manycast.doctor().findings[0].remedy": "What mends it",
+    "manycast.value.Finding": "what mends",
+    "manycast.doctor().json": "as one JSON object",
     "manycast.TimedOut": "Nothing came in time",
-    "manycast.interfaces()[0].mtu": "in bytes",
+    "manycast.interfaces()[0]": "``mtu``: the largest IP packet",
+    "manycast.measure.send": "Sends a stream of numbered datagrams",
 }
 
 

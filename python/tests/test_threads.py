@@ -85,7 +85,7 @@ def test_one_sender_and_one_socket_serve_many_threads(server):
                 else:
                     socket.send_to(f"{number} {turn}", server.local_address)
                 sender.hops = 1 + turn % 9
-                assert 0 < sender.way.hops < 10 and socket.loopback in (True, False)
+                assert 0 < sender.hops < 10 and sender.source.port > 0 and socket.loopback in (True, False)
                 socket.loopback = turn % 2 == 0
 
         got = []

@@ -1,6 +1,5 @@
 //! What can be typed: the list of commands, and the options that all of them have.
 
-use std::env;
 use std::ffi::OsString;
 
 use clap::{Args, Parser, Subcommand};
@@ -82,8 +81,8 @@ pub(crate) enum Command {
 }
 
 /// The words that were typed, where `help send` is `send --help`.
-pub(crate) fn typed() -> Vec<OsString> {
-    let mut words: Vec<_> = env::args_os().collect();
+pub(crate) fn typed(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut words: Vec<_> = words.into_iter().collect();
     if words.get(1).is_some_and(|word| word == "help") {
         words.remove(1);
         words.push("--help".into());

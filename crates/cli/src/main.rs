@@ -1,61 +1,8 @@
-//! The `manycast` command: it reads arguments, calls the library and prints.
+//! The program; see the library beside it.
 
-mod cli;
-mod commands;
-mod interrupt;
-mod output;
-mod usage;
-mod values;
-
-use std::fmt::Display;
-use std::io;
+use std::env;
 use std::process::ExitCode;
 
-use clap::Parser;
-
-use cli::{Cli, typed};
-use output::Output;
-
-/// How a command ended that could run. Where it could not, it is an error, and exit code 2.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outcome {
-    /// It did what it was asked to: exit code 0.
-    Done,
-    /// The answer is "no": nothing arrived, nobody answered, a check failed. Exit code 1.
-    No,
-}
-
-impl Outcome {
-    /// The exit code.
-    const fn code(self) -> u8 {
-        match self {
-            Self::Done => 0,
-            Self::No => 1,
-        }
-    }
-}
-
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse_from(typed()) {
-        Ok(cli) => cli,
-        Err(error) => return usage::explain(&error),
-    };
-    output::trace(cli.global);
-    let mut output = Output::new(cli.global);
-    let outcome = commands::run(cli.command, &mut output);
-    match outcome.and_then(|outcome| Ok(output.flush().map(|()| outcome)?)) {
-        Ok(outcome) => ExitCode::from(outcome.code()),
-        Err(error) => match error.downcast_ref::<io::Error>() {
-            // Whoever reads has had enough, as in `manycast listen … | head -1`.
-            Some(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-            // All other failures of input and output come with a sentence around them.
-            Some(error) => failed(format_args!("cannot write to standard output: {error}")),
-            None => failed(error),
-        },
-    }
-}
-
-fn failed(problem: impl Display) -> ExitCode {
-    output::problem(problem);
-    ExitCode::from(2)
+    ExitCode::from(manycast_cli::main(env::args_os()))
 }

@@ -1,7 +1,9 @@
 //! What is printed: reports on standard output, as text or as JSON; notes on standard error.
 
 mod datagram;
+mod fold;
 mod payload;
+mod sent;
 mod time;
 
 use std::fmt::Display;
@@ -10,8 +12,11 @@ use std::net::SocketAddr;
 
 use anstream::{AutoStream, ColorChoice};
 use clap::builder::styling::{AnsiColor, Effects, Style};
-use manycast::{Address, InterfaceId, InterfaceSelector, Membership, SourceFilter};
+use manycast::{
+    Address, Dropped, InterfaceId, InterfaceSelector, Membership, SourceFilter, with_interface_name,
+};
 use serde::Serialize;
+use terminal_size::{Width, terminal_size_of};
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::cli::Global;
@@ -19,6 +24,7 @@ use crate::cli::Global;
 pub(crate) use datagram::Report as DatagramReport;
 use payload::SafeJson;
 pub(crate) use payload::{Escaped, Payload, is_unsafe, safe_lines};
+pub(crate) use sent::Report as SentReport;
 pub(crate) use time::{Span, clock, rfc3339};
 
 /// Where a command prints to.
@@ -152,6 +158,15 @@ impl Output {
     }
 }
 
+/// An object as JSON, with what others chose escaped.
+pub(crate) fn safe_json(object: &impl Serialize) -> serde_json::Result<String> {
+    let mut json = Vec::new();
+    object.serialize(&mut serde_json::Serializer::with_formatter(
+        &mut json, SafeJson,
+    ))?;
+    Ok(String::from_utf8_lossy(&json).into_owned())
+}
+
 /// Says why a command could not do what it should, or that the answer is "no".
 pub(crate) fn problem(problem: impl Display) {
     let style = AnsiColor::Red.on_default().effects(Effects::BOLD);
@@ -217,19 +232,36 @@ pub(crate) fn named(mut address: SocketAddr, interface: &InterfaceId) -> String 
     {
         address.set_scope_id(interface.index);
     }
-    let address = Address::from(address);
-    match address.interface() {
-        Some(InterfaceSelector::Index(index)) if *index == interface.index => address
-            .on(InterfaceSelector::Name(interface.to_string()))
-            .to_string(),
-        _ => address.to_string(),
+    match address {
+        // Its name is known, also where it is gone since.
+        SocketAddr::V6(v6) if v6.scope_id() == interface.index && v6.scope_id() != 0 => {
+            Address::from(address)
+                .on(InterfaceSelector::Name(interface.to_string()))
+                .to_string()
+        }
+        _ => with_interface_name(address).to_string(),
     }
+}
+
+/// The text with lines that fit the terminal; where standard output is none, 100 columns.
+pub(crate) fn fold(text: &str) -> String {
+    let width = terminal_size_of(io::stdout()).map_or(100, |(Width(width), _)| width);
+    fold::fold(text, width.into())
 }
 
 /// `1 datagram`, `2 datagrams`, `8,388,608 bytes`.
 pub(crate) fn counted(number: u64, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{} {noun}{plural}", grouped(number))
+}
+
+/// `the kernel dropped at least 1,234 for want of buffer`
+pub(crate) fn what_was_dropped(dropped: Dropped) -> String {
+    let least = if dropped.is_exact { "" } else { "at least " };
+    format!(
+        "the kernel dropped {least}{} for want of buffer",
+        grouped(dropped.count)
+    )
 }
 
 /// A number with a comma after each three digits.
@@ -274,7 +306,8 @@ mod tests {
         let interface = InterfaceId::new(3, "eth0");
         let named = |text: &str| named(text.parse().unwrap(), &interface);
         assert_eq!(named("[fe80::1%3]:5000"), "[fe80::1%eth0]:5000");
-        assert_eq!(named("[fe80::1%4]:5000"), "[fe80::1%4]:5000");
+        assert_eq!(named("[fe80::1%1]:5000"), "[fe80::1%lo]:5000");
+        assert_eq!(named("[fe80::1%99999]:5000"), "[fe80::1%99999]:5000");
         assert_eq!(named("[fe80::1]:5000"), "[fe80::1%eth0]:5000");
         assert_eq!(named("10.0.0.1:5000"), "10.0.0.1:5000");
     }

@@ -3,7 +3,6 @@
 use std::env;
 use std::error::Error;
 use std::io::{self, Write};
-use std::process::ExitCode;
 
 use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -13,7 +12,7 @@ use crate::cli::Cli;
 use crate::output::{self, is_unsafe};
 
 /// Prints what `clap` has to say, in our words, or the help that was asked for.
-pub(crate) fn explain(error: &clap::Error) -> ExitCode {
+pub(crate) fn explain(error: &clap::Error) -> u8 {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             let printed = error.print().and_then(|()| io::stdout().flush());
@@ -22,7 +21,7 @@ pub(crate) fn explain(error: &clap::Error) -> ExitCode {
                 Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
                     crate::failed(format_args!("cannot write to standard output: {error}"))
                 }
-                _ => ExitCode::SUCCESS,
+                _ => 0,
             };
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
@@ -34,7 +33,7 @@ pub(crate) fn explain(error: &clap::Error) -> ExitCode {
             example()
         )),
     }
-    ExitCode::from(2)
+    2
 }
 
 fn sentence(error: &clap::Error) -> String {

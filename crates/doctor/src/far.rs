@@ -5,7 +5,7 @@ use manycast_proto::probe;
 use super::{Code, Confidence, Finding, Mark, Report, Severity, Step, StepState};
 
 /// A report on this host, for the other end.
-pub(super) fn tell(report: &Report) -> probe::Report {
+pub(super) fn to_wire(report: &Report) -> probe::Report {
     let steps = report.steps.iter().map(|state| probe::Step {
         name: state.step.to_string(),
         mark: state.mark.as_str().to_owned(),
@@ -18,7 +18,7 @@ pub(super) fn tell(report: &Report) -> probe::Report {
         title: finding.title.clone(),
         evidence: finding.evidence.clone(),
         remedy: finding.remedy.clone(),
-        settle: finding.confirm.clone(),
+        verify: finding.confirm.clone(),
     });
     probe::Report {
         steps: steps.collect(),
@@ -28,7 +28,7 @@ pub(super) fn tell(report: &Report) -> probe::Report {
 
 /// What the far host has told, with its name where it speaks of itself. What this version has no
 /// name for stays a finding, as [`Code::Other`]; a step that it does not know is left out.
-pub(super) fn hear(report: &probe::Report, host: &str) -> (Vec<StepState>, Vec<Finding>) {
+pub(super) fn from_wire(report: &probe::Report, host: &str) -> (Vec<StepState>, Vec<Finding>) {
     let steps = report.steps.iter().filter_map(|told| {
         Some(StepState {
             step: by_name(Step::ALL, Step::as_str, &told.name)?,
@@ -54,7 +54,7 @@ pub(super) fn hear(report: &probe::Report, host: &str) -> (Vec<StepState>, Vec<F
             .map(|text| of_host(text, host))
             .collect(),
         remedy: told.remedy.as_ref().map(|text| of_host(text, host)),
-        confirm: told.settle.as_ref().map(|text| of_host(text, host)),
+        confirm: told.verify.as_ref().map(|text| of_host(text, host)),
     });
     (steps.collect(), findings.collect())
 }
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_told_is_heard_and_bears_the_name_of_the_host() {
+    fn what_is_told_is_understood_and_bears_the_name_of_the_host() {
         let finding = Finding::fault(
             Code::FirewallDrops,
             crate::proof::Proof::Kernel,
@@ -102,19 +102,19 @@ mod tests {
                 detail: "of this host".to_owned(),
             })
             .to_vec();
-        let (steps, findings) = hear(&tell(&report), "10.0.0.1");
+        let (steps, findings) = from_wire(&to_wire(&report), "10.0.0.1");
         assert_eq!(steps.len(), report.steps.len());
         assert_eq!(
             (steps[3].step, steps[3].mark),
             (Step::ALL[3], Mark::NotReached)
         );
         assert_eq!(steps[3].detail, "of 10.0.0.1");
-        let heard = &findings[0];
-        assert_eq!(heard.host.as_deref(), Some("10.0.0.1"));
-        assert_eq!(heard.code, Code::FirewallDrops);
-        assert_eq!(heard.title, "a firewall of 10.0.0.1 drops it");
-        assert_eq!(heard.evidence, ["10.0.0.1 counts"]);
-        assert_eq!(heard.remedy.as_deref(), Some("mend 10.0.0.1"));
+        let finding = &findings[0];
+        assert_eq!(finding.host.as_deref(), Some("10.0.0.1"));
+        assert_eq!(finding.code, Code::FirewallDrops);
+        assert_eq!(finding.title, "a firewall of 10.0.0.1 drops it");
+        assert_eq!(finding.evidence, ["10.0.0.1 counts"]);
+        assert_eq!(finding.remedy.as_deref(), Some("mend 10.0.0.1"));
     }
 
     #[test]
@@ -132,7 +132,7 @@ mod tests {
                 ..probe::Finding::default()
             }],
         };
-        let (steps, findings) = hear(&told, "10.0.0.1");
+        let (steps, findings) = from_wire(&told, "10.0.0.1");
         assert!(steps.is_empty());
         let finding = &findings[0];
         assert_eq!(

@@ -76,7 +76,7 @@ pub use notes::Notes;
 pub use paths::{Soak, Toward, Trial};
 pub use report::{FarWalk, Mark, Report, StepState};
 pub use rules::{RuleDelta, Rules};
-pub use serve::{Doorman, Served};
+pub use serve::{Served, Server};
 pub use surroundings::Surroundings;
 pub use two_ends::{FarEnd, examine_with};
 

@@ -2,41 +2,54 @@
 
 mod inquiry;
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
 
-use manycast_net::{ErrorKind, SocketConfig, Stopper};
-use manycast_proto::probe::{Key, Order, Refusal, Server, ServerConfig, ServerEvent};
-use manycast_types::{Address, Group, InterfaceSelector, Transmit};
+use manycast_net::{ErrorKind, Stopper};
+use manycast_proto::probe::{self, Inquiry, Key, ServerConfig, ServerEvent};
+use manycast_types::{Address, Group, NetworkError};
 
-use super::{Code, far};
-use inquiry::{Attended, Watch};
-use manycast_io::{Driver, Endpoint, Error, Next, Sender, SenderConfig, Socket, seed};
+use super::{Code, Report, far};
+use inquiry::{Agreed, Examination, Watch};
+use manycast_io::{Commands, Driver, Error, Next, Socket, seed};
 
 /// Serves doctors on other hosts: joins the groups that they ask for, counts what comes, sends to
 /// them and to these groups, and nowhere else, and examines this host where they ask why nothing
 /// comes.
 ///
 /// ```no_run
-/// use manycast::doctor::{DEFAULT_PORT, Doorman, Key};
+/// use manycast::doctor::{DEFAULT_PORT, Key, Server};
 ///
-/// let mut doorman = Doorman::open(&format!(":{DEFAULT_PORT}").parse()?, Some(Key::new("secret")))?;
-/// while let Some(served) = doorman.next()? {
+/// let mut server = Server::open(&format!(":{DEFAULT_PORT}").parse()?, Some(Key::new("secret")))?;
+/// while let Some(served) = server.next()? {
 ///     println!("{served:?}");
 /// }
 /// # Ok::<(), manycast::Error>(())
 /// ```
 #[derive(Debug)]
-pub struct Doorman {
-    driver: Driver<Server>,
-    /// The groups that are joined for somebody.
-    attended: Vec<Attended>,
+pub struct Server {
+    driver: Driver<probe::Server>,
+    /// By which examinations give what they have found.
+    commands: Commands<probe::Server>,
+    /// By which they say how they ended.
+    ended: (mpsc::Sender<Served>, mpsc::Receiver<Served>),
+    /// The groups that somebody asks about.
+    agreed: Vec<Agreed>,
     /// For whom counters are watched, the newest last.
     watches: Vec<Watch>,
+    /// Examinations that go on once their group is left for a while.
+    waiting: Vec<(Inquiry, Examination)>,
+    /// For which examinations groups are left, and who wants something counted of those groups once
+    /// they are joined again.
+    suspended: Vec<Inquiry>,
+    delayed: Vec<Inquiry>,
+    /// What is to be told.
+    served: VecDeque<Served>,
 }
 
-/// What a [`Doorman`] did for somebody.
+/// What a [`Server`] did for somebody.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Served {
@@ -85,10 +98,7 @@ pub enum Served {
     },
 }
 
-/// The time between two datagrams of a round: a queue on the way must not decide the outcome.
-const PACE: Duration = Duration::from_millis(2);
-
-impl Doorman {
+impl Server {
     /// Opens the port to be asked on, `:PORT` or `ADDRESS:PORT`.
     ///
     /// # Errors
@@ -100,10 +110,17 @@ impl Doorman {
             key,
             ..ServerConfig::default()
         };
+        let mut driver = Driver::new(socket, probe::Server::new(config, seed()));
         Ok(Self {
-            driver: Driver::new(socket, Server::new(config, seed())),
-            attended: Vec::new(),
+            commands: driver.commands()?,
+            driver,
+            ended: mpsc::channel(),
+            agreed: Vec::new(),
             watches: Vec::new(),
+            waiting: Vec::new(),
+            suspended: Vec::new(),
+            delayed: Vec::new(),
+            served: VecDeque::new(),
         })
     }
 
@@ -114,118 +131,197 @@ impl Doorman {
     /// Only where the machine itself fails.
     #[expect(clippy::should_implement_trait, reason = "an iterator could not fail")]
     pub fn next(&mut self) -> Result<Option<Served>, Error> {
-        let Next::Event(event) = self.driver.next_event(None)? else {
-            return Ok(None);
-        };
-        let served = match event {
-            ServerEvent::Join {
-                client,
-                group,
-                sources,
-            } => {
-                let index = self.attend(group)?;
+        while self.served.is_empty() {
+            match self.driver.next_event(None)? {
+                Next::Event(event) => self.serve(event)?,
+                _ => return Ok(None),
+            }
+        }
+        Ok(self.served.pop_front())
+    }
+
+    /// Takes in what the protocol tells and asks.
+    fn serve(&mut self, event: ServerEvent) -> Result<(), Error> {
+        match event {
+            ServerEvent::Agreed { group, sources, .. } => {
+                let index = self.agree(group)?;
                 let mut wanted = Group::new(group.ip());
                 if !sources.is_empty() {
                     wanted = wanted.with_sources(sources);
                 }
-                Served::Joined {
-                    failure: self.attended[index].join(self.driver.endpoint_mut(), wanted),
+                self.agreed[index].wanted = wanted;
+            }
+            ServerEvent::Joined {
+                client,
+                group,
+                error,
+            } => {
+                let failure = error.as_ref().map(ToString::to_string);
+                if let Some(agreed) = self.agreed.iter_mut().find(|it| it.group == group) {
+                    agreed.set_obstacle(error);
+                }
+                self.served.push_back(Served::Joined {
                     client,
                     group,
-                }
-            }
-            ServerEvent::Leave { group } => {
-                self.attended.retain(|attended| attended.group != group);
-                self.watches.retain(|watch| watch.group != group);
-                let endpoint = self.driver.endpoint_mut();
-                endpoint.leave(&Group::new(group.ip()), group.port())?;
-                Served::Left { group }
-            }
-            ServerEvent::Send(order) => {
-                let result = send(&order, self.driver.endpoint_mut());
-                let refusal = result.as_ref().err().map(|error| match error.kind() {
-                    ErrorKind::AddressNotAvailable => Refusal::Source,
-                    _ => Refusal::CannotSend,
+                    failure,
                 });
-                let answer = refusal.map_or(Ok(()), Err);
-                self.driver.protocol_mut().sent(&order, answer);
-                // That it does not have an address is an answer.
-                let is_answer = refusal == Some(Refusal::Source);
-                let result = result
-                    .or_else(|error| if is_answer { Ok(()) } else { Err(error) })
-                    .map_err(|error| (error.kind(), error.to_string()));
-                let attended = self.attended.iter_mut();
-                if let Some(attended) = attended.into_iter().find(|found| found.group == order.to)
-                    && !is_answer
-                {
-                    attended.refused = result.as_ref().err().cloned();
-                }
-                Served::Sent {
-                    client: order.client,
-                    to: order.to,
-                    count: if is_answer { 0 } else { order.burst.count },
-                    failure: result.err().map(|(_, text)| text),
-                }
             }
-            ServerEvent::Watch(inquiry) => {
-                Watch::begin(&mut self.watches, &inquiry)?;
-                self.driver.protocol_mut().watching(&inquiry);
-                Served::Watched {
-                    client: inquiry.client,
-                    group: inquiry.group,
-                }
+            ServerEvent::Left { group } => {
+                self.agreed.retain(|agreed| agreed.group != group);
+                self.watches.retain(|watch| watch.group != group);
+                self.served.push_back(Served::Left { group });
             }
+            ServerEvent::Sent {
+                client,
+                to,
+                count,
+                error,
+            } => {
+                let sent = self.sent(client, to, count, error);
+                self.served.push_back(sent);
+            }
+            // What is counted while the group is left would not come.
+            ServerEvent::Watch(inquiry) if self.is_suspended(inquiry.group) => {
+                self.delayed.retain(|it| it.client != inquiry.client);
+                self.delayed.push(inquiry);
+            }
+            ServerEvent::Watch(inquiry) => self.watch(&inquiry)?,
             ServerEvent::Examine {
                 inquiry,
                 sent,
                 arrivals,
             } => {
-                let index = self.attend(inquiry.group)?;
-                let watch = Watch::end(&mut self.watches, &inquiry);
-                let alone = self
-                    .watches
-                    .iter()
-                    .all(|other| other.group != inquiry.group);
-                let attended = &self.attended[index];
-                let result = attended.examine(
-                    self.driver.endpoint_mut(),
-                    &inquiry,
-                    watch.filter(|_| sent > 0),
-                    alone,
-                    (sent, arrivals),
-                );
-                let (verdict, failure) = match result {
-                    Ok(report) => {
-                        let told = far::tell(&report);
-                        self.driver.protocol_mut().examined(&inquiry, &told);
-                        (report.verdict(), None)
+                let index = self.agree(inquiry.group)?;
+                let watch = Watch::end(&mut self.watches, &inquiry).filter(|_| sent > 0);
+                let mut others = self.watches.iter();
+                let is_alone = others.all(|other| other.group != inquiry.group);
+                let endpoint = self.driver.endpoint();
+                match self.agreed[index].look(endpoint, watch, sent, arrivals) {
+                    Ok(examination) if is_alone && examination.is_to_test() => {
+                        self.driver.protocol_mut().suspend(&inquiry);
+                        self.suspended.push(inquiry.clone());
+                        self.waiting.push((inquiry, examination));
                     }
-                    Err(error) => {
-                        // Nothing is known of this host, and the other end goes on without it.
-                        let nothing = manycast_proto::probe::Report::default();
-                        self.driver.protocol_mut().examined(&inquiry, &nothing);
-                        (Code::Delivered, Some(error.to_string()))
-                    }
-                };
-                Served::Examined {
-                    client: inquiry.client,
-                    group: inquiry.group,
-                    verdict,
-                    failure,
+                    Ok(examination) => self.conclude(inquiry, examination, false),
+                    Err(error) => self.examined(&inquiry, Err(error)),
                 }
             }
+            ServerEvent::Suspended(inquiry) => {
+                let index = self.waiting.iter().position(|(of, _)| *of == inquiry);
+                if let Some(index) = index {
+                    let (inquiry, examination) = self.waiting.swap_remove(index);
+                    self.conclude(inquiry, examination, true);
+                }
+            }
+            ServerEvent::Examined(inquiry) => {
+                let ended = self.ended.1.try_iter();
+                self.served.extend(ended);
+                self.suspended.retain(|it| *it != inquiry);
+                if !self.is_suspended(inquiry.group) {
+                    let delayed = std::mem::take(&mut self.delayed).into_iter();
+                    let (now, later): (Vec<_>, Vec<_>) =
+                        delayed.partition(|it| it.group == inquiry.group);
+                    self.delayed = later;
+                    for inquiry in &now {
+                        self.watch(inquiry)?;
+                    }
+                }
+            }
+            event => tracing::warn!(?event, "a question that this version does not know"),
+        }
+        Ok(())
+    }
+
+    fn is_suspended(&self, group: SocketAddr) -> bool {
+        self.suspended.iter().any(|it| it.group == group)
+    }
+
+    /// Has the counters of this host watched for a client.
+    fn watch(&mut self, inquiry: &Inquiry) -> Result<(), Error> {
+        Watch::begin(&mut self.watches, inquiry)?;
+        self.driver.protocol_mut().watching(inquiry);
+        self.served.push_back(Served::Watched {
+            client: inquiry.client,
+            group: inquiry.group,
+        });
+        Ok(())
+    }
+
+    /// Draws the conclusions of an examination, on a thread of its own: it takes a while, and others
+    /// are served meanwhile.
+    fn conclude(&mut self, inquiry: Inquiry, mut examination: Examination, tests: bool) {
+        let agreed = self.agreed.iter().find(|it| it.group == inquiry.group);
+        // Where who asked has gone meanwhile, nobody is there to be told.
+        let Some(agreed) = agreed.cloned() else {
+            let nothing = probe::Report::default();
+            self.driver.protocol_mut().examined(&inquiry, &nothing);
+            return;
         };
-        Ok(Some(served))
+        let (commands, ended) = (self.commands.clone(), self.ended.0.clone());
+        let run = {
+            let inquiry = inquiry.clone();
+            move || {
+                if tests {
+                    examination.test();
+                }
+                let (told, served) = outcome(&inquiry, agreed.conclude(examination, &inquiry));
+                // The receiver lives as long as the driver.
+                let _ = ended.send(served);
+                commands.give(move |server, _| server.examined(&inquiry, &told));
+            }
+        };
+        let spawned = thread::Builder::new().name("examination".into()).spawn(run);
+        if let Err(error) = spawned {
+            let error = NetworkError::new(ErrorKind::LimitReached, error.to_string());
+            self.examined(&inquiry, Err(error.into()));
+        }
+    }
+
+    /// Gives the protocol what this host has found on itself at once.
+    fn examined(&mut self, inquiry: &Inquiry, report: Result<Report, Error>) {
+        let (told, served) = outcome(inquiry, report);
+        self.driver.protocol_mut().examined(inquiry, &told);
+        self.served.push_back(served);
+    }
+
+    /// Keeps in mind whether this host can send to a group, and says what was sent.
+    fn sent(
+        &mut self,
+        client: SocketAddr,
+        to: SocketAddr,
+        count: u8,
+        error: Option<NetworkError>,
+    ) -> Served {
+        // That it does not have an address is an answer, and no failure.
+        let is_answer = |error: &NetworkError| error.kind == ErrorKind::AddressNotAvailable;
+        if error.as_ref().is_some_and(is_answer) {
+            return Served::Sent {
+                client,
+                to,
+                count: 0,
+                failure: None,
+            };
+        }
+        let failure = error.as_ref().map(ToString::to_string);
+        if let Some(agreed) = self.agreed.iter_mut().find(|it| it.group == to) {
+            agreed.refused = error;
+        }
+        Served::Sent {
+            client,
+            to,
+            count,
+            failure,
+        }
     }
 
     /// What is known of a group that somebody asks about; it begins with the first.
-    fn attend(&mut self, group: SocketAddr) -> Result<usize, Error> {
-        let known = self.attended.iter().position(|known| known.group == group);
+    fn agree(&mut self, group: SocketAddr) -> Result<usize, Error> {
+        let known = self.agreed.iter().position(|known| known.group == group);
         if let Some(index) = known {
             return Ok(index);
         }
-        self.attended.push(Attended::begin(group)?);
-        Ok(self.attended.len() - 1)
+        self.agreed.push(Agreed::begin(group)?);
+        Ok(self.agreed.len() - 1)
     }
 
     /// Something that ends it from another thread.
@@ -238,46 +334,22 @@ impl Doorman {
     }
 }
 
-/// Sends what was ordered: to the client from the port that it asked, to a group as other programs
-/// of this host would.
-fn send(order: &Order, endpoint: &Endpoint) -> Result<(), Error> {
-    let burst = order.burst;
-    if !burst.to_group {
-        return paced(burst.count, |index| {
-            let transmit = Transmit::new(order.to, order.datagram(index));
-            endpoint.send(&[transmit], true).map(drop)
-        });
-    }
-    let mut address = Address::from(order.to);
-    if !burst.by_route {
-        address = address.on(InterfaceSelector::Index(order.interface));
-    }
-    let from = burst.source.map(|source| SocketAddr::new(source, 0));
-    let sender = to_group(address, burst.hops, from)?;
-    paced(burst.count, |index| {
-        sender.send(order.datagram(index)).map(drop)
-    })
-}
-
-/// Sends so many datagrams with [`PACE`] between them, until one fails. A host that is short of
-/// time makes up for what it is late, so that nobody waits for it in vain.
-pub(super) fn paced(count: u8, mut send: impl FnMut(u8) -> Result<(), Error>) -> Result<(), Error> {
-    let began = Instant::now();
-    for index in 0..count {
-        send(index)?;
-        let due = PACE * (u32::from(index) + 1);
-        thread::sleep(due.saturating_sub(began.elapsed()));
-    }
-    Ok(())
-}
-
-/// A sender with this hop limit, from this address or from what the route says.
-pub(super) fn to_group(
-    address: Address,
-    hops: u8,
-    from: Option<SocketAddr>,
-) -> Result<Sender, Error> {
-    let mut config = SenderConfig::default().socket(SocketConfig::default().multicast_hops(hops));
-    config.from = from.map(Address::from);
-    Sender::open(address, config)
+/// What an examination has found, in the words of the wire, and how it ended.
+fn outcome(inquiry: &Inquiry, report: Result<Report, Error>) -> (probe::Report, Served) {
+    let (told, verdict, failure) = match report {
+        Ok(report) => (far::to_wire(&report), report.verdict(), None),
+        // Nothing is known of this host, and the other end goes on without it.
+        Err(error) => (
+            probe::Report::default(),
+            Code::Delivered,
+            Some(error.to_string()),
+        ),
+    };
+    let served = Served::Examined {
+        client: inquiry.client,
+        group: inquiry.group,
+        verdict,
+        failure,
+    };
+    (told, served)
 }

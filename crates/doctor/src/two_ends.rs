@@ -1,6 +1,9 @@
 //! This end: asks the far one to send, to count and to examine itself, and draws conclusions.
 
-mod ends;
+mod known;
+mod session;
+mod soak;
+mod trials;
 
 use std::time::Duration;
 
@@ -13,18 +16,19 @@ use super::{
     Code, Confidence, Context, Examination, FarWalk, Finding, Report, Severity, Snapshot, Step,
     Watched, checks, examine, report, self_test, watch,
 };
-use ends::{Ends, Known, explains};
+use known::{Known, explains};
 use manycast_io::{Error, IntoAddress};
+use session::Session;
 
-/// The other end of a way.
+/// The far end, and how to ask it.
 #[derive(Clone, Debug)]
 pub struct FarEnd {
-    /// Where a [`Doorman`](super::Doorman) serves: `HOST:PORT`.
+    /// Where a [`Server`](super::Server) serves: `HOST:PORT`.
     pub address: Address,
     /// The key that it was given.
     pub key: Option<Key>,
     /// How long to go on, a datagram or two a second: beyond 260 s, after which switches forget a
-    /// membership of which they hear no more.
+    /// membership that is not reported again.
     pub soak: Option<Duration>,
 }
 
@@ -66,11 +70,14 @@ pub fn examine_with(
         let findings = checks::all(&context);
         return Ok(Report::new(subject, &context, findings));
     }
-    let mut ends = Ends::open(&context, how, far)?;
-    let result = ends.run(far.soak);
+    let mut session = Session::open(&context, how, far)?;
+    let result = session.try_all().and_then(|()| match far.soak {
+        Some(duration) => session.soak(duration),
+        None => Ok(()),
+    });
     // What it listened on must not be taken for another program's, nor get its datagrams.
-    let mut known = std::mem::take(&mut ends.known);
-    drop(ends);
+    let mut known = std::mem::take(&mut session.known);
+    drop(session);
     let lost = match result {
         Ok(()) => None,
         Err(Error::Stopped) if how.cancellation.is_requested() => None,
@@ -89,7 +96,7 @@ pub fn examine_with(
     let mut report = here(context, how, &known, &mut between)?;
     there(&mut known, &mut between);
     let refused = known.refused.as_ref();
-    let refused = refused.and_then(|(kind, text)| paths::cannot_send(group, *kind, text));
+    let refused = refused.and_then(|error| paths::cannot_send(group, error.kind, &error.message));
     let is_open = paths::passes(&known.trials, Toward::Here);
     if is_open && report.received == 0 && report.is_healthy() && !how.cancellation.is_requested() {
         let blocked = |finding: &Finding| finding.severity == Severity::Fault;
@@ -117,7 +124,7 @@ pub fn examine_with(
     Ok(report)
 }
 
-/// The walk on this host: of what others send, where the way is open; otherwise of what the far
+/// The walk on this host: of what others send, where the path is open; otherwise of what the far
 /// end sent.
 fn here(
     mut context: Context,
@@ -127,14 +134,15 @@ fn here(
 ) -> Result<Report, Error> {
     let is_open = paths::passes(&known.trials, Toward::Here);
     let subject = context.target.address.to_string();
-    // Where it came by another way, there is nothing to try the firewall for.
-    let self_tests = if is_open || known.vain.is_empty() || watch::is_used_by_others(&context) {
-        Vec::new()
-    } else {
-        self_test::run(&context.target, &known.joined, &context.host)
-    };
+    // Where it came by another interface, there is nothing to try the firewall for.
+    let self_tests =
+        if is_open || known.lost_rounds.is_empty() || watch::is_used_by_others(&context) {
+            Vec::new()
+        } else {
+            self_test::run(&context.target, &known.joined, &context.host)
+        };
     let mut lost = Vec::new();
-    for (watched, sent) in &known.vain {
+    for (watched, sent) in &known.lost_rounds {
         context.watched = Some(Watched {
             self_tests: self_tests.clone(),
             ..watched.clone()
@@ -165,7 +173,7 @@ fn here(
     } else {
         examine(&context.target.address, how)?
     };
-    // The way is open, so what does not come is not sent.
+    // The path is open, so what does not come is not sent.
     let mut wrong = vec![Code::NotArriving];
     if known.refused.is_some() {
         // That this host could not send is told already.
@@ -189,7 +197,7 @@ fn there(known: &mut Known, between: &mut Vec<Finding>) {
     let mut findings = std::mem::take(&mut examined.findings);
     let is_open = paths::passes(&known.trials, Toward::There);
     if explained {
-        // It came there, and went no further: neither the way nor the interface is to blame.
+        // It came there, and went no further: neither the path nor the interface is to blame.
         between.retain(|finding| match finding.code {
             Code::NotArriving => finding.host != far,
             Code::EgressOtherInterface => finding.host.is_some(),
@@ -205,6 +213,12 @@ fn there(known: &mut Known, between: &mut Vec<Finding>) {
     let refuses = |finding: &Finding| could_not_send.contains(&finding.code) && explains(finding);
     if known.far_refused && findings.iter().any(refuses) {
         between.retain(|finding| finding.code != Code::NotArriving || finding.host.is_some());
+    }
+    // An interface that cannot multicast is passed over, whatever the routes say.
+    let passed_over =
+        |finding: &Finding| finding.code == Code::InterfaceNotMulticast && explains(finding);
+    if findings.iter().any(passed_over) {
+        between.retain(|finding| finding.code != Code::EgressOtherInterface || finding.host != far);
     }
     for finding in &mut findings {
         if finding.code == Code::NotArriving {
@@ -255,9 +269,9 @@ fn nothing_sent(subject: &str, known: &Known, how: &Examination, is_blocked: boo
         });
     let far = &known.far;
     let title = if known.is_stand_in {
-        format!("the way from {far} is open, and nobody sends to {subject}")
+        format!("the path from {far} is open, and nobody sends to {subject}")
     } else {
-        format!("the way is open, and nobody sends to {subject}")
+        format!("the path is open, and nobody sends to {subject}")
     };
     let finding = Finding::fault(
         Code::NothingSent,
@@ -274,7 +288,7 @@ fn nothing_sent(subject: &str, known: &Known, how: &Examination, is_blocked: boo
          --pid PID'"
     ));
     if is_blocked {
-        // It may be sent, and not find its way.
+        // It may be sent, and not get here.
         return Finding {
             severity: Severity::Warning,
             confidence: Confidence::Possible,

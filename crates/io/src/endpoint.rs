@@ -15,7 +15,8 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::{Instant, SystemTime};
 
 use manycast_net::{
-    BufferSize, Poller, Position, RecvBatch, Socket, SocketConfig, Stopper, Token, Waker, Watch,
+    BufferSize, Dropped, Poller, Position, RecvBatch, Socket, SocketConfig, Stopper, Token, Waker,
+    Watch,
 };
 use manycast_proto::NetworkEvent;
 use manycast_types::{SocketId, SourceFilter, Transmit};
@@ -80,7 +81,7 @@ pub struct Endpoint {
     left: OnceLock<Waker>,
     is_shown: AtomicBool,
     /// What the kernel dropped on sockets that are closed by now.
-    dropped_before: u64,
+    dropped_before: Dropped,
 }
 
 /// A socket and what it was opened for.
@@ -149,7 +150,7 @@ impl Endpoint {
             came: None,
             left: OnceLock::new(),
             is_shown: AtomicBool::new(false),
-            dropped_before: 0,
+            dropped_before: Dropped::default(),
         })
     }
 
@@ -194,7 +195,7 @@ impl Endpoint {
             // The other half of a split socket may hold it open for a moment.
             let _ = self.poller.remove(&*port.socket);
         }
-        self.dropped_before += port.socket.dropped();
+        self.dropped_before = self.dropped_before + dropped_by(&port.socket);
         if slot == self.current {
             self.admitted = false;
         }
@@ -265,15 +266,13 @@ impl Endpoint {
         smallest.ok_or(Error::Stopped)
     }
 
-    /// What the kernel dropped on all sockets, those that were replaced included.
-    pub(crate) fn dropped(&self) -> u64 {
-        let now: u64 = self
-            .ports
-            .iter()
-            .flatten()
-            .map(|port| port.socket.dropped())
-            .sum();
-        self.dropped_before + now
+    /// Asks the kernel what it has dropped until now for want of room in the receive buffers of all
+    /// sockets, those that were replaced included.
+    pub fn dropped(&self) -> Dropped {
+        let ports = self.ports.iter().flatten();
+        ports.fold(self.dropped_before, |before, port| {
+            before + dropped_by(&port.socket)
+        })
     }
 
     pub(crate) fn stopper(&mut self) -> Result<Stopper, Error> {
@@ -426,6 +425,13 @@ impl Endpoint {
             }
         }
     }
+}
+
+/// What the kernel dropped on a socket until now. Before Linux 4.12 it does not say, and what it told
+/// with the last datagram must do.
+fn dropped_by(socket: &Socket) -> Dropped {
+    let told = || Dropped::new(socket.dropped(), false);
+    socket.count_dropped().unwrap_or_else(|_| told())
 }
 
 /// The slot of the socket with this identifier.

@@ -4,8 +4,8 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
-use manycast_net::{ErrorKind, Operation, Unreachable};
-use manycast_types::AddressError;
+use manycast_net::{ErrorKind, Operation, Unreachable, with_interface_name};
+use manycast_types::{AddressError, NetworkError};
 
 /// What went wrong, why, and what to do next, in one sentence, which `{}` prints; `{:?}` shows what
 /// it consists of.
@@ -16,6 +16,8 @@ pub enum Error {
     Address(AddressError),
     /// The kernel refused something.
     Net(manycast_net::Error),
+    /// What a protocol was told that its driver could not do.
+    Network(NetworkError),
     /// An address that is well formed, but not for this.
     Unsuitable {
         /// The address, as text.
@@ -44,6 +46,7 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Net(error) => error.kind(),
+            Self::Network(error) => error.kind,
             Self::Address(_) | Self::Unsuitable { .. } | Self::Ambiguous { .. } => {
                 ErrorKind::InvalidInput
             }
@@ -57,7 +60,7 @@ impl Error {
     ///
     /// A sender of a stream counts such datagrams as not sent, and goes on.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Net(_))
+        matches!(self, Self::Net(_) | Self::Network(_))
             && matches!(
                 self.kind(),
                 ErrorKind::LimitReached
@@ -82,6 +85,7 @@ impl fmt::Display for Error {
         match self {
             Self::Address(error) => error.fmt(f),
             Self::Net(error) => error.fmt(f),
+            Self::Network(error) => error.fmt(f),
             Self::Unsuitable { address, why } => write!(f, "{address} cannot be used here: {why}"),
             Self::Ambiguous { group, interfaces } => write!(
                 f,
@@ -89,7 +93,8 @@ impl fmt::Display for Error {
             ),
             Self::ConnectionRefused { peer } => write!(
                 f,
-                "nobody listens on {peer}; start the receiver, or check host and port"
+                "nobody listens on {}; start the receiver, or check host and port",
+                with_interface_name(*peer)
             ),
             Self::Stopped => f.write_str("stopped while waiting"),
         }
@@ -118,6 +123,12 @@ impl From<manycast_net::Error> for Error {
     }
 }
 
+impl From<NetworkError> for Error {
+    fn from(error: NetworkError) -> Self {
+        Self::Network(error)
+    }
+}
+
 impl From<Unreachable> for Error {
     /// Why a datagram that came back was not delivered.
     fn from(unreachable: Unreachable) -> Self {
@@ -138,7 +149,7 @@ impl From<Error> for io::Error {
                 Self::new(io::ErrorKind::InvalidInput, error)
             }
             Error::ConnectionRefused { .. } => Self::new(io::ErrorKind::ConnectionRefused, error),
-            Error::Stopped => Self::other(error),
+            Error::Network(_) | Error::Stopped => Self::other(error),
         }
     }
 }

@@ -28,8 +28,9 @@ pub use into::{IntoAddress, IntoGroup};
 pub use listener::{Event, Listener};
 pub use manycast_net as net;
 pub use manycast_net::{
-    BufferSize, ErrorKind, Interface, InterfaceAddress, JoinedGroup, JoinedSource, MacAddress,
-    Route, SocketConfig, Stopper, Unreachable, find_interface, joined_groups, route_to,
+    BufferSize, Dropped, ErrorKind, Interface, InterfaceAddress, JoinedGroup, JoinedSource,
+    MacAddress, Route, SocketConfig, Stopper, Unreachable, find_interface, joined_groups, route_to,
+    with_interface_name,
 };
 pub use manycast_proto as proto;
 pub use manycast_proto::ask::Answer;

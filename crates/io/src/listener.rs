@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use manycast_net::{BufferSize, SocketConfig, Stopper, Unreachable};
+use manycast_net::{BufferSize, Dropped, SocketConfig, Stopper, Unreachable};
 use manycast_proto::NetworkEvent;
 use manycast_types::{Address, Datagram, Membership, Received, Run};
 
@@ -118,6 +118,25 @@ impl Listener {
         Ok(Self { endpoint })
     }
 
+    /// A listener on nothing yet: [`Listener::join`] gives it groups.
+    ///
+    /// ```
+    /// use manycast::{Listener, SocketConfig};
+    ///
+    /// let mut listener = Listener::idle(SocketConfig::default())?;
+    /// listener.join("239.192.0.100%lo:5000")?;
+    /// manycast::send("239.192.0.100%lo:5000", "Hello, world!")?;
+    /// assert_eq!(listener.recv()?.payload, b"Hello, world!");
+    /// # Ok::<(), manycast::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Too many open files.
+    pub fn idle(config: SocketConfig) -> Result<Self, Error> {
+        Endpoint::new(config).map(|endpoint| Self { endpoint })
+    }
+
     /// Waits for a datagram. It is borrowed until the next call; [`Received::to_datagram`] keeps it.
     ///
     /// # Errors
@@ -138,7 +157,8 @@ impl Listener {
         Ok(self.endpoint.take())
     }
 
-    /// The datagram that is there, if any; never waits.
+    /// The datagram that is there, if any; never waits. After a stop it still hands out what had come
+    /// before, and then gives [`Error::Stopped`].
     ///
     /// # Errors
     ///
@@ -258,9 +278,16 @@ impl Listener {
         self.endpoint.receive_buffer()
     }
 
-    /// How many datagrams the kernel dropped for want of room in the receive buffers, as far as it
-    /// has told: it does so with the next datagram that it delivers.
-    pub fn dropped(&self) -> u64 {
+    /// Asks the kernel what it has dropped until now for want of room in the receive buffers. What was
+    /// received, what waits there still and this are all that came: exactly where
+    /// [`SocketConfig::merge_received`] is off, and else within [`Dropped::datagrams`].
+    ///
+    /// ```
+    /// let listener = manycast::listen("239.192.0.100%lo:5002")?;
+    /// assert_eq!(listener.dropped().to_string(), "0");
+    /// # Ok::<(), manycast::Error>(())
+    /// ```
+    pub fn dropped(&self) -> Dropped {
         self.endpoint.dropped()
     }
 

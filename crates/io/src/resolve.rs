@@ -60,10 +60,26 @@ pub(crate) fn local(from: &Address, destination: SocketAddr) -> Result<SocketAdd
 
 fn look_up(name: &str, port: u16) -> Result<Vec<SocketAddr>, Error> {
     let failed = |error| {
-        manycast_net::Error::new(Operation::Resolve, name, error).explained(
-            "no name server knows the name, or none answers",
-            "check the spelling, or give the address in numbers",
-        )
+        let why = Unresolved::of(&error);
+        let (kind, cause, remedy) = match why {
+            Unresolved::Unknown => (
+                io::ErrorKind::NotFound,
+                "no host has this name",
+                "check the spelling, or give the address in numbers",
+            ),
+            Unresolved::Unanswered => (
+                io::ErrorKind::TimedOut,
+                "no name server answers",
+                "check the network and /etc/resolv.conf, or give the address in numbers",
+            ),
+            Unresolved::Other => (
+                io::ErrorKind::Other,
+                "no name server knows the name, or none answers",
+                "check the spelling, or give the address in numbers",
+            ),
+        };
+        manycast_net::Error::new(Operation::Resolve, name, io::Error::new(kind, error))
+            .explained(cause, remedy)
     };
     let mut found: Vec<SocketAddr> = Vec::new();
     for address in (name, port).to_socket_addrs().map_err(failed)? {
@@ -78,6 +94,41 @@ fn look_up(name: &str, port: u16) -> Result<Vec<SocketAddr>, Error> {
     Ok(found)
 }
 
+/// Why a name has no address.
+enum Unresolved {
+    /// Whoever was asked says that there is no such name, or that it has no address.
+    Unknown,
+    /// Nobody answered in time.
+    Unanswered,
+    Other,
+}
+
+impl Unresolved {
+    /// Reads it from the text of `getaddrinfo(3)`: the standard library keeps no more of its error. A
+    /// text that is not known, such as one in another language, is none of the two.
+    fn of(error: &io::Error) -> Self {
+        if error.kind() == io::ErrorKind::NotFound {
+            return Self::Unknown;
+        }
+        let text = error.to_string();
+        let has = |parts: &[&str]| parts.iter().any(|part| text.contains(part));
+        // EAI_NONAME, EAI_NODATA of glibc; of musl.
+        if has(&[
+            "Name or service not known",
+            "No address associated with hostname",
+            "Name does not resolve",
+            "Name has no usable address",
+        ]) {
+            Self::Unknown
+        // EAI_AGAIN of glibc; of musl.
+        } else if has(&["Temporary failure in name resolution", "Try again"]) {
+            Self::Unanswered
+        } else {
+            Self::Other
+        }
+    }
+}
+
 /// A seed for a protocol, from the system's randomness.
 ///
 /// ```
@@ -90,4 +141,24 @@ pub fn seed() -> [u8; 32] {
         tracing::warn!(%error, "the system gives no randomness");
     }
     seed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_is_unknown_is_told_from_a_server_that_is_mute() {
+        let of = |text: &str| {
+            let text = format!("failed to lookup address information: {text}");
+            Unresolved::of(&io::Error::other(text))
+        };
+        for unknown in ["Name or service not known", "Name does not resolve"] {
+            assert!(matches!(of(unknown), Unresolved::Unknown), "{unknown}");
+        }
+        for mute in ["Temporary failure in name resolution", "Try again"] {
+            assert!(matches!(of(mute), Unresolved::Unanswered), "{mute}");
+        }
+        assert!(matches!(of("Der Name ist unbekannt"), Unresolved::Other));
+    }
 }

@@ -112,6 +112,25 @@ pub struct Sent {
     pub hops: u8,
 }
 
+impl Sent {
+    /// So many bytes, to and from these addresses.
+    pub const fn new(
+        bytes: usize,
+        to: SocketAddr,
+        from: SocketAddr,
+        interface: InterfaceId,
+        hops: u8,
+    ) -> Self {
+        Self {
+            bytes,
+            to,
+            from,
+            interface,
+            hops,
+        }
+    }
+}
+
 impl fmt::Display for Sent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use manycast_net::{BufferSize, SocketConfig, Stopper};
+use manycast_net::{BufferSize, Dropped, SocketConfig, Stopper};
 use manycast_types::{
     Address, InterfaceId, InterfaceSelector, Membership, Received, Run, Transmit,
 };
@@ -493,6 +493,12 @@ impl Socket {
     /// Only where the machine itself fails.
     pub fn receive_buffer(&self) -> Result<BufferSize, Error> {
         self.endpoint.receive_buffer()
+    }
+
+    /// Asks the kernel what it has dropped until now for want of room in the receive buffer, as
+    /// [`Listener::dropped`](crate::Listener::dropped).
+    pub fn dropped(&self) -> Dropped {
+        self.endpoint.dropped()
     }
 
     /// Something that ends a wait from another thread, for good.

@@ -13,6 +13,7 @@
 //! Names are looked up on a thread of their own, never on that of the runtime. Every wait can be
 //! cancelled by dropping its future, and loses nothing.
 
+pub(crate) mod alarm;
 mod listener;
 pub(crate) mod readiness;
 mod sender;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use allocation_counter::{AllocationInfo, measure};
 use manycast::proto::measure::{Receiver, ReceiverConfig, SenderConfig};
-use manycast::proto::{self, Protocol};
+use manycast::proto::{self, Combined, Protocol};
 use manycast::{Driver, InterfaceId, Listener, Next, Output, Received, Sender, Socket};
 
 const PAYLOADS: usize = 200;
@@ -117,4 +117,39 @@ fn a_driver_that_sends_a_stream_allocates_nothing() {
         assert_none(&measure(|| turns(100)));
         assert!(driver.protocol().stats().datagrams > 100, "it has sent");
     }
+}
+
+#[test]
+fn two_protocols_on_one_socket_allocate_nothing_more() {
+    let (now, time) = (Instant::now(), SystemTime::now());
+    let config = SenderConfig {
+        duration: None,
+        ..SenderConfig::new(([239, 1, 1, 1], 5001).into())
+    };
+    let sender = proto::measure::Sender::new(config, now, time);
+    let receiver = Receiver::new(ReceiverConfig::default(), now, time);
+    let mut both = Combined::new(sender, receiver, |_: &Received<'_>| false);
+    both.start(now);
+    let interface = InterfaceId::new(2, "eth0");
+    let (from, to) = (
+        ([10, 0, 0, 1], 40_000).into(),
+        ([239, 1, 1, 1], 5001).into(),
+    );
+    let mut round = || {
+        // The receiver tells that a stream has begun.
+        let transmit = (0..2).find_map(|_| match both.poll_output(now) {
+            Output::Transmit(transmit) => Some(transmit),
+            _ => None,
+        });
+        for payload in transmit.unwrap().segments() {
+            let mut datagram = Received::new(payload, from, to, &interface);
+            datagram.time = Some(time + Duration::from_millis(1));
+            both.handle_datagram(now, datagram);
+        }
+    };
+    (0..10).for_each(|_| round());
+    assert_none(&measure(|| (0..100).for_each(|_| round())));
+    assert_eq!(both.first.stats().datagrams, 110 * 49);
+    let streams: Vec<_> = both.second.streams().collect();
+    assert_eq!(streams[0].counters.datagrams, 110 * 49);
 }

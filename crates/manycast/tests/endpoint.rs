@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use manycast::{Error, Listener, Sender, Socket, Transmit, listen};
+use manycast::{Error, Listener, Sender, Socket, SocketConfig, Transmit, listen};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -45,6 +45,23 @@ fn a_stop_ends_waits_that_always_find_something() {
         matches!(socket.recv(), Err(Error::Stopped))
     });
     assert!(heard.is_some());
+}
+
+#[test]
+fn what_came_before_a_stop_can_still_be_taken() {
+    let mut listener = listen("127.0.0.1:0").unwrap();
+    let to = listener.local_addrs().next().unwrap();
+    let sender = Socket::bind("127.0.0.1:0").unwrap();
+    for length in 1..=200 {
+        sender.send_to(to, vec![1; length]).unwrap();
+    }
+    listener.stopper().unwrap().stop();
+    for length in 1..=200 {
+        let received = listener.try_recv().unwrap().unwrap();
+        assert_eq!(received.payload.len(), length);
+    }
+    assert!(matches!(listener.try_recv(), Err(Error::Stopped)));
+    assert!(matches!(listener.recv(), Err(Error::Stopped)));
 }
 
 #[test]
@@ -123,8 +140,11 @@ fn a_wait_for_a_refusal_may_be_as_long_as_can_be() {
 
 #[cfg(feature = "tokio")]
 mod asynchronous {
+    use std::time::{Duration, Instant};
+
     use super::{PATIENCE, Sender};
-    use manycast::tokio::Socket;
+    use manycast::tokio::{Driver, Socket};
+    use manycast::{Output, Protocol, Received};
     use tokio::time::timeout;
 
     #[tokio::test]
@@ -148,6 +168,101 @@ mod asynchronous {
             .expect("in time")
             .unwrap();
         assert_eq!(received.payload, b"hello");
+    }
+
+    #[tokio::test]
+    async fn what_is_waited_for_later_is_heard_too() {
+        // One socket alone is known to the runtime itself.
+        let mut socket = Socket::bind("127.0.0.1:0").await.unwrap();
+        let to = socket.get_ref().local_addr().unwrap();
+        let sender = Sender::new(to).unwrap();
+        for _ in 0..3 {
+            sender.send("alone").unwrap();
+            let received = timeout(PATIENCE, socket.recv()).await.expect("in time");
+            assert_eq!(received.unwrap().payload, b"alone");
+        }
+        // Then there is a group beside it, and then a stop.
+        let group = ("239.192.7.5%lo", to.port());
+        socket.get_mut().join(group.0).unwrap();
+        Sender::new(group).unwrap().send("group").unwrap();
+        let received = timeout(PATIENCE, socket.recv()).await.expect("in time");
+        assert_eq!(received.unwrap().payload, b"group");
+        sender.send("both").unwrap();
+        let received = timeout(PATIENCE, socket.recv()).await.expect("in time");
+        assert_eq!(received.unwrap().payload, b"both");
+        let stopper = socket.get_mut().stopper().unwrap();
+        let stopped = tokio::join!(timeout(PATIENCE, socket.recv()), async {
+            tokio::task::yield_now().await;
+            stopper.stop();
+        });
+        assert!(matches!(
+            stopped.0.expect("in time"),
+            Err(manycast::Error::Stopped)
+        ));
+    }
+
+    #[tokio::test]
+    async fn a_lone_socket_hears_of_a_stop() {
+        let mut socket = Socket::bind("127.0.0.1:0").await.unwrap();
+        let nothing = timeout(Duration::ZERO, socket.recv()).await;
+        assert!(nothing.is_err());
+        let stopper = socket.get_mut().stopper().unwrap();
+        let stopped = tokio::join!(timeout(PATIENCE, socket.recv()), async {
+            tokio::task::yield_now().await;
+            stopper.stop();
+        });
+        assert!(matches!(
+            stopped.0.expect("in time"),
+            Err(manycast::Error::Stopped)
+        ));
+    }
+
+    /// Waits again and again for a fraction of a millisecond.
+    struct Ticks {
+        left: u32,
+        due: Instant,
+        /// The least that it was late.
+        late: Duration,
+    }
+
+    const TICK: Duration = Duration::from_micros(200);
+
+    impl Protocol for Ticks {
+        type Event = ();
+
+        fn handle_datagram(&mut self, _now: Instant, _datagram: Received<'_>) {}
+
+        fn handle_timeout(&mut self, now: Instant) {
+            assert!(self.due <= now, "nothing else ends a wait");
+            self.late = self.late.min(now - self.due);
+            self.left -= 1;
+            self.due = now + TICK;
+        }
+
+        fn poll_output(&mut self, _now: Instant) -> Output<()> {
+            if self.left == 0 {
+                return Output::Finished;
+            }
+            Output::Wait {
+                until: Some(self.due),
+                reason: "the next tick",
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_short_wait_is_not_rounded_to_milliseconds() {
+        let socket = Socket::bind("127.0.0.1:0").await.unwrap();
+        let ticks = Ticks {
+            left: 100,
+            due: Instant::now() + TICK,
+            late: Duration::MAX,
+        };
+        let mut driver = Driver::new(socket, ticks).unwrap();
+        assert!(driver.next_event().await.unwrap().is_none());
+        // Of a hundred waits one at least is not disturbed by what else the machine does.
+        let late = driver.protocol().late;
+        assert!(late < TICK * 2, "at best {late:?} late");
     }
 
     #[tokio::test]
@@ -222,5 +337,42 @@ fn a_refusal_and_the_datagrams_before_it_are_both_told() {
             }
         }
         assert_eq!(got, [b"0", b"1", b"2", b"3"]);
+    }
+}
+
+/// What is dropped is told when it is asked for, before and after what waits is read, by a listener
+/// and by a socket.
+#[test]
+fn what_came_and_what_was_dropped_are_what_was_sent() {
+    const COUNT: u64 = 3_000;
+    for merge_received in [true, false] {
+        let config = SocketConfig::default()
+            .receive_buffer(64 << 10)
+            .merge_received(merge_received);
+        let mut listener = Listener::open(["127.0.0.1:0"], config.clone()).unwrap();
+        let mut socket = Socket::bind_with("127.0.0.1:0", config).unwrap();
+        let to = [listener.local_addrs().next(), socket.local_addr().ok()].map(Option::unwrap);
+        let sender = Socket::bind("127.0.0.1:0").unwrap();
+        for to in to {
+            let transmits = vec![Transmit::new(to, [7; 100]); 100];
+            for _ in 0..COUNT / 100 {
+                assert_eq!(sender.send_batch(&transmits).unwrap(), 100);
+            }
+        }
+        let before = [listener.dropped(), socket.dropped()];
+        let mut received = [0, 0];
+        while listener.try_recv().unwrap().is_some() {
+            received[0] += 1;
+        }
+        while socket.try_recv().unwrap().is_some() {
+            received[1] += 1;
+        }
+        assert_eq!([listener.dropped(), socket.dropped()], before);
+        for (dropped, received) in before.into_iter().zip(received) {
+            let lost = COUNT - received;
+            assert!(dropped.count > 0, "{received} received");
+            assert!(dropped.datagrams().contains(&lost), "{dropped:?} of {lost}");
+            assert!(merge_received || dropped.is_exact, "{dropped:?}");
+        }
     }
 }

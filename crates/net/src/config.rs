@@ -24,6 +24,9 @@ pub struct SocketConfig {
     pub multicast_hops: u8,
     /// Hop limit of datagrams to hosts, from 1; `None` leaves the system's (64 on Linux).
     pub unicast_hops: Option<u8>,
+    /// Differentiated services code point of what is sent, from 0 to 63 (RFC 2474); `None` leaves the
+    /// system's, which is 0. `Transmit::dscp` takes its place.
+    pub dscp: Option<u8>,
     /// Whether members on this host receive what this socket sends to a group; default yes.
     pub loopback: bool,
     /// Index of the interface by which datagrams to groups leave; `None` leaves it to the route.
@@ -49,6 +52,7 @@ impl Default for SocketConfig {
             send_buffer: 1 << 20,
             multicast_hops: 1,
             unicast_hops: None,
+            dscp: None,
             loopback: true,
             multicast_interface: None,
             device: None,
@@ -92,6 +96,13 @@ impl SocketConfig {
     #[must_use]
     pub const fn unicast_hops(mut self, hops: Option<u8>) -> Self {
         self.unicast_hops = hops;
+        self
+    }
+
+    /// Sets the differentiated services code point of what is sent, from 0 to 63.
+    #[must_use]
+    pub const fn dscp(mut self, dscp: Option<u8>) -> Self {
+        self.dscp = dscp;
         self
     }
 

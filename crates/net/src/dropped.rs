@@ -16,14 +16,16 @@ const MAX_SEGMENTS: u64 = 128;
 /// ```
 /// use manycast_net::Dropped;
 ///
-/// let buffers = Dropped { count: 3, is_exact: false };
+/// let buffers = Dropped::new(3, false);
 /// assert_eq!(buffers.to_string(), "at least 3");
 /// assert_eq!(buffers.datagrams(), 3..=384);
-/// let datagrams = Dropped { count: 3, is_exact: true };
+/// let datagrams = Dropped::new(3, true);
 /// assert_eq!(datagrams.to_string(), "3");
 /// assert_eq!(datagrams.datagrams(), 3..=3);
+/// assert_eq!((buffers + datagrams).to_string(), "at least 6");
+/// assert_eq!((Dropped::default() + datagrams).to_string(), "3");
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Dropped {
     /// The number of buffers.
@@ -33,6 +35,11 @@ pub struct Dropped {
 }
 
 impl Dropped {
+    /// So many buffers, each of one datagram if `is_exact`.
+    pub const fn new(count: u64, is_exact: bool) -> Self {
+        Self { count, is_exact }
+    }
+
     /// The least and the greatest number of datagrams that these can have been.
     pub const fn datagrams(self) -> std::ops::RangeInclusive<u64> {
         let most = if self.is_exact {
@@ -41,6 +48,13 @@ impl Dropped {
             self.count.saturating_mul(MAX_SEGMENTS)
         };
         self.count..=most
+    }
+}
+
+impl Default for Dropped {
+    /// Nothing, for certain.
+    fn default() -> Self {
+        Self::new(0, true)
     }
 }
 

@@ -8,9 +8,12 @@ mod unavailable;
 use std::borrow::Cow;
 use std::fmt;
 use std::io;
+use std::net::SocketAddrV6;
 
 pub(crate) use explain::Explanation;
 use manycast_types::ErrorKind;
+
+use crate::with_interface_name;
 
 /// The errnos that a caller may find out before the kernel does.
 pub mod errno {
@@ -82,7 +85,7 @@ impl Error {
     pub fn new(operation: Operation, target: impl fmt::Display, source: io::Error) -> Self {
         Self {
             operation,
-            target: target.to_string(),
+            target: with_zone_by_name(target.to_string()),
             source,
             explanation: None,
         }
@@ -145,6 +148,14 @@ impl Error {
                 _ => ErrorKind::Other,
             },
         }
+    }
+}
+
+/// A target that is an address with a number for its zone, with the name of the interface instead.
+fn with_zone_by_name(target: String) -> String {
+    match target.parse::<SocketAddrV6>() {
+        Ok(address) if address.scope_id() != 0 => with_interface_name(address.into()).to_string(),
+        _ => target,
     }
 }
 

@@ -5,10 +5,10 @@ pub(crate) mod tests;
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use manycast_types::{InterfaceId, InterfaceSelector};
+use manycast_types::{Address, InterfaceId, InterfaceSelector};
 
 use crate::{Error, Operation, sys};
 
@@ -51,6 +51,9 @@ pub struct Interface {
     pub mtu: u32,
     /// The hardware address, where it has one of six bytes that are not all zero.
     pub mac: Option<MacAddress>,
+    /// The index of the interface that it is a part of: its bridge, its bond or its VRF
+    /// (`ip-link(8)`: master).
+    pub master: Option<u32>,
     /// The local addresses, in the kernel's order: IPv4, then IPv6.
     pub addresses: Vec<InterfaceAddress>,
 }
@@ -152,6 +155,7 @@ impl Interface {
             promiscuous: false,
             mtu: 1500,
             mac: None,
+            master: None,
             addresses: Vec::new(),
         }
     }
@@ -259,6 +263,26 @@ fn no_interface(interfaces: &[Interface], selector: &InterfaceSelector) -> Error
     };
     let source = io::Error::new(io::ErrorKind::NotFound, cause);
     Error::new(Operation::Find, format!("interface {selector}"), source).explained(cause, there)
+}
+
+/// The address with the name of its interface for a zone (RFC 4007 §11.2), as people write it and all
+/// that manycast prints has it. An index that no interface has stays a number.
+///
+/// ```
+/// let address = "[fe80::1%1]:5000".parse()?;
+/// assert_eq!(manycast_net::with_interface_name(address).to_string(), "[fe80::1%lo]:5000");
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
+pub fn with_interface_name(address: SocketAddr) -> Address {
+    let address = Address::from(address);
+    let name = match address.interface() {
+        Some(InterfaceSelector::Index(index)) => sys::options::interface_name(*index).ok(),
+        _ => None,
+    };
+    match name {
+        Some(name) => address.on(InterfaceSelector::Name(name)),
+        None => address,
+    }
 }
 
 /// Puts commas between the first few, and counts the rest.

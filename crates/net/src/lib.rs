@@ -26,13 +26,14 @@ pub use dropped::Dropped;
 pub use error::{Error, Operation, errno};
 pub use interfaces::{
     Interface, InterfaceAddress, MacAddress, find as find_interface, interfaces, name_wireless,
+    with_interface_name,
 };
 pub use joined::{JoinedGroup, JoinedSource, JoinedTables, joined_groups};
 pub use manycast_types::{ErrorKind, Unreachable};
 pub use membership::source_filter;
 pub use offload::{Offload, OffloadState};
 pub use packet::{Packet, PacketSocket, PacketType};
-pub use poller::{Poller, Stopper, Token, Waker};
+pub use poller::{Alarm, Poller, Stopper, Token, Waker};
 pub use routes::{Route, route_from, route_to};
 pub use socket::Socket;
 pub use sysctl::sysctl;

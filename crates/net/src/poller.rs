@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::sys::poller::{Event, Set};
+use crate::sys::poller::{self, Event, Set};
 use crate::{Error, Operation};
 
 /// A set of descriptors, and the wait for any of them.
@@ -185,5 +185,55 @@ impl Waker {
 impl AsFd for Waker {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.event.as_fd()
+    }
+}
+
+/// A descriptor that is readable once a time is over, for an event loop whose own timers are not exact
+/// enough: it is late by no more than the timer slack of the system, 50 µs on Linux (`prctl(2)`).
+///
+/// ```
+/// use std::time::{Duration, Instant};
+///
+/// use manycast_net::{Alarm, Poller};
+///
+/// let (poller, alarm) = (Poller::new()?, Alarm::new()?);
+/// poller.add(&alarm, 7)?;
+/// let begin = Instant::now();
+/// alarm.set(Duration::from_micros(200))?;
+/// let mut ready = Vec::new();
+/// poller.wait(&mut ready, None)?;
+/// assert_eq!(ready, [7]);
+/// assert!(begin.elapsed() >= Duration::from_micros(200));
+/// # Ok::<(), manycast_net::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Alarm {
+    alarm: poller::Alarm,
+}
+
+impl Alarm {
+    /// An alarm that is not set.
+    ///
+    /// # Errors
+    ///
+    /// [`LimitReached`](crate::ErrorKind::LimitReached): too many open files.
+    pub fn new() -> Result<Self, Error> {
+        let alarm = poller::Alarm::new().map_err(failed)?;
+        Ok(Self { alarm })
+    }
+
+    /// Makes the descriptor readable after this time, and until then not, whatever was set before.
+    ///
+    /// # Errors
+    ///
+    /// Only where the machine itself fails.
+    pub fn set(&self, after: Duration) -> Result<(), Error> {
+        self.alarm.set(after).map_err(failed)
+    }
+}
+
+impl AsFd for Alarm {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.alarm.as_fd()
     }
 }

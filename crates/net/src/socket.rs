@@ -1,6 +1,7 @@
 //! One UDP socket: batches in, batches out, and every option readable and settable while it runs.
 
 mod options;
+mod queue;
 mod receive;
 mod segments;
 mod send;
@@ -135,6 +136,9 @@ impl Socket {
         self.set_multicast_hops(config.multicast_hops)?;
         if let Some(hops) = config.unicast_hops {
             self.set_unicast_hops(hops)?;
+        }
+        if let Some(dscp) = config.dscp {
+            self.set_dscp(dscp)?;
         }
         self.set_loopback(config.loopback)?;
         self.set_multicast_interface(config.multicast_interface)?;

@@ -88,6 +88,40 @@ fn neighbours_of_equal_size_go_as_one_and_arrive_as_many() {
 }
 
 #[test]
+fn segments_of_one_payload_arrive_as_datagrams() {
+    // Fewer than go as one, as many, more, and a last one that is shorter, alone or not.
+    for (size, len) in [
+        (64, 64 * 3),
+        (64, 64 * 64),
+        (64, 64 * 65),
+        (64, 64 * 200 + 1),
+        (1316, 1316 * 100),
+        (8900, 8900 * 7 + 5),
+        (40_000, 100_000),
+        (60, 7),
+        (1, 65),
+        (9, 0),
+    ] {
+        for host in ["127.0.0.1", "[::1]"] {
+            let (sender, receiver) = pair(host);
+            let payload: Vec<u8> = (0..=250).cycle().take(len).collect();
+            let mut transmit = Transmit::new(receiver.local_addr().unwrap(), &payload[..]);
+            transmit.segment_size = Some(size);
+            let datagrams: Vec<Vec<u8>> = if payload.is_empty() {
+                vec![Vec::new()]
+            } else {
+                let segments = payload.chunks(size.into());
+                segments.map(<[u8]>::to_vec).collect()
+            };
+            let sent = sender.send_segments(&transmit, true).unwrap();
+            assert_eq!(sent, datagrams.len(), "{len} bytes by {size}");
+            let received = receive(&sender, &receiver, datagrams.len());
+            assert!(received == datagrams, "{len} bytes by {size}");
+        }
+    }
+}
+
+#[test]
 fn the_kernel_gathers_what_it_was_given_as_one() {
     let (sender, receiver) = pair("127.0.0.1");
     if std::env::var("MANYCAST_OFFLOAD").is_ok_and(|value| value == "off") {

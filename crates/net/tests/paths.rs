@@ -66,9 +66,15 @@ fn a_path_with_a_small_mtu_slows_no_other_destination() {
         let bind = |to: &str| Socket::bind(to.parse().unwrap(), &config).unwrap();
         let (sender, near, narrow) = (bind("0.0.0.0:0"), bind("127.0.0.1:0"), bind("10.5.0.1:0"));
         let payloads = [[7; 1000]; 64];
-        let send = |to: &Socket| {
-            let way = Transmit::new(to.local_addr().unwrap(), ());
-            assert_eq!(sender.send_payloads(&way, &payloads, true).unwrap(), 64);
+        let send = |to: &Socket, segments: bool| {
+            let mut way = Transmit::new(to.local_addr().unwrap(), ());
+            let sent = if segments {
+                way.segment_size = Some(1000);
+                sender.send_segments(&way.with(payloads.as_flattened()), true)
+            } else {
+                sender.send_payloads(&way, &payloads, true)
+            };
+            assert_eq!(sent.unwrap(), 64);
         };
         // Room for one buffer: only what was merged comes 8 at a time, as lo allows.
         let mut batch = RecvBatch::with_capacity(1);
@@ -83,10 +89,10 @@ fn a_path_with_a_small_mtu_slows_no_other_destination() {
             }
             calls
         };
-        for _ in 0..2 {
-            send(&near);
+        for segments in [true, false, true] {
+            send(&near, segments);
             let near_calls = received(&near);
-            send(&narrow);
+            send(&narrow, segments);
             let narrow_calls = received(&narrow);
             assert_eq!((near_calls < 64, narrow_calls), (true, 64));
             assert_eq!(sender.offload().gso, OffloadState::UpTo(999));

@@ -8,7 +8,9 @@
 //! * [`measure`]: what a network does to a stream: loss, duplicates, reordering, delay.
 //! * [`probe`]: what lies between two hosts, and what the other one finds on itself.
 //!
-//! They are made of [`wire`] (cursors over the bytes of a datagram), [`timers`] (deadlines, each
+//! [`Combined`] makes one of two that share their sockets.
+//!
+//! Protocols are made of [`wire`] (cursors over the bytes of a datagram), [`timers`] (deadlines, each
 //! with its reason), [`buffers`] (payload memory that is used again), [`pace`] (how much may be sent when) and [`random`] (randomness that follows
 //! from a seed).
 //!
@@ -45,8 +47,10 @@ pub mod random;
 pub mod timers;
 pub mod wire;
 
+mod combine;
 mod network;
 mod protocol;
 
+pub use combine::{Combined, Either};
 pub use network::{NetworkEvent, Request};
 pub use protocol::{Output, Protocol};

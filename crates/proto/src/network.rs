@@ -1,4 +1,4 @@
-//! What a protocol asks of the network beside sending, and what it hears of it.
+//! What a protocol asks of the network beside sending, and what it is told of it.
 
 use std::net::SocketAddr;
 
@@ -76,7 +76,7 @@ pub enum NetworkEvent {
     /// A group was left on an interface: as requested, or because the interface went away.
     Left(Membership),
     /// A datagram that was sent came back: a host or a router said by ICMP that it could not be
-    /// delivered. Only connected sockets hear of it reliably.
+    /// delivered. Only connected sockets are told of it reliably.
     Unreachable {
         /// The socket that it was sent by.
         socket: SocketId,

@@ -145,6 +145,19 @@ pub enum Output<E> {
     Finished,
 }
 
+impl<E> Output<E> {
+    /// The same with another event.
+    pub fn map<F>(self, to: impl FnOnce(E) -> F) -> Output<F> {
+        match self {
+            Self::Event(event) => Output::Event(to(event)),
+            Self::Transmit(transmit) => Output::Transmit(transmit),
+            Self::Request(request) => Output::Request(request),
+            Self::Wait { until, reason } => Output::Wait { until, reason },
+            Self::Finished => Output::Finished,
+        }
+    }
+}
+
 /// A borrowed protocol is a protocol, so that its owner can still ask it for statistics after a
 /// driver has run it.
 impl<P: Protocol + ?Sized> Protocol for &mut P {

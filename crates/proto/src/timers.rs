@@ -1,5 +1,7 @@
 //! The deadlines of a protocol, each with its reason.
 
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Instant;
 
 use crate::Output;
@@ -12,7 +14,8 @@ pub trait Timer: Copy + PartialEq {
 
 /// The deadlines that are set: at most one for each timer.
 ///
-/// It is made for a handful of timers, which it searches one by one.
+/// It is made for a handful of timers, which it searches one by one; for a deadline of each peer there
+/// is [`Deadlines`].
 ///
 /// ```
 /// use std::time::{Duration, Instant};
@@ -100,5 +103,135 @@ impl<T: Timer> Timers<T> {
 impl<T: Timer> Default for Timers<T> {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// The deadlines of many, at most one for each: of each peer or each session, for instance.
+///
+/// The earliest is found without a look at the others. A heap holds them; one that was moved or taken
+/// away stays in it, and is skipped when its turn comes. There are never more of those than of the
+/// ones that hold.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+///
+/// use manycast_proto::timers::Deadlines;
+///
+/// let now = Instant::now();
+/// let mut deadlines = Deadlines::new();
+/// deadlines.set("a", now.checked_add(Duration::from_secs(1)));
+/// deadlines.set("b", now.checked_add(Duration::from_secs(2)));
+/// deadlines.set("a", now.checked_add(Duration::from_secs(3)));
+/// assert_eq!(deadlines.earliest(), Some(now + Duration::from_secs(2)));
+///
+/// let later = now + Duration::from_secs(2);
+/// assert_eq!(deadlines.expired(later), Some("b"));
+/// assert_eq!(deadlines.expired(later), None);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Deadlines<K> {
+    heap: BinaryHeap<Reverse<(Instant, K)>>,
+    set: BTreeMap<K, Instant>,
+}
+
+/// So many deadlines in the heap may have been moved or taken away, however few hold.
+const STALE: usize = 64;
+
+impl<K: Copy + Ord> Deadlines<K> {
+    /// No deadline at all.
+    pub const fn new() -> Self {
+        Self {
+            heap: BinaryHeap::new(),
+            set: BTreeMap::new(),
+        }
+    }
+
+    /// Sets the deadline of `key` in place of the one it had; `None` takes it away.
+    ///
+    /// It takes what [`Instant::checked_add`] gives, so that a time too far away for the clock is no
+    /// deadline rather than a panic.
+    pub fn set(&mut self, key: K, at: Option<Instant>) {
+        let Some(at) = at else {
+            self.set.remove(&key);
+            return;
+        };
+        if self.set.insert(key, at) == Some(at) {
+            return;
+        }
+        if self.heap.len() >= 2 * self.set.len() + STALE {
+            self.heap.clear();
+            let all = self.set.iter().map(|(key, at)| Reverse((*at, *key)));
+            self.heap.extend(all);
+        } else {
+            self.heap.push(Reverse((at, key)));
+        }
+    }
+
+    /// The earliest deadline.
+    pub fn earliest(&mut self) -> Option<Instant> {
+        while let Some(Reverse((at, key))) = self.heap.peek() {
+            if self.set.get(key) == Some(at) {
+                return Some(*at);
+            }
+            self.heap.pop();
+        }
+        None
+    }
+
+    /// Takes out the earliest deadline that `now` has reached, and says whose it is. Call it until it
+    /// gives `None`.
+    pub fn expired(&mut self, now: Instant) -> Option<K> {
+        self.earliest().filter(|at| *at <= now)?;
+        let Reverse((_, key)) = self.heap.pop()?;
+        self.set.remove(&key);
+        Some(key)
+    }
+}
+
+impl<K: Copy + Ord> Default for Deadlines<K> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// As a table that is searched from end to end.
+        #[test]
+        fn the_earliest_of_many_is_found_whatever_was_set(
+            script in prop::collection::vec((0..20_u8, prop::option::of(0..50_u64), any::<bool>()), 0..500),
+        ) {
+            #[allow(clippy::disallowed_methods)]
+            let start = Instant::now();
+            let mut deadlines = Deadlines::new();
+            let mut table = BTreeMap::new();
+            for (key, at, expires) in script {
+                let at = at.map(|at| start + Duration::from_secs(at));
+                if expires {
+                    let due = |at: &Instant| *at <= start + Duration::from_secs(10);
+                    let earliest = table.iter().filter(|(_, at)| due(at)).min_by_key(|(key, at)| (**at, **key));
+                    let earliest = earliest.map(|(key, _)| *key);
+                    prop_assert_eq!(deadlines.expired(start + Duration::from_secs(10)), earliest);
+                    if let Some(key) = earliest {
+                        table.remove(&key);
+                    }
+                } else {
+                    deadlines.set(key, at);
+                    match at {
+                        Some(at) => table.insert(key, at),
+                        None => table.remove(&key),
+                    };
+                }
+                prop_assert_eq!(deadlines.earliest(), table.values().min().copied());
+                prop_assert!(deadlines.heap.len() <= 2 * 20 + STALE + 1);
+            }
+        }
     }
 }

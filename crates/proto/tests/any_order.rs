@@ -6,7 +6,8 @@ use std::time::{Duration, Instant, SystemTime};
 use manycast_lab::sim::any_order;
 use manycast_proto::ask::{Client, ClientConfig, Responder, ResponderConfig, Responders};
 use manycast_proto::measure::{Receiver, ReceiverConfig, Sender, SenderConfig};
-use manycast_proto::probe;
+use manycast_proto::{Combined, probe};
+use manycast_types::Received;
 use proptest::prelude::*;
 
 /// Addresses that the protocols below deal with: the asked host, the asked group, and themselves.
@@ -142,5 +143,22 @@ proptest! {
     ) {
         let config = probe::ServerConfig { key: None, rate, sessions };
         any_order(&mut probe::Server::new(config, seed), &script, &peers());
+    }
+
+    #[test]
+    fn two_combined(
+        rate in prop::option::of(any::<u64>()),
+        count in prop::option::of(0..1_000_u64),
+        seed in any::<[u8; 32]>(),
+        which in 0..5_u8,
+        script in script(),
+    ) {
+        let config = SenderConfig { rate, count, ..SenderConfig::new(peers()[1]) };
+        let sender = Sender::new(config, start(), SystemTime::UNIX_EPOCH);
+        let server = probe::Server::new(probe::ServerConfig::default(), seed);
+        let mut both = Combined::new(sender, server, move |datagram: &Received<'_>| {
+            datagram.payload.first().is_some_and(|byte| byte % 5 < which)
+        });
+        any_order(&mut both, &script, &peers());
     }
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
-use manycast_lab::sim::{Endpoint, Link, Sim, Traffic, seeds};
+use manycast_lab::sim::{Endpoint, Host, Link, Sim, Traffic, seeds};
 use manycast_proto::measure::{
     Receiver, ReceiverConfig, ReceiverEvent, Sender, SenderConfig, SenderEvent, StreamReport,
 };
@@ -17,6 +17,7 @@ const PORT: u16 = 5001;
 /// One sender and one receiver, with a link between them.
 struct Net {
     sim: Sim,
+    sending: Host,
     sender: Endpoint<Sender>,
     receiver: Endpoint<Receiver>,
 }
@@ -33,6 +34,7 @@ impl Net {
         let sender = sim.bind(a, 40_000, Sender::new(config, now, time));
         Self {
             sim,
+            sending: a,
             sender,
             receiver,
         }
@@ -186,6 +188,56 @@ fn delay_and_jitter_are_those_of_the_link() {
             "{:?}",
             stream.jitter
         );
+    }
+}
+
+/// A sender is killed and started anew with the same port, on links that do all that links do.
+#[test]
+fn each_run_of_a_sender_is_one_stream() {
+    const RUNS: u64 = 5;
+    let every = Link {
+        delay: MILLISECOND * 3,
+        loss: 0.5,
+        duplicate: 0.2,
+        reorder: 0.3,
+        hold: MILLISECOND * 10,
+        ..Link::default()
+    };
+    for seed in seeds(20) {
+        let config = SenderConfig {
+            size: 1000,
+            rate: Some(8_000_000),
+            ..SenderConfig::new((GROUP, PORT).into())
+        };
+        let mut net = Net::new(seed, every, config.clone());
+        let mut sent = Vec::new();
+        for run in 1..=RUNS {
+            net.sim.run_for(MILLISECOND * 200);
+            // Its end does not arrive.
+            let deaf = Link { loss: 1.0, ..every };
+            net.sim.set_links(deaf);
+            net.sim.stop(net.sender);
+            sent.push(net.sim.protocol(net.sender).stats().datagrams - 1);
+            net.sim.run_for(MILLISECOND * 20);
+            net.sim.set_links(every);
+            if run < RUNS {
+                let (now, time) = (net.sim.now(), SystemTime::UNIX_EPOCH + net.sim.elapsed());
+                let sender = Sender::new(config.clone(), now, time);
+                let host = net.sending;
+                net.sender = net.sim.bind(host, 40_000, sender);
+            }
+        }
+        let streams: Vec<_> = net.sim.protocol(net.receiver).streams().collect();
+        let runs: Vec<_> = streams.iter().map(|stream| stream.run).collect();
+        assert_eq!(runs, (1..=RUNS).collect::<Vec<_>>());
+        for (stream, sent) in streams.iter().zip(sent) {
+            // But for the ends, of which the receiver does not know.
+            let counted = stream.counters.expected() + stream.first_number - 1;
+            assert!((sent - 20..=sent).contains(&counted), "{counted} of {sent}");
+            let loss = stream.counters.loss();
+            assert!((0.35..0.65).contains(&loss), "{loss}");
+            assert!(!stream.ended);
+        }
     }
 }
 

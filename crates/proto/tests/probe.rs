@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use manycast_lab::sim::{Endpoint, Host, Link, Sim, seeds};
 use manycast_proto::probe::{
-    Burst, Client, ClientConfig, ClientEvent, Counts, Finding, Key, Report, Server, ServerConfig,
-    ServerEvent,
+    Burst, Client, ClientConfig, ClientEvent, Counts, Finding, Key, Refusal, Report, Round, Server,
+    ServerConfig, ServerEvent,
 };
+use manycast_types::Group;
 
 const SERVER: ([u8; 4], u16) = ([10, 0, 0, 1], 49_366);
 const GROUP: [u8; 4] = [239, 1, 2, 3];
@@ -16,7 +17,7 @@ const PORT: u16 = 5000;
 /// A client and a server, and what a driver does for them.
 struct Net {
     sim: Sim,
-    hosts: [Host; 2],
+    server_host: Host,
     client: Endpoint<Client>,
     server: Endpoint<Server>,
     /// Events of both that are dealt with.
@@ -46,7 +47,7 @@ impl Net {
         let client = sim.bind(hosts[1], 40_000, client);
         Self {
             sim,
-            hosts,
+            server_host: hosts[0],
             client,
             server,
             served: 0,
@@ -54,8 +55,8 @@ impl Net {
         }
     }
 
-    /// Lets time pass until the client has something to tell; the host of the server does what it
-    /// is asked for, and finds `report` on itself.
+    /// Lets time pass until the client has something to tell; the host of the server finds `report`
+    /// on itself.
     fn next(&mut self, report: &Report) -> ClientEvent {
         for _ in 0..100_000 {
             if let Some((_, event)) = self.sim.events(self.client).get(self.heard) {
@@ -74,21 +75,23 @@ impl Net {
     }
 
     fn serve(&mut self, event: ServerEvent, report: &Report) {
-        let host = self.hosts[0];
         match event {
-            ServerEvent::Send(order) => {
-                for index in 0..order.burst.count {
-                    let datagram = order.datagram(index);
-                    self.sim.forge(host, SERVER.into(), order.to, datagram);
-                }
-                self.command(|server| server.sent(&order, Ok(())));
-            }
             ServerEvent::Watch(inquiry) => self.command(|server| server.watching(&inquiry)),
+            // As a host does that tries its firewall.
             ServerEvent::Examine { inquiry, .. } => {
+                self.command(|server| server.suspend(&inquiry));
+            }
+            ServerEvent::Suspended(inquiry) => {
                 self.command(|server| server.examined(&inquiry, report));
             }
-            ServerEvent::Join { .. } | ServerEvent::Leave { .. } => {}
+            _ => {}
         }
+    }
+
+    /// What the server tells of its own doing.
+    fn told(&self, what: impl Fn(&ServerEvent) -> bool) -> usize {
+        let events = self.sim.events(self.server).iter();
+        events.filter(|(_, event)| what(event)).count()
     }
 
     fn command(&mut self, command: impl FnOnce(&mut Server)) {
@@ -140,7 +143,7 @@ fn a_report_comes_whole_or_not_at_all() {
         net.sim.command(net.client, Client::watch);
         assert_eq!(net.next(&report()), ClientEvent::Watching);
         net.sim
-            .command(net.client, |client, now| client.examine(now, 0, 20));
+            .command(net.client, |client, now| client.examine(now));
         match net.next(&report()) {
             ClientEvent::Examined(told) => {
                 assert_eq!(told, report());
@@ -148,46 +151,93 @@ fn a_report_comes_whole_or_not_at_all() {
             }
             told => assert_eq!(told, ClientEvent::Silent),
         }
-        let asked = net.sim.events(net.server).iter();
-        let examined = asked.filter(|(_, event)| matches!(event, ServerEvent::Examine { .. }));
-        assert_eq!(examined.count(), 1, "however often it was asked for");
+        let examined = net.told(|event| matches!(event, ServerEvent::Examine { .. }));
+        assert_eq!(examined, 1, "however often it was asked for");
     }
     assert!(whole > 190, "only {whole} reports came");
 }
 
+/// Both ends join the group, send to it and to one another by themselves, each request of the driver's
+/// in its turn.
 #[test]
 fn what_is_late_or_doubled_counts_once_and_is_not_lost() {
     for seed in seeds(100) {
         let mut net = Net::new(seed, rough(0.0));
         assert_eq!(net.next(&Report::default()), ClientEvent::Welcome);
-        let burst = Burst {
-            to_group: false,
-            by_route: true,
-            count: 64,
-            size: 200,
-            hops: 1,
-            source: None,
-        };
-        net.sim
-            .command(net.client, |client, now| client.request(now, burst));
-        let all = Counts { group: 0, host: 64 };
-        assert_eq!(net.next(&Report::default()), ClientEvent::Came(all));
-
-        let (host, server) = (net.hosts[1], SERVER.into());
-        let (round, datagrams) = net.sim.command(net.client, |client, _| {
-            let round = client.begin_round();
-            let datagrams: Vec<_> = (0..64)
-                .map(|index| client.datagram(round, index, 200))
-                .collect();
-            (round, datagrams)
+        net.sim.command(net.client, |client, _| {
+            client.join(Group::new(GROUP.into()));
         });
-        for datagram in datagrams {
+        assert_eq!(net.next(&Report::default()), ClientEvent::Joined);
+        for to_group in [false, true] {
+            let burst = Burst {
+                to_group,
+                by_route: true,
+                count: 64,
+                size: 200,
+                hops: 1,
+                source: None,
+            };
             net.sim
-                .forge(host, ([10, 0, 0, 2], 40_000).into(), server, datagram);
+                .command(net.client, |client, now| client.request(now, burst));
+            let [group, host] = if to_group { [64, 0] } else { [0, 64] };
+            let all = Counts { group, host };
+            assert_eq!(net.next(&Report::default()), ClientEvent::Came(all));
+
+            let round = Round {
+                to_group,
+                interface: None,
+                source: None,
+                count: 64,
+                size: 200,
+                hops: 1,
+            };
+            net.sim
+                .command(net.client, |client, now| client.send(now, round));
+            let counted = ClientEvent::Counted {
+                counts: all,
+                not_sent: None,
+            };
+            assert_eq!(net.next(&Report::default()), counted);
         }
+        assert_eq!(
+            net.told(|event| matches!(event, ServerEvent::Sent { .. })),
+            2
+        );
+
+        // Who leaves lets the other leave the group, unless that word is lost.
+        net.sim.stop(net.client);
+        net.sim.run_for(Duration::from_secs(61));
+        assert_eq!(
+            net.told(|event| matches!(event, ServerEvent::Left { .. })),
+            1
+        );
+    }
+}
+
+/// A source that the host does not have: it cannot open a socket for it, and says which it was.
+#[test]
+fn a_source_that_the_host_does_not_have_is_refused() {
+    let mut net = Net::new(1, Link::default());
+    assert_eq!(net.next(&Report::default()), ClientEvent::Welcome);
+    let burst = |last| Burst {
+        to_group: true,
+        by_route: true,
+        count: 1,
+        size: 200,
+        hops: 1,
+        source: Some([10, 0, 0, last].into()),
+    };
+    for (last, told) in [
+        (77, ClientEvent::Refused(Refusal::Source)),
+        (1, ClientEvent::Came(Counts::default())),
+    ] {
         net.sim
-            .command(net.client, |client, now| client.count(now, round, 64));
-        assert_eq!(net.next(&Report::default()), ClientEvent::Counted(all));
+            .command(net.client, |client, now| client.request(now, burst(last)));
+        assert_eq!(
+            net.next(&Report::default()),
+            told,
+            "nobody has joined it there"
+        );
     }
 }
 
@@ -196,9 +246,9 @@ fn a_server_that_dies_is_told_of_within_ten_seconds() {
     for seed in seeds(20) {
         let mut net = Net::new(seed, Link::default());
         assert_eq!(net.next(&Report::default()), ClientEvent::Welcome);
-        net.sim.partition([net.hosts[0]]);
+        net.sim.partition([net.server_host]);
         net.sim
-            .command(net.client, |client, now| client.examine(now, 0, 0));
+            .command(net.client, |client, now| client.examine(now));
         let before = net.sim.elapsed();
         assert_eq!(net.next(&Report::default()), ClientEvent::Silent);
         assert!(net.sim.elapsed() - before < Duration::from_secs(10));

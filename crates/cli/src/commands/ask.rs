@@ -15,7 +15,7 @@ use super::{Choice, choice};
 use crate::Outcome;
 use crate::cli::HELP;
 use crate::interrupt::Interrupt;
-use crate::output::{self, DatagramReport, Output, Payload, Span, counted, grouped, named};
+use crate::output::{self, DatagramReport, Output, Payload, SentReport, Span, counted, grouped};
 use crate::values::{self, Interfaces};
 
 const EXAMPLES: &str = "\
@@ -74,12 +74,8 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
                     .map(|count| usize::try_from(count).unwrap_or(usize::MAX)),
             ),
     };
-    output.detail(format_args!(
-        "asking {} from {} by {}",
-        named(sent.to, &sent.interface),
-        named(sent.from, &sent.interface),
-        sent.interface
-    ));
+    let egress = SentReport::from(&sent).egress();
+    output.detail(format_args!("asking {egress}"));
     match args.message {
         Some(message) => once(&question, message.as_encoded_bytes(), &interrupt, output),
         None => line_by_line(&question, sent.to.ip().is_multicast(), &interrupt, output),

@@ -105,15 +105,15 @@ fn show_groups(one: &Address, other: &Address, checks: &mut Checks<'_>) -> anyho
     for (number, (group, mut listener)) in (1..).zip(listeners) {
         let expected: Vec<_> = sent
             .iter()
-            .filter(|(way, _)| Some(way.to.ip()) == group.group().map(|group| group.address))
+            .filter(|(sent, _)| Some(sent.to.ip()) == group.group().map(|group| group.address))
             .collect();
         let received = gather(&mut listener, expected.len())?;
         let right = received.len() == expected.len()
             && received
                 .iter()
                 .zip(&expected)
-                .all(|(came, (way, text))| is(came, way, text));
-        let way = received.first().map(|came| {
+                .all(|(came, (sent, text))| is(came, sent, text));
+        let how = received.first().map(|came| {
             let hops = came
                 .hops
                 .map(|hops| format!(", hop limit {hops}"))
@@ -131,7 +131,7 @@ fn show_groups(one: &Address, other: &Address, checks: &mut Checks<'_>) -> anyho
                 .map(|(_, text)| (*text).to_owned())
                 .collect(),
             verb: "received",
-            way: way.unwrap_or_default(),
+            how: how.unwrap_or_default(),
             mark: String::new(),
         })?;
     }
@@ -155,7 +155,7 @@ fn gather(listener: &mut Listener, expected: usize) -> anyhow::Result<Vec<Datagr
     }
 }
 
-/// Whether a datagram is what was sent, and came the way that it was sent by.
+/// Whether a datagram is what was sent, and came as it was sent.
 fn is(came: &Datagram, sent: &Sent, text: &str) -> bool {
     came.payload == text
         && came.source == sent.from
@@ -181,7 +181,7 @@ fn show_echo(server: Listener, host: SocketAddr, checks: &mut Checks<'_>) -> any
     }
     let answers = answers?;
     let right = matches!(answers.as_slice(), [answer] if answer.datagram.payload == "OK...hello");
-    let way = answers
+    let how = answers
         .first()
         .map(|answer| format!(" to \"hello\" in {}", Span(answer.round_trip)));
     checks.add(Check {
@@ -195,7 +195,7 @@ fn show_echo(server: Listener, host: SocketAddr, checks: &mut Checks<'_>) -> any
             .collect(),
         expected: vec!["OK...hello".to_owned()],
         verb: "answered",
-        way: way.unwrap_or_default(),
+        how: how.unwrap_or_default(),
         mark: String::new(),
     })
 }
@@ -237,7 +237,7 @@ struct Check {
     #[serde(skip)]
     verb: &'static str,
     #[serde(skip)]
-    way: String,
+    how: String,
     #[serde(skip)]
     mark: String,
 }
@@ -249,12 +249,12 @@ impl fmt::Display for Check {
             name,
             address,
             verb,
-            way,
+            how,
             ..
         } = self;
         write!(
             f,
-            "{mark} {name} at {address} {verb} {}{way}",
+            "{mark} {name} at {address} {verb} {}{how}",
             quoted(&self.received)
         )?;
         if !self.ok {

@@ -8,13 +8,13 @@ use std::time::Duration;
 use anyhow::bail;
 use manycast::Address;
 use manycast::doctor::{
-    self, Cancellation, Code, Doorman, Examination, FarEnd, Key, Notes, ProgramChoice, Served,
+    self, Cancellation, Code, Examination, FarEnd, Key, Notes, ProgramChoice, Served, Server,
 };
 
 use crate::Outcome;
 use crate::cli::HELP;
 use crate::interrupt::Interrupt;
-use crate::output::{Output, safe_lines};
+use crate::output::{Output, fold, safe_json, safe_lines};
 use crate::values;
 use screen::Screen;
 
@@ -172,13 +172,25 @@ fn tell(report: &doctor::Report, output: &mut Output) -> anyhow::Result<Outcome>
         output.object(&screen)?;
     } else {
         // Names of processes and what the far host says are chosen by others.
-        let screen = format!("{screen:width$}", width = screen::width());
-        let text = safe_lines(screen.trim_end())
+        let text = fold(&safe_lines(screen.to_string().trim_end()));
+        let marked = text
             .replace('✓', &output.mark(true))
             .replace('✗', &output.mark(false));
-        output.text(format_args!("{text}\n"))?;
+        output.text(format_args!("{marked}\n"))?;
     }
     Ok(if healthy { Outcome::Done } else { Outcome::No })
+}
+
+/// What the command shows of a report, as text.
+pub fn report_text(report: &doctor::Report) -> String {
+    let screen = Screen::new(report, false, ["✓", "✗"].map(str::to_owned));
+    safe_lines(screen.to_string().trim_end())
+}
+
+/// What the command shows of a report, as one JSON object.
+pub fn report_json(report: &doctor::Report) -> String {
+    let marks = ["✓", "✗"].map(str::to_owned);
+    safe_json(&Screen::new(report, false, marks)).unwrap_or_default()
 }
 
 /// The far end's address; with the usual port, where none is written.
@@ -198,10 +210,10 @@ fn serve(address: &Address, key: Option<String>, output: &mut Output) -> anyhow:
              learns what is wrong with them on this host",
         );
     }
-    let mut doorman = Doorman::open(address, key.map(Key::new))?;
-    interrupt.stops(doorman.stopper()?);
+    let mut server = Server::open(address, key.map(Key::new))?;
+    interrupt.stops(server.stopper()?);
     output.note(format_args!("serving on {address}; Ctrl-C ends it"));
-    while let Some(served) = doorman.next()? {
+    while let Some(served) = server.next()? {
         match served {
             Served::Joined {
                 client,

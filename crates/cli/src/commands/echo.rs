@@ -6,7 +6,9 @@ use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use manycast::proto::ask::{Responder, ResponderConfig, ResponderEvent, ResponderStats, Silence};
-use manycast::{Address, Datagram, Driver, Listener, Next, SocketConfig};
+use manycast::{
+    Address, Datagram, Driver, Dropped, Listener, Next, SocketConfig, with_interface_name,
+};
 use serde::Serialize;
 
 use super::listen::announce;
@@ -14,7 +16,9 @@ use super::to_listen_on;
 use crate::Outcome;
 use crate::cli::HELP;
 use crate::interrupt::Interrupt;
-use crate::output::{DatagramReport, Escaped, Output, Payload, clock, counted, named};
+use crate::output::{
+    DatagramReport, Escaped, Output, Payload, clock, counted, named, what_was_dropped,
+};
 use crate::values::Interfaces;
 
 const EXAMPLES: &str = "\
@@ -57,7 +61,6 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
 
     let responder = Responder::new(config(args.prefix)?);
     let mut driver = Driver::new(listener, responder);
-    let mut dropped = 0;
     loop {
         // What is printed waits in memory only as long as there is more to do at once.
         let mut next = driver.next_event(Some(Duration::ZERO))?;
@@ -67,18 +70,16 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
         }
         let Next::Event(event) = next else { break };
         match event {
-            ResponderEvent::Answered(question) => {
-                dropped = question.dropped.max(dropped);
-                print(&question, output)?;
-            }
+            ResponderEvent::Answered(question) => print(&question, output)?,
             ResponderEvent::Silent { source, why } => {
                 let unanswered = Unanswered {
                     event: "unanswered",
-                    source: source.to_string(),
+                    source: with_interface_name(source).to_string(),
                     why: word(why),
                 };
                 output.object(&unanswered)?;
                 let reason = sentence(why);
+                let source = unanswered.source;
                 output.detail(format_args!("{source} gets no answer: {reason}"));
             }
             _ => {}
@@ -87,7 +88,8 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     output.flush()?;
 
     output.after_interrupt();
-    output.note(summary(driver.protocol().stats(), driver.unsent(), dropped));
+    let (stats, dropped) = (driver.protocol().stats(), driver.endpoint().dropped());
+    output.note(summary(stats, driver.unsent(), dropped));
     Ok(Outcome::Done)
 }
 
@@ -155,7 +157,7 @@ const fn sentence(why: Silence) -> &'static str {
     }
 }
 
-fn summary(stats: ResponderStats, unsent: u64, dropped: u64) -> String {
+fn summary(stats: ResponderStats, unsent: u64, dropped: Dropped) -> String {
     let mut text = format!(
         "answered {} of {}",
         stats.answers,
@@ -176,8 +178,8 @@ fn summary(stats: ResponderStats, unsent: u64, dropped: u64) -> String {
     if unsent > 0 {
         text += &format!("; {} could not be sent", counted(unsent, "answer"));
     }
-    if dropped > 0 {
-        text += &format!("; the kernel dropped {dropped} for want of buffer");
+    if dropped.count > 0 {
+        text += &format!("; {}", what_was_dropped(dropped));
     }
     text
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::Outcome;
 use crate::cli::HELP;
-use crate::output::Output;
+use crate::output::{Output, fold};
 use crate::values::Interfaces;
 
 const EXAMPLES: &str = "\
@@ -51,13 +51,18 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
             .filter(|(_, _, index)| *index == Some(interface.index))
             .map(|(version, ..)| *version)
             .collect();
-        output.report(&Report::new(interface, &joined, route))?;
+        let report = Report::new(interface, &joined, route);
+        if output.is_json() {
+            output.object(&report)?;
+        } else {
+            output.text(fold(&format!("{report}\n")))?;
+        }
     }
     if !output.is_json() && args.interface.is_empty() {
         output.text("\n")?;
         for (version, probe, index) in routes {
             let picked = interfaces.iter().find(|found| Some(found.index) == index);
-            output.text(format_args!("{}\n", choice(version, probe, picked)))?;
+            output.text(fold(&format!("{}\n", choice(version, probe, picked))))?;
         }
     }
     Ok(Outcome::Done)
@@ -217,19 +222,10 @@ impl fmt::Display for Joined {
     }
 }
 
-/// A titled list, broken where a line gets long.
+/// A titled list.
 fn row(f: &mut fmt::Formatter<'_>, title: &str, items: &[String]) -> fmt::Result {
-    const WIDTH: usize = 100;
-    let mut column = WIDTH;
-    for (index, item) in items.iter().enumerate() {
-        let comma = if index + 1 < items.len() { "," } else { "" };
-        if column + item.len() + 2 > WIDTH {
-            let title = if index == 0 { title } else { "" };
-            write!(f, "\n    {title:<10}")?;
-            column = 14;
-        }
-        write!(f, " {item}{comma}")?;
-        column += item.len() + 1 + comma.len();
+    match items {
+        [] => Ok(()),
+        items => write!(f, "\n    {title:<10} {}", items.join(", ")),
     }
-    Ok(())
 }

@@ -1,12 +1,15 @@
 //! `manycast listen`
 
+mod vrf;
+
 use std::fmt::Write;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::bail;
 use manycast::{
-    Address, BufferSize, Error, Event, Listener, Membership, Received, SocketConfig, SourceFilter,
+    Address, BufferSize, Dropped, Error, Event, Listener, Membership, Received, SocketConfig,
+    SourceFilter, with_interface_name,
 };
 use serde::Serialize;
 
@@ -14,7 +17,9 @@ use super::to_listen_on;
 use crate::Outcome;
 use crate::cli::HELP;
 use crate::interrupt::Interrupt;
-use crate::output::{DatagramReport, MembershipReport, Output, Span, counted, grouped};
+use crate::output::{
+    DatagramReport, MembershipReport, Output, Span, counted, grouped, what_was_dropped,
+};
 use crate::values::{self, Interfaces};
 
 const EXAMPLES: &str = "\
@@ -69,14 +74,16 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     let begin = Instant::now();
     let deadline = args.timeout.and_then(|timeout| begin.checked_add(timeout));
     let mut seen = Seen::default();
-    while args.count.is_none_or(|count| seen.datagrams < count) && !interrupt.is_requested() {
+    // When it was to end. What had come by then is still printed.
+    let mut end = None;
+    while args.count.is_none_or(|count| seen.datagrams < count) {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        if left.is_some_and(|left| left.is_zero()) {
-            break;
+        if left.is_some_and(|left| left.is_zero()) || interrupt.is_requested() {
+            end.get_or_insert_with(SystemTime::now);
         }
         // What is printed waits in memory only as long as there is more to read at once.
         let event = match listener.next_event(Some(Duration::ZERO)) {
-            Ok(None) => {
+            Ok(None) if end.is_none() => {
                 output.flush()?;
                 listener.next_event(left)
             }
@@ -84,13 +91,16 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
         };
         match event {
             Ok(Some(Event::Datagram(received))) => {
+                if end.is_some_and(|end| received.time.is_none_or(|time| time > end)) {
+                    break;
+                }
                 seen.datagrams += 1;
                 seen.bytes += received.payload.len() as u64;
                 print(&received, &args, output)?;
             }
             Ok(Some(event)) => tell(&event, output)?,
-            Ok(None) => {}
-            Err(Error::Stopped) => break,
+            Ok(None) | Err(Error::Stopped) if end.is_some() => break,
+            Ok(None) | Err(Error::Stopped) => {}
             Err(error) => return Err(error.into()),
         }
     }
@@ -100,15 +110,17 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
         output.after_interrupt();
     }
     let elapsed = begin.elapsed();
+    let dropped = listener.dropped();
     output.object(&Summary {
         event: "summary",
         datagrams: seen.datagrams,
         bytes: seen.bytes,
         seconds: (elapsed.as_secs_f64() * 1e6).round() / 1e6,
-        dropped: listener.dropped(),
+        dropped: dropped.count,
+        dropped_exact: dropped.is_exact,
     })?;
     output.flush()?;
-    output.note(seen.summary(elapsed, listener.dropped()));
+    output.note(seen.summary(elapsed, dropped));
     let enough = seen.datagrams >= args.count.unwrap_or(1);
     Ok(if enough || interrupt.is_requested() {
         Outcome::Done
@@ -131,26 +143,27 @@ struct Summary {
     /// Of payload.
     bytes: u64,
     seconds: f64,
-    /// What the kernel dropped for want of buffer.
+    /// What the kernel dropped for want of buffer, and whether it is known exactly; if not, it is the
+    /// least.
     dropped: u64,
+    dropped_exact: bool,
 }
 
 impl Seen {
-    fn summary(&self, elapsed: Duration, dropped: u64) -> String {
+    fn summary(&self, elapsed: Duration, dropped: Dropped) -> String {
         let elapsed = Span(elapsed);
-        if self.datagrams == 0 {
-            return format!("nothing came in {elapsed}");
-        }
-        let datagrams = counted(self.datagrams, "datagram");
-        let bytes = counted(self.bytes, "byte");
-        let dropped = match dropped {
-            0 => String::new(),
-            dropped => format!(
-                "; the kernel dropped {} for want of buffer",
-                grouped(dropped)
+        let mut text = match self.datagrams {
+            0 => format!("nothing came in {elapsed}"),
+            datagrams => format!(
+                "{}, {} in {elapsed}",
+                counted(datagrams, "datagram"),
+                counted(self.bytes, "byte")
             ),
         };
-        format!("{datagrams}, {bytes} in {elapsed}{dropped}")
+        if dropped.count > 0 {
+            text += &format!("; {}", what_was_dropped(dropped));
+        }
+        text
     }
 }
 
@@ -175,7 +188,8 @@ pub(crate) fn announce(
     output: &mut Output,
 ) -> anyhow::Result<()> {
     let buffer = listener.receive_buffer()?;
-    let local: Vec<_> = listener.local_addrs().collect();
+    let local = listener.local_addrs().map(with_interface_name);
+    let local: Vec<_> = local.collect();
     output.object(&Listening {
         event: "listening",
         memberships: listener.memberships().map(Into::into).collect(),
@@ -189,6 +203,14 @@ pub(crate) fn announce(
     }
     if buffer.is_capped() {
         output.warn(capped(buffer));
+    }
+    let accept = manycast::net::sysctl(vrf::ACCEPT);
+    let joined: Vec<_> = listener
+        .memberships()
+        .map(|it| it.interface.clone())
+        .collect();
+    for warning in vrf::warnings(&joined, &manycast::interfaces()?, accept.as_deref()) {
+        output.warn(warning);
     }
     Ok(())
 }
@@ -223,7 +245,7 @@ fn alone(addresses: &[Address]) -> anyhow::Result<Vec<String>> {
 /// One line for each group, with its interfaces, and one for the local addresses.
 fn lines<'a>(
     memberships: impl Iterator<Item = &'a Membership>,
-    local: &[SocketAddr],
+    local: &[Address],
     alone: &[String],
 ) -> Vec<String> {
     let mut lines: Vec<(String, String)> = Vec::new();

@@ -1,27 +1,26 @@
 //! `manycast send`
 
+mod egress;
 mod pace;
 mod source;
-mod way;
 
 use std::ffi::OsString;
-use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
-use manycast::{Address, Host, Interface, InterfaceSelector, Sent};
-use serde::Serialize;
+use manycast::{Address, Host, Interface, InterfaceSelector};
 
+pub(super) use self::egress::warn_of_interface;
+use self::egress::{Egress, Patience};
 use self::pace::Pace;
 use self::source::Source;
-use self::way::{Patience, Way};
 use super::{Choice, choice};
 use crate::Outcome;
 use crate::cli::HELP;
 use crate::interrupt::Interrupt;
-use crate::output::{Output, Span, counted, named};
+use crate::output::{Output, SentReport, Span, counted};
 use crate::values::{self, Interfaces, Local, Rate};
 
 const EXAMPLES: &str = "\
@@ -33,7 +32,7 @@ Examples:
   tail -f log | manycast send '[ff15::1%eth0]:5000'            # each line is a datagram";
 
 const EXPLANATION: &str = "\
-The line that is printed says that the kernel took the datagram, and by which way it left; that it \
+The line that is printed says that the kernel took the datagram, and by which interface it left; that it \
 arrived is not known. No route is needed: a group without an interface goes as the route says, or \
 else by the first interface that is up and can multicast.";
 
@@ -81,9 +80,9 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     let interrupt = Interrupt::install(Outcome::No)?;
-    let mut ways = Vec::new();
+    let mut egresses = Vec::new();
     for address in destinations(&args.address, &args.interface)? {
-        ways.push(Way::open(address, &args, output)?);
+        egresses.push(Egress::open(address, &args, output)?);
     }
     let source = Source::open(&args, output)?;
     interrupt.is_looked_for();
@@ -105,18 +104,17 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
         if pace.wait(payload.len(), &interrupt) {
             break;
         }
-        for way in &mut ways {
-            let Some(taken) = way.send(&payload, patience, &interrupt, output)? else {
+        for egress in &mut egresses {
+            let Some(taken) = egress.send(&payload, patience, &interrupt, output)? else {
                 sent.unsent += 1;
                 continue;
             };
-            let report = Report::from(&taken);
             if output.is_json() || !output.is_quiet() {
-                output.report(&report)?;
+                output.report(&SentReport::from(&taken))?;
             }
             sent.datagrams += 1;
             sent.bytes += payload.len() as u64;
-            way.listen_for_trouble(Duration::ZERO, output)?;
+            egress.listen_for_trouble(Duration::ZERO, output)?;
         }
         sent.rounds += 1;
         pace.spent(payload.len());
@@ -133,7 +131,7 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
         let streams = args.rate.is_some() || args.file.is_some();
         output.note(sent.summary(elapsed, streams));
     }
-    let outcome = finish(&mut ways, args.wait, &interrupt, output)?;
+    let outcome = finish(&mut egresses, args.wait, &interrupt, output)?;
     if sent.unsent > 0 {
         output.note(format_args!(
             "{} not sent: the interface was down, or its queue full",
@@ -146,22 +144,22 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
 
 /// Waits for bad news of hosts, and says how it ended.
 fn finish(
-    ways: &mut [Way],
+    egresses: &mut [Egress],
     wait: Duration,
     interrupt: &Interrupt,
     output: &mut Output,
 ) -> anyhow::Result<Outcome> {
     let deadline = Instant::now().checked_add(wait);
     let mut outcome = Outcome::Done;
-    for way in ways {
-        while way.may_be_in_trouble() && !interrupt.is_requested() {
+    for egress in egresses {
+        while egress.may_be_in_trouble() && !interrupt.is_requested() {
             let left = deadline.map_or(LOOK, |at| at.saturating_duration_since(Instant::now()));
-            way.listen_for_trouble(left.min(LOOK), output)?;
+            egress.listen_for_trouble(left.min(LOOK), output)?;
             if left.is_zero() {
                 break;
             }
         }
-        if way.is_in_trouble() {
+        if egress.is_in_trouble() {
             outcome = Outcome::No;
         }
     }
@@ -199,11 +197,11 @@ pub(super) fn destinations(
 
 fn all_interfaces(address: &Address) -> anyhow::Result<Vec<InterfaceSelector>> {
     let Host::Ip(ip) = *address.host() else {
-        bail!("-i all is for groups; {address} is reached by one way, so leave it out");
+        bail!("-i all is for groups; {address} is reached by one interface, so leave it out");
     };
     let broadcast = ip == IpAddr::from([255; 4]);
     if !ip.is_multicast() && !broadcast {
-        bail!("-i all is for groups; {address} is reached by one way, so leave it out");
+        bail!("-i all is for groups; {address} is reached by one interface, so leave it out");
     }
     let speaks = |interface: &Interface| {
         let mut own = interface.addresses.iter().map(|own| own.address);
@@ -225,48 +223,6 @@ fn all_interfaces(address: &Address) -> anyhow::Result<Vec<InterfaceSelector>> {
         bail!("no interface is up and can send to {address}; see 'manycast interfaces'");
     }
     Ok(found)
-}
-
-/// A datagram that was handed to the kernel.
-#[derive(Serialize)]
-struct Report {
-    event: &'static str,
-    bytes: usize,
-    to: String,
-    from: String,
-    interface: String,
-    hops: u8,
-}
-
-impl From<&Sent> for Report {
-    fn from(sent: &Sent) -> Self {
-        Self {
-            event: "sent",
-            bytes: sent.bytes,
-            to: named(sent.to, &sent.interface),
-            from: named(sent.from, &sent.interface),
-            interface: sent.interface.to_string(),
-            hops: sent.hops,
-        }
-    }
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            bytes,
-            to,
-            from,
-            interface,
-            hops,
-            ..
-        } = self;
-        let plural = if *bytes == 1 { "" } else { "s" };
-        write!(
-            f,
-            "{bytes} byte{plural} to {to} from {from} by {interface}, hop limit {hops}"
-        )
-    }
 }
 
 #[derive(Default)]

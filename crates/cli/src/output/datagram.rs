@@ -133,8 +133,8 @@ mod tests {
         report(b"Hello, world!", |report, received| {
             let (clock, rest) = (&report.to_string()[..15], &report.to_string()[15..]);
             assert!(clock.ends_with(":00.123456"), "{clock}");
-            let way = " 10.0.0.2:40000 > 239.192.0.100:1000 eth0 hops 1, 13 bytes";
-            assert_eq!(rest, format!("{way}: Hello, world!"));
+            let ends = " 10.0.0.2:40000 > 239.192.0.100:1000 eth0 hops 1, 13 bytes";
+            assert_eq!(rest, format!("{ends}: Hello, world!"));
             let mut cut = *received;
             cut.truncated = true;
             cut.dropped = 1_234;

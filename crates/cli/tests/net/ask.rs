@@ -262,3 +262,23 @@ pub(crate) fn the_objects_tell_how_it_went() {
     );
     assert_eq!(code(&dialogue.finish()), 0);
 }
+
+pub(crate) fn fewer_answers_than_wanted_are_exit_1() {
+    let lab = Lab::new();
+    let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
+    let _server = serve(&b, "239.1.1.1%eth0:8888");
+    let words = [
+        "ask",
+        "239.1.1.1%eth0:8888",
+        "x",
+        "-t",
+        "100ms",
+        "--answers",
+        "2",
+    ];
+    let asked = run(&a, &words);
+    assert_eq!(code(&asked), 1, "{asked:?}");
+    assert_eq!(asked.stdout.len(), 1, "{asked:?}");
+    let problem = "manycast: 1 answer came, 2 expected";
+    assert_eq!(asked.stderr.last().unwrap(), problem);
+}

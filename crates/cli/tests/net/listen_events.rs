@@ -71,7 +71,7 @@ pub(crate) fn what_cannot_be_joined_is_explained() {
             &["10.9.9.9:5000"],
             "no interface of this host has the address",
         ),
-        (&["nowhere.invalid:5000"], "no name server knows the name"),
+        (&["nowhere.invalid:5000"], "no name server answers"),
         (
             &["239.1.1.1:5000", "--raw", "--json"],
             "--raw and --json exclude each other",

@@ -6,11 +6,13 @@
 mod ask;
 mod demo;
 mod doctor;
+mod dropped;
 mod echo;
 mod interfaces;
 mod listen;
 mod listen_events;
 mod measure;
+mod measure_runs;
 mod peers;
 mod send;
 
@@ -22,6 +24,7 @@ use manycast_lab::netns::{self, Finished, Host, Lab, Process, Switch};
 use serde_json::Value;
 
 netns::tests!(
+    ask::fewer_answers_than_wanted_are_exit_1,
     ask::no_answer_is_exit_1,
     ask::row_10_a_lost_reply_is_told_and_never_hangs,
     ask::row_10_answers_of_others_do_not_count,
@@ -42,12 +45,15 @@ netns::tests!(
     doctor::a_stream_that_comes_is_exit_0,
     doctor::two_ends_share_a_key,
     doctor::what_cannot_be_examined_is_exit_2,
+    dropped::listen_accounts_for_all_that_was_sent,
+    dropped::measure_receive_accounts_for_all_that_was_sent,
     echo::it_answers_no_source_that_cannot_have_asked,
     echo::row_09_an_empty_datagram_does_not_stop_it,
     echo::row_09_ten_clients_at_once_are_answered,
     echo::row_09_the_address_that_was_asked_answers,
     echo::row_68_a_question_to_a_group_is_answered_by_unicast,
     echo::two_servers_do_not_play_ping_pong_for_ever,
+    interfaces::it_fits_a_narrow_terminal,
     interfaces::row_50_allmulti_is_not_a_membership,
     interfaces::row_51_the_choice_of_the_route_is_told,
     interfaces::row_59_all_of_an_interface_is_listed,
@@ -81,12 +87,17 @@ netns::tests!(
     measure::histograms_name_their_stream,
     measure::fewer_senders_than_expected_are_a_failure,
     measure::intervals_come_and_an_interrupt_ends_with_the_summary,
+    measure::intervals_are_labelled_by_their_stream,
     measure::iperf_sends_to_us,
     measure::we_send_to_iperf,
     measure::what_the_network_doubles_is_reported,
     measure::a_full_queue_is_counted_and_ends_nothing,
     measure::what_the_network_loses_is_reported,
     measure::what_the_own_kernel_drops_is_told_apart,
+    measure_runs::a_host_that_refuses_is_given_up_and_a_late_receiver_is_not,
+    measure_runs::a_sender_is_measured_after_many_that_were_forged,
+    measure_runs::a_sender_that_is_started_anew_is_measured_anew,
+    measure_runs::one_forged_datagram_is_no_sender,
     peers::python_listens_and_sends,
     peers::row_11_ncat_asks_our_server_and_our_client_asks_ncat,
     peers::socat_listens_and_sends,
@@ -95,13 +106,15 @@ netns::tests!(
     send::broadcasts_reach_all_hosts,
     send::each_line_is_a_datagram,
     send::row_01_a_closed_port_is_told,
-    send::row_01_the_way_is_told,
+    send::row_01_the_egress_is_told,
     send::row_13_what_goes_in_fragments_is_warned_of,
     send::row_44_the_hop_limit_is_obeyed_and_shown,
     send::row_47_hop_limits_that_surprise_are_explained,
     send::row_48_no_route_is_needed,
     send::row_51_by_all_interfaces_or_some,
     send::row_69_loopback_is_a_switch,
+    send::a_group_that_leaves_by_loopback_is_warned_of,
+    send::a_refusal_names_the_zone,
     send::an_interface_without_carrier_is_told,
     send::link_local_sources_have_their_zone,
     send::the_rate_is_kept,

@@ -61,6 +61,9 @@ pub(crate) fn a_clean_stream_is_reported_in_full() {
             "source",
             "destination",
             "interface",
+            "run",
+            "confirmed",
+            "ended",
             "datagrams",
             "bytes",
             "seconds",
@@ -370,7 +373,7 @@ pub(crate) fn a_rate_that_is_missed_is_told() {
     words.extend(["--rate", "900G"]);
     let sent = start(&a, &words).finish();
     assert_eq!(code(&sent), 0, "{sent:?}");
-    let [_way, progress, note] = sent.stderr.as_slice() else {
+    let [_egress, progress, note] = sent.stderr.as_slice() else {
         panic!("{sent:?}")
     };
     assert!(progress.starts_with("1 s  "), "{progress}");
@@ -440,4 +443,26 @@ pub(crate) fn a_full_queue_is_counted_and_ends_nothing() {
     let heard = stream(&receiver.finish());
     let [came, taken] = [&heard, &sent].map(|it| it["datagrams"].as_u64().unwrap());
     assert!((0..=1).contains(&(came - taken)), "{heard} {sent}");
+}
+
+/// They begin with the stream, not with the receiver, follow one upon the other, and end with it.
+pub(crate) fn intervals_are_labelled_by_their_stream() {
+    let lab = Lab::new();
+    let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
+    let words = ["measure", "receive", GROUP, "--expect", "1"];
+    let mut receiver = start(&b, &[&words[..], &["--interval", "200ms"]].concat());
+    receiver.wait_for_error_line("listening on ");
+    let sent = sender(&a, &[GROUP, "-i", "eth0", "--count", "50", "--rate", "1M"]);
+    let received = receiver.finish();
+    let labels = received.stdout.iter().filter_map(|line| {
+        let (from, to) = line.split_once(" s  ")?.0.split_once('–')?;
+        Some((from.parse::<f64>().unwrap(), to.parse::<f64>().unwrap()))
+    });
+    let labels: Vec<_> = labels.collect();
+    let (begins, ends): (Vec<_>, Vec<_>) = labels.into_iter().unzip();
+    assert_eq!(begins[0], 0.0);
+    assert_eq!(begins[1..], ends[..ends.len() - 1]);
+    // 49 × 10.5 ms at least.
+    let length = ends[ends.len() - 1];
+    assert!(length >= 0.5 && ends.len() >= 3, "{ends:?} {sent}");
 }

@@ -10,7 +10,7 @@ use crate::{
     code, datagram, host_between, hosts_on, json, listen, receive, run, send, socket, start, texts,
 };
 
-pub(crate) fn row_01_the_way_is_told() {
+pub(crate) fn row_01_the_egress_is_told() {
     let lab = Lab::new();
     let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
     let receiver = socket(&b, "10.0.0.2:5005");
@@ -493,4 +493,46 @@ pub(crate) fn a_stream_outlives_its_interface() {
     assert_eq!(receive(&lines).0, b"two");
     sender.close_stdin();
     assert_eq!(code(&sender.finish()), 0);
+}
+
+pub(crate) fn a_group_that_leaves_by_loopback_is_warned_of() {
+    let lab = Lab::new();
+    let [a] = hosts_on(&lab, &lab.switch("sw"), ["a"]);
+    // With an interface that is down and no route, it would be an error.
+    a.add_route("239.1.1.1 dev lo");
+    a.link_down("eth0");
+    let warning = "warning: it leaves by lo, which nobody beyond this host can receive from; ";
+    for words in [
+        &["send", "239.1.1.1:5000", "x"][..],
+        &["measure", "send", "239.1.1.1:5000", "--count", "1"],
+    ] {
+        let sent = run(&a, words);
+        assert_eq!(code(&sent), 0, "{sent:?}");
+        assert!(sent.stderr[0].starts_with(warning), "{sent:?}");
+    }
+    // Whoever names it means it.
+    for words in [
+        &["239.1.1.1%lo:5000", "x"][..],
+        &["239.1.1.1:5000", "x", "-i", "lo"],
+    ] {
+        assert!(send(&a, words).stderr.is_empty());
+    }
+}
+
+/// In the name of the interface, as reports do, and not in its number.
+pub(crate) fn a_refusal_names_the_zone() {
+    let lab = Lab::new();
+    let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
+    let to = format!("[{}%eth0]:9", b.link_local("eth0"));
+    let sent = run(&a, &["send", &to, "x", "--wait", "10s"]);
+    assert_eq!(code(&sent), 1, "{sent:?}");
+    let problem = format!("manycast: nobody listens on {to}; ");
+    assert!(sent.stderr[0].starts_with(&problem), "{sent:?}");
+    // No port is left: the own address is in use by another socket.
+    let own = format!("[{}%eth0]:5000", a.link_local("eth0"));
+    let _listener = listen(&a, &[&own]);
+    let sent = run(&a, &["send", &to, "x", "--from", &own]);
+    assert_eq!(code(&sent), 2, "{sent:?}");
+    let problem = format!("manycast: cannot bind to {own}: ");
+    assert!(sent.stderr[0].starts_with(&problem), "{sent:?}");
 }

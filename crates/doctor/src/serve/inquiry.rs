@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use crate::Counters;
-use manycast_net::{ErrorKind, Interface};
+use manycast_net::Interface;
 use manycast_proto::probe::{Arrival, Inquiry};
-use manycast_types::{Address, Group, InterfaceId};
+use manycast_types::{Address, Group, InterfaceId, NetworkError};
 
 use super::super::paths::{self, cannot_send};
 use super::super::watch::{self, Meter};
@@ -18,13 +18,13 @@ use crate::proof::Doubt;
 use manycast_io::{Endpoint, Error, egress_to};
 
 /// A group that somebody asks about.
-#[derive(Debug)]
-pub(super) struct Attended {
+#[derive(Clone, Debug)]
+pub(super) struct Agreed {
     pub(super) group: SocketAddr,
     /// Why nothing could last be sent to it, if so.
-    pub(super) refused: Option<(ErrorKind, String)>,
+    pub(super) refused: Option<NetworkError>,
     /// How it is joined.
-    wanted: Group,
+    pub(super) wanted: Group,
     /// Why it could not be joined.
     obstacle: Option<Obstacle>,
     /// This host before it was joined.
@@ -38,8 +38,18 @@ pub(super) struct Watch {
     pub(super) group: SocketAddr,
     client: SocketAddr,
     since: Instant,
-    settled: Counters,
+    before: Counters,
     meter: Meter,
+}
+
+/// An examination of this host that has begun.
+#[derive(Debug)]
+pub(super) struct Examination {
+    context: Context,
+    /// How many datagrams the client says it has sent.
+    sent: u16,
+    /// Whether any came.
+    came: bool,
 }
 
 /// For how many clients counters are watched at the same time; those who come later take the place
@@ -62,7 +72,7 @@ impl Watch {
             client: inquiry.client,
             since: Instant::now(),
             meter: Meter::start(&target(&Group::new(inquiry.group.ip()), inquiry.group))?,
-            settled: Counters::read()?,
+            before: Counters::read()?,
         });
         Ok(())
     }
@@ -75,7 +85,32 @@ impl Watch {
     }
 }
 
-impl Attended {
+impl Examination {
+    /// Whether ten datagrams with hop limit 0 are to try the firewall: none came, and no other program
+    /// would miss or receive something by that.
+    pub(super) fn is_to_test(&self) -> bool {
+        let watched = self.context.watched.as_ref();
+        watched.is_some_and(|watched| watched.obstacle.is_none())
+            && !self.came
+            && !watch::is_used_by_others(&self.context)
+    }
+
+    /// Tries the firewall. The group is left meanwhile: one of two sockets that share a port may get
+    /// what is meant for both.
+    pub(super) fn test(&mut self) {
+        let Context {
+            target,
+            host,
+            watched,
+            ..
+        } = &mut self.context;
+        if let Some(watched) = watched {
+            watched.self_tests = self_test::run(target, &watched.joined, host);
+        }
+    }
+}
+
+impl Agreed {
     pub(super) fn begin(group: SocketAddr) -> Result<Self, Error> {
         let mut host = Snapshot::read(Some(group.ip()))?;
         // Its own sockets, of other groups that are asked about, are no other program's.
@@ -94,28 +129,23 @@ impl Attended {
         })
     }
 
-    /// Joins the group, and gives the reason where that is impossible.
-    pub(super) fn join(&mut self, endpoint: &mut Endpoint, wanted: Group) -> Option<String> {
-        let result = endpoint.join(wanted.clone(), self.group.port());
-        self.wanted = wanted;
-        self.obstacle = result.err().map(|error| Obstacle {
-            kind: error.kind(),
-            text: error.to_string(),
+    /// Keeps in mind why the group could not be joined, if so.
+    pub(super) fn set_obstacle(&mut self, error: Option<NetworkError>) {
+        self.obstacle = error.map(|error| Obstacle {
+            kind: error.kind,
+            text: error.message,
         });
-        self.obstacle.as_ref().map(|obstacle| obstacle.text.clone())
     }
 
-    /// Examines this host: as it stands, and in what came of so many datagrams that a client has
-    /// sent. Where none came, ten datagrams with hop limit 0 try the firewall, unless somebody else
-    /// (`alone` is false) or another program would miss or receive something by that.
-    pub(super) fn examine(
+    /// Begins an examination of this host: as it stands, and where it was watched, in what came of so
+    /// many datagrams that a client has sent.
+    pub(super) fn look(
         &self,
-        endpoint: &mut Endpoint,
-        inquiry: &Inquiry,
+        endpoint: &Endpoint,
         watch: Option<Watch>,
-        alone: bool,
-        (sent, arrivals): (u16, Vec<Arrival>),
-    ) -> Result<Report, Error> {
+        sent: u16,
+        arrivals: Vec<Arrival>,
+    ) -> Result<Examination, Error> {
         let mut context = Context {
             target: target(&self.wanted, self.group),
             host: self.host.clone(),
@@ -124,29 +154,42 @@ impl Attended {
         };
         let came = !arrivals.is_empty();
         if let Some(watch) = watch {
-            let joined = self.joined(endpoint);
             let mut watched = Watched {
                 lasted: watch.since.elapsed(),
                 obstacle: self.obstacle.clone(),
                 buffer: endpoint.receive_buffer().ok(),
+                joined: self.joined(endpoint),
                 ..Watched::default()
             };
-            watch.meter.stop(&context, &watch.settled, &mut watched)?;
+            watch.meter.stop(&context, &watch.before, &mut watched)?;
             watched.joined_at(&self.before)?;
             watched.exact = flows(arrivals, self.group, watched.lasted);
-            let free = alone && !watch::is_used_by_others(&context);
-            if !came && self.obstacle.is_none() && free {
-                watched.self_tests = self.try_firewall(endpoint, &context, &joined)?;
-            }
-            watched.joined = joined;
             context.watched = Some(watched);
         }
+        Ok(Examination {
+            context,
+            sent,
+            came,
+        })
+    }
+
+    /// What this host finds on itself.
+    pub(super) fn conclude(
+        &self,
+        examination: Examination,
+        inquiry: &Inquiry,
+    ) -> Result<Report, Error> {
+        let Examination {
+            context,
+            sent,
+            came,
+        } = examination;
         let mut findings = paths::weigh(checks::all(&context), &context, sent.into());
         findings.retain(|finding| !OF_ADDRESS.contains(&finding.code));
         if context.watched.is_some() && !came {
             findings.extend(self.links(&context, inquiry.interface));
         }
-        findings.extend(self.other_way(&context, inquiry)?);
+        findings.extend(self.other_egress(&context, inquiry)?);
         let explained = |finding: &Finding| {
             finding.severity == Severity::Fault && finding.code != Code::NotArriving
         };
@@ -155,11 +198,12 @@ impl Attended {
         }
         let mut report = Report::new(self.group.to_string(), &context, findings);
         let unusable = [Code::InterfaceDown, Code::InterfaceNotMulticast];
-        if let Some((kind, text)) = &self.refused
+        if let Some(error) = &self.refused
             && !unusable.contains(&report.verdict())
         {
-            // The walk is that of what comes here.
-            report.add_unmarked(cannot_send(self.group.ip(), *kind, text));
+            // The steps are those of what comes here.
+            let refused = cannot_send(self.group.ip(), error.kind, &error.message);
+            report.add_unmarked(refused);
         }
         Ok(report)
     }
@@ -171,22 +215,6 @@ impl Attended {
             .filter(|membership| membership.group == self.group)
             .map(|membership| membership.interface.clone())
             .collect()
-    }
-
-    /// What this host sends to itself, with the group left meanwhile: one of two sockets that share
-    /// a port may get what is meant for both.
-    fn try_firewall(
-        &self,
-        endpoint: &mut Endpoint,
-        context: &Context,
-        joined: &[InterfaceId],
-    ) -> Result<Vec<super::super::SelfTest>, Error> {
-        endpoint.leave(&self.wanted, self.group.port())?;
-        let tests = self_test::run(&context.target, joined, &context.host);
-        if let Err(error) = endpoint.join(self.wanted.clone(), self.group.port()) {
-            tracing::warn!(group = %self.group, %error, "cannot join again");
-        }
-        Ok(tests)
     }
 
     /// Links that cannot receive the group: the one that the question came in on keeps it away,
@@ -216,8 +244,8 @@ impl Attended {
         unusable.collect()
     }
 
-    /// A way to the group by another interface than the one that leads to who asks.
-    fn other_way(&self, context: &Context, inquiry: &Inquiry) -> Result<Option<Finding>, Error> {
+    /// That datagrams to the group leave by another interface than those to who asks.
+    fn other_egress(&self, context: &Context, inquiry: &Inquiry) -> Result<Option<Finding>, Error> {
         let group = self.group.ip();
         let Some(by) = egress_to(group, None)?.map(|interface| interface.index) else {
             return Ok(None);

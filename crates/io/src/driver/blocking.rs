@@ -121,7 +121,11 @@ impl<P: Protocol> Driver<P> {
                 Turn::Finished => return Ok(Next::Finished),
                 Turn::Wait(until) => self.until = until,
                 Turn::Full(until) => self.until = Some(until),
-                Turn::Busy => busy = true,
+                Turn::Busy => {
+                    busy = true;
+                    // Another event loop must come back at once.
+                    self.until = Some(now);
+                }
             }
             if over {
                 return Ok(Next::TimedOut);
@@ -148,12 +152,13 @@ impl<P: Protocol> Driver<P> {
                     pace::wait_until(until);
                 }
             }
-            if engine.endpoint.is_stopped() {
-                engine.stop(Instant::now());
-                return Ok(Next::Finished);
-            }
             let now = Instant::now();
             engine.take_in(now);
+            // What was received together with the stop came before it.
+            if engine.endpoint.is_stopped() {
+                engine.stop(now);
+                return Ok(Next::Finished);
+            }
             over = deadline.is_some_and(|deadline| deadline <= now);
         }
     }
@@ -184,11 +189,6 @@ impl<P: Protocol> Driver<P> {
     /// The sockets.
     pub fn endpoint(&self) -> &Endpoint {
         &self.running.engine().endpoint
-    }
-
-    /// The sockets, for memberships.
-    pub fn endpoint_mut(&mut self) -> &mut Endpoint {
-        &mut self.running.engine_mut().endpoint
     }
 
     /// What commands the protocol from other threads while this one waits.
@@ -243,7 +243,7 @@ impl<P: Protocol> Driver<P> {
     ///
     /// Too many open files.
     pub fn stopper(&mut self) -> Result<Stopper, Error> {
-        self.endpoint_mut().stopper()
+        self.running.engine_mut().endpoint.stopper()
     }
 }
 

@@ -195,7 +195,11 @@ impl<P: Protocol> Engine<P> {
                 }
             }
         }
-        self.outgoing.drain(..done);
+        if done == self.outgoing.len() {
+            self.outgoing.clear();
+        } else {
+            self.outgoing.drain(..done);
+        }
     }
 
     fn not_sent(&mut self, now: Instant, destination: SocketAddr, count: usize, error: &Error) {

@@ -9,9 +9,11 @@ use tokio::task::consume_budget;
 use super::{Commands, Engine, Running, Turn};
 use crate::Error;
 use crate::endpoint::Endpoint;
+use crate::tokio::alarm::Timer;
 use crate::tokio::readiness::Readiness;
 
-/// As [`crate::Driver`], but its waits are asynchronous.
+/// As [`crate::Driver`], but its waits are asynchronous. It may be late for a deadline of the protocol
+/// by the timer slack of the system, or by a millisecond where the wait is longer than 20 ms.
 ///
 /// ```
 /// use manycast::proto::ask;
@@ -34,6 +36,7 @@ use crate::tokio::readiness::Readiness;
 /// ```
 pub struct Driver<P: Protocol> {
     readiness: Readiness,
+    timer: Timer,
     running: Running<P>,
 }
 
@@ -52,6 +55,7 @@ impl<P: Protocol> Driver<P> {
         let endpoint = endpoint.into();
         Ok(Self {
             readiness: Readiness::of(&endpoint)?,
+            timer: Timer::default(),
             running: Running {
                 engine: Some(Engine::new(endpoint, protocol)),
             },
@@ -92,24 +96,26 @@ impl<P: Protocol> Driver<P> {
             if is_due {
                 // Other tasks and what came have their turns too.
                 consume_budget().await;
-                engine.endpoint.look()?;
+                engine.endpoint.look(false)?;
             } else {
                 let waiting = self.readiness.wait(&mut engine.endpoint);
                 match until {
                     None => waiting.await?,
                     // Past the deadline is as good as something received.
                     Some(until) => {
-                        if let Ok(result) = ::tokio::time::timeout_at(until.into(), waiting).await {
+                        if let Some(result) = self.timer.limit(until, waiting).await? {
                             result?;
                         }
                     }
                 }
             }
+            let now = Instant::now();
+            engine.take_in(now);
+            // What was received together with the stop came before it.
             if engine.endpoint.is_stopped() {
-                engine.stop(Instant::now());
+                engine.stop(now);
                 return Ok(None);
             }
-            engine.take_in(Instant::now());
         }
     }
 

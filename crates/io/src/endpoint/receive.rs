@@ -1,8 +1,12 @@
 //! Waiting for what comes, and handing it out.
 
+#[cfg(feature = "tokio")]
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use manycast_net::Position;
+#[cfg(feature = "tokio")]
+use manycast_net::Socket;
 use manycast_proto::NetworkEvent;
 use manycast_types::{Received, Run, Transmit};
 
@@ -54,22 +58,46 @@ impl Endpoint {
         timeout: Option<Duration>,
         is_enough: impl Fn(&mut Self) -> Result<bool, Error>,
     ) -> Result<(), Error> {
+        let at_once = timeout.is_some_and(|timeout| timeout.is_zero());
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let mut over = false;
-        while !is_enough(self)? && !over {
+        loop {
+            if at_once && self.stopped {
+                self.look_after_a_stop()?;
+            }
+            if is_enough(self)? || over {
+                return Ok(());
+            }
             let left = deadline.map(|it| it.saturating_duration_since(Instant::now()));
             over = left.is_some_and(|left| left.is_zero());
             self.advance(left)?;
         }
+    }
+
+    /// Receives what came before a stop, which ends waits: who does not wait is still handed it.
+    fn look_after_a_stop(&mut self) -> Result<(), Error> {
+        // What was found ready before may be the stop alone.
+        let mut is_last = false;
+        while !self.has_datagram() && !is_last {
+            is_last = self.ready.is_empty();
+            self.advance(Some(Duration::ZERO))?;
+        }
         Ok(())
     }
 
-    /// Looks without waiting.
+    /// Looks without waiting. Where one socket is all there is, it looks for what came back as
+    /// undeliverable too only if that `may_be`, since it takes a second call.
     #[cfg(feature = "tokio")]
-    pub(crate) fn look(&mut self) -> Result<Look, Error> {
+    pub(crate) fn look(&mut self, may_be: bool) -> Result<Look, Error> {
         let mut served = false;
         if !self.would_end_a_wait() {
-            served = self.advance(Some(Duration::ZERO))?;
+            served = match self.ports.as_slice() {
+                [Some(port)] if !may_be && self.retry.is_none() && self.is_lone() => {
+                    port.socket.try_recv_batch(&mut self.batch)?;
+                    self.begin_batch(0)
+                }
+                _ => self.advance(Some(Duration::ZERO))?,
+            };
         }
         Ok(match (self.would_end_a_wait(), served) {
             (true, _) => Look::Something,
@@ -78,7 +106,30 @@ impl Endpoint {
         })
     }
 
-    fn would_end_a_wait(&mut self) -> bool {
+    /// Whether one socket is all there is to wait for.
+    fn is_lone(&self) -> bool {
+        self.watch.is_none()
+            && self.stopper.is_none()
+            && self.waker.is_none()
+            && self.room_wanted.is_none()
+            && matches!(self.ports.as_slice(), [Some(_)])
+    }
+
+    /// That socket, if it is so.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn lone(&self) -> Option<&Arc<Socket>> {
+        let port = self.ports.first()?.as_ref()?;
+        self.is_lone().then_some(&port.socket)
+    }
+
+    /// When it is to be looked again although nothing came.
+    #[cfg(feature = "tokio")]
+    pub(crate) const fn retry(&self) -> Option<Instant> {
+        self.retry
+    }
+
+    /// Whether a wait would end at once.
+    pub(crate) fn would_end_a_wait(&mut self) -> bool {
         self.has_datagram()
             || !self.events.is_empty()
             || self.stopped
@@ -146,13 +197,7 @@ impl Endpoint {
             }
             timeout = Some(timeout.map_or(left, |timeout| timeout.min(left)));
         }
-        if let (None, None, None, None, [Some(port)]) = (
-            &self.watch,
-            &self.stopper,
-            &self.waker,
-            &self.room_wanted,
-            self.ports.as_slice(),
-        ) {
+        if let ([Some(port)], true) = (self.ports.as_slice(), self.is_lone()) {
             // One socket can be waited for by the receiving call itself.
             port.socket.recv_batch(&mut self.batch, timeout)?;
             return Ok(self.begin_batch(0));

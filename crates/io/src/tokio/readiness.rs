@@ -1,4 +1,4 @@
-//! An endpoint's descriptor in the runtime's event loop.
+//! An endpoint's descriptors in the runtime's event loop.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
@@ -8,53 +8,100 @@ use manycast_net::{Operation, Socket};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::task::consume_budget;
+use tokio::time::timeout_at;
 
 use crate::Error;
 use crate::endpoint::{Endpoint, Look};
 
 /// Tells when an endpoint has something to receive.
+///
+/// A single socket is known to the runtime itself: to go through the poller of the endpoint, which is
+/// there for several, would take one more call for each datagram.
 #[derive(Debug)]
 pub(crate) struct Readiness {
-    fd: AsyncFd<OwnedFd>,
+    source: AsyncFd<Source>,
 }
 
+/// What is waited for.
+#[derive(Debug)]
+enum Source {
+    Socket(Arc<Socket>),
+    Poller(OwnedFd),
+}
+
+impl AsRawFd for Source {
+    fn as_raw_fd(&self) -> RawFd {
+        match self {
+            Self::Socket(socket) => socket.as_fd().as_raw_fd(),
+            Self::Poller(poller) => poller.as_raw_fd(),
+        }
+    }
+}
+
+impl Source {
+    fn of(endpoint: &Endpoint) -> Result<Self, Error> {
+        if let Some(socket) = endpoint.lone() {
+            return Ok(Self::Socket(Arc::clone(socket)));
+        }
+        let poller = endpoint.waiting_fd().try_clone_to_owned();
+        Ok(Self::Poller(poller.map_err(failed)?))
+    }
+
+    /// Whether it still tells of all that the endpoint waits for. The poller always does; who needed
+    /// it once may soon need it again.
+    fn is_true_of(&self, endpoint: &Endpoint) -> bool {
+        match self {
+            Self::Socket(socket) => endpoint.lone().is_some_and(|it| Arc::ptr_eq(it, socket)),
+            Self::Poller(_) => true,
+        }
+    }
+}
+
+/// What came back as undeliverable is an error to the kernel, and none to us.
+const INTEREST: Interest = Interest::READABLE.add(Interest::ERROR);
+
 impl Readiness {
-    #[expect(
-        deprecated,
-        reason = "its successor has the caller vouch that the descriptor stays open, as an owned one does"
-    )]
     pub(crate) fn of(endpoint: &Endpoint) -> Result<Self, Error> {
-        let fd = endpoint.waiting_fd();
-        let fd = fd.try_clone_to_owned().map_err(failed)?;
-        Ok(Self {
-            fd: AsyncFd::with_interest(fd, Interest::READABLE).map_err(failed)?,
-        })
+        let source = register(Source::of(endpoint)?, INTEREST)?;
+        Ok(Self { source })
     }
 
     /// Waits until [`Endpoint::wait`] would have ended. Cancelling it loses nothing: whatever came
     /// stays in the endpoint.
-    pub(crate) async fn wait(&self, endpoint: &mut Endpoint) -> Result<(), Error> {
+    pub(crate) async fn wait(&mut self, endpoint: &mut Endpoint) -> Result<(), Error> {
         loop {
             // Where something is there again and again, other tasks have their turns too.
             consume_budget().await;
-            match endpoint.look()? {
-                Look::Something => return Ok(()),
-                Look::Again => continue,
-                Look::Nothing => {}
+            if endpoint.would_end_a_wait() {
+                return Ok(());
             }
-            let mut guard = self.fd.readable().await.map_err(failed)?;
-            match endpoint.look()? {
+            if !self.source.get_ref().is_true_of(endpoint) {
+                *self = Self::of(endpoint)?;
+            }
+            let ready = self.source.ready(INTEREST);
+            let ready = match endpoint.retry() {
+                None => ready.await,
+                Some(retry) => match timeout_at(retry.into(), ready).await {
+                    Ok(ready) => ready,
+                    Err(_) => {
+                        endpoint.look(false)?;
+                        continue;
+                    }
+                },
+            };
+            let mut ready = ready.map_err(failed)?;
+            match endpoint.look(ready.ready().is_error())? {
                 Look::Something => return Ok(()),
                 Look::Again => {}
-                // What became ready since the guard was given is not cleared by this.
-                Look::Nothing => guard.clear_ready(),
+                // What became ready since `ready` was given is not cleared by this.
+                Look::Nothing => ready.clear_ready(),
             }
         }
     }
 
     /// As [`Endpoint::wait_for_datagram`], for ever.
     pub(crate) async fn wait_for_datagram(
-        &self,
+        &mut self,
         endpoint: &mut Endpoint,
         connected: bool,
     ) -> Result<(), Error> {
@@ -71,17 +118,15 @@ impl Readiness {
 /// wait on, until another one is waited for.
 #[derive(Debug, Default)]
 pub(crate) struct Room {
-    known: Mutex<Option<Arc<AsyncFd<Descriptor>>>>,
+    known: Mutex<Option<Known>>,
 }
 
-/// A socket as the runtime wants it.
+/// A socket, and its descriptor in the runtime: one of its own, since a descriptor can be known there
+/// but once, and [`Readiness`] may have that of the socket.
 #[derive(Debug)]
-struct Descriptor(Arc<Socket>);
-
-impl AsRawFd for Descriptor {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.as_fd().as_raw_fd()
-    }
+struct Known {
+    socket: Arc<Socket>,
+    fd: Arc<AsyncFd<OwnedFd>>,
 }
 
 impl Room {
@@ -94,23 +139,30 @@ impl Room {
         Ok(())
     }
 
-    #[expect(
-        deprecated,
-        reason = "its successor has the caller vouch that the descriptor stays open, as that of a socket that is held does"
-    )]
-    fn of(&self, socket: &Arc<Socket>) -> Result<Arc<AsyncFd<Descriptor>>, Error> {
+    fn of(&self, socket: &Arc<Socket>) -> Result<Arc<AsyncFd<OwnedFd>>, Error> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = known.as_ref()
-            && Arc::ptr_eq(&known.get_ref().0, socket)
+            && Arc::ptr_eq(&known.socket, socket)
         {
-            return Ok(Arc::clone(known));
+            return Ok(Arc::clone(&known.fd));
         }
-        let descriptor = Descriptor(Arc::clone(socket));
-        let new = AsyncFd::with_interest(descriptor, Interest::WRITABLE).map_err(failed)?;
-        Ok(Arc::clone(known.insert(Arc::new(new))))
+        let fd = socket.as_fd().try_clone_to_owned().map_err(failed)?;
+        let known = known.insert(Known {
+            socket: Arc::clone(socket),
+            fd: Arc::new(register(fd, Interest::WRITABLE)?),
+        });
+        Ok(Arc::clone(&known.fd))
     }
 }
 
-fn failed(error: io::Error) -> Error {
+#[expect(
+    deprecated,
+    reason = "its successor has the caller vouch that the descriptor stays open, as one that is held does"
+)]
+pub(super) fn register<T: AsRawFd>(source: T, interest: Interest) -> Result<AsyncFd<T>, Error> {
+    AsyncFd::with_interest(source, interest).map_err(failed)
+}
+
+pub(super) fn failed(error: io::Error) -> Error {
     manycast_net::Error::new(Operation::Wait, "sockets", error).into()
 }

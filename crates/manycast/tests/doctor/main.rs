@@ -126,6 +126,7 @@ netns::tests!(
     two_ends::the_far_end_sends_by_another_interface,
     two_ends::the_own_host_is_found_guilty_by_a_known_count,
     two_ends::the_way_is_open_and_nobody_sends,
+    two_ends::two_hosts_ask_one_far_end_at_once,
     two_ends::what_is_lost_on_the_way_is_not_the_own_host_s,
     two_ends::what_is_sent_is_delivered,
     unseen::a_filter_of_tc,

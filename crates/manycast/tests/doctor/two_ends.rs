@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use manycast::Stopper;
 use manycast::doctor::{
-    self, Code, Confidence, DEFAULT_PORT, Doorman, Examination, FarEnd, Key, Notes, Report,
+    self, Code, Confidence, DEFAULT_PORT, Examination, FarEnd, Key, Notes, Report, Server,
 };
 use manycast_lab::netns::{Hook, Host, Lab, Snooping, wait_until};
 
@@ -37,12 +37,12 @@ impl Serving {
     fn here(key: Option<&str>) -> Self {
         let key = key.map(|key| Key::new(key.to_owned()));
         let address = format!(":{DEFAULT_PORT}").parse().unwrap();
-        let mut doorman = Doorman::open(&address, key).unwrap();
+        let mut server = Server::open(&address, key).unwrap();
         Self {
-            stopper: doorman.stopper().unwrap(),
+            stopper: server.stopper().unwrap(),
             thread: Some(thread::spawn(
                 move || {
-                    while doorman.next().unwrap().is_some() {}
+                    while server.next().unwrap().is_some() {}
                 },
             )),
         }
@@ -104,6 +104,38 @@ pub(crate) fn the_way_is_open_and_nobody_sends() {
                 .trials
                 .iter()
                 .any(|trial| trial.size > 30_000 && trial.came == trial.sent)
+        );
+    }
+}
+
+/// Their datagrams are sent one after another, and what the far host finds for one holds up nobody.
+pub(crate) fn two_hosts_ask_one_far_end_at_once() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw").snooping(Snooping::default());
+    let [a, b] = two_hosts(&lab, &switch);
+    let c = lab.host("c");
+    c.connect(&switch, "eth0", &["10.0.0.3/24"]);
+    // The far host has something to find, so that it tries its own firewall too.
+    a.drop_at(Hook::Input, "udp dport 5000");
+    let _serving = Serving::start(&a, None);
+    let asking = [(b, "239.1.2.3:5000"), (c, "239.4.5.6:5000")].map(|(host, group)| {
+        thread::spawn(move || {
+            let report = examine(&host, group, &far("10.0.0.1"));
+            (report, host)
+        })
+    });
+    for (report, _host) in asking.map(|asking| asking.join().unwrap()) {
+        let found = report
+            .findings
+            .iter()
+            .find(|it| it.code == Code::FirewallDrops);
+        let found = found.unwrap_or_else(|| panic!("{report:#?}"));
+        assert_eq!(found.host.as_deref(), Some("10.0.0.1"), "{report:#?}");
+        assert!(
+            report
+                .trials
+                .iter()
+                .all(|trial| trial.to_group || trial.came == trial.sent)
         );
     }
 }

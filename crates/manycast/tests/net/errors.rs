@@ -458,7 +458,7 @@ pub(crate) fn names_that_cannot_be_resolved() {
     fails(
         &host,
         || manycast::send("no-such-host.invalid:5000", "x"),
-        "cannot resolve no-such-host.invalid: no name server knows the name, or none answers; \
-         check the spelling, or give the address in numbers",
+        "cannot resolve no-such-host.invalid: no name server answers; check the network and \
+         /etc/resolv.conf, or give the address in numbers",
     );
 }

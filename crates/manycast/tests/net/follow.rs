@@ -41,7 +41,7 @@ pub(crate) fn what_waited_before_the_interface_went_down_is_delivered() {
                 &number.to_be_bytes()[..]
             );
         }
-        assert_eq!(listener.dropped(), 0);
+        assert_eq!(listener.dropped().count, 0);
         b.link_up("eth0");
         wait_until_joined(&b, &mut listener, "eth0");
         send(&a, &on(group, "eth0"), "back");

@@ -57,3 +57,18 @@ fn it_converts_to_an_io_error_of_the_same_kind() {
     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
     assert_eq!(error.to_string(), text);
 }
+
+#[test]
+fn a_zone_is_told_by_its_name() {
+    let told = |target: &str| Error::from_errno(Operation::Send, target, libc::ENETUNREACH);
+    for (target, shown) in [
+        ("[fe80::1%1]:5000", "[fe80::1%lo]:5000"),
+        ("[ff15::1%1]:5000", "[ff15::1%lo]:5000"),
+        // There is no such interface.
+        ("[fe80::1%99999]:5000", "[fe80::1%99999]:5000"),
+        ("[::ffff:10.0.0.1]:5000", "[::ffff:10.0.0.1]:5000"),
+        ("10.0.0.1:5000", "10.0.0.1:5000"),
+    ] {
+        assert_eq!(told(target).target(), shown);
+    }
+}

@@ -68,6 +68,17 @@ impl Socket {
         self.set("IP_TTL", result)
     }
 
+    /// Sets the differentiated services code point of what is sent, from 0 to 63 (RFC 2474 §3).
+    pub(super) fn set_dscp(&self, dscp: u8) -> Result<(), Error> {
+        let octet = u32::from(dscp & 0x3f) << 2;
+        let result = if self.is_ipv4() {
+            self.inner.set_tos_v4(octet)
+        } else {
+            self.inner.set_tclass_v6(octet)
+        };
+        self.set("IP_TOS", result)
+    }
+
     /// Whether members on this host receive what this socket sends to a group.
     ///
     /// # Errors

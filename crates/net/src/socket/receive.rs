@@ -187,10 +187,8 @@ impl Socket {
     /// [`Unsupported`](crate::ErrorKind::Unsupported): a kernel before Linux 4.12.
     pub fn count_dropped(&self) -> Result<Dropped, Error> {
         let seen = self.get("SO_MEMINFO", sys::dropped(self.fd()))?;
-        Ok(Dropped {
-            count: self.extend_dropped(Some(seen)),
-            is_exact: !self.merges_received(),
-        })
+        let count = self.extend_dropped(Some(seen));
+        Ok(Dropped::new(count, count == 0 || !self.merges_received()))
     }
 
     /// Whether the kernel may hand over several datagrams as one buffer, which it then also counts as

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use manycast_types::{MAX_PAYLOAD, Transmit};
 use rustix::event::{PollFd, PollFlags};
 
+use super::queue::{By, Piece, Queue, SameWay, Segments};
 use super::{MAX_EARLIER, Socket, interface_id};
 use crate::sys::features::{self, ControlWriter, fragment, gso};
 use crate::sys::{self, Messages};
@@ -104,12 +105,7 @@ impl Socket {
     ) -> Result<usize, Error> {
         let payload = transmit.payload.as_ref();
         let size = transmit.segment_size.map_or(payload.len(), usize::from);
-        let segments = Segments {
-            way: &transmit.with(()),
-            payload,
-            size: size.max(1),
-        };
-        self.send_all(segments, wait)
+        self.send_all(Segments::new(&transmit.with(()), payload, size), wait)
     }
 
     /// As [`Socket::send_batch`], but by an interface, and from a source address if one is given,
@@ -133,6 +129,7 @@ impl Socket {
         self.send_all(by, wait)
     }
 
+    #[inline]
     fn set_dont_fragment(&self, dont_fragment: bool) -> Result<(), Error> {
         if self.dont_fragment.load(Ordering::Relaxed) != dont_fragment {
             let set = fragment::set(self.fd(), self.is_ipv4(), dont_fragment);
@@ -151,8 +148,9 @@ impl Socket {
         let mut refusal = None;
         while sent < queue.len() {
             self.set_dont_fragment(queue.dont_fragment(sent))?;
-            let (merged, outcome) = if queue.len() - sent == 1 {
-                (false, self.send_one(queue, sent, flags))
+            let first = self.piece(queue, sent, refusal.is_none() && offload::is_wanted());
+            let (merged, outcome) = if sent + first.count == queue.len() {
+                (first.count > 1, self.send_one(queue, sent, first, flags))
             } else {
                 self.send_many(queue, sent, refusal.is_none(), flags)
             };
@@ -212,20 +210,51 @@ impl Socket {
             // The kernel looks for a route and for permission as it does for a datagram to send, but
             // leaves out the errors of earlier ones.
             errno => {
-                let probe = self.send_one(queue, index, sys::PROBE | sys::DONT_WAIT);
+                let single = Piece::single(queue.payload(index));
+                let probe = self.send_one(queue, index, single, sys::PROBE | sys::DONT_WAIT);
                 before >= MAX_EARLIER
                     || probe.is_err_and(|error| error.raw_os_error() == Some(errno))
             }
         }
     }
 
-    fn send_one<'a>(&self, queue: impl Queue<'a>, index: usize, flags: i32) -> io::Result<usize> {
+    /// What lies side by side from `index` on and may go as one message.
+    #[inline]
+    fn piece<'a>(&self, queue: impl Queue<'a>, index: usize, may_merge: bool) -> Piece<'a> {
+        if may_merge
+            && let piece = queue.piece(index)
+            && piece.count > 1
+            && let destination = queue.way(index).destination.ip()
+            && self.segment_limits.allow(piece.size, destination)
+        {
+            return piece;
+        }
+        Piece::single(queue.payload(index))
+    }
+
+    /// Sends one message: a datagram, or several that lie side by side.
+    fn send_one<'a>(
+        &self,
+        queue: impl Queue<'a>,
+        index: usize,
+        piece: Piece<'a>,
+        flags: i32,
+    ) -> io::Result<usize> {
         let way = queue.way(index);
-        let mut control = ControlWriter::new();
-        features::encode(self.is_ipv4(), &way, &mut control);
+        let control = self.control(&way, piece.size, piece.count);
         let destination = self.destination(&way);
-        let payload = queue.payload(index);
-        sys::send(self.fd(), payload, destination, &control, flags).map(|()| 1)
+        sys::send(self.fd(), piece.payload, destination, &control, flags).map(|()| piece.count)
+    }
+
+    /// The control messages of a message of so many datagrams, of `size` bytes each.
+    #[inline]
+    fn control(&self, way: &Transmit<()>, size: usize, count: usize) -> ControlWriter {
+        let mut control = ControlWriter::new();
+        features::encode(self.is_ipv4(), way, &mut control);
+        if let (true, Ok(size)) = (count > 1, u16::try_from(size)) {
+            gso::encode(size, &mut control);
+        }
+        control
     }
 
     /// Sends as many as one call takes. Says too whether the first of its messages has more than
@@ -282,15 +311,22 @@ impl Socket {
             && queue.dont_fragment(next) == dont_fragment
         {
             let first = next;
-            let payload = queue.payload(first);
-            let size = payload.len();
+            let piece = self.piece(queue, first, may_merge);
+            let size = piece.size;
+            let (mut total, mut last) = (size, size);
+            messages.push(piece.payload, piece.count);
+            next += piece.count;
             let may_merge = may_merge
+                && piece.count == 1
                 && self
                     .segment_limits
                     .allow(size, queue.way(first).destination.ip());
-            let (mut total, mut last) = (size, size);
-            messages.push(payload);
-            next += 1;
+            if may_merge && size > 0 {
+                let most = (MAX_PAYLOAD / size).clamp(1, gso::MAX_SEGMENTS) - 1;
+                let more = queue.push_adjacent(messages, next, most, size);
+                total += more * size;
+                next += more;
+            }
             // Equal ones and at the end a shorter one are what the kernel cuts apart again.
             while may_merge
                 && messages.has_room()
@@ -304,16 +340,12 @@ impl Socket {
                 if last == 0 || last > size || total > MAX_PAYLOAD || !queue.same_way(first, next) {
                     break;
                 }
-                messages.push(payload);
+                messages.push(payload, 1);
                 next += 1;
             }
             let is_merged = next - first > 1;
             let way = queue.way(first);
-            let mut control = ControlWriter::new();
-            features::encode(self.is_ipv4(), &way, &mut control);
-            if let (true, Ok(size)) = (is_merged, u16::try_from(size)) {
-                gso::encode(size, &mut control);
-            }
+            let control = self.control(&way, size, next - first);
             messages.end(self.destination(&way), &control);
             first_is_merged.get_or_insert(is_merged);
         }
@@ -358,144 +390,5 @@ impl Socket {
             *last = Some(now);
         }
         may
-    }
-}
-
-/// What one call is to send.
-trait Queue<'a>: Copy {
-    fn len(self) -> usize;
-    fn payload(self, index: usize) -> &'a [u8];
-    fn way(self, index: usize) -> Transmit<()>;
-    fn dont_fragment(self, index: usize) -> bool;
-    /// Whether two datagrams differ in nothing but their payloads.
-    fn same_way(self, one: usize, other: usize) -> bool;
-}
-
-impl<'a, P: AsRef<[u8]>> Queue<'a> for &'a [Transmit<P>] {
-    fn len(self) -> usize {
-        self.len()
-    }
-
-    fn payload(self, index: usize) -> &'a [u8] {
-        self[index].payload.as_ref()
-    }
-
-    fn way(self, index: usize) -> Transmit<()> {
-        self[index].with(())
-    }
-
-    fn dont_fragment(self, index: usize) -> bool {
-        self[index].dont_fragment
-    }
-
-    fn same_way(self, one: usize, other: usize) -> bool {
-        self[one].is_like(&self[other])
-    }
-}
-
-/// Payloads that all go the same way.
-struct SameWay<'a, P> {
-    way: &'a Transmit<()>,
-    payloads: &'a [P],
-}
-
-impl<P> Clone for SameWay<'_, P> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<P> Copy for SameWay<'_, P> {}
-
-impl<'a, P: AsRef<[u8]>> Queue<'a> for SameWay<'a, P> {
-    fn len(self) -> usize {
-        self.payloads.len()
-    }
-
-    fn payload(self, index: usize) -> &'a [u8] {
-        self.payloads[index].as_ref()
-    }
-
-    fn way(self, _index: usize) -> Transmit<()> {
-        *self.way
-    }
-
-    fn dont_fragment(self, _index: usize) -> bool {
-        self.way.dont_fragment
-    }
-
-    fn same_way(self, _one: usize, _other: usize) -> bool {
-        true
-    }
-}
-
-/// Datagrams that lie side by side and go the same way.
-#[derive(Clone, Copy)]
-struct Segments<'a> {
-    way: &'a Transmit<()>,
-    payload: &'a [u8],
-    size: usize,
-}
-
-impl<'a> Queue<'a> for Segments<'a> {
-    fn len(self) -> usize {
-        self.payload.len().div_ceil(self.size).max(1)
-    }
-
-    fn payload(self, index: usize) -> &'a [u8] {
-        let rest = &self.payload[index * self.size..];
-        &rest[..self.size.min(rest.len())]
-    }
-
-    fn way(self, _index: usize) -> Transmit<()> {
-        *self.way
-    }
-
-    fn dont_fragment(self, _index: usize) -> bool {
-        self.way.dont_fragment
-    }
-
-    fn same_way(self, _one: usize, _other: usize) -> bool {
-        true
-    }
-}
-
-/// Datagrams by an interface that they do not name.
-struct By<'a, P> {
-    interface: u32,
-    source: Option<IpAddr>,
-    transmits: &'a [Transmit<P>],
-}
-
-impl<P> Clone for By<'_, P> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<P> Copy for By<'_, P> {}
-
-impl<'a, P: AsRef<[u8]>> Queue<'a> for By<'a, P> {
-    fn len(self) -> usize {
-        self.transmits.len()
-    }
-
-    fn payload(self, index: usize) -> &'a [u8] {
-        self.transmits[index].payload.as_ref()
-    }
-
-    fn way(self, index: usize) -> Transmit<()> {
-        let mut way = self.transmits[index].with(());
-        way.interface = Some(self.interface);
-        way.source = way.source.or(self.source);
-        way
-    }
-
-    fn dont_fragment(self, index: usize) -> bool {
-        self.transmits[index].dont_fragment
-    }
-
-    fn same_way(self, one: usize, other: usize) -> bool {
-        self.transmits[one].is_like(&self.transmits[other])
     }
 }

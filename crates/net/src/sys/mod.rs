@@ -12,7 +12,7 @@
 //! | `options` | what `socket2` does not set: buffers beyond the limit, isolation of groups, the device |
 //! | `set_group`, `set_group_source` … | memberships by the index of an interface (RFC 3678) |
 //! | `dropped` | how much the system dropped on a socket |
-//! | `poller` | the wait for many descriptors; an event that another thread can raise |
+//! | `poller` | the wait for many descriptors; an event that another thread can raise; an alarm |
 //! | `interfaces`, `routes`, `joined` | what the host has, where it sends, what it has joined |
 //! | `watch` | notifications of changes of interfaces and addresses |
 //! | `netlink`, `packet` | questions to the kernel of Linux, and packets before the host decides |

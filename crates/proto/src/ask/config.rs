@@ -90,7 +90,8 @@ pub enum Responders {
 pub struct ResponderConfig {
     /// What stands before the question in the answer; empty by default (RFC 862).
     pub prefix: Bytes,
-    /// How many answers a second one source gets over time, 10,000 by default; 0 is no limit.
+    /// How many answers a second one source gets over time, 10,000 by default; 0 is no limit. Of a
+    /// source that has had a hundred times `burst`, it is a tenth of this.
     pub rate: u32,
     /// How many answers one source gets at once before `rate` holds, 10,000 by default.
     pub burst: u32,
@@ -103,8 +104,8 @@ pub struct ResponderConfig {
     /// last answer again for a ten-thousandth of this, and one that bears the mark of a second
     /// responder (it has grown around the last answer, or begins with the own prefix) for a
     /// tenth. From ports below 32,768, where servers are, no more than 100 that look like answers are
-    /// answered at once, and 100 a second, so that games that are begun again and again stay as
-    /// slow. A client takes the gap for a datagram that the network lost.
+    /// answered at once, and 100 a second, from others 10,000 and 1,000 a second, so that games that
+    /// are begun again and again stay as slow. A client takes the gap for a datagram that the network lost.
     pub patience: u32,
     /// For how many sources this is remembered, 4,096 by default; those that were silent longest
     /// are forgotten first.

@@ -19,16 +19,32 @@ const ROUND_TRIP: Duration = Duration::from_secs(1);
 /// a game, but not the port at which the second responder listens.
 const FIRST_CLIENT_PORT: u16 = 32_768;
 
-/// So many questions that look like answers a source below [`FIRST_CLIENT_PORT`] has answered at
-/// once, and then a second, however many games it is brought into.
-const RETURNS: u32 = 100;
+/// So many questions that look like answers are answered at once, and then a second, however many
+/// games the source is brought into. A server below [`FIRST_CLIENT_PORT`] has few of them; from the
+/// other ports there are clients too, who ask the same again and again, and seldom without end.
+const RETURNS_OF_SERVERS: Limit = Limit {
+    at_once: 100,
+    per_second: 100,
+};
+const RETURNS: Limit = Limit {
+    at_once: 10_000,
+    per_second: 1_000,
+};
+
+/// How many questions are answered, in tokens of a bucket.
+#[derive(Clone, Copy, Debug)]
+struct Limit {
+    at_once: u32,
+    /// 0 is no limit.
+    per_second: u32,
+}
 
 /// The sources of the latest questions.
 #[derive(Clone, Debug)]
 pub(super) struct Sources {
     prefix: Bytes,
-    rate: u32,
-    burst: u32,
+    /// What a source gets in a short time, and in a long one.
+    limits: [Limit; 2],
     patience: u32,
     latest: Latest,
 }
@@ -45,7 +61,7 @@ pub(super) enum Verdict {
 struct Source {
     /// When it is to have the next answer at the sustained rate. As the bucket of a token bucket
     /// is emptier, this lies further ahead.
-    due: Option<Instant>,
+    due: [Option<Instant>; 2],
     /// The same for questions that look like answers.
     return_due: Option<Instant>,
     answered: Option<Answered>,
@@ -65,8 +81,18 @@ impl Sources {
     pub(super) fn new(config: &ResponderConfig) -> Self {
         Self {
             prefix: config.prefix.clone(),
-            rate: config.rate,
-            burst: config.burst,
+            limits: [
+                Limit {
+                    at_once: config.burst,
+                    per_second: config.rate,
+                },
+                // What several balls bring back is not the last answer, and is told from questions
+                // by nothing. This ends their games too, and what a game can be made to carry.
+                Limit {
+                    at_once: config.burst.saturating_mul(100),
+                    per_second: config.rate.div_ceil(10),
+                },
+            ],
             patience: config.patience,
             latest: Latest::new(config.sources),
         }
@@ -82,7 +108,8 @@ impl Sources {
     ) -> Verdict {
         let may_be_server = source.port() < FIRST_CLIENT_PORT;
         let source = self.latest.entry(source);
-        if !take_token(&mut source.due, now, self.rate, self.burst) {
+        let mut buckets = source.due.iter_mut().zip(self.limits);
+        if !buckets.all(|(due, limit)| take_token(due, now, limit)) {
             return Verdict::TooOften;
         }
 
@@ -95,8 +122,13 @@ impl Sources {
                 0
             }
         };
-        let returns = weight > 1 && may_be_server && self.patience > 0;
-        if returns && !take_token(&mut source.return_due, now, RETURNS, RETURNS) {
+        let limit = if may_be_server {
+            RETURNS_OF_SERVERS
+        } else {
+            RETURNS
+        };
+        let returns = weight > 1 && self.patience > 0;
+        if returns && !take_token(&mut source.return_due, now, limit) {
             return Verdict::Game;
         }
         source.row = source.row.saturating_add(weight);
@@ -134,15 +166,15 @@ fn weight(patience: u32, prefix: &[u8], last: &Answered, question: &[u8]) -> u32
     }
 }
 
-/// A token bucket of `burst` tokens that gains `rate` a second, as a generic cell rate algorithm
-/// (ITU-T I.371): one time in place of a level and the time at which it held.
-fn take_token(bucket: &mut Option<Instant>, now: Instant, rate: u32, burst: u32) -> bool {
-    let Some(interval) = Duration::from_secs(1).checked_div(rate) else {
+/// Takes from a token bucket, which is a generic cell rate algorithm (ITU-T I.371): one time in place
+/// of a level and the time at which it held.
+fn take_token(bucket: &mut Option<Instant>, now: Instant, limit: Limit) -> bool {
+    let Some(interval) = Duration::from_secs(1).checked_div(limit.per_second) else {
         return true;
     };
     let due = bucket.map_or(now, |due| due.max(now));
     let ahead = due.saturating_duration_since(now);
-    if ahead > interval.saturating_mul(burst.saturating_sub(1)) {
+    if ahead > interval.saturating_mul(limit.at_once.saturating_sub(1)) {
         return false;
     }
     *bucket = due.checked_add(interval);
@@ -203,26 +235,46 @@ mod tests {
         ([10, 0, 0, 1], port).into()
     }
 
-    /// Forges a question of the second server again as soon as a game has ended, for ten seconds.
-    #[test]
+    /// How many questions are answered of those that come every 100 µs for so many seconds. Each is the
+    /// answer of some rounds before; where a game has ended, its ball is thrown again.
     #[allow(clippy::disallowed_methods)]
-    fn games_that_are_begun_again_and_again_are_bounded_by_time() {
+    fn answers_to(port: u16, seconds: u64, balls: u64) -> u64 {
         let begin = Instant::now();
-        let answers_to = |port| {
-            let mut sources = Sources::new(&ResponderConfig::default());
-            let rounds = (0..100_000).filter(|round| {
-                let now = begin + Duration::from_micros(100 * round);
-                sources.judge(now, peer(port), b"ball", b"ball") == Verdict::Answer
-            });
-            rounds.count()
-        };
+        let mut sources = Sources::new(&ResponderConfig::default());
+        let rounds = (0..10_000 * seconds).filter(|round| {
+            let now = begin + Duration::from_micros(100 * round);
+            let ball = (round % balls).to_be_bytes();
+            sources.judge(now, peer(port), &ball, &ball) == Verdict::Answer
+        });
+        rounds.count() as u64
+    }
+
+    #[test]
+    fn games_that_are_begun_again_and_again_are_bounded_by_time() {
         let bound = 1 + 100 + 10 * 100;
         for port in [7, 8888, 32_767] {
-            let answers = answers_to(port);
+            let answers = answers_to(port, 10, 1);
             assert!((1_000..=bound).contains(&answers), "{port}: {answers}");
         }
-        // Whoever asks the same from a port for clients is served at full speed.
-        assert!(answers_to(40_000) >= 99_980);
+        // A second server may have a port for clients too.
+        let bound = 1 + 10_000 + 30 * 1_000;
+        let answers = answers_to(40_000, 30, 1);
+        assert!((30_000..=bound).contains(&answers), "{answers}");
+    }
+
+    /// They cannot be told from questions, so they are bounded by the mere number.
+    #[test]
+    fn games_of_many_balls_are_bounded_by_time() {
+        for port in [8888, 40_000] {
+            let bound = 1_000_000 + 200 * 1_000;
+            let answers = answers_to(port, 200, 50);
+            assert!((1_000_000..=bound).contains(&answers), "{port}: {answers}");
+        }
+    }
+
+    #[test]
+    fn a_client_that_asks_the_same_for_a_while_is_answered_at_full_speed() {
+        assert_eq!(answers_to(40_000, 1, 1), 10_000);
     }
 
     #[test]

@@ -45,11 +45,12 @@ pub struct ReceiverConfig {
     pub interval: Duration,
     /// When to end; `None`, the default, never.
     pub duration: Option<Duration>,
-    /// How many senders are expected: it ends a quarter of a second after as many have ended.
-    /// `None`, the default, does not end by it.
+    /// How many senders are expected: it ends a quarter of a second after as many have ended, each
+    /// of them by two datagrams at least. `None`, the default, does not end by it.
     pub expect: Option<usize>,
-    /// How many streams are measured at most, 256 by default. Each takes up to 80 KB. Datagrams of
-    /// further ones are counted in [`ReceiverStats::untracked`](super::ReceiverStats::untracked).
+    /// How many streams are measured at most, 256 by default. Each takes up to 80 KB. Further ones
+    /// need one that makes room, see [`Receiver`](super::Receiver); while there is none, their
+    /// datagrams are counted in [`ReceiverStats::untracked`](super::ReceiverStats::untracked).
     pub max_streams: usize,
 }
 

@@ -16,7 +16,8 @@
 //!
 //! * [`Sender`] numbers datagrams, as fast as it goes or at a rate that [`Pacer`](crate::pace)
 //!   holds.
-//! * [`Receiver`] measures all streams that come, in [`StreamReport`]s.
+//! * [`Receiver`] measures all streams that come, in [`StreamReport`]s. A smaller number that was sent
+//!   later than a greater one begins another stream: its sender was started anew.
 //!
 //! | source | what it says | here |
 //! | --- | --- | --- |

@@ -1,7 +1,7 @@
 //! The receiving side: tells streams apart, and measures each.
 
-use std::collections::hash_map::{Entry, HashMap};
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::hash::{DefaultHasher, Hasher};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -9,23 +9,31 @@ use manycast_types::{InterfaceId, Received, Run};
 
 use super::ReceiverConfig;
 use super::message::Header;
-use super::stream::{Stream, StreamReport, since_1970};
+use super::stream::{Arrived, Stream, StreamReport, since_1970};
 use crate::timers::{Timer, Timers};
 use crate::{Output, Protocol};
 
 /// Measures every stream that comes: who sends it, to which destination, by which interface.
 ///
-/// Memory is bounded whatever is sent: see [`ReceiverConfig::max_streams`]. Nothing is allocated
-/// for a datagram of a stream that is known.
+/// A sender that is started anew from the same port begins another stream, and what its former runs
+/// were stays among [`Receiver::streams`].
+///
+/// Memory is bounded whatever is sent: see [`ReceiverConfig::max_streams`]. Beyond it, streams of
+/// which one datagram came make room for others first, then those that are over, then those that
+/// were silent for ten seconds. Nothing is allocated for a datagram of a stream that is known.
 #[derive(Debug)]
 pub struct Receiver {
     config: ReceiverConfig,
     /// The same moment by both clocks, for datagrams without the kernel's time.
     epoch: (Instant, SystemTime),
+    /// In no order; where one made room, another stands.
     streams: Vec<Stream>,
+    /// The latest run of each sender.
     positions: HashMap<Key, usize>,
     /// The stream of the last datagram, which is mostly the stream of the next.
     last: usize,
+    /// How many streams have begun.
+    begun: u64,
     timers: Timers<Wait>,
     interval_began: Instant,
     outputs: VecDeque<Output<ReceiverEvent>>,
@@ -47,6 +55,9 @@ pub enum ReceiverEvent {
     },
     /// An interval is over: what each stream was in it, in the order in which they began.
     Interval(Vec<StreamReport>),
+    /// A stream made room for another, and is not among [`Receiver::streams`] any more: what it was
+    /// over its whole length.
+    Freed(Box<StreamReport>),
     /// The time is over, or all expected streams have ended. [`Receiver::streams`] has the sums.
     Finished,
 }
@@ -56,8 +67,10 @@ pub enum ReceiverEvent {
 pub struct ReceiverStats {
     /// Datagrams without the header that is expected: they are of something else.
     pub malformed: u64,
-    /// Datagrams of streams beyond [`ReceiverConfig::max_streams`].
+    /// Datagrams of streams beyond [`ReceiverConfig::max_streams`], none of which could make room.
     pub untracked: u64,
+    /// Streams of which one datagram came, and which made room for others.
+    pub unconfirmed: u64,
     /// Datagrams that came before the start or after the end.
     pub untimely: u64,
 }
@@ -108,6 +121,7 @@ impl Receiver {
             streams: Vec::new(),
             positions: HashMap::new(),
             last: 0,
+            begun: 0,
             timers: Timers::new(),
             interval_began: now,
             outputs: VecDeque::new(),
@@ -118,7 +132,9 @@ impl Receiver {
 
     /// What each stream has been since its beginning, in the order in which they began.
     pub fn streams(&self) -> impl Iterator<Item = StreamReport> {
-        self.streams.iter().map(Stream::summary)
+        let mut streams: Vec<_> = self.streams.iter().collect();
+        streams.sort_by_key(|stream| stream.order);
+        streams.into_iter().map(Stream::summary)
     }
 
     /// What was counted beside the streams.
@@ -140,43 +156,111 @@ impl Receiver {
         Some(position)
     }
 
-    /// Begins a stream with a datagram of so many bytes.
-    fn begin(&mut self, header: &Header, datagram: &Received<'_>, bytes: usize, at: i64) {
-        let stream = Stream::new(header, datagram, bytes, at);
-        match self.positions.entry(Key::of(datagram)) {
-            Entry::Occupied(entry) => self.streams[*entry.get()] = stream,
-            Entry::Vacant(_) if self.streams.len() >= self.config.max_streams => {
-                self.stats.untracked += 1;
-                return;
-            }
-            Entry::Vacant(entry) => {
-                entry.insert(self.streams.len());
-                self.streams.push(stream);
-            }
+    /// Begins a stream with a datagram of so many bytes, perhaps in the place of the former run of
+    /// its sender, and says where it stands. `None`: there is no room.
+    fn begin(
+        &mut self,
+        header: &Header,
+        datagram: &Received<'_>,
+        bytes: usize,
+        arrived: Arrived,
+    ) -> Option<usize> {
+        let key = Key::of(datagram);
+        let former = self.positions.get(&key).copied();
+        let run = former.map_or(1, |former| self.streams[former].run + 1);
+        if let Some(former) = former {
+            self.streams[former].replace();
         }
+        let Some(position) = self.room(arrived.now) else {
+            self.stats.untracked += 1;
+            return None;
+        };
+        // Intervals begin with the first stream: before it there is nothing to measure.
+        if self.begun == 0 && !self.config.interval.is_zero() {
+            self.interval_began = arrived.now;
+            let next = arrived.now.checked_add(self.config.interval);
+            self.timers.set(Wait::Interval, next);
+        }
+        let stream = Stream::new(header, datagram, bytes, arrived, (self.begun, run));
+        self.begun += 1;
+        match self.streams.get_mut(position) {
+            Some(place) => *place = stream,
+            None => self.streams.push(stream),
+        }
+        self.positions.insert(key, position);
+        self.last = position;
         self.outputs.push_back(Output::Event(ReceiverEvent::Began {
             source: datagram.source,
             destination: datagram.destination,
             interface: datagram.interface.clone(),
         }));
+        Some(position)
+    }
+
+    /// A place for one more stream, which another made room for if need be.
+    fn room(&mut self, now: Instant) -> Option<usize> {
+        if self.streams.len() < self.config.max_streams {
+            return Some(self.streams.len());
+        }
+        let position = self.unconfirmed().or_else(|| self.spare(now))?;
+        let stream = &self.streams[position];
+        let key = Key {
+            source: stream.source,
+            destination: stream.destination,
+            interface: stream.interface.index,
+        };
+        if self.positions.get(&key) == Some(&position) {
+            self.positions.remove(&key);
+        }
+        if stream.is_confirmed() {
+            let freed = ReceiverEvent::Freed(Box::new(stream.summary()));
+            self.outputs.push_back(Output::Event(freed));
+        } else {
+            self.stats.unconfirmed += 1;
+        }
+        Some(position)
+    }
+
+    /// One of the streams of which one datagram came.
+    ///
+    /// Chance decides which, and not age: where forged ones come so fast that all are replaced before
+    /// a sender sends its second datagram, age would never let it begin.
+    fn unconfirmed(&self) -> Option<usize> {
+        let positions = || (0..self.streams.len()).filter(|at| !self.streams[*at].is_confirmed());
+        let count = positions().count();
+        let mut hasher = DefaultHasher::new();
+        hasher.write_u64(self.begun);
+        let chance = usize::try_from(hasher.finish() >> 32).unwrap_or_default();
+        positions().nth(chance.checked_rem(count)?)
+    }
+
+    /// The stream that was silent longest of those that are over, or else of those that are silent.
+    fn spare(&self, now: Instant) -> Option<usize> {
+        let spares = (0..self.streams.len()).filter_map(|position| {
+            let stream = &self.streams[position];
+            Some((stream.spare(now)?, stream.heard(), position))
+        });
+        spares.min().map(|(.., position)| position)
     }
 
     /// Answers the end of a stream by unicast, and ends itself when the last sender has ended.
-    fn ended(&mut self, now: Instant, datagram: &Received<'_>, bytes: usize) {
-        let Some(position) = self.position(datagram) else {
+    fn ended(&mut self, now: Instant, position: usize, datagram: &Received<'_>, bytes: usize) {
+        let stream = &self.streams[position];
+        // The end is announced again where it was the only datagram and is not answered.
+        if !stream.is_confirmed() {
             return;
-        };
-        if !datagram.destination.ip().is_multicast() {
-            let report = self.streams[position].server_report();
-            if let Some(report) = report.emit(bytes) {
-                let answer = datagram.reply().with(report);
-                self.outputs.push_back(Output::Transmit(answer));
-            }
+        }
+        if !datagram.destination.ip().is_multicast()
+            && let Some(report) = stream.server_report().emit(bytes)
+        {
+            let answer = datagram.reply().with(report);
+            self.outputs.push_back(Output::Transmit(answer));
         }
         let Some(expect) = self.config.expect else {
             return;
         };
-        let ended = self.streams.iter().filter(|stream| stream.has_ended());
+        let ended = self.streams.iter();
+        let ended = ended.filter(|stream| stream.has_ended() && stream.is_confirmed());
         let senders: HashSet<_> = ended.map(|stream| stream.source).collect();
         if senders.len() >= expect {
             self.timers.set(Wait::Linger, now.checked_add(LINGER));
@@ -186,9 +270,11 @@ impl Receiver {
     fn end_interval(&mut self, now: Instant) {
         let duration = now.saturating_duration_since(self.interval_began);
         self.interval_began = now;
-        let reports = self.streams.iter_mut();
-        let reports: Vec<_> = reports
-            .filter_map(|stream| stream.end_interval(duration))
+        let mut streams: Vec<_> = self.streams.iter_mut().collect();
+        streams.sort_by_key(|stream| stream.order);
+        let reports: Vec<_> = streams
+            .into_iter()
+            .filter_map(|stream| stream.end_interval(now, duration))
             .collect();
         if !reports.is_empty() {
             let event = ReceiverEvent::Interval(reports);
@@ -247,6 +333,7 @@ impl Protocol for Receiver {
                 .time
                 .unwrap_or_else(|| self.epoch.1 + now.saturating_duration_since(self.epoch.0)),
         );
+        let arrived = Arrived { now, at };
         let mut position = self.position(whole);
         for payload in run.payloads() {
             let Ok(header) = Header::parse(payload) else {
@@ -255,21 +342,14 @@ impl Protocol for Receiver {
             };
             let bytes = payload.len();
             let stream = position.map(|position| &mut self.streams[position]);
-            match stream.filter(|stream| !stream.is_over(&header)) {
-                Some(stream) => stream.record(&header, whole, bytes, at),
-                None => {
-                    // Intervals begin with the first stream: before it there is nothing to measure.
-                    if self.streams.is_empty() && !self.config.interval.is_zero() {
-                        self.interval_began = now;
-                        self.timers
-                            .set(Wait::Interval, now.checked_add(self.config.interval));
-                    }
-                    self.begin(&header, whole, bytes, at);
-                    position = self.position(whole);
-                }
+            match stream.filter(|stream| !stream.is_restarted_by(&header)) {
+                Some(stream) => stream.record(&header, whole, bytes, arrived),
+                None => position = self.begin(&header, whole, bytes, arrived),
             }
-            if header.last {
-                self.ended(now, whole, bytes);
+            if let Some(position) = position
+                && header.last
+            {
+                self.ended(now, position, whole, bytes);
             }
         }
     }

@@ -118,6 +118,11 @@ impl Sender {
         self.stats
     }
 
+    /// What the receiver reported at the end, if it has.
+    pub const fn report(&self) -> Option<ServerReport> {
+        self.report
+    }
+
     /// Whether all is sent, and the receiver's report is waited for.
     pub const fn is_closing(&self) -> bool {
         matches!(self.phase, Phase::Closing(..))

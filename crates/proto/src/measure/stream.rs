@@ -1,7 +1,7 @@
 //! One stream as it comes: what one sender sends to one destination by one interface.
 
 use std::net::SocketAddr;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use manycast_types::{InterfaceId, Received};
 
@@ -18,6 +18,11 @@ pub struct StreamReport {
     pub destination: SocketAddr,
     /// The interface that it comes in on.
     pub interface: InterfaceId,
+    /// Which run of its sender it is, from 1. A sender that was started anew from the same port to
+    /// the same destination begins a new one.
+    pub run: u64,
+    /// When an interval began, after the beginning of the stream; zero for the whole.
+    pub start: Duration,
     /// The time that was measured: from the first datagram to the last, or the interval.
     pub duration: Duration,
     /// What was counted in it.
@@ -33,6 +38,9 @@ pub struct StreamReport {
     pub hops: Option<(u8, u8)>,
     /// Whether the sender has ended it.
     pub ended: bool,
+    /// Whether more than one datagram of it came, repetitions of the end included. One alone may be
+    /// forged or astray, and makes nobody a sender that was expected.
+    pub confirmed: bool,
 }
 
 /// What is counted of a stream.
@@ -45,7 +53,7 @@ pub struct Counters {
     /// Datagrams between the first and the last number that did not come.
     pub lost: u64,
     /// Those of the lost that this host's kernel dropped, because the receive buffer was full. What
-    /// it dropped counts as up to 64 datagrams (see GRO, `udp(7)`), and may have been of another
+    /// it dropped counts as up to 128 datagrams (see GRO, `udp(7)`), and may have been of another
     /// stream on the same socket, so it is an upper bound.
     pub kernel_dropped: u64,
     /// Datagrams that came once more.
@@ -140,8 +148,17 @@ impl StreamReport {
 pub(super) struct Stream {
     pub(super) source: SocketAddr,
     pub(super) destination: SocketAddr,
-    interface: InterfaceId,
+    pub(super) interface: InterfaceId,
+    /// How many streams began before it.
+    pub(super) order: u64,
+    pub(super) run: u64,
     sequence: Sequence,
+    /// When the latest of its datagrams was sent, by the sender's clock.
+    sent: Duration,
+    /// When the first and the latest datagram were handed to the receiver.
+    began: Instant,
+    heard: Instant,
+    confirmed: bool,
     datagrams: u64,
     bytes: u64,
     kernel_dropped: u64,
@@ -158,18 +175,45 @@ pub(super) struct Stream {
     recent: Histogram,
     hops: Option<(u8, u8)>,
     ended: bool,
-    /// What was told when the last interval ended, and up to when.
+    /// Whether its sender was started anew since, without having ended it.
+    replaced: bool,
+    /// What was told when the last interval ended, and how long after the beginning that was.
     told: Counters,
-    told_at: i64,
+    told_until: Duration,
+}
+
+/// Why a stream may make room for another, the best reason first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Spare {
+    /// Its sender has ended it, or was started anew.
+    Over,
+    /// Nothing of it came for [`SILENCE`].
+    Silent,
 }
 
 const NANOSECONDS: i64 = 1_000_000_000;
-/// The kernel counts datagrams that it has merged as one; `UDP_MAX_SEGMENTS`.
-const MERGED: u64 = 64;
+/// The kernel counts datagrams that it has merged as one: `UDP_MAX_SEGMENTS` of Linux 6.9.
+const MERGED: u64 = 128;
+/// A stream that is silent for so long may make room for another.
+pub(super) const SILENCE: Duration = Duration::from_secs(10);
+
+/// When a datagram came: by the receiver's own clock, and in nanoseconds of the wall clock.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrived {
+    pub(super) now: Instant,
+    pub(super) at: i64,
+}
 
 impl Stream {
-    /// A stream that begins with this datagram, of so many bytes, which came at this time.
-    pub(super) fn new(header: &Header, datagram: &Received<'_>, bytes: usize, at: i64) -> Self {
+    /// The stream that begins with this datagram, of so many bytes, after so many others, as this run
+    /// of its sender.
+    pub(super) fn new(
+        header: &Header,
+        datagram: &Received<'_>,
+        bytes: usize,
+        Arrived { now, at }: Arrived,
+        (order, run): (u64, u64),
+    ) -> Self {
         let delay = at.saturating_sub(nanoseconds(header.time));
         let mut recent = Histogram::new();
         recent.record(delay);
@@ -177,7 +221,13 @@ impl Stream {
             source: datagram.source,
             destination: datagram.destination,
             interface: datagram.interface.clone(),
+            order,
+            run,
             sequence: Sequence::new(header.number),
+            sent: header.time,
+            began: now,
+            heard: now,
+            confirmed: false,
             datagrams: 1,
             bytes: bytes as u64,
             kernel_dropped: 0,
@@ -190,8 +240,9 @@ impl Stream {
             recent,
             hops: datagram.hops.map(|hops| (hops, hops)),
             ended: header.last,
+            replaced: false,
             told: Counters::default(),
-            told_at: at,
+            told_until: Duration::ZERO,
         }
     }
 
@@ -203,30 +254,72 @@ impl Stream {
             && self.interface.index == datagram.interface.index
     }
 
-    /// Whether the datagram begins another stream in the place of this one: its sender was started
-    /// anew from the same port.
-    pub(super) fn is_over(&self, header: &Header) -> bool {
-        self.ended && !header.last && header.number <= 1
+    /// Whether the datagram is of a sender that was started anew from the same port.
+    ///
+    /// Within a stream, numbers and send times rise together, also where datagrams come late or
+    /// twice: none with a smaller number was sent after the latest. After the end there are
+    /// repetitions of it alone, and iperf gives them greater numbers.
+    pub(super) fn is_restarted_by(&self, header: &Header) -> bool {
+        let number = self.number(header);
+        let is_later = header.time > self.sent;
+        if self.ended && !header.last {
+            is_later || number >= self.sequence.next()
+        } else if self.ended {
+            is_later && number.saturating_add(1) < self.sequence.next()
+        } else {
+            is_later && number < self.sequence.next()
+        }
+    }
+
+    /// Another stream takes its place.
+    pub(super) fn replace(&mut self) {
+        self.replaced = true;
     }
 
     pub(super) const fn has_ended(&self) -> bool {
         self.ended
     }
 
-    /// Takes in the next datagram, of so many bytes, which came at this time.
+    pub(super) const fn is_confirmed(&self) -> bool {
+        self.confirmed
+    }
+
+    /// Why it may make room for another stream, if it may.
+    pub(super) fn spare(&self, now: Instant) -> Option<Spare> {
+        if self.ended || self.replaced {
+            Some(Spare::Over)
+        } else {
+            let silence = now.saturating_duration_since(self.heard);
+            (silence >= SILENCE).then_some(Spare::Silent)
+        }
+    }
+
+    /// When something of it came last.
+    pub(super) const fn heard(&self) -> Instant {
+        self.heard
+    }
+
+    fn number(&self, header: &Header) -> u64 {
+        if header.wide {
+            header.number
+        } else {
+            widen(header.number, self.sequence.next())
+        }
+    }
+
+    /// Takes in the next datagram, of so many bytes.
     #[inline]
     pub(super) fn record(
         &mut self,
         header: &Header,
         datagram: &Received<'_>,
         bytes: usize,
-        at: i64,
+        Arrived { now, at }: Arrived,
     ) {
-        let number = if header.wide {
-            header.number
-        } else {
-            widen(header.number, self.sequence.next())
-        };
+        let number = self.number(header);
+        self.heard = now;
+        self.confirmed = true;
+        self.sent = self.sent.max(header.time);
         if header.last && std::mem::replace(&mut self.ended, true) {
             // The end, announced again. iperf counts on with each announcement.
             return;
@@ -274,7 +367,7 @@ impl Stream {
     pub(super) fn summary(&self) -> StreamReport {
         let mut delays = self.delays.clone();
         delays.add(&self.recent);
-        self.report(self.duration(), self.counters(), delays)
+        self.report((Duration::ZERO, self.duration()), self.counters(), delays)
     }
 
     /// From the first datagram to the last.
@@ -287,9 +380,13 @@ impl Stream {
         Duration::from_nanos(u64::try_from(self.jitter >> 4).unwrap_or(0))
     }
 
-    /// What it was since the last interval, which is `duration` ago; `None` where it had ended
-    /// before that.
-    pub(super) fn end_interval(&mut self, duration: Duration) -> Option<StreamReport> {
+    /// What it was since the last interval, which is `duration` ago, or since it began; `None` where
+    /// it had ended before that, or has not gone on after its first datagram.
+    pub(super) fn end_interval(
+        &mut self,
+        now: Instant,
+        duration: Duration,
+    ) -> Option<StreamReport> {
         let counters = self.counters();
         let since = counters.since(&self.told);
         self.told = Counters {
@@ -297,27 +394,37 @@ impl Stream {
             kernel_dropped: self.told.kernel_dropped.max(counters.kernel_dropped),
             ..counters
         };
-        if self.ended && since.datagrams == 0 {
+        let is_over = self.ended || self.replaced;
+        if (is_over || !self.confirmed) && since.datagrams == 0 {
             return None;
         }
+        let duration = duration.min(now.saturating_duration_since(self.began));
+        let start = self.told_until;
         // Of the last interval, what comes after the end is not measured.
-        let until_end = self.last_at.saturating_sub(self.told_at);
-        let duration = match u64::try_from(until_end) {
-            Ok(until_end) if self.ended => duration.min(Duration::from_nanos(until_end)),
-            _ => duration,
+        let duration = if is_over {
+            duration.min(self.duration().saturating_sub(start))
+        } else {
+            duration
         };
-        self.told_at = self.last_at;
-        let report = self.report(duration, since, self.recent.clone());
+        self.told_until += duration;
+        let report = self.report((start, duration), since, self.recent.clone());
         self.delays.add(&self.recent);
         self.recent.clear();
         Some(report)
     }
 
-    fn report(&self, duration: Duration, counters: Counters, delays: Histogram) -> StreamReport {
+    fn report(
+        &self,
+        (start, duration): (Duration, Duration),
+        counters: Counters,
+        delays: Histogram,
+    ) -> StreamReport {
         StreamReport {
             source: self.source,
             destination: self.destination,
             interface: self.interface.clone(),
+            run: self.run,
+            start,
             duration,
             counters,
             first_number: self.sequence.first(),
@@ -325,6 +432,7 @@ impl Stream {
             delays,
             hops: self.hops,
             ended: self.ended,
+            confirmed: self.confirmed,
         }
     }
 

@@ -3,21 +3,21 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use manycast_types::{Received, Transmit};
+use manycast_types::{Group, NetworkError, Received, Transmit};
 use tracing::trace;
 
-use super::message::{Body, CHUNK, Foreign, Message};
+use super::message::{Body, CHUNK, Foreign, MAX_COUNT, Message};
 use super::report::MAX_REPORT;
-use super::{Burst, ClientConfig, Counts, Refusal, Report};
+use super::round::{Sending, Step};
+use super::{Burst, ClientConfig, Counts, Refusal, Report, Round};
 use crate::timers::{Timer, Timers};
-use crate::{NetworkEvent, Output, Protocol};
+use crate::{NetworkEvent, Output, Protocol, Request};
 
-/// Asks a server for datagrams, counts those that come, and asks what the server's host finds on
-/// itself.
+/// Asks a server for datagrams, counts those that come, sends some to it, and asks what the server's
+/// host finds on itself.
 ///
 /// One thing is asked for at a time: each command takes the place of the one before. Each ends in
-/// one event.
+/// one event. Joining and leaving a group are beside that.
 #[derive(Debug)]
 pub struct Client {
     config: ClientConfig,
@@ -30,8 +30,17 @@ pub struct Client {
     /// The round that is counted, and what has come of it: a bit for each datagram.
     round: u32,
     seen: Seen,
-    /// The round of this end that the server is asked about.
+    /// The round of this end that was last sent, and what it was.
     sent: u32,
+    own: Option<Round>,
+    /// It as it is being sent, and then why some of it were not.
+    sending: Option<Sending>,
+    not_sent: Option<NetworkError>,
+    /// The tag of the last socket that was requested.
+    tag: u64,
+    /// Whether a join was requested, and what came of it so far: all of that comes before the next
+    /// poll.
+    joining: Option<Joining>,
     /// How many datagrams are awaited, how many had come when that was last looked at, and how
     /// often it was looked at since more had come.
     awaited: Awaited,
@@ -49,13 +58,23 @@ pub struct Client {
 
 /// What a [`Client`] tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ClientEvent {
     /// The server is there and has agreed to the group.
     Welcome,
     /// The datagrams that were asked for were sent, and so many of them have come.
     Came(Counts),
-    /// So many of the own datagrams have come to the server.
-    Counted(Counts),
+    /// The own datagrams were sent, and so many of them have come to the server.
+    Counted {
+        /// How many.
+        counts: Counts,
+        /// Why the first of those that this host did not send was not.
+        not_sent: Option<NetworkError>,
+    },
+    /// The group was joined.
+    Joined,
+    /// The group could not be joined.
+    NotJoined(NetworkError),
     /// The server's host counts from now on.
     Watching,
     /// What the server's host has found on itself.
@@ -93,10 +112,13 @@ struct Asked {
     attempts: u32,
 }
 
+/// Why a group could not be joined, if so.
+type Joining = Option<NetworkError>;
+
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Wait {
     Retry,
-    Settle,
+    Look,
     Recount,
 }
 
@@ -111,10 +133,10 @@ const PATIENT_ATTEMPTS: u32 = 12;
 /// After how long it is looked again whether data has come that was sent, and how often nothing
 /// more must have come for it to be lost. Once is not enough: a host that is short of time takes a
 /// datagram from one socket long after it has taken a later one from another.
-const SETTLE: Duration = Duration::from_millis(120);
+const LOOK: Duration = Duration::from_millis(120);
 const LOOKS: u32 = 3;
 
-/// How many cookies a client brings back: one may grow old on the way.
+/// How many cookies a client brings back: one may grow old before it is back.
 const MOST_CHALLENGES: u8 = 3;
 
 impl Client {
@@ -132,6 +154,11 @@ impl Client {
             round: 0,
             seen: Seen::default(),
             sent: 0,
+            own: None,
+            sending: None,
+            not_sent: None,
+            tag: 0,
+            joining: None,
             awaited: Awaited::default(),
             report: Vec::new(),
             length: 0,
@@ -151,29 +178,50 @@ impl Client {
         self.seen = Seen::default();
     }
 
-    /// Begins a round of datagrams that this end sends, and gives its number.
-    pub const fn begin_round(&mut self) -> u32 {
-        self.number += 1;
-        self.number
+    /// Sends a round of datagrams, and asks how many of them have come; ends in
+    /// [`ClientEvent::Counted`]. While some are missing it is asked again, since they may come late.
+    pub fn send(&mut self, now: Instant, round: Round) {
+        if self.stopped {
+            return;
+        }
+        self.cancel();
+        self.number = self.number.wrapping_add(1);
+        self.sent = self.number;
+        let count = round.count.min(MAX_COUNT);
+        self.own = Some(Round { count, ..round });
+        self.not_sent = None;
+        let mut like = Transmit::new(self.config.server, ());
+        like.hops = Some(round.hops.max(1));
+        self.sending = Some(if round.to_group {
+            like.destination = self.config.group;
+            like.source = round.source;
+            like.interface = round.interface;
+            self.tag += 1;
+            let (sending, open) = Sending::by_own_socket(like, count, self.tag);
+            self.outputs.push_back(Output::Request(open));
+            sending
+        } else {
+            Sending::by_socket(like, count, now)
+        });
     }
 
-    /// A datagram of a round of this end, of so many bytes.
-    pub fn datagram(&self, round: u32, index: u8, size: u16) -> Bytes {
-        let body = Body::Data {
-            index,
-            from_client: true,
-        };
-        self.message(round, body)
-            .emit(self.config.key.as_ref(), size.into())
+    /// Joins the group as this end wants it, on the port of the session; ends in
+    /// [`ClientEvent::Joined`] or [`ClientEvent::NotJoined`].
+    pub fn join(&mut self, group: Group) {
+        let port = self.config.group.port();
+        self.command(Request::Join { group, port });
     }
 
-    /// Asks how many of a round of this end have come, of so many that were sent; ends in
-    /// [`ClientEvent::Counted`]. While some are missing it is asked again, since they may still be
-    /// on their way.
-    pub fn count(&mut self, now: Instant, round: u32, sent: u8) {
-        self.awaited = Awaited::of(sent);
-        self.sent = round;
-        self.ask(now, Body::Count { round });
+    /// Leaves the group.
+    pub fn leave(&mut self, group: Group) {
+        let port = self.config.group.port();
+        self.command(Request::Leave { group, port });
+    }
+
+    fn command(&mut self, request: Request) {
+        if !self.stopped {
+            self.outputs.push_back(Output::Request(request));
+        }
     }
 
     /// Asks the server's host to count from now on; ends in [`ClientEvent::Watching`].
@@ -181,11 +229,48 @@ impl Client {
         self.ask(now, Body::Watch);
     }
 
-    /// Asks the server's host to examine itself, after a round of so many datagrams of this end;
-    /// ends in [`ClientEvent::Examined`].
-    pub fn examine(&mut self, now: Instant, round: u32, sent: u16) {
+    /// Asks the server's host to examine itself, in what came of the last round of this end too; ends
+    /// in [`ClientEvent::Examined`].
+    pub fn examine(&mut self, now: Instant) {
         self.report.clear();
+        let (round, sent) = (self.sent, self.own.map_or(0, |own| own.count.into()));
         self.ask(now, Body::Examine { round, sent });
+    }
+
+    /// Begins nothing new of what was asked for before.
+    fn cancel(&mut self) {
+        self.asked = None;
+        self.timers.clear();
+        if let Some(sending) = self.sending.take() {
+            self.outputs.extend(sending.close().map(Output::Request));
+        }
+    }
+
+    /// The next datagram of the own round, if one is due; else until when there is none.
+    fn poll_round(&mut self, now: Instant) -> Result<Output<ClientEvent>, Option<Instant>> {
+        let (Some(sending), Some(own)) = (&mut self.sending, self.own) else {
+            return Err(None);
+        };
+        match sending.step(now) {
+            Step::Send(index, like) => {
+                let body = Body::Data {
+                    index,
+                    from_client: true,
+                };
+                let message = self.message(self.sent, body);
+                let datagram = message.emit(self.config.key.as_ref(), own.size.into());
+                Ok(Output::Transmit(like.with(datagram)))
+            }
+            Step::Wait(until) => Err(until),
+            Step::Done => {
+                let close = sending.close();
+                self.not_sent = self.sending.take().and_then(Sending::into_error);
+                self.awaited = Awaited::of(own.count);
+                self.ask(now, Body::Count { round: self.sent });
+                self.outputs.extend(close.map(Output::Request));
+                Err(None)
+            }
+        }
     }
 
     const fn message(&self, number: u32, body: Body) -> Message {
@@ -201,13 +286,13 @@ impl Client {
         if self.stopped {
             return;
         }
+        self.cancel();
         self.number = self.number.wrapping_add(1);
         self.asked = Some(Asked {
             body,
             number: self.number,
             attempts: 0,
         });
-        self.timers.clear();
         self.attempt(now);
     }
 
@@ -240,7 +325,7 @@ impl Client {
     }
 
     /// Takes in how many of a round have come so far. Whether that is all there is to wait for.
-    fn is_settled(&mut self, counts: Counts) -> bool {
+    fn has_all(&mut self, counts: Counts) -> bool {
         let came = u32::from(counts.group) + u32::from(counts.host);
         let awaited = &mut self.awaited;
         if came > awaited.came {
@@ -277,12 +362,12 @@ impl Client {
     }
 
     /// Ends the wait for the server's data, or waits on.
-    fn settle(&mut self, now: Instant) {
+    fn look(&mut self, now: Instant) {
         let counts = self.seen.counts();
-        if self.is_settled(counts) {
+        if self.has_all(counts) {
             self.end(ClientEvent::Came(counts));
         } else {
-            self.timers.set(Wait::Settle, now.checked_add(SETTLE));
+            self.timers.set(Wait::Look, now.checked_add(LOOK));
         }
     }
 
@@ -308,6 +393,8 @@ impl Protocol for Client {
         self.stopped = true;
         self.timers.clear();
         self.outputs.clear();
+        self.sending = None;
+        self.joining = None;
         // Where there is no session yet, there is nothing to end.
         if self.cookie != [0; 16] {
             let bye = self.message(self.number, Body::Bye);
@@ -359,18 +446,19 @@ impl Protocol for Client {
                 }
             }
             (Body::Send(_), Body::Sent) => {
-                // The same word may come twice, and is heard once.
+                // The same answer may come twice, and counts once.
                 self.asked = None;
                 self.timers.clear();
-                self.settle(now);
+                self.look(now);
             }
             (Body::Count { .. }, Body::Counted(counts)) => {
-                if self.is_settled(counts) {
-                    self.end(ClientEvent::Counted(counts));
+                if self.has_all(counts) {
+                    let not_sent = self.not_sent.take();
+                    self.end(ClientEvent::Counted { counts, not_sent });
                 } else {
                     self.asked = None;
                     self.timers.clear();
-                    self.timers.set(Wait::Recount, now.checked_add(SETTLE));
+                    self.timers.set(Wait::Recount, now.checked_add(LOOK));
                 }
             }
             (Body::Watch, Body::Watching) => self.end(ClientEvent::Watching),
@@ -390,12 +478,27 @@ impl Protocol for Client {
         }
     }
 
-    fn handle_network(&mut self, _now: Instant, event: NetworkEvent) {
-        let Some(peer) = event.refused_by() else {
+    fn handle_network(&mut self, now: Instant, event: NetworkEvent) {
+        if self.stopped {
             return;
-        };
-        // It may be forged, or true for a moment alone, so it is asked again as ever.
-        self.is_refused |= peer == self.config.server;
+        }
+        let sending = self.sending.as_mut();
+        if sending.is_some_and(|sending| sending.handle_network(now, &event)) {
+            return;
+        }
+        match event {
+            NetworkEvent::NotJoined { error, .. } => {
+                if let Some(joining) = &mut self.joining {
+                    *joining = Some(error);
+                }
+            }
+            NetworkEvent::Opened { socket, .. } => {
+                // It was wanted for datagrams that are wanted no more.
+                self.command(Request::Close { socket });
+            }
+            // It may be forged, or true for a moment alone, so it is asked again as ever.
+            event => self.is_refused |= event.refused_by() == Some(self.config.server),
+        }
     }
 
     fn handle_timeout(&mut self, now: Instant) {
@@ -403,16 +506,41 @@ impl Protocol for Client {
             match timer {
                 Wait::Retry => self.attempt(now),
                 Wait::Recount => self.ask(now, Body::Count { round: self.sent }),
-                Wait::Settle => self.settle(now),
+                Wait::Look => self.look(now),
             }
         }
     }
 
-    fn poll_output(&mut self, _now: Instant) -> Output<ClientEvent> {
-        match self.outputs.pop_front() {
-            Some(output) => output,
-            None if self.stopped => Output::Finished,
-            None => self.timers.wait("a command"),
+    fn poll_output(&mut self, now: Instant) -> Output<ClientEvent> {
+        // All answers to a join have come by now.
+        if let Some(joining) = self.joining.take() {
+            return Output::Event(match joining {
+                None => ClientEvent::Joined,
+                Some(error) => ClientEvent::NotJoined(error),
+            });
+        }
+        loop {
+            match self.outputs.pop_front() {
+                Some(output) => {
+                    if let Output::Request(Request::Join { .. }) = output {
+                        self.joining = Some(None);
+                    }
+                    return output;
+                }
+                None if self.stopped => return Output::Finished,
+                None => {}
+            }
+            match self.poll_round(now) {
+                Ok(output) => return output,
+                Err(until) if self.sending.is_some() => {
+                    return Output::Wait {
+                        until,
+                        reason: "the time of the next datagram",
+                    };
+                }
+                Err(_) if self.outputs.is_empty() => return self.timers.wait("a command"),
+                Err(_) => {}
+            }
         }
     }
 }
@@ -430,7 +558,7 @@ impl Timer for Wait {
     fn reason(self) -> &'static str {
         match self {
             Self::Retry => "an answer of the server",
-            Self::Settle => "data that comes late",
+            Self::Look => "data that comes late",
             Self::Recount => "own data that comes late",
         }
     }

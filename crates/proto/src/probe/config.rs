@@ -44,6 +44,24 @@ pub struct ClientConfig {
     pub key: Option<Key>,
 }
 
+/// Datagrams that a [`Client`](super::Client) sends, to be counted by the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Round {
+    /// To the group, by a socket of its own as other programs of this host would send; or to the
+    /// server.
+    pub to_group: bool,
+    /// To the group: the index of the interface to send by; `None`: what the route says.
+    pub interface: Option<u32>,
+    /// To the group: the address to send from; `None`: what the route says.
+    pub source: Option<IpAddr>,
+    /// How many, from 1 to [`MAX_COUNT`](super::MAX_COUNT).
+    pub count: u8,
+    /// How long each is, in bytes of payload, from [`MIN_SIZE`](super::MIN_SIZE).
+    pub size: u16,
+    /// The hop limit, from 1.
+    pub hops: u8,
+}
+
 /// What a [`Server`](super::Server) does at most.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerConfig {
@@ -52,7 +70,8 @@ pub struct ServerConfig {
     /// How many datagrams of data it sends a second at most, over time; 200 by default. Ten times
     /// as many may go at once. An examination counts as much as a second of them.
     pub rate: u32,
-    /// How many clients it remembers; 32 by default. One host has a quarter of them at most.
+    /// How many clients it remembers; 32 by default. One host, or one /64 of IPv6, has a quarter of them
+    /// at most.
     pub sessions: usize,
 }
 

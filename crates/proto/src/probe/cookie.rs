@@ -1,7 +1,7 @@
 //! Cookies that show where a client is, without anything kept of it (RFC 9147 §5.1).
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -9,7 +9,7 @@ use sha2::Sha256;
 use crate::wire::Writer;
 
 /// How long a cookie is good for at least; at most it is twice as long.
-pub(super) const COOKIE_LIFE: Duration = Duration::from_secs(60);
+const COOKIE_LIFE: Duration = Duration::from_secs(60);
 
 /// What a client asks for, and as whom.
 #[derive(Clone, Copy, Debug)]
@@ -24,15 +24,39 @@ pub(super) struct Asked {
 #[derive(Clone)]
 pub(super) struct Cookies {
     secret: [u8; 32],
+    /// When the first was asked for.
+    started: Option<Instant>,
 }
 
 impl Cookies {
     pub(super) const fn new(secret: [u8; 32]) -> Self {
-        Self { secret }
+        Self {
+            secret,
+            started: None,
+        }
     }
 
-    /// The cookie for what a client asks for, in a span of time.
-    pub(super) fn cookie(&self, asked: &Asked, epoch: u64) -> [u8; 16] {
+    /// The cookie for what a client asks for now.
+    pub(super) fn make(&mut self, now: Instant, asked: &Asked) -> [u8; 16] {
+        let epoch = self.epoch(now);
+        self.cookie(asked, epoch)
+    }
+
+    /// Whether a cookie was made for what the client asks for, and is not too old.
+    pub(super) fn is_good(&mut self, now: Instant, asked: &Asked, cookie: [u8; 16]) -> bool {
+        let epoch = self.epoch(now);
+        [epoch, epoch.saturating_sub(1)]
+            .iter()
+            .any(|epoch| self.cookie(asked, *epoch) == cookie)
+    }
+
+    /// How many times the life of a cookie has passed.
+    fn epoch(&mut self, now: Instant) -> u64 {
+        let start = *self.started.get_or_insert(now);
+        now.saturating_duration_since(start).as_secs() / COOKIE_LIFE.as_secs()
+    }
+
+    fn cookie(&self, asked: &Asked, epoch: u64) -> [u8; 16] {
         let mut writer = Writer::new();
         address(&mut writer, asked.client);
         writer.bytes(&asked.nonce);

@@ -1,18 +1,16 @@
-//! What a server tells its driver, and what it asks of it.
+//! What a server tells whoever runs it, and what it asks of them.
 
 use std::net::{IpAddr, SocketAddr};
 
-use bytes::Bytes;
-use manycast_types::InterfaceId;
+use manycast_types::{InterfaceId, NetworkError};
 
-use super::message::{Body, Message};
-use super::{Burst, Key};
-
-/// What a [`Server`](super::Server) tells, or asks of its driver.
+/// What a [`Server`](super::Server) tells of itself, and asks about its host.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ServerEvent {
-    /// Join this group: a client that is where it says has agreed on it.
-    Join {
+    /// A client that is where it says has agreed on a group. It is joined once this was taken, so
+    /// that the host can be looked at as it was before.
+    Agreed {
         /// Who.
         client: SocketAddr,
         /// The group and the port.
@@ -21,17 +19,36 @@ pub enum ServerEvent {
         /// names none.
         sources: Vec<IpAddr>,
     },
-    /// Leave this group: no client needs it any more.
-    Leave {
+    /// The group was joined, or could not be.
+    Joined {
+        /// Who has agreed on it.
+        client: SocketAddr,
+        /// The group and the port.
+        group: SocketAddr,
+        /// Why it could not be joined, if so.
+        error: Option<NetworkError>,
+    },
+    /// The group was left: no client needs it any more.
+    Left {
         /// The group and the port.
         group: SocketAddr,
     },
-    /// Send these datagrams, then call [`Server::sent`](super::Server::sent).
-    Send(Order),
+    /// Datagrams were sent, or some of them could not be.
+    Sent {
+        /// Who asked.
+        client: SocketAddr,
+        /// Where to: the client, or the agreed group.
+        to: SocketAddr,
+        /// How many were asked for.
+        count: u8,
+        /// Why the first of those that were not sent was not.
+        error: Option<NetworkError>,
+    },
     /// Count what comes to this host from now on, then call [`Server::watching`](super::Server::watching).
     Watch(Inquiry),
     /// Examine this host, as it stands and in what came since it was last watched for this client,
-    /// then call [`Server::examined`](super::Server::examined).
+    /// then call [`Server::examined`](super::Server::examined). That may take its time: others are
+    /// served meanwhile.
     Examine {
         /// Who asks about which group.
         inquiry: Inquiry,
@@ -40,6 +57,10 @@ pub enum ServerEvent {
         /// What came of them.
         arrivals: Vec<Arrival>,
     },
+    /// The group was left for a while, as [`Server::suspend`](super::Server::suspend) asked.
+    Suspended(Inquiry),
+    /// What the host has found was taken in by [`Server::examined`](super::Server::examined).
+    Examined(Inquiry),
 }
 
 /// A client's question about this host.
@@ -51,6 +72,8 @@ pub struct Inquiry {
     pub group: SocketAddr,
     /// The index of the interface that the question came in on.
     pub interface: u32,
+    /// Its session and its number in that.
+    pub(super) cookie: [u8; 16],
     pub(super) number: u32,
 }
 
@@ -63,33 +86,4 @@ pub struct Arrival {
     pub interface: InterfaceId,
     /// How many.
     pub datagrams: u32,
-}
-
-/// Datagrams that a driver is asked to send.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Order {
-    /// Who asked.
-    pub client: SocketAddr,
-    /// Where to: the client, or the agreed group.
-    pub to: SocketAddr,
-    /// How.
-    pub burst: Burst,
-    /// The index of the interface that the request came in on.
-    pub interface: u32,
-    pub(super) message: Message,
-    pub(super) key: Option<Key>,
-}
-
-impl Order {
-    /// The datagram of this number, from 0.
-    pub fn datagram(&self, index: u8) -> Bytes {
-        let message = Message {
-            body: Body::Data {
-                index,
-                from_client: false,
-            },
-            ..self.message.clone()
-        };
-        message.emit(self.key.as_ref(), self.burst.size.into())
-    }
 }

@@ -113,9 +113,9 @@ pub struct Burst {
 /// How many different datagrams of a round came.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// By way of the group.
+    /// To the group.
     pub group: u8,
-    /// By unicast.
+    /// To the host.
     pub host: u8,
 }
 

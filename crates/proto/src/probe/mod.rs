@@ -32,6 +32,11 @@
 //! gives the same answer again, and does nothing twice. Of data the client waits for more until
 //! there was none for a while, both of its own and of the server's.
 //!
+//! Both ends send the datagrams of a round two milliseconds apart, so that no queue decides the outcome,
+//! and each by itself, so that the counters of the hosts tell them apart. To a group they go by a socket
+//! that is opened for the round alone, as another program of the host would send them. What a host finds
+//! on itself may take a while: meanwhile the server goes on with other clients.
+//!
 //! What keeps a server from being misused:
 //!
 //! * It sends nothing but a `Welcome`, which is no longer than the `Hello`, and keeps nothing at all,
@@ -42,10 +47,11 @@
 //!   [`ServerConfig::rate`] datagrams a second.
 //! * With a key, each message carries an HMAC-SHA-256 (RFC 2104) over all of it, and those with
 //!   another are ignored. Nonce and cookie are new in each session, so old messages are worth
-//!   nothing in another.
+//!   nothing in another, nor is a session that has ended begun again by its own messages.
 //! * No answer is longer than its request.
-//! * It remembers a few sessions only, a quarter of them for one host at most, and each for a minute
-//!   of silence; an examination counts as much as a second's worth of datagrams.
+//! * It remembers a few sessions only, a quarter of them for one host at most (of IPv6, for one /64,
+//!   of which a host has all addresses), and each for a minute without a new request; an examination
+//!   counts as much as a second's worth of datagrams.
 //!
 //! What an examination finds is told to whoever may ask: without a key, to anybody who reaches the
 //! port. What a server tells of its host is taken for what it says, but not for what it does to a
@@ -55,15 +61,19 @@ mod client;
 mod config;
 mod cookie;
 mod event;
+#[cfg(any(fuzzing, test))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod message;
 mod report;
+mod round;
 mod server;
 #[cfg(test)]
 mod tests;
 
 pub use client::{Client, ClientEvent};
-pub use config::{ClientConfig, DEFAULT_PORT, Key, ServerConfig};
-pub use event::{Arrival, Inquiry, Order, ServerEvent};
+pub use config::{ClientConfig, DEFAULT_PORT, Key, Round, ServerConfig};
+pub use event::{Arrival, Inquiry, ServerEvent};
 pub use message::{Burst, Counts, MAX_COUNT, MIN_SIZE, Refusal};
 pub use report::{
     Finding, MAX_EVIDENCE, MAX_FINDINGS, MAX_REPORT, MAX_STEPS, MAX_TEXT, Report, Step,

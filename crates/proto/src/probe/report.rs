@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! steps (1) · [ step · mark · detail ] … · findings (1) · [ code · severity · confidence · title
-//!     · pieces of evidence (1) · [ evidence ] … · remedy · what would settle it ] …
+//!     · pieces of evidence (1) · [ evidence ] … · remedy · what would verify it ] …
 //! ```
 //!
 //! Each text is its length in two bytes, and so many bytes of UTF-8; an empty one stands for none.
@@ -16,13 +16,13 @@ use crate::wire::{Reader, Writer};
 /// mistake, since it may be older.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// The steps that a datagram takes on its way, at most [`MAX_STEPS`].
+    /// The steps between the wire and the application, at most [`MAX_STEPS`].
     pub steps: Vec<Step>,
     /// What was found, the most important first, at most [`MAX_FINDINGS`].
     pub findings: Vec<Finding>,
 }
 
-/// How it stands with a step of the way.
+/// How it stands with a step between the wire and the application.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Step {
     /// The name of the step.
@@ -48,8 +48,8 @@ pub struct Finding {
     pub evidence: Vec<String>,
     /// What mends it.
     pub remedy: Option<String>,
-    /// What would settle whether it is so.
-    pub settle: Option<String>,
+    /// What would show whether it is so.
+    pub verify: Option<String>,
 }
 
 /// How many bytes a report has at most.
@@ -133,7 +133,7 @@ impl Finding {
         for text in evidence {
             write(&mut writer, text);
         }
-        for text in [&self.remedy, &self.settle] {
+        for text in [&self.remedy, &self.verify] {
             write(&mut writer, text.as_deref().unwrap_or_default());
         }
         writer.finish()
@@ -147,7 +147,7 @@ impl Finding {
             title: read(reader)?,
             evidence: read_all(reader, MAX_EVIDENCE, read)?,
             remedy: Some(read(reader)?).filter(|text| !text.is_empty()),
-            settle: Some(read(reader)?).filter(|text| !text.is_empty()),
+            verify: Some(read(reader)?).filter(|text| !text.is_empty()),
         })
     }
 }

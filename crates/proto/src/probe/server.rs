@@ -1,33 +1,48 @@
 //! Who sends and counts for others.
 
+mod limits;
+mod orders;
+mod session;
+
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use manycast_types::{Received, Transmit};
+use manycast_types::{ErrorKind, Group, NetworkError, Received, Transmit};
 use tracing::trace;
 
-use super::client::Seen;
-use super::cookie::{Asked, COOKIE_LIFE, Cookies};
-use super::event::{Arrival, Inquiry, Order, ServerEvent};
-use super::message::{Body, CHUNK, Foreign, MAX_COUNT, MIN_SIZE, Message};
-use super::{Burst, Counts, Refusal, Report, ServerConfig};
-use crate::{Output, Protocol};
+use super::cookie::{Asked, Cookies};
+use super::event::{Inquiry, ServerEvent};
+use super::message::{Body, Foreign, MAX_COUNT, MIN_SIZE, Message};
+use super::{Burst, Refusal, Report, ServerConfig};
+use crate::timers::Deadlines;
+use crate::{NetworkEvent, Output, Protocol, Request};
+use limits::{Allowance, may_be_probed, may_be_source, network};
+use orders::{Next, Order, Orders};
+use session::Session;
 
 /// Sends datagrams to those who ask, or to a group that was agreed, and counts what comes.
 ///
-/// It asks its driver for what a protocol cannot do: to join a group, to send with a hop limit and
-/// by an interface, and to examine the host.
+/// It joins and leaves the groups, and sends by a socket of its own to them, by requests. What it
+/// cannot know, what its host counts and finds on itself, it asks by events, and is answered by
+/// [`watching`](Self::watching) and [`examined`](Self::examined).
 #[derive(Debug)]
 pub struct Server {
     config: ServerConfig,
     cookies: Cookies,
-    started: Option<Instant>,
     sessions: Vec<Session>,
-    /// Datagrams that may be sent now, and since when.
-    allowance: u32,
-    counted_from: Option<Instant>,
+    /// When sessions end, by their cookies.
+    ends: Deadlines<[u8; 16]>,
+    /// The cookies of the latest sessions that have ended.
+    ended: VecDeque<[u8; 16]>,
+    allowance: Allowance,
+    orders: Orders,
+    /// For whom the joins among the outputs are; `None`: a group is joined again.
+    joins: VecDeque<Option<SocketAddr>>,
+    /// For whom a join was requested that is answered before the next poll.
+    joining: Option<SocketAddr>,
+    /// Groups that are left for a while.
+    suspended: Vec<SocketAddr>,
     outputs: VecDeque<Output<ServerEvent>>,
     stopped: bool,
     stats: ServerStats,
@@ -35,6 +50,7 @@ pub struct Server {
 
 /// What a [`Server`] has counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ServerStats {
     /// Datagrams that were no messages, or had another key.
     pub malformed: u64,
@@ -44,44 +60,27 @@ pub struct ServerStats {
     pub refused: u64,
 }
 
-#[derive(Clone, Debug)]
-struct Session {
-    client: SocketAddr,
-    nonce: [u8; 16],
-    cookie: [u8; 16],
-    group: SocketAddr,
-    source: Option<IpAddr>,
-    last: Instant,
-    /// The number of the last request, and the answer to it, once there is one.
-    number: u32,
-    answer: Option<Bytes>,
-    round: u32,
-    seen: Seen,
-    /// What came of the round by way of the group.
-    arrivals: Vec<Arrival>,
-    /// What the host last found on itself.
-    report: Bytes,
-}
-
-/// Of how many ways of a client's datagrams it keeps account.
-const MAX_ARRIVALS: usize = 8;
+/// Of so many sessions that have ended it is remembered that they have: a cookie is good for longer
+/// than its session, and whoever has a key is not flooded by those who have none.
+const ENDED: usize = 1024;
 
 /// How long a session may be silent.
 const IDLE: Duration = Duration::from_secs(60);
-
-/// How many seconds' worth of datagrams may go at once.
-const BURST: u32 = 10;
 
 impl Server {
     /// A server that answers from now on; its cookies come from the seed.
     pub fn new(config: ServerConfig, seed: [u8; 32]) -> Self {
         Self {
-            allowance: config.rate.saturating_mul(BURST),
+            allowance: Allowance::new(config.rate),
             cookies: Cookies::new(seed),
-            started: None,
             config,
             sessions: Vec::new(),
-            counted_from: None,
+            ends: Deadlines::new(),
+            ended: VecDeque::new(),
+            orders: Orders::default(),
+            joins: VecDeque::new(),
+            joining: None,
+            suspended: Vec::new(),
             outputs: VecDeque::new(),
             stopped: false,
             stats: ServerStats::default(),
@@ -93,41 +92,66 @@ impl Server {
         self.stats
     }
 
-    /// Takes in that the datagrams of an order were sent, or why they were not.
-    pub fn sent(&mut self, order: &Order, result: Result<(), Refusal>) {
-        let body = match result {
-            Ok(()) => Body::Sent,
-            Err(why) => Body::Refused(why),
-        };
-        if let Some(index) = self.awaiting(order.client, order.message.number) {
-            self.answer(index, body);
-        }
+    #[cfg(any(fuzzing, test))]
+    pub(super) fn sessions(&self) -> usize {
+        self.sessions.len()
     }
 
     /// Takes in that the host counts from now on.
     pub fn watching(&mut self, inquiry: &Inquiry) {
-        if let Some(index) = self.awaiting(inquiry.client, inquiry.number) {
+        if let Some(index) = self.awaiting(inquiry.cookie, inquiry.number) {
             self.answer(index, Body::Watching);
         }
     }
 
+    /// Leaves the group of an inquiry until it is [`examined`](Self::examined); then
+    /// [`ServerEvent::Suspended`] comes. What the host sends to itself meanwhile is not received here,
+    /// and not missed by others who share the port.
+    pub fn suspend(&mut self, inquiry: &Inquiry) {
+        if self.stopped {
+            return;
+        }
+        if !self.suspended.contains(&inquiry.group) {
+            self.suspended.push(inquiry.group);
+            self.leave(inquiry.group);
+        }
+        let suspended = ServerEvent::Suspended(inquiry.clone());
+        self.outputs.push_back(Output::Event(suspended));
+    }
+
     /// Takes in what the host has found on itself.
     pub fn examined(&mut self, inquiry: &Inquiry, report: &Report) {
-        if let Some(index) = self.awaiting(inquiry.client, inquiry.number) {
+        if self.stopped {
+            return;
+        }
+        let suspended = self.suspended.iter().position(|it| *it == inquiry.group);
+        if suspended
+            .map(|index| self.suspended.swap_remove(index))
+            .is_some()
+            && self.is_needed(inquiry.group)
+        {
+            self.join(None, inquiry.group);
+        }
+        if let Some(index) = self.awaiting(inquiry.cookie, inquiry.number) {
             let report = report.emit();
             let length = u16::try_from(report.len()).unwrap_or(u16::MAX);
             self.sessions[index].report = report;
             self.answer(index, Body::Examined { length });
         }
+        let examined = ServerEvent::Examined(inquiry.clone());
+        self.outputs.push_back(Output::Event(examined));
+    }
+
+    fn session(&self, cookie: [u8; 16]) -> Option<usize> {
+        self.sessions.iter().position(|it| it.cookie == cookie)
     }
 
     /// The session that waits for the answer to this request.
-    fn awaiting(&self, client: SocketAddr, number: u32) -> Option<usize> {
-        let waits = |session: &Session| {
-            session.client == client && session.number == number && session.answer.is_none()
-        };
-        let found = self.sessions.iter().position(waits);
-        found.filter(|_| !self.stopped)
+    fn awaiting(&self, cookie: [u8; 16], number: u32) -> Option<usize> {
+        let index = self.session(cookie)?;
+        let session = &self.sessions[index];
+        let waits = session.number == number && session.answer.is_none() && !self.stopped;
+        waits.then_some(index)
     }
 
     /// Answers the last request of a session, and keeps the answer in case it is lost.
@@ -136,15 +160,9 @@ impl Server {
             self.stats.refused += 1;
         }
         let session = &mut self.sessions[index];
-        let message = Message {
-            nonce: session.nonce,
-            cookie: session.cookie,
-            number: session.number,
-            body,
-        };
-        let datagram = message.emit(self.config.key.as_ref(), 0);
+        let datagram = session.message(body).emit(self.config.key.as_ref(), 0);
         session.answer = Some(datagram.clone());
-        let transmit = Transmit::new(session.client, datagram);
+        let transmit = session.reply.with(datagram);
         self.outputs.push_back(Output::Transmit(transmit));
     }
 
@@ -153,12 +171,13 @@ impl Server {
     fn hello(
         &mut self,
         now: Instant,
-        client: SocketAddr,
+        reply: Transmit<()>,
         message: &Message,
         (group, source): (SocketAddr, Option<IpAddr>),
     ) {
+        let client = reply.destination;
         if !(may_be_probed(group) && may_be_source(source, group)) {
-            self.reply(client, message, [0; 16], Body::Refused(Refusal::Group));
+            self.reply(reply, message, [0; 16], Body::Refused(Refusal::Group));
             return;
         }
         let asked = Asked {
@@ -167,58 +186,43 @@ impl Server {
             group,
             source,
         };
-        let epoch = self.epoch(now);
-        let is_proved = [epoch, epoch.saturating_sub(1)]
-            .iter()
-            .any(|epoch| self.cookies.cookie(&asked, *epoch) == message.cookie);
-        if !is_proved {
-            let cookie = self.cookies.cookie(&asked, epoch);
-            self.reply(client, message, cookie, Body::Welcome);
+        if !self.cookies.is_good(now, &asked, message.cookie) {
+            let cookie = self.cookies.make(now, &asked);
+            self.reply(reply, message, cookie, Body::Welcome);
+            return;
+        }
+        if self.ended.contains(&message.cookie) {
+            // It is replayed, and so would be the requests that follow.
+            self.stats.strangers += 1;
             return;
         }
         let same = |session: &Session| session.client == client && session.nonce == message.nonce;
         if let Some(session) = self.sessions.iter().find(|session| same(session)) {
-            // The answer was lost; a `Hello` that was on its way for long has none.
+            // The answer was lost; a `Hello` that comes late has none.
             if session.number == message.number {
-                self.reply(client, message, message.cookie, Body::Welcome);
+                self.reply(reply, message, message.cookie, Body::Welcome);
             }
             return;
         }
-        if !self.make_room(client.ip()) {
-            self.reply(client, message, [0; 16], Body::Refused(Refusal::TooMuch));
+        if !self.make_room(client) {
+            self.reply(reply, message, [0; 16], Body::Refused(Refusal::TooMuch));
             return;
         }
-        self.sessions.push(Session {
-            client,
-            nonce: message.nonce,
-            cookie: message.cookie,
-            group,
-            source,
-            last: now,
-            number: message.number,
-            answer: None,
-            round: 0,
-            seen: Seen::default(),
-            arrivals: Vec::new(),
-            report: Bytes::new(),
-        });
+        let session = Session::new(now, message, reply, (group, source));
+        self.sessions.push(session);
+        self.ends.set(message.cookie, now.checked_add(IDLE));
         let sources = self.sources(group);
-        self.outputs.push_back(Output::Event(ServerEvent::Join {
+        self.outputs.push_back(Output::Event(ServerEvent::Agreed {
             client,
             group,
             sources,
         }));
+        self.join(Some(client), group);
         self.answer(self.sessions.len() - 1, Body::Welcome);
     }
 
-    /// How many times the life of a cookie has passed.
-    fn epoch(&mut self, now: Instant) -> u64 {
-        let start = *self.started.get_or_insert(now);
-        now.saturating_duration_since(start).as_secs() / COOKIE_LIFE.as_secs()
-    }
-
     /// Answers a message of which nothing is kept.
-    fn reply(&mut self, client: SocketAddr, to: &Message, cookie: [u8; 16], body: Body) {
+    fn reply(&mut self, reply: Transmit<()>, to: &Message, cookie: [u8; 16], body: Body) {
         if matches!(body, Body::Refused(_)) {
             self.stats.refused += 1;
         }
@@ -229,12 +233,12 @@ impl Server {
             body,
         };
         let datagram = answer.emit(self.config.key.as_ref(), 0);
-        let transmit = Transmit::new(client, datagram);
-        self.outputs.push_back(Output::Transmit(transmit));
+        self.outputs
+            .push_back(Output::Transmit(reply.with(datagram)));
     }
 
     /// Tells somebody who says hello in another version that this is none that they know.
-    fn greet(&mut self, client: SocketAddr, foreign: Foreign) {
+    fn greet(&mut self, reply: Transmit<()>, foreign: Foreign) {
         if !foreign.is_hello {
             return;
         }
@@ -245,35 +249,63 @@ impl Server {
             body: Body::Refused(Refusal::Version),
         };
         let datagram = message.emit(self.config.key.as_ref(), 0);
-        let transmit = Transmit::new(client, datagram);
-        self.outputs.push_back(Output::Transmit(transmit));
+        self.outputs
+            .push_back(Output::Transmit(reply.with(datagram)));
     }
 
-    /// Makes room for a session of a host, and says whether there is. A host that has a quarter of
+    /// Makes room for a session of a host, and says whether there is. A network that has a quarter of
     /// all gives up its own most silent one; the sessions of others end by themselves alone.
-    fn make_room(&mut self, host: IpAddr) -> bool {
+    fn make_room(&mut self, client: SocketAddr) -> bool {
         let most = self.config.sessions.max(1);
         let share = (most / 4).max(1);
-        let own = |session: &&Session| session.client.ip() == host;
+        let own = |session: &&Session| network(session.client) == network(client);
         if self.sessions.iter().filter(own).count() >= share {
-            let oldest = (0..self.sessions.len())
-                .filter(|index| self.sessions[*index].client.ip() == host)
-                .min_by_key(|index| self.sessions[*index].last);
-            if let Some(index) = oldest {
-                self.forget(index);
+            let oldest = self.sessions.iter().filter(own).min_by_key(|it| it.last);
+            if let Some(cookie) = oldest.map(|session| session.cookie) {
+                self.forget(cookie);
             }
         }
         self.sessions.len() < most
     }
 
-    fn forget(&mut self, index: usize) {
-        let session = self.sessions.swap_remove(index);
-        let group = session.group;
-        let needed = self.sessions.iter().any(|other| other.group == group);
-        if !needed {
+    fn forget(&mut self, cookie: [u8; 16]) {
+        let Some(index) = self.session(cookie) else {
+            return;
+        };
+        let group = self.sessions.swap_remove(index).group;
+        self.ends.set(cookie, None);
+        self.ended.truncate(ENDED - 1);
+        self.ended.push_front(cookie);
+        self.cancel(cookie);
+        if !self.is_needed(group) {
+            self.leave(group);
             self.outputs
-                .push_back(Output::Event(ServerEvent::Leave { group }));
+                .push_back(Output::Event(ServerEvent::Left { group }));
         }
+    }
+
+    fn is_needed(&self, group: SocketAddr) -> bool {
+        self.sessions.iter().any(|session| session.group == group)
+    }
+
+    /// Requests to join a group with the sources of all who ask about it.
+    fn join(&mut self, client: Option<SocketAddr>, address: SocketAddr) {
+        self.suspended.retain(|it| *it != address);
+        let sources = self.sources(address);
+        let mut group = Group::new(address.ip());
+        if !sources.is_empty() {
+            group = group.with_sources(sources);
+        }
+        let port = address.port();
+        self.joins.push_back(client);
+        self.outputs
+            .push_back(Output::Request(Request::Join { group, port }));
+    }
+
+    fn leave(&mut self, address: SocketAddr) {
+        let (group, port) = (Group::new(address.ip()), address.port());
+        self.outputs
+            .push_back(Output::Request(Request::Leave { group, port }));
     }
 
     /// The sources that those who ask about a group name; empty where one of them names none.
@@ -291,53 +323,47 @@ impl Server {
     }
 
     /// Takes in a request of a session.
-    fn request(&mut self, now: Instant, index: usize, message: Message, interface: u32) {
+    fn request(&mut self, now: Instant, index: usize, message: Message, datagram: &Received<'_>) {
         let session = &mut self.sessions[index];
-        session.last = now;
         if message.number == session.number {
             // Asked again: the answer was lost, or is still to come.
             if let Some(answer) = session.answer.clone() {
-                let transmit = Transmit::new(session.client, answer);
+                let transmit = datagram.reply().with(answer);
                 self.outputs.push_back(Output::Transmit(transmit));
             }
             return;
         }
         if message.number < session.number {
-            // It was on its way for long, and was asked again and answered before.
+            // It comes late: it was asked again, and answered, before.
             return;
         }
+        // What is replayed has an old number, so it prolongs nothing.
+        session.last = now;
+        self.ends.set(session.cookie, now.checked_add(IDLE));
         session.number = message.number;
         session.answer = None;
+        session.reply = datagram.reply();
         let inquiry = Inquiry {
             client: session.client,
             group: session.group,
-            interface,
+            interface: datagram.interface.index,
+            cookie: session.cookie,
             number: message.number,
         };
+        self.cancel(inquiry.cookie);
         match message.body {
-            Body::Send(burst) => self.order(now, index, message, burst, interface),
+            Body::Send(burst) => self.order(now, index, message, burst, inquiry.interface),
             Body::Watch => {
                 self.outputs
                     .push_back(Output::Event(ServerEvent::Watch(inquiry)));
             }
             Body::Examine { round, sent } => self.inquire(now, index, inquiry, round, sent),
             Body::Read { chunk } => {
-                let start = usize::from(chunk) * CHUNK;
-                let end = (start + CHUNK).min(session.report.len());
-                let body = if start < end {
-                    let bytes = session.report.slice(start..end);
-                    Body::Chunk { chunk, bytes }
-                } else {
-                    Body::Refused(Refusal::Request)
-                };
-                self.answer(index, body);
+                let piece = self.sessions[index].piece(chunk);
+                self.answer(index, piece);
             }
             Body::Count { round } => {
-                let counts = if session.round == round {
-                    session.seen.counts()
-                } else {
-                    Counts::default()
-                };
+                let counts = self.sessions[index].counts(round);
                 self.answer(index, Body::Counted(counts));
             }
             _ => {}
@@ -346,16 +372,11 @@ impl Server {
 
     /// Has the host examined, if it is not asked for too often.
     fn inquire(&mut self, now: Instant, index: usize, inquiry: Inquiry, round: u32, sent: u16) {
-        if !self.allows(now, self.config.rate) {
+        if !self.allowance.take(now, self.config.rate) {
             self.answer(index, Body::Refused(Refusal::TooMuch));
             return;
         }
-        let session = &self.sessions[index];
-        let arrivals = if session.round == round {
-            session.arrivals.clone()
-        } else {
-            Vec::new()
-        };
+        let arrivals = self.sessions[index].arrivals(round);
         self.outputs.push_back(Output::Event(ServerEvent::Examine {
             inquiry,
             sent,
@@ -363,6 +384,8 @@ impl Server {
         }));
     }
 
+    /// Takes in what is to be sent: to the client from the port that it asked, to the group as other
+    /// programs of this host would.
     fn order(
         &mut self,
         now: Instant,
@@ -371,78 +394,60 @@ impl Server {
         burst: Burst,
         interface: u32,
     ) {
-        let sound =
-            (1..=MAX_COUNT).contains(&burst.count) && burst.size >= MIN_SIZE && burst.hops > 0;
+        let session = &self.sessions[index];
+        let sound = (1..=MAX_COUNT).contains(&burst.count)
+            && burst.size >= MIN_SIZE
+            && burst.hops > 0
+            && may_be_source(burst.source, session.group);
         if !sound {
             self.answer(index, Body::Refused(Refusal::Request));
             return;
         }
-        if !self.allows(now, burst.count.into()) {
+        let mut like = session.reply;
+        if burst.to_group {
+            like = Transmit::new(session.group, ());
+            like.source = burst.source;
+            like.interface = (!burst.by_route).then_some(interface);
+        }
+        like.hops = Some(burst.hops);
+        let order = Order {
+            client: session.client,
+            message,
+            count: burst.count,
+            size: burst.size,
+            like,
+        };
+        if !self.allowance.take(now, burst.count.into()) {
             self.answer(index, Body::Refused(Refusal::TooMuch));
             return;
         }
-        let session = &self.sessions[index];
-        let order = Order {
-            client: session.client,
-            to: if burst.to_group {
-                session.group
-            } else {
-                session.client
-            },
-            burst,
-            interface,
-            message,
-            key: self.config.key.clone(),
-        };
-        self.outputs
-            .push_back(Output::Event(ServerEvent::Send(order)));
+        self.orders.push(order);
     }
 
-    /// Whether so many datagrams more may go, which are then counted.
-    fn allows(&mut self, now: Instant, count: u32) -> bool {
-        let most = self.config.rate.saturating_mul(BURST);
-        let since = *self.counted_from.get_or_insert(now);
-        let seconds = now.saturating_duration_since(since).as_secs();
-        if seconds > 0 {
-            let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
-            let more = self.config.rate.saturating_mul(seconds);
-            self.allowance = self.allowance.saturating_add(more).min(most);
-            self.counted_from = Some(now);
-        }
-        let left = self.allowance.checked_sub(count);
-        self.allowance = left.unwrap_or(self.allowance);
-        left.is_some()
-    }
-}
-
-impl Session {
-    /// Takes in a datagram of data. One of an earlier round comes too late.
-    fn count(&mut self, round: u32, index: u8, datagram: &Received<'_>) {
-        if round < self.round {
-            return;
-        }
-        if round > self.round {
-            self.round = round;
-            self.seen = Seen::default();
-            self.arrivals.clear();
-        }
-        let by_group = datagram.destination.ip().is_multicast();
-        self.seen.add(index, by_group);
-        if !by_group {
-            return;
-        }
-        let same = |arrival: &&mut Arrival| {
-            arrival.source == datagram.source && arrival.interface.index == datagram.interface.index
+    /// Tells that an order was done, or could not be.
+    fn sent(&mut self, order: &Order, error: Option<NetworkError>) {
+        let body = match &error {
+            None => Body::Sent,
+            Some(error) if error.kind == ErrorKind::AddressNotAvailable => {
+                Body::Refused(Refusal::Source)
+            }
+            Some(_) => Body::Refused(Refusal::CannotSend),
         };
-        if let Some(arrival) = self.arrivals.iter_mut().find(same) {
-            arrival.datagrams = arrival.datagrams.saturating_add(1);
-        } else if self.arrivals.len() < MAX_ARRIVALS {
-            self.arrivals.push(Arrival {
-                source: datagram.source,
-                interface: datagram.interface.clone(),
-                datagrams: 1,
-            });
+        self.outputs.push_back(Output::Event(ServerEvent::Sent {
+            client: order.client,
+            to: order.like.destination,
+            count: order.count,
+            error,
+        }));
+        if let Some(index) = self.awaiting(order.message.cookie, order.message.number) {
+            self.answer(index, body);
         }
+    }
+
+    /// Forgets what a session wanted sent.
+    fn cancel(&mut self, cookie: [u8; 16]) {
+        let close = self.orders.cancel(cookie);
+        self.outputs.extend(close.map(Output::Request));
     }
 }
 
@@ -452,6 +457,7 @@ impl Protocol for Server {
     fn stop(&mut self, _now: Instant) {
         self.stopped = true;
         self.outputs.clear();
+        self.orders.clear();
     }
 
     fn handle_datagram(&mut self, now: Instant, datagram: Received<'_>) {
@@ -466,17 +472,17 @@ impl Protocol for Server {
                 trace!(source = %client, %error, "no message");
                 self.stats.malformed += 1;
                 if let (Some(foreign), false) = (Foreign::parse(datagram.payload), by_group) {
-                    self.greet(client, foreign);
+                    self.greet(datagram.reply(), foreign);
                 }
                 return;
             }
         };
         if let (&Body::Hello { group, source }, false) = (&message.body, by_group) {
-            self.hello(now, client, &message, (group, source));
+            self.hello(now, datagram.reply(), &message, (group, source));
             return;
         }
         let of_session = |session: &Session| {
-            // Data may come from another address of the client, that of the way to the group.
+            // Data may come from another address of the client, the one that it sends to the group from.
             session.nonce == message.nonce && session.cookie == message.cookie
         };
         let Some(index) = self.sessions.iter().position(of_session) else {
@@ -484,22 +490,54 @@ impl Protocol for Server {
             return;
         };
         let session = &mut self.sessions[index];
+        let is_request = session.client == client && !by_group;
         match message.body {
             Body::Data {
                 index,
                 from_client: true,
             } => session.count(message.number, index, &datagram),
-            Body::Bye if session.client == client && !by_group => self.forget(index),
+            Body::Bye if is_request => self.forget(message.cookie),
             Body::Send(_)
             | Body::Count { .. }
             | Body::Watch
             | Body::Examine { .. }
             | Body::Read { .. }
-                if session.client == client && !by_group =>
+                if is_request =>
             {
-                self.request(now, index, message, datagram.interface.index);
+                self.request(now, index, message, &datagram);
             }
             _ => {}
+        }
+    }
+
+    fn handle_network(&mut self, now: Instant, event: NetworkEvent) {
+        if self.stopped {
+            return;
+        }
+        if self.orders.handle_network(now, &event) {
+            return;
+        }
+        let (group, error) = match event {
+            NetworkEvent::Joined(membership) => (membership.group, None),
+            NetworkEvent::NotJoined { group, port, error } => {
+                (SocketAddr::new(group.address, port), Some(error))
+            }
+            NetworkEvent::Opened { socket, .. } => {
+                // It was wanted for datagrams that are wanted no more.
+                let close = Request::Close { socket };
+                self.outputs.push_back(Output::Request(close));
+                return;
+            }
+            _ => return,
+        };
+        // A group is joined on several interfaces, and told of once; what changes later heals.
+        if let Some(client) = self.joining.take() {
+            let joined = ServerEvent::Joined {
+                client,
+                group,
+                error,
+            };
+            self.outputs.push_front(Output::Event(joined));
         }
     }
 
@@ -507,45 +545,44 @@ impl Protocol for Server {
         if self.stopped {
             return;
         }
-        for index in (0..self.sessions.len()).rev() {
-            if now.saturating_duration_since(self.sessions[index].last) >= IDLE {
-                self.forget(index);
+        while let Some(cookie) = self.ends.expired(now) {
+            self.forget(cookie);
+        }
+    }
+
+    fn poll_output(&mut self, now: Instant) -> Output<ServerEvent> {
+        self.joining = None;
+        loop {
+            if let Some(output) = self.outputs.pop_front() {
+                if let Output::Request(Request::Join { .. }) = output {
+                    self.joining = self.joins.pop_front().flatten();
+                }
+                return output;
             }
+            if self.stopped {
+                return Output::Finished;
+            }
+            let until = match self.orders.poll(now, self.config.key.as_ref()) {
+                Next::Request(request) => return Output::Request(request),
+                Next::Transmit(transmit) => return Output::Transmit(transmit),
+                Next::Sent(order, close, error) => {
+                    self.outputs.extend(close.map(Output::Request));
+                    self.sent(&order, error);
+                    continue;
+                }
+                Next::Wait(until) => until,
+            };
+            let end = self.ends.earliest();
+            return match until {
+                Some(next) if end.is_none_or(|end| next <= end) => Output::Wait {
+                    until,
+                    reason: "the time of the next datagram",
+                },
+                _ => Output::Wait {
+                    until: end,
+                    reason: "requests",
+                },
+            };
         }
     }
-
-    fn poll_output(&mut self, _now: Instant) -> Output<ServerEvent> {
-        if let Some(output) = self.outputs.pop_front() {
-            return output;
-        }
-        if self.stopped {
-            return Output::Finished;
-        }
-        let until = self
-            .sessions
-            .iter()
-            .filter_map(|session| session.last.checked_add(IDLE))
-            .min();
-        Output::Wait {
-            until,
-            reason: "requests",
-        }
-    }
-}
-
-/// Whether a source can be one of a group's.
-fn may_be_source(source: Option<IpAddr>, group: SocketAddr) -> bool {
-    source.is_none_or(|source| {
-        source.is_ipv4() == group.is_ipv4() && !source.is_multicast() && !source.is_unspecified()
-    })
-}
-
-/// Whether a server sends there: to groups alone, and not to those of a link's own protocols.
-fn may_be_probed(group: SocketAddr) -> bool {
-    let allowed = match group.ip() {
-        IpAddr::V4(ip) => ip.is_multicast() && ip.octets()[..3] != [224, 0, 0],
-        // RFC 4291 §2.7.1: those of the lowest numbers and link-local scope.
-        IpAddr::V6(ip) => ip.is_multicast() && ip.segments()[0] & 0xfff0 != 0xff00,
-    };
-    allowed && group.port() != 0
 }

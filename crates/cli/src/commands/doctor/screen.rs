@@ -401,15 +401,14 @@ fn command_in(clause: &str) -> Option<(&str, &str)> {
     Some((&clause[..=at], &clause[at + 2..]))
 }
 
-/// Text in lines of as many columns as the formatter is wide, or 80; those after the first a little
-/// deeper.
+/// Text in lines of at most 80 columns, those after the first a little deeper.
 fn wrapped(f: &mut fmt::Formatter<'_>, indent: &str, text: &str) -> fmt::Result {
-    let width = f.width().unwrap_or(WIDTH);
+    const WIDTH: usize = 80;
     let mut column = indent.len();
     f.write_str(indent)?;
     for (index, word) in text.split(' ').enumerate() {
         let length = visible(word);
-        if index > 0 && column + 1 + length > width {
+        if index > 0 && column + 1 + length > WIDTH {
             write!(f, "\n{indent}  {word}")?;
             column = indent.len() + 2 + length;
         } else {
@@ -419,22 +418,6 @@ fn wrapped(f: &mut fmt::Formatter<'_>, indent: &str, text: &str) -> fmt::Result 
         }
     }
     writeln!(f)
-}
-
-/// How long a line is at most, and at least however narrow the terminal is.
-const WIDTH: usize = 80;
-const NARROWEST: usize = 40;
-
-/// The width of the terminal that is written to, so that it breaks no words.
-pub(super) fn width() -> usize {
-    let size = rustix::termios::tcgetwinsize(std::io::stdout());
-    let columns = size.map_or(WIDTH, |size| usize::from(size.ws_col));
-    // Some terminals do not say how wide they are.
-    if columns == 0 {
-        WIDTH
-    } else {
-        columns.clamp(NARROWEST, WIDTH)
-    }
 }
 
 /// How many columns a word takes; a colour takes none.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use manycast::proto::measure::{Histogram, StreamReport};
 
-use super::report::Exact;
-use crate::output::{grouped, named};
+use super::report::{Exact, ends};
+use crate::output::grouped;
 
 /// How many rows there are at most, and how long the longest bar is.
 const ROWS: usize = 20;
@@ -30,14 +30,8 @@ impl Drawing {
                 report.delays.min().unwrap_or_default(),
             )
         };
-        let interface = &report.interface;
-        let stream = format!(
-            "{} > {} {interface}",
-            named(report.source, interface),
-            named(report.destination, interface)
-        );
         Self {
-            stream,
+            stream: ends(report),
             title,
             rows: rows(&report.delays, base),
         }

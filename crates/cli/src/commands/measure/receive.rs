@@ -1,19 +1,20 @@
 //! `manycast measure receive`
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
 use manycast::proto::measure::{Receiver, ReceiverConfig, ReceiverEvent, StreamReport};
-use manycast::{Address, Driver, Listener, Next, SocketConfig};
+use manycast::{Address, Driver, Dropped, Listener, Next, SocketConfig};
 
 use super::histogram::Drawing;
-use super::report::{Interval, Loss, Summary};
+use super::report::{Freed, Interval, Loss, Summary, ends};
 use crate::Outcome;
 use crate::cli::HELP;
 use crate::commands::listen::announce;
 use crate::commands::to_listen_on;
 use crate::interrupt::Interrupt;
-use crate::output::{self, Output, counted, grouped, named};
+use crate::output::{self, Output, counted, grouped, named, what_was_dropped};
 use crate::values::{self, Interfaces};
 
 const EXAMPLES: &str = "\
@@ -25,7 +26,9 @@ Examples:
 
 const EXPLANATION: &str = "\
 Lost are all numbers between the first and the last that did not come; of these, those that this \
-host's own kernel dropped are told apart from those that the network lost. Reordered is what came \
+host's own kernel dropped are told apart from those that the network lost. A sender that is started \
+anew from the same port begins a new run, which is measured by itself. Of whom one datagram alone \
+came is no sender: anybody can forge it. Reordered is what came \
 after a greater number (RFC 4737), jitter is that of RFC 3550, and variation is the delay beyond the \
 least one (RFC 3393). The delay itself is told where the clocks of both ends seem to agree: where \
 the least one is from 0 to 1 s.";
@@ -47,7 +50,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = values::duration)]
     interval: Duration,
     /// Stop when so many senders have ended; exit code 1 if fewer came
-    #[arg(long, value_name = "N", value_parser = values::count)]
+    #[arg(long, value_name = "N", value_parser = senders)]
     expect: Option<u64>,
     /// Exit code 1 if a stream lost more than this part, such as 0.1%
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
@@ -57,8 +60,8 @@ pub(super) struct Args {
     histogram: bool,
 }
 
-/// Peers choose how many streams come; beyond so many, times are counted anew.
-const MOST_STARTS: usize = 4_096;
+/// As many senders as are expected are measured at once, up to so many. Each takes up to 80 KB.
+const MOST_STREAMS: usize = 4_096;
 
 pub(super) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     let addresses = to_listen_on(&args.address, &args.interface)?;
@@ -67,19 +70,9 @@ pub(super) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     interrupt.stops(listener.stopper()?);
     announce(&listener, &addresses, output)?;
 
-    let begin = Instant::now();
-    let config = ReceiverConfig {
-        interval: args.interval,
-        duration: args.duration,
-        expect: args
-            .expect
-            .map(|it| usize::try_from(it).unwrap_or(usize::MAX)),
-        ..ReceiverConfig::default()
-    };
-    let receiver = Receiver::new(config, begin, SystemTime::now());
+    let receiver = Receiver::new(args.config(), Instant::now(), SystemTime::now());
     let mut driver = Driver::new(listener, receiver);
-    // When the next interval of each stream begins, in time since its first one began.
-    let mut starts = HashMap::new();
+    let mut verdict = Verdict::new(args.max_loss);
     while let Next::Event(event) = driver.next_event(None)? {
         match event {
             ReceiverEvent::Began {
@@ -92,16 +85,15 @@ pub(super) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
                 named(destination, &interface)
             )),
             ReceiverEvent::Interval(streams) => {
-                if starts.len() > MOST_STARTS {
-                    starts.clear();
-                }
                 for stream in &streams {
-                    let key = (stream.source, stream.destination, stream.interface.index);
-                    let start = starts.entry(key).or_insert(Duration::ZERO);
-                    output.report(&Interval::new(stream, *start))?;
-                    *start += stream.duration;
+                    output.report(&Interval::new(stream))?;
                 }
                 output.flush()?;
+            }
+            ReceiverEvent::Freed(stream) => {
+                output.report(&Freed::new(&stream))?;
+                output.flush()?;
+                verdict.judge(&stream);
             }
             ReceiverEvent::Finished => {}
         }
@@ -109,16 +101,16 @@ pub(super) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     if interrupt.is_requested() {
         output.after_interrupt();
     }
+    let dropped = driver.endpoint().dropped();
     let receiver = driver.protocol();
-    let streams: Vec<_> = receiver.streams().collect();
-    output.report(&Summary::new(&streams))?;
+    let (streams, stats) = (receiver.streams().collect::<Vec<_>>(), receiver.stats());
+    output.report(&Summary::new(&streams, stats, dropped))?;
     if args.histogram && !output.is_json() {
-        for stream in &streams {
+        for stream in streams.iter().filter(|stream| stream.confirmed) {
             output.text(format_args!("\n{}\n", Drawing::new(stream)))?;
         }
     }
     output.flush()?;
-    let stats = receiver.stats();
     if stats.malformed > 0 {
         output.warn(format_args!(
             "{} came without the header of 'manycast measure send' and iperf: something else sends \
@@ -132,44 +124,120 @@ pub(super) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
             counted(stats.untracked, "datagram")
         ));
     }
+    streams.iter().for_each(|stream| verdict.judge(stream));
+    verdict.judge_dropped(dropped);
     // Whoever ends it by hand has waited for nothing in particular.
     let unnamed = u64::from(!interrupt.is_requested());
-    let least = args.expect.unwrap_or(unnamed);
-    Ok(judge(&streams, least, &args))
+    verdict.judge_senders(args.expect, unnamed);
+    Ok(verdict.outcome)
 }
 
-/// Whether all is as it should be, and what is not.
-fn judge(streams: &[StreamReport], least: u64, args: &Args) -> Outcome {
-    let mut outcome = Outcome::Done;
-    let senders: HashSet<_> = streams.iter().map(|stream| stream.source).collect();
-    if (senders.len() as u64) < least {
-        outcome = Outcome::No;
-        // Without a number, "no stream came" has said it.
-        if args.expect.is_some() {
+impl Args {
+    fn config(&self) -> ReceiverConfig {
+        let defaults = ReceiverConfig::default();
+        let expect = self
+            .expect
+            .map(|count| usize::try_from(count).unwrap_or(usize::MAX));
+        ReceiverConfig {
+            interval: self.interval,
+            duration: self.duration,
+            expect,
+            max_streams: expect
+                .unwrap_or_default()
+                .clamp(defaults.max_streams, MOST_STREAMS),
+        }
+    }
+}
+
+/// Whether all is as it should be; what is not is told at once.
+struct Verdict {
+    outcome: Outcome,
+    max_loss: Option<f64>,
+    senders: HashSet<SocketAddr>,
+    lost: u64,
+    expected: u64,
+    /// Of the lost, those that the kernel is said to have dropped.
+    kernel_dropped: u64,
+}
+
+impl Verdict {
+    fn new(max_loss: Option<f64>) -> Self {
+        Self {
+            outcome: Outcome::Done,
+            max_loss,
+            senders: HashSet::new(),
+            lost: 0,
+            expected: 0,
+            kernel_dropped: 0,
+        }
+    }
+
+    fn judge(&mut self, stream: &StreamReport) {
+        // Peers choose how many sources there are.
+        if stream.confirmed && self.senders.len() < MOST_STREAMS {
+            self.senders.insert(stream.source);
+        }
+        let counters = &stream.counters;
+        self.lost += counters.lost;
+        self.expected += counters.expected();
+        self.kernel_dropped += counters.kernel_dropped;
+        if let Some(most) = self.max_loss
+            && counters.loss() > most
+        {
+            self.outcome = Outcome::No;
             output::problem(format_args!(
-                "{} came, {} expected",
-                counted(senders.len() as u64, "sender"),
-                grouped(least)
+                "{} lost {} of {}, more than {} %",
+                ends(stream),
+                Loss(counters.lost, counters.expected()),
+                grouped(counters.expected()),
+                most * 100.0
             ));
         }
     }
-    let most = args.max_loss.unwrap_or(1.0);
-    for stream in streams
-        .iter()
-        .filter(|stream| stream.counters.loss() > most)
-    {
-        outcome = Outcome::No;
-        let counters = &stream.counters;
-        output::problem(format_args!(
-            "{} > {} lost {} of {}, more than {} %",
-            named(stream.source, &stream.interface),
-            named(stream.destination, &stream.interface),
-            Loss(counters.lost, counters.expected()),
-            grouped(counters.expected()),
-            most * 100.0
-        ));
+
+    /// What was dropped after the last datagram that came is missing in no stream's numbers.
+    fn judge_dropped(&mut self, dropped: Dropped) {
+        let unseen = dropped.count.saturating_sub(self.kernel_dropped);
+        let (lost, expected) = (self.lost + unseen, self.expected + unseen);
+        if let Some(most) = self.max_loss
+            && unseen > 0
+            && lost as f64 / expected as f64 > most
+        {
+            self.outcome = Outcome::No;
+            output::problem(format_args!(
+                "{} after the last that came, so more than {} % are lost",
+                what_was_dropped(Dropped::new(unseen, dropped.is_exact)),
+                most * 100.0
+            ));
+        }
     }
-    outcome
+
+    /// Without an expectation, `least` senders are expected, and the summary has told that fewer came.
+    fn judge_senders(&mut self, expect: Option<u64>, least: u64) {
+        let came = self.senders.len() as u64;
+        if came < expect.unwrap_or(least) {
+            self.outcome = Outcome::No;
+        }
+        if let Some(expect) = expect
+            && came < expect
+        {
+            output::problem(format_args!(
+                "{} came, {} expected",
+                counted(came, "sender"),
+                grouped(expect)
+            ));
+        }
+    }
+}
+
+/// How many senders are expected.
+fn senders(text: &str) -> Result<u64, String> {
+    match values::count(text)? {
+        count if count > MOST_STREAMS as u64 => Err(format!(
+            "{text:?} are more senders than are measured at once; write {MOST_STREAMS} or less"
+        )),
+        count => Ok(count),
+    }
 }
 
 /// A part of a hundred, as a fraction: `0.1%`.
@@ -183,7 +251,14 @@ fn percent(text: &str) -> Result<f64, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::percent;
+    use super::{percent, senders};
+
+    #[test]
+    fn no_more_senders_are_expected_than_are_measured() {
+        assert_eq!(senders("4096"), Ok(4096));
+        assert!(senders("4097").unwrap_err().contains("write 4096 or less"));
+        assert!(senders("0").is_err());
+    }
 
     #[test]
     fn percentages_have_their_sign() {

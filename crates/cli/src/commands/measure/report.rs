@@ -3,10 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
-use manycast::proto::measure::{Counters, StreamReport};
+use manycast::Dropped;
+use manycast::proto::measure::{Counters, ReceiverStats, StreamReport};
 use serde::Serialize;
 
-use crate::output::{Span, grouped, named};
+use crate::output::{Span, counted, grouped, named, what_was_dropped};
 
 /// A stream, over an interval or over its whole length. The names and the order of the fields are
 /// part of what scripts rely on.
@@ -15,6 +16,7 @@ pub(super) struct Stream {
     source: String,
     destination: String,
     interface: String,
+    run: u64,
     datagrams: u64,
     bytes: u64,
     seconds: f64,
@@ -28,6 +30,9 @@ pub(super) struct Stream {
     /// Nothing where the clocks do not agree.
     delay_us: Option<Percentiles>,
     delay_variation_us: Option<Percentiles>,
+    /// Whether more than one datagram came, and whether the sender has ended it.
+    confirmed: bool,
+    ended: bool,
 }
 
 #[derive(Serialize)]
@@ -44,6 +49,7 @@ impl From<&StreamReport> for Stream {
             source: named(report.source, &report.interface),
             destination: named(report.destination, &report.interface),
             interface: report.interface.to_string(),
+            run: report.run,
             datagrams: counters.datagrams,
             bytes: counters.bytes,
             seconds: (report.duration.as_secs_f64() * 1e6).round() / 1e6,
@@ -56,8 +62,25 @@ impl From<&StreamReport> for Stream {
             jitter_us: microseconds(report.jitter),
             delay_us: percentiles(|part| report.delay(part)),
             delay_variation_us: percentiles(|part| report.delay_variation(part)),
+            confirmed: report.confirmed,
+            ended: report.ended,
         }
     }
+}
+
+/// A stream by its ends, with its run where it is not the first: `10.0.0.1:6000 > 239.1.1.1:5001 eth0
+/// (run 2)`.
+pub(super) fn ends(report: &StreamReport) -> String {
+    let interface = &report.interface;
+    let run = match report.run {
+        1 => String::new(),
+        run => format!(" (run {run})"),
+    };
+    format!(
+        "{} > {} {interface}{run}",
+        named(report.source, interface),
+        named(report.destination, interface)
+    )
 }
 
 fn percentiles(of: impl Fn(f64) -> Option<Duration>) -> Option<Percentiles> {
@@ -86,29 +109,26 @@ pub(super) struct Interval {
 }
 
 impl Interval {
-    /// The interval that began `start` after the stream did.
-    pub(super) fn new(report: &StreamReport, start: Duration) -> Self {
+    pub(super) fn new(report: &StreamReport) -> Self {
         let stream = Stream::from(report);
         let counters = &report.counters;
+        let start = report.start.as_secs_f64();
         let mut text = format!(
-            "{:.1}–{:.1} s  {} > {} {}  {} datagrams, {}, {} lost",
-            start.as_secs_f64(),
-            (start + report.duration).as_secs_f64(),
-            stream.source,
-            stream.destination,
-            stream.interface,
-            grouped(counters.datagrams),
+            "{start:.1}–{:.1} s  {}  {}, {}, {} lost",
+            (report.start + report.duration).as_secs_f64(),
+            ends(report),
+            counted(counters.datagrams, "datagram"),
             bits(stream.bits_per_second),
             Loss(counters.lost, counters.expected())
         );
-        for (count, what) in [
-            (counters.kernel_dropped, "dropped by the kernel"),
-            (counters.duplicated, "duplicated"),
-            (counters.reordered, "reordered"),
-            (counters.stale, "too late to tell"),
+        for (most, count, what) in [
+            ("at most ", counters.kernel_dropped, "dropped by the kernel"),
+            ("", counters.duplicated, "duplicated"),
+            ("", counters.reordered, "reordered"),
+            ("", counters.stale, "too late to tell"),
         ] {
             if count > 0 {
-                text += &format!(", {} {what}", grouped(count));
+                text += &format!(", {most}{} {what}", grouped(count));
             }
         }
         text += &format!(", jitter {}", Exact(report.jitter));
@@ -118,7 +138,7 @@ impl Interval {
         Self {
             event: "interval",
             stream,
-            start: (start.as_secs_f64() * 1e6).round() / 1e6,
+            start: (start * 1e6).round() / 1e6,
             text,
         }
     }
@@ -130,25 +150,76 @@ impl fmt::Display for Interval {
     }
 }
 
+/// A stream that made room for another, over its whole length.
+#[derive(Serialize)]
+pub(super) struct Freed {
+    event: &'static str,
+    #[serde(flatten)]
+    stream: Stream,
+    #[serde(skip)]
+    text: String,
+}
+
+impl Freed {
+    pub(super) fn new(report: &StreamReport) -> Self {
+        Self {
+            event: "freed",
+            stream: report.into(),
+            text: paragraph(report) + "\n",
+        }
+    }
+}
+
+impl fmt::Display for Freed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
 /// All streams, at the end.
 #[derive(Serialize)]
 pub(super) struct Summary {
     event: &'static str,
     streams: Vec<Stream>,
+    malformed: u64,
+    untracked: u64,
+    unconfirmed: u64,
+    /// What this host's kernel dropped on all streams together, also after the last datagram that
+    /// came, and whether it is known exactly; if not, it is the least.
+    dropped: u64,
+    dropped_exact: bool,
     #[serde(skip)]
     text: String,
 }
 
 impl Summary {
-    pub(super) fn new(reports: &[StreamReport]) -> Self {
-        let paragraphs: Vec<_> = reports.iter().map(paragraph).collect();
+    pub(super) fn new(reports: &[StreamReport], stats: ReceiverStats, dropped: Dropped) -> Self {
+        let (confirmed, single): (Vec<_>, Vec<_>) =
+            reports.iter().partition(|report| report.confirmed);
+        let mut paragraphs: Vec<_> = confirmed.into_iter().map(paragraph).collect();
+        if paragraphs.is_empty() {
+            paragraphs.push("no stream came".to_owned());
+        }
+        match single.len() as u64 + stats.unconfirmed {
+            0 => {}
+            single => paragraphs.push(format!(
+                "a single datagram came from {}; one alone is no stream",
+                counted(single, "source")
+            )),
+        }
+        if dropped.count > 0 {
+            let dropped = what_was_dropped(dropped);
+            paragraphs.push(format!("{dropped}, of all streams together"));
+        }
         Self {
             event: "summary",
             streams: reports.iter().map(Into::into).collect(),
-            text: match paragraphs.as_slice() {
-                [] => "no stream came".to_owned(),
-                _ => paragraphs.join("\n\n"),
-            },
+            malformed: stats.malformed,
+            untracked: stats.untracked,
+            unconfirmed: stats.unconfirmed,
+            dropped: dropped.count,
+            dropped_exact: dropped.is_exact,
+            text: paragraphs.join("\n\n"),
         }
     }
 }
@@ -175,18 +246,15 @@ fn paragraph(report: &StreamReport) -> String {
         Some((least, most)) => format!(", hop limit {least} to {most}"),
         None => String::new(),
     };
-    let mut text = format!(
-        "{} > {} {}{hops}",
-        stream.source, stream.destination, stream.interface
-    );
+    let mut text = ends(report) + &hops;
     let mut line = |name: &str, value: String| text += &format!("\n  {name:<12} {value}");
     let span = Span(report.duration);
     line(
         "received",
         format!(
-            "{} datagrams, {} bytes in {span}",
-            grouped(datagrams),
-            grouped(bytes)
+            "{}, {} in {span}",
+            counted(datagrams, "datagram"),
+            counted(bytes, "byte")
         ),
     );
     #[expect(
@@ -210,11 +278,14 @@ fn paragraph(report: &StreamReport) -> String {
     );
     if lost > 0 {
         let rest = lost - kernel_dropped;
-        loss += &format!(
-            "; {} by this host's kernel, {} before",
-            grouped(kernel_dropped),
-            grouped(rest)
-        );
+        loss += &match kernel_dropped {
+            0 => "; none by this host's kernel".to_owned(),
+            dropped => format!(
+                "; at most {} by this host's kernel, {} before",
+                grouped(dropped),
+                grouped(rest)
+            ),
+        };
     }
     if report.first_number > 1 {
         loss += &format!("; it began with number {}", grouped(report.first_number));

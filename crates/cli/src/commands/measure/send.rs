@@ -17,9 +17,9 @@ use serde::Serialize;
 use super::report::{Exact, Loss, bits, microseconds};
 use crate::Outcome;
 use crate::cli::HELP;
-use crate::commands::send::destinations;
+use crate::commands::send::{destinations, warn_of_interface};
 use crate::interrupt::Interrupt;
-use crate::output::{self, Output, Span, counted, grouped, named};
+use crate::output::{self, Output, SentReport, Span, counted, grouped, named};
 use crate::values::{self, Interfaces, Local, Rate};
 
 const EXAMPLES: &str = "\
@@ -32,7 +32,8 @@ Examples:
 const EXPLANATION: &str = "\
 A rate is held within 1 % over any second, in bursts of at most a millisecond of data. That takes \
 hardly any processor time; bursts shorter than 500µs take a part of one core, for exact waiting. A \
-host answers at the end with what it received; a group never does.";
+host answers at the end with what it received; a group never does. A host that refuses the datagrams \
+is given up after a second, so that its receiver may be started a little later.";
 
 /// Send a stream of numbered datagrams
 #[derive(clap::Args, Debug)]
@@ -108,10 +109,11 @@ pub(super) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     for address in destinations(&args.address, &args.interface)? {
         senders.push(open(address, &args, output)?);
     }
-    let ways: Vec<_> = senders.iter().map(|sender| sender.sent(0)).collect();
+    let egresses: Vec<_> = senders.iter().map(|sender| sender.sent(0)).collect();
     let mut streams = Vec::new();
-    for (sender, way) in senders.into_iter().zip(&ways) {
-        let stream = protocol::Sender::new(args.stream(way.to), Instant::now(), SystemTime::now());
+    for (sender, egress) in senders.into_iter().zip(&egresses) {
+        let stream =
+            protocol::Sender::new(args.stream(egress.to), Instant::now(), SystemTime::now());
         let mut driver = Driver::new(sender, stream);
         driver.set_exact(args.burst < EXACT);
         streams.push(driver);
@@ -127,35 +129,11 @@ pub(super) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     });
 
     let tell = (!output.is_json()).then(|| output.noter());
-    let run = |mut driver: Driver<protocol::Sender>| -> Result<Sent, manycast::Error> {
-        let begin = Instant::now();
-        let commands = driver.commands()?;
-        let mut told = SenderStats::default();
-        let report = loop {
-            match driver.next_event(Some(PROGRESS))? {
-                Next::Event(SenderEvent::Finished(report)) => break report,
-                Next::Finished => break None,
-                Next::TimedOut => {}
-            }
-            let stats = driver.protocol().stats();
-            if stats.refused > told.refused {
-                // Nobody listens, so nothing of the rest would be taken.
-                commands.give(|stream, now| stream.finish(now));
-            } else if let Some(tell) = &tell {
-                tell(&progress(&told, &stats, begin.elapsed()));
-            }
-            told = stats;
-        };
-        Ok(Sent {
-            stats: driver.protocol().stats(),
-            report,
-        })
-    };
     // Each interface is as fast as it is, so each has a thread.
     let results: Vec<_> = thread::scope(|scope| {
         let threads: Vec<_> = streams
             .into_iter()
-            .map(|driver| scope.spawn(|| run(driver)))
+            .map(|driver| scope.spawn(|| send(driver, tell.as_ref())))
             .collect();
         let join = |thread: thread::ScopedJoinHandle<'_, _>| {
             thread.join().expect("sending does not panic")
@@ -169,7 +147,7 @@ pub(super) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     let mut outcome = Outcome::Done;
     let mut sum = SenderStats::default();
     let mut slowest = f64::INFINITY;
-    for (way, result) in ways.iter().zip(results) {
+    for (egress, result) in egresses.iter().zip(results) {
         let Sent { stats, report } = result?;
         sum.unsent += stats.unsent;
         sum.datagrams += stats.datagrams;
@@ -178,19 +156,21 @@ pub(super) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
         if stats.duration >= JUDGED {
             slowest = slowest.min(bits_per_second(&stats));
         }
-        let to = way.to;
+        let to = named(egress.to, &egress.interface);
         match report {
             Some(report) => {
-                let heard = Heard::new(&report, named(to, &way.interface));
+                let heard = Heard::new(&report, to);
                 output.object(&heard)?;
                 output.note_in_text(heard);
             }
             None if stats.refused > 0 => {
                 outcome = Outcome::No;
-                let why = "start 'manycast measure receive' or 'iperf -s -u' there first";
-                output::problem(format_args!("nobody listens on {to}; {why}"));
+                output::problem(format_args!(
+                    "nobody listens on {to}: the host refused the datagrams; start 'manycast \
+                     measure receive' or 'iperf -s -u' there first, or within a second"
+                ));
             }
-            None if !to.ip().is_multicast() => {
+            None if !egress.to.ip().is_multicast() => {
                 output.note_in_text(format_args!("{to} did not report what it received"));
             }
             None => {}
@@ -217,8 +197,74 @@ pub(super) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     Ok(outcome)
 }
 
-/// So often it tells how it goes.
+/// So often it tells how it goes, and looks whether the host refuses.
 const PROGRESS: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Sends a stream to its end, or until the host has refused it for long.
+fn send(
+    mut driver: Driver<protocol::Sender>,
+    tell: Option<&impl Fn(&str)>,
+) -> Result<Sent, manycast::Error> {
+    let begin = Instant::now();
+    let commands = driver.commands()?;
+    let (mut told, mut told_at) = (SenderStats::default(), begin);
+    let mut refusal = Refusal::default();
+    let report = loop {
+        match driver.next_event(Some(LOOK))? {
+            Next::Event(SenderEvent::Finished(report)) => break report,
+            Next::Finished => break None,
+            Next::TimedOut => {}
+        }
+        let (now, stats) = (Instant::now(), driver.protocol().stats());
+        if refusal.lasts(now, stats.refused) {
+            // Nobody listens, so nothing of the rest would be taken.
+            commands.give(|stream, now| stream.finish(now));
+        }
+        if now - told_at >= PROGRESS && !driver.protocol().is_closing() {
+            if let Some(tell) = tell {
+                tell(&progress(&told, &stats, begin.elapsed()));
+            }
+            (told, told_at) = (stats, now);
+        }
+    };
+    Ok(Sent {
+        stats: driver.protocol().stats(),
+        report,
+    })
+}
+
+/// Whether a host refuses all that comes, and since when. A receiver that is started together with the
+/// sender may be a little later.
+#[derive(Default)]
+struct Refusal {
+    count: u64,
+    /// When the first refusal was seen after which they did not cease, and the latest.
+    between: Option<(Instant, Instant)>,
+}
+
+impl Refusal {
+    /// How long a host may refuse before it is given up, and after how long without a refusal it is
+    /// taken to listen.
+    const PATIENCE: Duration = Duration::from_secs(1);
+    const CEASED: Duration = Duration::from_secs(2);
+
+    /// Whether it has lasted too long, with so many refusals until now.
+    fn lasts(&mut self, now: Instant, count: u64) -> bool {
+        let is_more = count > std::mem::replace(&mut self.count, count);
+        match &mut self.between {
+            Some((first, latest)) if is_more && now - *latest < Self::CEASED => {
+                *latest = now;
+                now - *first >= Self::PATIENCE
+            }
+            _ if is_more => {
+                self.between = Some((now, now));
+                false
+            }
+            _ => false,
+        }
+    }
+}
 
 /// What was sent since it was told last.
 fn progress(told: &SenderStats, stats: &SenderStats, elapsed: Duration) -> String {
@@ -250,7 +296,7 @@ impl Args {
     }
 }
 
-/// A way to send by, as it is told of.
+/// A sender, which is told of.
 fn open(address: Address, args: &Args, output: &Output) -> anyhow::Result<Sender> {
     let mut config = SenderConfig::default();
     config.from = args.from.map(|from| from.towards(&address).into());
@@ -262,14 +308,11 @@ fn open(address: Address, args: &Args, output: &Output) -> anyhow::Result<Sender
         Some(hops) => sender.set_hops(hops)?,
         None => {}
     }
-    let sent = sender.sent(0);
+    warn_of_interface(&sender, output)?;
     output.note_in_text(format_args!(
-        "sending datagrams of {} to {} from {} by {}, hop limit {}",
+        "sending datagrams of {} to {}",
         counted(args.size as u64, "byte"),
-        named(sent.to, &sent.interface),
-        named(sent.from, &sent.interface),
-        sent.interface,
-        sent.hops
+        SentReport::from(&sender.sent(0)).egress()
     ));
     Ok(sender)
 }
@@ -370,5 +413,33 @@ impl fmt::Display for Summary {
             Span(self.stats.duration),
             bits(self.bits_per_second)
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether it is given up at each look, a hundred milliseconds apart, where it was refused.
+    fn looks(refused: impl IntoIterator<Item = bool>) -> Vec<usize> {
+        let (begin, mut refusal, mut count) = (Instant::now(), Refusal::default(), 0);
+        let looks = (0..).zip(refused).filter(|(look, refused)| {
+            count += u64::from(*refused);
+            refusal.lasts(begin + LOOK * *look, count)
+        });
+        looks.map(|(look, _)| look as usize).collect()
+    }
+
+    #[test]
+    fn a_host_is_given_up_after_a_second_of_refusals() {
+        assert_eq!(looks([true; 12]), [10, 11]);
+        // At a datagram a second.
+        assert_eq!(looks((0..12).map(|look| look % 10 == 0)), [10]);
+    }
+
+    #[test]
+    fn a_receiver_may_come_late_and_be_started_anew() {
+        let late = |look| (5..13).contains(&look) || (40..48).contains(&look);
+        assert!(looks((0..100).map(late)).is_empty());
     }
 }

@@ -226,10 +226,11 @@ impl<'a> Messages<'a> {
         self.messages < MAX_MESSAGES && self.used < MAX_VECTORS
     }
 
-    /// Adds a payload to the message that is being gathered. What lies side by side in memory goes
-    /// as one piece, since each piece costs the kernel as much as to copy some hundred bytes.
-    pub(crate) fn push(&mut self, payload: &'a [u8]) {
-        self.payloads += 1;
+    /// Adds the payload of `count` datagrams to the message that is being gathered. What lies side by
+    /// side in memory goes as one piece, since each piece costs the kernel as much as to copy some
+    /// hundred bytes.
+    pub(crate) fn push(&mut self, payload: &'a [u8], count: usize) {
+        self.payloads += count;
         if self.used > self.begin {
             // SAFETY: the first `used` vectors are initialised.
             let last = unsafe { self.vectors[self.used - 1].assume_init_mut() };
@@ -246,6 +247,35 @@ impl<'a> Messages<'a> {
             iov_len: payload.len(),
         });
         self.used += 1;
+    }
+
+    /// Adds those of `payloads` that are `size` bytes long and go on side by side in memory where the
+    /// last payload ended, up to the first that does not, and says how many.
+    pub(crate) fn push_adjacent<P: AsRef<[u8]>>(
+        &mut self,
+        payloads: &'a [P],
+        size: usize,
+    ) -> usize {
+        if self.used == self.begin {
+            return 0;
+        }
+        // SAFETY: the first `used` vectors are initialised.
+        let last = unsafe { self.vectors[self.used - 1].assume_init_mut() };
+        let mut end = last.iov_base.addr() + last.iov_len;
+        let mut count = 0;
+        for payload in payloads {
+            let payload = payload.as_ref();
+            if payload.len() != size || payload.as_ptr().addr() != end {
+                break;
+            }
+            // As in `push`.
+            payload.as_ptr().expose_provenance();
+            end += size;
+            count += 1;
+        }
+        last.iov_len += count * size;
+        self.payloads += count;
+        count
     }
 
     /// Ends the message that is being gathered.

@@ -79,12 +79,14 @@ pub(crate) fn link(message: Message<'_>) -> Option<Interface> {
         promiscuous: flag(libc::IFF_PROMISC),
         mtu: 0,
         mac: None,
+        master: None,
         addresses: Vec::new(),
     };
     for (kind, value) in attributes(message.payload, LINK_HEADER) {
         match kind {
             libc::IFLA_IFNAME => link.name = text(value).into(),
             libc::IFLA_MTU => link.mtu = u32_at(value, 0)?,
+            libc::IFLA_MASTER => link.master = u32_at(value, 0),
             libc::IFLA_ADDRESS => {
                 link.mac = value
                     .try_into()

@@ -1,4 +1,5 @@
-//! The wait for many descriptors: `epoll(7)`, and `eventfd(2)` for what another thread says.
+//! The wait for many descriptors: `epoll(7)`, `eventfd(2)` for what another thread says, and
+//! `timerfd_create(2)` for a moment.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -7,6 +8,9 @@ use std::time::Duration;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
+};
 
 /// A wait that is longer than this may end up to a millisecond late.
 const EXACT: Duration = Duration::from_millis(20);
@@ -103,5 +107,36 @@ impl Event {
 impl AsFd for Event {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.event.as_fd()
+    }
+}
+
+/// A descriptor that is readable once a time is over.
+#[derive(Debug)]
+pub(crate) struct Alarm {
+    timer: OwnedFd,
+}
+
+impl Alarm {
+    pub(crate) fn new() -> io::Result<Self> {
+        let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
+        let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
+        Ok(Self { timer })
+    }
+
+    pub(crate) fn set(&self, after: Duration) -> io::Result<()> {
+        // Zero would turn it off.
+        let after = after.max(Duration::from_nanos(1));
+        let once = Itimerspec {
+            it_interval: Timespec::default(),
+            it_value: Timespec::try_from(after).map_err(|_| Errno::INVAL)?,
+        };
+        timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &once)?;
+        Ok(())
+    }
+}
+
+impl AsFd for Alarm {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.timer.as_fd()
     }
 }

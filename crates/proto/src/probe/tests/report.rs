@@ -4,9 +4,13 @@ use std::time::Duration;
 
 use manycast_types::Transmit;
 
+use crate::{Protocol, Request};
+
 use super::super::message::{Body, Message};
 use super::super::{ClientEvent, Finding, Inquiry, MAX_REPORT, Refusal, Report, ServerEvent, Step};
-use super::{CLIENT, GROUP, SERVER, agreed, converse, deliver, drain, start};
+use super::{
+    CLIENT, ROUND, SERVER, agreed, converse, converse_on, deliver, drain, drain_all, start,
+};
 
 /// What a host could find on itself.
 pub(super) fn report(evidence: usize) -> Report {
@@ -17,7 +21,7 @@ pub(super) fn report(evidence: usize) -> Report {
         title: "a firewall of this host drops what comes".to_owned(),
         evidence: vec!["x".repeat(500); evidence],
         remedy: Some("mend it".to_owned()),
-        settle: None,
+        verify: None,
     };
     Report {
         steps: vec![Step {
@@ -40,7 +44,7 @@ pub(super) fn inquiry(events: &[ServerEvent]) -> &Inquiry {
 #[test]
 fn a_report_comes_in_pieces() {
     for (key, evidence) in [(None, 0), (Some("secret"), 0), (Some("secret"), 6)] {
-        let now = start();
+        let mut now = start();
         let (mut client, mut server) = agreed(key, now);
         client.watch(now);
         let (_, asked) = converse(&mut client, &mut server, now);
@@ -48,16 +52,13 @@ fn a_report_comes_in_pieces() {
         let (told, _) = converse(&mut client, &mut server, now);
         assert_eq!(told, [ClientEvent::Watching]);
 
-        let round = client.begin_round();
-        for index in 0..3 {
-            let transmit = Transmit::new(GROUP.into(), client.datagram(round, index, 200));
-            deliver(&mut server, now, CLIENT.into(), &transmit);
-        }
-        client.examine(now, round, 20);
+        client.send(now, ROUND);
+        converse_on(&mut client, &mut server, &mut now);
+        client.examine(now);
         let (_, asked) = converse(&mut client, &mut server, now);
         let [
             ServerEvent::Examine {
-                sent: 20, arrivals, ..
+                sent: 3, arrivals, ..
             },
         ] = &asked[..]
         else {
@@ -74,6 +75,50 @@ fn a_report_comes_in_pieces() {
     }
 }
 
+/// So that two sockets that share the port do not get what is meant for both.
+#[test]
+fn a_group_is_left_for_an_examination_and_joined_again_after_it() {
+    let now = start();
+    let (mut client, mut server) = agreed(None, now);
+    client.examine(now);
+    let (_, asked) = converse(&mut client, &mut server, now);
+    let inquiry = inquiry(&asked);
+    server.suspend(inquiry);
+    server.suspend(inquiry);
+    let (_, events, requests) = drain_all(&mut server, now);
+    let suspended = ServerEvent::Suspended(inquiry.clone());
+    assert_eq!(
+        events,
+        [suspended.clone(), suspended],
+        "told to each who asks"
+    );
+    assert!(matches!(requests[..], [Request::Leave { .. }]));
+    server.examined(inquiry, &report(0));
+    let (answers, events, requests) = drain_all(&mut server, now);
+    assert!(matches!(requests[..], [Request::Join { .. }]));
+    let examined = ServerEvent::Examined(inquiry.clone());
+    assert_eq!(events, [examined], "and nobody new has agreed");
+    assert_eq!(answers.len(), 1);
+
+    // Not where nobody asks about it any more.
+    client.examine(now);
+    for transmit in drain(&mut client, now).0 {
+        deliver(&mut server, now, CLIENT.into(), &transmit);
+    }
+    let (_, asked) = drain(&mut server, now);
+    let last = super::report::inquiry(&asked).clone();
+    server.suspend(&last);
+    let _ = drain(&mut server, now);
+    client.stop(now);
+    for transmit in drain(&mut client, now).0 {
+        deliver(&mut server, now, CLIENT.into(), &transmit);
+    }
+    let _ = drain(&mut server, now);
+    server.examined(&last, &report(0));
+    let (answers, _, requests) = drain_all(&mut server, now);
+    assert!(answers.is_empty() && requests.is_empty(), "{requests:?}");
+}
+
 #[test]
 fn an_old_answer_is_not_taken_for_a_new_question() {
     let now = start();
@@ -84,9 +129,9 @@ fn an_old_answer_is_not_taken_for_a_new_question() {
     client.watch(now);
     let (_, asked) = converse(&mut client, &mut server, now);
     server.watching(&old);
-    assert!(drain(&mut server).0.is_empty());
+    assert!(drain(&mut server, now).0.is_empty());
     server.watching(inquiry(&asked));
-    assert_eq!(drain(&mut server).0.len(), 1);
+    assert_eq!(drain(&mut server, now).0.len(), 1);
 }
 
 #[test]
@@ -95,7 +140,7 @@ fn examinations_are_no_more_than_one_a_second() {
     let (mut client, mut server) = agreed(None, now);
     let mut granted = 0;
     loop {
-        client.examine(now, 0, 0);
+        client.examine(now);
         let (told, asked) = converse(&mut client, &mut server, now);
         if told == [ClientEvent::Refused(Refusal::TooMuch)] {
             break;
@@ -105,9 +150,9 @@ fn examinations_are_no_more_than_one_a_second() {
         granted += 1;
     }
     assert_eq!(granted, 10);
-    client.examine(now, 0, 0);
+    client.examine(now);
     let later = now + Duration::from_secs(1);
-    client.examine(later, 0, 0);
+    client.examine(later);
     let (_, asked) = converse(&mut client, &mut server, later);
     inquiry(&asked);
 }
@@ -116,8 +161,8 @@ fn examinations_are_no_more_than_one_a_second() {
 fn after(body: Body) -> Vec<ClientEvent> {
     let now = start();
     let (mut client, mut server) = agreed(None, now);
-    client.examine(now, 0, 0);
-    let (requests, _) = drain(&mut client);
+    client.examine(now);
+    let (requests, _) = drain(&mut client, now);
     let asked = Message::parse(&requests[0].payload, None).unwrap();
     deliver(&mut server, now, CLIENT.into(), &requests[0]);
     let mut told = Vec::new();
@@ -130,7 +175,7 @@ fn after(body: Body) -> Vec<ClientEvent> {
         };
         let transmit = Transmit::new(CLIENT.into(), answer.emit(None, 0));
         deliver(&mut client, now, SERVER.into(), &transmit);
-        told.extend(drain(&mut client).1);
+        told.extend(drain(&mut client, now).1);
     }
     told
 }
@@ -148,8 +193,8 @@ fn no_report_is_taken_that_is_too_long_or_not_as_announced() {
 
     let now = start();
     let (mut client, _) = agreed(None, now);
-    client.examine(now, 0, 0);
-    let (requests, _) = drain(&mut client);
+    client.examine(now);
+    let (requests, _) = drain(&mut client, now);
     let answer = Message {
         body: Body::Examined {
             length: u16::try_from(MAX_REPORT).unwrap() + 1,
@@ -158,7 +203,7 @@ fn no_report_is_taken_that_is_too_long_or_not_as_announced() {
     };
     let transmit = Transmit::new(CLIENT.into(), answer.emit(None, 0));
     deliver(&mut client, now, SERVER.into(), &transmit);
-    assert_eq!(drain(&mut client).1, [ClientEvent::Unreadable]);
+    assert_eq!(drain(&mut client, now).1, [ClientEvent::Unreadable]);
 }
 
 #[test]
@@ -187,4 +232,23 @@ fn texts_of_a_peer_drive_no_terminal_and_have_a_bound() {
     );
     let most = [&[255][..], &bytes[1..]].concat();
     Report::parse(&most).unwrap_err();
+}
+
+/// A host may take its time to examine itself.
+#[test]
+fn others_are_served_while_the_host_is_examined() {
+    let mut now = start();
+    let (mut client, mut server) = agreed(None, now);
+    client.examine(now);
+    let (_, asked) = converse(&mut client, &mut server, now);
+    let inquiry = inquiry(&asked).clone();
+    let mut other = super::other_client();
+    other.start(now);
+    converse(&mut other, &mut server, now);
+    other.request(now, super::BURST);
+    let (told, _) = converse_on(&mut other, &mut server, &mut now);
+    assert!(matches!(told[..], [ClientEvent::Came(_)]), "{told:?}");
+    server.examined(&inquiry, &report(1));
+    let (told, _) = converse(&mut client, &mut server, now);
+    assert_eq!(told, [ClientEvent::Examined(report(1))]);
 }

@@ -117,17 +117,25 @@ fn what_is_gathered_is_sent_after_a_move() {
     let mut control = ControlWriter::new();
     control.push(1, 2, &[3; 4]);
     let mut messages = Messages::new();
-    messages.push(a);
-    messages.push(b);
-    messages.push(&apart);
+    messages.push(a, 1);
+    messages.push(b, 1);
+    messages.push(&apart, 1);
     messages.end(Some(address(1)), &control);
-    messages.push(&apart);
+    messages.push(&apart, 1);
+    messages.end(None, &ControlWriter::new());
+    let rows: Vec<&[u8]> = memory.chunks(4).collect();
+    let one_more = [rows[1], &apart[..4]];
+    messages.push(rows[0], 1);
+    assert_eq!(messages.push_adjacent(&rows[2..], 4), 0, "one is between");
+    assert_eq!(messages.push_adjacent(&rows[1..], 3), 0, "another length");
+    assert_eq!(messages.push_adjacent(&one_more, 4), 1);
     messages.end(None, &ControlWriter::new());
     let mut messages = *Box::new(messages);
     let headers = messages.prepare();
-    // SAFETY: two messages are prepared, and their payloads are borrowed by `messages`.
+    // SAFETY: three messages are prepared, and their payloads are borrowed by `messages`.
     unsafe {
         assert_eq!(read(headers), (b"side by side, apart".to_vec(), true, 24));
         assert_eq!(read(headers.add(1)), (b", apart".to_vec(), false, 0));
+        assert_eq!(read(headers.add(2)), (b"side by ".to_vec(), false, 0));
     }
 }

@@ -67,6 +67,7 @@ impl ControlWriter {
     }
 
     /// Appends one message.
+    #[inline]
     pub(crate) fn push(&mut self, level: c_int, kind: c_int, data: &[u8]) {
         let len = HEADER_LEN + data.len();
         let room = &mut self.bytes[self.len..];

@@ -28,6 +28,7 @@ fn a_link_is_read() {
     let message = link_message(libc::ARPHRD_ETHER, 9, 0x1 | 0x2 | 0x40 | 0x1000)
         .with(libc::IFLA_IFNAME, b"wg-of-old\0")
         .with(libc::IFLA_MTU, &1420u32.to_ne_bytes())
+        .with(libc::IFLA_MASTER, &7u32.to_ne_bytes())
         .with(libc::IFLA_ADDRESS, &[2, 0, 0, 0, 0, 1])
         .with(libc::IFLA_PROMISCUITY, &1u32.to_ne_bytes())
         .with(libc::IFLA_ALLMULTI, &0u32.to_ne_bytes())
@@ -38,7 +39,7 @@ fn a_link_is_read() {
         .with(0x3fff, b"of a kernel to come");
     let link = link(message.message()).unwrap();
     assert_eq!((link.index, &*link.name, link.mtu), (9, "wg-of-old", 1420));
-    assert_eq!(link.kind, "ethernet");
+    assert_eq!((link.kind.as_str(), link.master), ("ethernet", Some(7)));
     assert_eq!(link.mac, Some(MacAddress([2, 0, 0, 0, 0, 1])));
     assert_eq!(link.alternative_names, ["other".into()]);
     assert!(link.up && link.running && link.broadcast && link.multicast && link.promiscuous);

@@ -1,4 +1,4 @@
-//! The way by which is sent: a socket, its interface, and what goes wrong there.
+//! By what is sent: a socket, its interface, and what goes wrong there.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use manycast::{
-    Address, ErrorKind, MAX_PAYLOAD, Sender, SenderConfig, Sent, SocketConfig, Unreachable,
+    Address, ErrorKind, Interface, MAX_PAYLOAD, Sender, SenderConfig, Sent, SocketConfig,
+    Unreachable,
 };
 use serde::Serialize;
 
@@ -15,7 +16,7 @@ use crate::interrupt::Interrupt;
 use crate::output::{self, Output, grouped, named};
 
 /// One interface to send by.
-pub(super) struct Way {
+pub(super) struct Egress {
     sender: Sender,
     /// The longest payload that goes in one piece, in bytes.
     unfragmented: usize,
@@ -41,7 +42,7 @@ pub(super) enum Patience {
 /// After how long it is tried again.
 const AGAIN: Duration = Duration::from_millis(10);
 
-impl Way {
+impl Egress {
     pub(super) fn open(address: Address, args: &Args, output: &Output) -> anyhow::Result<Self> {
         let socket = SocketConfig::default().loopback(!args.no_loopback);
         let mut config = SenderConfig::default().socket(socket);
@@ -59,19 +60,7 @@ impl Way {
         if multicast {
             remark_on_hops(&sender, output);
         }
-        let interface = sender.interface().index;
-        let found = manycast::interfaces()?
-            .into_iter()
-            .find(|found| found.index == interface);
-        if found
-            .as_ref()
-            .is_some_and(|found| found.up && !found.running)
-        {
-            let name = sender.interface();
-            output.warn(format_args!(
-                "{name} has no carrier: nobody beyond this host can receive this"
-            ));
-        }
+        let found = warn_of_interface(&sender, output)?;
         let broadcast = |ip| {
             let mut own = found.iter().flat_map(|interface| &interface.addresses);
             ip == IpAddr::from([255; 4])
@@ -178,6 +167,33 @@ impl Way {
         self.in_trouble = true;
         Ok(())
     }
+}
+
+/// The interface that is sent by, with a warning where nobody beyond this host can receive by it.
+pub(in crate::commands) fn warn_of_interface(
+    sender: &Sender,
+    output: &Output,
+) -> anyhow::Result<Option<Interface>> {
+    let index = sender.interface().index;
+    let mut interfaces = manycast::interfaces()?.into_iter();
+    let found = interfaces.find(|found| found.index == index);
+    let is_group = sender.destination().ip().is_multicast();
+    // Whoever names the interface means it.
+    let is_named = sender.address().interface().is_some();
+    if let Some(found) = &found {
+        let name = &found.name;
+        if found.up && !found.running {
+            output.warn(format_args!(
+                "{name} has no carrier: nobody beyond this host can receive this"
+            ));
+        } else if found.kind == "loopback" && is_group && !is_named {
+            output.warn(format_args!(
+                "it leaves by {name}, which nobody beyond this host can receive from; -i IFACE \
+                 chooses another interface, and 'manycast interfaces' tells what is wrong with it"
+            ));
+        }
+    }
+    Ok(found)
 }
 
 fn remark_on_hops(sender: &Sender, output: &Output) {

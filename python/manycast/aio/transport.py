@@ -8,7 +8,8 @@ import socket as standard
 from asyncio.trsock import TransportSocket
 from collections import deque
 
-from ._manycast import Address
+from .._manycast import Address
+from .plain import Plain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
     import manycast
 
-    from ._manycast import AddressLike, Datagram, Payload
+    from .._manycast import Datagram
+    from ..types import AddressLike, Payload
 
 __all__ = ["DatagramTransport"]
 
@@ -30,7 +32,8 @@ class DatagramTransport(asyncio.DatagramTransport):
 
     Its extra information is ``sockname``, ``peername``, ``socket`` (to look at and to set options
     of), and ``manycast``: the manycast.Socket. Groups are joined with ``join_group``: what is joined
-    by an option of the plain socket is not received.
+    by an option of the plain socket is not received. Over a socket that was given it is the other way
+    round: there is no manycast.Socket, and all is set on the plain one.
 
     >>> async def main():
     ...     transport, protocol = await aio.create_datagram_endpoint(
@@ -48,20 +51,22 @@ class DatagramTransport(asyncio.DatagramTransport):
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        socket: manycast.Socket,
+        socket: manycast.Socket | Plain,
         protocol: asyncio.DatagramProtocol,
     ) -> None:
-        plain = _plain(socket)
+        plain = socket.plain if isinstance(socket, Plain) else _plain(socket)
         super().__init__(
             {
                 "sockname": socket.local_address,
                 "peername": socket.peer_address,
                 "socket": TransportSocket(plain),
-                "manycast": socket,
+                "manycast": None if isinstance(socket, Plain) else socket,
             }
         )
         self._loop = loop
-        self._socket = socket
+        # Both have what is called here; a Plain says so where it has not.
+        self._socket: manycast.Socket = socket  # type: ignore[assignment]
+        self._opened = socket
         self._plain = plain
         self._peer = socket.peer_address
         self._protocol = protocol
@@ -137,6 +142,9 @@ class DatagramTransport(asyncio.DatagramTransport):
                         "protocol": self._protocol,
                     }
                 )
+        if isinstance(self._opened, Plain) and self._opened.failure is not None:
+            # The descriptor tells nothing of an error that was taken from it already.
+            self._loop.call_soon(self._read)
 
     def sendto(self, data: Payload, addr: Any = None) -> None:
         """Sends a datagram to ``addr``, in numbers, or to the peer where it is left out.
@@ -148,6 +156,7 @@ class DatagramTransport(asyncio.DatagramTransport):
             return
         if self._peer is not None and addr is not None and addr != self._peer:
             other = Address(addr)
+            # A name is refused below, with a better sentence.
             if not other.is_name and other != Address(self._peer):
                 raise ValueError(f"{other}: it sends to its peer {self._peer} alone")
         if self._unsent or not self._try_send(data, addr):
@@ -302,5 +311,3 @@ def _plain(socket: manycast.Socket) -> standard.socket:
     """The plain socket that something is sent by, to be closed by itself."""
     return standard.socket(fileno=os.dup(socket.sending_fileno(socket.local_address)))
 
-
-DatagramTransport.__module__ = "manycast.aio"

@@ -1,0 +1,44 @@
+"""The same names for asyncio, on its own event loop: there is no thread and no second runtime.
+
+    from manycast import aio
+
+    async for datagram in aio.listen("239.192.0.100", 5000):
+        print(datagram.source, datagram.payload)
+
+What waits in the package ``manycast`` is a coroutine here; the rest is as it is there. Cancelling a
+wait loses no datagram. Nothing blocks the event loop: a name is looked up by ``await resolve(...)``,
+and refused where there is no await. It works on any loop that has ``add_reader``, uvloop's too.
+"""
+
+from __future__ import annotations
+
+from . import measure as measure
+from .aside import doctor, resolve
+from .driver import Driver, ask
+from .endpoint import create_datagram_endpoint
+from .listener import Listener, MulticastListener, MulticastUDPReceiver, listen
+from .sender import Sender, send
+from .transport import DatagramTransport
+from .unicast import Socket
+
+__all__ = [
+    "DatagramTransport",
+    "Driver",
+    "Listener",
+    "MulticastListener",
+    "MulticastUDPReceiver",
+    "Sender",
+    "Socket",
+    "ask",
+    "create_datagram_endpoint",
+    "doctor",
+    "listen",
+    "measure",
+    "resolve",
+    "send",
+]
+
+for _name in __all__:
+    if _name != "measure":
+        globals()[_name].__module__ = __name__
+del _name

@@ -1,0 +1,95 @@
+"""What a thread does while the event loop goes on: looking up names, and examining."""
+
+from __future__ import annotations
+
+from .._manycast import Address, begin_doctor, begin_resolve
+from ..error import AddressError
+from .readiness import Readiness, turn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import TypeVar
+
+    from .._manycast import Pending
+    from ..types import AddressLike
+    from ..value import Report
+
+    _T = TypeVar("_T")
+
+__all__ = ["doctor", "in_numbers", "refuse_names", "resolve"]
+
+
+async def resolve(address: AddressLike, port: int | None = None, /) -> list[Address]:
+    """Looks up a host as ``manycast.resolve`` does.
+
+    A thread of its own waits for the name server, and is left to itself when this is cancelled.
+
+    >>> asyncio.run(aio.resolve("127.0.0.1:5000"))
+    [Address('127.0.0.1:5000')]
+    """
+    wanted = Address(address, port)
+    if not wanted.is_name:
+        await turn()
+        return [wanted]
+    return await result(begin_resolve(wanted))
+
+
+async def doctor(
+    address: AddressLike | None = None,
+    port: int | None = None,
+    /,
+    *,
+    interface: str | int | None = None,
+    sources: str | Iterable[str] | None = None,
+    duration: float = 10.0,
+    pid: int | None = None,
+    with_: AddressLike | None = None,
+    key: str | None = None,
+) -> Report:
+    """Finds out why nothing arrives, as manycast.doctor does.
+
+    A thread of its own does it, and is left to itself when this is cancelled.
+
+    >>> print(asyncio.run(aio.doctor()).subject)
+    this host
+    """
+    return await result(
+        begin_doctor(
+            address,
+            port,
+            interface=interface,
+            sources=sources,
+            duration=duration,
+            pid=pid,
+            with_=with_,
+            key=key,
+        )
+    )
+
+
+async def result(pending: Pending[_T]) -> _T:
+    """What comes of work that a thread does, as soon as it is done."""
+    readiness = Readiness(pending.fileno())
+    try:
+        await readiness.wait()
+    finally:
+        readiness.unwatch()
+    return pending.result()
+
+
+async def in_numbers(address: AddressLike, port: int | None) -> Address:
+    found = await resolve(address, port)
+    return found[0]
+
+
+def refuse_names(*addresses: AddressLike | int) -> None:
+    if len(addresses) == 2 and isinstance(addresses[1], int):
+        addresses = ((addresses[0], addresses[1]),)
+    for address in addresses:
+        given = Address(address)  # type: ignore[arg-type]
+        if given.is_name:
+            raise AddressError(
+                f"{given}: looking up {given.host} would block the event loop; "
+                "give what 'await aio.resolve(...)' finds"
+            )

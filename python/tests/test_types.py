@@ -1,0 +1,70 @@
+"""What type checkers make of the package."""
+
+import sys
+import textwrap
+
+import pytest
+from mypy import api
+
+pytestmark = pytest.mark.skipif(
+    sys.version_info < (3, 11), reason="the newest mypy does not run here; run the tests on 3.11"
+)
+
+# What is inferred of calls, and what must be refused.
+RIGHT = """
+import manycast
+from manycast import AddressLike, InterfaceLike, Payload, aio, measure
+from typing_extensions import assert_type
+
+def greet(whom: AddressLike, text: Payload, by: InterfaceLike) -> manycast.Sent:
+    return manycast.send(text, whom, interface=by)
+
+def blocking() -> None:
+    greet(("239.1.1.1", 5000), bytearray(b"x"), 1)
+    assert_type(manycast.ask("?", "239.1.1.1:5000", interface=["eth0", 2]), list[manycast.Answer])
+    assert_type(manycast.doctor(with_="host").findings[0].remedy, "str | None")
+    with manycast.listen(excluded="10.0.0.1", share_port=True) as listener:
+        assert_type(listener.recv_into(bytearray(9)), list[int])
+        assert_type(listener.memberships[0].excluded, tuple[str, ...])
+        for datagram in listener:
+            assert_type(datagram, manycast.Datagram)
+    assert_type(measure.send("239.1.1.1:5001").run(), measure.SenderStats)
+    receiving = measure.receive(":5001")
+    assert_type(receiving.stats.streams[0].delay, "measure.Spread | None")
+    for event in receiving:
+        assert_type(event, "measure.Began | measure.Interval | measure.Freed")
+        match event:
+            case measure.Interval(streams):
+                assert_type(streams, tuple[measure.Stream, ...])
+
+async def waiting() -> None:
+    assert_type(await aio.ask("?", ":1"), list[manycast.Answer])
+    sending = aio.measure.send("239.1.1.1:5001", rate=None)
+    assert_type(await sending.next_event(timeout=1), "measure.Finished | None")
+    assert_type(await sending.run(), measure.SenderStats)
+    async for event in aio.measure.receive(":5001", expect=1):
+        assert_type(event, "measure.Began | measure.Interval | measure.Freed")
+"""
+WRONG = [
+    'manycast.send("239.1.1.1:5000", 5)',
+    'manycast.Socket().answer(manycast.Socket().recv(), "payload")',
+    'manycast.measure.send("239.1.1.1:5001", rate="50M")',
+    "manycast.Membership(interface=3)",
+    "manycast.listen(excluded=3)",
+]
+
+
+def checked(code, tmp_path):
+    file = tmp_path / "code.py"
+    file.write_text(code)
+    # For the newest Python that the statements above need.
+    arguments = ["--strict", "--no-incremental", "--python-version", "3.11", str(file)]
+    return api.run(arguments)
+
+
+def test_types_are_inferred_and_mistakes_refused(tmp_path):
+    wrong = "def wrong() -> None:\n" + textwrap.indent("\n".join(WRONG), "    ")
+    output, errors, _ = checked(f"{RIGHT}\n{wrong}\n", tmp_path)
+    first = len(RIGHT.splitlines()) + 3
+    lines = {int(line.split(":")[1]) for line in output.splitlines() if ": error:" in line}
+    assert lines == set(range(first, first + len(WRONG))), output + errors
