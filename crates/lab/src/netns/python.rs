@@ -72,13 +72,17 @@ s.sendto(q[:2] + struct.pack('!H', c) + q[4:], ('224.0.0.1', 0))
 ";
 
 /// Sends UDP datagrams as no socket would, every five milliseconds: the source, the checksum and the
-/// port are what `forge` is told, and so are the VLAN tag and the hardware address of its frames.
+/// port are what `forge` is told (`None`: the checksum that is right), and so are the VLAN tag and the hardware address of its frames.
 pub const FORGED: &str = "
 import threading
 def forge(source, group, checksum, port=5000, vlan=None, to=None):
     v6 = ':' in group
     ip = lambda a: socket.inet_pton(socket.AF_INET6 if v6 else socket.AF_INET, a)
-    udp = struct.pack('!HHHH', 4000, port, 12, checksum) + b'abcd'
+    data = struct.pack('!HHH', 4000, port, 12)
+    if checksum is None:
+        s = ip(source) + ip(group) + struct.pack('!II', 12, 17) + data + b'abcd'
+        checksum = 0xffff - sum(struct.unpack(f'!{len(s) // 2}H', s)) % 0xffff
+    udp = data + struct.pack('!H', checksum) + b'abcd'
     if v6:
         head = struct.pack('!IHBB', 6 << 28, len(udp), 17, 1) + ip(source) + ip(group)
         ethernet = bytes([0x33, 0x33]) + ip(group)[12:] + bytes(5) + bytes([1, 0x86, 0xdd])
