@@ -145,6 +145,7 @@ fn contradiction(case: &Case, user: &Report, root: &Report) -> Option<String> {
             let same = user_claim.code == root_claim.code;
             let general = is_general(user_claim) || is_general(root_claim);
             let known = mentions(root, user_claim) || mentions(user, root_claim);
+            let known = known || is_allowed(case, user_claim);
             !(both_right || same || general || known)
         }
         [(true, _), (_, Some(claim))] => {

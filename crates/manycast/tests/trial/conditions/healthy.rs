@@ -29,7 +29,8 @@ pub(super) const ALL: &[Condition] = &[
         RECEIVING,
         &[Rules, Noise],
         other_port_dropped,
-    ),
+    )
+    .also(&["wrong-port"]),
     Condition::new(
         "ipv6-alone",
         &[Host, View::Program, Bare],
@@ -201,7 +202,8 @@ fn more_interfaces(scene: &mut Scene) {
     if scene.pick(&[true, false]) {
         scene.second_interface("eth2", 4);
     }
-    if scene.pick(&[true, false]) {
+    // Between two ends it would be the wrong way to the far host's group.
+    if scene.view != TwoEnds && scene.pick(&[true, false]) {
         scene.b.add_route("default via 10.3.0.254");
     }
 }
@@ -246,13 +248,16 @@ fn strict_filter_on_link(scene: &mut Scene) {
     scene.b.sysctl("net.ipv4.conf.all.rp_filter", mode);
 }
 
-/// The host is a member of one of its groups, and the others flood.
+/// The host is a member of one of its groups, and the others flood. A program that is bound to the
+/// port on all addresses would hear that group too, which is a fault of its own.
 fn noise(scene: &mut Scene) {
-    scene.beside(
-        "s = udp('239.9.9.9'); join(s, '239.9.9.9', 'eth0')
+    if scene.view == Host {
+        scene.beside(
+            "s = udp('239.9.9.9'); join(s, '239.9.9.9', 'eth0')
 import threading
 threading.Thread(target=lambda: [s.recv(2048) for _ in iter(int, 1)], daemon=True).start()",
-    );
+        );
+    }
     let flood = Flood::start(&scene.a, 10_000);
     scene.hold(flood);
 }
@@ -325,11 +330,7 @@ fn another_on_the_port(scene: &mut Scene) {
     let own = scene.by_version("10.0.0.2", "fd00::2");
     let other = scene.by_version("239.55.5.5", "ff15::5555");
     // Where it does not share, no program could have the port on all addresses.
-    let alone = if scene.view == View::Host {
-        "False"
-    } else {
-        "True"
-    };
+    let alone = if scene.view == Host { "False" } else { "True" };
     let (bind, share) = scene.pick(&[(own, "True"), (own, alone), (other, "True")]);
     let v6 = scene.by_version("False", "True");
     scene.beside(&format!("s = udp('{bind}', {v6}, {share})"));

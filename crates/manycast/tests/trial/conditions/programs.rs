@@ -74,7 +74,13 @@ pub(super) const ALL: &[Condition] = &[
     Condition::new("too-slow", PROGRAM, &[Program, Stream], too_slow)
         .right(&["receive-buffer-overflow"])
         .also(&["receive-buffer-capped"]),
-    Condition::new("cross-talk", PROGRAM, &[Program, Beside], cross_talk).right(&["cross-talk"]),
+    Condition::new(
+        "cross-talk",
+        PROGRAM,
+        &[Program, Beside, Interfaces],
+        cross_talk,
+    )
+    .right(&["cross-talk"]),
     // Nothing but the kernel's counter of the socket tells of it.
     Condition::new("socket-filter", PROGRAM, &[Program], socket_filter).right(&[
         "socket-filter",
