@@ -25,7 +25,7 @@ pub(super) const ALL: &[Condition] = &[
     .between(),
     // Nobody who hears a part of a stream knows how much was sent.
     Condition::new("lost-in-part", RECEIVING, &[Switch], lost_in_part)
-        .right(&["loss", "lost-on-the-way", "not-arriving"])
+        .right(&["loss", "not-arriving"])
         .unseen(),
     Condition::new(
         "strict-filter",
@@ -47,23 +47,9 @@ pub(super) const ALL: &[Condition] = &[
         .v4()
         .right(&["martian-source"]),
     Condition::new("wrong-checksum", HOST, &[Stream], wrong_checksum).right(&["bad-checksum"]),
-    Condition::new("tagged-frames", HOST, &[Stream], tagged_frames).right(&[
-        "vlan-tag",
-        "vlan-tagged",
-        "vlan",
-        "other-vlan",
-        "not-for-this-host",
-        "frames-not-for-ip",
-        "not-taken-by-ip",
-    ]),
-    Condition::new("frames-to-another", HOST, &[Stream], frames_to_another).right(&[
-        "other-host",
-        "not-for-this-host",
-        "wrong-mac",
-        "other-mac",
-        "frames-not-for-ip",
-        "not-taken-by-ip",
-    ]),
+    Condition::new("tagged-frames", HOST, &[Stream], tagged_frames).right(&["foreign-frame"]),
+    Condition::new("frames-to-another", HOST, &[Stream], frames_to_another)
+        .right(&["foreign-frame"]),
     Condition::new("another-port", RECEIVING, &[Stream], another_port).right(&["wrong-port"]),
     Condition::new(
         "another-port-in-use",
@@ -79,14 +65,14 @@ pub(super) const ALL: &[Condition] = &[
         &[Stream],
         frames_above_the_mtu,
     )
-    .right(&["fragmentation", "mtu", "frame-too-long", "mtu-too-small"]),
+    .right(&["interface-drops", "fragmentation"]),
     Condition::new(
         "no-reassembly-memory",
         HOST,
         &[Stream],
         no_reassembly_memory,
     )
-    .right(&["fragmentation", "reassembly-memory", "reassembly"]),
+    .right(&["fragmentation"]),
     Condition::new(
         "reports-blocked",
         RECEIVING,
@@ -106,13 +92,8 @@ pub(super) const ALL: &[Condition] = &[
             querier: false,
             ..QUERIER
         }),
-    Condition::new("blocked-by-ipsec", RECEIVING, &[Rules], blocked_by_ipsec).right(&[
-        "ipsec",
-        "xfrm",
-        "ipsec-drops",
-        "xfrm-drops",
-        "ipsec-policy",
-    ]),
+    Condition::new("blocked-by-ipsec", RECEIVING, &[Rules], blocked_by_ipsec)
+        .right(&["ipsec-drops"]),
     Condition::new("redirected-by-tc", HOST, &[Interfaces], redirected_by_tc).right(&[
         "xdp-or-tc",
         "tc-drops",

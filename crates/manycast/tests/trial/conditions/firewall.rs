@@ -40,11 +40,8 @@ pub(super) const ALL: &[Condition] = &[
     .unseen_by_user(),
     Condition::new("policy-drop", RECEIVING, &[Rules], policy_drop).right(&["firewall-drops"]),
     Condition::new("refused-by-firewalld", RECEIVING, &[Rules], refused).right(&["firewall-drops"]),
-    Condition::new("redirected-port", RECEIVING, &[Rules], redirected_port).right(&[
-        "nat-redirect",
-        "nat",
-        "redirected",
-    ]),
+    Condition::new("redirected-port", RECEIVING, &[Rules], redirected_port)
+        .right(&["nat-redirect"]),
     Condition::new("no-reverse-route", RECEIVING, &[Rules], no_reverse_route)
         .v6()
         .right(&["firewall-drops", "reverse-path-filter"]),

@@ -30,7 +30,7 @@ pub(super) const ALL: &[Condition] = &[
         &[Program],
         bound_to_another_group,
     )
-    .right(&["bound-to-other-group"]),
+    .right(&["nothing-sent", "not-arriving", "bound-to-other-group"]),
     Condition::new(
         "bound-to-device",
         PROGRAM,
@@ -82,20 +82,10 @@ pub(super) const ALL: &[Condition] = &[
     )
     .right(&["cross-talk"]),
     // Nothing but the kernel's counter of the socket tells of it.
-    Condition::new("socket-filter", PROGRAM, &[Program], socket_filter).right(&[
-        "socket-filter",
-        "filter",
-        "filtered",
-    ]),
+    Condition::new("socket-filter", PROGRAM, &[Program], socket_filter).right(&["socket-filter"]),
     Condition::new("ipv6-only", PROGRAM, &[Program], ipv6_only)
         .v4()
-        .right(&[
-            "ipv6-only",
-            "v6only",
-            "bound-to-other-version",
-            "bound-to-ipv6",
-            "bound-to-other-group",
-        ]),
+        .right(&["bound-to-ipv6-only"]),
     Condition::new(
         "sender-without-loopback",
         PROGRAM,
@@ -109,26 +99,14 @@ pub(super) const ALL: &[Condition] = &[
         &[Program, Stream],
         by_loopback,
     )
-    .right(&[
-        "egress-other-interface",
-        "egress-loopback",
-        "sends-on-loopback",
-        "sends-by-loopback",
-    ]),
+    .right(&["egress-other-interface"]),
     Condition::new(
         "sender-to-another-group",
         PROGRAM,
         &[Program, Stream],
         to_another_group,
     )
-    .right(&[
-        "wrong-group",
-        "sends-elsewhere",
-        "other-group",
-        "nothing-sent",
-        "not-arriving",
-        "sends-to-other-group",
-    ]),
+    .right(&["nothing-sent", "not-arriving", "bound-to-other-group"]),
 ];
 
 fn join(scene: &Scene, device: &str) -> String {

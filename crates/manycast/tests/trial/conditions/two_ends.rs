@@ -60,7 +60,7 @@ pub(super) const ALL: &[Condition] = &[
     .between()
     .routed(),
     Condition::new("lost-on-the-way-in-part", TWO_ENDS, &[Switch], lost_in_part)
-        .right(&["not-arriving", "loss", "lost-on-the-way", "partial-loss"])
+        .right(&["loss", "not-arriving"])
         .between(),
 ];
 
