@@ -94,11 +94,7 @@ pub(super) const ALL: &[Condition] = &[
         }),
     Condition::new("blocked-by-ipsec", RECEIVING, &[Rules], blocked_by_ipsec)
         .right(&["ipsec-drops"]),
-    Condition::new("redirected-by-tc", HOST, &[Interfaces], redirected_by_tc).right(&[
-        "xdp-or-tc",
-        "tc-drops",
-        "tc",
-    ]),
+    Condition::new("redirected-by-tc", HOST, &[Interfaces], redirected_by_tc).right(&["xdp-or-tc"]),
 ];
 
 fn nothing_sent(scene: &mut Scene) {

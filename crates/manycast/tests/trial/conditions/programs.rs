@@ -30,7 +30,7 @@ pub(super) const ALL: &[Condition] = &[
         &[Program],
         bound_to_another_group,
     )
-    .right(&["nothing-sent", "not-arriving", "bound-to-other-group"]),
+    .right(&["bound-to-other-group"]),
     Condition::new(
         "bound-to-device",
         PROGRAM,
