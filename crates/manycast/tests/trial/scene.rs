@@ -4,7 +4,7 @@ use std::any::Any;
 use std::time::Duration;
 
 use manycast::doctor::{self, Examination, ProgramChoice, Report};
-use manycast::{Error, SenderConfig};
+use manycast::{Error, SenderConfig, SocketConfig};
 use manycast_lab::netns::python::{privileged_program, program};
 use manycast_lab::netns::{Host, Lab, Process, Snooping, Switch};
 use manycast_proto::random::Random;
@@ -46,6 +46,7 @@ pub(crate) struct Sent {
     pub(crate) size: usize,
     pub(crate) pause: Duration,
     pub(crate) from: Option<String>,
+    pub(crate) hops: u8,
     /// The receiving host itself sends it.
     pub(crate) by_b: bool,
 }
@@ -152,6 +153,7 @@ impl Scene {
                 size: 64,
                 pause: Duration::from_millis(5),
                 from: None,
+                hops: 1,
                 by_b: false,
             }),
             program: Script {
@@ -252,11 +254,14 @@ impl Scene {
     pub(crate) fn start(&self, sent: &Sent) -> Stream {
         let host = if sent.by_b { &self.b } else { &self.a };
         let config = SenderConfig {
+            socket: SocketConfig {
+                multicast_hops: sent.hops,
+                ..SocketConfig::default()
+            },
             from: sent.from.as_ref().map(|from| {
                 let from = address(from, 0);
                 from.parse().expect("an address of the case")
             }),
-            ..SenderConfig::default()
         };
         let device = if host.output("ip -oneline link").contains(" br0:") {
             "br0"
@@ -319,6 +324,38 @@ impl Scene {
         self.b
             .connect(&other, device, &[&addresses[0], &addresses[1]]);
         self.hold(other);
+    }
+
+    /// Makes the interface of `b` a port of a bridge, which has its addresses.
+    pub(crate) fn bridge(&mut self, snooping: u8) {
+        for line in [
+            &*format!("link add br0 type bridge mcast_snooping {snooping} forward_delay 0"),
+            "link set eth0 master br0",
+            "link set br0 up",
+            "address flush dev eth0",
+            "address add 10.0.0.2/24 dev br0",
+            "address add fd00::2/64 dev br0 nodad",
+        ] {
+            self.b.output(&format!("ip {line}"));
+        }
+        for line in &mut self.program.then {
+            *line = line.replace("'eth0'", "'br0'");
+        }
+    }
+
+    /// Loses what `a` sends to the group and what matches, on the way.
+    pub(crate) fn lose_sent(&mut self, matching: &str) {
+        let (family, group) = (self.family(), self.asked.group.clone());
+        let lost = format!("{family} daddr {group} {matching}");
+        let rule = self.a.lose_sent("eth0", &lost);
+        self.hold(rule);
+    }
+
+    /// Loses all fragments but the first on the way, as many a firewall does.
+    pub(crate) fn lose_fragments(&mut self) {
+        let matching = self.by_version("ip frag-off & 0x1fff != 0", "frag frag-off != 0");
+        let rule = self.a.lose_sent("eth0", matching);
+        self.hold(rule);
     }
 
     /// Runs a program on `b` beside the one that is asked about.

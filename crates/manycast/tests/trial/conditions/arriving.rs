@@ -102,28 +102,12 @@ fn nothing_sent(scene: &mut Scene) {
 }
 
 fn lost_on_the_way(scene: &mut Scene) {
-    let group = scene.asked.group.clone();
-    let family = scene.family();
-    scene.a.nft(&format!(
-        "table netdev way {{ chain c {{
-            type filter hook egress device eth0 priority 0
-            {family} daddr {group} drop
-        }}
-        }}"
-    ));
+    scene.lose_sent("");
 }
 
 fn lost_in_part(scene: &mut Scene) {
     let percent = scene.pick(&[60, 80, 90]);
-    let group = scene.asked.group.clone();
-    let (family, pick) = (scene.family(), Pick::Percent(percent));
-    scene.a.nft(&format!(
-        "table netdev way {{ chain c {{
-            type filter hook egress device eth0 priority 0
-            {family} daddr {group} {pick} drop
-        }}
-        }}"
-    ));
+    scene.lose_sent(&Pick::Percent(percent).to_string());
 }
 
 /// The way back to the source leads by another interface.
@@ -191,18 +175,9 @@ threading.Thread(target=lambda: [s.recv(2048) for _ in iter(int, 1)], daemon=Tru
     ));
 }
 
-/// Takes away all fragments but the first, as many a firewall on the way does.
 fn no_fragments(scene: &mut Scene) {
     scene.stream().size = 4000;
-    scene.a.nft(
-        "table netdev fragments {
-            chain c {
-                type filter hook egress device eth0 priority 0
-                ip frag-off & 0x1fff != 0 drop
-                frag frag-off != 0 drop
-            }
-        }",
-    );
+    scene.lose_fragments();
 }
 
 fn frames_above_the_mtu(scene: &mut Scene) {

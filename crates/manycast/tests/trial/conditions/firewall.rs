@@ -2,7 +2,7 @@
 
 use manycast_lab::netns::Hook;
 
-use super::Part::{Noise, Rules};
+use super::Part::{Interfaces, Noise, Rules};
 use super::{BARE, Condition, HOST, RECEIVING, RECEIVING_OR_TWO};
 use crate::draw::View;
 use crate::scene::{Scene, address};
@@ -45,6 +45,8 @@ pub(super) const ALL: &[Condition] = &[
     Condition::new("no-reverse-route", RECEIVING, &[Rules], no_reverse_route)
         .v6()
         .right(&["firewall-drops", "reverse-path-filter"]),
+    Condition::new("bridge-drop", RECEIVING, &[Rules, Interfaces], bridge_drop)
+        .right(&["firewall-drops"]),
     Condition::new("all-groups-dropped", BARE, &[Rules], all_groups_dropped)
         .right(&["firewall-drops"]),
 ];
@@ -176,6 +178,18 @@ fn no_reverse_route(scene: &mut Scene) {
             type filter hook prerouting priority -290; policy accept
             icmpv6 type { nd-router-advert, nd-neighbor-solicit } accept
             meta nfproto ipv6 fib saddr . mark . iif oif missing drop
+        }
+        }",
+    );
+}
+
+/// The interface is a port of a bridge of the host, whose rules drop.
+fn bridge_drop(scene: &mut Scene) {
+    scene.bridge(0);
+    scene.b.nft(
+        "table bridge t { chain c {
+            type filter hook input priority 0
+            udp dport 5000 counter drop
         }
         }",
     );

@@ -52,6 +52,13 @@ pub(super) const ALL: &[Condition] = &[
     )
     .also(&["interface-down"]),
     Condition::new("bridged", RECEIVING, &[Interfaces], bridged),
+    Condition::new("forwards", RECEIVING, &[Interfaces, Routes], forwards),
+    Condition::new(
+        "fed-by-another",
+        PROGRAM,
+        &[Program, Beside],
+        fed_by_another,
+    ),
     Condition::new("second-address", ANY, &[Interfaces], second_address),
     Condition::new("container", ANY, &[Beside], container).also(&["container-network"]),
     Condition::new(
@@ -175,6 +182,7 @@ fn other_stream(scene: &Scene, group: &str, port: u16) -> Sent {
         size: 64,
         pause: Duration::from_millis(5),
         from: None,
+        hops: 1,
         by_b: scene.sent.as_ref().is_some_and(|sent| sent.by_b),
     }
 }
@@ -215,18 +223,18 @@ fn spare_interface_down(scene: &mut Scene) {
 
 fn bridged(scene: &mut Scene) {
     let snooping = scene.pick(&[0, 1]);
-    for line in [
-        &format!("link add br0 type bridge mcast_snooping {snooping} forward_delay 0"),
-        "link set eth0 master br0",
-        "link set br0 up",
-        "address flush dev eth0",
-        "address add 10.0.0.2/24 dev br0",
-        "address add fd00::2/64 dev br0 nodad",
-    ] {
-        scene.b.output(&format!("ip {line}"));
-    }
-    for line in &mut scene.program.then {
-        *line = line.replace("'eth0'", "'br0'");
+    scene.bridge(snooping);
+}
+
+/// It forwards the group by another interface, where it is joined too.
+fn forwards(scene: &mut Scene) {
+    scene.second_interface("eth1", 3);
+    scene.b.sysctl("net.ipv4.ip_forward", "1");
+    scene.b.sysctl("net.ipv6.conf.all.forwarding", "1");
+    let group = scene.asked.group.parse().expect("a group of the case");
+    scene.b.forward_group(group, "eth0", "eth1");
+    if let Some(sent) = &mut scene.sent {
+        sent.hops = 8;
     }
 }
 
@@ -376,4 +384,10 @@ fn port_not_shared(scene: &mut Scene) {
 fn wants_a_large_buffer(scene: &mut Scene) {
     let large = "s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 30)";
     scene.program.then.push(large.to_owned());
+}
+
+/// It has joined nothing, and hears what another program has joined.
+fn fed_by_another(scene: &mut Scene) {
+    scene.program.then.clear();
+    another_member(scene);
 }

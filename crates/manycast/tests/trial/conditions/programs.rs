@@ -93,6 +93,8 @@ pub(super) const ALL: &[Condition] = &[
         no_loopback,
     )
     .right(&["loopback-off"]),
+    Condition::new("sender-with-no-hops", PROGRAM, &[Program, Stream], no_hops)
+        .right(&["hop-limit"]),
     Condition::new(
         "sender-by-loopback",
         PROGRAM,
@@ -225,6 +227,7 @@ fn cross_talk(scene: &mut Scene) {
         size: 10,
         pause: std::time::Duration::from_millis(20),
         from: None,
+        hops: 1,
         by_b: false,
     };
     let stream = scene.start(&sent);
@@ -278,6 +281,16 @@ fn no_loopback(scene: &mut Scene) {
     let option = scene.by_version(
         "s.setsockopt(0, socket.IP_MULTICAST_LOOP, 0)",
         "s.setsockopt(41, socket.IPV6_MULTICAST_LOOP, 0)",
+    );
+    sender(scene, &group, option);
+}
+
+/// What it sends does not leave the host.
+fn no_hops(scene: &mut Scene) {
+    let group = scene.asked.group.clone();
+    let option = scene.by_version(
+        "s.setsockopt(0, socket.IP_MULTICAST_TTL, 0)",
+        "s.setsockopt(41, socket.IPV6_MULTICAST_HOPS, 0)",
     );
     sender(scene, &group, option);
 }

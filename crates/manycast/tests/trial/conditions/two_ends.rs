@@ -59,6 +59,18 @@ pub(super) const ALL: &[Condition] = &[
     .also(&["not-arriving"])
     .between()
     .routed(),
+    Condition::new("far-egress-drop", TWO_ENDS, &[Far], far_egress_drop)
+        .right(&["firewall-drops", "loss"])
+        .also(&["not-arriving"])
+        .far(),
+    // Whoever asked for no source is not hurt by it.
+    Condition::new(
+        "far-source-rewritten",
+        TWO_ENDS,
+        &[Far],
+        far_source_rewritten,
+    )
+    .allowed(&["wrong-source", "nat-redirect", "not-arriving", "loss"]),
     Condition::new("lost-on-the-way-in-part", TWO_ENDS, &[Switch], lost_in_part)
         .right(&["loss", "not-arriving"])
         .between(),
@@ -110,14 +122,7 @@ fn far_no_multicast_flag(scene: &mut Scene) {
 }
 
 fn no_fragments_between(scene: &mut Scene) {
-    scene.a.nft(
-        "table netdev fragments { chain c {
-            type filter hook egress device eth0 priority 0
-            ip frag-off & 0x1fff != 0 drop
-            frag frag-off != 0 drop
-        }
-        }",
-    );
+    scene.lose_fragments();
 }
 
 /// A router forwards the group from `a` to `b`, and what is sent has a hop limit of 1.
@@ -130,13 +135,35 @@ fn hop_limit(scene: &mut Scene) {
 /// As a switch does with its storm control.
 fn lost_in_part(scene: &mut Scene) {
     let percent = scene.pick(&[50, 80]);
+    scene.lose_sent(&Pick::Percent(percent).to_string());
+}
+
+/// Those who send there are told of each that is lost, as if a queue were full (`ENOBUFS`).
+fn far_egress_drop(scene: &mut Scene) {
     let (family, group) = (scene.family(), scene.asked.group.clone());
+    let pick = scene.pick(&[Pick::All, Pick::Percent(50)]);
     scene.a.nft(&format!(
         "table netdev way {{ chain c {{
             type filter hook egress device eth0 priority 0
-            {family} daddr {group} {} drop
+            {family} daddr {group} {pick} drop
         }}
-        }}",
-        Pick::Percent(percent)
+        }}"
+    ));
+}
+
+/// The group comes from another address than the far host has told.
+fn far_source_rewritten(scene: &mut Scene) {
+    let (own, other) = scene.by_version(
+        ("10.0.0.77/24", "10.0.0.77"),
+        ("fd00::77/64 nodad", "fd00::77"),
+    );
+    scene.a.output(&format!("ip address add dev eth0 {own}"));
+    let (family, group) = (scene.family(), scene.asked.group.clone());
+    scene.a.nft(&format!(
+        "table {family} nat {{ chain postrouting {{
+            type nat hook postrouting priority srcnat
+            {family} daddr {group} snat to {other}
+        }}
+        }}"
     ));
 }
