@@ -338,7 +338,8 @@ impl Scene {
         ] {
             self.b.output(&format!("ip {line}"));
         }
-        for line in &mut self.program.then {
+        let instead = self.program.instead.iter_mut();
+        for line in self.program.then.iter_mut().chain(instead) {
             *line = line.replace("'eth0'", "'br0'");
         }
     }

@@ -94,7 +94,9 @@ pub(super) const ALL: &[Condition] = &[
         }),
     Condition::new("blocked-by-ipsec", RECEIVING, &[Rules], blocked_by_ipsec)
         .right(&["ipsec-drops"]),
-    Condition::new("redirected-by-tc", HOST, &[Interfaces], redirected_by_tc).right(&["xdp-or-tc"]),
+    Condition::new("redirected-by-tc", HOST, &[Interfaces], redirected_by_tc)
+        .right(&["xdp-or-tc"])
+        .also(&["interface-down"]),
 ];
 
 fn nothing_sent(scene: &mut Scene) {

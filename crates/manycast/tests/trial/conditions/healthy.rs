@@ -58,7 +58,8 @@ pub(super) const ALL: &[Condition] = &[
         PROGRAM,
         &[Program, Beside],
         fed_by_another,
-    ),
+    )
+    .also(&["not-joined"]),
     Condition::new("second-address", ANY, &[Interfaces], second_address),
     Condition::new("container", ANY, &[Beside], container).also(&["container-network"]),
     Condition::new(

@@ -85,7 +85,7 @@ pub(super) const ALL: &[Condition] = &[
     Condition::new("socket-filter", PROGRAM, &[Program], socket_filter).right(&["socket-filter"]),
     Condition::new("ipv6-only", PROGRAM, &[Program], ipv6_only)
         .v4()
-        .right(&["bound-to-ipv6-only"]),
+        .right(&["other-ip-version"]),
     Condition::new(
         "sender-without-loopback",
         PROGRAM,
@@ -108,7 +108,7 @@ pub(super) const ALL: &[Condition] = &[
         &[Program, Stream],
         to_another_group,
     )
-    .right(&["nothing-sent", "not-arriving", "bound-to-other-group"]),
+    .right(&["wrong-group"]),
 ];
 
 fn join(scene: &Scene, device: &str) -> String {
