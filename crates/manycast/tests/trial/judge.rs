@@ -1,8 +1,10 @@
 //! What the two reports on a case are worth.
 
+pub(crate) mod tests;
+
 use std::fmt::{self, Write};
 
-use manycast::doctor::{Confidence, Finding, Report, Severity};
+use manycast::doctor::{Code, Confidence, Report, Severity};
 
 use crate::conditions::{Condition, Of};
 use crate::draw::{Case, View};
@@ -31,6 +33,28 @@ pub(crate) enum Outcome {
     FalseAlarm,
 }
 
+/// What is judged of a finding.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Said {
+    pub(crate) code: Code,
+    pub(crate) confidence: Confidence,
+    pub(crate) severity: Severity,
+    /// It is about the far host.
+    pub(crate) far: bool,
+}
+
+/// What a report says, in its order.
+pub(crate) fn said(report: &Report) -> Vec<Said> {
+    let findings = report.findings.iter();
+    let said = findings.map(|finding| Said {
+        code: finding.code,
+        confidence: finding.confidence,
+        severity: finding.severity,
+        far: finding.host.is_some(),
+    });
+    said.collect()
+}
+
 /// What is thought of a case.
 pub(crate) struct Judgement {
     /// For an ordinary user, and for root.
@@ -42,8 +66,8 @@ pub(crate) struct Judgement {
 }
 
 impl Judgement {
-    /// Of the reports for an ordinary user, who may have been refused one, and for root.
-    pub(crate) fn of(case: &Case, user: Option<&Report>, root: &Report) -> Self {
+    /// Of what an ordinary user is told, who may have been refused, and of what root is told.
+    pub(crate) fn of(case: &Case, user: Option<&[Said]>, root: &[Said]) -> Self {
         let user_outcome = user.map_or(Outcome::CannotSee, |user| outcome(case, user, 0));
         let user_proofs = user.map(|user| false_proofs(case, user));
         Self {
@@ -71,13 +95,12 @@ impl Judgement {
     }
 }
 
-fn outcome(case: &Case, report: &Report, who: usize) -> Outcome {
+fn outcome(case: &Case, report: &[Said], who: usize) -> Outcome {
     if case.faults.is_empty() {
         return of_healthy(case, report);
     }
     let Some(first) = first_fault(report) else {
         let warned = report
-            .findings
             .iter()
             .any(|finding| is_right(case, finding) && finding.confidence != Confidence::CannotSee);
         return if warned {
@@ -93,7 +116,6 @@ fn outcome(case: &Case, report: &Report, who: usize) -> Outcome {
         return if sure { Outcome::Right } else { Outcome::Weak };
     }
     let told = report
-        .findings
         .iter()
         .any(|finding| is_right(case, finding) && finding.confidence <= Confidence::Possible);
     let harmless = is_general(first) || !sure || is_allowed(case, first) || is_true(case, first);
@@ -104,9 +126,8 @@ fn outcome(case: &Case, report: &Report, who: usize) -> Outcome {
     }
 }
 
-fn of_healthy(case: &Case, report: &Report) -> Outcome {
+fn of_healthy(case: &Case, report: &[Said]) -> Outcome {
     let alarm = report
-        .findings
         .iter()
         .filter(|finding| finding.severity == Severity::Fault)
         .any(|finding| {
@@ -120,9 +141,8 @@ fn of_healthy(case: &Case, report: &Report) -> Outcome {
     }
 }
 
-fn false_proofs(case: &Case, report: &Report) -> Vec<String> {
+fn false_proofs(case: &Case, report: &[Said]) -> Vec<String> {
     report
-        .findings
         .iter()
         .filter(|finding| finding.confidence == Confidence::Proved && !is_true(case, finding))
         .map(|finding| finding.code.to_string())
@@ -130,12 +150,12 @@ fn false_proofs(case: &Case, report: &Report) -> Vec<String> {
 }
 
 /// Root sees more: what the user says is the same, or less of it.
-fn contradiction(case: &Case, user: &Report, root: &Report) -> Option<String> {
+fn contradiction(case: &Case, user: &[Said], root: &[Said]) -> Option<String> {
     let claims = [user, root].map(|report| {
         let first = first_fault(report);
         (first.is_none(), first.filter(|first| is_sure(first)))
     });
-    let said = |report: &Report| match first_fault(report) {
+    let said = |report: &[Said]| match first_fault(report) {
         Some(first) => format!("{} ({})", first.code, first.confidence),
         None => "healthy".to_owned(),
     };
@@ -160,32 +180,31 @@ fn contradiction(case: &Case, user: &Report, root: &Report) -> Option<String> {
 }
 
 /// Whether a report tells of the same, wherever and however surely.
-fn mentions(report: &Report, claim: &Finding) -> bool {
+fn mentions(report: &[Said], claim: &Said) -> bool {
     report
-        .findings
         .iter()
         .any(|finding| finding.code == claim.code && finding.confidence != Confidence::CannotSee)
 }
 
-fn first_fault(report: &Report) -> Option<&Finding> {
-    let mut findings = report.findings.iter();
+fn first_fault(report: &[Said]) -> Option<&Said> {
+    let mut findings = report.iter();
     findings.find(|finding| finding.severity == Severity::Fault)
 }
 
-fn is_sure(finding: &Finding) -> bool {
+fn is_sure(finding: &Said) -> bool {
     finding.confidence <= Confidence::Likely
 }
 
-fn is_general(finding: &Finding) -> bool {
+fn is_general(finding: &Said) -> bool {
     finding.code.as_str() == GENERAL && finding.confidence != Confidence::Proved
 }
 
 /// Whether a fault that was made is named, of the host where it was made.
-fn is_right(case: &Case, finding: &Finding) -> bool {
+fn is_right(case: &Case, finding: &Said) -> bool {
     let of = |fault: &Condition| match fault.of {
         _ if case.view != View::TwoEnds => true,
-        Of::ThisHost => finding.host.is_none(),
-        Of::FarHost => finding.host.is_some(),
+        Of::ThisHost => !finding.far,
+        Of::FarHost => finding.far,
         Of::Either => true,
     };
     let mut faults = case.faults.iter();
@@ -193,7 +212,7 @@ fn is_right(case: &Case, finding: &Finding) -> bool {
 }
 
 /// Whether it may be proved.
-fn is_true(case: &Case, finding: &Finding) -> bool {
+fn is_true(case: &Case, finding: &Said) -> bool {
     let code = finding.code.as_str();
     let also = case
         .conditions()
@@ -203,7 +222,7 @@ fn is_true(case: &Case, finding: &Finding) -> bool {
 }
 
 /// Whether it may be said, as long as it is not proved.
-fn is_allowed(case: &Case, finding: &Finding) -> bool {
+fn is_allowed(case: &Case, finding: &Said) -> bool {
     let code = finding.code.as_str();
     let allowed = |made: &&Condition| made.allowed.contains(&code);
     finding.confidence != Confidence::Proved && case.conditions().iter().any(allowed)
@@ -252,9 +271,6 @@ pub(crate) fn text(report: &Report) -> String {
         }
         if let Some(remedy) = &finding.remedy {
             line(format_args!("    remedy  {remedy}"));
-        }
-        if let Some(settle) = &finding.settle {
-            line(format_args!("    settle  {settle}"));
         }
     }
     for note in &report.notes {

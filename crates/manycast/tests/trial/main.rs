@@ -23,7 +23,7 @@ use std::{env, fs};
 use manycast_lab::netns;
 
 use self::draw::Case;
-use self::judge::{Judgement, text};
+use self::judge::{Judgement, said, text};
 use self::known::KNOWN;
 use self::scene::Scene;
 
@@ -31,6 +31,9 @@ use self::scene::Scene;
 const SEEDS: &str = "MANYCAST_TRIAL_SEEDS";
 /// Names a folder, to which each case writes a file with what came of it.
 const RECORDS: &str = "MANYCAST_TRIAL_RECORDS";
+
+/// The test of those who judge.
+const JUDGE: &str = "the_judge";
 
 /// How many cases are run where nobody says how many.
 const USUAL: u64 = 36;
@@ -53,9 +56,14 @@ fn main() -> ExitCode {
                 .collect()
         }
     };
-    let names = seeds.iter().map(|seed| format!("seed_{seed}"));
-    netns::cases(names.collect(), Some(THREADS), |name| {
-        run(name.strip_prefix("seed_").unwrap().parse().unwrap());
+    let cases = seeds.iter().map(|seed| format!("seed_{seed}"));
+    let names = cases.chain([JUDGE.to_owned()]).collect();
+    netns::cases(names, Some(THREADS), |name| {
+        if name == JUDGE {
+            judge::tests::all();
+        } else {
+            run(name.strip_prefix("seed_").unwrap().parse().unwrap());
+        }
     })
 }
 
@@ -64,7 +72,7 @@ fn run(seed: u64) {
     println!("seed {seed}: {case}");
     let mut scene = Scene::of(&case);
     let (user, root) = scene.examine();
-    let judgement = Judgement::of(&case, user.as_ref().ok(), &root);
+    let judgement = Judgement::of(&case, user.as_ref().ok().map(said).as_deref(), &said(&root));
     let breaches = judgement.breaches();
     let told = format!(
         "seed {seed}: {case}\n{}\nas an ordinary user:\n{}as root:\n{}",
