@@ -42,22 +42,20 @@ const USUAL: u64 = 36;
 const THREADS: usize = 6;
 
 fn main() -> ExitCode {
-    let seeds: Vec<u64> = match env::var(SEEDS) {
+    let name = |seed: u64| format!("seed_{seed}");
+    let names = match env::var(SEEDS) {
         Ok(text) => {
             let (first, count) = text.split_once(' ').unwrap();
             let first: u64 = first.parse().unwrap();
             let count: u64 = count.parse().unwrap();
-            (first..first + count).collect()
+            (first..first + count).map(name).collect()
         }
         Err(_) => {
             let known = KNOWN.iter().map(|known| known.seed);
-            (1..=USUAL)
-                .chain(known.filter(|seed| *seed > USUAL))
-                .collect()
+            let seeds = (1..=USUAL).chain(known.filter(|seed| *seed > USUAL));
+            seeds.map(name).chain([JUDGE.to_owned()]).collect()
         }
     };
-    let cases = seeds.iter().map(|seed| format!("seed_{seed}"));
-    let names = cases.chain([JUDGE.to_owned()]).collect();
     netns::cases(names, Some(THREADS), |name| {
         if name == JUDGE {
             judge::tests::all();
