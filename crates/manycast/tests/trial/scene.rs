@@ -15,6 +15,8 @@ use crate::stream::Stream;
 
 /// Two hosts on a switch, or on the two sides of a router: `a` sends, and `b` is examined.
 pub(crate) struct Scene {
+    /// Whatever lasts as long as the case, and ends before its hosts do.
+    held: Vec<Box<dyn Any>>,
     pub(crate) lab: Lab,
     pub(crate) a: Host,
     pub(crate) b: Host,
@@ -32,8 +34,6 @@ pub(crate) struct Scene {
     /// How long the doctor watches.
     pub(crate) duration: Duration,
     router: Option<Host>,
-    /// Whatever lasts as long as the case.
-    held: Vec<Box<dyn Any>>,
     /// What is done when the program runs.
     later: Vec<fn(&mut Self)>,
 }
