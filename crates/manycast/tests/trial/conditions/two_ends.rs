@@ -67,7 +67,7 @@ pub(super) const ALL: &[Condition] = &[
     Condition::new(
         "far-source-rewritten",
         TWO_ENDS,
-        &[Far],
+        &[Far, Rules],
         far_source_rewritten,
     )
     .allowed(&["wrong-source", "nat-redirect", "not-arriving", "loss"]),
