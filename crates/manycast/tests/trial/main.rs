@@ -36,7 +36,7 @@ const RECORDS: &str = "MANYCAST_TRIAL_RECORDS";
 const JUDGE: &str = "the_judge";
 
 /// How many cases are run where nobody says how many.
-const USUAL: u64 = 36;
+const USUAL: u64 = 48;
 
 /// How many run side by side: most of a case is waiting for what comes within two seconds.
 const THREADS: usize = 6;
