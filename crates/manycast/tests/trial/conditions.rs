@@ -25,7 +25,9 @@ pub(crate) struct Condition {
     pub(crate) views: &'static [View],
     /// For IPv4, for IPv6.
     pub(crate) versions: [bool; 2],
-    /// The codes that name it. Of what is healthy there is none.
+    /// Whether it is broken, and not only odd.
+    pub(crate) is_fault: bool,
+    /// The codes that name a fault.
     pub(crate) right: &'static [&'static str],
     /// What is true of such a host besides, so that it may be proved.
     pub(crate) also: &'static [&'static str],
@@ -91,6 +93,7 @@ impl Condition {
             name,
             views,
             versions: [true, true],
+            is_fault: false,
             right: &[],
             also: &[],
             allowed: &[],
@@ -104,7 +107,16 @@ impl Condition {
     }
 
     const fn right(self, right: &'static [&'static str]) -> Self {
-        Self { right, ..self }
+        Self {
+            is_fault: true,
+            right,
+            ..self
+        }
+    }
+
+    /// A fault that no code names: that it cannot be seen is the best that can be said.
+    const fn unnamed(self) -> Self {
+        self.right(&[])
     }
 
     const fn also(self, also: &'static [&'static str]) -> Self {
@@ -169,11 +181,6 @@ impl Condition {
             routed: true,
             ..self
         }
-    }
-
-    /// Whether it is broken.
-    pub(crate) fn is_fault(&self) -> bool {
-        !self.right.is_empty()
     }
 
     /// Whether both can be made on one host.

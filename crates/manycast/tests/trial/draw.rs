@@ -78,7 +78,7 @@ impl Case {
     /// A condition that goes with those that are drawn, if there is one.
     fn one_more(&self, fault: bool, random: &mut Random) -> Option<&'static Condition> {
         let fits = |condition: &&Condition| {
-            condition.is_fault() == fault
+            condition.is_fault == fault
                 && condition.views.contains(&self.view)
                 && condition.versions[usize::from(self.v6)]
                 && self.drawn().all(|drawn| drawn.goes_with(condition))

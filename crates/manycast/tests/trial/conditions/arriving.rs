@@ -92,8 +92,7 @@ pub(super) const ALL: &[Condition] = &[
             querier: false,
             ..QUERIER
         }),
-    Condition::new("blocked-by-ipsec", RECEIVING, &[Rules], blocked_by_ipsec)
-        .right(&["ipsec-drops"]),
+    Condition::new("blocked-by-ipsec", RECEIVING, &[Rules], blocked_by_ipsec).unnamed(),
     Condition::new("redirected-by-tc", HOST, &[Interfaces], redirected_by_tc)
         .right(&["xdp-or-tc"])
         .also(&["interface-down"]),

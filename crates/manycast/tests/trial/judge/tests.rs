@@ -25,7 +25,7 @@ fn case(view: View, names: &[&str]) -> Case {
     let (faults, oddities) = names
         .iter()
         .map(named)
-        .partition(|condition: &&Condition| condition.is_fault());
+        .partition(|condition: &&Condition| condition.is_fault);
     Case {
         seed: 0,
         v6: false,
@@ -170,7 +170,7 @@ fn conditions_are_told_apart() {
     for condition in conditions::all() {
         assert!(!condition.views.is_empty(), "{condition:?}");
         assert_ne!(condition.versions, [false, false], "{condition:?}");
-        assert!(condition.is_fault() || condition.unseen == [false, false]);
+        assert!(condition.is_fault || condition.unseen == [false, false]);
         let codes = [condition.right, condition.also, condition.allowed].concat();
         for code in codes {
             assert!(
