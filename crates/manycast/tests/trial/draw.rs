@@ -28,15 +28,13 @@ pub(crate) struct Case {
     pub(crate) view: View,
     pub(crate) faults: Vec<&'static Condition>,
     pub(crate) oddities: Vec<&'static Condition>,
-    /// What its conditions draw their variations from.
-    pub(crate) random: Random,
+    /// The seed of the variations of its conditions.
+    pub(crate) variations: u64,
 }
 
 impl Case {
     pub(crate) fn draw(seed: u64) -> Self {
-        let mut bytes = [0; 32];
-        bytes[..8].copy_from_slice(&seed.to_be_bytes());
-        let mut random = Random::new(bytes);
+        let mut random = random(seed);
         let v6 = random.within(0..=1) == 1;
         let view = match random.within(1..=100) {
             1..=50 => View::Host,
@@ -61,7 +59,7 @@ impl Case {
             view,
             faults: Vec::new(),
             oddities: Vec::new(),
-            random: random.clone(),
+            variations: 0,
         };
         for _ in 0..faults {
             let drawn = case.one_more(true, &mut random);
@@ -71,7 +69,7 @@ impl Case {
             let drawn = case.one_more(false, &mut random);
             case.oddities.extend(drawn);
         }
-        case.random = random;
+        case.variations = random.u64();
         case
     }
 
@@ -111,6 +109,13 @@ impl Case {
     pub(crate) fn is_routed(&self) -> bool {
         self.drawn().any(|condition| condition.routed)
     }
+}
+
+/// The random numbers that follow from a seed.
+pub(crate) fn random(seed: u64) -> Random {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_be_bytes());
+    Random::new(bytes)
 }
 
 impl fmt::Display for Case {

@@ -4,12 +4,12 @@ use std::any::Any;
 use std::time::Duration;
 
 use manycast::doctor::{self, Examination, ProgramChoice, Report};
-use manycast::{Error, SenderConfig, SocketConfig};
+use manycast::{Error, SenderConfig};
 use manycast_lab::netns::python::{privileged_program, program};
 use manycast_lab::netns::{Host, Lab, Process, Snooping, Switch};
 use manycast_proto::random::Random;
 
-use crate::draw::{Case, View};
+use crate::draw::{Case, View, random};
 use crate::serving::{Serving, far};
 use crate::stream::Stream;
 
@@ -146,7 +146,7 @@ impl Scene {
             switch,
             v6: case.v6,
             view: case.view,
-            random: case.random.clone(),
+            random: random(case.variations),
             sent: Some(Sent {
                 group: group.clone(),
                 port: 5000,
@@ -253,16 +253,12 @@ impl Scene {
     /// Sends `sent` until it is dropped.
     pub(crate) fn start(&self, sent: &Sent) -> Stream {
         let host = if sent.by_b { &self.b } else { &self.a };
-        let config = SenderConfig {
-            socket: SocketConfig {
-                multicast_hops: sent.hops,
-                ..SocketConfig::default()
-            },
-            from: sent.from.as_ref().map(|from| {
-                let from = address(from, 0);
-                from.parse().expect("an address of the case")
-            }),
-        };
+        let mut config = SenderConfig::default();
+        config.socket.multicast_hops = sent.hops;
+        config.from = sent.from.as_ref().map(|from| {
+            let from = address(from, 0);
+            from.parse().expect("an address of the case")
+        });
         let device = if host.output("ip -oneline link").contains(" br0:") {
             "br0"
         } else {
