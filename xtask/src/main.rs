@@ -7,6 +7,7 @@ mod compilers;
 mod deny;
 mod docs;
 mod doctor_tests;
+mod doctor_trial;
 mod fuzz;
 mod guard;
 mod interop;
@@ -32,6 +33,10 @@ Usage: cargo xtask COMMAND
           seconds; 'test python' runs those of the Python package alone
   interop the tests against programs that others wrote, alone: iperf, ncat, socat, Python
   fuzz    each fuzzer for a minute; 'fuzz --seconds N NAME...' for those named
+  doctor-trial
+          500 drawn faults and healthy hosts, and what the doctor says of them, with figures to
+          docs/doctor-tests.md; 'doctor-trial --cases N --seed S --jobs J'; '--cases 1 --seed S'
+          runs one again, and prints what is said of it
   docs    the documentation, in target/doc
   bench   manycast beside its peers, to docs/benchmarks.md; 'bench --quick' to see that it works,
           'bench --work group' for a part of the work
@@ -46,6 +51,7 @@ fn main() -> ExitCode {
         ["test", "python"] => python::test_alone(),
         ["interop"] => interop::run(),
         ["fuzz", ref arguments @ ..] => fuzz::run(arguments),
+        ["doctor-trial", ref arguments @ ..] => doctor_trial::run(arguments),
         ["docs"] => docs::run(),
         ["bench", ref arguments @ ..] => bench::run(arguments),
         ["python"] => python::run(),

@@ -59,6 +59,7 @@ mod host;
 mod namespace;
 mod nat;
 mod process;
+pub mod python;
 mod router;
 mod switch;
 mod wait;
@@ -66,7 +67,7 @@ mod wire;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-pub use self::enter::{main, require};
+pub use self::enter::{cases, main, require};
 pub use self::fault::{Hook, Pick, RateLimit, Rule};
 pub use self::host::{Host, Task};
 pub use self::nat::Nat;

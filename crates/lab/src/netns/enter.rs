@@ -3,7 +3,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::fs;
-use std::panic;
+use std::panic::{self, RefUnwindSafe, UnwindSafe};
 use std::process::{Command, ExitCode, Output};
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
@@ -39,10 +39,29 @@ const PROBE: &str = "mount -t tmpfs tmpfs /run && \
 /// Where namespaces are not to be had, each test counts as ignored and the reason is printed; with
 /// `CI=true` in the environment they fail instead. A test is killed after two minutes.
 pub fn main<const N: usize>(tests: [(&'static str, fn()); N]) -> ExitCode {
+    let names = tests.iter().map(|(name, _)| (*name).to_owned());
+    cases(names.collect(), None, |name| {
+        let Some((_, test)) = tests.iter().find(|(known, _)| *known == name) else {
+            panic!("there is no test {name}");
+        };
+        test();
+    })
+}
+
+/// Like [`main`], for tests whose names are not known before the binary runs, such as drawn ones.
+///
+/// `run` makes the test of a name. So many `threads` wait for tests at a time, where the command
+/// line does not say otherwise; by default as many as the machine has processors.
+pub fn cases(
+    names: Vec<String>,
+    threads: Option<usize>,
+    run: impl Fn(&str) + RefUnwindSafe,
+) -> ExitCode {
     if let Ok(name) = env::var(TEST) {
-        return run_inside(&name, &tests);
+        return run_inside(|| run(&name));
     }
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = arguments.test_threads.or(threads);
     let flags = if arguments.list {
         Ok("")
     } else {
@@ -51,15 +70,15 @@ pub fn main<const N: usize>(tests: [(&'static str, fn()); N]) -> ExitCode {
     if let Err(reason) = &flags {
         eprintln!("\nno test with network namespaces can run here: {reason}\n");
     }
-    let trials = tests.map(|(name, _)| {
+    let trials = names.into_iter().map(|name| {
         let flags = flags.clone();
         let capture = !arguments.nocapture;
-        Trial::ignorable_test(name, move || match flags {
-            Ok(flags) => run_outside(name, flags, capture),
+        Trial::ignorable_test(name.clone(), move || match flags {
+            Ok(flags) => run_outside(&name, flags, capture),
             Err(_) => ignored("no network namespaces; the reason stands above".to_owned()),
         })
     });
-    libtest_mimic::run(&arguments, trials.into()).exit_code()
+    libtest_mimic::run(&arguments, trials.collect()).exit_code()
 }
 
 /// Makes a `main` that runs these tests, each a `fn()`; see [`netns`](crate::netns).
@@ -149,10 +168,7 @@ fn run_outside(name: &str, flags: &str, capture: bool) -> Result<Completion, Fai
 }
 
 /// Runs one test, in the process that is for it alone.
-fn run_inside(name: &str, tests: &[(&'static str, fn())]) -> ExitCode {
-    let Some((_, test)) = tests.iter().find(|(known, _)| *known == name) else {
-        panic!("there is no test {name}");
-    };
+fn run_inside(test: impl FnOnce() + UnwindSafe) -> ExitCode {
     let outside = env::var_os(ORIGIN).expect("it is set along with the name of the test");
     let here = fs::read_link(OWN_NAMESPACE).expect("it could be read outside");
     assert_ne!(

@@ -87,6 +87,22 @@ impl Host {
         )
     }
 
+    /// Loses what the host sends by an interface and what matches, in the language of `nft`, at the
+    /// switch's port: no host notices, as it would if it lost them itself.
+    ///
+    /// ```no_run
+    /// # use manycast_lab::netns::Lab;
+    /// # let host = Lab::new().host("a");
+    /// host.lose_sent("eth0", "ip daddr 239.1.2.3");
+    /// ```
+    #[track_caller]
+    pub fn lose_sent(&self, device: &str, matching: &str) -> Rule {
+        let port = self.port(device);
+        let chain = format!("type filter hook ingress device {port} priority 0");
+        let rule = format!("{matching} counter drop");
+        Rule::add(&self.switch_of(device), "netdev", &chain, &rule)
+    }
+
     /// Delivers UDP datagrams to an interface twice, one copy right after the other.
     #[track_caller]
     pub fn duplicate(&self, device: &str, pick: Pick) -> Rule {

@@ -1,13 +1,12 @@
 //! Hosts with nothing wrong.
 
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use manycast::Sender;
 use manycast::doctor::Counters;
 use manycast::doctor::{self, Code, Confidence, Finding, Severity};
-use manycast_lab::netns::{Hook, Host, Lab, Snooping, Task, wait_until};
+use manycast_lab::netns::{Hook, Host, Lab, Snooping, wait_until};
 
+use crate::stream::Flood;
 use crate::{GROUPS, Stream, address, assert_delivered, assert_fault, examine, program, two_hosts};
 
 pub(crate) fn a_healthy_host() {
@@ -34,7 +33,7 @@ import threading
 threading.Thread(target=lambda: [s.recv(2048) for _ in iter(int, 1)], daemon=True).start()",
     );
     // One of the groups is joined here, the others flood.
-    let _others = Flood::start(&a);
+    let _others = Flood::start(&a, 20_000);
     for group in GROUPS {
         let _stream = Stream::start(&a, &address(&format!("{group}%eth0")));
         let began = Instant::now();
@@ -48,51 +47,6 @@ threading.Thread(target=lambda: [s.recv(2048) for _ in iter(int, 1)], daemon=Tru
             .get("Ip.InReceives");
         let rate = came as f64 / began.elapsed().as_secs_f64();
         assert!(rate >= 10_000.0, "only {rate:.0} a second");
-    }
-}
-
-/// Datagrams to ten groups of no interest, 20,000 a second, until it is dropped.
-struct Flood {
-    /// Closed to end it.
-    stop: Option<mpsc::Sender<()>>,
-    task: Option<Task<()>>,
-}
-
-impl Flood {
-    fn start(host: &Host) -> Self {
-        let senders = host.run(|| {
-            let to = |number| format!("239.9.9.{number}%eth0:5000");
-            (1..=10)
-                .map(|number| Sender::new(to(number)).unwrap())
-                .collect::<Vec<_>>()
-        });
-        let (stop, stopped) = mpsc::channel::<()>();
-        let task = host.spawn(move || {
-            let (began, mut sent) = (Instant::now(), 0);
-            let tick = Duration::from_millis(1);
-            while stopped.recv_timeout(tick) == Err(RecvTimeoutError::Timeout) {
-                // What is owed by now is made up for, however late this thread gets its turn.
-                while sent < began.elapsed().as_millis() * 20 {
-                    for sender in &senders {
-                        sender.send([b'x'; 200]).unwrap();
-                    }
-                    sent += 10;
-                }
-            }
-        });
-        Self {
-            stop: Some(stop),
-            task: Some(task),
-        }
-    }
-}
-
-impl Drop for Flood {
-    fn drop(&mut self) {
-        self.stop = None;
-        if let Some(task) = self.task.take() {
-            task.join();
-        }
     }
 }
 

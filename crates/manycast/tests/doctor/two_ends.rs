@@ -1,77 +1,18 @@
 //! What two ends find out together.
 
-use std::panic;
 use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
 
-use manycast::Stopper;
-use manycast::doctor::{
-    self, Code, Confidence, DEFAULT_PORT, Examination, FarEnd, Key, Notes, Report, Server,
-};
+use manycast::doctor::{self, Code, Confidence, Examination, FarEnd, Key, Notes, Report};
 use manycast_lab::netns::{Hook, Host, Lab, Snooping, wait_until};
 
 use crate::drop_fragments;
 use crate::healthy::state;
+pub(crate) use crate::serving::{Serving, far};
 use crate::{
     GROUPS, QUERY, Stream, address, assert_delivered, assert_fault, privileged_program, two_hosts,
 };
-
-/// A far end on a host, until it is dropped.
-pub(crate) struct Serving {
-    stopper: Stopper,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Serving {
-    /// One of an ordinary user.
-    pub(crate) fn start(host: &Host, key: Option<&str>) -> Self {
-        host.run_unprivileged(|| Self::here(key))
-    }
-
-    /// One with the privileges to listen on the wire and to read the rules of the firewall.
-    pub(crate) fn privileged(host: &Host) -> Self {
-        host.run(|| Self::here(None))
-    }
-
-    fn here(key: Option<&str>) -> Self {
-        let key = key.map(|key| Key::new(key.to_owned()));
-        let address = format!(":{DEFAULT_PORT}").parse().unwrap();
-        let mut server = Server::open(&address, key).unwrap();
-        Self {
-            stopper: server.stopper().unwrap(),
-            thread: Some(thread::spawn(
-                move || {
-                    while server.next().unwrap().is_some() {}
-                },
-            )),
-        }
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        self.stopper.stop();
-        if let Some(Err(panicked)) = self.thread.take().map(JoinHandle::join)
-            && !thread::panicking()
-        {
-            panic::resume_unwind(panicked);
-        }
-    }
-}
-
-pub(crate) fn far(host: &str) -> FarEnd {
-    let address = if host.contains(':') {
-        format!("[{host}]:{DEFAULT_PORT}")
-    } else {
-        format!("{host}:{DEFAULT_PORT}")
-    };
-    FarEnd {
-        address: address.parse().unwrap(),
-        key: None,
-        soak: None,
-    }
-}
 
 /// What is found with the far end, as an ordinary user.
 pub(crate) fn examine(host: &Host, address: &str, far: &FarEnd) -> Report {

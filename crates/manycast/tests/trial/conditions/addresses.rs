@@ -1,0 +1,75 @@
+//! Addresses that cannot work as they are, or ask for something else than is sent.
+
+use super::Part::{Asked, Interfaces, Stream};
+use super::{Condition, HOST};
+use crate::scene::Scene;
+
+pub(super) const ALL: &[Condition] = &[
+    Condition::new("reserved-group", HOST, &[Asked, Stream], reserved_group)
+        .right(&["reserved-group"]),
+    Condition::new("no-zone", HOST, &[Asked, Stream], no_zone)
+        .v6()
+        .right(&["scope-missing"]),
+    Condition::new("no-source", HOST, &[Asked, Stream], no_source).right(&["source-missing"]),
+    Condition::new("another-source", HOST, &[Asked, Stream], another_source)
+        .right(&["wrong-source"]),
+    Condition::new(
+        "another-interface",
+        HOST,
+        &[Asked, Interfaces],
+        another_interface,
+    )
+    .right(&["joined-on-other-interface"]),
+    Condition::new("old-version", HOST, &[Asked, Stream], old_version).right(&["old-querier"]),
+];
+
+fn set_group(scene: &mut Scene, group: &str) {
+    group.clone_into(&mut scene.asked.group);
+    group.clone_into(&mut scene.stream().group);
+}
+
+fn reserved_group(scene: &mut Scene) {
+    let group = if scene.v6 {
+        scene.asked.zone = Some("eth0".to_owned());
+        "ff02::1"
+    } else {
+        scene.pick(&["224.0.0.5", "224.0.0.1"])
+    };
+    set_group(scene, group);
+}
+
+fn no_zone(scene: &mut Scene) {
+    set_group(scene, "ff12::77");
+}
+
+fn source_specific(scene: &mut Scene) {
+    let group = scene.by_version("232.1.1.1", "ff35::1");
+    set_group(scene, group);
+}
+
+fn no_source(scene: &mut Scene) {
+    source_specific(scene);
+}
+
+fn another_source(scene: &mut Scene) {
+    if scene.pick(&[true, false]) {
+        source_specific(scene);
+    }
+    let source = scene.by_version("10.0.0.9", "fd00::9");
+    scene.asked.source = Some(source.to_owned());
+}
+
+fn another_interface(scene: &mut Scene) {
+    scene.second_interface("eth1", 1);
+    scene.asked.zone = Some("eth1".to_owned());
+}
+
+fn old_version(scene: &mut Scene) {
+    source_specific(scene);
+    scene.asked.source = Some(scene.far_address().to_owned());
+    let (setting, version) = scene.by_version(
+        ("net.ipv4.conf.all.force_igmp_version", "2"),
+        ("net.ipv6.conf.all.force_mld_version", "1"),
+    );
+    scene.b.sysctl(setting, version);
+}
