@@ -33,6 +33,8 @@ pub(crate) struct Scene {
     pub(crate) program: Script,
     /// How long the doctor watches.
     pub(crate) duration: Duration,
+    /// How many datagrams a second it is told to expect.
+    pub(crate) expected_rate: Option<f64>,
     router: Option<Host>,
     /// What is done when the program runs.
     later: Vec<fn(&mut Self)>,
@@ -173,6 +175,7 @@ impl Scene {
                 port: 5000,
             },
             duration: Duration::from_secs(2),
+            expected_rate: None,
             router,
             held: Vec::new(),
             later: Vec::new(),
@@ -211,6 +214,7 @@ impl Scene {
     fn report(&self, root: bool, pid: Option<u32>) -> Result<Report, Error> {
         let how = Examination {
             duration: self.duration,
+            expected_rate: self.expected_rate,
             program: pid.map(|pid| {
                 if self.program.by_pid {
                     ProgramChoice::Pid(pid)

@@ -23,7 +23,14 @@ pub(super) const ALL: &[Condition] = &[
     )
     .right(&["not-arriving"])
     .between(),
-    // Nobody who hears a part of a stream knows how much was sent.
+    Condition::new(
+        "lost-in-part-of-a-rate",
+        RECEIVING,
+        &[Switch, Stream],
+        lost_in_part_of_a_rate,
+    )
+    .right(&["loss"]),
+    // Nobody who hears a part of a stream knows how much was sent, unless it is told.
     Condition::new("lost-in-part", RECEIVING, &[Switch], lost_in_part)
         .right(&["loss", "not-arriving"])
         .unseen(),
@@ -104,6 +111,11 @@ fn nothing_sent(scene: &mut Scene) {
 
 fn lost_on_the_way(scene: &mut Scene) {
     scene.lose_sent("");
+}
+
+fn lost_in_part_of_a_rate(scene: &mut Scene) {
+    lost_in_part(scene);
+    scene.expected_rate = Some(200.0);
 }
 
 fn lost_in_part(scene: &mut Scene) {
