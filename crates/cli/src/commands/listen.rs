@@ -121,6 +121,11 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     })?;
     output.flush()?;
     output.note(seen.summary(elapsed, dropped));
+    if seen.datagrams == 0
+        && let Some(group) = addresses.iter().find(|address| address.group().is_some())
+    {
+        output.note(format_args!("'manycast doctor {group}' tells why"));
+    }
     let enough = seen.datagrams >= args.count.unwrap_or(1);
     Ok(if enough || interrupt.is_requested() {
         Outcome::Done

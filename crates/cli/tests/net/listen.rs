@@ -113,6 +113,8 @@ pub(crate) fn row_02_count_time_out_and_interrupt_end_it() {
             .any(|line| line.starts_with("nothing came in ")),
         "{nothing:?}"
     );
+    let last = nothing.stderr.last().unwrap();
+    assert_eq!(last, "'manycast doctor 239.1.1.1:5000' tells why");
 
     let mut some = start(&a, &["listen", "239.1.1.1:5000", "-i", "eth0", "-t", "2s"]);
     let mut too_few = start(
