@@ -69,6 +69,8 @@ pub enum Code {
     OldQuerier,
     /// Two interfaces are on one segment, and each datagram comes twice.
     DuplicateInterface,
+    /// The interface is in a VRF, and sockets outside receive nothing that comes by it.
+    InVrf,
     /// A firewall of this host drops IGMP or MLD.
     FirewallDropsIgmp,
     /// A firewall of this host drops the datagrams.
@@ -109,7 +111,7 @@ pub enum Code {
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 49] = [
+    pub const ALL: [Self; 50] = [
         Self::Delivered,
         Self::NothingSent,
         Self::EgressOtherInterface,
@@ -141,6 +143,7 @@ impl Code {
         Self::WrongSource,
         Self::OldQuerier,
         Self::DuplicateInterface,
+        Self::InVrf,
         Self::FirewallDropsIgmp,
         Self::FirewallDrops,
         Self::ConntrackFull,
@@ -203,6 +206,7 @@ impl Code {
             Self::FirewallDropsIgmp => "firewall-drops-igmp",
             Self::FirewallDrops => "firewall-drops",
             Self::ConntrackFull => "conntrack-full",
+            Self::InVrf => "in-vrf",
             Self::NatRedirect => "nat-redirect",
             Self::BadChecksum => "bad-checksum",
             Self::PortInUse => "port-in-use",
@@ -253,6 +257,7 @@ impl Code {
             | Self::JoinedOnOtherInterface
             | Self::WrongSource
             | Self::OldQuerier
+            | Self::InVrf
             | Self::DuplicateInterface => Step::Membership,
             Self::FirewallDrops | Self::ConntrackFull | Self::NatRedirect => Step::Firewall,
             Self::BadChecksum

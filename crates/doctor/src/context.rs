@@ -384,6 +384,7 @@ impl Snapshot {
             "net.ipv4.conf.all.rp_filter",
             "net.ipv4.conf.all.force_igmp_version",
             "net.ipv6.conf.all.force_mld_version",
+            super::checks::vrf::ACCEPT,
         ]
         .map(String::from)
         .into();

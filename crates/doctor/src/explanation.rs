@@ -51,6 +51,7 @@ impl Code {
             Self::DuplicateInterface => include_str!("../../../docs/doctor/duplicate-interface.md"),
             Self::FirewallDropsIgmp => include_str!("../../../docs/doctor/firewall-drops-igmp.md"),
             Self::FirewallDrops => include_str!("../../../docs/doctor/firewall-drops.md"),
+            Self::InVrf => include_str!("../../../docs/doctor/in-vrf.md"),
             Self::ConntrackFull => include_str!("../../../docs/doctor/conntrack-full.md"),
             Self::NatRedirect => include_str!("../../../docs/doctor/nat-redirect.md"),
             Self::BadChecksum => include_str!("../../../docs/doctor/bad-checksum.md"),

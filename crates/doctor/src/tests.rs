@@ -394,6 +394,43 @@ fn a_full_table_of_connections_is_proved_by_its_own_counter() {
 }
 
 #[test]
+fn an_interface_in_a_vrf_is_told_before_a_firewall_is() {
+    let mut context = context(&tables(200, 0, 200, 0, 0));
+    let mut vrf = Interface::new(9, "red");
+    vrf.kind = "vrf".to_owned();
+    context.host.interfaces[0].master = Some(9);
+    context.host.interfaces.push(vrf);
+    let watched = context.watched.as_mut().unwrap();
+    watched.self_tests[0].received = 0;
+    watched.captured = Some(captured(5000, 200));
+    let accept = |context: &mut Context, value: &str| {
+        let name = checks::vrf::ACCEPT.to_owned();
+        context.host.sysctls.insert(name, value.to_owned());
+    };
+    accept(&mut context, "0");
+    assert_verdict(&context, Code::InVrf, Confidence::Likely);
+    // Where nothing comes, it is no more than possible.
+    context.watched.as_mut().unwrap().captured = Some(Captured::default());
+    assert!(
+        report(&context)
+            .findings
+            .iter()
+            .any(|finding| finding.code == Code::InVrf && finding.severity == Severity::Warning)
+    );
+    // Where it is allowed, and where something was received, it is none.
+    let told = |context: &Context| codes_of(&report(context)).contains(&Code::InVrf);
+    accept(&mut context, "1");
+    assert!(!told(&context));
+    accept(&mut context, "0");
+    context.watched.as_mut().unwrap().exact = vec![flow(100)];
+    assert!(!told(&context));
+}
+
+fn codes_of(report: &Report) -> Vec<Code> {
+    report.findings.iter().map(|finding| finding.code).collect()
+}
+
+#[test]
 fn what_a_program_of_xdp_does_is_never_proved() {
     let mut context = context(&tables(0, 0, 0, 0, 0));
     let watched = context.watched.as_mut().unwrap();

@@ -34,6 +34,7 @@ mod sender;
 mod source_missing;
 pub(super) mod surroundings;
 mod too_many_groups;
+pub(super) mod vrf;
 mod wrong_port;
 mod wrong_source;
 
@@ -42,7 +43,7 @@ use super::{Confidence, Context, Finding, Severity};
 /// A check: what it found, if anything.
 type Check = fn(&Context) -> Option<Finding>;
 
-const CHECKS: [Check; 44] = [
+const CHECKS: [Check; 45] = [
     route::run,
     loopback::run,
     forwarding::run,
@@ -68,6 +69,7 @@ const CHECKS: [Check; 44] = [
     wrong_source::run,
     old_querier::run,
     duplicate_interface::run,
+    vrf::run,
     conntrack::run,
     nat::run,
     firewall::run,
