@@ -7,6 +7,7 @@
 //! * [`ask`]: asking a host or a group, and answering.
 //! * [`measure`]: what a network does to a stream: loss, duplicates, reordering, delay.
 //! * [`probe`]: what lies between two hosts, and what the other one finds on itself.
+//! * `tftp`: reading and writing files, with the feature of this name.
 //!
 //! [`Combined`] makes one of two that share their sockets.
 //!
@@ -44,6 +45,8 @@ pub mod pace;
 #[cfg(feature = "probe")]
 pub mod probe;
 pub mod random;
+#[cfg(feature = "tftp")]
+pub mod tftp;
 pub mod timers;
 pub mod wire;
 

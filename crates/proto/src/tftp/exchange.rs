@@ -1,0 +1,495 @@
+//! A transfer between two that know each other's ports: what client and server do alike.
+//!
+//! ```text
+//!            ┌───────── opening, until the peer answers ─────────┐
+//!  new ──────┤                                                   ├──▶ blocks ──▶ Ended
+//!            └─ none: the blocks are the answer to the request ──┘      │
+//!                                                   received: Complete ─┴▶ stored ──▶ lingers
+//! ```
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use manycast_types::Malformed;
+use tracing::trace;
+
+use super::config::Timing;
+use super::event::{Failure, Summary};
+use super::message::{ErrorCode, Message, Refusal};
+use super::numbering::RollOver;
+use super::receiving::{Received, Receiving};
+use super::round_trip::RoundTrip;
+use super::sending::{Acknowledged, Batch, Sending};
+
+/// How far ahead a deadline lies at least.
+pub(super) const GRAIN: Duration = Duration::from_micros(100);
+
+/// What both ends have agreed on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Terms {
+    pub(super) block_size: u16,
+    pub(super) window: u16,
+    /// The peer's wish for the time-out in seconds.
+    pub(super) timeout: Option<u8>,
+    pub(super) roll_over: RollOver,
+    pub(super) timing: Timing,
+    /// How often the first answer goes to a peer that has not answered; `None` is any number.
+    pub(super) first_answers: Option<u32>,
+    /// How long the last acknowledgment is repeated at least, when it is asked for.
+    pub(super) linger: Duration,
+}
+
+impl Terms {
+    pub(super) fn round_trip(&self) -> RoundTrip {
+        let Timing {
+            initial,
+            least,
+            most,
+            ..
+        } = self.timing;
+        // RFC 2349: the peer wants to wait no longer than this.
+        let wish = self
+            .timeout
+            .map(|seconds| Duration::from_secs(seconds.into()));
+        let most = wish.map_or(most, |wish| wish.min(most));
+        RoundTrip::new(initial, least, most)
+    }
+}
+
+/// What is to be done next.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// Send this to the peer.
+    Send(Bytes),
+    /// Send these data packets.
+    Data(Batch),
+    /// Read a part of the file.
+    Read { offset: u64, length: usize },
+    /// Write a part of the file.
+    Write { offset: u64, bytes: Bytes },
+    /// All has come: store it.
+    Complete { length: u64 },
+    /// It is over.
+    Ended(Result<(), Failure>),
+}
+
+#[derive(Debug)]
+enum Role {
+    Send(Sending),
+    Receive(Receiving),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Running,
+    /// All has come, and is being stored.
+    Storing,
+    /// It is over, but the last acknowledgment may have been lost.
+    Lingering(Instant),
+    Ended,
+}
+
+/// What is said until the peer answers.
+#[derive(Debug)]
+struct Opening {
+    packet: Bytes,
+    at: Option<Instant>,
+    times: u32,
+}
+
+/// One transfer with one peer.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    role: Role,
+    terms: Terms,
+    opening: Option<Opening>,
+    confirmed: bool,
+    phase: Phase,
+    started: Instant,
+    /// When something came of the peer.
+    heard: Instant,
+    steps: VecDeque<Step>,
+}
+
+impl Exchange {
+    /// Sends a file. The opening, if there is one, is repeated until block 0 is acknowledged.
+    pub(super) fn send(
+        now: Instant,
+        terms: Terms,
+        opening: Option<Bytes>,
+        confirmed: bool,
+    ) -> Self {
+        let sending = Sending::new(
+            now,
+            terms.block_size,
+            terms.window,
+            terms.roll_over,
+            terms.round_trip(),
+        );
+        Self::new(now, terms, Role::Send(sending), opening, confirmed)
+    }
+
+    /// Receives a file. The opening, if there is one, is repeated until block 1 comes.
+    pub(super) fn receive(
+        now: Instant,
+        terms: Terms,
+        opening: Option<Bytes>,
+        confirmed: bool,
+    ) -> Self {
+        let receiving = Receiving::new(
+            now,
+            terms.block_size,
+            terms.window,
+            terms.roll_over,
+            terms.round_trip(),
+        );
+        Self::new(now, terms, Role::Receive(receiving), opening, confirmed)
+    }
+
+    fn new(
+        now: Instant,
+        terms: Terms,
+        role: Role,
+        opening: Option<Bytes>,
+        confirmed: bool,
+    ) -> Self {
+        Self {
+            role,
+            terms,
+            opening: opening.map(|packet| Opening {
+                packet,
+                at: None,
+                times: 0,
+            }),
+            confirmed,
+            phase: Phase::Running,
+            started: now,
+            heard: now,
+            steps: VecDeque::new(),
+        }
+    }
+
+    /// Takes in how long the request took to be answered.
+    pub(super) fn measured(&mut self, sample: Duration) {
+        self.round_trip_mut().measured(sample);
+    }
+
+    fn round_trip(&self) -> &RoundTrip {
+        match &self.role {
+            Role::Send(sending) => &sending.round_trip,
+            Role::Receive(receiving) => &receiving.round_trip,
+        }
+    }
+
+    fn round_trip_mut(&mut self) -> &mut RoundTrip {
+        match &mut self.role {
+            Role::Send(sending) => &mut sending.round_trip,
+            Role::Receive(receiving) => &mut receiving.round_trip,
+        }
+    }
+
+    /// Whether the peer has answered what was sent to it, so that its address is no forged one.
+    pub(super) const fn is_confirmed(&self) -> bool {
+        self.confirmed
+    }
+
+    /// Whether no block of the file has come or was acknowledged.
+    pub(super) fn is_untouched(&self) -> bool {
+        match &self.role {
+            Role::Send(sending) => sending.bytes() == 0,
+            Role::Receive(receiving) => receiving.is_untouched(),
+        }
+    }
+
+    /// Whether the file is over, though what comes late may still be answered.
+    pub(super) const fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Lingering(_) | Phase::Ended)
+    }
+
+    /// Whether there is nothing more to do.
+    pub(super) fn is_gone(&self) -> bool {
+        self.phase == Phase::Ended && self.steps.is_empty()
+    }
+
+    /// Whether something came within the time that an answer takes, so that a request that comes
+    /// again is an old one.
+    pub(super) fn is_lively(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.heard) <= self.round_trip().timeout()
+    }
+
+    /// What was counted.
+    pub(super) fn summary(&self, now: Instant) -> Summary {
+        let elapsed = now.saturating_duration_since(self.started);
+        let round_trip = self.round_trip().smoothed();
+        match &self.role {
+            Role::Send(sending) => Summary {
+                bytes: sending.bytes(),
+                elapsed,
+                again: sending.counters.again,
+                duplicates: sending.counters.duplicates,
+                timeouts: sending.counters.timeouts,
+                round_trip,
+            },
+            Role::Receive(receiving) => Summary {
+                bytes: receiving.bytes(),
+                elapsed,
+                again: receiving.counters.gaps,
+                duplicates: receiving.counters.duplicates,
+                timeouts: receiving.counters.timeouts,
+                round_trip,
+            },
+        }
+    }
+
+    /// Takes in a packet of the peer. An error says that none such belongs here.
+    pub(super) fn handle(&mut self, now: Instant, message: Message<'_>) -> Result<(), Malformed> {
+        if let Phase::Lingering(_) | Phase::Ended = self.phase {
+            self.handle_late(message);
+            return Ok(());
+        }
+        let never = Err(Malformed::new("the peer has no reason to send this", 0));
+        match (&mut self.role, message) {
+            (_, Message::Error(refusal)) => {
+                self.end(Err(Failure::Refused(refusal)));
+            }
+            (Role::Send(_), Message::Acknowledgment { block: 0 }) if self.opening.is_some() => {
+                self.opened(now);
+            }
+            // The opening waits for block 0 alone.
+            (Role::Send(_), _) if self.opening.is_some() => return never,
+            (Role::Send(sending), Message::Acknowledgment { block }) => {
+                match sending.acknowledge(now, block) {
+                    Acknowledged::Never => return never,
+                    Acknowledged::All => self.end(Ok(())),
+                    Acknowledged::News => self.confirmed = true,
+                    Acknowledged::Old => {}
+                }
+            }
+            (Role::Receive(receiving), Message::Data { block, payload }) => {
+                match receiving.data(now, block, payload) {
+                    Received::New | Received::Old => {}
+                    Received::Never => return never,
+                    Received::OtherRollOver => {
+                        let text = "block 0 follows on block 65535, and block 1 was to";
+                        self.abort(Refusal::new(ErrorCode::IllegalOperation, text));
+                        return Ok(());
+                    }
+                }
+                if self.opening.is_some() {
+                    self.opened(now);
+                }
+                self.confirmed = true;
+            }
+            // What opens was lost, and the peer says again what it answers.
+            (Role::Receive(receiving), Message::Options(_)) if receiving.is_untouched() => {
+                if let Some(opening) = &mut self.opening
+                    && opening.times > 0
+                {
+                    let packet = opening.packet.clone();
+                    self.steps.push_back(Step::Send(packet));
+                }
+            }
+            // The answer to the request came twice.
+            (Role::Send(_), Message::Options(_)) => {}
+            _ => return never,
+        }
+        self.heard = now;
+        Ok(())
+    }
+
+    /// The peer has answered the opening.
+    fn opened(&mut self, now: Instant) {
+        self.confirmed = true;
+        if let Some(opening) = self.opening.take()
+            && opening.times == 1
+            && let Some(at) = opening.at
+        {
+            self.measured(now.saturating_duration_since(at));
+        }
+    }
+
+    /// Answers a last block that comes again: its acknowledgment was lost.
+    fn handle_late(&mut self, message: Message<'_>) {
+        if let (Phase::Lingering(_), Role::Receive(receiving)) = (self.phase, &self.role)
+            && let Message::Data { block, .. } = message
+            && receiving.is_last(block)
+        {
+            let packet = Message::Acknowledgment { block }.emit();
+            self.steps.clear();
+            self.steps.push_back(Step::Send(packet));
+        }
+    }
+
+    /// Takes in a part of the file that was read.
+    pub(super) fn provide(&mut self, now: Instant, offset: u64, bytes: Bytes) {
+        if let Role::Send(sending) = &mut self.role {
+            sending.provide(now, offset, bytes);
+        }
+    }
+
+    /// Takes in that so many bytes were written.
+    pub(super) fn written(&mut self, bytes: usize) {
+        if let Role::Receive(receiving) = &mut self.role {
+            receiving.written(bytes);
+        }
+    }
+
+    /// Takes in that all that came is stored.
+    pub(super) fn stored(&mut self, now: Instant) {
+        let Role::Receive(receiving) = &self.role else {
+            return;
+        };
+        if self.phase != Phase::Storing {
+            return;
+        }
+        if let Some(block) = receiving.last_acknowledgment() {
+            let packet = Message::Acknowledgment { block }.emit();
+            self.steps.push_back(Step::Send(packet));
+        }
+        self.steps.push_back(Step::Ended(Ok(())));
+        // RFC 1350 §6: whoever has acknowledged the last block waits a while, in case that was lost.
+        let linger = self.terms.linger.max(self.round_trip().timeout() * 3);
+        let until = now.checked_add(linger);
+        self.phase = until.map_or(Phase::Ended, Phase::Lingering);
+    }
+
+    /// Ends it for a reason of this end, which the peer is told.
+    pub(super) fn abort(&mut self, refusal: Refusal) {
+        if self.is_over() {
+            return;
+        }
+        self.steps.clear();
+        let packet = Message::Error(refusal.clone()).emit();
+        self.steps.push_back(Step::Send(packet));
+        self.end(Err(Failure::Aborted(refusal)));
+    }
+
+    /// Ends it without a word to the peer.
+    pub(super) fn end(&mut self, result: Result<(), Failure>) {
+        if !self.is_over() {
+            self.phase = Phase::Ended;
+            self.steps.push_back(Step::Ended(result));
+        }
+    }
+
+    /// What is to be done next.
+    pub(super) fn poll(&mut self, now: Instant) -> Option<Step> {
+        if let Some(step) = self.steps.pop_front() {
+            return Some(step);
+        }
+        if self.phase != Phase::Running {
+            return None;
+        }
+        if let Some(opening) = &mut self.opening
+            && opening.at.is_none()
+        {
+            opening.at = Some(now);
+            opening.times += 1;
+            let packet = opening.packet.clone();
+            if let Role::Receive(receiving) = &mut self.role {
+                receiving.acknowledge(now);
+            }
+            return Some(Step::Send(packet));
+        }
+        match &mut self.role {
+            Role::Send(_) if self.opening.is_some() => None,
+            Role::Send(sending) => {
+                if let Some((offset, length)) = sending.next_read(self.confirmed) {
+                    return Some(Step::Read { offset, length });
+                }
+                sending.poll(now).map(Step::Data)
+            }
+            Role::Receive(receiving) => {
+                if let Some((offset, bytes)) = receiving.take() {
+                    return Some(Step::Write { offset, bytes });
+                }
+                if receiving.is_complete() {
+                    self.phase = Phase::Storing;
+                    let length = receiving.bytes();
+                    return Some(Step::Complete { length });
+                }
+                let block = receiving.poll(now)?;
+                Some(Step::Send(Message::Acknowledgment { block }.emit()))
+            }
+        }
+    }
+
+    /// When it must hear of the time, and what it waits for.
+    pub(super) fn deadline(&self) -> Option<(Instant, &'static str)> {
+        match self.phase {
+            Phase::Running => {}
+            Phase::Lingering(until) => return Some((until, "a last block that comes again")),
+            Phase::Storing | Phase::Ended => return None,
+        }
+        let give_up = self.heard.checked_add(self.terms.timing.patience);
+        let give_up = give_up.map(|at| (at, "the peer, before giving up"));
+        let timeout = self.round_trip().timeout();
+        let next = match (&self.opening, &self.role) {
+            (Some(Opening { at: Some(at), .. }), _) => at
+                .checked_add(timeout)
+                .map(|at| (at, "an answer to the options")),
+            (_, Role::Send(sending)) => sending.deadline().map(|at| (at, "an acknowledgment")),
+            (_, Role::Receive(receiving)) => receiving.deadline().map(|at| (at, "the next block")),
+        };
+        [give_up, next].into_iter().flatten().min()
+    }
+
+    /// Takes in that time has passed.
+    pub(super) fn timed_out(&mut self, now: Instant) {
+        match self.phase {
+            Phase::Running => {}
+            Phase::Lingering(until) if until <= now => {
+                self.phase = Phase::Ended;
+                return;
+            }
+            _ => return,
+        }
+        let patience = self.terms.timing.patience;
+        if now.saturating_duration_since(self.heard) >= patience {
+            trace!("nothing came for so long that it is given up");
+            let refusal = Refusal::new(ErrorCode::NotDefined, "nothing came for too long");
+            if self.confirmed {
+                let packet = Message::Error(refusal).emit();
+                self.steps.push_back(Step::Send(packet));
+            }
+            self.end(Err(Failure::Silent(patience)));
+            return;
+        }
+        let timeout = self.round_trip().timeout();
+        if let Some(opening) = &mut self.opening {
+            let is_due = |at| now.saturating_duration_since(at) >= timeout;
+            if !opening.at.is_some_and(is_due) {
+                return;
+            }
+            opening.at = None;
+            let times = opening.times;
+            self.round_trip_mut().back_off();
+            if self.is_forged(times) {
+                self.end(Err(Failure::Silent(
+                    now.saturating_duration_since(self.started),
+                )));
+            }
+            return;
+        }
+        match &mut self.role {
+            Role::Send(sending) => {
+                sending.timed_out(now);
+                let times = sending.counters.timeouts;
+                if self.is_forged(u32::try_from(times).unwrap_or(u32::MAX)) {
+                    self.end(Err(Failure::Silent(
+                        now.saturating_duration_since(self.started),
+                    )));
+                }
+            }
+            Role::Receive(receiving) => {
+                receiving.timed_out(now);
+            }
+        }
+    }
+
+    /// Whether the first answer went out so often in vain that the request may be forged.
+    fn is_forged(&self, times: u32) -> bool {
+        !self.confirmed && self.terms.first_answers.is_some_and(|most| times >= most)
+    }
+}
