@@ -19,6 +19,7 @@
 //! | do both, with one peer or with many | [`Socket`] |
 //! | ask a group or a host, and gather the answers | [`ask()`] |
 //! | measure what a network does to a stream | `proto::measure`, with the feature `measure`; [`Driver`] |
+//! | get and put files, and serve them | the module `transfer`, with the feature of this name |
 //! | write a protocol, and run it | [`Protocol`], [`Driver`] |
 //! | find out why nothing arrives | the module `doctor`, with the feature of this name |
 //! | see the interfaces as multicast sees them | [`interfaces()`], [`joined_groups`] |
@@ -46,3 +47,7 @@ pub use manycast_proto as proto;
 #[cfg(feature = "doctor")]
 #[doc(inline)]
 pub use manycast_doctor as doctor;
+
+#[cfg(feature = "transfer")]
+#[doc(inline)]
+pub use manycast_transfer as transfer;

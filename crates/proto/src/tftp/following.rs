@@ -166,7 +166,7 @@ impl Following {
                 if let Phase::Lingering(_) = self.phase
                     && let Some(last) = self.last
                 {
-                    let block = self.terms.roll_over.to_wire(last);
+                    let block = self.terms.roll_over.wire_number(last);
                     let packet = Message::Acknowledgment { block }.emit();
                     self.steps.clear();
                     self.steps.push_back(Step::Send(packet));
@@ -261,7 +261,7 @@ impl Following {
         }
         // RFC 2090: also who does not acknowledge otherwise does so at the end.
         if let Some(last) = self.last {
-            let block = self.terms.roll_over.to_wire(last);
+            let block = self.terms.roll_over.wire_number(last);
             let packet = Message::Acknowledgment { block }.emit();
             self.steps.push_back(Step::Send(packet));
         }
@@ -293,7 +293,7 @@ impl Following {
         if self.phase == Phase::Running && self.master && std::mem::take(&mut self.due) {
             self.since_acknowledged = 0;
             self.since = now;
-            let block = self.terms.roll_over.to_wire(self.received());
+            let block = self.terms.roll_over.wire_number(self.received());
             return Some(Step::Send(Message::Acknowledgment { block }.emit()));
         }
         None

@@ -331,7 +331,7 @@ impl<'a> Message<'a> {
                     name: Bytes::copy_from_slice(name),
                     mode,
                     // What is wrong with the options must not keep anybody from the file.
-                    options: Options::parse(&mut reader).unwrap_or(Options {
+                    options: Options::parse(&mut reader).unwrap_or_else(|_| Options {
                         foreign: true,
                         ..Options::default()
                     }),

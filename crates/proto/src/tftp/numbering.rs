@@ -13,7 +13,7 @@ pub enum RollOver {
 
 impl RollOver {
     /// The number on the wire of a block, which are counted from 1.
-    pub(super) fn to_wire(self, block: u64) -> u16 {
+    pub(super) fn wire_number(self, block: u64) -> u16 {
         let number = match self {
             Self::Zero => block % 65_536,
             Self::One if block == 0 => 0,
@@ -23,7 +23,7 @@ impl RollOver {
     }
 
     /// The block nearest to `near` that has this number on the wire, if there is one.
-    pub(super) fn from_wire(self, wire: u16, near: u64) -> Option<u64> {
+    pub(super) fn nearest(self, wire: u16, near: u64) -> Option<u64> {
         let (wire, period) = match (self, u64::from(wire)) {
             (Self::Zero, wire) => (wire, 65_536),
             // Only the very first acknowledgment has the number 0.
@@ -43,13 +43,13 @@ mod tests {
     fn numbers_come_back_from_the_wire() {
         for roll_over in [RollOver::Zero, RollOver::One] {
             for block in (0..400_000_u64).step_by(7) {
-                let wire = roll_over.to_wire(block);
+                let wire = roll_over.wire_number(block);
                 for off in [0, 1, 1_000, 32_000] {
                     for near in [block + off, block.saturating_sub(off)] {
                         if wire == 0 && roll_over == RollOver::One {
                             continue;
                         }
-                        let found = roll_over.from_wire(wire, near);
+                        let found = roll_over.nearest(wire, near);
                         assert_eq!(found, Some(block), "{roll_over:?} {near}");
                     }
                 }
@@ -59,7 +59,8 @@ mod tests {
 
     #[test]
     fn what_follows_on_the_last_number_is_chosen() {
-        let around = |roll_over: RollOver| [65_535, 65_536, 65_537].map(|it| roll_over.to_wire(it));
+        let around =
+            |roll_over: RollOver| [65_535, 65_536, 65_537].map(|it| roll_over.wire_number(it));
         assert_eq!(around(RollOver::Zero), [65_535, 0, 1]);
         assert_eq!(around(RollOver::One), [65_535, 1, 2]);
     }

@@ -95,7 +95,7 @@ impl Receiving {
             gathered: BytesMut::new(),
             offset: 0,
             unwritten: 0,
-            most_unwritten: bytes.max(4 << 20),
+            most_unwritten: bytes.max(256 << 10),
             due: false,
             gap_told: false,
             acknowledged_at: now,
@@ -123,7 +123,7 @@ impl Receiving {
 
     /// Takes in a data packet.
     pub(super) fn data(&mut self, now: Instant, wire: u16, payload: &[u8]) -> Received {
-        let Some(block) = self.roll_over.from_wire(wire, self.received) else {
+        let Some(block) = self.roll_over.nearest(wire, self.received) else {
             return Received::OtherRollOver;
         };
         if payload.len() > self.block_size || block > self.received + self.window.max(2) * 2 {
@@ -221,7 +221,7 @@ impl Receiving {
             return None;
         }
         self.acknowledge(now);
-        Some(self.roll_over.to_wire(self.received))
+        Some(self.roll_over.wire_number(self.received))
     }
 
     /// Takes note that an acknowledgment, or what stands for it, goes out.
@@ -237,7 +237,7 @@ impl Receiving {
 
     /// The number of the last block on the wire, once it has come.
     pub(super) fn last_acknowledgment(&self) -> Option<u16> {
-        self.last.map(|last| self.roll_over.to_wire(last))
+        self.last.map(|last| self.roll_over.wire_number(last))
     }
 
     /// Whether a data packet that comes after the end shows that the last acknowledgment was lost.

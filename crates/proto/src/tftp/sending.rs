@@ -168,7 +168,7 @@ impl Sending {
     /// Takes in an acknowledgment.
     pub(super) fn acknowledge(&mut self, now: Instant, wire: u16) -> Acknowledged {
         let near = if self.group { wire.into() } else { self.base };
-        let Some(block) = self.roll_over.from_wire(wire, near) else {
+        let Some(block) = self.roll_over.nearest(wire, near) else {
             return Acknowledged::Never;
         };
         if block > self.highest && !(self.group && self.last().is_none_or(|last| block <= last)) {
@@ -255,7 +255,7 @@ impl Sending {
     /// Whether this is the number of the last block, once the end of the file is known.
     pub(super) fn is_last(&self, wire: u16) -> bool {
         self.last()
-            .is_some_and(|last| self.roll_over.to_wire(last) == wire)
+            .is_some_and(|last| self.roll_over.wire_number(last) == wire)
     }
 
     /// Lets go of what was asked for and has not come.
@@ -329,7 +329,7 @@ impl Sending {
         for block in first..first + count {
             let header = payload.len();
             payload.extend_from_slice(&3_u16.to_be_bytes());
-            payload.extend_from_slice(&self.roll_over.to_wire(block).to_be_bytes());
+            payload.extend_from_slice(&self.roll_over.wire_number(block).to_be_bytes());
             let offset = (block - 1) * self.block_size as u64;
             if !self.source.copy(offset, self.block_size, &mut payload) {
                 // It has not been read yet.
