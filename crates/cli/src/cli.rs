@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{ask, complete, demo, doctor, echo, interfaces, listen, measure, send};
+use crate::commands::{ask, complete, demo, doctor, echo, interfaces, listen, measure, send, tftp};
 
 /// Help begins with examples, since these are what most people look for.
 pub(crate) const HELP: &str =
@@ -75,6 +75,7 @@ pub(crate) enum Command {
     Interfaces(interfaces::Args),
     Measure(measure::Args),
     Doctor(doctor::Args),
+    Tftp(tftp::Args),
     Demo(demo::Args),
     Completions(complete::Completions),
     Man(complete::Man),

@@ -10,6 +10,7 @@ pub(crate) mod interfaces;
 pub(crate) mod listen;
 pub(crate) mod measure;
 pub(crate) mod send;
+pub(crate) mod tftp;
 
 use anyhow::bail;
 use manycast::{Address, InterfaceSelector};
@@ -28,6 +29,7 @@ pub(crate) fn run(command: Command, output: &mut Output) -> anyhow::Result<Outco
         Command::Interfaces(args) => interfaces::run(args, output),
         Command::Measure(args) => measure::run(args, output),
         Command::Doctor(args) => doctor::run(args, output),
+        Command::Tftp(args) => tftp::run(args, output),
         Command::Demo(args) => demo::run(args, output),
         Command::Completions(args) => complete::completions(args, output),
         Command::Man(args) => complete::man(args, output),

@@ -447,7 +447,7 @@ impl Protocol for Client {
             }
             event if event.refused_by() == Some(peer) => match &mut self.state {
                 State::Requesting(_) => self.fail(now, Failure::Unreachable(peer)),
-                State::Running(exchange) => exchange.end(Err(Failure::Unreachable(peer))),
+                State::Running(exchange) => exchange.unreachable(now, peer),
                 State::Following(following) => following.end(Err(Failure::Unreachable(peer))),
                 State::New | State::Over => {}
             },

@@ -8,6 +8,7 @@
 //! ```
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -109,6 +110,8 @@ pub(super) struct Exchange {
     started: Instant,
     /// When something came of the peer.
     heard: Instant,
+    /// Since when nobody seems to listen there any more.
+    gone: Option<(Instant, SocketAddr)>,
     steps: VecDeque<Step>,
 }
 
@@ -166,6 +169,7 @@ impl Exchange {
             phase: Phase::Running,
             started: now,
             heard: now,
+            gone: None,
             steps: VecDeque::new(),
         }
     }
@@ -295,7 +299,14 @@ impl Exchange {
             _ => return never,
         }
         self.heard = now;
+        self.gone = None;
         Ok(())
+    }
+
+    /// Takes in that nobody listens there any more. What the peer had sent before may still be on
+    /// its way, such as its last acknowledgment, so it has another time-out.
+    pub(super) fn unreachable(&mut self, now: Instant, peer: SocketAddr) {
+        self.gone.get_or_insert((now, peer));
     }
 
     /// The peer has answered the opening.
@@ -432,7 +443,9 @@ impl Exchange {
             (_, Role::Send(sending)) => sending.deadline().map(|at| (at, "an acknowledgment")),
             (_, Role::Receive(receiving)) => receiving.deadline().map(|at| (at, "the next block")),
         };
-        [give_up, next].into_iter().flatten().min()
+        let gone = self.gone.and_then(|(at, _)| at.checked_add(timeout));
+        let gone = gone.map(|at| (at, "a peer that is gone"));
+        [give_up, next, gone].into_iter().flatten().min()
     }
 
     /// Takes in that time has passed.
@@ -457,6 +470,12 @@ impl Exchange {
             return;
         }
         let timeout = self.round_trip().timeout();
+        if let Some((since, peer)) = self.gone
+            && now.saturating_duration_since(since) >= timeout
+        {
+            self.end(Err(Failure::Unreachable(peer)));
+            return;
+        }
         if let Some(opening) = &mut self.opening {
             let is_due = |at| now.saturating_duration_since(at) >= timeout;
             if !opening.at.is_some_and(is_due) {

@@ -145,7 +145,7 @@ impl Server {
                 if let Some(transfer) = self.transfers.get_mut(&id)
                     && let State::Running(exchange) = &mut transfer.state
                 {
-                    exchange.end(Err(Failure::Unreachable(peer)));
+                    exchange.unreachable(now, peer);
                     self.wake(Owner::Transfer(id));
                 }
             }
