@@ -18,6 +18,7 @@ mod python;
 mod summary;
 mod test;
 mod toolchains;
+mod unpacked;
 mod unused;
 
 use std::env;
@@ -31,7 +32,8 @@ Usage: cargo xtask COMMAND
           rules of the house
   test    all tests: units, documentation, sockets and network namespaces, and each fuzzer for some
           seconds; 'test python' runs those of the Python package alone
-  interop the tests against programs that others wrote, alone: iperf, ncat, socat, Python
+  interop the tests against programs that others wrote, alone: iperf, ncat, socat, Python,
+          and TFTP clients and servers
   fuzz    each fuzzer for a minute; 'fuzz --seconds N NAME...' for those named
   doctor-trial
           500 drawn faults and healthy hosts, and what the doctor says of them, with figures to

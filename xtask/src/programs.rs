@@ -114,7 +114,7 @@ fn is_installed(program: &str) -> bool {
         .any(|folder| folder.join(program).is_file())
 }
 
-fn is_root() -> anyhow::Result<bool> {
+pub(crate) fn is_root() -> anyhow::Result<bool> {
     let own = fs::metadata("/proc/self").context("asking /proc for the user of this process")?;
     Ok(own.uid() == 0)
 }

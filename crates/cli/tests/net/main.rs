@@ -15,6 +15,7 @@ mod measure;
 mod measure_runs;
 mod peers;
 mod send;
+mod tftp;
 
 use std::net::{SocketAddr, UdpSocket};
 use std::process::Command;
@@ -120,6 +121,18 @@ netns::tests!(
     send::the_rate_is_kept,
     send::a_stream_outlives_its_interface,
     send::the_source_can_be_chosen,
+    tftp::a_file_comes_and_goes_and_each_transfer_is_a_line,
+    tftp::whoever_is_killed_leaves_no_half_file,
+    tftp::a_full_disk_is_one_sentence,
+    tftp::several_get_one_file_by_multicast,
+    tftp::tftp_atftpd_serves_us_with_windows_and_to_a_group,
+    tftp::tftp_dnsmasq_serves_us,
+    tftp::tftp_hpa_is_served,
+    tftp::tftp_atftp_is_served_with_windows,
+    tftp::tftp_curl_is_served,
+    tftp::tftp_busybox_is_served,
+    tftp::tftp_atftp_clients_share_a_group,
+    tftp::tftp_tshark_understands_all,
 );
 
 const BINARY: &str = env!("CARGO_BIN_EXE_manycast");

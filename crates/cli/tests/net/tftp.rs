@@ -1,0 +1,401 @@
+//! Files by TFTP, with this command at both ends and with programs that others wrote.
+
+use std::fs;
+use std::path::Path;
+
+use manycast_lab::netns::{self, Host, Lab, Process};
+
+use crate::{code, hosts_on, json, run, send_signal, start};
+
+/// A folder that is gone at the end.
+struct Folder(std::path::PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("tftp-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.join(name).display().to_string()
+    }
+
+    fn text(&self) -> String {
+        self.0.display().to_string()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A file whose length is no multiple of a block, and that is no text.
+fn content(length: usize) -> Vec<u8> {
+    (0..length)
+        .map(|index| (index * 31 + index / 255) as u8)
+        .collect()
+}
+
+fn serve(host: &Host, folder: &Folder, arguments: &[&str]) -> Process {
+    let folder = folder.text();
+    let server = start(host, &[&["tftp", "serve", &folder], arguments].concat());
+    host.wait_for_udp_port(69);
+    server
+}
+
+fn same(one: impl AsRef<Path>, other: &[u8]) {
+    assert!(fs::read(one).unwrap() == other, "another content");
+}
+
+/// Gets a file with this command, and puts one, where a server takes it.
+fn get_and_put(client: &Host, folder: &Folder, here: &Folder, put: bool, options: &[&str]) {
+    let bytes = content(1_000_001);
+    fs::write(folder.path("file"), &bytes).unwrap();
+    let back = here.path("back");
+    let get = ["tftp", "get", "10.0.0.2/file", &back, "--json", "-t", "20"];
+    let got = run(client, &[&get, options].concat());
+    assert_eq!(code(&got), 0, "{got:?}");
+    same(&back, &bytes);
+    if put {
+        let put = ["tftp", "put", &back, "10.0.0.2/new", "-t", "20"];
+        let put = run(client, &[&put, options].concat());
+        assert_eq!(code(&put), 0, "{put:?}");
+        same(folder.path("new"), &bytes);
+        fs::remove_file(folder.path("new")).unwrap();
+    }
+}
+
+pub(crate) fn a_file_comes_and_goes_and_each_transfer_is_a_line() {
+    let lab = Lab::new();
+    let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
+    let (folder, here) = (Folder::new("lines"), Folder::new("lines-here"));
+    let mut server = serve(&b, &folder, &["--write", "--json"]);
+    get_and_put(&a, &folder, &here, true, &[]);
+    for operation in ["read", "write"] {
+        let line = json(&server.wait_for_line(&format!("\"operation\":\"{operation}\"")));
+        assert_eq!(
+            (&line["bytes"], &line["result"]),
+            (&1_000_001.into(), &"done".into())
+        );
+        assert_eq!(line["block_size"], 1428);
+    }
+    let missing = run(&a, &["tftp", "get", "10.0.0.2/missing", &here.path("x")]);
+    assert_eq!(code(&missing), 1);
+    assert_eq!(
+        missing.stderr,
+        [
+            "manycast: cannot get missing from 10.0.0.2:69: the other end says: file not found (error 1)"
+        ]
+    );
+    let again = run(&a, &["tftp", "put", &here.path("back"), "10.0.0.2/file"]);
+    assert_eq!(code(&again), 1);
+    assert!(
+        again.stderr[0].ends_with("the file is there already (error 6)"),
+        "{again:?}"
+    );
+}
+
+/// Killing either end, by the hardest signal, leaves no file under the final name.
+pub(crate) fn whoever_is_killed_leaves_no_half_file() {
+    let lab = Lab::new();
+    let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
+    let (folder, here) = (Folder::new("killed"), Folder::new("killed-here"));
+    let large = content(40_000_000);
+    fs::write(folder.path("large"), &large).unwrap();
+    fs::write(here.path("large"), &large).unwrap();
+    let slow = ["--block-size", "512", "--window", "1", "-t", "2"];
+    for kill_server in [false, true] {
+        let server = serve(&b, &folder, &["--write"]);
+        let (to, from) = (here.path("got"), here.path("large"));
+        let get = start(
+            &a,
+            &[&["tftp", "get", "10.0.0.2/large", &to], &slow[..]].concat(),
+        );
+        let put = start(
+            &a,
+            &[&["tftp", "put", &from, "10.0.0.2/put"], &slow[..]].concat(),
+        );
+        // Both have begun when their temporary files have something in them.
+        let parts = |folder: &Folder| {
+            let entries = fs::read_dir(&folder.0).unwrap().map(|entry| entry.unwrap());
+            let part = |entry: &fs::DirEntry| {
+                let name = entry.file_name().into_string().unwrap();
+                name.ends_with(".part") && entry.metadata().is_ok_and(|it| it.len() > 0)
+            };
+            entries.filter(part).count()
+        };
+        while parts(&folder) == 0 || parts(&here) == 0 {
+            std::thread::yield_now();
+        }
+        if kill_server {
+            send_signal(&server, "-KILL");
+            assert_ne!(get.finish().status.code(), Some(0));
+            assert_ne!(put.finish().status.code(), Some(0));
+        } else {
+            send_signal(&get, "-KILL");
+            send_signal(&put, "-KILL");
+            get.finish();
+            put.finish();
+        }
+        drop(server);
+        assert!(!Path::new(&to).exists());
+        assert!(!Path::new(&folder.path("put")).exists());
+        for folder in [&folder, &here] {
+            for entry in fs::read_dir(&folder.0).unwrap() {
+                let path = entry.unwrap().path();
+                if path.extension().is_some_and(|it| it == "part") {
+                    fs::remove_file(path).unwrap();
+                }
+            }
+        }
+    }
+}
+
+/// A full disk is error 3 and one sentence, at either end.
+pub(crate) fn a_full_disk_is_one_sentence() {
+    let lab = Lab::new();
+    let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
+    let (folder, here) = (Folder::new("full"), Folder::new("full-here"));
+    let small = Folder::new("full-small");
+    let mounted = std::process::Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=1m", "tmpfs", &small.text()])
+        .status()
+        .unwrap();
+    assert!(mounted.success());
+    fs::write(folder.path("large"), content(3_000_000)).unwrap();
+    let server = serve(&b, &folder, &[]);
+    let got = run(&a, &["tftp", "get", "10.0.0.2/large", &small.path("large")]);
+    assert_eq!(code(&got), 2);
+    let [line] = &got.stderr[..] else {
+        panic!("{got:?}");
+    };
+    assert!(
+        line.contains("No space left on device (os error 28); make room"),
+        "{line}"
+    );
+    assert_eq!(fs::read_dir(&small.0).unwrap().count(), 0);
+    drop(server);
+
+    fs::write(here.path("large"), content(3_000_000)).unwrap();
+    let _server = serve(&b, &small, &["--write"]);
+    let put = run(&a, &["tftp", "put", &here.path("large"), "10.0.0.2/large"]);
+    assert_eq!(code(&put), 1);
+    let [line] = &put.stderr[..] else {
+        panic!("{put:?}");
+    };
+    assert!(line.ends_with("the disk is full (error 3)"), "{line}");
+    while fs::read_dir(&small.0).unwrap().count() > 0 {
+        std::thread::yield_now();
+    }
+    let unmounted = std::process::Command::new("umount").arg(&small.0).status();
+    assert!(unmounted.is_ok());
+}
+
+pub(crate) fn several_get_one_file_by_multicast() {
+    let lab = Lab::new();
+    let [a, b, c, d] = hosts_on(&lab, &lab.switch("sw"), ["a", "b", "c", "d"]);
+    let (folder, here) = (Folder::new("group"), Folder::new("group-here"));
+    let bytes = content(5_000_001);
+    fs::write(folder.path("file"), &bytes).unwrap();
+    let _server = serve(&b, &folder, &["--multicast", "239.255.0.1-239.255.0.4"]);
+    let clients: Vec<_> = [&a, &c, &d]
+        .iter()
+        .enumerate()
+        .map(|(index, host)| {
+            let to = here.path(&index.to_string());
+            start(
+                host,
+                &["tftp", "get", "10.0.0.2/file", &to, "--multicast", "--json"],
+            )
+        })
+        .collect();
+    for (index, client) in clients.into_iter().enumerate() {
+        let finished = client.finish();
+        assert_eq!(code(&finished), 0, "{finished:?}");
+        let line = json(&finished.stdout[0]);
+        assert!(
+            line["group"].as_str().unwrap().starts_with("239.255.0."),
+            "{line}"
+        );
+        same(here.path(&index.to_string()), &bytes);
+    }
+}
+
+pub(crate) fn tftp_atftpd_serves_us_with_windows_and_to_a_group() {
+    netns::require(&["atftpd"]);
+    let lab = Lab::new();
+    let [a, b, c] = hosts_on(&lab, &lab.switch("sw"), ["a", "b", "c"]);
+    let (folder, here) = (Folder::new("atftpd"), Folder::new("atftpd-here"));
+    let _server = b.start(&format!(
+        "atftpd --daemon --no-fork --logfile - --user root.root --mcast-addr 239.255.0.1-10 \
+         --mcast-port 1758-1768 --mcast-ttl 4 {}",
+        folder.text()
+    ));
+    b.wait_for_udp_port(69);
+    get_and_put(&a, &folder, &here, true, &[]);
+    get_and_put(
+        &a,
+        &folder,
+        &here,
+        true,
+        &["--window", "8", "--block-size", "1000"],
+    );
+    // Two at once, of whom one acknowledges.
+    let bytes = content(1_000_001);
+    let clients = [&a, &c].map(|host| {
+        let to = here.path(&format!("{host:p}"));
+        let get = ["tftp", "get", "10.0.0.2/file", &to, "--multicast", "--json"];
+        (start(host, &get), to)
+    });
+    for (client, to) in clients {
+        let finished = client.finish();
+        assert_eq!(code(&finished), 0, "{finished:?}");
+        same(to, &bytes);
+    }
+}
+
+pub(crate) fn tftp_dnsmasq_serves_us() {
+    netns::require(&["dnsmasq"]);
+    let lab = Lab::new();
+    let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
+    let (folder, here) = (Folder::new("dnsmasq"), Folder::new("dnsmasq-here"));
+    let _server = b.start(&format!(
+        "dnsmasq --no-daemon --port=0 --enable-tftp --tftp-root={} --user=root --group=root \
+         --conf-file=/dev/null --pid-file= --dhcp-leasefile=/dev/null",
+        folder.text()
+    ));
+    b.wait_for_udp_port(69);
+    get_and_put(&a, &folder, &here, false, &[]);
+}
+
+/// Lets a client of others get a file from this server, and put one, with these arguments; `BACK` is
+/// the file of the client.
+fn serve_others(program: &str, get: &[&str], put: &[&str]) {
+    netns::require(&[program]);
+    let lab = Lab::new();
+    let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
+    let folder = Folder::new(&format!("to-{program}"));
+    let here = Folder::new(&format!("to-{program}-here"));
+    let back = here.path("back");
+    let bytes = content(1_000_001);
+    fs::write(folder.path("file"), &bytes).unwrap();
+    for single_port in [&[][..], &["--single-port"]] {
+        let _server = serve(&b, &folder, &[&["--write"], single_port].concat());
+        for arguments in [get, put] {
+            let mut command = a.command(program);
+            command.args(arguments.iter().map(|it| it.replace("BACK", &back)));
+            let finished = Process::start(&mut command).finish();
+            assert!(finished.status.success(), "{finished:?}");
+        }
+        same(&back, &bytes);
+        same(folder.path("new"), &bytes);
+        fs::remove_file(folder.path("new")).unwrap();
+        fs::remove_file(&back).unwrap();
+    }
+}
+
+pub(crate) fn tftp_hpa_is_served() {
+    serve_others(
+        "tftp",
+        &["-m", "binary", "10.0.0.2", "-c", "get", "file", "BACK"],
+        &["-m", "binary", "10.0.0.2", "-c", "put", "BACK", "new"],
+    );
+}
+
+pub(crate) fn tftp_atftp_is_served_with_windows() {
+    let options = ["--option", "blksize 1428", "--option", "windowsize 8"];
+    serve_others(
+        "atftp",
+        &[
+            &options[..],
+            &["-g", "-r", "file", "-l", "BACK", "10.0.0.2"],
+        ]
+        .concat(),
+        &[&options[..], &["-p", "-r", "new", "-l", "BACK", "10.0.0.2"]].concat(),
+    );
+}
+
+pub(crate) fn tftp_curl_is_served() {
+    let (from, to) = ("tftp://10.0.0.2/file", "tftp://10.0.0.2/new");
+    serve_others(
+        "curl",
+        &["-s", "--tftp-blksize", "1428", from, "-o", "BACK"],
+        &["-s", "--tftp-blksize", "8192", "-T", "BACK", to],
+    );
+}
+
+pub(crate) fn tftp_busybox_is_served() {
+    serve_others(
+        "busybox",
+        &[
+            "tftp", "-b", "1428", "-g", "-r", "file", "-l", "BACK", "10.0.0.2",
+        ],
+        &["tftp", "-p", "-r", "new", "-l", "BACK", "10.0.0.2"],
+    );
+}
+
+pub(crate) fn tftp_atftp_clients_share_a_group() {
+    netns::require(&["atftp"]);
+    let lab = Lab::new();
+    let [a, b, c] = hosts_on(&lab, &lab.switch("sw"), ["a", "b", "c"]);
+    let (folder, here) = (Folder::new("share"), Folder::new("share-here"));
+    let bytes = content(1_000_001);
+    fs::write(folder.path("file"), &bytes).unwrap();
+    let _server = serve(&b, &folder, &["--multicast", "239.255.0.1-239.255.0.4"]);
+    let clients = [&a, &c].map(|host| {
+        // Without a route it would not know where to join.
+        host.add_route("239.0.0.0/8 dev eth0");
+        let to = here.path(&format!("{host:p}"));
+        let mut atftp = host.command("atftp");
+        atftp.args(["--option", "multicast", "--option", "blksize 1428"]);
+        atftp.args(["-g", "-r", "file", "-l", &to, "10.0.0.2"]);
+        (Process::start(&mut atftp), to)
+    });
+    for (client, to) in clients {
+        let finished = client.finish();
+        assert!(finished.status.success(), "{finished:?}");
+        same(to, &bytes);
+    }
+}
+
+/// Its dissector finds no malformed packet in what this command sends.
+pub(crate) fn tftp_tshark_understands_all() {
+    netns::require(&["tshark"]);
+    let lab = Lab::new();
+    let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
+    let (folder, here) = (Folder::new("shark"), Folder::new("shark-here"));
+    let capture = here.path("capture.pcap");
+    let mut tshark = b.command("tshark");
+    tshark.args(["-i", "eth0", "-w", &capture, "-F", "pcap", "-f", "udp"]);
+    let mut tshark = Process::start(&mut tshark);
+    tshark.wait_for_error_line("Capturing on");
+    // What it has told is before it captures: it does when the file has a header.
+    while fs::metadata(&capture).map_or(0, |it| it.len()) < 24 {
+        std::thread::yield_now();
+    }
+    let server = serve(&b, &folder, &["--write"]);
+    get_and_put(&a, &folder, &here, true, &["--window", "4"]);
+    get_and_put(
+        &a,
+        &folder,
+        &here,
+        true,
+        &["--window", "1", "--block-size", "512"],
+    );
+    run(&a, &["tftp", "get", "10.0.0.2/missing", &here.path("x")]);
+    drop(server);
+    tshark.interrupt();
+    tshark.finish();
+    let count = |filter: &str| {
+        let mut read = b.command("tshark");
+        read.args(["-r", &capture, "-Y", filter]);
+        Process::start(&mut read).finish().stdout.len()
+    };
+    assert!(count("tftp") > 1_000);
+    assert!(count("tftp.opcode == 6") >= 3);
+    assert_eq!(count("_ws.malformed"), 0);
+}
