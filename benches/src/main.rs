@@ -6,6 +6,7 @@
 mod arena;
 mod contender;
 mod contestant;
+mod files;
 mod marks;
 mod report;
 mod round_trip;
@@ -118,6 +119,17 @@ fn main() -> anyhow::Result<()> {
                 trips.push((load, rows));
             }
             Err(error) => eprintln!("FAILED: {}: {error:#}", report::trip_title(&load)),
+        }
+    }
+    part("## Files by TFTP\n\n".to_owned());
+    for way in [files::Way::Loopback, files::Way::Lossy] {
+        if !wanted(files::title(way)) {
+            continue;
+        }
+        let (megabytes, rounds) = if cli.quick { (1, 1) } else { (100, FEW) };
+        match files::table(way, megabytes, rounds) {
+            Ok(table) => part(table),
+            Err(error) => eprintln!("FAILED: {}: {error:#}", files::title(way)),
         }
     }
     part(marks::table(&results, &trips));

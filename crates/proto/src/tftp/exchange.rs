@@ -360,7 +360,13 @@ impl Exchange {
         }
         self.steps.push_back(Step::Ended(Ok(())));
         // RFC 1350 §6: whoever has acknowledged the last block waits a while, in case that was lost.
-        let linger = self.terms.linger.max(self.round_trip().timeout() * 3);
+        let timeout = self.round_trip().timeout();
+        // Where all of many blocks came at once and in order, that is most unlikely.
+        let usual = match receiving.is_clean() {
+            true => timeout * 3 / 2,
+            false => timeout * 3,
+        };
+        let linger = self.terms.linger.max(usual);
         let until = now.checked_add(linger);
         self.phase = until.map_or(Phase::Ended, Phase::Lingering);
     }

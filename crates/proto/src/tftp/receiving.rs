@@ -116,6 +116,13 @@ impl Receiving {
         self.last.is_some()
     }
 
+    /// Whether a hundred blocks or more have come, and each once and in order.
+    pub(super) const fn is_clean(&self) -> bool {
+        let counters = &self.counters;
+        let trouble = counters.gaps + counters.duplicates + counters.timeouts;
+        self.received >= 100 && trouble == 0
+    }
+
     /// Whether nothing has come yet.
     pub(super) const fn is_untouched(&self) -> bool {
         self.received == 0

@@ -63,7 +63,8 @@ pub enum Event {
         /// What both ends have agreed on.
         agreed: Agreed,
     },
-    /// A transfer has ended.
+    /// A transfer has ended. Requests that gave way to others before anybody had answered are only
+    /// counted ([`ServerStats::displaced`]).
     Ended(Record),
 }
 
@@ -200,6 +201,10 @@ impl Server {
             } => {
                 let running = self.running.remove(&id)?;
                 let cause = self.disk.close(id);
+                // Of a flood of forged requests only the number is told.
+                if result == Err(Failure::Displaced) {
+                    return None;
+                }
                 if summary.elapsed.is_zero() {
                     summary.elapsed = running.began.elapsed();
                 }

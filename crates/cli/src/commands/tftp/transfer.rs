@@ -104,6 +104,10 @@ pub(super) fn run(
             output.note("stopped; nothing is left behind");
             Ok(Outcome::No)
         }
+        // Whoever reads standard output has had enough.
+        Err(Error::File { source, .. }) if source.kind() == io::ErrorKind::BrokenPipe => {
+            Err(source.into())
+        }
         // The answer of the server is "no", or there is none.
         Err(error) if is_answer(&error) => {
             output::problem(&error);

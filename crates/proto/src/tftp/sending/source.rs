@@ -12,9 +12,18 @@ pub(super) struct Source {
     /// Where they end.
     provided: u64,
     /// What was asked for and is not there yet.
-    asked: VecDeque<(u64, usize)>,
+    asked: VecDeque<Asked>,
     requested: u64,
     length: Option<u64>,
+}
+
+/// A part of the file that was asked for.
+#[derive(Debug)]
+struct Asked {
+    offset: u64,
+    length: usize,
+    /// What came, while something before it has not.
+    answer: Option<Bytes>,
 }
 
 impl Source {
@@ -40,30 +49,43 @@ impl Source {
         let until_boundary = usize::try_from(piece - self.requested % piece).unwrap_or(Self::PIECE);
         let length = until_boundary.min(most.max(1));
         let read = (self.requested, length);
-        self.asked.push_back(read);
+        self.asked.push_back(Asked {
+            offset: read.0,
+            length,
+            answer: None,
+        });
         self.requested += length as u64;
         Some(read)
     }
 
-    /// Takes in what was read.
+    /// Takes in what was read. What was asked for together may come in any order: some of it lies in
+    /// memory, and some must be waited for.
     pub(super) fn provide(&mut self, offset: u64, bytes: Bytes) {
         // What was asked for before the last seek comes to nothing.
-        let Some(&(expected, length)) = self.asked.front() else {
-            return;
-        };
-        if offset != expected {
-            return;
+        let wanted = |asked: &&mut Asked| asked.offset == offset && asked.answer.is_none();
+        if let Some(asked) = self.asked.iter_mut().find(wanted) {
+            asked.answer = Some(bytes);
         }
-        self.asked.pop_front();
-        self.provided = offset + bytes.len().min(length) as u64;
-        if bytes.len() < length {
-            self.length = Some(self.provided);
-            self.asked.clear();
-            self.requested = self.provided;
-        }
-        if !bytes.is_empty() {
-            self.pieces
-                .push_back((offset, bytes.slice(..bytes.len().min(length))));
+        while let Some(Asked {
+            offset,
+            length,
+            answer,
+        }) = self.asked.front_mut()
+            && let Some(bytes) = answer.take()
+        {
+            let (offset, length) = (*offset, *length);
+            self.asked.pop_front();
+            let bytes = bytes.slice(..bytes.len().min(length));
+            self.provided = offset + bytes.len() as u64;
+            let is_end = bytes.len() < length;
+            if !bytes.is_empty() {
+                self.pieces.push_back((offset, bytes));
+            }
+            if is_end {
+                self.length = Some(self.provided);
+                self.asked.clear();
+                self.requested = self.provided;
+            }
         }
     }
 
@@ -122,5 +144,33 @@ impl Source {
         self.asked.clear();
         self.provided = offset;
         self.requested = offset;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_come_in_any_order() {
+        let file: Vec<u8> = (0..200_000_u32).map(|it| (it % 249) as u8).collect();
+        let file = Bytes::from(file);
+        let mut source = Source::default();
+        let mut asked = Vec::new();
+        while let Some(read) = source.read(1_000_000, Source::PIECE) {
+            asked.push(read);
+        }
+        assert!(asked.len() > 3, "{asked:?}");
+        for (offset, length) in asked.into_iter().rev() {
+            let from = usize::try_from(offset).unwrap().min(file.len());
+            let to = (from + length).min(file.len());
+            source.provide(offset, file.slice(from..to));
+        }
+        assert_eq!(source.length(), Some(200_000));
+        let mut all = Vec::new();
+        for block in 0..200 {
+            assert!(source.copy(block * 1_000, 1_000, &mut all));
+        }
+        assert_eq!(all, file);
     }
 }
