@@ -32,8 +32,8 @@ const ATFTPD: &[&str] = &[
     "ROOT",
 ];
 
-/// The options are the fastest that each of them has on an Ethernet.
-const CONTESTANTS: [Contestant; 5] = [
+/// The options are the fastest that each of them has, on an Ethernet and on loopback.
+const CONTESTANTS: [Contestant; 6] = [
     Contestant {
         name: "**manycast**",
         server: &["manycast", "tftp", "serve", "ROOT", "0.0.0.0:69", "--quiet"],
@@ -77,6 +77,19 @@ const CONTESTANTS: [Contestant; 5] = [
         ],
     },
     Contestant {
+        name: "curl and atftpd, blocks of 65,464",
+        server: ATFTPD,
+        client: &[
+            "curl",
+            "-s",
+            "--tftp-blksize",
+            "65464",
+            "tftp://HOST/file",
+            "-o",
+            "FILE",
+        ],
+    },
+    Contestant {
         name: "tftp-hpa and atftpd",
         server: ATFTPD,
         client: &["tftp", "-m", "binary", "HOST", "-c", "get", "file", "FILE"],
@@ -104,9 +117,7 @@ pub(crate) fn table(way: Way, megabytes: usize, rounds: usize) -> anyhow::Result
     let folder = std::env::temp_dir().join(format!("tftp-bench-{}", std::process::id()));
     let root = folder.join("root");
     fs::create_dir_all(&root)?;
-    let content: Vec<u8> = (0..megabytes * 1_000_000)
-        .map(|index| (index % 251) as u8)
-        .collect();
+    let content: Vec<u8> = (0..=250).cycle().take(megabytes * 1_000_000).collect();
     fs::write(root.join("file"), content)?;
     let lab = Lab::new();
     let (server, client, host) = match way {

@@ -35,9 +35,12 @@ impl Drop for Folder {
 
 /// A file whose length is no multiple of a block, and that is no text.
 fn content(length: usize) -> Vec<u8> {
-    (0..length)
-        .map(|index| (index * 31 + index / 255) as u8)
-        .collect()
+    std::iter::successors(Some(1_u64), |it| {
+        Some(it.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1))
+    })
+    .map(|it| it.to_be_bytes()[0])
+    .take(length)
+    .collect()
 }
 
 fn serve(host: &Host, folder: &Folder, arguments: &[&str]) -> Process {

@@ -84,7 +84,7 @@ fn a_flood_of_forged_requests_drives_out_no_client() {
         for index in 0..100_u32 {
             let number = round * 100 + index;
             let [_, b, c, d] = number.to_be_bytes();
-            let source = ([11, b, c, d], 1_024 + (number % 50_000) as u16).into();
+            let source = ([11, b, c, d], 1_024 + u16::from_be_bytes([c, d]) % 50_000).into();
             net.sim.forge(
                 attacker,
                 source,

@@ -146,7 +146,7 @@ impl Origin {
         if metadata.is_dir() {
             return Err(wrong(io::ErrorKind::IsADirectory.into()));
         }
-        let length = metadata.is_file().then(|| metadata.len());
+        let length = metadata.is_file().then_some(metadata.len());
         let mut origin = Self::stream(Box::new(file), path.display().to_string(), mode);
         origin.length = length.filter(|_| mode == Mode::Octet);
         Ok(origin)
