@@ -202,7 +202,7 @@ pub(crate) fn several_get_one_file_by_multicast() {
     let lab = Lab::new();
     let [a, b, c, d] = hosts_on(&lab, &lab.switch("sw"), ["a", "b", "c", "d"]);
     let (folder, here) = (Folder::new("group"), Folder::new("group-here"));
-    let bytes = content(5_000_001);
+    let bytes = content(1_000_001);
     fs::write(folder.path("file"), &bytes).unwrap();
     let _server = serve(&b, &folder, &["--multicast", "239.255.0.1-239.255.0.4"]);
     let clients: Vec<_> = [&a, &c, &d]
