@@ -21,7 +21,7 @@ pub const MAX_SYMBOLS: usize = 255;
 /// ```
 /// use manycast_proto::norm::fec::{Code, Variant};
 ///
-/// let code = Code::new(Variant::Nrl, 3, 2);
+/// let code = Code::new(Variant::Nrl, 3);
 /// let source = [&b"abcd"[..], b"efgh", b"ij"];
 /// let mut parity = [[0; 4]; 2];
 /// code.encode(&source, 0, &mut parity.each_mut().map(|symbol| &mut symbol[..]));
@@ -36,8 +36,8 @@ pub const MAX_SYMBOLS: usize = 255;
 pub struct Code {
     variant: Variant,
     max_block: usize,
-    /// The rows of the generator matrix for the parity of blocks that are as long as any.
-    rows: Vec<u8>,
+    /// The rows of the generator matrix for the parity of blocks of some lengths.
+    rows: Vec<(usize, Vec<u8>)>,
 }
 
 /// Which points a code takes. Both go by FEC Encoding ID 5 on the wire, so that both ends must agree
@@ -54,20 +54,25 @@ pub enum Variant {
 }
 
 impl Code {
-    /// The code of an object whose longest blocks have `max_block` source symbols, at least 1, and
-    /// `parity` parity symbols, [`MAX_SYMBOLS`] at most altogether. Greater numbers are taken for the
-    /// greatest that are possible.
-    pub fn new(variant: Variant, max_block: usize, parity: usize) -> Self {
-        let max_block = max_block.clamp(1, MAX_SYMBOLS);
-        let mut code = Self {
+    /// The code of objects whose longest possible blocks have `max_block` source symbols, from 1;
+    /// more than [`MAX_SYMBOLS`] are taken for so many.
+    pub fn new(variant: Variant, max_block: usize) -> Self {
+        Self {
             variant,
-            max_block,
+            max_block: max_block.clamp(1, MAX_SYMBOLS),
             rows: Vec::new(),
-        };
-        let known: Vec<_> = (0..max_block).collect();
-        let wanted: Vec<_> = (max_block..MAX_SYMBOLS).take(parity).collect();
-        code.rows = code.coefficients(max_block, &known, &wanted);
-        code
+        }
+    }
+
+    /// Reckons once what it takes to make `parity` symbols of blocks of `length` source symbols, so
+    /// that [`encode`](Self::encode) need not do it for each block.
+    pub fn prepare(&mut self, length: usize, parity: usize) {
+        let known: Vec<_> = (0..length).collect();
+        let fits = |symbol: &usize| self.place(length, *symbol) < MAX_SYMBOLS;
+        let wanted = (length..MAX_SYMBOLS).take(parity).take_while(fits);
+        let rows = self.coefficients(length, &known, &wanted.collect::<Vec<_>>());
+        self.rows.retain(|(other, _)| *other != length);
+        self.rows.push((length, rows));
     }
 
     /// The place of a symbol among the points, in a block of `length` source symbols.
@@ -102,9 +107,10 @@ impl Code {
     /// When there are no source symbols, or more symbols altogether than [`MAX_SYMBOLS`].
     pub fn encode(&self, source: &[&[u8]], first: usize, parity: &mut [&mut [u8]]) {
         let length = source.len();
-        let row = |number: usize| number * self.max_block;
-        let rows = self.rows.get(row(first)..row(first + parity.len()));
-        if let Some(rows) = rows.filter(|_| length == self.max_block) {
+        let row = |number: usize| number * length;
+        let prepared = self.rows.iter().find(|(other, _)| *other == length);
+        let rows = prepared.and_then(|(_, rows)| rows.get(row(first)..row(first + parity.len())));
+        if let Some(rows) = rows {
             add_products(parity, source, rows);
             return;
         }

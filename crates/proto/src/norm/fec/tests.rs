@@ -77,7 +77,7 @@ fn parity_is_that_of_the_generator_matrix() {
         for (count, parity) in [(1, 3), (2, 1), (5, 4), (64, 32)] {
             let known: Vec<_> = (0..count).collect();
             let wanted: Vec<_> = (count..count + parity).collect();
-            let found = Code::new(variant, count, 0).coefficients(count, &known, &wanted);
+            let found = Code::new(variant, count).coefficients(count, &known, &wanted);
             let matrix = rows(variant, count, parity).concat();
             assert_eq!(found, matrix, "{variant:?} {count} + {parity}");
         }
@@ -88,16 +88,16 @@ fn parity_is_that_of_the_generator_matrix() {
 /// first two meets the third at (y₀·(4 + 2) + y₁·(4 + 1)) / (1 + 2).
 #[test]
 fn a_line_goes_on_as_it_began() {
-    let coefficients = Code::new(Variant::Rfc5510, 2, 1).coefficients(2, &[0, 1], &[2]);
+    let coefficients = Code::new(Variant::Rfc5510, 2).coefficients(2, &[0, 1], &[2]);
     assert_eq!(coefficients, [divide(6, 3), divide(5, 3)]);
     // NRL's points are 0, 1, 2: (y₀·(2 + 1) + y₁·2) / 1.
-    let coefficients = Code::new(Variant::Nrl, 2, 1).coefficients(2, &[0, 1], &[2]);
+    let coefficients = Code::new(Variant::Nrl, 2).coefficients(2, &[0, 1], &[2]);
     assert_eq!(coefficients, [3, 2]);
 }
 
 #[test]
 fn a_shortened_block_is_one_that_zeros_fill_up() {
-    let code = Code::new(Variant::Nrl, 8, 4);
+    let code = Code::new(Variant::Nrl, 8);
     let mut source = symbols(5, 10, 1);
     let mut short = vec![vec![0; 10]; 4];
     let mut outputs: Vec<_> = short.iter_mut().map(Vec::as_mut_slice).collect();
@@ -115,6 +115,7 @@ proptest! {
     #[test]
     fn any_symbols_will_do(
         nrl: bool,
+        prepared: bool,
         (max, count) in (1..100_usize).prop_flat_map(|max| (Just(max), 1..=max)),
         parity in 0..60_usize,
         length in 1..100_usize,
@@ -123,7 +124,10 @@ proptest! {
         seed in any::<u64>(),
     ) {
         let variant = if nrl { Variant::Nrl } else { Variant::Rfc5510 };
-        let code = Code::new(variant, max, parity);
+        let mut code = Code::new(variant, max);
+        if prepared {
+            code.prepare(count, parity);
+        }
         let mut source = symbols(count, length, seed);
         // The last symbol of an object is shorter.
         source[count - 1].truncate(last.min(length));

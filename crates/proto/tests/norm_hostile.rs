@@ -1,0 +1,2 @@
+//! x
+mod norm_group;
