@@ -38,8 +38,10 @@ fn what_is_lost_is_repaired_up_to_half_of_all() {
                 delay: MILLISECOND * 5,
                 ..Link::default()
             };
+            // With half of all lost, five requests in a row are lost once in a while.
             let config = SenderConfig {
                 receivers: vec![1, 2, 3, 4],
+                robust: 100,
                 ..config()
             };
             let mut session = Session::new(seed, link, config, 4);

@@ -58,11 +58,10 @@ impl Acks {
         nodes.map(|(node, _)| *node).collect()
     }
 
-    /// Those who have the least, first.
-    pub(super) fn waiting(&self) -> impl Iterator<Item = u32> {
-        let most = self.nodes.values().max().copied().flatten();
-        let behind = self.nodes.iter().filter(move |(_, last)| **last < most);
-        let rest = self.nodes.iter().filter(move |(_, last)| **last >= most);
-        behind.chain(rest).map(|(node, _)| *node)
+    /// Those who have not acknowledged an object.
+    pub(super) fn waiting(&self, number: Number) -> impl Iterator<Item = u32> {
+        let lacks = move |last: &Option<Number>| last.is_none_or(|last| last < number);
+        let nodes = self.nodes.iter().filter(move |(_, last)| lacks(last));
+        nodes.map(|(node, _)| *node)
     }
 }

@@ -325,7 +325,7 @@ impl Remote {
                 incoming.lacks(if number < last { u32::MAX } else { end })
             }
             Some(State::Through) => false,
-            None => number < last,
+            None => number < last || end > 0,
         })
     }
 
@@ -385,7 +385,7 @@ impl Remote {
                     incoming.ask(number, end, &self.heard, &mut requests);
                 }
                 Some(State::Through) => {}
-                None if number < last => {
+                None if number < last || end > 0 => {
                     if !self.heard.covers(number, 0, u16::MAX) {
                         requests.object(number);
                     }

@@ -440,13 +440,16 @@ impl Sender {
                 continue;
             };
             let blocks = outgoing.layout.blocks();
+            if std::mem::take(&mut wanted.whole) {
+                wanted.info = true;
+                if blocks > 0 {
+                    wanted.add_range(0, blocks - 1);
+                }
+            }
             if std::mem::take(&mut wanted.info) && outgoing.info.is_some() {
                 self.stats.repairs += 1;
                 self.ahead += 1;
                 return self.info_message(number, Flags::REPAIR);
-            }
-            if std::mem::take(&mut wanted.whole) && blocks > 0 {
-                wanted.add_range(0, blocks - 1);
             }
             let Some((block, whole)) = wanted.first_block() else {
                 self.repairs.remove(number);
@@ -724,7 +727,7 @@ impl Sender {
             rtt: self.grtt.quantized(),
             rate: quantize_rate(self.config.rate as f64 / 8.0),
         };
-        let nodes: Vec<_> = self.acks.waiting().take(PROBED).map(node).collect();
+        let nodes: Vec<_> = self.acks.waiting(self.next - 1).take(PROBED).map(node).collect();
         let sequence = self.probe.sequence;
         self.probe.sequence = sequence.wrapping_add(1);
         self.command(Command::CongestionControl {
@@ -800,13 +803,13 @@ impl Sender {
     }
 
     fn flush(&mut self) {
-        let Some((_, at)) = self.watermark() else {
+        let Some((number, at)) = self.watermark() else {
             return;
         };
         let room = usize::from(self.config.segment) / 4;
         let nodes: Vec<u8> = self
             .acks
-            .waiting()
+            .waiting(number)
             .take(room.max(1))
             .flat_map(u32::to_be_bytes)
             .collect();

@@ -197,3 +197,17 @@ pub fn made_up(length: usize, seed: u64) -> Bytes {
     });
     bytes.collect()
 }
+
+impl Session {
+    pub fn explain(&self) {
+        eprintln!("sender {:?}", self.sim.protocol(self.sender).stats());
+        for receiver in &self.receivers {
+            eprintln!("{:?}", self.sim.protocol(*receiver).stats());
+            eprintln!("{:#?}", self.sim.protocol(*receiver));
+        }
+        eprintln!("{:?}", self.sim.protocol(self.sender));
+        for (at, event) in self.sim.events(self.sender).iter().rev().take(10) {
+            eprintln!("{at:?} {event:?}");
+        }
+    }
+}
