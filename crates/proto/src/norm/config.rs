@@ -43,6 +43,8 @@ pub struct SenderConfig {
     pub robust: u32,
     /// The receivers that shall acknowledge each object; none by default.
     pub receivers: Vec<u32>,
+    /// The identifier of the first object; 0 by default (object_transport_id).
+    pub first_object: u16,
     /// How many objects are kept for repair, from 1; 256 by default.
     pub objects: usize,
     /// How many bytes of objects that are not in memory are kept, at least 4 blocks; 16 MiB by
@@ -68,6 +70,7 @@ impl SenderConfig {
             group_size: 1000,
             robust: 20,
             receivers: Vec::new(),
+            first_object: 0,
             objects: 256,
             memory: 16 << 20,
         }
@@ -89,8 +92,8 @@ pub struct ReceiverConfig {
     pub senders: usize,
     /// How many objects of a sender are received at a time, from 1; 64 by default.
     pub objects: usize,
-    /// How many objects before the first that is seen are asked for too, of a sender whose objects
-    /// are few; none by default.
+    /// How many objects before the first that is seen are asked for too, as far as the sender
+    /// has them; none by default. Of one whose identifiers begin at 0, that is all there were.
     pub earlier: u16,
     /// How many bytes are kept of what is not complete; 64 MiB by default. No sender gets more than
     /// half of it. What there is no room for is asked for again later.

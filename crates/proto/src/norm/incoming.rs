@@ -166,12 +166,22 @@ impl Incoming {
     /// something was missing.
     // RFC 5740 §5.3: NACK content; parity where there is as much as is missing, and what was not
     // received of source otherwise.
-    pub(super) fn ask(&self, number: Number, end: u32, heard: &Wanted, requests: &mut Requests) {
+    pub(super) fn ask(
+        &self,
+        number: Number,
+        end: u32,
+        room: usize,
+        heard: &Wanted,
+        requests: &mut Requests,
+    ) {
         if self.wants_info && !heard.covers_info(number) {
             requests.info(number);
         }
         let end = end.min(self.layout.blocks());
-        if end == self.layout.blocks() && self.count == 0 && self.open.is_empty() && end > 0 {
+        // No more is asked for than there is room for, since the sender would send it in vain.
+        let mut room = (room / self.block_memory()).max(usize::from(self.open.is_empty()));
+        let nothing = self.count == 0 && self.open.is_empty();
+        if nothing && end == self.layout.blocks() && end > 0 && room >= end as usize {
             if !heard.covers(number, 0, u16::MAX) {
                 requests.object(number);
             }
@@ -187,6 +197,12 @@ impl Incoming {
             let open = self.open.get(&block);
             let missing = length - open.map_or(0, Open::count).min(length);
             let wanted = !self.is_done(block) && !heard.covers(number, block, missing);
+            if open.is_none() && wanted {
+                if room == 0 {
+                    continue;
+                }
+                room -= 1;
+            }
             match (open, &mut whole) {
                 (None, Some((_, last))) if wanted && *last + 1 == block => *last = block,
                 (None, _) if wanted => {

@@ -92,11 +92,17 @@ impl Receiver {
 
     /// The state of a sender, which is made where there is room; a silent one's place is taken.
     fn sender(&mut self, key: (SocketAddr, u32), sender: SenderInfo) -> Option<&mut Remote> {
-        if let Some(remote) = self.senders.get(&key)
-            && remote.instance() != sender.instance
-        {
-            // RFC 5740 §5.2: a sender that was started again is another one.
-            self.forget(key, Abandonment::Ended);
+        let mut before = None;
+        if let Some(remote) = self.senders.get(&key) {
+            if remote.is_past(sender.instance) {
+                self.stats.duplicates += 1;
+                return None;
+            }
+            if remote.instance() != sender.instance {
+                // RFC 5740 §5.2: a sender that was started again is another one.
+                before = Some(remote.instance());
+                self.forget(key, Abandonment::Ended);
+            }
         }
         if !self.senders.contains_key(&key) {
             if self.senders.len() >= self.config.senders {
@@ -108,7 +114,7 @@ impl Receiver {
                 };
                 self.forget(oldest, Abandonment::Silent);
             }
-            let remote = Remote::new(key.1, sender.instance, &self.config, self.now);
+            let remote = Remote::new(key.1, sender.instance, before, &self.config, self.now);
             self.senders.insert(key, remote);
         }
         let remote = self.senders.get_mut(&key)?;
@@ -149,12 +155,12 @@ impl Receiver {
     fn command(&mut self, key: (SocketAddr, u32), sender: SenderInfo, command: &Command<'_>) {
         if *command == Command::EndOfTransmission {
             // One that was never heard of has nothing to end.
-            if self
-                .senders
-                .get(&key)
-                .is_some_and(|it| it.instance() == sender.instance)
+            // Its place is kept, so that what was overtaken does not begin it anew.
+            if let Some(remote) = self.senders.get_mut(&key)
+                && remote.instance() == sender.instance
+                && !remote.is_past(sender.instance)
             {
-                self.forget(key, Abandonment::Ended);
+                remote.end(Abandonment::Ended, &mut self.stats, &mut self.outputs);
             }
             return;
         }

@@ -80,6 +80,10 @@ pub(super) struct Remote {
     acknowledge: Option<Position>,
     last_heard: Instant,
     gone: bool,
+    /// It has said that it ended; what still comes of it was overtaken by that.
+    ended: bool,
+    /// The instance before this one, of which messages may still be on their way.
+    before: Option<u16>,
     timers: Timers<Wait>,
 }
 
@@ -91,7 +95,13 @@ enum State {
 }
 
 impl Remote {
-    pub(super) fn new(node: u32, instance: u16, config: &ReceiverConfig, now: Instant) -> Self {
+    pub(super) fn new(
+        node: u32,
+        instance: u16,
+        before: Option<u16>,
+        config: &ReceiverConfig,
+        now: Instant,
+    ) -> Self {
         Self {
             node,
             own: config.node,
@@ -114,12 +124,19 @@ impl Remote {
             acknowledge: None,
             last_heard: now,
             gone: false,
+            ended: false,
+            before,
             timers: Timers::new(),
         }
     }
 
     pub(super) const fn instance(&self) -> u16 {
         self.info.instance
+    }
+
+    /// Whether a message of an instance came too late to mean anything.
+    pub(super) fn is_past(&self, instance: u16) -> bool {
+        self.before == Some(instance) || self.ended && self.info.instance == instance
     }
 
     pub(super) const fn is_gone(&self) -> bool {
@@ -369,12 +386,13 @@ impl Remote {
     }
 
     /// What is missing and nobody else has asked for.
-    fn ask(&self) -> Vec<Request> {
+    fn ask(&self, memory: usize) -> Vec<Request> {
         let Some(first) = self.first else {
             return Vec::new();
         };
         let mut requests = Requests::new(self.fec, usize::from(self.segment).max(64));
         let (last, end) = self.frontier;
+        let room = (memory / 2).saturating_sub(self.memory());
         for number in first..=last {
             if requests.is_full() {
                 break;
@@ -382,7 +400,7 @@ impl Remote {
             match self.objects.get(&number) {
                 Some(State::Incoming(incoming)) => {
                     let end = if number < last { u32::MAX } else { end };
-                    incoming.ask(number, end, &self.heard, &mut requests);
+                    incoming.ask(number, end, room, &self.heard, &mut requests);
                 }
                 Some(State::Through) => {}
                 None if number < last || end > 0 => {
@@ -523,10 +541,16 @@ impl Remote {
         for number in numbers {
             self.abandon(number, reason, stats, outputs);
         }
-        outputs.push_back(Output::Event(ReceiverEvent::Gone {
-            node: self.node,
-            instance: self.info.instance,
-        }));
+        self.objects.clear();
+        self.heard.clear();
+        self.timers.clear();
+        if !self.gone {
+            outputs.push_back(Output::Event(ReceiverEvent::Gone {
+                node: self.node,
+                instance: self.info.instance,
+            }));
+        }
+        (self.gone, self.ended) = (true, true);
     }
 
     /// Forgets what is through at the front, and what lies too far behind.
@@ -565,7 +589,11 @@ impl Remote {
                     let behind = self
                         .first_missing()
                         .is_some_and(|missing| self.place < missing);
-                    let requests = if behind { Vec::new() } else { self.ask() };
+                    let requests = if behind {
+                        Vec::new()
+                    } else {
+                        self.ask(config.memory)
+                    };
                     if !requests.is_empty() {
                         reply(Reply::Nack(self.feedback(now), requests));
                     } else if self.lacks() {

@@ -14,6 +14,9 @@ const MOST_OBJECTS: usize = 1024;
 /// How many ranges of whole blocks a set names of one object at most.
 const MOST_RANGES: usize = 256;
 
+/// More symbols than any block has: all of them.
+pub(super) const WHOLE: u16 = u16::MAX;
+
 /// A random time to wait before asking, up to `most`, so distributed that few of `group_size` ask
 /// early.
 // RFC 5401 §3.2.3: truncated exponential back-off.
@@ -151,37 +154,48 @@ impl Wanted {
         unknown
     }
 
-    /// Adds what `other` has and `but` does not cover.
-    pub(super) fn merge(&mut self, other: &Self, but: &Self) {
+    /// Adds what `other` has.
+    pub(super) fn merge(&mut self, other: &Self) {
         for (&number, wanted) in &other.objects {
-            let covered = but.objects.get(&number);
-            let info = wanted.info && !but.covers_info(number);
-            let whole = wanted.whole && !covered.is_some_and(|object| object.whole);
-            let ranges = wanted.ranges.iter();
-            let ranges = ranges.filter(|(first, _)| !but.covers(number, **first, u16::MAX));
-            let blocks = wanted.blocks.iter();
-            let blocks = blocks.filter(|(at, block)| !but.covers(number, **at, block.count));
-            let (ranges, blocks): (Vec<_>, Vec<_>) = (ranges.collect(), blocks.collect());
-            if !info && !whole && ranges.is_empty() && blocks.is_empty() {
-                continue;
-            }
             let room = MOST_BLOCKS.saturating_sub(self.blocks);
             let Some(object) = self.object(number) else {
                 continue;
             };
-            object.info |= info;
-            object.whole |= whole;
-            ranges
-                .iter()
-                .for_each(|(first, last)| object.add_range(**first, **last));
+            object.info |= wanted.info;
+            object.whole |= wanted.whole;
+            for (first, last) in &wanted.ranges {
+                object.add_range(*first, *last);
+            }
             let before = object.blocks.len();
-            for (at, block) in blocks.into_iter().take(room) {
+            for (at, block) in wanted.blocks.iter().take(room) {
                 let all = object.blocks.entry(*at).or_default();
                 all.count = all.count.max(block.count);
                 all.named.union(&block.named);
             }
             let added = object.blocks.len() - before;
             self.blocks += added;
+        }
+    }
+
+    /// Takes out what is wanted of a block, if that is `count` symbols or fewer: so many were sent
+    /// since; [`WHOLE`] takes it out in any case.
+    pub(super) fn strike(&mut self, number: Number, block: u32, count: u16) {
+        let Some(object) = self.objects.get_mut(&number) else {
+            return;
+        };
+        if object
+            .blocks
+            .get(&block)
+            .is_some_and(|it| it.count <= count)
+        {
+            object.blocks.remove(&block);
+            self.blocks = self.blocks.saturating_sub(1);
+        }
+        if count == WHOLE {
+            object.take_out(block);
+        }
+        if object.is_empty() {
+            self.objects.remove(&number);
         }
     }
 
@@ -244,6 +258,21 @@ impl WantedObject {
         }
         if self.ranges.len() < MOST_RANGES {
             self.ranges.insert(first, last);
+        }
+    }
+
+    /// Takes a block out of the ranges of whole blocks.
+    fn take_out(&mut self, block: u32) {
+        let range = self.ranges.range(..=block).next_back();
+        let Some((&first, &last)) = range.filter(|(_, last)| **last >= block) else {
+            return;
+        };
+        self.ranges.remove(&first);
+        if first < block {
+            self.ranges.insert(first, block - 1);
+        }
+        if block < last {
+            self.ranges.insert(block + 1, last);
         }
     }
 

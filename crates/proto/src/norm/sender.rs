@@ -17,7 +17,7 @@ use super::message::{
 };
 use super::object::{Number, Symbols, id_of};
 use super::outgoing::{Content, Object, Outgoing};
-use super::repair::Wanted;
+use super::repair::{WHOLE, Wanted};
 use crate::buffers::Buffers;
 use crate::pace::Pacer;
 use crate::random::Random;
@@ -48,9 +48,9 @@ pub struct Sender {
     asked: Wanted,
     /// What is being repaired.
     repairs: Wanted,
-    /// What was acted upon last, which is asked for again by those who did not know.
-    answered: Wanted,
-    answered_until: Option<Instant>,
+    /// Blocks that were repaired within a round trip, by how many symbols and when: they are asked
+    /// for again by those who did not know.
+    answered: BTreeMap<(Number, u32), (u16, Instant)>,
     /// The block that is being repaired, and by which symbols.
     repairing: Option<(Number, u32, Symbols)>,
     /// How much repairs are ahead of what was never sent, in datagrams.
@@ -118,6 +118,8 @@ const BATCH: usize = 64;
 /// How many datagrams of repairs go ahead of what was never sent; beyond it they have three of four
 /// turns, so that nobody who asks without end keeps the others waiting.
 const AHEAD: usize = 1024;
+/// How many repaired blocks are remembered.
+const ANSWERED: usize = 4096;
 /// How often the end is announced.
 const ENDINGS: u32 = 3;
 /// How many outputs wait at most before the oldest must be taken.
@@ -146,7 +148,7 @@ impl Sender {
             instance: random.u32() as u16,
             sequence: random.u32() as u16,
             objects: BTreeMap::new(),
-            next: 0x1_0000,
+            next: 0x1_0000 + Number::from(config.first_object),
             cache: BTreeMap::new(),
             cached: 0,
             pacer: Pacer::new(config.rate, Pacer::BURST, now),
@@ -158,8 +160,7 @@ impl Sender {
             },
             asked: Wanted::default(),
             repairs: Wanted::default(),
-            answered: Wanted::default(),
-            answered_until: None,
+            answered: BTreeMap::new(),
             repairing: None,
             ahead: 0,
             flushes: 0,
@@ -252,6 +253,8 @@ impl Sender {
         self.finishing = true;
         if self.phase == Phase::Sending {
             self.phase = Phase::Finishing;
+            // A last time for all who miss something.
+            self.awake();
             self.settle();
         }
     }
@@ -425,6 +428,9 @@ impl Sender {
                 let count = u16::try_from(run.count()).unwrap_or(1);
                 (first..first + count).for_each(|symbol| symbols.remove(symbol));
                 self.repairing = Some((number, block, symbols));
+                if let Some((_, at)) = self.answered.get_mut(&(number, block)) {
+                    *at = self.now;
+                }
                 let flags = if first < length {
                     Flags::REPAIR.with(Flags::EXPLICIT)
                 } else {
@@ -465,13 +471,23 @@ impl Sender {
                         symbols.insert(symbol);
                     });
                     self.repairing = Some((number, block, symbols));
+                    self.answer(number, block, WHOLE);
                 }
             } else if let Some(part) = wanted.blocks.remove(&block)
                 && block < sent
             {
                 let symbols = outgoing.repairs(block, part.count, &part.named);
                 self.repairing = Some((number, block, symbols));
+                self.answer(number, block, part.count);
             }
+        }
+    }
+
+    /// Takes note that a block is repaired by so many symbols: who asked before has its answer.
+    fn answer(&mut self, number: Number, block: u32, count: u16) {
+        self.asked.strike(number, block, count);
+        if self.answered.len() < ANSWERED {
+            self.answered.insert((number, block), (count, self.now));
         }
     }
 
@@ -653,12 +669,14 @@ impl Sender {
         if asked.add(requests, end, first..end).is_some() && !self.timers.is_set(Wait::Squelch) {
             self.squelch();
         }
+        self.asked.merge(&asked);
         // RFC 5740 §5.4: for a round trip, those ask who did not hear of the repairs yet.
-        if self.answered_until.is_some_and(|until| self.now >= until) {
-            self.answered_until = None;
-            self.answered.clear();
+        let (now, grtt) = (self.now, self.grtt.get());
+        self.answered
+            .retain(|_, (_, at)| now.saturating_duration_since(*at) < grtt);
+        for ((number, block), (count, _)) in &self.answered {
+            self.asked.strike(*number, *block, *count);
         }
-        self.asked.merge(&asked, &self.answered);
         if self.asked.is_empty() {
             return;
         }
@@ -712,9 +730,7 @@ impl Sender {
     }
 
     fn begin_repairs(&mut self) {
-        self.answered.clone_from(&self.asked);
-        self.answered_until = self.now.checked_add(self.grtt.get());
-        self.repairs.merge(&self.asked, &Wanted::default());
+        self.repairs.merge(&self.asked);
         self.asked.clear();
     }
 
@@ -727,7 +743,12 @@ impl Sender {
             rtt: self.grtt.quantized(),
             rate: quantize_rate(self.config.rate as f64 / 8.0),
         };
-        let nodes: Vec<_> = self.acks.waiting(self.next - 1).take(PROBED).map(node).collect();
+        let nodes: Vec<_> = self
+            .acks
+            .waiting(self.next - 1)
+            .take(PROBED)
+            .map(node)
+            .collect();
         let sequence = self.probe.sequence;
         self.probe.sequence = sequence.wrapping_add(1);
         self.command(Command::CongestionControl {

@@ -102,18 +102,77 @@ impl Session {
             file: true,
             info: Some(format!("object {}", self.objects.len()).into()),
         };
-        let result = self.sim.command(self.sender, |sender, _| sender.enqueue(object));
+        let result = self
+            .sim
+            .command(self.sender, |sender, _| sender.enqueue(object));
         result.expect("there is room for it");
     }
 
     pub fn finish(&mut self) {
-        self.sim.command(self.sender, |sender, now| sender.finish(now));
+        self.sim
+            .command(self.sender, |sender, now| sender.finish(now));
+    }
+
+    /// Enqueues an object of which the sender has to ask for the bytes.
+    pub fn enqueue_elsewhere(&mut self, length: usize) {
+        let bytes = made_up(length, self.objects.len() as u64 + 1);
+        self.objects.push(bytes);
+        let object = Object {
+            content: Content::Elsewhere(length as u64),
+            file: true,
+            info: Some(format!("object {}", self.objects.len()).into()),
+        };
+        let result = self
+            .sim
+            .command(self.sender, |sender, _| sender.enqueue(object));
+        result.expect("there is room for it");
     }
 
     /// Runs until the sender has ended. False where it has not by then.
     pub fn run(&mut self, limit: Duration) -> bool {
         let sender = self.sender;
         self.sim.run_until(limit, |sim| !sim.is_running(sender))
+    }
+
+    /// The same, and supplies what the sender asks for, as a disk would. Gives how many bytes were
+    /// read, or `None` where the sender has not ended by then.
+    pub fn run_with_disk(&mut self, limit: Duration) -> Option<usize> {
+        let (mut seen, mut read) = (0, 0);
+        let sender = self.sender;
+        loop {
+            let events = self.sim.events(sender);
+            let needs: Vec<_> = events[seen..]
+                .iter()
+                .filter_map(|(_, event)| match event {
+                    SenderEvent::Need {
+                        object,
+                        offset,
+                        length,
+                    } => Some((*object, *offset, *length)),
+                    _ => None,
+                })
+                .collect();
+            seen = events.len();
+            for (object, offset, length) in needs {
+                // The debug form of an identifier ends with its number.
+                let number: String = format!("{object:?}")
+                    .chars()
+                    .filter(char::is_ascii_digit)
+                    .collect();
+                let index = number.parse::<usize>().expect("a number") & 0xffff;
+                let start = usize::try_from(offset).expect("it is small");
+                let bytes = self.objects[index].slice(start..start + length);
+                read += length;
+                self.sim
+                    .command(sender, |sender, _| sender.supply(object, offset, bytes));
+            }
+            if !self.sim.is_running(sender) {
+                return Some(read);
+            }
+            if self.sim.elapsed() > limit || !self.sim.step() {
+                return None;
+            }
+        }
     }
 
     /// What a receiver made of what came, checked: each byte once, and complete objects exact.
@@ -127,7 +186,11 @@ impl Session {
                     let before = objects.insert(*object, (vec![0; length], 0));
                     assert!(before.is_none(), "{object:?} started twice");
                 }
-                ReceiverEvent::Data { object, offset, bytes } => {
+                ReceiverEvent::Data {
+                    object,
+                    offset,
+                    bytes,
+                } => {
                     let (whole, count) = objects.get_mut(object).expect("it has started");
                     let start = usize::try_from(*offset).expect("it is small");
                     whole[start..start + bytes.len()].copy_from_slice(bytes);
@@ -137,7 +200,10 @@ impl Session {
                     let (whole, count) = &objects[object];
                     assert_eq!(whole.len() as u64, *count, "each byte comes once");
                     let index = usize::try_from(object.object & 0xffff).expect("it is small");
-                    assert!(self.objects[index] == whole[..], "object {index} is not what was sent");
+                    assert!(
+                        self.objects[index] == whole[..],
+                        "object {index} is not what was sent"
+                    );
                     delivery.completed.push(index);
                 }
                 ReceiverEvent::Abandoned { object, .. } => delivery.abandoned.push(*object),
@@ -196,18 +262,4 @@ pub fn made_up(length: usize, seed: u64) -> Bytes {
         number.to_be_bytes()[0]
     });
     bytes.collect()
-}
-
-impl Session {
-    pub fn explain(&self) {
-        eprintln!("sender {:?}", self.sim.protocol(self.sender).stats());
-        for receiver in &self.receivers {
-            eprintln!("{:?}", self.sim.protocol(*receiver).stats());
-            eprintln!("{:#?}", self.sim.protocol(*receiver));
-        }
-        eprintln!("{:?}", self.sim.protocol(self.sender));
-        for (at, event) in self.sim.events(self.sender).iter().rev().take(10) {
-            eprintln!("{at:?} {event:?}");
-        }
-    }
 }
