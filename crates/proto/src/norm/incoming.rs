@@ -189,7 +189,8 @@ impl Incoming {
         }
         // Whole blocks side by side are asked for as one.
         let mut whole: Option<(u32, u32)> = None;
-        for block in self.low..end {
+        let mut block = self.low;
+        while block < end {
             if requests.is_full() {
                 return;
             }
@@ -197,8 +198,16 @@ impl Incoming {
             let open = self.open.get(&block);
             let missing = length - open.map_or(0, Open::count).min(length);
             let wanted = !self.is_done(block) && !heard.covers(number, block, missing);
-            if open.is_none() && wanted {
+            if open.is_none() && !self.is_done(block) {
+                // Objects may have millions of blocks; of those of which nothing has come, no more
+                // are looked at than there is room for.
                 if room == 0 {
+                    let next = self.open.range(block..end).next();
+                    self.ask_blocks(number, whole.take(), requests);
+                    let Some((&next, _)) = next else {
+                        return;
+                    };
+                    block = next;
                     continue;
                 }
                 room -= 1;
@@ -215,6 +224,7 @@ impl Incoming {
                 }
                 _ => {}
             }
+            block += 1;
         }
         self.ask_blocks(number, whole, requests);
     }

@@ -1,7 +1,7 @@
 //! What is missing and what was asked for: the same set at both ends.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::message::{FecId, Form, Item, PayloadId, Request};
 use super::object::{Number, Symbols, id_of, number};
@@ -196,6 +196,27 @@ impl Wanted {
         }
         if object.is_empty() {
             self.objects.remove(&number);
+        }
+    }
+
+    /// Takes out what was answered, of each block by so many symbols, as far as that is fresh.
+    pub(super) fn strike_all(
+        &mut self,
+        answered: &BTreeMap<(Number, u32), (u16, Instant)>,
+        fresh: impl Fn(Instant) -> bool,
+    ) {
+        let mut struck = Vec::new();
+        for (&number, object) in &self.objects {
+            let single = object.blocks.keys().map(|block| (*block, *block));
+            let ranges = object.ranges.iter().map(|(first, last)| (*first, *last));
+            for (first, last) in single.chain(ranges) {
+                let answered = answered.range((number, first)..=(number, last));
+                let fresh = answered.filter(|(_, (_, at))| fresh(*at));
+                struck.extend(fresh.map(|((number, block), (count, _))| (*number, *block, *count)));
+            }
+        }
+        for (number, block, count) in struck {
+            self.strike(number, block, count);
         }
     }
 

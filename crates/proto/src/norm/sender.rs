@@ -288,7 +288,6 @@ impl Sender {
     /// Something is to be sent (again).
     fn awake(&mut self) {
         self.flushes = 0;
-        self.timers.set(Wait::Flush, None);
         if matches!(self.phase, Phase::Sending | Phase::Finishing)
             && !self.timers.is_set(Wait::Probe)
         {
@@ -459,6 +458,9 @@ impl Sender {
             }
             let Some((block, whole)) = wanted.first_block() else {
                 self.repairs.remove(number);
+                if self.repairs.is_empty() && !self.timers.is_set(Wait::Aggregate) {
+                    self.ahead = 0;
+                }
                 continue;
             };
             // What was never sent is not repaired: it comes all the same.
@@ -669,14 +671,11 @@ impl Sender {
         if asked.add(requests, end, first..end).is_some() && !self.timers.is_set(Wait::Squelch) {
             self.squelch();
         }
-        self.asked.merge(&asked);
         // RFC 5740 §5.4: for a round trip, those ask who did not hear of the repairs yet.
         let (now, grtt) = (self.now, self.grtt.get());
-        self.answered
-            .retain(|_, (_, at)| now.saturating_duration_since(*at) < grtt);
-        for ((number, block), (count, _)) in &self.answered {
-            self.asked.strike(*number, *block, *count);
-        }
+        let fresh = |at: Instant| now.saturating_duration_since(at) < grtt;
+        asked.strike_all(&self.answered, fresh);
+        self.asked.merge(&asked);
         if self.asked.is_empty() {
             return;
         }
@@ -730,6 +729,9 @@ impl Sender {
     }
 
     fn begin_repairs(&mut self) {
+        let (now, grtt) = (self.now, self.grtt.get());
+        self.answered
+            .retain(|_, (_, at)| now.saturating_duration_since(*at) < grtt);
         self.repairs.merge(&self.asked);
         self.asked.clear();
     }
@@ -786,16 +788,20 @@ impl Sender {
     /// enough.
     // RFC 5740 §4.2.3.1: NORM_CMD(FLUSH).
     fn settle(&mut self) {
-        if !self.is_running() || !self.repairs.is_empty() || self.repairing.is_some() {
+        if !self.is_running() || self.objects.values().any(|it| !it.is_sent()) {
             return;
         }
-        if self.timers.is_set(Wait::Aggregate) || self.objects.values().any(|it| !it.is_sent()) {
+        // Repairs come first, but not for ever: who asks without end keeps nobody from
+        // acknowledging.
+        let repairing = !self.repairs.is_empty() || self.repairing.is_some();
+        let repairing = repairing || self.timers.is_set(Wait::Aggregate);
+        if repairing && self.ahead <= AHEAD {
             return;
         }
         let last = self.watermark();
         let done =
             last.is_none_or(|(number, _)| self.acks.are_expected() && self.acks.all_have(number));
-        if done || self.flushes >= self.config.robust {
+        if done || !repairing && self.flushes >= self.config.robust {
             if self.timers.is_set(Wait::Flush) {
                 return;
             }
@@ -957,7 +963,7 @@ impl Protocol for Sender {
     fn handle_network(&mut self, now: Instant, event: NetworkEvent) {
         self.now = self.now.max(now);
         if let NetworkEvent::NotSent { count, .. } = event {
-            self.stats.unsent += count as u64;
+            self.stats.unsent = self.stats.unsent.saturating_add(count as u64);
         }
     }
 
