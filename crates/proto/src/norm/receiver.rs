@@ -285,7 +285,7 @@ impl Protocol for Receiver {
         let mut replies = Vec::new();
         for (key, remote) in &mut self.senders {
             remote.time_out(
-                self.now,
+                now,
                 &self.config,
                 &mut self.random,
                 &mut self.stats,

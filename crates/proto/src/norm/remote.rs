@@ -49,6 +49,9 @@ impl Timer for Wait {
     }
 }
 
+/// The least time between two requests.
+const HOLDOFF: Duration = Duration::from_millis(5);
+
 /// A place in what a sender sends: an object and a block.
 type Place = (Number, u32);
 
@@ -159,8 +162,10 @@ impl Remote {
         self.timers.next().map(|(at, timer)| (at, timer.reason()))
     }
 
+    /// What the sender says, but not less than a millisecond: nobody shall make receivers ask
+    /// without pause.
     fn grtt(&self) -> Duration {
-        unquantize_rtt(self.info.grtt)
+        unquantize_rtt(self.info.grtt).max(Duration::from_millis(1))
     }
 
     const fn key(&self, number: Number) -> ObjectKey {
@@ -390,7 +395,7 @@ impl Remote {
         let Some(first) = self.first else {
             return Vec::new();
         };
-        let mut requests = Requests::new(self.fec, usize::from(self.segment).max(64));
+        let mut requests = Requests::new(self.fec, usize::from(self.segment).clamp(64, 1400));
         let (last, end) = self.frontier;
         let room = (memory / 2).saturating_sub(self.memory());
         for number in first..=last {
@@ -601,6 +606,7 @@ impl Remote {
                     }
                     self.heard.clear();
                     let holdoff = self.grtt() * (u32::from(self.info.backoff) + 2);
+                    let holdoff = holdoff.max(HOLDOFF);
                     self.timers.set(Wait::Holdoff, now.checked_add(holdoff));
                 }
                 Wait::Holdoff => self.look(now, random),

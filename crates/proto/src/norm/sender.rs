@@ -969,7 +969,7 @@ impl Protocol for Sender {
 
     fn handle_timeout(&mut self, now: Instant) {
         self.now = self.now.max(now);
-        while let Some(wait) = self.timers.expired(self.now) {
+        while let Some(wait) = self.timers.expired(now) {
             match wait {
                 Wait::Probe => self.send_probe(),
                 Wait::Aggregate => self.begin_repairs(),
