@@ -6,11 +6,15 @@ use manycast_lab::sim::{Link, seeds};
 use manycast_proto::norm::{FeedbackTo, ReceiverConfig, SenderConfig};
 use norm_group::{MILLISECOND, SECOND, Session};
 
+/// How many blocks the object has.
+const BLOCKS: usize = 40;
+
 /// What one session cost.
 #[derive(Debug)]
+#[allow(dead_code, reason = "some of it is for those who read it")]
 struct Cost {
     receivers: u32,
-    blocks: u64,
+    blocks: usize,
     /// NACKs per receiver and block.
     nacks: f64,
     /// Datagrams sent again per datagram sent.
@@ -24,7 +28,7 @@ struct Cost {
 /// 40 blocks of 32 segments, and 1 % of loss at each receiver by itself. Segments are short, so that
 /// ten thousand receivers fit into memory.
 fn run(seed: u64, receivers: u32, loss: f64, feedback: FeedbackTo) -> Cost {
-    let (blocks, block) = (40_u64, 32_u8);
+    let block = 32_u8;
     let segment = 32_u16;
     let config = SenderConfig {
         rate: 1_000_000,
@@ -50,7 +54,8 @@ fn run(seed: u64, receivers: u32, loss: f64, feedback: FeedbackTo) -> Cost {
         ..config
     };
     let mut session = Session::with(seed, link, config, receivers, change);
-    let length = usize::try_from(blocks).unwrap() * usize::from(block) * usize::from(segment);
+    let segments = usize::from(block) * usize::from(segment);
+    let length = BLOCKS * segments;
     session.enqueue(length);
     session.finish();
     assert!(session.run(SECOND * 300));
@@ -64,11 +69,11 @@ fn run(seed: u64, receivers: u32, loss: f64, feedback: FeedbackTo) -> Cost {
     let most = expected_most(receivers, block.into(), loss);
     Cost {
         receivers,
-        blocks,
-        nacks: session.nacks() as f64 / f64::from(receivers) / blocks as f64,
+        blocks: BLOCKS,
+        nacks: session.nacks() as f64 / f64::from(receivers) / BLOCKS as f64,
         repairs: stats.repairs as f64 / stats.datagrams as f64,
         least: most / f64::from(block),
-        suppressed: suppressed as f64 / f64::from(receivers) / blocks as f64,
+        suppressed: suppressed as f64 / f64::from(receivers) / BLOCKS as f64,
     }
 }
 

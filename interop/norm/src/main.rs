@@ -26,7 +26,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             send(group.parse()?, node.parse()?, file, receiver.parse()?)
         }
         ["receive", group, node, file] => receive(group.parse()?, node.parse()?, file),
-        _ => Err("norm-peer send GROUP:PORT NODE FILE RECEIVER | receive GROUP:PORT NODE FILE".into()),
+        _ => Err(
+            "norm-peer send GROUP:PORT NODE FILE RECEIVER | receive GROUP:PORT NODE FILE".into(),
+        ),
     }
 }
 
@@ -43,9 +45,8 @@ fn seed() -> Result<[u8; 32], Box<dyn Error>> {
 }
 
 fn send(group: SocketAddr, node: u32, file: &str, receiver: u32) -> Result<(), Box<dyn Error>> {
-    let number = |name: &str, default: u64| {
-        env::var(name).map_or(Ok(default), |value| value.parse::<u64>())
-    };
+    let number =
+        |name: &str, default: u64| env::var(name).map_or(Ok(default), |value| value.parse::<u64>());
     let config = SenderConfig {
         rate: number("RATE", 100_000_000)?,
         grtt: Duration::from_millis(20),
@@ -87,7 +88,8 @@ fn receive(group: SocketAddr, node: u32, file: &str) -> Result<(), Box<dyn Error
     let mut driver = Driver::new(socket(group)?, receiver);
     let (start, mut whole, mut completed) = (Instant::now(), Vec::new(), None);
     // After the end it stays for a while, so that the sender hears that all has come.
-    while start.elapsed() < LIMIT && completed.is_none_or(|at: Instant| at.elapsed().as_secs() < 3) {
+    while start.elapsed() < LIMIT && completed.is_none_or(|at: Instant| at.elapsed().as_secs() < 3)
+    {
         match driver.next_event(Some(Duration::from_secs(1)))? {
             Next::Event(ReceiverEvent::Started { length, .. }) => {
                 whole.resize(usize::try_from(length)?, 0);

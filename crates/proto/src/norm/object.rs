@@ -180,10 +180,6 @@ impl Symbols {
         (0..256).find(|symbol| self.contains(*symbol))
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.0 == [0; 4]
-    }
-
     pub(super) fn union(&mut self, other: &Self) {
         for (word, other) in self.0.iter_mut().zip(other.0) {
             *word |= other;

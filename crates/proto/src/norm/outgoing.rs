@@ -143,7 +143,7 @@ impl Outgoing {
             return false;
         }
         if proactive > 0 {
-            *self.parity_sent(self.block) = proactive.min(255) as u8;
+            *self.parity_sent(self.block) = u8::try_from(proactive).unwrap_or(u8::MAX);
         }
         self.block += 1;
         self.symbol = 0;
@@ -167,7 +167,7 @@ impl Outgoing {
         let sent = self.parity_sent(block);
         let fresh = (parity - u16::from(*sent).min(parity)).min(count);
         let first = source + u16::from(*sent);
-        *sent += fresh as u8;
+        *sent = sent.saturating_add(u8::try_from(fresh).unwrap_or(u8::MAX));
         let mut symbols = Symbols::default();
         for symbol in first..first + fresh {
             symbols.insert(symbol);

@@ -50,7 +50,7 @@ impl Receiver {
         };
         let mut random = Random::new(seed);
         Self {
-            sequence: random.u32() as u16,
+            sequence: u16::try_from(random.within(0..=0xffff)).unwrap_or_default(),
             random,
             senders: HashMap::new(),
             outputs: VecDeque::new(),

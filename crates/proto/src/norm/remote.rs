@@ -1,5 +1,7 @@
 //! A sender, as a receiver knows it: its objects, its place in them, and when to ask what.
 
+mod commands;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -11,12 +13,12 @@ use super::fec::{Code, Variant};
 use super::grtt::{duration, timestamp};
 use super::incoming::{Incoming, Taken};
 use super::message::{
-    Command, Extensions, FecId, Feedback, Flags, ObjectInfo, PayloadId, Position, Request,
-    SenderInfo, Timestamp, unquantize_group_size, unquantize_rtt,
+    Extensions, FecId, Feedback, Flags, ObjectInfo, PayloadId, Position, Request, SenderInfo,
+    Timestamp, unquantize_group_size, unquantize_rtt,
 };
 use super::object::{Layout, Number, number};
 use super::receiver::Receiver;
-use super::repair::{Requests, Wanted, backoff};
+use super::repair::{Requests, WHOLE, Wanted, backoff};
 use crate::Output;
 use crate::random::Random;
 use crate::timers::{Timer, Timers};
@@ -408,12 +410,9 @@ impl Remote {
                     incoming.ask(number, end, room, &self.heard, &mut requests);
                 }
                 Some(State::Through) => {}
-                None if number < last || end > 0 => {
-                    if !self.heard.covers(number, 0, u16::MAX) {
-                        requests.object(number);
-                    }
-                }
-                None => {}
+                None if number == last && end == 0 => {}
+                None if self.heard.covers(number, 0, WHOLE) => {}
+                None => requests.object(number),
             }
         }
         requests.finish().0
@@ -428,89 +427,6 @@ impl Remote {
             instance: self.info.instance,
             grtt_response: response.unwrap_or_default(),
         }
-    }
-
-    pub(super) fn command(
-        &mut self,
-        command: &Command<'_>,
-        now: Instant,
-        random: &mut Random,
-        stats: &mut ReceiverStats,
-        outputs: &mut VecDeque<Output<ReceiverEvent>>,
-    ) {
-        match command {
-            Command::CongestionControl { time, nodes, .. } => {
-                // A time beyond the range of clocks is no time.
-                if time.micros < 1_000_000 {
-                    self.probe = Some((*time, now));
-                }
-                if nodes.iter().any(|it| it.node == self.own) && !self.silent {
-                    self.timers.set(Wait::Answer, Some(now));
-                }
-            }
-            Command::Flush { at, nodes } => self.flush(*at, nodes.iter(), now, random),
-            Command::Squelch { from, invalid } => {
-                let (ids, _) = invalid.as_chunks();
-                let ids = ids.iter().map(|id| u16::from_be_bytes(*id));
-                self.squelch(*from, ids, stats, outputs);
-            }
-            Command::RepairAdvertisement { requests, .. } => self.overheard(requests),
-            _ => {}
-        }
-    }
-
-    // RFC 5740 §5.3: a flush says that all up to a position was sent.
-    fn flush(
-        &mut self,
-        at: Position,
-        mut nodes: impl Iterator<Item = u32>,
-        now: Instant,
-        random: &mut Random,
-    ) {
-        let number = self.number(at.object);
-        if self.first.is_none() {
-            self.join(number);
-        }
-        if self.first.is_some_and(|first| number < first) && self.frontier.0 > number + 1 {
-            return;
-        }
-        self.fec = at.fec;
-        self.place = (number, at.id.block);
-        self.frontier = self.frontier.max((number, at.id.block.saturating_add(1)));
-        self.trim();
-        let own = self.own;
-        if nodes.any(|node| node == own) && !self.silent && !self.lacks() {
-            self.acknowledge = Some(at);
-            if !self.timers.is_set(Wait::Acknowledge) {
-                let wait = random.duration(Duration::ZERO..=self.grtt());
-                self.timers.set(Wait::Acknowledge, now.checked_add(wait));
-            }
-        }
-    }
-
-    // RFC 5740 §4.2.3.3: what lies before is not repaired any more.
-    fn squelch(
-        &mut self,
-        from: Position,
-        invalid: impl Iterator<Item = u16>,
-        stats: &mut ReceiverStats,
-        outputs: &mut VecDeque<Output<ReceiverEvent>>,
-    ) {
-        let Some(first) = self.first else {
-            return;
-        };
-        let start = self.number(from.object);
-        let end = start.min(self.frontier.0.saturating_add(1));
-        for number in first..end {
-            self.abandon(number, Abandonment::Squelched, stats, outputs);
-        }
-        for id in invalid {
-            let number = self.number(id);
-            if number >= first && number <= self.frontier.0 {
-                self.abandon(number, Abandonment::Squelched, stats, outputs);
-            }
-        }
-        self.trim();
     }
 
     fn abandon(

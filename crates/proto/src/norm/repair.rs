@@ -64,13 +64,6 @@ impl Wanted {
         self.blocks = 0;
     }
 
-    /// The objects of which something is wanted, in order.
-    pub(super) fn objects(&self) -> impl Iterator<Item = (Number, &WantedObject)> {
-        self.objects
-            .iter()
-            .map(|(number, object)| (*number, object))
-    }
-
     pub(super) fn first(&mut self) -> Option<(Number, &mut WantedObject)> {
         let (number, object) = self.objects.iter_mut().next()?;
         Some((*number, object))

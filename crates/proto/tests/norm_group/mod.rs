@@ -12,25 +12,25 @@ use manycast_proto::norm::{
 };
 use manycast_types::Group;
 
-pub const SECOND: Duration = Duration::from_secs(1);
-pub const MILLISECOND: Duration = Duration::from_millis(1);
-pub const GROUP: [u8; 4] = [239, 1, 1, 1];
-pub const PORT: u16 = 6003;
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+pub(crate) const MILLISECOND: Duration = Duration::from_millis(1);
+pub(crate) const GROUP: [u8; 4] = [239, 1, 1, 1];
+pub(crate) const PORT: u16 = 6003;
 /// The number of the sender's node; receivers are 1, 2, 3 and so on.
-pub const NODE: u32 = 1_000_000;
+pub(crate) const NODE: u32 = 1_000_000;
 
-pub struct Session {
-    pub sim: Sim,
-    pub sender: Endpoint<Sender>,
-    pub sender_host: Host,
-    pub receivers: Vec<Endpoint<Receiver>>,
-    pub hosts: Vec<Host>,
+pub(crate) struct Session {
+    pub(crate) sim: Sim,
+    pub(crate) sender: Endpoint<Sender>,
+    pub(crate) sender_host: Host,
+    pub(crate) receivers: Vec<Endpoint<Receiver>>,
+    pub(crate) hosts: Vec<Host>,
     /// What was enqueued.
-    pub objects: Vec<Bytes>,
+    pub(crate) objects: Vec<Bytes>,
 }
 
 /// 20 Mbit/s in segments of 1,000 bytes, 20 in a block.
-pub fn config() -> SenderConfig {
+pub(crate) fn config() -> SenderConfig {
     SenderConfig {
         rate: 20_000_000,
         segment: 1000,
@@ -43,11 +43,11 @@ pub fn config() -> SenderConfig {
 }
 
 impl Session {
-    pub fn new(seed: u64, link: Link, config: SenderConfig, receivers: u32) -> Self {
+    pub(crate) fn new(seed: u64, link: Link, config: SenderConfig, receivers: u32) -> Self {
         Self::with(seed, link, config, receivers, |config| config)
     }
 
-    pub fn with(
+    pub(crate) fn with(
         seed: u64,
         link: Link,
         config: SenderConfig,
@@ -74,7 +74,7 @@ impl Session {
         session
     }
 
-    pub fn add_receiver(
+    pub(crate) fn add_receiver(
         &mut self,
         node: u32,
         change: impl Fn(ReceiverConfig) -> ReceiverConfig,
@@ -94,7 +94,7 @@ impl Session {
     }
 
     /// Enqueues an object of made-up bytes.
-    pub fn enqueue(&mut self, length: usize) {
+    pub(crate) fn enqueue(&mut self, length: usize) {
         let bytes = made_up(length, self.objects.len() as u64 + 1);
         self.objects.push(bytes.clone());
         let object = Object {
@@ -108,13 +108,13 @@ impl Session {
         result.expect("there is room for it");
     }
 
-    pub fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) {
         self.sim
             .command(self.sender, |sender, now| sender.finish(now));
     }
 
     /// Enqueues an object of which the sender has to ask for the bytes.
-    pub fn enqueue_elsewhere(&mut self, length: usize) {
+    pub(crate) fn enqueue_elsewhere(&mut self, length: usize) {
         let bytes = made_up(length, self.objects.len() as u64 + 1);
         self.objects.push(bytes);
         let object = Object {
@@ -129,14 +129,14 @@ impl Session {
     }
 
     /// Runs until the sender has ended. False where it has not by then.
-    pub fn run(&mut self, limit: Duration) -> bool {
+    pub(crate) fn run(&mut self, limit: Duration) -> bool {
         let sender = self.sender;
         self.sim.run_until(limit, |sim| !sim.is_running(sender))
     }
 
     /// The same, and supplies what the sender asks for, as a disk would. Gives how many bytes were
     /// read, or `None` where the sender has not ended by then.
-    pub fn run_with_disk(&mut self, limit: Duration) -> Option<usize> {
+    pub(crate) fn run_with_disk(&mut self, limit: Duration) -> Option<usize> {
         let (mut seen, mut read) = (0, 0);
         let sender = self.sender;
         loop {
@@ -176,7 +176,7 @@ impl Session {
     }
 
     /// What a receiver made of what came, checked: each byte once, and complete objects exact.
-    pub fn received(&self, receiver: usize) -> Delivery {
+    pub(crate) fn received(&self, receiver: usize) -> Delivery {
         let mut objects: BTreeMap<ObjectKey, (Vec<u8>, u64)> = BTreeMap::new();
         let mut delivery = Delivery::default();
         for (_, event) in self.sim.events(self.receivers[receiver]) {
@@ -221,7 +221,7 @@ impl Session {
     }
 
     /// Every receiver has every object.
-    pub fn assert_all_delivered(&self) {
+    pub(crate) fn assert_all_delivered(&self) {
         for receiver in 0..self.receivers.len() {
             let delivery = self.received(receiver);
             let all: Vec<_> = (0..self.objects.len()).collect();
@@ -232,28 +232,28 @@ impl Session {
     }
 
     /// Who has acknowledged the last object.
-    pub fn acknowledged(&self) -> usize {
+    pub(crate) fn acknowledged(&self) -> usize {
         let events = self.sim.events(self.sender).iter();
         let acks = events.filter(|(_, event)| matches!(event, SenderEvent::Acknowledged { .. }));
         acks.count()
     }
 
     /// How many NACKs all receivers sent.
-    pub fn nacks(&self) -> u64 {
+    pub(crate) fn nacks(&self) -> u64 {
         let nacks = |receiver: &Endpoint<Receiver>| self.sim.protocol(*receiver).stats().nacks;
         self.receivers.iter().map(nacks).sum()
     }
 }
 
 #[derive(Debug, Default)]
-pub struct Delivery {
-    pub completed: Vec<usize>,
-    pub abandoned: Vec<ObjectKey>,
-    pub infos: usize,
-    pub gone: usize,
+pub(crate) struct Delivery {
+    pub(crate) completed: Vec<usize>,
+    pub(crate) abandoned: Vec<ObjectKey>,
+    pub(crate) infos: usize,
+    pub(crate) gone: usize,
 }
 
-pub fn made_up(length: usize, seed: u64) -> Bytes {
+pub(crate) fn made_up(length: usize, seed: u64) -> Bytes {
     let mut number = seed;
     let bytes = (0..length).map(|_| {
         number = number
