@@ -260,10 +260,10 @@ mod tests {
     /// Multiplication as one learns it: shifts and sums, then the remainder by the polynomial.
     fn by_hand(a: u8, b: u8) -> u8 {
         let product = (0..8).fold(0_u16, |sum, bit| {
-            sum ^ (u16::from(a) << bit) * u16::from(b >> bit & 1)
+            sum ^ ((u16::from(a) << bit) * u16::from(b >> bit & 1))
         });
         let rest = (8..15).rev().fold(product, |rest, bit| {
-            rest ^ (POLYNOMIAL << (bit - 8)) * (rest >> bit & 1)
+            rest ^ ((POLYNOMIAL << (bit - 8)) * (rest >> bit & 1))
         });
         u8::try_from(rest).unwrap()
     }
