@@ -6,6 +6,7 @@
 //!
 //! * [`ask`]: asking a host or a group, and answering.
 //! * [`measure`]: what a network does to a stream: loss, duplicates, reordering, delay.
+//! * `norm` (a feature that is off unless asked for): objects to many receivers, reliably.
 //! * [`probe`]: what lies between two hosts, and what the other one finds on itself.
 //! * `tftp`: reading and writing files, with the feature of this name.
 //!
@@ -41,6 +42,8 @@ pub mod ask;
 pub mod buffers;
 #[cfg(feature = "measure")]
 pub mod measure;
+#[cfg(feature = "norm")]
+pub mod norm;
 pub mod pace;
 #[cfg(feature = "probe")]
 pub mod probe;

@@ -68,6 +68,11 @@ impl<T: Timer> Timers<T> {
         self.set.extend(at.map(|at| (at, timer)));
     }
 
+    /// Whether `timer` has a deadline.
+    pub fn is_set(&self, timer: T) -> bool {
+        self.set.iter().any(|(_, other)| *other == timer)
+    }
+
     /// Takes away every deadline.
     pub fn clear(&mut self) {
         self.set.clear();

@@ -1,0 +1,200 @@
+//! What senders and receivers tell of themselves.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+/// An object of a [`Sender`](super::Sender). Later objects are greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectId(pub(super) u64);
+
+/// What a [`Sender`](super::Sender) tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SenderEvent {
+    /// The bytes of a block are needed: [`Sender::supply`](super::Sender::supply) takes them.
+    Need {
+        /// The object.
+        object: ObjectId,
+        /// Where they begin in it.
+        offset: u64,
+        /// How many.
+        length: usize,
+    },
+    /// All of an object was sent once.
+    Sent(ObjectId),
+    /// A receiver has this object and all before it, as far as it wanted them.
+    Acknowledged {
+        /// The object.
+        object: ObjectId,
+        /// The receiver.
+        node: u32,
+    },
+    /// All receivers that shall acknowledge have this object and all before it.
+    Delivered(ObjectId),
+    /// A receiver has not said that it has this object, and is not waited for any more.
+    Unacknowledged {
+        /// The object.
+        object: ObjectId,
+        /// The receiver.
+        node: u32,
+    },
+    /// An object is not kept for repair any more; its bytes will not be needed again.
+    Released(ObjectId),
+    /// It was told to finish, and has.
+    Finished,
+}
+
+/// What a [`Sender`](super::Sender) has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SenderStats {
+    /// Datagrams with symbols or information that were never sent before.
+    pub datagrams: u64,
+    /// Datagrams that repaired something.
+    pub repairs: u64,
+    /// Datagrams that said something else.
+    pub commands: u64,
+    /// Datagrams that this host did not take.
+    pub unsent: u64,
+    /// How often a receiver said what it misses.
+    pub nacks: u64,
+    /// How often a receiver said that it has something which was not known to have it.
+    pub acks: u64,
+    /// Round-trip times measured.
+    pub round_trips: u64,
+    /// The greatest round-trip time that is reckoned with.
+    pub grtt: Duration,
+    /// Datagrams that are no NORM.
+    pub malformed: u64,
+}
+
+/// Why an object is not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EnqueueError {
+    /// It has more blocks than can be numbered, or its information is longer than a segment.
+    TooLong,
+    /// As many objects as are kept are not through yet.
+    Full,
+    /// The sender was told to finish.
+    Finished,
+}
+
+impl std::fmt::Display for EnqueueError {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::TooLong => {
+                "the object needs more than 16,777,216 blocks, or its information more than a segment"
+            }
+            Self::Full => "too many objects are not through yet; wait for one of them",
+            Self::Finished => "the sender was told to finish",
+        })
+    }
+}
+
+impl std::error::Error for EnqueueError {}
+
+/// An object of a sender, as a receiver names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectKey {
+    /// The sender's number.
+    pub node: u32,
+    /// Which of its instances.
+    pub instance: u16,
+    /// The object; later objects of one instance are greater.
+    pub object: u64,
+}
+
+/// What a [`Receiver`](super::Receiver) tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReceiverEvent {
+    /// An object has begun to come.
+    Started {
+        /// The object.
+        object: ObjectKey,
+        /// Its length in bytes.
+        length: u64,
+        /// Whether it should be stored as a file.
+        file: bool,
+        /// Whether information goes with it.
+        info: bool,
+    },
+    /// The information on an object.
+    Info {
+        /// The object.
+        object: ObjectKey,
+        /// The information.
+        info: Bytes,
+    },
+    /// Bytes of an object, each once, in any order.
+    Data {
+        /// The object.
+        object: ObjectKey,
+        /// Where they begin in it.
+        offset: u64,
+        /// The bytes.
+        bytes: Bytes,
+    },
+    /// All of an object was told.
+    Completed(ObjectKey),
+    /// An object will not be completed.
+    Abandoned {
+        /// The object.
+        object: ObjectKey,
+        /// Why not.
+        reason: Abandonment,
+    },
+    /// Nothing has come of a sender for long, or it has ended.
+    Gone {
+        /// The sender's number.
+        node: u32,
+        /// Which of its instances.
+        instance: u16,
+    },
+}
+
+/// Why an object will not be completed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Abandonment {
+    /// The sender does not repair it any more.
+    Squelched,
+    /// The sender has ended, or was started again.
+    Ended,
+    /// Too many objects came after it.
+    Overtaken,
+    /// The sender was silent for long, and its place was needed for another.
+    Silent,
+    /// It is of a kind that this receiver does not know: a stream.
+    Unsupported,
+}
+
+/// What a [`Receiver`](super::Receiver) has seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReceiverStats {
+    /// Symbols received that were of use.
+    pub symbols: u64,
+    /// Symbols received that were there already, or were not needed any more.
+    pub duplicates: u64,
+    /// Symbols for which there was no room; they are asked for again.
+    pub no_room: u64,
+    /// Source symbols that were made of others.
+    pub decoded: u64,
+    /// How often it said what it misses.
+    pub nacks: u64,
+    /// How often it did not, since others had, or repairs were on their way.
+    pub suppressed: u64,
+    /// How often it said what it has.
+    pub acks: u64,
+    /// Objects that are complete.
+    pub completed: u64,
+    /// Objects that will not be.
+    pub abandoned: u64,
+    /// Datagrams that are no NORM, or contradict themselves or others.
+    pub malformed: u64,
+    /// Senders that were not listened to, since there were too many.
+    pub refused_senders: u64,
+    /// How many bytes are kept now of what is not complete.
+    pub memory: usize,
+}

@@ -1,0 +1,150 @@
+//! The greatest round-trip time of the group, as the sender estimates it.
+
+use std::time::{Duration, Instant};
+
+use super::message::{Timestamp, quantize_rtt, unquantize_rtt};
+
+/// The greatest round-trip time that is reckoned with.
+const MAX: Duration = Duration::from_secs(15);
+/// The least one.
+const MIN: Duration = Duration::from_millis(1);
+
+/// Estimates the greatest round-trip time from what receivers answer to probes.
+// RFC 5740 §5.5.1: GRTT collection, and RFC 5401 §3.7.1.
+#[derive(Clone, Debug)]
+pub(super) struct Grtt {
+    /// When the clock of the probes shows a second.
+    epoch: Instant,
+    estimate: Duration,
+    /// The greatest since the last probe.
+    peak: Option<Duration>,
+    /// How many probes in a row were answered by smaller times alone.
+    smaller: u32,
+}
+
+impl Grtt {
+    pub(super) fn new(initial: Duration, now: Instant) -> Self {
+        Self {
+            epoch: now,
+            estimate: initial.clamp(MIN, MAX),
+            peak: None,
+            smaller: 0,
+        }
+    }
+
+    /// What the probe that is sent now says, so that answers tell how old it is.
+    pub(super) fn probe(&mut self, now: Instant) -> Timestamp {
+        // A group whose farthest member has left comes nearer slowly.
+        if let Some(peak) = self.peak.take()
+            && peak < self.estimate
+        {
+            self.smaller += 1;
+            if self.smaller >= 3 {
+                self.estimate = (self.estimate * 3 + peak) / 4;
+            } else {
+                self.estimate = (self.estimate + peak) / 2;
+            }
+        }
+        let clock = now.saturating_duration_since(self.epoch) + Duration::from_secs(1);
+        timestamp(clock)
+    }
+
+    /// Takes in the answer to a probe. One that cannot be true is passed over.
+    pub(super) fn answer(&mut self, response: Timestamp, now: Instant) -> Option<Duration> {
+        if response == Timestamp::default() {
+            return None;
+        }
+        let clock = now.saturating_duration_since(self.epoch) + Duration::from_secs(1);
+        let rtt = clock.checked_sub(duration(response))?.clamp(MIN, MAX);
+        // An answer to a probe of long ago says nothing, whoever sends it.
+        if rtt >= MAX {
+            return None;
+        }
+        self.peak = Some(self.peak.map_or(rtt, |peak| peak.max(rtt)));
+        if rtt > self.estimate {
+            self.smaller = 0;
+            self.estimate = (self.estimate + rtt * 3) / 4;
+        }
+        Some(rtt)
+    }
+
+    /// What is said to receivers.
+    pub(super) fn quantized(&self) -> u8 {
+        quantize_rtt(self.estimate)
+    }
+
+    /// What all ends reckon with.
+    pub(super) fn get(&self) -> Duration {
+        unquantize_rtt(self.quantized())
+    }
+}
+
+/// A clock's time on the wire.
+pub(super) fn timestamp(clock: Duration) -> Timestamp {
+    Timestamp {
+        seconds: u32::try_from(clock.as_secs()).unwrap_or(u32::MAX),
+        micros: clock.subsec_micros(),
+    }
+}
+
+pub(super) fn duration(timestamp: Timestamp) -> Duration {
+    Duration::from_secs(timestamp.seconds.into()) + Duration::from_micros(timestamp.micros.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[allow(clippy::disallowed_methods)]
+    fn start() -> Instant {
+        Instant::now()
+    }
+
+    const MILLISECOND: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn the_estimate_follows_the_farthest_receiver() {
+        let now = start();
+        let mut grtt = Grtt::new(MILLISECOND * 100, now);
+        let probe = grtt.probe(now);
+        assert_eq!(
+            grtt.answer(probe, now + MILLISECOND * 20),
+            Some(MILLISECOND * 20)
+        );
+        assert_eq!(
+            grtt.answer(probe, now + MILLISECOND * 300),
+            Some(MILLISECOND * 300)
+        );
+        assert!(grtt.get() > MILLISECOND * 240, "{:?}", grtt.get());
+        let mut at = now;
+        for _ in 0..30 {
+            at += MILLISECOND * 1000;
+            let probe = grtt.probe(at);
+            grtt.answer(probe, at + MILLISECOND * 20);
+        }
+        assert!(grtt.get() < MILLISECOND * 25, "{:?}", grtt.get());
+    }
+
+    #[test]
+    fn answers_that_cannot_be_true_change_nothing() {
+        let now = start();
+        let mut grtt = Grtt::new(MILLISECOND * 100, now);
+        let before = grtt.get();
+        for response in [
+            Timestamp::default(),
+            Timestamp {
+                seconds: 100,
+                micros: 0,
+            },
+            Timestamp {
+                seconds: u32::MAX,
+                micros: u32::MAX,
+            },
+        ] {
+            assert_eq!(grtt.answer(response, now), None);
+        }
+        let probe = grtt.probe(now);
+        assert_eq!(grtt.answer(probe, now + Duration::from_secs(60)), None);
+        assert_eq!(grtt.get(), before);
+    }
+}

@@ -1,0 +1,79 @@
+//! NORM: objects to many receivers, reliably (RFC 5740).
+//!
+//! A sender sends each object once, in blocks of segments. Receivers ask by NACK for what they miss
+//! of a block, and the sender answers with parity, of which one symbol repairs another loss at each
+//! receiver. Who asks waits a random time before, and does not ask for what others have asked for;
+//! so a thousand receivers ask hardly more than one.
+//!
+//! ```text
+//!   Sender                                                      Receivers
+//!     │ ── NORM_INFO, NORM_DATA: block 0, source 0, 1, 2 … ───────▶ │
+//!     │ ── NORM_DATA: block 1 … ──────────────────────────────────▶ │  something of block 0 is
+//!     │ ── NORM_CMD(CC): time ────────────────────────────────────▶ │  missing: a random wait of
+//!     │ ◀────────── NORM_NACK: block 0, 3 symbols; time + age ──────│  up to K round trips; others
+//!     │                                                             │  hear it, and are quiet
+//!     │  waits K + 1 round trips for more NACKs                     │
+//!     │ ── NORM_DATA: block 0, parity 0, 1, 2 ────────────────────▶ │  waits K + 2 round trips
+//!     │      …                                                      │
+//!     │ ── NORM_CMD(FLUSH): up to here, nodes 1, 2 ───────────────▶ │  what is still missing?
+//!     │ ◀─────────────────────────────── NORM_ACK(FLUSH): node 1 ───│  nothing
+//!     │ ── NORM_CMD(EOT) ─────────────────────────────────────────▶ │
+//! ```
+//!
+//! * [`Sender`] sends [`Object`]s at a fixed rate, repairs them, and tells who acknowledged them. Of
+//!   objects that are not in memory it asks for the bytes as they are needed.
+//! * [`Receiver`] receives from any number of senders, and hands out the bytes block by block.
+//! * [`fec`] is the erasure code, [`message`] the wire format.
+//!
+//! What is kept has a bound. A sender keeps its objects, a byte for each block that was repaired,
+//! and [`SenderConfig::memory`] of objects that are elsewhere. A receiver keeps
+//! [`ReceiverConfig::memory`] at most: of each object a bit for each block, and the symbols of blocks
+//! that are not through. What it has no room for it takes for lost, and asks for later.
+//!
+//! There is no authentication: who can send from the sender's address is the sender. Others can ask
+//! in vain, which takes three of four turns of the sender at most once it sends what was never sent;
+//! acknowledge in another's name; and say what others will not ask for then, until the next time.
+//! Commands and data from another address than the sender's do not reach its state.
+//!
+//! | source | what it says | here |
+//! | --- | --- | --- |
+//! | RFC 5740 §4.1–§4.3 | all messages, EXT_FTI, EXT_CC, EXT_RATE | done; EXT_AUTH is passed over |
+//! | RFC 5740 §4.2 | quantised round-trip times, group sizes, rates and losses | done |
+//! | RFC 5740 §5.1 | sender initialisation and transmission | done |
+//! | RFC 5740 §5.1.1 | objects of data and files | done; streams are not: they are abandoned |
+//! | RFC 5740 §5.2 | receivers join at the first object they see, or at earlier ones | done |
+//! | RFC 5740 §5.3 | NACK initiation, back-off, suppression, content | done |
+//! | RFC 5740 §5.4 | aggregation, hold-off, parity first, REPAIR_ADV, SQUELCH | deviates: what was repaired within a round trip is not repaired again, instead of all before the present position; and repairs that never end leave every fourth turn to new data |
+//! | RFC 5740 §5.5.1 | GRTT from probes | done; a sender whose receivers are named asks some to answer at once, so that it need not wait for a loss |
+//! | RFC 5740 §5.5.2 | congestion control | not done: the rate is fixed; messages are there |
+//! | RFC 5740 §5.5.3 | positive acknowledgement | done, of all that was sent; other kinds are not |
+//! | RFC 5740 §4.2.3.7 | NORM_CMD(APPLICATION) | the message alone |
+//! | RFC 5401 §3.2.3 | truncated exponential back-off | done |
+//! | RFC 5052 §9.1 | the blocking algorithm | done |
+//! | RFC 5510 | Reed–Solomon, FEC Encoding ID 5 | done, m = 8; by default with the points and shortened blocks of NRL's implementation, see [`fec::Variant`]; EXT_FTI says the number of parity symbols, as NRL's, not that of all |
+//! | RFC 5510 | FEC Encoding ID 2 | not done |
+//! | RFC 5445 | small block codes, FEC Encoding ID 129 | done, with the same code |
+
+mod ack;
+mod config;
+mod event;
+pub mod fec;
+mod grtt;
+mod incoming;
+pub mod message;
+mod object;
+mod outgoing;
+mod receiver;
+mod remote;
+mod repair;
+mod sender;
+
+pub use config::{FeedbackTo, ReceiverConfig, SenderConfig};
+pub use event::{
+    Abandonment, EnqueueError, ObjectId, ObjectKey, ReceiverEvent, ReceiverStats, SenderEvent,
+    SenderStats,
+};
+pub use object::Layout;
+pub use outgoing::{Content, Object};
+pub use receiver::Receiver;
+pub use sender::Sender;

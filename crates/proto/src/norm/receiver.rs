@@ -1,0 +1,327 @@
+//! The receiving side.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use manycast_types::{Received, Transmit};
+
+use super::config::{FeedbackTo, ReceiverConfig};
+use super::event::{Abandonment, ObjectKey, ReceiverEvent, ReceiverStats};
+use super::message::{
+    Body, Command, Extensions, Feedback, Message, ObjectInfo, PayloadId, SenderInfo,
+};
+use super::remote::{Remote, Reply};
+use crate::random::Random;
+use crate::{Output, Protocol};
+
+/// Receives objects of many senders, and asks for what it misses.
+///
+/// See the [module](super) for what it does, and [`ReceiverEvent`] for what it tells.
+#[derive(Debug)]
+pub struct Receiver {
+    config: ReceiverConfig,
+    now: Instant,
+    random: Random,
+    sequence: u16,
+    /// By address and number: who forges another's number from elsewhere does not reach its state.
+    senders: HashMap<(SocketAddr, u32), Remote>,
+    outputs: VecDeque<Output<ReceiverEvent>>,
+    phase: Phase,
+    stats: ReceiverStats,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    New,
+    Receiving,
+    Finished,
+}
+
+impl Receiver {
+    /// A receiver, with a seed for its randomness. What is out of range in `config` is taken for the
+    /// nearest value within.
+    pub fn new(config: ReceiverConfig, seed: [u8; 32], now: Instant) -> Self {
+        let config = ReceiverConfig {
+            senders: config.senders.clamp(1, 1024),
+            objects: config.objects.clamp(1, 128),
+            ..config
+        };
+        let mut random = Random::new(seed);
+        Self {
+            sequence: u16::try_from(random.within(0..=0xffff)).unwrap_or_default(),
+            random,
+            senders: HashMap::new(),
+            outputs: VecDeque::new(),
+            phase: Phase::New,
+            stats: ReceiverStats::default(),
+            now,
+            config,
+        }
+    }
+
+    /// How it receives.
+    pub const fn config(&self) -> &ReceiverConfig {
+        &self.config
+    }
+
+    /// What it has seen so far.
+    pub fn stats(&self) -> ReceiverStats {
+        ReceiverStats {
+            memory: self.senders.values().map(Remote::memory).sum(),
+            ..self.stats
+        }
+    }
+
+    /// Wants no more of an object: it is not asked for, and counts as received where the sender asks
+    /// for an acknowledgement.
+    pub fn refuse(&mut self, object: ObjectKey) {
+        for ((_, node), remote) in &mut self.senders {
+            if *node == object.node && remote.instance() == object.instance {
+                remote.refuse(object.object);
+            }
+        }
+    }
+
+    /// Ends: nothing is received any more.
+    pub fn finish(&mut self) {
+        self.phase = Phase::Finished;
+        self.senders.clear();
+    }
+
+    /// The state of a sender, which is made where there is room; a silent one's place is taken.
+    fn sender(&mut self, key: (SocketAddr, u32), sender: SenderInfo) -> Option<&mut Remote> {
+        let mut before = None;
+        if let Some(remote) = self.senders.get(&key) {
+            if remote.is_past(sender.instance) {
+                self.stats.duplicates += 1;
+                return None;
+            }
+            if remote.instance() != sender.instance {
+                // RFC 5740 §5.2: a sender that was started again is another one.
+                before = Some(remote.instance());
+                self.forget(key, Abandonment::Ended);
+            }
+        }
+        if !self.senders.contains_key(&key) {
+            if self.senders.len() >= self.config.senders {
+                let silent = self.senders.iter().filter(|(_, remote)| remote.is_gone());
+                let oldest = silent.min_by_key(|(_, remote)| remote.last_heard());
+                let Some(oldest) = oldest.map(|(key, _)| *key) else {
+                    self.stats.refused_senders += 1;
+                    return None;
+                };
+                self.forget(oldest, Abandonment::Silent);
+            }
+            let remote = Remote::new(key.1, sender.instance, before, &self.config, self.now);
+            self.senders.insert(key, remote);
+        }
+        let remote = self.senders.get_mut(&key)?;
+        remote.heard(sender, self.now);
+        Some(remote)
+    }
+
+    fn forget(&mut self, key: (SocketAddr, u32), reason: Abandonment) {
+        if let Some(mut remote) = self.senders.remove(&key) {
+            remote.end(reason, &mut self.stats, &mut self.outputs);
+        }
+    }
+
+    fn object_message(
+        &mut self,
+        key: (SocketAddr, u32),
+        extensions: &Extensions,
+        object: ObjectInfo,
+        symbol: Option<(PayloadId, &[u8])>,
+        info: Option<&[u8]>,
+    ) {
+        let used: usize = self.senders.values().map(Remote::memory).sum();
+        let (now, memory) = (self.now, self.config.memory);
+        if self.sender(key, object.sender).is_none() {
+            return;
+        }
+        let (random, stats, outputs) = (&mut self.random, &mut self.stats, &mut self.outputs);
+        let Some(remote) = self.senders.get_mut(&key) else {
+            return;
+        };
+        // No sender has more than half of the memory, so that another always has some.
+        let own = (memory / 2).saturating_sub(remote.memory());
+        let room = own.min(memory.saturating_sub(used));
+        remote.object(extensions, object, symbol, info, room, stats, outputs);
+        remote.look(now, random);
+    }
+
+    fn command(&mut self, key: (SocketAddr, u32), sender: SenderInfo, command: &Command<'_>) {
+        if *command == Command::EndOfTransmission {
+            // One that was never heard of has nothing to end.
+            // Its place is kept, so that what was overtaken does not begin it anew.
+            if let Some(remote) = self.senders.get_mut(&key)
+                && remote.instance() == sender.instance
+                && !remote.is_past(sender.instance)
+            {
+                remote.end(Abandonment::Ended, &mut self.stats, &mut self.outputs);
+            }
+            return;
+        }
+        let now = self.now;
+        if self.sender(key, sender).is_none() {
+            return;
+        }
+        let (random, stats, outputs) = (&mut self.random, &mut self.stats, &mut self.outputs);
+        if let Some(remote) = self.senders.get_mut(&key) {
+            remote.command(command, now, random, stats, outputs);
+            remote.look(now, random);
+        }
+    }
+
+    /// What another receiver misses.
+    fn overheard(&mut self, feedback: Feedback, requests: &[super::message::Request]) {
+        for ((_, node), remote) in &mut self.senders {
+            if *node == feedback.sender && remote.instance() == feedback.instance {
+                remote.overheard(requests);
+            }
+        }
+    }
+
+    fn reply(&mut self, key: (SocketAddr, u32), reply: Reply) {
+        let destination = match self.config.feedback {
+            FeedbackTo::Group => self.config.group,
+            FeedbackTo::Sender => key.0,
+            FeedbackTo::Nobody => return,
+        };
+        let payload: Bytes;
+        let body = match reply {
+            Reply::Nack(feedback, requests) => {
+                self.stats.nacks += 1;
+                Body::Nack { feedback, requests }
+            }
+            Reply::Flush(feedback, position) => {
+                self.stats.acks += 1;
+                payload = position.emit_ack();
+                Body::Ack {
+                    feedback,
+                    kind: Body::ACK_FLUSH,
+                    id: 0,
+                    payload: &payload,
+                }
+            }
+            Reply::Probe(feedback) => Body::Ack {
+                feedback,
+                kind: Body::ACK_CC,
+                id: 0,
+                payload: &[],
+            },
+        };
+        let message = Message {
+            sequence: self.sequence,
+            source: self.config.node,
+            extensions: Extensions::default(),
+            body,
+        };
+        self.sequence = self.sequence.wrapping_add(1);
+        let transmit = Transmit::new(destination, message.emit());
+        self.outputs.push_back(Output::Transmit(transmit));
+    }
+
+    /// How long a sender may be silent.
+    pub(super) fn patience(config: &ReceiverConfig, grtt: Duration) -> Duration {
+        (grtt * 2)
+            .saturating_mul(config.robust)
+            .max(Duration::from_secs(2))
+    }
+}
+
+impl Protocol for Receiver {
+    type Event = ReceiverEvent;
+
+    fn start(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+        if self.phase == Phase::New {
+            self.phase = Phase::Receiving;
+        }
+    }
+
+    fn stop(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+        self.finish();
+    }
+
+    fn handle_datagram(&mut self, now: Instant, datagram: Received<'_>) {
+        self.now = self.now.max(now);
+        if self.phase != Phase::Receiving {
+            return;
+        }
+        let message = match Message::parse(datagram.payload) {
+            Ok(message) => message,
+            Err(error) => {
+                tracing::debug!(source = %datagram.source, %error, "malformed");
+                self.stats.malformed += 1;
+                return;
+            }
+        };
+        if message.source == self.config.node {
+            return;
+        }
+        let key = (datagram.source, message.source);
+        let extensions = message.extensions;
+        match message.body {
+            Body::Info { object, payload } => {
+                self.object_message(key, &extensions, object, None, Some(payload));
+            }
+            Body::Data {
+                object,
+                id,
+                payload,
+            } => self.object_message(key, &extensions, object, Some((id, payload)), None),
+            Body::Command { sender, command } => self.command(key, sender, &command),
+            Body::Nack { feedback, requests } => self.overheard(feedback, &requests),
+            Body::Ack { .. } | Body::Report { .. } => {}
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+        let mut replies = Vec::new();
+        for (key, remote) in &mut self.senders {
+            remote.time_out(
+                now,
+                &self.config,
+                &mut self.random,
+                &mut self.stats,
+                &mut self.outputs,
+                |reply| replies.push((*key, reply)),
+            );
+        }
+        for (key, reply) in replies {
+            self.reply(key, reply);
+        }
+    }
+
+    fn poll_output(&mut self, now: Instant) -> Output<ReceiverEvent> {
+        self.now = self.now.max(now);
+        if let Some(output) = self.outputs.pop_front() {
+            return output;
+        }
+        match self.phase {
+            Phase::New => Output::Wait {
+                until: None,
+                reason: "its start",
+            },
+            Phase::Finished => Output::Finished,
+            Phase::Receiving => {
+                let next = self.senders.values().filter_map(Remote::next);
+                match next.min_by_key(|(at, _)| *at) {
+                    Some((at, reason)) => Output::Wait {
+                        until: Some(at),
+                        reason,
+                    },
+                    None => Output::Wait {
+                        until: None,
+                        reason: "senders",
+                    },
+                }
+            }
+        }
+    }
+}

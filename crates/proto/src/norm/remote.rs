@@ -1,0 +1,552 @@
+//! A sender, as a receiver knows it: its objects, its place in them, and when to ask what.
+
+mod commands;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::config::{FeedbackTo, ReceiverConfig};
+use super::event::{Abandonment, ObjectKey, ReceiverEvent, ReceiverStats};
+use super::fec::{Code, Variant};
+use super::grtt::{duration, timestamp};
+use super::incoming::{Incoming, Taken};
+use super::message::{
+    Extensions, FecId, Feedback, Flags, ObjectInfo, PayloadId, Position, Request, SenderInfo,
+    Timestamp, unquantize_group_size, unquantize_rtt,
+};
+use super::object::{Layout, Number, number};
+use super::receiver::Receiver;
+use super::repair::{Requests, WHOLE, Wanted, backoff};
+use crate::Output;
+use crate::random::Random;
+use crate::timers::{Timer, Timers};
+
+/// What is to be said to a sender.
+pub(super) enum Reply {
+    Nack(Feedback, Vec<Request>),
+    Flush(Feedback, Position),
+    Probe(Feedback),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wait {
+    Backoff,
+    Holdoff,
+    Acknowledge,
+    Answer,
+    Silence,
+}
+
+impl Timer for Wait {
+    fn reason(self) -> &'static str {
+        match self {
+            Self::Backoff => "others who miss the same",
+            Self::Holdoff => "repairs",
+            Self::Acknowledge => "its turn to acknowledge",
+            Self::Answer => "its turn to answer a probe",
+            Self::Silence => "a word of the sender",
+        }
+    }
+}
+
+/// The least time between two requests.
+const HOLDOFF: Duration = Duration::from_millis(5);
+
+/// A place in what a sender sends: an object and a block.
+type Place = (Number, u32);
+
+/// A sender, as a receiver knows it.
+#[derive(Debug)]
+pub(super) struct Remote {
+    node: u32,
+    /// The receiver's own number.
+    own: u32,
+    /// How many objects before the first that is seen are wanted too.
+    earlier: u16,
+    info: SenderInfo,
+    variant: Variant,
+    silent: bool,
+    most_objects: usize,
+    objects: BTreeMap<Number, State>,
+    /// The first object that is of interest; those before it are not.
+    first: Option<Number>,
+    /// Before this place all was sent at least once.
+    frontier: Place,
+    /// Where the sender is now: behind the frontier while it repairs.
+    place: Place,
+    fec: FecId,
+    segment: u16,
+    /// What others asked for since the last time that this one might have.
+    heard: Wanted,
+    probe: Option<(Timestamp, Instant)>,
+    /// The position that is to be acknowledged.
+    acknowledge: Option<Position>,
+    last_heard: Instant,
+    gone: bool,
+    /// It has said that it ended; what still comes of it was overtaken by that.
+    ended: bool,
+    /// The instance before this one, of which messages may still be on their way.
+    before: Option<u16>,
+    timers: Timers<Wait>,
+}
+
+#[derive(Debug)]
+enum State {
+    Incoming(Box<Incoming>),
+    /// Complete, refused or abandoned: nothing more is wanted.
+    Through,
+}
+
+impl Remote {
+    pub(super) fn new(
+        node: u32,
+        instance: u16,
+        before: Option<u16>,
+        config: &ReceiverConfig,
+        now: Instant,
+    ) -> Self {
+        Self {
+            node,
+            own: config.node,
+            earlier: config.earlier,
+            info: SenderInfo {
+                instance,
+                ..SenderInfo::default()
+            },
+            variant: config.variant,
+            silent: config.feedback == FeedbackTo::Nobody,
+            most_objects: config.objects,
+            objects: BTreeMap::new(),
+            first: None,
+            frontier: (0, 0),
+            place: (0, 0),
+            fec: FecId::default(),
+            segment: 0,
+            heard: Wanted::default(),
+            probe: None,
+            acknowledge: None,
+            last_heard: now,
+            gone: false,
+            ended: false,
+            before,
+            timers: Timers::new(),
+        }
+    }
+
+    pub(super) const fn instance(&self) -> u16 {
+        self.info.instance
+    }
+
+    /// Whether a message of an instance came too late to mean anything.
+    pub(super) fn is_past(&self, instance: u16) -> bool {
+        self.before == Some(instance) || self.ended && self.info.instance == instance
+    }
+
+    pub(super) const fn is_gone(&self) -> bool {
+        self.gone
+    }
+
+    pub(super) const fn last_heard(&self) -> Instant {
+        self.last_heard
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        let memory = |state: &State| match state {
+            State::Incoming(incoming) => incoming.memory(),
+            State::Through => 0,
+        };
+        self.objects.values().map(memory).sum()
+    }
+
+    pub(super) fn next(&self) -> Option<(Instant, &'static str)> {
+        self.timers.next().map(|(at, timer)| (at, timer.reason()))
+    }
+
+    /// What the sender says, but not less than a millisecond: nobody shall make receivers ask
+    /// without pause.
+    fn grtt(&self) -> Duration {
+        unquantize_rtt(self.info.grtt).max(Duration::from_millis(1))
+    }
+
+    const fn key(&self, number: Number) -> ObjectKey {
+        ObjectKey {
+            node: self.node,
+            instance: self.info.instance,
+            object: number,
+        }
+    }
+
+    pub(super) fn heard(&mut self, sender: SenderInfo, now: Instant) {
+        self.info = sender;
+        self.last_heard = now;
+        self.gone = false;
+        if !self.timers.is_set(Wait::Silence) {
+            // It is set anew only when it is over, since a word comes thousands of times a second.
+            self.timers
+                .set(Wait::Silence, now.checked_add(Duration::from_secs(2)));
+        }
+    }
+
+    /// Takes in a NORM_DATA or NORM_INFO message.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they are the parts of one message"
+    )]
+    pub(super) fn object(
+        &mut self,
+        extensions: &Extensions,
+        object: ObjectInfo,
+        symbol: Option<(PayloadId, &[u8])>,
+        info: Option<&[u8]>,
+        room: usize,
+        stats: &mut ReceiverStats,
+        outputs: &mut VecDeque<Output<ReceiverEvent>>,
+    ) {
+        let number = self.number(object.object);
+        if self.first.is_some_and(|first| number < first) {
+            stats.duplicates += 1;
+            return;
+        }
+        if !self.objects.contains_key(&number) {
+            let Some(fti) = extensions.fti else {
+                // Without it nothing can be made of the object; another message will have it.
+                return;
+            };
+            let layout = Layout::new(fti.length, fti.segment, fti.max_block);
+            let Some(layout) = layout else {
+                stats.malformed += 1;
+                return;
+            };
+            if self.frontier.0.abs_diff(number) > 16_384 && self.first.is_some() {
+                stats.malformed += 1;
+                return;
+            }
+            self.begin(number, object, layout, fti.parity, stats, outputs);
+        }
+        self.fec = object.fec;
+        let key = self.key(number);
+        let Some(State::Incoming(incoming)) = self.objects.get_mut(&number) else {
+            stats.duplicates += 1;
+            self.advance(number, symbol.map(|(id, _)| id.block), object.flags);
+            return;
+        };
+        self.segment = incoming.layout.segment();
+        if let Some(info) = info {
+            if std::mem::take(&mut incoming.wants_info) {
+                outputs.push_back(Output::Event(ReceiverEvent::Info {
+                    object: key,
+                    info: Bytes::copy_from_slice(info),
+                }));
+            }
+        } else if let Some((id, payload)) = symbol {
+            match incoming.take(id.block, id.symbol, payload, room) {
+                Taken::Duplicate => stats.duplicates += 1,
+                Taken::NoRoom => stats.no_room += 1,
+                Taken::Wrong => {
+                    stats.malformed += 1;
+                    return;
+                }
+                Taken::Kept => stats.symbols += 1,
+                Taken::Block(offset, bytes, made) => {
+                    stats.symbols += 1;
+                    stats.decoded += u64::from(made);
+                    outputs.push_back(Output::Event(ReceiverEvent::Data {
+                        object: key,
+                        offset,
+                        bytes,
+                    }));
+                }
+            }
+        }
+        if incoming.is_complete() {
+            self.objects.insert(number, State::Through);
+            stats.completed += 1;
+            outputs.push_back(Output::Event(ReceiverEvent::Completed(key)));
+        }
+        self.advance(number, symbol.map(|(id, _)| id.block), object.flags);
+    }
+
+    fn number(&self, id: u16) -> Number {
+        match self.first {
+            Some(_) => number(id, self.frontier.0),
+            // The first is numbered so that there is room before it.
+            None => Number::from(id) + 0x1_0000,
+        }
+    }
+
+    fn begin(
+        &mut self,
+        number: Number,
+        object: ObjectInfo,
+        layout: Layout,
+        parity: u16,
+        stats: &mut ReceiverStats,
+        outputs: &mut VecDeque<Output<ReceiverEvent>>,
+    ) {
+        if self.first.is_none() {
+            self.join(number);
+        }
+        let key = self.key(number);
+        if object.flags.has(Flags::STREAM) {
+            self.objects.insert(number, State::Through);
+            stats.abandoned += 1;
+            outputs.push_back(Output::Event(ReceiverEvent::Abandoned {
+                object: key,
+                reason: Abandonment::Unsupported,
+            }));
+        } else {
+            let code = Code::new(self.variant, layout.max_block().into());
+            let info = object.flags.has(Flags::INFO);
+            let incoming = Incoming::new(layout, parity, code, info);
+            self.objects
+                .insert(number, State::Incoming(Box::new(incoming)));
+            outputs.push_back(Output::Event(ReceiverEvent::Started {
+                object: key,
+                length: layout.length(),
+                file: object.flags.has(Flags::FILE),
+                info,
+            }));
+        }
+        while self.objects.len() > self.most_objects {
+            let Some((&oldest, _)) = self.objects.first_key_value() else {
+                break;
+            };
+            self.abandon(oldest, Abandonment::Overtaken, stats, outputs);
+            self.objects.remove(&oldest);
+            self.first = Some(oldest + 1);
+        }
+    }
+
+    /// The first that is heard of an object.
+    fn join(&mut self, number: Number) {
+        // The identifiers of a sender that was just started begin at 0.
+        let earlier = u64::from(self.earlier).min(number - 0x1_0000);
+        let earlier = earlier.min(self.most_objects as u64 - 1);
+        self.first = Some(number - earlier);
+        (self.frontier, self.place) = ((number, 0), (number, 0));
+    }
+
+    /// The sender is at this block of this object.
+    fn advance(&mut self, number: Number, block: Option<u32>, flags: Flags) {
+        self.place = (number, block.unwrap_or(0));
+        // Repairs say nothing of how far the sender has come.
+        if !flags.has(Flags::REPAIR) && self.place > self.frontier {
+            self.frontier = self.place;
+            self.trim();
+        }
+    }
+
+    /// Whether something is missing before the frontier.
+    fn lacks(&self) -> bool {
+        let Some(first) = self.first else {
+            return false;
+        };
+        let (last, end) = self.frontier;
+        (first..=last).any(|number| match self.objects.get(&number) {
+            Some(State::Incoming(incoming)) => {
+                incoming.lacks(if number < last { u32::MAX } else { end })
+            }
+            Some(State::Through) => false,
+            None => number < last || end > 0,
+        })
+    }
+
+    /// The first place of which something is missing.
+    fn first_missing(&self) -> Option<Place> {
+        let first = self.first?;
+        (first..=self.frontier.0).find_map(|number| match self.objects.get(&number) {
+            Some(State::Incoming(incoming)) => Some((
+                number,
+                if incoming.wants_info {
+                    0
+                } else {
+                    incoming.low()
+                },
+            )),
+            Some(State::Through) => None,
+            None => Some((number, 0)),
+        })
+    }
+
+    /// Begins to ask, where something is missing and that was not begun.
+    // RFC 5740 §5.3: NACK back-off begins at a block's or an object's end, or at a flush.
+    pub(super) fn look(&mut self, now: Instant, random: &mut Random) {
+        let asking = self.timers.is_set(Wait::Backoff) || self.timers.is_set(Wait::Holdoff);
+        if self.silent || asking || !self.lacks() {
+            return;
+        }
+        let most = self.grtt() * u32::from(self.info.backoff);
+        let wait = backoff(random, most, unquantize_group_size(self.info.group_size));
+        self.heard.clear();
+        self.timers.set(Wait::Backoff, now.checked_add(wait));
+    }
+
+    pub(super) fn overheard(&mut self, requests: &[Request]) {
+        if let Some(first) = self.first
+            && self.timers.is_set(Wait::Backoff)
+        {
+            self.heard
+                .add(requests, self.frontier.0, first..self.frontier.0 + 1);
+        }
+    }
+
+    /// What is missing and nobody else has asked for.
+    fn ask(&self, memory: usize) -> Vec<Request> {
+        let Some(first) = self.first else {
+            return Vec::new();
+        };
+        let mut requests = Requests::new(self.fec, usize::from(self.segment).clamp(64, 1400));
+        let (last, end) = self.frontier;
+        let room = (memory / 2).saturating_sub(self.memory());
+        for number in first..=last {
+            if requests.is_full() {
+                break;
+            }
+            match self.objects.get(&number) {
+                Some(State::Incoming(incoming)) => {
+                    let end = if number < last { u32::MAX } else { end };
+                    incoming.ask(number, end, room, &self.heard, &mut requests);
+                }
+                Some(State::Through) => {}
+                None if number == last && end == 0 => {}
+                None if self.heard.covers(number, 0, WHOLE) => {}
+                None => requests.object(number),
+            }
+        }
+        requests.finish().0
+    }
+
+    fn feedback(&self, now: Instant) -> Feedback {
+        let response = self
+            .probe
+            .map(|(time, came)| timestamp(duration(time) + now.saturating_duration_since(came)));
+        Feedback {
+            sender: self.node,
+            instance: self.info.instance,
+            grtt_response: response.unwrap_or_default(),
+        }
+    }
+
+    fn abandon(
+        &mut self,
+        number: Number,
+        reason: Abandonment,
+        stats: &mut ReceiverStats,
+        outputs: &mut VecDeque<Output<ReceiverEvent>>,
+    ) {
+        let before = self.objects.insert(number, State::Through);
+        if let Some(State::Incoming(_)) = before {
+            stats.abandoned += 1;
+            outputs.push_back(Output::Event(ReceiverEvent::Abandoned {
+                object: self.key(number),
+                reason,
+            }));
+        }
+    }
+
+    pub(super) fn refuse(&mut self, number: Number) {
+        if let Some(state) = self.objects.get_mut(&number) {
+            *state = State::Through;
+        }
+    }
+
+    pub(super) fn end(
+        &mut self,
+        reason: Abandonment,
+        stats: &mut ReceiverStats,
+        outputs: &mut VecDeque<Output<ReceiverEvent>>,
+    ) {
+        let numbers: Vec<_> = self.objects.keys().copied().collect();
+        for number in numbers {
+            self.abandon(number, reason, stats, outputs);
+        }
+        self.objects.clear();
+        self.heard.clear();
+        self.timers.clear();
+        if !self.gone {
+            outputs.push_back(Output::Event(ReceiverEvent::Gone {
+                node: self.node,
+                instance: self.info.instance,
+            }));
+        }
+        (self.gone, self.ended) = (true, true);
+    }
+
+    /// Forgets what is through at the front, and what lies too far behind.
+    fn trim(&mut self) {
+        let Some(mut first) = self.first else {
+            return;
+        };
+        // Those of which nothing has come lie behind all that are kept, or the room for objects is
+        // not used up; so nothing is lost here that was told of.
+        let most = self.most_objects as u64;
+        let kept = self
+            .objects
+            .first_key_value()
+            .map_or(self.frontier.0, |(number, _)| *number);
+        first = first.max(kept.min(self.frontier.0.saturating_sub(most)));
+        while first < self.frontier.0 && matches!(self.objects.get(&first), Some(State::Through)) {
+            self.objects.remove(&first);
+            first += 1;
+        }
+        self.first = Some(first);
+    }
+
+    pub(super) fn time_out(
+        &mut self,
+        now: Instant,
+        config: &ReceiverConfig,
+        random: &mut Random,
+        stats: &mut ReceiverStats,
+        outputs: &mut VecDeque<Output<ReceiverEvent>>,
+        mut reply: impl FnMut(Reply),
+    ) {
+        while let Some(wait) = self.timers.expired(now) {
+            match wait {
+                Wait::Backoff => {
+                    // RFC 5740 §5.3: a sender that has gone back is repairing already.
+                    let behind = self
+                        .first_missing()
+                        .is_some_and(|missing| self.place < missing);
+                    let requests = if behind {
+                        Vec::new()
+                    } else {
+                        self.ask(config.memory)
+                    };
+                    if !requests.is_empty() {
+                        reply(Reply::Nack(self.feedback(now), requests));
+                    } else if self.lacks() {
+                        stats.suppressed += 1;
+                    }
+                    self.heard.clear();
+                    let holdoff = self.grtt() * (u32::from(self.info.backoff) + 2);
+                    let holdoff = holdoff.max(HOLDOFF);
+                    self.timers.set(Wait::Holdoff, now.checked_add(holdoff));
+                }
+                Wait::Holdoff => self.look(now, random),
+                Wait::Acknowledge => {
+                    if let Some(position) = self.acknowledge.take() {
+                        reply(Reply::Flush(self.feedback(now), position));
+                    }
+                }
+                Wait::Answer => reply(Reply::Probe(self.feedback(now))),
+                Wait::Silence => {
+                    let patience = Receiver::patience(config, self.grtt());
+                    let until = self.last_heard.checked_add(patience);
+                    if until.is_none_or(|until| until > now) {
+                        self.timers.set(Wait::Silence, until);
+                    } else {
+                        self.gone = true;
+                        self.timers.clear();
+                        outputs.push_back(Output::Event(ReceiverEvent::Gone {
+                            node: self.node,
+                            instance: self.info.instance,
+                        }));
+                    }
+                }
+            }
+        }
+    }
+}

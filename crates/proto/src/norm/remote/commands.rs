@@ -1,0 +1,95 @@
+//! What a sender says of the transmission, and what follows from it.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::{Remote, Wait};
+use crate::Output;
+use crate::norm::event::{Abandonment, ReceiverEvent, ReceiverStats};
+use crate::norm::message::{Command, Position};
+use crate::random::Random;
+
+impl Remote {
+    pub(in crate::norm) fn command(
+        &mut self,
+        command: &Command<'_>,
+        now: Instant,
+        random: &mut Random,
+        stats: &mut ReceiverStats,
+        outputs: &mut VecDeque<Output<ReceiverEvent>>,
+    ) {
+        match command {
+            Command::CongestionControl { time, nodes, .. } => {
+                // A time beyond the range of clocks is no time.
+                if time.micros < 1_000_000 {
+                    self.probe = Some((*time, now));
+                }
+                if nodes.iter().any(|it| it.node == self.own) && !self.silent {
+                    self.timers.set(Wait::Answer, Some(now));
+                }
+            }
+            Command::Flush { at, nodes } => self.flush(*at, nodes.iter(), now, random),
+            Command::Squelch { from, invalid } => {
+                let (ids, _) = invalid.as_chunks();
+                let ids = ids.iter().map(|id| u16::from_be_bytes(*id));
+                self.squelch(*from, ids, stats, outputs);
+            }
+            Command::RepairAdvertisement { requests, .. } => self.overheard(requests),
+            _ => {}
+        }
+    }
+
+    // RFC 5740 §5.3: a flush says that all up to a position was sent.
+    fn flush(
+        &mut self,
+        at: Position,
+        mut nodes: impl Iterator<Item = u32>,
+        now: Instant,
+        random: &mut Random,
+    ) {
+        let number = self.number(at.object);
+        if self.first.is_none() {
+            self.join(number);
+        }
+        if self.first.is_some_and(|first| number < first) && self.frontier.0 > number + 1 {
+            return;
+        }
+        self.fec = at.fec;
+        self.place = (number, at.id.block);
+        self.frontier = self.frontier.max((number, at.id.block.saturating_add(1)));
+        self.trim();
+        let own = self.own;
+        if nodes.any(|node| node == own) && !self.silent && !self.lacks() {
+            self.acknowledge = Some(at);
+            if !self.timers.is_set(Wait::Acknowledge) {
+                let wait = random.duration(Duration::ZERO..=self.grtt());
+                self.timers.set(Wait::Acknowledge, now.checked_add(wait));
+            }
+        }
+    }
+
+    // RFC 5740 §4.2.3.3: what lies before is not repaired any more.
+    fn squelch(
+        &mut self,
+        from: Position,
+        invalid: impl Iterator<Item = u16>,
+        stats: &mut ReceiverStats,
+        outputs: &mut VecDeque<Output<ReceiverEvent>>,
+    ) {
+        let Some(first) = self.first else {
+            return;
+        };
+        let start = self.number(from.object);
+        let end = start.min(self.frontier.0.saturating_add(1));
+        for number in first..end {
+            self.abandon(number, Abandonment::Squelched, stats, outputs);
+        }
+        for id in invalid {
+            let number = self.number(id);
+            if number >= first && number <= self.frontier.0 {
+                self.abandon(number, Abandonment::Squelched, stats, outputs);
+            }
+        }
+        self.trim();
+    }
+}

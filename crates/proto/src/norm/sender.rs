@@ -1,0 +1,464 @@
+//! The sending side.
+
+mod control;
+mod data;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use manycast_types::{MAX_PAYLOAD, Received};
+
+use super::SenderConfig;
+use super::ack::Acks;
+use super::event::{EnqueueError, ObjectId, SenderEvent, SenderStats};
+use super::grtt::Grtt;
+use super::message::{
+    Body, Command, Extensions, Message, ObjectInfo, SenderInfo, quantize_group_size,
+};
+use super::object::{Number, Symbols, id_of};
+use super::outgoing::{Object, Outgoing};
+use super::repair::Wanted;
+use crate::buffers::Buffers;
+use crate::pace::Pacer;
+use crate::random::Random;
+use crate::timers::{Timer, Timers};
+use crate::{NetworkEvent, Output, Protocol};
+
+/// Sends objects to many, and repairs what they miss.
+///
+/// See the [module](super) for what it does, and [`SenderEvent`] for what it tells.
+#[derive(Debug)]
+pub struct Sender {
+    config: SenderConfig,
+    now: Instant,
+    instance: u16,
+    sequence: u16,
+    objects: BTreeMap<Number, Outgoing>,
+    /// The number of the next object.
+    next: Number,
+    /// Blocks of objects that are elsewhere; `None` where they were asked for.
+    cache: BTreeMap<(Number, u32), Option<Bytes>>,
+    cached: usize,
+    pacer: Pacer,
+    /// When it may go on sending.
+    due: Instant,
+    grtt: Grtt,
+    probe: Probe,
+    /// What is asked for and not yet acted upon.
+    asked: Wanted,
+    /// What is being repaired.
+    repairs: Wanted,
+    /// Blocks that were repaired within a round trip, by how many symbols and when: they are asked
+    /// for again by those who did not know.
+    answered: BTreeMap<(Number, u32), (u16, Instant)>,
+    /// The block that is being repaired, and by which symbols.
+    repairing: Option<(Number, u32, Symbols)>,
+    /// How much repairs are ahead of what was never sent, in datagrams.
+    ahead: usize,
+    flushes: u32,
+    acks: Acks,
+    timers: Timers<Wait>,
+    buffers: Buffers,
+    outputs: VecDeque<Output<SenderEvent>>,
+    phase: Phase,
+    /// Whether it was told to finish.
+    finishing: bool,
+    stats: SenderStats,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    New,
+    Sending,
+    /// Nothing is enqueued any more.
+    Finishing,
+    /// The end was announced so often.
+    Ending(u32),
+    Finished,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wait {
+    Probe,
+    Aggregate,
+    Advertise,
+    Squelch,
+    Flush,
+    End,
+}
+
+impl Timer for Wait {
+    fn reason(self) -> &'static str {
+        match self {
+            Self::Probe => "the next probe of round-trip times",
+            Self::Aggregate => "what more receivers miss",
+            Self::Advertise => "the next advertisement of repairs",
+            Self::Squelch => "the next refusal of repairs",
+            Self::Flush => "receivers' answers to the end of what is sent",
+            Self::End => "the next announcement of the end",
+        }
+    }
+}
+
+/// The probes of round-trip times.
+#[derive(Clone, Copy, Debug)]
+struct Probe {
+    sequence: u16,
+    interval: Duration,
+}
+
+/// The shortest time between two probes.
+const PROBE: Duration = Duration::from_millis(100);
+/// The longest one.
+const PROBE_MOST: Duration = Duration::from_secs(10);
+/// How many receivers a probe asks to answer at once.
+const PROBED: usize = 16;
+/// How many datagrams go as one at most (`UDP_MAX_SEGMENTS` of `udp(7)`).
+const BATCH: usize = 64;
+/// How many datagrams of repairs go ahead of what was never sent; beyond it they have three of four
+/// turns, so that nobody who asks without end keeps the others waiting.
+const AHEAD: usize = 1024;
+/// How many repaired blocks are remembered.
+const ANSWERED: usize = 4096;
+/// How often the end is announced.
+const ENDINGS: u32 = 3;
+/// How many outputs wait at most before the oldest must be taken.
+const QUEUE: usize = 128;
+const TICK: Duration = Duration::from_nanos(1);
+
+impl Sender {
+    /// A sender, with a seed for its randomness. What is out of range in `config` is taken for the
+    /// nearest value within.
+    pub fn new(config: SenderConfig, seed: [u8; 32], now: Instant) -> Self {
+        let block = config.block.clamp(1, 254);
+        let parity = config.parity.min(255 - block);
+        let config = SenderConfig {
+            segment: config.segment.clamp(1, 65_000),
+            block,
+            parity,
+            proactive: config.proactive.min(parity),
+            backoff: config.backoff.min(15),
+            objects: config.objects.clamp(1, 16_384),
+            robust: config.robust.max(1),
+            ..config
+        };
+        let mut random = Random::new(seed);
+        let size = usize::from(config.segment) + HEADER_MOST;
+        Self {
+            instance: u16::try_from(random.within(0..=0xffff)).unwrap_or_default(),
+            sequence: u16::try_from(random.within(0..=0xffff)).unwrap_or_default(),
+            objects: BTreeMap::new(),
+            next: 0x1_0000 + Number::from(config.first_object),
+            cache: BTreeMap::new(),
+            cached: 0,
+            pacer: Pacer::new(config.rate, Pacer::BURST, now),
+            due: now,
+            grtt: Grtt::new(config.grtt, now),
+            probe: Probe {
+                sequence: 0,
+                interval: PROBE,
+            },
+            asked: Wanted::default(),
+            repairs: Wanted::default(),
+            answered: BTreeMap::new(),
+            repairing: None,
+            ahead: 0,
+            flushes: 0,
+            acks: Acks::new(&config.receivers),
+            timers: Timers::new(),
+            buffers: Buffers::new(size * (MAX_PAYLOAD / size).clamp(1, BATCH)),
+            outputs: VecDeque::new(),
+            phase: Phase::New,
+            finishing: false,
+            stats: SenderStats::default(),
+            now,
+            config,
+        }
+    }
+
+    /// How it sends.
+    pub const fn config(&self) -> &SenderConfig {
+        &self.config
+    }
+
+    /// What it has done so far.
+    pub fn stats(&self) -> SenderStats {
+        SenderStats {
+            grtt: self.grtt.get(),
+            ..self.stats
+        }
+    }
+
+    /// Sends an object after all others.
+    ///
+    /// # Errors
+    ///
+    /// It is too long, its information is longer than a segment, too many objects are not through
+    /// yet, or the sender was told to finish.
+    pub fn enqueue(&mut self, object: Object) -> Result<ObjectId, EnqueueError> {
+        if self.finishing || !matches!(self.phase, Phase::New | Phase::Sending) {
+            return Err(EnqueueError::Finished);
+        }
+        let outgoing = Outgoing::new(
+            object,
+            self.config.segment,
+            self.config.block.into(),
+            self.config.parity.into(),
+            self.config.variant,
+        );
+        let outgoing = outgoing.ok_or(EnqueueError::TooLong)?;
+        if self.objects.len() >= self.config.objects {
+            let oldest = self.objects.first_key_value();
+            let through =
+                oldest.filter(|(number, object)| object.is_sent() && self.acks.all_have(**number));
+            let (&oldest, _) = through.ok_or(EnqueueError::Full)?;
+            self.release(oldest);
+        }
+        let number = self.next;
+        self.next += 1;
+        self.objects.insert(number, outgoing);
+        self.awake();
+        Ok(ObjectId(number))
+    }
+
+    /// Takes the bytes of a block that [`SenderEvent::Need`] asked for; others are passed over.
+    pub fn supply(&mut self, object: ObjectId, offset: u64, bytes: Bytes) {
+        let Some(outgoing) = self.objects.get(&object.0) else {
+            return;
+        };
+        let Some(block) = outgoing.layout.block_at(offset) else {
+            return;
+        };
+        let range = outgoing.layout.bytes(block);
+        let Some(entry) = self.cache.get_mut(&(object.0, block)) else {
+            return;
+        };
+        if bytes.len() as u64 == range.end - range.start {
+            *entry = Some(bytes);
+        }
+    }
+
+    /// Takes an object back: what was not sent of it is not sent, and nothing is repaired.
+    pub fn withdraw(&mut self, object: ObjectId) {
+        if self.objects.contains_key(&object.0) {
+            self.release(object.0);
+            self.squelch();
+        }
+    }
+
+    /// Ends in good order: sends what is enqueued, repairs it, waits for acknowledgements, and says
+    /// that this was all.
+    pub fn finish(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+        self.finishing = true;
+        if self.phase == Phase::Sending {
+            self.phase = Phase::Finishing;
+            // A last time for all who miss something.
+            self.awake();
+            self.settle();
+        }
+    }
+
+    fn release(&mut self, number: Number) {
+        self.objects.remove(&number);
+        self.repairs.remove(number);
+        self.asked.remove(number);
+        if self
+            .repairing
+            .as_ref()
+            .is_some_and(|(other, ..)| *other == number)
+        {
+            self.repairing = None;
+        }
+        let blocks: Vec<_> = self
+            .cache
+            .range((number, 0)..=(number, u32::MAX))
+            .map(|(key, _)| *key)
+            .collect();
+        for (number, block) in blocks {
+            self.forget(number, block);
+        }
+        self.tell(SenderEvent::Released(ObjectId(number)));
+    }
+
+    fn tell(&mut self, event: SenderEvent) {
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    /// Something is to be sent (again).
+    fn awake(&mut self) {
+        self.flushes = 0;
+        if matches!(self.phase, Phase::Sending | Phase::Finishing)
+            && !self.timers.is_set(Wait::Probe)
+        {
+            self.probe.interval = PROBE;
+            self.timers.set(Wait::Probe, Some(self.now));
+        }
+    }
+
+    const fn is_running(&self) -> bool {
+        matches!(self.phase, Phase::Sending | Phase::Finishing)
+    }
+
+    fn info(&self) -> SenderInfo {
+        SenderInfo {
+            instance: self.instance,
+            grtt: self.grtt.quantized(),
+            backoff: self.config.backoff,
+            group_size: quantize_group_size(self.config.group_size),
+        }
+    }
+
+    fn object_info(&self, number: Number, outgoing: &Outgoing) -> ObjectInfo {
+        ObjectInfo {
+            sender: self.info(),
+            flags: outgoing.flags,
+            fec: self.config.fec,
+            object: id_of(number),
+        }
+    }
+
+    fn message<'a>(&mut self, extensions: Extensions, body: Body<'a>) -> Message<'a> {
+        let sequence = self.sequence;
+        self.sequence = sequence.wrapping_add(1);
+        Message {
+            sequence,
+            source: self.config.node,
+            extensions,
+            body,
+        }
+    }
+}
+
+/// The longest header of a NORM_DATA message here: with FEC Encoding ID 129 and EXT_FTI.
+const HEADER_MOST: usize = 40;
+
+impl Protocol for Sender {
+    type Event = SenderEvent;
+
+    fn start(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+        if self.phase == Phase::New {
+            self.phase = if self.finishing {
+                Phase::Finishing
+            } else {
+                Phase::Sending
+            };
+            if !self.objects.is_empty() {
+                self.awake();
+            }
+        }
+    }
+
+    fn stop(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+        if self.phase != Phase::Finished {
+            if self.phase != Phase::New {
+                self.command(Command::EndOfTransmission);
+            }
+            self.phase = Phase::Finished;
+            self.timers.clear();
+        }
+    }
+
+    fn handle_datagram(&mut self, now: Instant, datagram: Received<'_>) {
+        self.now = self.now.max(now);
+        if !self.is_running() {
+            return;
+        }
+        let message = match Message::parse(datagram.payload) {
+            Ok(message) => message,
+            Err(error) => {
+                tracing::debug!(source = %datagram.source, %error, "malformed");
+                self.stats.malformed += 1;
+                return;
+            }
+        };
+        let (Body::Nack { feedback, .. } | Body::Ack { feedback, .. }) = &message.body else {
+            return;
+        };
+        if feedback.sender != self.config.node || feedback.instance != self.instance {
+            return;
+        }
+        if self.grtt.answer(feedback.grtt_response, self.now).is_some() {
+            self.stats.round_trips += 1;
+        }
+        match message.body {
+            Body::Nack { requests, .. } => {
+                let group = self.config.destination.ip().is_multicast();
+                let by_unicast = group && !datagram.destination.ip().is_multicast();
+                self.nack(&requests, by_unicast);
+            }
+            Body::Ack {
+                kind: Body::ACK_FLUSH,
+                payload,
+                ..
+            } => self.acknowledged(message.source, payload),
+            _ => {}
+        }
+    }
+
+    fn handle_network(&mut self, now: Instant, event: NetworkEvent) {
+        self.now = self.now.max(now);
+        if let NetworkEvent::NotSent { count, .. } = event {
+            self.stats.unsent = self.stats.unsent.saturating_add(count as u64);
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+        while let Some(wait) = self.timers.expired(now) {
+            match wait {
+                Wait::Probe => self.send_probe(),
+                Wait::Aggregate => self.begin_repairs(),
+                Wait::Advertise | Wait::Squelch => {}
+                Wait::Flush => self.settle(),
+                Wait::End => self.end(),
+            }
+        }
+    }
+
+    fn poll_output(&mut self, now: Instant) -> Output<SenderEvent> {
+        self.now = self.now.max(now);
+        if let Some(output) = self.outputs.pop_front() {
+            return output;
+        }
+        match self.phase {
+            Phase::Finished => return Output::Finished,
+            Phase::New => {
+                return Output::Wait {
+                    until: None,
+                    reason: "its start",
+                };
+            }
+            _ => {}
+        }
+        if let Some(transmit) = self.batch() {
+            return Output::Transmit(transmit);
+        }
+        self.settle();
+        // Sending nothing may have asked for bytes, or announced the end.
+        if let Some(output) = self.outputs.pop_front() {
+            return output;
+        }
+        if self.now < self.due && self.has_work() {
+            let timer = self.timers.next().map(|(at, _)| at);
+            if timer.is_none_or(|at| self.due < at) {
+                return Output::Wait {
+                    until: Some(self.due),
+                    reason: "its turn, at the rate that is to be held",
+                };
+            }
+        }
+        self.timers.wait("objects to send, or what receivers miss")
+    }
+}
+
+impl Sender {
+    fn has_work(&self) -> bool {
+        let running = self.is_running();
+        let repairs = !self.repairs.is_empty() || self.repairing.is_some();
+        running && (repairs || self.objects.values().any(|object| !object.is_sent()))
+    }
+}

@@ -1,0 +1,327 @@
+//! What is sent next, and the datagrams for it.
+
+use std::collections::btree_map::Entry;
+use std::time::Instant;
+
+use bytes::Bytes;
+use manycast_types::{MAX_PAYLOAD, Transmit};
+
+use super::{AHEAD, ANSWERED, BATCH, HEADER_MOST, Sender, TICK, Wait};
+use crate::norm::event::{ObjectId, SenderEvent};
+use crate::norm::message::{
+    Body, Extensions, FLAGS_AT, Flags, Message, PAYLOAD_ID_AT, PayloadId, SEQUENCE_AT,
+};
+use crate::norm::object::{Number, Symbols};
+use crate::norm::outgoing::{Content, Outgoing};
+use crate::norm::repair::WHOLE;
+use crate::pace::Pacer;
+
+impl Sender {
+    /// The next datagrams; `None` where there is nothing to send, or it is too early.
+    pub(super) fn batch(&mut self) -> Option<Transmit> {
+        if self.now < self.due || !self.is_running() {
+            return None;
+        }
+        let size = usize::from(self.config.segment) + HEADER_MOST;
+        let ready = self.pacer.ready(self.now, size);
+        if ready == 0 {
+            self.due = self.next_burst(size).max(self.now + TICK);
+            return None;
+        }
+        let most = ready.min(BATCH).min((MAX_PAYLOAD / size).max(1));
+        let new_first = self.ahead > AHEAD;
+        let transmit = if new_first {
+            self.unsent(most).or_else(|| self.repair(most))
+        } else {
+            self.repair(most).or_else(|| self.unsent(most))
+        };
+        if let Some(transmit) = &transmit {
+            self.pacer.spend(transmit.payload.len());
+        }
+        transmit
+    }
+
+    /// When it may go on: when half a burst may go, so that fewer system calls do.
+    fn next_burst(&self, size: usize) -> Instant {
+        let half = u128::from(self.config.rate) * Pacer::BURST.as_nanos() / (16 * 1_000_000_000);
+        let datagrams = usize::try_from(half).unwrap_or(usize::MAX) / size;
+        self.pacer.next(datagrams.max(1).saturating_mul(size))
+    }
+
+    /// Symbols that were never sent.
+    fn unsent(&mut self, most: usize) -> Option<Transmit> {
+        let proactive = u16::from(self.config.proactive);
+        let (&number, outgoing) = self.objects.iter().find(|(_, object)| !object.is_sent())?;
+        if outgoing.info.is_some() && !outgoing.info_sent {
+            let transmit = self.info_message(number, Flags::default())?;
+            self.objects.get_mut(&number)?.info_sent = true;
+            self.if_sent(number);
+            return Some(transmit);
+        }
+        let (block, first, count) = outgoing.unsent(proactive);
+        self.prefetch(number, block);
+        let source = self.source(number, block)?;
+        let count = count.min(u16::try_from(most).unwrap_or(u16::MAX));
+        let transmit = self.symbols(number, block, &source, first, count, Flags::default())?;
+        self.stats.datagrams += u64::from(count);
+        self.ahead = self.ahead.saturating_sub(3 * usize::from(count));
+        if self.objects.get_mut(&number)?.advance(count, proactive) {
+            self.forget(number, block);
+            self.if_sent(number);
+        }
+        Some(transmit)
+    }
+
+    fn if_sent(&mut self, number: Number) {
+        if self.objects.get(&number).is_some_and(Outgoing::is_sent) {
+            self.tell(SenderEvent::Sent(ObjectId(number)));
+        }
+    }
+
+    /// Symbols that somebody asked for.
+    fn repair(&mut self, most: usize) -> Option<Transmit> {
+        loop {
+            if let Some((number, block, mut symbols)) = self.repairing.take() {
+                let Some(first) = symbols.first() else {
+                    self.forget(number, block);
+                    continue;
+                };
+                let Some(source) = self.source(number, block) else {
+                    self.repairing = Some((number, block, symbols));
+                    return None;
+                };
+                let length = self.objects.get(&number)?.layout.segments(block);
+                let end = if first < length { length } else { 256 };
+                let run = (first..end)
+                    .take(most)
+                    .take_while(|symbol| symbols.contains(*symbol));
+                let count = u16::try_from(run.count()).unwrap_or(1);
+                (first..first + count).for_each(|symbol| symbols.remove(symbol));
+                self.repairing = Some((number, block, symbols));
+                if let Some((_, at)) = self.answered.get_mut(&(number, block)) {
+                    *at = self.now;
+                }
+                let flags = if first < length {
+                    Flags::REPAIR.with(Flags::EXPLICIT)
+                } else {
+                    Flags::REPAIR
+                };
+                self.stats.repairs += u64::from(count);
+                self.ahead += usize::from(count);
+                return self.symbols(number, block, &source, first, count, flags);
+            }
+            let (number, wanted) = self.repairs.first()?;
+            let Some(outgoing) = self.objects.get_mut(&number) else {
+                self.repairs.remove(number);
+                continue;
+            };
+            let blocks = outgoing.layout.blocks();
+            if std::mem::take(&mut wanted.whole) {
+                wanted.info = true;
+                if blocks > 0 {
+                    wanted.add_range(0, blocks - 1);
+                }
+            }
+            if std::mem::take(&mut wanted.info) && outgoing.info.is_some() {
+                self.stats.repairs += 1;
+                self.ahead += 1;
+                return self.info_message(number, Flags::REPAIR);
+            }
+            let Some((block, whole)) = wanted.first_block() else {
+                self.repairs.remove(number);
+                if self.repairs.is_empty() && !self.timers.is_set(Wait::Aggregate) {
+                    self.ahead = 0;
+                }
+                continue;
+            };
+            // What was never sent is not repaired: it comes all the same.
+            let sent = outgoing.block;
+            if whole {
+                wanted.shorten(sent);
+                if block < sent {
+                    let mut symbols = Symbols::default();
+                    (0..outgoing.layout.segments(block)).for_each(|symbol| {
+                        symbols.insert(symbol);
+                    });
+                    self.repairing = Some((number, block, symbols));
+                    self.answer(number, block, WHOLE);
+                }
+            } else if let Some(part) = wanted.blocks.remove(&block)
+                && block < sent
+            {
+                let symbols = outgoing.repairs(block, part.count, &part.named);
+                self.repairing = Some((number, block, symbols));
+                self.answer(number, block, part.count);
+            }
+        }
+    }
+
+    /// Takes note that a block is repaired by so many symbols: who asked before has its answer.
+    fn answer(&mut self, number: Number, block: u32, count: u16) {
+        self.asked.strike(number, block, count);
+        if self.answered.len() < ANSWERED {
+            self.answered.insert((number, block), (count, self.now));
+        }
+    }
+
+    /// The bytes of a block, or `None` where they were asked for.
+    fn source(&mut self, number: Number, block: u32) -> Option<Bytes> {
+        let outgoing = self.objects.get(&number)?;
+        let range = outgoing.layout.bytes(block);
+        match &outgoing.content {
+            Content::Memory(bytes) => {
+                let index = |offset| usize::try_from(offset).unwrap_or(usize::MAX);
+                Some(bytes.slice(index(range.start)..index(range.end)))
+            }
+            Content::Elsewhere(_) => {
+                self.need(number, block);
+                self.cache.get(&(number, block)).cloned().flatten()
+            }
+        }
+    }
+
+    fn need(&mut self, number: Number, block: u32) {
+        let Some(outgoing) = self.objects.get(&number) else {
+            return;
+        };
+        let range = outgoing.layout.bytes(block);
+        if let Entry::Vacant(entry) = self.cache.entry((number, block)) {
+            entry.insert(None);
+            let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+            self.cached += length;
+            self.tell(SenderEvent::Need {
+                object: ObjectId(number),
+                offset: range.start,
+                length,
+            });
+        }
+    }
+
+    /// Asks for what is needed soon, so that it is there in time.
+    fn prefetch(&mut self, number: Number, block: u32) {
+        let Some(outgoing) = self.objects.get(&number) else {
+            return;
+        };
+        if matches!(outgoing.content, Content::Memory(_)) {
+            return;
+        }
+        let blocks = outgoing.layout.blocks();
+        let length = usize::from(self.config.segment) * usize::from(self.config.block);
+        let window = (self.config.memory / length.max(1)).clamp(4, 32);
+        for block in (block..blocks).take(window) {
+            if self.cached + length > self.config.memory.max(4 * length) {
+                break;
+            }
+            self.need(number, block);
+        }
+    }
+
+    pub(super) fn forget(&mut self, number: Number, block: u32) {
+        if self.cache.remove(&(number, block)).is_some()
+            && let Some(outgoing) = self.objects.get(&number)
+        {
+            let range = outgoing.layout.bytes(block);
+            let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+            self.cached = self.cached.saturating_sub(length);
+        }
+        if self.cache.is_empty() {
+            self.cached = 0;
+        }
+    }
+
+    fn info_message(&mut self, number: Number, flags: Flags) -> Option<Transmit> {
+        let outgoing = self.objects.get(&number)?;
+        let mut object = self.object_info(number, outgoing);
+        object.flags = object.flags.with(flags);
+        let payload = outgoing.info.clone()?;
+        let extensions = Extensions {
+            fti: Some(outgoing.fti()),
+            ..Extensions::default()
+        };
+        let body = Body::Info {
+            object,
+            payload: &payload,
+        };
+        let datagram = self.message(extensions, body).emit();
+        self.stats.datagrams += u64::from(flags == Flags::default());
+        Some(Transmit::new(self.config.destination, datagram))
+    }
+
+    /// Datagrams with `count` symbols of a block from `first`, all source or all parity, as one.
+    fn symbols(
+        &mut self,
+        number: Number,
+        block: u32,
+        source: &[u8],
+        first: u16,
+        count: u16,
+        flags: Flags,
+    ) -> Option<Transmit> {
+        let sequence = self.sequence;
+        self.sequence = sequence.wrapping_add(count);
+        let outgoing = self.objects.get(&number)?;
+        let (segment, length) = (
+            usize::from(self.config.segment),
+            outgoing.layout.segments(block),
+        );
+        let object = self.object_info(number, outgoing);
+        let id = PayloadId {
+            block,
+            length,
+            symbol: 0,
+        };
+        let extensions = Extensions {
+            fti: Some(outgoing.fti()),
+            ..Extensions::default()
+        };
+        let template = Message {
+            sequence: 0,
+            source: self.config.node,
+            extensions,
+            body: Body::Data {
+                object,
+                id,
+                payload: &[],
+            },
+        };
+        let template = template.emit();
+        let size = template.len() + segment;
+        let mut buffer = self.buffers.take();
+        let datagrams = buffer.chunks_exact_mut(size).take(count.into());
+        for (datagram, index) in datagrams.zip(0..) {
+            let (head, payload) = datagram.split_at_mut(template.len());
+            head.copy_from_slice(&template);
+            let sequence: u16 = sequence.wrapping_add(index);
+            head[SEQUENCE_AT..SEQUENCE_AT + 2].copy_from_slice(&sequence.to_be_bytes());
+            head[FLAGS_AT] |= flags.0;
+            // The symbol is the last octet or the last two of its name.
+            let end = PAYLOAD_ID_AT + self.config.fec.payload_id_len();
+            head[end - 1] = (first + index).to_be_bytes()[1];
+            if first + index < length {
+                let start = usize::from(first + index) * segment;
+                let symbol = &source[start.min(source.len())..];
+                let symbol = &symbol[..symbol.len().min(segment)];
+                payload[..symbol.len()].copy_from_slice(symbol);
+            } else {
+                payload.fill(0);
+            }
+        }
+        let mut total = size * usize::from(count);
+        if first < length {
+            let last = outgoing.layout.symbol_len(block, first + count - 1);
+            total -= segment - last;
+        } else {
+            let symbols: Vec<_> = source.chunks(segment).collect();
+            let datagrams = buffer.chunks_exact_mut(size).take(count.into());
+            let mut parity: Vec<_> = datagrams.map(|it| &mut it[size - segment..]).collect();
+            outgoing
+                .code
+                .encode(&symbols, (first - length).into(), &mut parity);
+        }
+        let mut payload = self.buffers.give(buffer);
+        payload.truncate(total);
+        let mut transmit = Transmit::new(self.config.destination, payload);
+        transmit.segment_size = u16::try_from(size).ok().filter(|_| count > 1);
+        Some(transmit)
+    }
+}

@@ -1,0 +1,495 @@
+//! Whatever the network does, who completes an object has exactly its bytes.
+
+mod norm_group;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use manycast_lab::sim::{Bursts, Link, seeds};
+use manycast_proto::norm::fec::Variant;
+use manycast_proto::norm::message::FecId;
+use manycast_proto::norm::{
+    Content, EnqueueError, FeedbackTo, Object, ReceiverConfig, ReceiverEvent, Sender, SenderConfig,
+};
+use manycast_types::Group;
+use norm_group::{MILLISECOND, SECOND, Session, config};
+use proptest::prelude::*;
+
+/// Several objects, an empty one and one of a byte among them.
+fn enqueue_some(session: &mut Session) {
+    for length in [100_000, 0, 1, 999, 1_000, 1_001, 57_123, 20_000] {
+        session.enqueue(length);
+    }
+}
+
+#[test]
+fn without_loss_nothing_is_asked_for() {
+    for seed in seeds(3) {
+        let mut session = Session::new(seed, Link::default(), config(), 3);
+        enqueue_some(&mut session);
+        session.finish();
+        assert!(session.run(SECOND * 60));
+        session.assert_all_delivered();
+        let stats = session.sim.protocol(session.sender).stats();
+        assert_eq!((stats.repairs, session.nacks()), (0, 0), "{stats:?}");
+    }
+}
+
+#[test]
+fn what_is_lost_is_repaired_up_to_half_of_all() {
+    for loss in [0.01, 0.1, 0.3, 0.5] {
+        for seed in seeds(3) {
+            let link = Link {
+                loss,
+                delay: MILLISECOND * 5,
+                ..Link::default()
+            };
+            // With half of all lost, five requests in a row are lost once in a while.
+            let config = SenderConfig {
+                receivers: vec![1, 2, 3, 4],
+                robust: 100,
+                ..config()
+            };
+            let mut session = Session::new(seed, link, config, 4);
+            enqueue_some(&mut session);
+            session.finish();
+            assert!(session.run(SECOND * 120), "{loss}");
+            session.assert_all_delivered();
+        }
+    }
+}
+
+#[test]
+fn bursts_duplicates_and_reordering_change_nothing() {
+    for seed in seeds(5) {
+        let link = Link {
+            bursts: Some(Bursts::new(0.05, 30.0)),
+            duplicate: 0.1,
+            reorder: 0.1,
+            hold: MILLISECOND * 15,
+            jitter: MILLISECOND * 2,
+            ..Link::default()
+        };
+        let config = SenderConfig {
+            receivers: vec![1, 2, 3],
+            ..config()
+        };
+        let mut session = Session::new(seed, link, config, 3);
+        enqueue_some(&mut session);
+        session.finish();
+        assert!(session.run(SECOND * 120));
+        session.assert_all_delivered();
+    }
+}
+
+#[test]
+fn both_schemes_and_both_codes_deliver() {
+    for fec in [FecId::ReedSolomon8, FecId::SmallBlock] {
+        for variant in [Variant::Nrl, Variant::Rfc5510] {
+            let link = Link {
+                loss: 0.1,
+                ..Link::default()
+            };
+            let config = SenderConfig {
+                fec,
+                variant,
+                receivers: vec![1, 2],
+                ..config()
+            };
+            let change = |config| ReceiverConfig { variant, ..config };
+            let mut session = Session::with(1, link, config, 2, change);
+            enqueue_some(&mut session);
+            session.finish();
+            assert!(session.run(SECOND * 60), "{fec:?} {variant:?}");
+            session.assert_all_delivered();
+        }
+    }
+}
+
+#[test]
+fn without_parity_what_is_lost_is_sent_again() {
+    for seed in seeds(3) {
+        let link = Link {
+            loss: 0.1,
+            ..Link::default()
+        };
+        let config = SenderConfig {
+            parity: 0,
+            receivers: vec![1, 2, 3],
+            ..config()
+        };
+        let mut session = Session::new(seed, link, config, 3);
+        enqueue_some(&mut session);
+        session.finish();
+        assert!(session.run(SECOND * 60));
+        session.assert_all_delivered();
+        for receiver in &session.receivers {
+            assert_eq!(session.sim.protocol(*receiver).stats().decoded, 0);
+        }
+    }
+}
+
+/// Parity that goes along serves those who cannot ask.
+#[test]
+fn the_silent_receive_what_proactive_parity_makes_up_for() {
+    for seed in seeds(3) {
+        let link = Link {
+            loss: 0.1,
+            ..Link::default()
+        };
+        let config = SenderConfig {
+            proactive: 14,
+            ..config()
+        };
+        let change = |config| ReceiverConfig {
+            feedback: FeedbackTo::Nobody,
+            ..config
+        };
+        let mut session = Session::with(seed, link, config, 5, change);
+        session.enqueue(400_000);
+        session.finish();
+        assert!(session.run(SECOND * 60));
+        assert_eq!(session.nacks(), 0);
+        for receiver in 0..5 {
+            // The information has no parity; it is one datagram of ten that is lost.
+            let stats = session.sim.protocol(session.receivers[receiver]).stats();
+            assert_eq!(stats.symbols, 400, "{stats:?}");
+            assert!(session.received(receiver).completed.len() <= 1);
+        }
+    }
+}
+
+/// Receivers that answer the sender alone hear by its advertisements what others asked for.
+#[test]
+fn unicast_answers_repair_as_well() {
+    for seed in seeds(3) {
+        let link = Link {
+            loss: 0.05,
+            ..Link::default()
+        };
+        let config = SenderConfig {
+            receivers: (1..=8).collect(),
+            ..config()
+        };
+        let change = |config| ReceiverConfig {
+            feedback: FeedbackTo::Sender,
+            ..config
+        };
+        let mut session = Session::with(seed, link, config, 8, change);
+        enqueue_some(&mut session);
+        session.finish();
+        assert!(session.run(SECOND * 60));
+        session.assert_all_delivered();
+        assert_eq!(session.acknowledged(), 8);
+    }
+}
+
+#[test]
+fn one_host_is_served_like_a_group() {
+    for seed in seeds(3) {
+        let link = Link {
+            loss: 0.05,
+            ..Link::default()
+        };
+        let config = SenderConfig {
+            destination: ([10, 1, 0, 1], norm_group::PORT).into(),
+            receivers: vec![1],
+            ..config()
+        };
+        let change = |config| ReceiverConfig {
+            feedback: FeedbackTo::Sender,
+            ..config
+        };
+        let mut session = Session::with(seed, link, config, 1, change);
+        enqueue_some(&mut session);
+        session.finish();
+        assert!(session.run(SECOND * 60));
+        session.assert_all_delivered();
+    }
+}
+
+/// A file needs no more memory than its window, and repairs are read again.
+#[test]
+fn objects_on_disk_are_read_as_they_are_needed() {
+    for seed in seeds(3) {
+        let link = Link {
+            loss: 0.02,
+            ..Link::default()
+        };
+        let config = SenderConfig {
+            receivers: vec![1, 2],
+            memory: 100_000,
+            ..config()
+        };
+        let mut session = Session::new(seed, link, config, 2);
+        session.enqueue_elsewhere(2_000_000);
+        session.enqueue_elsewhere(0);
+        session.enqueue_elsewhere(33_333);
+        session.finish();
+        let read = session.run_with_disk(SECOND * 60).expect("it ends");
+        session.assert_all_delivered();
+        assert!(read > 2_033_333 && read < 6_000_000, "{read}");
+    }
+}
+
+#[test]
+fn a_partition_heals() {
+    for seed in seeds(3) {
+        let config = SenderConfig {
+            receivers: vec![1, 2, 3],
+            ..config()
+        };
+        let mut session = Session::new(seed, Link::default(), config, 3);
+        session.enqueue(3_000_000);
+        session.finish();
+        session.sim.run_for(MILLISECOND * 300);
+        let cut_off = session.hosts[1];
+        session.sim.partition([cut_off]);
+        session.sim.run_for(MILLISECOND * 500);
+        session.sim.heal();
+        assert!(session.run(SECOND * 60));
+        session.assert_all_delivered();
+        // What the one missed was sent again, and not much more.
+        let stats = session.sim.protocol(session.sender).stats();
+        assert!((1_000..1_600).contains(&stats.repairs), "{stats:?}");
+    }
+}
+
+/// A receiver behind a link of a third of the rate has what it can, and the others have all in time.
+#[test]
+fn a_slow_receiver_has_it_later() {
+    for seed in seeds(3) {
+        let config = SenderConfig {
+            receivers: vec![1, 2, 3],
+            ..config()
+        };
+        let mut session = Session::new(seed, Link::default(), config, 3);
+        let slow = Link {
+            rate: Some(7_000_000),
+            queue: 64_000,
+            ..Link::default()
+        };
+        let host = session.hosts[2];
+        session.sim.set_access(host, "eth0", Link::default(), slow);
+        session.enqueue(1_000_000);
+        session.finish();
+        assert!(session.run(SECOND * 60));
+        session.assert_all_delivered();
+    }
+}
+
+#[test]
+fn who_comes_late_has_the_object_that_is_being_sent() {
+    for seed in seeds(3) {
+        let mut session = Session::new(seed, Link::default(), config(), 1);
+        session.enqueue(300_000);
+        session.enqueue(1_000_000);
+        session.finish();
+        session.sim.run_for(MILLISECOND * 300);
+        session.add_receiver(2, |config| ReceiverConfig {
+            earlier: 0,
+            ..config
+        });
+        session.add_receiver(3, |config| config);
+        assert!(session.run(SECOND * 60));
+        assert_eq!(session.received(0).completed, [0, 1]);
+        assert_eq!(session.received(1).completed, [1]);
+        assert_eq!(
+            session.received(2).completed,
+            [0, 1],
+            "it asked for earlier ones too"
+        );
+    }
+}
+
+/// A sender that dies leaves receivers that ask for a while, and then are quiet.
+#[test]
+fn a_sender_that_dies_is_given_up() {
+    for seed in seeds(3) {
+        let link = Link {
+            loss: 0.1,
+            ..Link::default()
+        };
+        let mut session = Session::new(seed, link, config(), 3);
+        session.enqueue(1_000_000);
+        session.sim.run_for(MILLISECOND * 200);
+        let host = session.sender_host;
+        session.sim.partition([host]);
+        session.sim.run_for(SECOND * 30);
+        let asked = session.nacks();
+        assert!(asked > 0 && asked < 300, "{asked}");
+        session.sim.run_for(SECOND * 60);
+        assert_eq!(session.nacks(), asked, "nobody asks the dead for ever");
+        for receiver in 0..3 {
+            let delivery = session.received(receiver);
+            assert_eq!((delivery.completed.len(), delivery.gone), (0, 1));
+        }
+        // It was the network after all.
+        session.sim.heal();
+        session.finish();
+        assert!(session.run(SECOND * 90));
+        session.assert_all_delivered();
+    }
+}
+
+/// Who is started again is another sender, though it has the same address and number.
+#[test]
+fn a_sender_that_is_started_again_begins_anew() {
+    for seed in seeds(3) {
+        let mut session = Session::new(seed, Link::default(), config(), 2);
+        session.enqueue(1_000_000);
+        session.sim.run_for(MILLISECOND * 200);
+        let host = session.sender_host;
+        session.sim.partition([host]);
+        session.sim.stop(session.sender);
+        session.sim.run_for(MILLISECOND * 100);
+        session.sim.heal();
+        let (now, secret) = (session.sim.now(), session.sim.seed());
+        let again = Sender::new(config(), secret, now);
+        session.sender = session.sim.bind(host, norm_group::PORT, again);
+        session
+            .sim
+            .join(session.sender, Group::new(norm_group::GROUP.into()));
+        session.objects.clear();
+        session.enqueue(1_000_000);
+        session.finish();
+        assert!(session.run(SECOND * 60));
+        for receiver in 0..2 {
+            let delivery = session.received(receiver);
+            assert_eq!((delivery.completed.len(), delivery.abandoned.len()), (1, 1));
+        }
+    }
+}
+
+/// A receiver with room for a few blocks has all in the end, and never uses more.
+#[test]
+fn memory_has_a_bound() {
+    for seed in seeds(3) {
+        let link = Link {
+            loss: 0.1,
+            ..Link::default()
+        };
+        let config = SenderConfig {
+            receivers: vec![1],
+            robust: 100,
+            ..config()
+        };
+        let memory = 200_000;
+        let change = |config| ReceiverConfig { memory, ..config };
+        let mut session = Session::with(seed, link, config, 1, change);
+        session.enqueue(2_000_000);
+        session.finish();
+        let receiver = session.receivers[0];
+        let mut most = 0;
+        let sender = session.sender;
+        let ended = session.sim.run_until(SECOND * 120, |sim| {
+            most = most.max(sim.protocol(receiver).stats().memory);
+            !sim.is_running(sender)
+        });
+        assert!(ended);
+        session.assert_all_delivered();
+        assert!(most <= memory / 2, "{most}");
+        assert!(session.sim.protocol(receiver).stats().no_room > 0);
+    }
+}
+
+/// Identifiers of objects go round from 65,535 to 0.
+#[test]
+fn identifiers_go_round() {
+    let config = SenderConfig {
+        rate: 1_000_000_000,
+        receivers: vec![1],
+        objects: 64,
+        first_object: 0xfff0,
+        ..config()
+    };
+    let change = |config| ReceiverConfig {
+        earlier: 0,
+        ..config
+    };
+    let mut session = Session::with(1, Link::default(), config, 1, change);
+    let mut completed = 0;
+    let object = |number: u32| Object {
+        content: Content::Memory(Bytes::copy_from_slice(&number.to_be_bytes())),
+        file: false,
+        info: None,
+    };
+    let mut next = 0;
+    while next < 100 {
+        let result = session
+            .sim
+            .command(session.sender, |sender, _| sender.enqueue(object(next)));
+        match result {
+            Ok(_) => next += 1,
+            Err(EnqueueError::Full) => assert!(session.sim.step(), "it stands still at {next}"),
+            Err(error) => panic!("{error}"),
+        }
+    }
+    session.finish();
+    assert!(session.run(SECOND * 60));
+    for (_, event) in session.sim.events(session.receivers[0]) {
+        if let ReceiverEvent::Data { bytes, .. } = event {
+            assert_eq!(bytes[..], u32::to_be_bytes(completed));
+            completed += 1;
+        }
+    }
+    assert_eq!(completed, 100);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Whatever the network does and whatever was chosen, what is completed is what was sent, and all
+    /// is completed where everybody is waited for.
+    #[test]
+    fn what_is_completed_is_what_was_sent(
+        seed in 0..1_000_000_u64,
+        loss in 0.0..0.3,
+        (duplicate, reorder) in (0.0..0.3, 0.0..0.3),
+        delay in 0..30_u64,
+        receivers in 1..5_u32,
+        (segment, block, parity, proactive) in (1..2_000_u16, 1..100_u8, 0..100_u8, 0..10_u8),
+        lengths in prop::collection::vec(0..40_000_usize, 1..5),
+        small_block: bool,
+        unicast: bool,
+        disk: bool,
+        merging: bool,
+    ) {
+        let link = Link {
+            loss,
+            duplicate,
+            reorder,
+            delay: MILLISECOND * u32::try_from(delay).unwrap(),
+            ..Link::default()
+        };
+        // No more than a few hundred segments, or it takes long.
+        let segment = segment.max(100);
+        let config = SenderConfig {
+            segment,
+            block,
+            parity,
+            proactive,
+            fec: if small_block { FecId::SmallBlock } else { FecId::ReedSolomon8 },
+            receivers: (1..=receivers).collect(),
+            robust: 200,
+            memory: 0,
+            ..config()
+        };
+        let change = |config| ReceiverConfig {
+            feedback: if unicast { FeedbackTo::Sender } else { FeedbackTo::Group },
+            ..config
+        };
+        let mut session = Session::with(seed, link, config, receivers, change);
+        session.sim.set_merging(merging.then_some(Duration::from_micros(50)));
+        for length in lengths {
+            if disk {
+                session.enqueue_elsewhere(length);
+            } else {
+                session.enqueue(length);
+            }
+        }
+        session.finish();
+        prop_assert!(session.run_with_disk(SECOND * 600).is_some());
+        session.assert_all_delivered();
+    }
+}

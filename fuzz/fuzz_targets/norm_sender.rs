@@ -1,0 +1,36 @@
+//! One who sends objects by NORM, called in any order.
+#![no_main]
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use libfuzzer_sys::fuzz_target;
+use manycast_lab::sim::any_order;
+use manycast_proto::norm::{Content, Object, Sender, SenderConfig};
+
+fuzz_target!(|input: (u16, u8, u8, u8, u64, u16, bool, &[u8])| {
+    let (segment, block, parity, proactive, rate, length, elsewhere, script) = input;
+    let group: SocketAddr = ([239, 1, 1, 1], 6003).into();
+    let peers: [SocketAddr; 2] = [group, ([192, 0, 2, 7], 6003).into()];
+    let config = SenderConfig {
+        segment,
+        block,
+        parity,
+        proactive,
+        rate,
+        receivers: vec![8],
+        ..SenderConfig::new(group, 7)
+    };
+    let mut sender = Sender::new(config, [7; 32], Instant::now());
+    let content = if elsewhere {
+        Content::Elsewhere(length.into())
+    } else {
+        Content::Memory(vec![1; length.into()].into())
+    };
+    let _ = sender.enqueue(Object {
+        content,
+        file: true,
+        info: None,
+    });
+    any_order(&mut sender, script, &peers);
+});
