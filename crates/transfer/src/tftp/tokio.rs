@@ -24,9 +24,10 @@ use super::{Error, Event, Location, Options, Report, Server, Transfer};
 /// let server = Server::open(&folder, &["127.0.0.1:0".parse()?], ServerOptions::default())?;
 /// let port = server.local_addrs()[0].port();
 /// let from = format!("127.0.0.1:{port}/firmware.bin").parse()?;
+/// let options = Options::default();
 /// tokio::select! {
 ///     result = tftp::tokio::serve(server, |_| {}) => drop(result?),
-///     result = tftp::tokio::get(&from, folder.join("copy"), &Options::default()) => {
+///     result = tftp::tokio::get(&from, folder.join("copy"), &options) => {
 ///         assert_eq!(result?.bytes, 3);
 ///     }
 /// }
