@@ -114,8 +114,8 @@ impl<T: Timer> Default for Timers<T> {
 /// The deadlines of many, at most one for each: of each peer or each session, for instance.
 ///
 /// The earliest is found without a look at the others. A heap holds them; one that was moved or taken
-/// away stays in it, and is skipped when its turn comes. There are never more of those than of the
-/// ones that hold.
+/// away stays in it until it is the earliest, or until the heap is built anew. There are never more
+/// than 64 more of those than of the ones that are set.
 ///
 /// ```
 /// use std::time::{Duration, Instant};
@@ -139,7 +139,7 @@ pub struct Deadlines<K> {
     set: BTreeMap<K, Instant>,
 }
 
-/// So many deadlines in the heap may have been moved or taken away, however few hold.
+/// So many deadlines in the heap may have been moved or taken away, however few are set.
 const STALE: usize = 64;
 
 impl<K: Copy + Ord> Deadlines<K> {
@@ -156,19 +156,24 @@ impl<K: Copy + Ord> Deadlines<K> {
     /// It takes what [`Instant::checked_add`] gives, so that a time too far away for the clock is no
     /// deadline rather than a panic.
     pub fn set(&mut self, key: K, at: Option<Instant>) {
-        let Some(at) = at else {
-            self.set.remove(&key);
-            return;
-        };
-        if self.set.insert(key, at) == Some(at) {
-            return;
+        match at {
+            Some(at) if self.set.insert(key, at) != Some(at) => {
+                self.heap.push(Reverse((at, key)));
+            }
+            Some(_) => {}
+            None => {
+                self.set.remove(&key);
+            }
         }
-        if self.heap.len() >= 2 * self.set.len() + STALE {
+        self.bound();
+    }
+
+    /// Builds the heap anew where too many in it were moved or taken away.
+    fn bound(&mut self) {
+        if self.heap.len() > 2 * self.set.len() + STALE {
             self.heap.clear();
             let all = self.set.iter().map(|(key, at)| Reverse((*at, *key)));
             self.heap.extend(all);
-        } else {
-            self.heap.push(Reverse((at, key)));
         }
     }
 
@@ -189,6 +194,7 @@ impl<K: Copy + Ord> Deadlines<K> {
         self.earliest().filter(|at| *at <= now)?;
         let Reverse((_, key)) = self.heap.pop()?;
         self.set.remove(&key);
+        self.bound();
         Some(key)
     }
 }
@@ -235,8 +241,26 @@ mod tests {
                     };
                 }
                 prop_assert_eq!(deadlines.earliest(), table.values().min().copied());
-                prop_assert!(deadlines.heap.len() <= 2 * 20 + STALE + 1);
+                prop_assert!(deadlines.heap.len() <= 2 * table.len() + STALE);
             }
         }
+    }
+
+    #[test]
+    fn what_was_taken_away_leaves_the_heap() {
+        #[allow(clippy::disallowed_methods)]
+        let start = Instant::now();
+        let mut deadlines = Deadlines::new();
+        // Each is later than the one that stays, so none of them is ever the earliest.
+        deadlines.set(0, Some(start));
+        for key in 1..10_000 {
+            deadlines.set(key, Some(start + Duration::from_secs(1)));
+        }
+        for key in 1..10_000 {
+            deadlines.set(key, None);
+        }
+        assert!(deadlines.heap.len() <= 2 + STALE, "{}", deadlines.heap.len());
+        assert_eq!(deadlines.expired(start), Some(0));
+        assert_eq!(deadlines.expired(start), None);
     }
 }
