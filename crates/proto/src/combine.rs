@@ -23,11 +23,14 @@ use groups::Groups;
 ///   to send. Events bear the name of the one that tells them: [`Either`].
 /// * **Requests** are answered to the one that made them, also where both use the same tag. A group
 ///   that both have joined stays joined until both have left it, meanwhile for the sources of both
-///   (RFC 3376 §3.2), and both are told what becomes of it.
-/// * **Datagrams that were not sent** are told to the one that wanted to send them; of a socket that
-///   both send by, both are told what is [unreachable](NetworkEvent::Unreachable).
-/// * **The end**: when one has finished, what it had opened is closed, what it alone had joined is
-///   left, and the other goes on. It has finished when both have.
+///   (RFC 3376 §3.2), and both are told what becomes of it. On one interface it is another group than
+///   on another; on all interfaces it is each of them. Interfaces that one names and the other gives
+///   the index or an address of count as the same.
+/// * **Datagrams that were not sent** are told to the one that has lately sent to that destination, and
+///   to both where both have; of a socket that both send by, both are told what is
+///   [unreachable](NetworkEvent::Unreachable).
+/// * **The end**: when one has finished, what it had opened is closed and what it alone had joined is
+///   left, before the other goes on. It has finished when both have.
 ///
 /// Three are two of which one is two. What is asked of one of them is asked of the field.
 ///
@@ -71,9 +74,10 @@ pub struct Combined<A, B, C> {
     turn: Which,
     /// Whose request was handed out last, so whose the answers are until the next poll.
     asked: Option<(Which, Request)>,
-    /// What is requested for one that has finished.
+    /// What is to be closed and left for one that has finished or does not want it any more. It is
+    /// requested before either is polled again.
     releases: VecDeque<(Which, Request)>,
-    /// Where the latest datagrams are to go, and whose they are.
+    /// Where the latest datagrams were to go, and whose they were. Some of them may be sent.
     latest: VecDeque<(SocketAddr, Which)>,
     /// Whether the driver has sent them before it polls again.
     is_sent: bool,
@@ -128,7 +132,7 @@ where
     C: FnMut(&Received<'_>) -> bool,
 {
     /// The two together; `claims` says of a datagram that came whether it is the first one's. It
-    /// decides by the datagram alone, and at once: it is asked for each.
+    /// decides by the datagram alone, and at once: it is asked once for each.
     pub fn new(first: A, second: B, claims: C) -> Self {
         Self {
             first,
@@ -234,18 +238,24 @@ where
             }
             Request::Join { group, port } => self.groups.join(which, group, port),
             Request::Leave { group, port } => {
-                if let Some(kept) = self.groups.leave(which, &group, port) {
-                    for membership in kept {
-                        self.tell(now, which, NetworkEvent::Left(membership));
-                    }
-                    return None;
+                let left = self.groups.leave(which, group, port).into_iter();
+                self.releases.extend(left.map(|request| (which, request)));
+                for membership in self.groups.kept_from(which) {
+                    self.tell(now, which, NetworkEvent::Left(membership));
                 }
-                Request::Leave { group, port }
+                return self.next_release();
             }
             other => other,
         };
         self.asked = Some((which, passed.clone()));
         Some(passed)
+    }
+
+    /// The next of what is to be closed and left.
+    fn next_release(&mut self) -> Option<Request> {
+        let (which, release) = self.releases.pop_front()?;
+        self.asked = Some((which, release.clone()));
+        Some(release)
     }
 
     /// Gives back what one that has finished had opened and joined.
@@ -258,8 +268,7 @@ where
         let closed = closed.map(|socket| (which, Request::Close { socket }));
         self.releases.extend(closed);
         let left = self.groups.leave_all(which).into_iter();
-        let left = left.map(|(group, port)| (which, Request::Leave { group, port }));
-        self.releases.extend(left);
+        self.releases.extend(left.map(|request| (which, request)));
     }
 
     /// Whose request a tag is of.
@@ -281,39 +290,20 @@ where
         }
     }
 
-    /// Tells of a group: whoever asked, if only that one can be meant, else those who want it, and
-    /// where none does, both, since the sockets may have been members from the beginning.
-    fn tell_of_group(
-        &mut self,
-        now: Instant,
-        group: SocketAddr,
-        is_news: bool,
-        event: &NetworkEvent,
-    ) {
-        let asked = self.asked_about(group);
-        let nobody = !Which::BOTH
-            .into_iter()
-            .any(|which| self.groups.wants(which, group));
-        for which in Which::BOTH {
-            let is_told = match asked {
-                Some(asked) if asked == which => true,
-                Some(_) => is_news && self.groups.wants(which, group),
-                None => nobody || self.groups.wants(which, group),
-            };
-            if is_told {
-                self.tell(now, which, event.clone());
-            }
-        }
+    /// Whose a datagram can have been that was not sent. Which of those to one destination it was,
+    /// the event does not say: a driver may have sent some of them before, and tell of the next.
+    fn may_have_sent(&self, destination: SocketAddr, which: Which) -> bool {
+        let mut of_it = self.latest.iter().filter(|(to, _)| *to == destination);
+        let is_known = of_it.clone().next().is_some();
+        !is_known || of_it.any(|(_, sender)| *sender == which)
     }
 
-    /// Whose the datagram was that could not be sent. Drivers tell of them in the order in which they
-    /// were handed out, so those before it were sent.
-    fn sent_by(&mut self, destination: SocketAddr) -> Option<Which> {
-        let index = self.latest.iter().position(|(to, _)| *to == destination)?;
-        self.latest
-            .drain(..=index)
-            .next_back()
-            .map(|(_, which)| which)
+    fn hand(&mut self, now: Instant, to: Which, datagram: Received<'_>) {
+        match to {
+            which if self.members[which as usize].finished => {}
+            Which::First => self.first.handle_datagram(now, datagram),
+            Which::Second => self.second.handle_datagram(now, datagram),
+        }
     }
 }
 
@@ -338,27 +328,36 @@ where
     }
 
     fn handle_datagram(&mut self, now: Instant, datagram: Received<'_>) {
-        match self.is_for(&datagram) {
-            which if self.members[which as usize].finished => {}
-            Which::First => self.first.handle_datagram(now, datagram),
-            Which::Second => self.second.handle_datagram(now, datagram),
-        }
+        let to = self.is_for(&datagram);
+        self.hand(now, to, datagram);
     }
 
     fn handle_run(&mut self, now: Instant, run: Run<'_>) {
         let mut all = run.datagrams();
-        let whole = all.next().map(|first| self.is_for(&first));
-        if !all.all(|other| Some(self.is_for(&other)) == whole) {
-            for datagram in run.datagrams() {
-                self.handle_datagram(now, datagram);
+        let Some(first) = all.next() else {
+            return;
+        };
+        let whole = self.is_for(&first);
+        let mut alike = 1;
+        while let Some(datagram) = all.next() {
+            let to = self.is_for(&datagram);
+            if to == whole {
+                alike += 1;
+                continue;
+            }
+            for earlier in run.datagrams().take(alike) {
+                self.hand(now, whole, earlier);
+            }
+            self.hand(now, to, datagram);
+            for later in all {
+                self.handle_datagram(now, later);
             }
             return;
         }
         match whole {
-            Some(which) if self.members[which as usize].finished => {}
-            Some(Which::First) => self.first.handle_run(now, run),
-            Some(Which::Second) => self.second.handle_run(now, run),
-            None => {}
+            which if self.members[which as usize].finished => {}
+            Which::First => self.first.handle_run(now, run),
+            Which::Second => self.second.handle_run(now, run),
         }
     }
 
@@ -376,28 +375,47 @@ where
                 None => trace!(tag, "nobody has asked for a socket"),
             },
             NetworkEvent::Joined(membership) => {
-                let is_news = self.groups.joined(membership);
-                self.tell_of_group(now, membership.group, is_news, &event);
+                let asked = self.asked_about(membership.group);
+                for which in self.groups.joined(membership, asked) {
+                    self.tell(now, which, event.clone());
+                }
             }
             NetworkEvent::Left(membership) => {
-                self.groups.left(membership);
-                self.tell_of_group(now, membership.group, true, &event);
+                let asked = self.asked_about(membership.group);
+                for which in self.groups.left(membership, asked) {
+                    self.tell(now, which, event.clone());
+                }
             }
             NetworkEvent::NotJoined { group, port, .. } => {
-                let address = SocketAddr::new(group.address, *port);
-                self.tell_of_group(now, address, false, &event);
-                if let Some(which) = self.asked_about(address) {
-                    self.groups.forget(which, group, *port);
+                match self.asked_about(SocketAddr::new(group.address, *port)) {
+                    Some(which) => {
+                        self.groups.not_joined();
+                        self.tell(now, which, event);
+                    }
+                    None => {
+                        let wants = |which: &Which| self.groups.wants(*which, group, *port);
+                        let told: Vec<Which> = Which::BOTH.into_iter().filter(wants).collect();
+                        for which in if told.is_empty() {
+                            Which::BOTH.to_vec()
+                        } else {
+                            told
+                        } {
+                            self.tell(now, which, event.clone());
+                        }
+                    }
                 }
             }
             NetworkEvent::Unreachable { socket, .. } => match self.owner(*socket) {
                 Some(owner) => self.tell(now, owner, event),
                 None => self.tell_both(now, event),
             },
-            NetworkEvent::NotSent { destination, .. } => match self.sent_by(*destination) {
-                Some(which) => self.tell(now, which, event),
-                None => self.tell_both(now, event),
-            },
+            NetworkEvent::NotSent { destination, .. } => {
+                for which in Which::BOTH {
+                    if self.may_have_sent(*destination, which) {
+                        self.tell(now, which, event.clone());
+                    }
+                }
+            }
         }
     }
 
@@ -411,12 +429,7 @@ where
         if std::mem::take(&mut self.is_sent) {
             self.latest.clear();
         }
-        while let Some((which, release)) = self.releases.pop_front() {
-            let release = match release {
-                Request::Leave { group, port } if self.groups.is_wanted(&group, port) => continue,
-                other => other,
-            };
-            self.asked = Some((which, release.clone()));
+        if let Some(release) = self.next_release() {
             return Output::Request(release);
         }
         let mut wait: Option<(Option<Instant>, &'static str)> = None;
@@ -434,7 +447,12 @@ where
                         wait = Some((until, reason));
                     }
                 }
-                Output::Finished => {}
+                // What it had is given back first: whatever the other says may be the last for long.
+                Output::Finished => {
+                    if let Some(release) = self.next_release() {
+                        return Output::Request(release);
+                    }
+                }
                 output => {
                     self.turn = which.other();
                     self.is_sent = matches!(output, Output::Event(_));

@@ -259,7 +259,11 @@ mod tests {
         for key in 1..10_000 {
             deadlines.set(key, None);
         }
-        assert!(deadlines.heap.len() <= 2 + STALE, "{}", deadlines.heap.len());
+        assert!(
+            deadlines.heap.len() <= 2 + STALE,
+            "{}",
+            deadlines.heap.len()
+        );
         assert_eq!(deadlines.expired(start), Some(0));
         assert_eq!(deadlines.expired(start), None);
     }

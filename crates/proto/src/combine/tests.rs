@@ -1,9 +1,11 @@
+mod at_random;
+
 use std::time::Duration;
 
 use manycast_types::{
-    ErrorKind, Group, InterfaceId, Membership, NetworkError, SourceFilter, Transmit,
+    ErrorKind, Group, InterfaceId, InterfaceSelector, Membership, NetworkError, SourceFilter,
+    Transmit,
 };
-use proptest::prelude::*;
 
 use super::*;
 
@@ -36,7 +38,11 @@ impl Scripted {
     }
 
     fn leave(&mut self) {
-        let (group, port) = (Group::new(GROUP.0.into()), GROUP.1);
+        self.leave_on(None);
+    }
+
+    fn leave_on(&mut self, interface: Option<&str>) {
+        let (group, port) = (on(interface), GROUP.1);
         self.outputs
             .push_back(Output::Request(Request::Leave { group, port }));
     }
@@ -107,6 +113,19 @@ fn start() -> Instant {
 
 fn eth0() -> InterfaceId {
     InterfaceId::new(2, "eth0")
+}
+
+/// The group on one interface, or on all.
+fn on(interface: Option<&str>) -> Group {
+    Group {
+        interface: interface.map(|name| InterfaceSelector::Name(name.into())),
+        ..Group::new(GROUP.0.into())
+    }
+}
+
+fn leave_of(group: Group) -> Request {
+    let port = GROUP.1;
+    Request::Leave { group, port }
 }
 
 fn datagram<'a>(payload: &'a [u8], socket: u64, interface: &'a InterfaceId) -> Received<'a> {
@@ -181,6 +200,24 @@ fn a_run_is_handed_on_whole_where_it_is_of_one_and_else_divided() {
     assert_eq!((both.first.runs, both.second.runs), (1, 0));
     assert_eq!(both.first.received[3..], [vec![1, 1], vec![3]]);
     assert_eq!(both.second.received, [[9, 9]]);
+}
+
+#[test]
+fn whose_a_datagram_of_a_run_is_is_asked_once() {
+    let (now, interface) = (start(), eth0());
+    let mut asked = Vec::new();
+    let mut both = Combined::new(
+        Scripted::default(),
+        Scripted::default(),
+        |datagram: &Received<'_>| {
+            asked.push(datagram.payload[0]);
+            datagram.payload[0] < 4
+        },
+    );
+    both.handle_run(now, Run::new(datagram(&[1, 2, 9, 3, 8], 0, &interface), 1));
+    assert_eq!(both.first.received, [[1], [2], [3]]);
+    assert_eq!(both.second.received, [[9], [8]]);
+    assert_eq!(asked, [1, 2, 9, 3, 8]);
 }
 
 #[test]
@@ -335,16 +372,23 @@ fn what_was_not_sent_is_told_to_its_sender_and_what_both_may_have_sent_to_both()
     for _ in 0..3 {
         assert!(matches!(both.poll_output(now), Output::Transmit(_)));
     }
-    // First: near. Second: far. First: far.
+    // First: near. Second: far. First: far. A driver may have sent each of them at once.
     both.handle_network(now, not_sent(far));
+    both.handle_network(now, not_sent(near));
     assert_eq!(
         (both.first.told(), both.second.told()),
-        (vec![], vec![not_sent(far)])
+        (vec![not_sent(far), not_sent(near)], vec![not_sent(far)])
     );
+    // What comes after a wait is sent after all that came before it.
+    assert_waits(&mut both);
+    both.second.outputs.push_back(transmit(near));
+    assert!(matches!(both.poll_output(now), Output::Transmit(_)));
+    both.handle_network(now, not_sent(near));
     both.handle_network(now, not_sent(far));
     assert_eq!(
         (both.first.told(), both.second.told()),
-        (vec![not_sent(far)], vec![])
+        (vec![not_sent(far)], vec![not_sent(near), not_sent(far)]),
+        "of what is not known, both are told"
     );
     let refused = NetworkEvent::refused(SocketId::default(), far);
     both.handle_network(now, refused.clone());
@@ -367,7 +411,6 @@ fn one_that_has_finished_gives_back_what_it_had_and_the_other_goes_on() {
     both.handle_network(now, NetworkEvent::Joined(membership(eth0())));
     both.first.finished = true;
     both.second.greedy = true;
-    assert!(matches!(both.poll_output(now), Output::Transmit(_)));
     let socket = SocketId::new(5);
     assert_eq!(request(&mut both), Request::Close { socket });
     assert!(matches!(request(&mut both), Request::Leave { .. }));
@@ -381,178 +424,110 @@ fn one_that_has_finished_gives_back_what_it_had_and_the_other_goes_on() {
     assert_eq!((both.first.calls, both.second.calls), ([1, 1], [1, 1]));
 }
 
-/// One that asks for sockets and groups at random, and fails if it is told what is not meant for it.
-#[derive(Debug, Default)]
-struct Careful {
-    /// The address that it opens sockets on, which is its own.
-    local: u8,
-    outputs: VecDeque<Output<()>>,
-    sockets: Vec<SocketId>,
-    joined: Vec<SocketAddr>,
-    sent: usize,
-    unsent: usize,
+/// Has the first one finish with a socket and a group, and gives the two.
+fn finished(now: Instant) -> Both {
+    let mut both = both();
+    both.first.open(1, "10.0.0.1:0");
+    both.first.join(on(None));
+    request(&mut both);
+    both.handle_network(now, opened(1, 5));
+    request(&mut both);
+    both.handle_network(now, NetworkEvent::Joined(membership(eth0())));
+    both.first.finished = true;
+    both
 }
 
-impl Protocol for Careful {
-    type Event = ();
+#[test]
+fn what_one_had_is_given_back_while_the_other_waits() {
+    let now = start();
+    let mut both = finished(now);
+    let socket = SocketId::new(5);
+    assert_eq!(request(&mut both), Request::Close { socket });
+    assert_eq!(request(&mut both), leave_of(on(None)));
+    assert_waits(&mut both);
+}
 
-    fn handle_datagram(&mut self, _now: Instant, datagram: Received<'_>) {
-        let is_own = self.sockets.contains(&datagram.socket);
-        let is_claimed = datagram.payload == [self.local];
-        assert!(is_own || is_claimed, "{datagram:?} is not for {self:?}");
-    }
-
-    fn handle_network(&mut self, _now: Instant, event: NetworkEvent) {
-        match event {
-            NetworkEvent::Opened { socket, local, .. } => {
-                assert_eq!(local.port(), self.local.into(), "it is the other one's");
-                self.sockets.push(socket);
-            }
-            NetworkEvent::NotOpened { error, .. } => {
-                assert_eq!(error.message, self.local.to_string());
-            }
-            NetworkEvent::Joined(it) => assert!(self.joined.contains(&it.group), "{it}"),
-            NetworkEvent::NotSent { .. } => self.unsent += 1,
-            _ => {}
-        }
-        assert!(self.unsent <= self.sent, "it has not sent so much");
-    }
-
-    fn handle_timeout(&mut self, _now: Instant) {}
-
-    fn poll_output(&mut self, _now: Instant) -> Output<()> {
-        let output = self.outputs.pop_front();
-        match &output {
-            Some(Output::Transmit(_)) => self.sent += 1,
-            Some(Output::Request(Request::Close { socket })) => {
-                self.sockets.retain(|it| it != socket);
-            }
-            Some(Output::Request(Request::Join { group, port })) => {
-                self.joined.push((group.address, *port).into());
-            }
-            Some(Output::Request(Request::Leave { group, port })) => {
-                self.joined
-                    .retain(|it| *it != (group.address, *port).into());
-            }
-            _ => {}
-        }
-        output.unwrap_or(Output::Wait {
-            until: None,
-            reason: "more to do",
-        })
+#[test]
+fn what_both_had_is_given_back_before_the_end() {
+    let now = start();
+    let mut both = finished(now);
+    both.second.finished = true;
+    let socket = SocketId::new(5);
+    assert_eq!(request(&mut both), Request::Close { socket });
+    assert_eq!(request(&mut both), leave_of(on(None)));
+    for _ in 0..3 {
+        assert_eq!(both.poll_output(now), Output::Finished);
     }
 }
 
-/// A host that does what is requested, and which sockets and groups it has.
-#[derive(Default)]
-struct Kernel {
-    sockets: u64,
-    groups: Vec<SocketAddr>,
+#[test]
+fn a_group_on_two_interfaces_is_two_groups() {
+    let now = start();
+    let mut both = both();
+    let [eth0, eth1] = [eth0(), InterfaceId::new(3, "eth1")].map(membership);
+    let joined = |it: &Membership| NetworkEvent::Joined(it.clone());
+    both.first.join(on(Some("eth0")));
+    both.second.join(on(Some("eth1")));
+    request(&mut both);
+    both.handle_network(now, joined(&eth0));
+    request(&mut both);
+    // Drivers tell of all memberships of the group.
+    both.handle_network(now, joined(&eth0));
+    both.handle_network(now, joined(&eth1));
+    assert_eq!(both.first.told(), [joined(&eth0)]);
+    assert_eq!(both.second.told(), [joined(&eth1)]);
+
+    both.first.leave();
+    assert_eq!(request(&mut both), leave_of(on(Some("eth0"))));
+    both.handle_network(now, NetworkEvent::Left(eth0.clone()));
+    assert_eq!(both.first.told(), [NetworkEvent::Left(eth0)]);
+    both.second.finished = true;
+    assert_eq!(request(&mut both), leave_of(on(Some("eth1"))));
+    assert_eq!(both.second.told(), []);
 }
 
-impl Kernel {
-    fn answer(&mut self, request: Request, grants: bool) -> Vec<NetworkEvent> {
-        match request {
-            Request::Open { tag, local } if grants => (0..=tag % 2)
-                .map(|_| {
-                    self.sockets += 1;
-                    NetworkEvent::Opened {
-                        tag,
-                        socket: SocketId::new(self.sockets),
-                        local: ([10, 0, 0, 1], local.port()).into(),
-                    }
-                })
-                .collect(),
-            Request::Open { tag, local } => {
-                let error = NetworkError::new(ErrorKind::Other, local.port().to_string());
-                vec![NetworkEvent::NotOpened { tag, error }]
-            }
-            Request::Join { group, port } => {
-                let group = (group.address, port).into();
-                self.groups.retain(|it| *it != group);
-                self.groups.push(group);
-                let membership = Membership::new(group, eth0(), SourceFilter::any());
-                vec![NetworkEvent::Joined(membership)]
-            }
-            Request::Leave { group, port } => {
-                let group = (group.address, port).into();
-                self.groups.retain(|it| *it != group);
-                let membership = Membership::new(group, eth0(), SourceFilter::any());
-                vec![NetworkEvent::Left(membership)]
-            }
-            _ => Vec::new(),
+#[test]
+fn a_group_on_all_interfaces_is_that_on_each() {
+    let now = start();
+    let mut both = both();
+    let [eth0, eth1] = [eth0(), InterfaceId::new(3, "eth1")].map(membership);
+    both.first.join(on(None));
+    both.second.join(on(Some("eth0")));
+    for _ in 0..2 {
+        request(&mut both);
+        for it in [&eth0, &eth1] {
+            both.handle_network(now, NetworkEvent::Joined(it.clone()));
         }
     }
+    assert_eq!((both.first.told().len(), both.second.told().len()), (2, 1));
+    both.first.leave();
+    assert_waits(&mut both);
+    assert_eq!(both.first.told().len(), 2);
+    // Nothing of what the first one wanted is forgotten.
+    both.second.leave_on(Some("eth0"));
+    assert_eq!(request(&mut both), leave_of(on(None)));
+    for it in [&eth0, &eth1] {
+        both.handle_network(now, NetworkEvent::Left(it.clone()));
+    }
+    assert_eq!(both.second.told(), [NetworkEvent::Left(eth0)]);
+    assert_eq!(both.first.told(), []);
+    assert_waits(&mut both);
 }
 
-proptest! {
-    /// Whatever two ask for, and in whatever order, neither is told what is the other's, and a group
-    /// is joined exactly while one of them wants it.
-    #[test]
-    fn neither_is_told_what_is_the_others(script in prop::collection::vec(any::<[u8; 3]>(), 0..300)) {
-        let (now, interface) = (start(), eth0());
-        let careful = |local| Careful { local, ..Careful::default() };
-        let mut both = Combined::new(careful(1), careful(2), |datagram: &Received<'_>| {
-            datagram.payload == [1]
-        });
-        let mut kernel = Kernel::default();
-        for [what, which, detail] in script {
-            let one = if which % 2 == 0 { &mut both.first } else { &mut both.second };
-            let local = one.local;
-            let group = Group::new([239, 1, 1, detail % 3].into());
-            let request = match what % 8 {
-                0 => Request::Open {
-                    tag: (detail % 2).into(),
-                    local: format!("10.0.0.1:{local}").parse().unwrap(),
-                },
-                1 => match one.sockets.last().copied() {
-                    Some(socket) => Request::Close { socket },
-                    None => continue,
-                },
-                2 => Request::Join { group, port: 5000 },
-                3 => Request::Leave { group, port: 5000 },
-                4 => {
-                    one.outputs.push_back(transmit(([10, 0, 0, detail % 3], 1).into()));
-                    continue;
-                }
-                5 => {
-                    let payload = [1 + detail % 2];
-                    let socket = u64::from(which) % (kernel.sockets + 1);
-                    both.handle_datagram(now, datagram(&payload, socket, &interface));
-                    continue;
-                }
-                _ => {
-                    match both.poll_output(now) {
-                        Output::Request(request) => {
-                            for answer in kernel.answer(request, detail % 4 > 0) {
-                                both.handle_network(now, answer);
-                            }
-                        }
-                        Output::Transmit(sent) if detail % 2 == 0 => {
-                            both.handle_network(now, not_sent(sent.destination));
-                        }
-                        _ => {}
-                    }
-                    continue;
-                }
-            };
-            one.outputs.push_back(Output::Request(request));
-        }
-        loop {
-            match both.poll_output(now) {
-                Output::Request(request) => {
-                    for answer in kernel.answer(request, true) {
-                        both.handle_network(now, answer);
-                    }
-                }
-                Output::Wait { .. } => break,
-                _ => {}
-            }
-        }
-        for last in 0..3 {
-            let group = ([239, 1, 1, last], 5000).into();
-            let is_wanted = both.first.joined.contains(&group) || both.second.joined.contains(&group);
-            prop_assert_eq!(kernel.groups.contains(&group), is_wanted);
-        }
-    }
+#[test]
+fn a_group_that_cannot_be_joined_with_other_sources_stays_as_it_was() {
+    let now = start();
+    let mut both = both();
+    both.first.join(on(None));
+    request(&mut both);
+    both.handle_network(now, NetworkEvent::Joined(membership(eth0())));
+    let group = on(None).with_sources([[10, 0, 0, 1].into()]);
+    both.first.join(group.clone());
+    request(&mut both);
+    let error = NetworkError::new(ErrorKind::LimitReached, "too many sources");
+    let port = GROUP.1;
+    both.handle_network(now, NetworkEvent::NotJoined { group, port, error });
+    assert_eq!(both.first.told().len(), 2);
+    both.first.finished = true;
+    assert_eq!(request(&mut both), leave_of(on(None)));
 }
