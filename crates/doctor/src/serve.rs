@@ -4,6 +4,7 @@ mod inquiry;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;
 use std::thread;
 
@@ -193,12 +194,13 @@ impl Server {
             } => {
                 let index = self.agree(inquiry.group)?;
                 let watch = Watch::end(&mut self.watches, &inquiry).filter(|_| sent > 0);
-                let mut others = self.watches.iter();
-                let is_alone = others.all(|other| other.group != inquiry.group);
                 let endpoint = self.driver.endpoint();
                 match self.agreed[index].look(endpoint, watch, sent, arrivals) {
-                    Ok(examination) if is_alone && examination.is_to_test() => {
-                        self.driver.protocol_mut().suspend(&inquiry);
+                    // Where others ask about the group, it is not left, and the firewall not tried.
+                    Ok(examination)
+                        if examination.is_to_test()
+                            && self.driver.protocol_mut().suspend(&inquiry) =>
+                    {
                         self.suspended.push(inquiry.clone());
                         self.waiting.push((inquiry, examination));
                     }
@@ -261,10 +263,13 @@ impl Server {
         let run = {
             let inquiry = inquiry.clone();
             move || {
-                if tests {
-                    examination.test();
-                }
-                let (told, served) = outcome(&inquiry, agreed.conclude(examination, &inquiry));
+                let report = or_panicked(|| {
+                    if tests {
+                        examination.test();
+                    }
+                    agreed.conclude(examination, &inquiry)
+                });
+                let (told, served) = outcome(&inquiry, report);
                 // The receiver lives as long as the driver.
                 let _ = ended.send(served);
                 commands.give(move |server, _| server.examined(&inquiry, &told));
@@ -334,6 +339,17 @@ impl Server {
     }
 }
 
+/// What an examination finds, or that it has panicked: whoever asked is answered in any case, and the
+/// group is joined again.
+fn or_panicked(examine: impl FnOnce() -> Result<Report, Error>) -> Result<Report, Error> {
+    // What the examination has left unfinished is dropped with it.
+    catch_unwind(AssertUnwindSafe(examine)).unwrap_or_else(|_| {
+        let text = "cannot examine this host: the examination panicked; report it as a defect, with \
+                    what was printed on standard error";
+        Err(NetworkError::new(ErrorKind::Other, text).into())
+    })
+}
+
 /// What an examination has found, in the words of the wire, and how it ended.
 fn outcome(inquiry: &Inquiry, report: Result<Report, Error>) -> (probe::Report, Served) {
     let (told, verdict, failure) = match report {
@@ -352,4 +368,15 @@ fn outcome(inquiry: &Inquiry, report: Result<Report, Error>) -> (probe::Report, 
         failure,
     };
     (told, served)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_examination_that_panics_is_an_answer() {
+        let error = or_panicked(|| panic!("of a defect")).unwrap_err();
+        assert!(error.to_string().contains("panicked"), "{error}");
+    }
 }

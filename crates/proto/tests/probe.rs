@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use manycast_lab::sim::{Endpoint, Host, Link, Sim, seeds};
 use manycast_proto::probe::{
-    Burst, Client, ClientConfig, ClientEvent, Counts, Finding, Key, Refusal, Report, Round, Server,
-    ServerConfig, ServerEvent,
+    Burst, Client, ClientConfig, ClientEvent, Counts, Finding, Inquiry, Key, Refusal, Report,
+    Round, Server, ServerConfig, ServerEvent,
 };
 use manycast_types::Group;
 
@@ -22,7 +22,7 @@ struct Net {
     server: Endpoint<Server>,
     /// Events of both that are dealt with.
     served: usize,
-    heard: usize,
+    told_of: usize,
 }
 
 impl Net {
@@ -51,7 +51,7 @@ impl Net {
             client,
             server,
             served: 0,
-            heard: 0,
+            told_of: 0,
         }
     }
 
@@ -59,8 +59,8 @@ impl Net {
     /// on itself.
     fn next(&mut self, report: &Report) -> ClientEvent {
         for _ in 0..100_000 {
-            if let Some((_, event)) = self.sim.events(self.client).get(self.heard) {
-                self.heard += 1;
+            if let Some((_, event)) = self.sim.events(self.client).get(self.told_of) {
+                self.told_of += 1;
                 return event.clone();
             }
             if let Some((_, event)) = self.sim.events(self.server).get(self.served) {
@@ -79,7 +79,7 @@ impl Net {
             ServerEvent::Watch(inquiry) => self.command(|server| server.watching(&inquiry)),
             // As a host does that tries its firewall.
             ServerEvent::Examine { inquiry, .. } => {
-                self.command(|server| server.suspend(&inquiry));
+                self.command(|server| assert!(server.suspend(&inquiry)));
             }
             ServerEvent::Suspended(inquiry) => {
                 self.command(|server| server.examined(&inquiry, report));
@@ -101,6 +101,95 @@ impl Net {
 
 fn group() -> SocketAddr {
     (GROUP, PORT).into()
+}
+
+/// Another client, on a host of its own.
+fn other(net: &mut Net) -> Endpoint<Client> {
+    let host = net.sim.add_host(["10.0.0.3"]);
+    let config = ClientConfig {
+        server: SERVER.into(),
+        group: group(),
+        source: None,
+        key: Some(Key::new("secret")),
+    };
+    let client = Client::new(config, net.sim.seed());
+    net.sim.bind(host, 40_000, client)
+}
+
+/// Has the client ask for an examination, and gives what the server asks its host.
+fn examination(net: &mut Net) -> Inquiry {
+    net.sim
+        .command(net.client, |client, now| client.examine(now));
+    net.sim.run_for(Duration::from_millis(100));
+    let events = net.sim.events(net.server).iter();
+    let asked = events.filter_map(|(_, event)| match event {
+        ServerEvent::Examine { inquiry, .. } => Some(inquiry.clone()),
+        _ => None,
+    });
+    asked.last().unwrap()
+}
+
+/// What a client was told, and what it has counted of a round of 10 to the group.
+fn count_of_a_round(net: &mut Net, client: Endpoint<Client>) -> Option<ClientEvent> {
+    let round = Round {
+        to_group: true,
+        interface: None,
+        source: None,
+        count: 10,
+        size: 200,
+        hops: 1,
+    };
+    net.sim
+        .command(client, |client, now| client.send(now, round));
+    net.sim.run_for(Duration::from_secs(2));
+    let last = net.sim.events(client).last();
+    last.map(|(_, event)| event.clone())
+}
+
+fn all_of_a_round() -> ClientEvent {
+    let counts = Counts { group: 10, host: 0 };
+    ClientEvent::Counted {
+        counts,
+        not_sent: None,
+    }
+}
+
+/// A host that sends to itself is not disturbed by who comes meanwhile, and loses them nothing.
+#[test]
+fn who_comes_while_a_group_is_left_begins_when_it_is_joined_again() {
+    let mut net = Net::new(1, Link::default());
+    assert_eq!(net.next(&Report::default()), ClientEvent::Welcome);
+    let inquiry = examination(&mut net);
+    assert!(
+        net.sim
+            .command(net.server, |server, _| server.suspend(&inquiry))
+    );
+    net.sim.run_for(Duration::from_millis(100));
+    let other = other(&mut net);
+    let joined = |net: &Net| net.told(|event| matches!(event, ServerEvent::Joined { .. }));
+    // It says hello again and again.
+    net.sim.run_for(Duration::from_secs(2));
+    assert_eq!((joined(&net), net.sim.events(other).len()), (1, 0));
+    net.command(|server| server.examined(&inquiry, &Report::default()));
+    net.sim.run_for(Duration::from_millis(100));
+    let told: Vec<_> = net.sim.events(other).iter().map(|(_, it)| it).collect();
+    assert_eq!((joined(&net), told), (2, vec![&ClientEvent::Welcome]));
+    assert_eq!(count_of_a_round(&mut net, other), Some(all_of_a_round()));
+}
+
+/// Rounds are counted also where the host is not watched for who sends them.
+#[test]
+fn a_group_that_others_have_agreed_on_is_not_left() {
+    let mut net = Net::new(1, Link::default());
+    assert_eq!(net.next(&Report::default()), ClientEvent::Welcome);
+    let other = other(&mut net);
+    net.sim.run_for(Duration::from_secs(1));
+    let inquiry = examination(&mut net);
+    assert!(
+        !net.sim
+            .command(net.server, |server, _| server.suspend(&inquiry))
+    );
+    assert_eq!(count_of_a_round(&mut net, other), Some(all_of_a_round()));
 }
 
 /// A report of several pieces.

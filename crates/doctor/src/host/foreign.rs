@@ -5,7 +5,7 @@
 //! allows it (`ptrace(2)`, `PTRACE_MODE_ATTACH_REALCREDS`), or by root. Nothing is received from
 //! it and nothing is set on it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
 use std::io;
@@ -48,34 +48,45 @@ pub fn socket_owners() -> BTreeMap<u32, Vec<SocketOwner>> {
         let Some(pid) = process
             .file_name()
             .to_str()
-            .and_then(|name| name.parse().ok())
+            .and_then(|name| name.parse::<u32>().ok())
         else {
             continue;
         };
         let name = || fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-        let descriptors = fs::read_dir(format!("/proc/{pid}/fd"));
-        for descriptor in descriptors.into_iter().flatten().flatten() {
-            let number = descriptor.file_name();
-            let Some(number) = number.to_str().and_then(|number| number.parse().ok()) else {
-                continue;
-            };
-            let link = fs::read_link(descriptor.path()).unwrap_or_default();
-            let inode = link.to_str().and_then(|link| {
-                link.strip_prefix("socket:[")?
-                    .strip_suffix(']')?
-                    .parse()
-                    .ok()
+        for (descriptor, inode) in sockets_of(&pid.to_string()) {
+            owners.entry(inode).or_default().push(SocketOwner {
+                pid,
+                name: name().trim().to_owned(),
+                descriptor,
             });
-            if let Some(inode) = inode {
-                owners.entry(inode).or_default().push(SocketOwner {
-                    pid,
-                    name: name().trim().to_owned(),
-                    descriptor: number,
-                });
-            }
         }
     }
     owners
+}
+
+/// The inodes of the sockets of this process.
+pub(crate) fn own_sockets() -> BTreeSet<u32> {
+    sockets_of("self").map(|(_, inode)| inode).collect()
+}
+
+/// The sockets of a process, as descriptor and inode.
+fn sockets_of(process: &str) -> impl Iterator<Item = (i32, u32)> + use<> {
+    let descriptors = fs::read_dir(format!("/proc/{process}/fd"));
+    descriptors
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|descriptor| {
+            let number = descriptor.file_name().to_str()?.parse().ok()?;
+            let link = fs::read_link(descriptor.path()).ok()?;
+            let inode = link
+                .to_str()?
+                .strip_prefix("socket:[")?
+                .strip_suffix(']')?
+                .parse()
+                .ok()?;
+            Some((number, inode))
+        })
 }
 
 impl ForeignSocket {

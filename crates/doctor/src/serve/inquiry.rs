@@ -8,6 +8,7 @@ use manycast_net::Interface;
 use manycast_proto::probe::{Arrival, Inquiry};
 use manycast_types::{Address, Group, InterfaceId, NetworkError};
 
+use super::super::host::foreign;
 use super::super::paths::{self, cannot_send};
 use super::super::watch::{self, Meter};
 use super::super::{
@@ -113,12 +114,10 @@ impl Examination {
 impl Agreed {
     pub(super) fn begin(group: SocketAddr) -> Result<Self, Error> {
         let mut host = Snapshot::read(Some(group.ip()))?;
-        // Its own sockets, of other groups that are asked about, are no other program's.
-        let (owners, own) = (crate::socket_owners(), std::process::id());
-        host.sockets.retain(|socket| {
-            let owners = owners.get(&socket.inode);
-            !owners.is_some_and(|owners| owners.iter().any(|owner| owner.pid == own))
-        });
+        // Its own sockets, of other groups that are asked about, are no other program's. Whose the others
+        // are is not asked: others are served on this thread.
+        let own = foreign::own_sockets();
+        host.sockets.retain(|socket| !own.contains(&socket.inode));
         Ok(Self {
             group,
             refused: None,

@@ -68,7 +68,8 @@ pub struct ServerConfig {
     /// The key that clients must have; without one, whoever can reach it may ask.
     pub key: Option<Key>,
     /// How many datagrams of data it sends a second at most, over time; 200 by default. Ten times
-    /// as many may go at once. An examination counts as much as a second of them.
+    /// as many may go at once. An examination counts as much as a second of them, and so does a group
+    /// that nobody has agreed on yet.
     pub rate: u32,
     /// How many clients it remembers; 32 by default. One host, or one /64 of IPv6, has a quarter of them
     /// at most.

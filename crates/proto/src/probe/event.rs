@@ -9,7 +9,8 @@ use manycast_types::{InterfaceId, NetworkError};
 #[non_exhaustive]
 pub enum ServerEvent {
     /// A client that is where it says has agreed on a group. It is joined once this was taken, so
-    /// that the host can be looked at as it was before.
+    /// that the host can be looked at as it was before; where it is left for an examination, after
+    /// that.
     Agreed {
         /// Who.
         client: SocketAddr,

@@ -206,7 +206,11 @@ impl Caller {
                 self.reached.sessions += 1;
             }
             ServerEvent::Watch(inquiry) => self.server.watching(&inquiry),
-            ServerEvent::Examine { inquiry, .. } => self.server.suspend(&inquiry),
+            ServerEvent::Examine { inquiry, .. } => {
+                if !self.server.suspend(&inquiry) {
+                    self.server.examined(&inquiry, &super::Report::default());
+                }
+            }
             ServerEvent::Suspended(inquiry) => {
                 self.reached.examinations += 1;
                 self.server.examined(&inquiry, &super::Report::default());

@@ -1,5 +1,6 @@
 //! Who sends and counts for others.
 
+mod examine;
 mod limits;
 mod orders;
 mod session;
@@ -14,7 +15,7 @@ use tracing::trace;
 use super::cookie::{Asked, Cookies};
 use super::event::{Inquiry, ServerEvent};
 use super::message::{Body, Foreign, MAX_COUNT, MIN_SIZE, Message};
-use super::{Burst, Refusal, Report, ServerConfig};
+use super::{Burst, Refusal, ServerConfig};
 use crate::timers::Deadlines;
 use crate::{NetworkEvent, Output, Protocol, Request};
 use limits::{Allowance, may_be_probed, may_be_source, network};
@@ -41,8 +42,8 @@ pub struct Server {
     joins: VecDeque<Option<SocketAddr>>,
     /// For whom a join was requested that is answered before the next poll.
     joining: Option<SocketAddr>,
-    /// Groups that are left for a while.
-    suspended: Vec<SocketAddr>,
+    /// The examinations for which their groups are left.
+    suspended: Vec<Inquiry>,
     outputs: VecDeque<Output<ServerEvent>>,
     stopped: bool,
     stats: ServerStats,
@@ -104,44 +105,6 @@ impl Server {
         }
     }
 
-    /// Leaves the group of an inquiry until it is [`examined`](Self::examined); then
-    /// [`ServerEvent::Suspended`] comes. What the host sends to itself meanwhile is not received here,
-    /// and not missed by others who share the port.
-    pub fn suspend(&mut self, inquiry: &Inquiry) {
-        if self.stopped {
-            return;
-        }
-        if !self.suspended.contains(&inquiry.group) {
-            self.suspended.push(inquiry.group);
-            self.leave(inquiry.group);
-        }
-        let suspended = ServerEvent::Suspended(inquiry.clone());
-        self.outputs.push_back(Output::Event(suspended));
-    }
-
-    /// Takes in what the host has found on itself.
-    pub fn examined(&mut self, inquiry: &Inquiry, report: &Report) {
-        if self.stopped {
-            return;
-        }
-        let suspended = self.suspended.iter().position(|it| *it == inquiry.group);
-        if suspended
-            .map(|index| self.suspended.swap_remove(index))
-            .is_some()
-            && self.is_needed(inquiry.group)
-        {
-            self.join(None, inquiry.group);
-        }
-        if let Some(index) = self.awaiting(inquiry.cookie, inquiry.number) {
-            let report = report.emit();
-            let length = u16::try_from(report.len()).unwrap_or(u16::MAX);
-            self.sessions[index].report = report;
-            self.answer(index, Body::Examined { length });
-        }
-        let examined = ServerEvent::Examined(inquiry.clone());
-        self.outputs.push_back(Output::Event(examined));
-    }
-
     fn session(&self, cookie: [u8; 16]) -> Option<usize> {
         self.sessions.iter().position(|it| it.cookie == cookie)
     }
@@ -198,8 +161,8 @@ impl Server {
         }
         let same = |session: &Session| session.client == client && session.nonce == message.nonce;
         if let Some(session) = self.sessions.iter().find(|session| same(session)) {
-            // The answer was lost; a `Hello` that comes late has none.
-            if session.number == message.number {
+            // The answer was lost or is still to come; a `Hello` that comes late has none.
+            if session.number == message.number && !session.is_held {
                 self.reply(reply, message, message.cookie, Body::Welcome);
             }
             return;
@@ -208,7 +171,14 @@ impl Server {
             self.reply(reply, message, [0; 16], Body::Refused(Refusal::TooMuch));
             return;
         }
-        let session = Session::new(now, message, reply, (group, source));
+        // A new group costs the host as much as an examination.
+        if !self.is_needed(group) && !self.allowance.take(now, self.config.rate) {
+            self.reply(reply, message, [0; 16], Body::Refused(Refusal::TooMuch));
+            return;
+        }
+        let mut session = Session::new(now, message, reply, (group, source));
+        session.is_held = self.is_suspended(group);
+        let is_held = session.is_held;
         self.sessions.push(session);
         self.ends.set(message.cookie, now.checked_add(IDLE));
         let sources = self.sources(group);
@@ -217,8 +187,18 @@ impl Server {
             group,
             sources,
         }));
+        if !is_held {
+            self.welcome(self.sessions.len() - 1);
+        }
+    }
+
+    /// Joins the group of a session, and tells its client that it may begin.
+    fn welcome(&mut self, index: usize) {
+        let session = &mut self.sessions[index];
+        session.is_held = false;
+        let (client, group) = (session.client, session.group);
         self.join(Some(client), group);
-        self.answer(self.sessions.len() - 1, Body::Welcome);
+        self.answer(index, Body::Welcome);
     }
 
     /// Answers a message of which nothing is kept.
@@ -290,7 +270,6 @@ impl Server {
 
     /// Requests to join a group with the sources of all who ask about it.
     fn join(&mut self, client: Option<SocketAddr>, address: SocketAddr) {
-        self.suspended.retain(|it| *it != address);
         let sources = self.sources(address);
         let mut group = Group::new(address.ip());
         if !sources.is_empty() {
@@ -325,6 +304,10 @@ impl Server {
     /// Takes in a request of a session.
     fn request(&mut self, now: Instant, index: usize, message: Message, datagram: &Received<'_>) {
         let session = &mut self.sessions[index];
+        if session.is_held {
+            // It was not told yet that it may begin.
+            return;
+        }
         if message.number == session.number {
             // Asked again: the answer was lost, or is still to come.
             if let Some(answer) = session.answer.clone() {
@@ -368,20 +351,6 @@ impl Server {
             }
             _ => {}
         }
-    }
-
-    /// Has the host examined, if it is not asked for too often.
-    fn inquire(&mut self, now: Instant, index: usize, inquiry: Inquiry, round: u32, sent: u16) {
-        if !self.allowance.take(now, self.config.rate) {
-            self.answer(index, Body::Refused(Refusal::TooMuch));
-            return;
-        }
-        let arrivals = self.sessions[index].arrivals(round);
-        self.outputs.push_back(Output::Event(ServerEvent::Examine {
-            inquiry,
-            sent,
-            arrivals,
-        }));
     }
 
     /// Takes in what is to be sent: to the client from the port that it asked, to the group as other

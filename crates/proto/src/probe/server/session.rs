@@ -26,6 +26,8 @@ pub(super) struct Session {
     /// The number of the last request, and the answer to it, once there is one.
     pub(super) number: u32,
     pub(super) answer: Option<Bytes>,
+    /// Whether its client is welcomed only when its group, which is left for a while, is joined again.
+    pub(super) is_held: bool,
     round: u32,
     seen: Seen,
     /// What came of the round by the group.
@@ -55,6 +57,7 @@ impl Session {
             last: now,
             number: hello.number,
             answer: None,
+            is_held: false,
             round: 0,
             seen: Seen::default(),
             arrivals: Vec::new(),

@@ -83,8 +83,8 @@ fn a_group_is_left_for_an_examination_and_joined_again_after_it() {
     client.examine(now);
     let (_, asked) = converse(&mut client, &mut server, now);
     let inquiry = inquiry(&asked);
-    server.suspend(inquiry);
-    server.suspend(inquiry);
+    assert!(server.suspend(inquiry));
+    assert!(server.suspend(inquiry));
     let (_, events, requests) = drain_all(&mut server, now);
     let suspended = ServerEvent::Suspended(inquiry.clone());
     assert_eq!(
@@ -107,7 +107,7 @@ fn a_group_is_left_for_an_examination_and_joined_again_after_it() {
     }
     let (_, asked) = drain(&mut server, now);
     let last = super::report::inquiry(&asked).clone();
-    server.suspend(&last);
+    assert!(server.suspend(&last));
     let _ = drain(&mut server, now);
     client.stop(now);
     for transmit in drain(&mut client, now).0 {
@@ -149,7 +149,7 @@ fn examinations_are_no_more_than_one_a_second() {
         converse(&mut client, &mut server, now);
         granted += 1;
     }
-    assert_eq!(granted, 10);
+    assert_eq!(granted, 9, "and a new group");
     client.examine(now);
     let later = now + Duration::from_secs(1);
     client.examine(later);
@@ -251,4 +251,46 @@ fn others_are_served_while_the_host_is_examined() {
     server.examined(&inquiry, &report(1));
     let (told, _) = converse(&mut client, &mut server, now);
     assert_eq!(told, [ClientEvent::Examined(report(1))]);
+}
+
+/// A client that asks again does not wait for what it has asked before.
+#[test]
+fn a_group_is_joined_again_after_the_last_examination_that_left_it() {
+    let now = start();
+    let (mut client, mut server) = agreed(None, now);
+    let mut inquiries = Vec::new();
+    for _ in 0..2 {
+        client.examine(now);
+        let (_, asked) = converse(&mut client, &mut server, now);
+        let inquiry = inquiry(&asked).clone();
+        assert!(server.suspend(&inquiry));
+        let _ = drain(&mut server, now);
+        inquiries.push(inquiry);
+    }
+    server.examined(&inquiries[0], &report(0));
+    assert_eq!(drain_all(&mut server, now).2, []);
+    server.examined(&inquiries[1], &report(0));
+    let (_, _, requests) = drain_all(&mut server, now);
+    assert!(
+        matches!(requests[..], [Request::Join { .. }]),
+        "{requests:?}"
+    );
+}
+
+/// A host reads much of itself before it joins a group.
+#[test]
+fn new_groups_are_not_agreed_on_too_often() {
+    let now = start();
+    let mut server = super::server(None);
+    let mut told = Vec::new();
+    for last in 1..=12 {
+        let mut client = super::client_of(([239, 1, 1, last], 5000), None);
+        client.start(now);
+        told.extend(converse(&mut client, &mut server, now).0);
+        client.stop(now);
+        converse(&mut client, &mut server, now);
+    }
+    let too_much = ClientEvent::Refused(Refusal::TooMuch);
+    assert_eq!(told[..10], vec![ClientEvent::Welcome; 10]);
+    assert_eq!(told[10..], [too_much.clone(), too_much]);
 }
