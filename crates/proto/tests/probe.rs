@@ -122,11 +122,11 @@ fn examination(net: &mut Net) -> Inquiry {
         .command(net.client, |client, now| client.examine(now));
     net.sim.run_for(Duration::from_millis(100));
     let events = net.sim.events(net.server).iter();
-    let asked = events.filter_map(|(_, event)| match event {
+    let mut asked = events.filter_map(|(_, event)| match event {
         ServerEvent::Examine { inquiry, .. } => Some(inquiry.clone()),
         _ => None,
     });
-    asked.last().unwrap()
+    asked.next_back().expect("the host is asked")
 }
 
 /// What a client was told, and what it has counted of a round of 10 to the group.
