@@ -207,7 +207,8 @@ impl Caller {
             }
             ServerEvent::Watch(inquiry) => self.server.watching(&inquiry),
             ServerEvent::Examine { inquiry, .. } => {
-                if !self.server.suspend(&inquiry) {
+                let is_left = self.server.suspend(&inquiry);
+                if !is_left {
                     self.server.examined(&inquiry, &super::Report::default());
                 }
             }
