@@ -1,4 +1,4 @@
-"""What a thread does while the event loop goes on: looking up names, waiting for addresses, examining."""
+"""What a thread does while the event loop goes on: looking up names, waiting, examining."""
 
 from __future__ import annotations
 

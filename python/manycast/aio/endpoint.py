@@ -54,7 +54,8 @@ async def create_datagram_endpoint(
     The names that ``loop.create_datagram_endpoint`` has are understood too: ``local_addr`` is the
     address, ``remote_addr`` the peer, which may be the third positional argument as it is there;
     ``reuse_port`` is ``share_port``, and ``family`` says which version of IP is wanted of names. ``sock``
-    is a socket that was made elsewhere, and goes with none of them. So libraries that open their endpoints themselves can be given this one:
+    is a socket that was made elsewhere, and goes with none of them. So libraries that open their
+    endpoints themselves can be given this one:
 
         asyncio.get_running_loop().create_datagram_endpoint = aio.create_datagram_endpoint
 
