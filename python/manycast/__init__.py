@@ -66,7 +66,7 @@ if TYPE_CHECKING:
 
     from . import aio as aio, measure as measure, server as server
     from .types import AddressLike, InterfaceLike, InterfacesLike, Payload
-    from .value import Answer, Finding, Interface, Membership, Report
+    from .value import Answer, Dropped, Finding, Interface, Membership, Report
 
 __all__ = [
     "Address",
@@ -77,6 +77,7 @@ __all__ = [
     "ConnectionRefused",
     "Datagram",
     "Driver",
+    "Dropped",
     "Error",
     "Finding",
     "Interface",
@@ -116,7 +117,7 @@ _LATER = {
     "measure": "measure",
     "server": "server",
     **dict.fromkeys(("AddressLike", "InterfaceLike", "InterfacesLike", "Payload"), "types"),
-    **dict.fromkeys(("Answer", "Finding", "Interface", "Membership", "Report"), "value"),
+    **dict.fromkeys(("Answer", "Dropped", "Finding", "Interface", "Membership", "Report"), "value"),
 }
 
 
@@ -207,13 +208,8 @@ def ask(
         loopback=loopback,
         dscp=dscp,
     )
-    found: list[Answer] = []
     with asking:
-        for answer in asking:
-            found.append(answer)
-            if answers is not None and len(found) >= answers:
-                break
-    return found
+        return list(asking)
 
 
 def ifconfig() -> dict[str, Interface]:

@@ -8,7 +8,7 @@ from typing_extensions import Buffer, Self
 from .address import SocketAddress
 from .measure import Began, Finished, Freed, Interval, ReceiverStats, SenderStats
 from .types import AddressLike, InterfaceLike, InterfacesLike, Payload
-from .value import Answer, Interface, Membership, Report
+from .value import Answer, Dropped, Interface, Membership, Report
 
 __version__: str
 
@@ -93,6 +93,11 @@ def begin_resolve(
     address: AddressLike, port: int | None = None, /
 ) -> Pending[list[Address]]:
     """Begins to look up a host. The result of the Pending is that of ``resolve``."""
+
+def begin_settle() -> Pending[None]:
+    """Begins to wait until no address of this host is tentative, three seconds at most. The result of the
+    Pending is None.
+    """
 
 @final
 class Pending(Generic[_T]):
@@ -326,6 +331,10 @@ class Listener:
         """The size in bytes of the receive buffer that the kernel granted, which may be less than what
         was asked for (sysctl net.core.rmem_max).
         """
+
+    @property
+    def dropped(self) -> Dropped:
+        """What the kernel dropped until now for want of room in the receive buffer; a Dropped."""
 
     def fileno(self) -> int:
         """A descriptor for select, poll and event loops: readable as long as there is something to
@@ -835,6 +844,10 @@ class Socket:
 
     @dscp.setter
     def dscp(self, dscp: int | None) -> None: ...
+    @property
+    def dropped(self) -> Dropped:
+        """What the kernel dropped until now for want of room in the receive buffer; a Dropped."""
+
     def fileno(self) -> int:
         """A descriptor for select, poll and event loops: readable as long as there is something to
         receive, be it in the kernel or fetched already.

@@ -18,6 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ._manycast import measure_receive as receive, measure_send as send
+from .value import Dropped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -136,7 +137,8 @@ class ReceiverStats:
 
     ``malformed``: datagrams without the header, which are of something else. ``untracked``: of more
     streams than are measured at once. ``untimely``: came before the start or after the end.
-    ``unconfirmed``: streams of one datagram that made room for others.
+    ``unconfirmed``: streams of one datagram that made room for others. ``dropped``: what the kernel
+    dropped for want of room in the receive buffer, of any stream or none; a Dropped.
     """
 
     streams: tuple[Stream, ...] = ()
@@ -144,6 +146,7 @@ class ReceiverStats:
     untracked: int = 0
     untimely: int = 0
     unconfirmed: int = 0
+    dropped: Dropped = Dropped()
 
 
 @dataclass(frozen=True)

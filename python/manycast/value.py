@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ._manycast import Datagram
     from .address import SocketAddress
 
-__all__ = ["Answer", "Finding", "Interface", "Membership", "Report"]
+__all__ = ["Answer", "Dropped", "Finding", "Interface", "Membership", "Report"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -62,6 +62,28 @@ class Answer:
             f"<Answer of {len(self.payload)} bytes from {self.source} on {self.interface} "
             f"after {self.round_trip:.6f} s>"
         )
+
+
+@dataclass(frozen=True, repr=False)
+class Dropped:
+    """What the kernel dropped for want of room in a receive buffer.
+
+    ``count``: how many buffers of the kernel. ``exact``: each was of one datagram; otherwise ``count`` is
+    the least number of datagrams, since up to 128 may come in one buffer (see GRO, udp(7)).
+
+    >>> with manycast.Listener("239.192.0.100%lo:5000") as listener:
+    ...     print(listener.dropped)
+    0
+    """
+
+    count: int = 0
+    exact: bool = True
+
+    def __str__(self) -> str:
+        return str(self.count) if self.exact or not self.count else f"at least {self.count}"
+
+    def __repr__(self) -> str:
+        return f"<Dropped {self}>"
 
 
 @dataclass(frozen=True, repr=False)
@@ -184,8 +206,8 @@ class Report:
     ``subject``: what was examined, as text; an address, or this host. ``verdict``: the code of the
     first fault, or 'delivered'. ``healthy``: no fault was found; warnings are none. ``received``: how
     many datagrams came as they were asked for. ``findings``: what was found, the most important first.
-    ``steps``: the way of a datagram as (step, mark, detail), where mark is 'passed', 'broken',
-    'unknown' or 'not-reached'. ``far_steps``: the same on the far host, where there is one.
+    ``steps``: what a datagram passes on its way to the program, in this order, as (step, mark, detail);
+    mark is 'passed', 'broken', 'unknown' or 'not-reached'. ``far_steps``: the same on the far host, where there is one.
 
     >>> report = manycast.doctor()
     >>> "this host" in str(report) and "verdict" in report.json()
@@ -215,6 +237,6 @@ class Report:
         return f"<Report on {self.subject}: {self.verdict}, {len(self.findings)} findings>"
 
 
-for _class in (Answer, Finding, Interface, Membership, Report):
+for _class in (Answer, Dropped, Finding, Interface, Membership, Report):
     _class.__module__ = "manycast"
 del _class

@@ -132,7 +132,9 @@ pub(crate) fn resolve(
     port: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<Vec<Address>> {
     let address = one(address, port, None, None)?;
-    let found = unlocked(py, is_name(&address), move || manycast::resolve(address))?;
+    let found = unlocked(py, is_name(&address), move || {
+        manycast::resolve(address.clone())
+    })?;
     Ok(addresses(found))
 }
 

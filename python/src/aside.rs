@@ -9,25 +9,46 @@ use std::thread;
 
 use manycast::{Error, Stopper};
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 use rustix::event::PollFlags;
 
 use crate::error;
 use crate::fork::Birth;
 use crate::wait::{Deadline, wait};
 
-/// Does `work` with the interpreter let go, and where it looks up a name so that Ctrl-C ends the wait
-/// at once.
+/// Opens something with the interpreter let go. Where it looks up a name or waits for an address that is
+/// tentative, Ctrl-C ends the wait at once. A thread that runs an event loop waits for no address: it has
+/// the error at once.
 pub(crate) fn unlocked<T: Send + 'static>(
     py: Python<'_>,
     looks_up: bool,
-    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+    mut open: impl FnMut() -> Result<T, Error> + Send + 'static,
 ) -> PyResult<T> {
-    let done = if looks_up {
-        Aside::start(&LOOK_UPS, work)?.wait(py)?
-    } else {
-        py.detach(work)
-    };
+    if !looks_up {
+        match py.detach(&mut open) {
+            Err(error) if error.is_tentative() && !runs_event_loop(py)? => {}
+            done => return done.map_err(error::exception),
+        }
+    }
+    let done = Aside::start(&LOOK_UPS, || manycast::patiently(open))?.wait(py)?;
     done.map_err(error::exception)
+}
+
+/// Whether an event loop of asyncio runs in this thread.
+fn runs_event_loop(py: Python<'_>) -> PyResult<bool> {
+    let modules = py.import("sys")?.getattr("modules")?;
+    // Where nobody has imported it, it runs nothing.
+    match modules.cast::<PyDict>()?.get_item("asyncio")? {
+        Some(asyncio) => Ok(!asyncio.call_method0("_get_running_loop")?.is_none()),
+        None => Ok(false),
+    }
+}
+
+/// Begins to wait until no address of this host is tentative, three seconds at most. The result of the
+/// Pending is None.
+#[pyfunction]
+pub(crate) fn begin_settle() -> PyResult<Pending> {
+    Pending::start(&LOOK_UPS, manycast::settle, |py, ()| Ok(py.None()))
 }
 
 /// Threads for work of one kind, so many at most. What is more than that waits for its turn, unless

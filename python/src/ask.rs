@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use manycast::AskConfig;
 use manycast::proto::ask::{Client, ClientEvent};
+use manycast::{AskConfig, Dropped};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
@@ -53,13 +53,10 @@ pub(crate) fn begin_ask(
     let looks_up = is_name(&address);
     let addresses = address::by_each(py, address, interface)?;
     let askers = unlocked(py, looks_up, move || {
-        let ask = |address| manycast::asker(address, &payload, &config);
-        addresses
-            .into_iter()
-            .map(ask)
-            .collect::<Result<Vec<_>, _>>()
+        let ask = |address| manycast::asker_at_once(address, &payload, &config);
+        addresses.iter().map(ask).collect::<Result<Vec<_>, _>>()
     })?;
-    begin_all(py, what, askers)
+    begin_all(py, what, askers, answers)
 }
 
 impl PythonProtocol for Client {
@@ -81,7 +78,7 @@ impl PythonProtocol for Client {
         }
     }
 
-    fn stats(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+    fn stats(&self, py: Python<'_>, _dropped: Dropped) -> PyResult<Py<PyAny>> {
         Ok(Self::stats(self)
             .answers
             .into_pyobject(py)?

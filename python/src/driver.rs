@@ -4,188 +4,27 @@
 //! begun by [`begin`]. Waits with time-outs, Ctrl-C, iteration, commands of other threads and closing
 //! come from here, and from `aio/driver.py` for asyncio.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+mod run;
+
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use manycast::proto::Protocol;
-use manycast::{Commands, Error, Stopper};
+use manycast::Stopper;
 use pyo3::exceptions::PyAttributeError;
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
 use pyo3::types::PyTuple;
 use rustix::event::PollFlags;
-use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 
 use crate::error;
 use crate::fork::Birth;
 use crate::origin::Origin;
 use crate::sender::duplicate;
-use crate::value;
 use crate::wait::{Deadline, timeout, wait};
 
-/// What a protocol is in Python.
-pub(crate) trait PythonProtocol: Protocol<Event: Send> + Send + Sized + 'static {
-    /// What Python sees of an event, and None where it is not told of. An error is raised by whoever
-    /// waits for events.
-    fn event(py: Python<'_>, event: Self::Event) -> PyResult<Option<Py<PyAny>>>;
-
-    /// What it has counted until now.
-    fn stats(&self, py: Python<'_>) -> PyResult<Py<PyAny>>;
-
-    /// Comes to its end in good order.
-    fn finish(&mut self, now: Instant) {
-        self.stop(now);
-    }
-
-    /// A command of its own, by its name and arguments; None where there is none of this name.
-    fn command(_name: &str, _arguments: &Bound<'_, PyTuple>) -> PyResult<Option<Command<Self>>> {
-        Ok(None)
-    }
-}
-
-/// What a command does with a protocol.
-pub(crate) type Command<P> = Box<dyn FnOnce(&mut P, Instant) + Send>;
-
-/// An event, which becomes an object of Python once the interpreter is held.
-type Told = Box<dyn FnOnce(Python<'_>) -> PyResult<Option<Py<PyAny>>> + Send>;
-
-/// A driver of whatever protocol.
-trait Run: Send {
-    /// Does what there is to do, without waiting, until something is to be told.
-    fn step(&mut self) -> Result<Option<Told>, Error>;
-
-    /// When it wants to go on even if nothing comes.
-    fn until(&self) -> Option<Instant>;
-
-    fn is_finished(&self) -> bool;
-
-    fn finish(&self);
-
-    /// Gives a command, and says whether there is one of this name.
-    fn command(&self, name: &str, arguments: &Bound<'_, PyTuple>) -> PyResult<bool>;
-
-    fn stats(&self, py: Python<'_>) -> PyResult<Py<PyAny>>;
-
-    /// Readable when there is something to do.
-    fn ready(&self) -> BorrowedFd<'_>;
-}
-
-struct One<P: Protocol> {
-    driver: manycast::Driver<P>,
-    commands: Commands<P>,
-}
-
-impl<P: PythonProtocol> One<P> {
-    fn new(mut driver: manycast::Driver<P>) -> PyResult<Self> {
-        let commands = driver.commands().map_err(error::exception)?;
-        Ok(Self { driver, commands })
-    }
-}
-
-impl<P: PythonProtocol> Run for One<P> {
-    fn step(&mut self) -> Result<Option<Told>, Error> {
-        let next = self.driver.next_event(Some(Duration::ZERO))?;
-        Ok(next
-            .event()
-            .map(|event| -> Told { Box::new(move |py| P::event(py, event)) }))
-    }
-
-    fn until(&self) -> Option<Instant> {
-        self.driver.until()
-    }
-
-    fn is_finished(&self) -> bool {
-        self.driver.is_finished()
-    }
-
-    fn finish(&self) {
-        self.commands.give(PythonProtocol::finish);
-    }
-
-    fn command(&self, name: &str, arguments: &Bound<'_, PyTuple>) -> PyResult<bool> {
-        let command = P::command(name, arguments)?;
-        Ok(command.is_some_and(|command| self.commands.give(command)))
-    }
-
-    fn stats(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        self.driver.protocol().stats(py)
-    }
-
-    fn ready(&self) -> BorrowedFd<'_> {
-        self.driver.as_fd()
-    }
-}
-
-/// Several that run as one, such as one for each interface.
-struct Together<P: Protocol> {
-    all: Vec<One<P>>,
-    epoll: OwnedFd,
-}
-
-impl<P: PythonProtocol> Together<P> {
-    fn new(all: Vec<One<P>>) -> PyResult<Self> {
-        let failed = |errno: rustix::io::Errno| error::machine("watch a socket", &errno.into());
-        let epoll = epoll::create(CreateFlags::CLOEXEC).map_err(failed)?;
-        for one in &all {
-            epoll::add(&epoll, one.ready(), EventData::new_u64(0), EventFlags::IN)
-                .map_err(failed)?;
-        }
-        Ok(Self { all, epoll })
-    }
-
-    fn running(&self) -> impl Iterator<Item = &One<P>> {
-        self.all.iter().filter(|one| !one.is_finished())
-    }
-}
-
-impl<P: PythonProtocol> Run for Together<P> {
-    fn step(&mut self) -> Result<Option<Told>, Error> {
-        for one in &mut self.all {
-            if one.is_finished() {
-                continue;
-            }
-            let told = one.step()?;
-            if one.is_finished() {
-                // What it has left unread must not wake the others for ever.
-                let _ = epoll::delete(&self.epoll, one.ready());
-            }
-            if told.is_some() {
-                return Ok(told);
-            }
-        }
-        Ok(None)
-    }
-
-    fn until(&self) -> Option<Instant> {
-        self.running().filter_map(Run::until).min()
-    }
-
-    fn is_finished(&self) -> bool {
-        self.running().next().is_none()
-    }
-
-    fn finish(&self) {
-        self.running().for_each(Run::finish);
-    }
-
-    fn command(&self, name: &str, arguments: &Bound<'_, PyTuple>) -> PyResult<bool> {
-        let mut is_known = false;
-        for one in self.running() {
-            is_known |= one.command(name, arguments)?;
-        }
-        Ok(is_known)
-    }
-
-    fn stats(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let stats = self.all.iter().map(|one| one.stats(py));
-        value::tuple(py, stats.collect::<PyResult<Vec<_>>>()?)
-    }
-
-    fn ready(&self) -> BorrowedFd<'_> {
-        self.epoll.as_fd()
-    }
-}
+pub(crate) use run::PythonProtocol;
+use run::{One, Run, Together};
 
 /// Begins to run a protocol; `what` it does stands in messages.
 pub(crate) fn begin<P: PythonProtocol>(
@@ -193,24 +32,26 @@ pub(crate) fn begin<P: PythonProtocol>(
     what: String,
     driver: manycast::Driver<P>,
 ) -> PyResult<Driver> {
-    Driver::new(py, what, Box::new(One::new(driver)?))
+    Driver::new(py, what, Box::new(One::new(driver)?), None)
 }
 
-/// As [`begin`], but several that run as one; their statistics are a tuple. One alone is no several.
+/// As [`begin`], but several that run as one, until `enough` events are told of in all; their
+/// statistics are a tuple. One alone is no several.
 pub(crate) fn begin_all<P: PythonProtocol>(
     py: Python<'_>,
     what: String,
     drivers: Vec<manycast::Driver<P>>,
+    enough: Option<usize>,
 ) -> PyResult<Driver> {
     let mut all = drivers
         .into_iter()
         .map(One::new)
         .collect::<PyResult<Vec<_>>>()?;
     match all.pop() {
-        Some(one) if all.is_empty() => Driver::new(py, what, Box::new(one)),
+        Some(one) if all.is_empty() => Driver::new(py, what, Box::new(one), enough),
         last => {
             all.extend(last);
-            Driver::new(py, what, Box::new(Together::new(all)?))
+            Driver::new(py, what, Box::new(Together::new(all)?), enough)
         }
     }
 }
@@ -250,6 +91,15 @@ struct Shared {
     ready: OwnedFd,
     /// Ends the waits when it is closed.
     stopper: Stopper,
+    told: Mutex<Told>,
+}
+
+/// What was told of until now.
+struct Told {
+    /// How many events are still wanted; None: all.
+    wanted: Option<usize>,
+    /// The error of one while others went on.
+    failure: Option<PyErr>,
 }
 
 impl Shared {
@@ -259,31 +109,76 @@ impl Shared {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is told of now, if anything; never waits.
+    /// What is told of now, if anything; never waits. The error of one of several is told when the
+    /// others have ended.
     fn step(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         loop {
-            let told = py.detach(|| {
+            let (told, has_others, is_finished) = py.detach(|| {
                 let mut run = self.run.lock().unwrap_or_else(PoisonError::into_inner);
-                run.step()
+                let told = run.step();
+                (told, run.has_others(), run.is_finished())
             });
-            match told.map_err(error::exception)? {
-                None => return Ok(None),
-                Some(told) => {
-                    if let Some(event) = told(py)? {
+            let event = match told {
+                Ok(Some(told)) => told(py),
+                Ok(None) => {
+                    let failure = self.told(py).failure.take_if(|_| is_finished);
+                    return failure.map_or(Ok(None), Err);
+                }
+                Err(failure) => Err(error::exception(failure)),
+            };
+            match event {
+                Ok(None) => {}
+                Ok(Some(event)) => {
+                    if let Some(event) = self.count(py, event) {
                         return Ok(Some(event));
                     }
                 }
+                Err(failure) if has_others => {
+                    self.told(py).failure.get_or_insert(failure);
+                }
+                Err(failure) => return Err(failure),
             }
         }
+    }
+
+    /// The event, unless enough were told of before. With the last that is wanted all comes to its end,
+    /// and an error of one does not matter.
+    fn count(&self, py: Python<'_>, event: Py<PyAny>) -> Option<Py<PyAny>> {
+        let mut told = self.told(py);
+        let Some(wanted) = told.wanted else {
+            return Some(event);
+        };
+        told.wanted = Some(wanted.checked_sub(1)?);
+        if wanted == 1 {
+            told.failure = None;
+            drop(told);
+            self.lock(py).finish();
+        }
+        Some(event)
+    }
+
+    fn told(&self, py: Python<'_>) -> MutexGuard<'_, Told> {
+        self.told
+            .lock_py_attached(py)
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Driver {
-    fn new(py: Python<'_>, what: String, run: Box<dyn Run>) -> PyResult<Self> {
+    fn new(
+        py: Python<'_>,
+        what: String,
+        run: Box<dyn Run>,
+        enough: Option<usize>,
+    ) -> PyResult<Self> {
         let shared = Shared {
             ready: duplicate(&run.ready())?,
             stopper: Stopper::new().map_err(|error| error::exception(error.into()))?,
             run: Mutex::new(run),
+            told: Mutex::new(Told {
+                wanted: enough,
+                failure: None,
+            }),
         };
         Ok(Self {
             what,
@@ -488,7 +383,7 @@ impl Driver {
     /// The next event; the iteration ends when the protocol does, or when it is closed.
     fn __next__(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         match self.wait_for(py, None) {
-            Err(_) if self.closed(py) => Ok(None),
+            Err(error) if error::is_closed(py, &error) => Ok(None),
             next => next,
         }
     }

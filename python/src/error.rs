@@ -64,6 +64,11 @@ pub(crate) fn closed(message: String) -> PyErr {
     raise("ClosedError", (message,))
 }
 
+/// Whether it says that something was closed.
+pub(crate) fn is_closed(py: Python<'_>, error: &PyErr) -> bool {
+    find(py, "ClosedError").is_ok_and(|class| error.is_instance(py, &class))
+}
+
 /// A datagram is longer than the caller has room for; the exception carries it.
 pub(crate) fn truncated(message: String, datagram: Py<PyAny>) -> PyErr {
     raise("TruncatedError", (message, datagram))

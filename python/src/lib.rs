@@ -35,7 +35,7 @@ mod _manycast {
     #[pymodule_export]
     use crate::address::{Address, begin_resolve, resolve};
     #[pymodule_export]
-    use crate::aside::Pending;
+    use crate::aside::{Pending, begin_settle};
     #[pymodule_export]
     use crate::ask::begin_ask;
     #[pymodule_export]

@@ -93,12 +93,12 @@ pub(crate) fn open(
     }
     unlocked(py, plain.iter().any(is_name), move || {
         let mut listener = if plain.is_empty() {
-            manycast::Listener::idle(config)?
+            manycast::Listener::idle(config.clone())?
         } else {
-            manycast::Listener::open(&plain, config)?
+            manycast::Listener::open_at_once(&plain, &config)?
         };
-        for (group, port) in groups {
-            listener.join_group(group, port)?;
+        for (group, port) in &groups {
+            listener.join_group(group.clone(), *port)?;
         }
         Ok(listener)
     })
@@ -290,6 +290,13 @@ impl Listener {
         self.receiving.with(py, |listener| {
             Ok(listener.receive_buffer().map_err(error::exception)?.granted)
         })
+    }
+
+    /// What the kernel dropped until now for want of room in the receive buffer; a Dropped.
+    #[getter]
+    fn dropped(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let dropped = self.receiving.with(py, |listener| Ok(listener.dropped()))?;
+        value::dropped(py, dropped)
     }
 
     /// A descriptor for select, poll and event loops: readable as long as there is something to

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+use manycast::Dropped;
 use manycast::proto::measure::{
     MIN_SIZE, Receiver, ReceiverConfig, ReceiverEvent, Sender, SenderConfig, SenderEvent,
     ServerReport, StreamReport,
@@ -77,7 +78,7 @@ pub(crate) fn measure_send(
     let config = sender::config(source, options::sending(hops, loopback, dscp, send_buffer)?)?;
     let senders = unlocked(py, looks_up, move || {
         let open = |address| {
-            let sender = manycast::Sender::open(address, config.clone())?;
+            let sender = manycast::Sender::open_at_once(address, &config)?;
             let stream = SenderConfig {
                 size,
                 rate,
@@ -89,12 +90,9 @@ pub(crate) fn measure_send(
             let stream = Sender::new(stream, Instant::now(), SystemTime::now());
             Ok(manycast::Driver::new(sender, stream))
         };
-        addresses
-            .into_iter()
-            .map(open)
-            .collect::<Result<Vec<_>, _>>()
+        addresses.iter().map(open).collect::<Result<Vec<_>, _>>()
     })?;
-    begin_all(py, what, senders)
+    begin_all(py, what, senders, None)
 }
 
 fn bits(rate: f64) -> PyResult<u64> {
@@ -126,7 +124,7 @@ impl PythonProtocol for Sender {
         make(py, "Finished", (report,)).map(Some)
     }
 
-    fn stats(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+    fn stats(&self, py: Python<'_>, _dropped: Dropped) -> PyResult<Py<PyAny>> {
         let stats = Self::stats(self);
         let report = self.report().map(|report| server_report(py, &report));
         let fields = (
@@ -142,9 +140,7 @@ impl PythonProtocol for Sender {
         make(py, "SenderStats", fields)
     }
 
-    fn finish(&mut self, now: Instant) {
-        Self::finish(self, now);
-    }
+    const FINISH: Option<fn(&mut Self, Instant)> = Some(Self::finish);
 }
 
 fn server_report(py: Python<'_>, report: &ServerReport) -> PyResult<Py<PyAny>> {
@@ -230,7 +226,9 @@ impl PythonProtocol for Receiver {
         }
     }
 
-    fn stats(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+    const FINISH: Option<fn(&mut Self, Instant)> = Some(Self::finish);
+
+    fn stats(&self, py: Python<'_>, dropped: Dropped) -> PyResult<Py<PyAny>> {
         let stats = Self::stats(self);
         let streams = all(py, self.streams())?;
         let fields = (
@@ -239,6 +237,7 @@ impl PythonProtocol for Receiver {
             stats.untracked,
             stats.untimely,
             stats.unconfirmed,
+            value::dropped(py, dropped)?,
         );
         make(py, "ReceiverStats", fields)
     }

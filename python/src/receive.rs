@@ -112,7 +112,7 @@ impl<S: Source> Receiving<S> {
     pub(crate) fn next(&self, py: Python<'_>) -> PyResult<Option<Py<Datagram>>> {
         match self.recv(py, None) {
             Ok(datagram) => Ok(Some(datagram)),
-            Err(_) if self.is_closed(py) => Ok(None),
+            Err(error) if error::is_closed(py, &error) => Ok(None),
             Err(error) => Err(error),
         }
     }

@@ -93,7 +93,7 @@ fn open(
     config: SenderConfig,
 ) -> PyResult<manycast::Sender> {
     unlocked(py, is_name(&address), move || {
-        manycast::Sender::open(address, config)
+        manycast::Sender::open_at_once(&address, &config)
     })
 }
 

@@ -19,6 +19,7 @@ use crate::options::{self, Dscp, Hops};
 use crate::payload::Payload;
 use crate::receive::{Receiving, Source};
 use crate::sender::{duplicate, granted};
+use crate::value;
 use crate::wait::{Deadline, timeout, wait};
 
 /// Sends and receives: by unicast, to one peer or to anybody, and as a member of groups.
@@ -95,7 +96,7 @@ impl Socket {
         let size = options::buffer("send", send_buffer, receiving.send_buffer)?;
         let config = receiving.send_buffer(size);
         let socket = unlocked(py, is_name(&address), move || {
-            manycast::Socket::bind_with(address, config)
+            manycast::Socket::bind_at_once(&address, &config)
         })?;
         Self::of(py, socket, timeout, dscp)
     }
@@ -119,7 +120,9 @@ impl Socket {
     ) -> PyResult<Self> {
         let timeout = self::timeout(timeout)?;
         let peer = address::one(peer, port, None, None)?;
-        let socket = unlocked(py, is_name(&peer), move || manycast::Socket::connect(peer))?;
+        let socket = unlocked(py, is_name(&peer), move || {
+            manycast::Socket::connect_at_once(&peer)
+        })?;
         Self::of(py, socket, timeout, dscp)
     }
 
@@ -413,6 +416,13 @@ impl Socket {
         self.dscp.store(dscp, Ordering::Relaxed);
     }
 
+    /// What the kernel dropped until now for want of room in the receive buffer; a Dropped.
+    #[getter]
+    fn dropped(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let dropped = self.with(py, |socket| Ok(socket.dropped()))?;
+        value::dropped(py, dropped)
+    }
+
     /// A descriptor for select, poll and event loops: readable as long as there is something to
     /// receive, be it in the kernel or fetched already.
     fn fileno(&self, py: Python<'_>) -> PyResult<RawFd> {
@@ -537,7 +547,9 @@ fn look_up(py: Python<'_>, address: manycast::Address) -> PyResult<SocketAddr> {
         return Ok(SocketAddr::new(*ip, address.port()));
     }
     let text = address.to_string();
-    let found = unlocked(py, is_name(&address), move || manycast::resolve(address))?;
+    let found = unlocked(py, is_name(&address), move || {
+        manycast::resolve(address.clone())
+    })?;
     let none = || error::address(format!("{text}: its name has no address"));
     found.first().copied().ok_or_else(none)
 }

@@ -26,6 +26,11 @@ pub(crate) fn make_of<'py>(
     Ok(class.call1(fields)?.unbind())
 }
 
+/// A Dropped.
+pub(crate) fn dropped(py: Python<'_>, dropped: manycast::Dropped) -> PyResult<Py<PyAny>> {
+    make(py, "Dropped", (dropped.count, dropped.is_exact))
+}
+
 /// A tuple, which is what plain values hold where there are several.
 pub(crate) fn tuple<'py, T: IntoPyObject<'py>>(
     py: Python<'py>,

@@ -4,11 +4,14 @@ import os
 import signal
 import threading
 import time
+from contextlib import ExitStack
 
 import pytest
+from waiting import interrupted, until, waits
 
 import manycast
 from manycast import measure
+from manycast._manycast import begin_ask
 
 
 def receiving(group, **how):
@@ -61,6 +64,7 @@ def test_closing_ends_the_wait_of_another_thread(group):
 
     waiting = threading.Thread(target=wait)
     waiting.start()
+    until(lambda: waits(waiting))
     driver.close()
     waiting.join(10)
     assert told == ["the Driver is closed; begin another"]
@@ -76,8 +80,7 @@ def test_finish_reaches_a_driver_that_runs_in_another_thread(group):
     with measure.send(group, rate=1e5, duration=float("inf")) as driver:
         running = threading.Thread(target=driver.run)
         running.start()
-        while driver.stats.datagrams < 2:
-            time.sleep(0.001)
+        until(lambda: driver.stats.datagrams >= 2)
         driver.finish()
         running.join(10)
         assert not running.is_alive() and driver.finished
@@ -87,8 +90,7 @@ def test_a_greedy_protocol_neither_blocks_threads_nor_a_close(group, slow):
     with measure.send(group, rate=None, duration=float("inf")) as driver:
         running = threading.Thread(target=driver.run)
         running.start()
-        while driver.stats.datagrams < 1000:
-            time.sleep(0.001)
+        until(lambda: driver.stats.datagrams >= 1000)
         begin = time.monotonic()
         driver.finish()
         running.join(10)
@@ -97,13 +99,8 @@ def test_a_greedy_protocol_neither_blocks_threads_nor_a_close(group, slow):
 
 def test_ctrl_c_ends_a_wait(group):
     with receiving(group) as driver:
-        timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
-        timer.start()
-        begin = time.monotonic()
-        with pytest.raises(KeyboardInterrupt):
+        with interrupted(), pytest.raises(KeyboardInterrupt):
             driver.next_event()
-        assert time.monotonic() - begin < 5
-        timer.join()
         # It goes on working.
         measure.send(group, count=1).run()
         assert isinstance(driver.next_event(timeout=10), measure.Began)
@@ -111,12 +108,81 @@ def test_ctrl_c_ends_a_wait(group):
 
 def test_ctrl_c_ends_a_protocol_that_always_has_something_to_send(group):
     with measure.send(group, rate=None, duration=float("inf")) as driver:
-        timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
-        timer.start()
-        with pytest.raises(KeyboardInterrupt):
+        is_sending = interrupted(when=lambda: driver.stats.datagrams >= 1000)
+        with is_sending, pytest.raises(KeyboardInterrupt):
             driver.run()
-        timer.join()
     assert driver.closed
+
+
+@pytest.mark.parametrize("opening", [measure.receive, manycast.Listener])
+def test_an_iteration_that_is_closed_by_a_signal_swallows_no_interrupt(group, opening):
+    opened = opening(group)
+
+    def close(*_signal):
+        opened.close()
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, close)
+    try:
+        with interrupted(), pytest.raises(KeyboardInterrupt):
+            next(opened)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert list(opened) == []
+
+
+def test_finish_tells_the_last_interval(group):
+    with receiving(group, interval=1000) as driver:
+        measure.send(group, count=3).run()
+        assert isinstance(driver.next_event(timeout=10), measure.Began)
+        driver.finish()
+        (interval,) = driver
+    assert interval.streams[0].datagrams == 3 and driver.finished
+
+
+def asked(group, answers):
+    """A driver of two questions to a group, to each of which three members have answered."""
+    where = (group.host, group.port)
+    asking = begin_ask("?", where, interface=["lo", "127.0.0.1"], answers=answers, timeout=10)
+    with ExitStack() as stack:
+        listener = stack.enter_context(manycast.listen(group, timeout=10))
+        members = [stack.enter_context(manycast.Socket("127.0.0.1:0")) for _ in range(3)]
+        assert asking.try_next_event() is None
+        for question in [listener.recv(), listener.recv()]:
+            for member in members:
+                member.send_to("here", question.source)
+    return asking
+
+
+def test_several_take_turns(group):
+    with asked(group, answers=6) as asking:
+        ports = [answer.datagram.destination.port for answer in asking]
+    assert len(ports) == 6 and len(set(ports)) == 2
+    assert len(set(ports[::2])) == len(set(ports[1::2])) == 1
+
+
+def test_so_many_answers_are_enough_however_many_are_asked_by(group):
+    with asked(group, answers=2) as asking:
+        assert len(list(asking)) == 2 and asking.finished
+
+
+def test_the_error_of_one_is_told_behind_what_the_others_tell():
+    with manycast.Socket("127.0.0.1:0", timeout=10) as server:
+        here = server.local_address
+        with begin_ask(
+            "?", here, interface=["lo", "127.0.0.1"], timeout=0.05, retries=8
+        ) as asking:
+            assert asking.try_next_event() is None
+            server.recv()
+            # From now on, whoever asked first is refused when it asks again.
+            server.reconnect(server.recv().source)
+            with pytest.raises(manycast.TimedOut):
+                asking.next_event(timeout=0.5)
+            server.send("OK")
+            assert asking.next_event(timeout=10).payload == b"OK"
+            with pytest.raises(ConnectionRefusedError):
+                asking.next_event(timeout=10)
+            assert asking.next_event() is None
 
 
 def test_a_command_that_there_is_not(group):

@@ -280,9 +280,11 @@ def test_a_name_that_is_unknown_or_a_server_that_is_mute(answers, number, why):
     arguments = ["unshare", "-m", "sh", "-c", inside, sys.executable, "-c", code]
     with manycast.Socket("127.0.0.1:53") as server:
         with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as child:
+            deadline = time.monotonic() + 60
             while child.poll() is None:
                 question = server.try_recv()
                 if question is None:
+                    assert time.monotonic() < deadline, "the child goes on"
                     time.sleep(0.001)
                 elif answers:
                     query = question.payload

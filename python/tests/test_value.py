@@ -27,6 +27,7 @@ VALUES = [
     DATAGRAM,
     manycast.Sent(5, GROUP, SOURCE, "lo", 1),
     manycast.Answer(DATAGRAM, 0.25, 2),
+    manycast.Dropped(3, False),
     manycast.Membership(GROUP, "lo", ("192.0.2.7",)),
     manycast.Interface(1, "lo", addresses=("127.0.0.1",), prefixes=(8,)),
     FINDING,

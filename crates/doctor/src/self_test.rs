@@ -37,7 +37,7 @@ pub(super) fn test(interface: &Interface, to: SocketAddr) -> Option<SelfTest> {
     let source = interface
         .addresses
         .iter()
-        .find(|own| own.address.is_ipv4() == to.is_ipv4() && !own.tentative)?
+        .find(|own| own.address.is_ipv4() == to.is_ipv4() && own.is_usable())?
         .address;
     let before = Counters::read().ok()?;
     let nobody = SocketAddr::new(unused(to.ip()), 0);

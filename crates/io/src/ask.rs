@@ -10,6 +10,7 @@ use manycast_types::{Address, Host};
 
 use crate::egress::Egress;
 use crate::endpoint::{Endpoint, unspecified};
+use crate::tentative::patiently;
 use crate::{Driver, Error, IntoAddress, Next, resolve};
 
 /// How patiently to ask.
@@ -69,7 +70,8 @@ impl AskConfig {
 }
 
 /// Sends a question and gathers the answers: of a host the first, of a group all that come within
-/// the time-out. No answer is an empty list.
+/// the time-out. No answer is an empty list. An IPv6 address of this host that is tentative is waited
+/// for, at most three seconds.
 ///
 /// ```
 /// use manycast::{AskConfig, Socket};
@@ -114,7 +116,18 @@ pub fn asker(
     payload: impl AsRef<[u8]>,
     config: &AskConfig,
 ) -> Result<Driver<Client>, Error> {
-    let (endpoint, client) = parts(&address.into_address()?, payload.as_ref(), config)?;
+    let address = address.into_address()?;
+    patiently(|| asker_at_once(&address, payload.as_ref(), config))
+}
+
+/// As [`asker`], but an address that is tentative is an error.
+#[doc(hidden)]
+pub fn asker_at_once(
+    address: &Address,
+    payload: &[u8],
+    config: &AskConfig,
+) -> Result<Driver<Client>, Error> {
+    let (endpoint, client) = parts(address, payload, config)?;
     Ok(Driver::new(endpoint, client))
 }
 

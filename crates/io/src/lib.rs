@@ -19,6 +19,8 @@ mod tentative;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 
+#[doc(hidden)]
+pub use ask::asker_at_once;
 pub use ask::{AskConfig, ask, asker};
 pub use driver::{Commands, Driver, Next};
 pub use egress::egress as egress_to;
@@ -43,6 +45,8 @@ pub use pace::wait_until;
 pub use resolve::seed;
 pub use sender::{Sender, SenderConfig, Sent};
 pub use socket::{SendHalf, Socket};
+#[doc(hidden)]
+pub use tentative::{patiently, settle};
 
 /// Sends one datagram to a group or a host, and says how it left.
 ///

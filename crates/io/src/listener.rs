@@ -110,10 +110,8 @@ impl Listener {
     }
 
     /// As [`Listener::open`], but an address that is tentative is an error.
-    pub(crate) fn open_at_once(
-        addresses: &[Address],
-        config: &SocketConfig,
-    ) -> Result<Self, Error> {
+    #[doc(hidden)]
+    pub fn open_at_once(addresses: &[Address], config: &SocketConfig) -> Result<Self, Error> {
         let endpoint = Endpoint::listen(addresses, config.clone())?;
         Ok(Self { endpoint })
     }

@@ -1,5 +1,6 @@
 //! From an [`Address`] to what a socket takes.
 
+use std::cell::RefCell;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 
@@ -58,7 +59,48 @@ pub(crate) fn local(from: &Address, destination: SocketAddr) -> Result<SocketAdd
     })
 }
 
+thread_local! {
+    /// What this thread has looked up, each by name and port; `None` where it is not to remember.
+    static REMEMBERED: RefCell<Option<Vec<Known>>> = const { RefCell::new(None) };
+}
+
+type Known = (String, u16, Vec<SocketAddr>);
+
+/// Makes this thread look up each name once for as long as what is returned is kept: whoever tries
+/// something again then waits for no name server again.
+pub(crate) fn remember() -> Remembered {
+    Remembered(REMEMBERED.replace(Some(Vec::new())))
+}
+
+/// Forgets what was looked up when it is dropped.
+pub(crate) struct Remembered(Option<Vec<Known>>);
+
+impl Drop for Remembered {
+    fn drop(&mut self) {
+        REMEMBERED.set(self.0.take());
+    }
+}
+
 fn look_up(name: &str, port: u16) -> Result<Vec<SocketAddr>, Error> {
+    let known = REMEMBERED.with_borrow(|known| {
+        let mut known = known.iter().flatten();
+        known
+            .find(|(known, its, _)| known == name && *its == port)
+            .map(|(_, _, found)| found.clone())
+    });
+    if let Some(found) = known {
+        return Ok(found);
+    }
+    let found = ask_for(name, port)?;
+    REMEMBERED.with_borrow_mut(|known| {
+        if let Some(known) = known {
+            known.push((name.to_owned(), port, found.clone()));
+        }
+    });
+    Ok(found)
+}
+
+fn ask_for(name: &str, port: u16) -> Result<Vec<SocketAddr>, Error> {
     let failed = |error| {
         let why = Unresolved::of(&error);
         let (kind, cause, remedy) = match why {
@@ -146,6 +188,20 @@ pub fn seed() -> [u8; 32] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_is_looked_up_once_for_as_long_as_it_is_remembered() {
+        let address = ["192.0.2.7:5000".parse().unwrap()];
+        let remembered = remember();
+        REMEMBERED.with_borrow_mut(|known| {
+            let known = known.as_mut().expect("it remembers");
+            known.push(("nobody.invalid".to_owned(), 5000, address.to_vec()));
+        });
+        let look_up = || socket_addrs(&"nobody.invalid:5000".parse().unwrap());
+        assert_eq!(look_up().unwrap(), address);
+        drop(remembered);
+        assert!(REMEMBERED.with_borrow(Option::is_none));
+    }
 
     #[test]
     fn a_name_that_is_unknown_is_told_from_a_server_that_is_mute() {

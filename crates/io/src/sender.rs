@@ -172,7 +172,8 @@ impl Sender {
     }
 
     /// As [`Sender::open`], but an address that is tentative is an error.
-    pub(crate) fn open_at_once(address: &Address, config: &SenderConfig) -> Result<Self, Error> {
+    #[doc(hidden)]
+    pub fn open_at_once(address: &Address, config: &SenderConfig) -> Result<Self, Error> {
         Self::open_first(address, config, true)
     }
 

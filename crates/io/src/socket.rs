@@ -59,7 +59,8 @@ impl Socket {
     }
 
     /// As [`Socket::bind_with`], but an address that is tentative is an error.
-    pub(crate) fn bind_at_once(address: &Address, config: &SocketConfig) -> Result<Self, Error> {
+    #[doc(hidden)]
+    pub fn bind_at_once(address: &Address, config: &SocketConfig) -> Result<Self, Error> {
         if address.group().is_some() {
             return Err(Error::unsuitable(
                 address,
@@ -76,7 +77,8 @@ impl Socket {
     /// Opens a socket that sends to one peer and receives from it alone. UDP has no connections:
     /// the peer is told nothing of it.
     ///
-    /// It keeps its route and its local address. With an interface in the address of the peer it
+    /// An IPv6 address of this host that is tentative is waited for, at most three seconds. The socket
+    /// keeps its route and its local address. With an interface in the address of the peer it
     /// follows that; a [`Sender`](crate::Sender) follows the host in any case.
     ///
     /// Answers to a *group* come from the addresses of its members and are not received; ask a
@@ -91,13 +93,15 @@ impl Socket {
     }
 
     /// As [`Socket::connect`], but an address that is tentative is an error.
-    pub(crate) fn connect_at_once(peer: &Address) -> Result<Self, Error> {
+    #[doc(hidden)]
+    pub fn connect_at_once(peer: &Address) -> Result<Self, Error> {
         let endpoint = Endpoint::connect(peer, SocketConfig::default())?;
         let peer = endpoint.sockets().find_map(manycast_net::Socket::peer_addr);
         Ok(Self { endpoint, peer })
     }
 
-    /// Connects to another peer, from the same local port.
+    /// Connects to another peer, from the same local port. An address of this host that is tentative
+    /// is not waited for.
     ///
     /// # Errors
     ///

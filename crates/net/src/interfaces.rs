@@ -68,9 +68,12 @@ pub struct InterfaceAddress {
     pub prefix: u8,
     /// The address that reaches all hosts of the network; IPv4 only, and not always there.
     pub broadcast: Option<Ipv4Addr>,
-    /// Whether it cannot be used: the kernel still asks the link whether another host has it, or
-    /// one does (RFC 4862 §5.4). IPv6 only.
+    /// Whether it cannot be used yet: the kernel still asks the link whether another host has it (RFC
+    /// 4862 §5.4). IPv6 only.
     pub tentative: bool,
+    /// Whether it can never be used: another host of the link has it (RFC 4862 §5.4.5), for which
+    /// `ip-address(8)` says `dadfailed`. IPv6 only.
+    pub duplicate: bool,
 }
 
 /// A hardware address of six bytes.
@@ -132,7 +135,13 @@ impl InterfaceAddress {
             prefix,
             broadcast: None,
             tentative: false,
+            duplicate: false,
         }
+    }
+
+    /// Whether it can be bound to and sent from: it is neither tentative nor a duplicate.
+    pub const fn is_usable(&self) -> bool {
+        !self.tentative && !self.duplicate
     }
 }
 

@@ -1,14 +1,16 @@
-"""What a thread does while the event loop goes on: looking up names, and examining."""
+"""What a thread does while the event loop goes on: looking up names, waiting, examining."""
 
 from __future__ import annotations
 
-from .._manycast import Address, begin_doctor, begin_resolve
-from ..error import AddressError
+import errno
+
+from .._manycast import Address, begin_doctor, begin_resolve, begin_settle
+from ..error import AddressError, SocketError
 from .readiness import Readiness, turn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from typing import TypeVar
 
     from .._manycast import Pending
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
     _T = TypeVar("_T")
 
-__all__ = ["doctor", "in_numbers", "refuse_names", "resolve"]
+__all__ = ["doctor", "in_numbers", "patiently", "refuse_names", "resolve"]
 
 
 async def resolve(address: AddressLike, port: int | None = None, /) -> list[Address]:
@@ -76,6 +78,19 @@ async def result(pending: Pending[_T]) -> _T:
     finally:
         readiness.unwatch()
     return pending.result()
+
+
+async def patiently(open: Callable[[], _T]) -> _T:
+    """Opens something. Where an address of this host cannot be used, it may be tentative: a thread waits
+    until none is, at most three seconds, and it is opened again.
+    """
+    try:
+        return open()
+    except SocketError as error:
+        if error.errno != errno.EADDRNOTAVAIL:
+            raise
+    await result(begin_settle())
+    return open()
 
 
 async def in_numbers(address: AddressLike, port: int | None) -> Address:

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 from .._manycast import begin_ask
 from ..error import ClosedError, TimedOut
-from .aside import in_numbers, refuse_names
+from .aside import in_numbers, patiently, refuse_names
 from .readiness import Readiness, turn
 
 TYPE_CHECKING = False
@@ -174,21 +174,19 @@ async def ask(
     >>> asyncio.run(aio.ask("anybody?", "239.192.0.199%lo:5000", timeout=0.01))
     []
     """
-    asking = begin_ask(
-        payload,
-        await in_numbers(address, port),
-        timeout=timeout,
-        retries=retries,
-        answers=answers,
-        interface=interface,
-        hops=hops,
-        loopback=loopback,
-        dscp=dscp,
+    numbers = await in_numbers(address, port)
+    asking = await patiently(
+        lambda: begin_ask(
+            payload,
+            numbers,
+            timeout=timeout,
+            retries=retries,
+            answers=answers,
+            interface=interface,
+            hops=hops,
+            loopback=loopback,
+            dscp=dscp,
+        )
     )
-    found: list[Answer] = []
     async with Driver(asking) as asker:
-        async for answer in asker:
-            found.append(answer)
-            if answers is not None and len(found) >= answers:
-                break
-    return found
+        return [answer async for answer in asker]

@@ -9,7 +9,7 @@ import manycast
 
 from .._manycast import Address
 from ..error import AddressError
-from .aside import resolve
+from .aside import patiently, resolve
 from .plain import Plain
 from .transport import DatagramTransport
 
@@ -28,7 +28,7 @@ __all__ = ["create_datagram_endpoint"]
 async def create_datagram_endpoint(
     protocol_factory: Callable[[], _P],
     address: AddressLike | None = None,
-    port: int | None = None,
+    port: int | AddressLike | None = None,
     *,
     peer: AddressLike | None = None,
     interface: str | int | None = None,
@@ -52,9 +52,10 @@ async def create_datagram_endpoint(
     addresses. It returns a DatagramTransport and the protocol.
 
     The names that ``loop.create_datagram_endpoint`` has are understood too: ``local_addr`` is the
-    address, ``remote_addr`` the peer, ``reuse_port`` is ``share_port``, and ``family`` says which version
-    of IP is wanted of names. ``sock`` is a socket that was made elsewhere, and goes with none of them.
-    So libraries that open their endpoints themselves can be given this one:
+    address, ``remote_addr`` the peer, which may be the third positional argument as it is there;
+    ``reuse_port`` is ``share_port``, and ``family`` says which version of IP is wanted of names. ``sock``
+    is a socket that was made elsewhere, and goes with none of them. So libraries that open their
+    endpoints themselves can be given this one:
 
         asyncio.get_running_loop().create_datagram_endpoint = aio.create_datagram_endpoint
 
@@ -75,6 +76,8 @@ async def create_datagram_endpoint(
     >>> asyncio.run(main())
     b'OK...hello'
     """
+    if port is not None and not isinstance(port, int):
+        remote_addr, port = port, None
     if local_addr is not None:
         address, port = local_addr, None
     peer = remote_addr if peer is None else peer
@@ -94,7 +97,9 @@ async def create_datagram_endpoint(
         other = None if peer is None else await _of_family(peer, None, family)
         if own is not None and own.is_group and other is not None:
             raise ValueError("a group and a peer do not go together; give one of the two")
-        opened = _open(own, other, interface, sources, share_port, receive_buffer)
+        opened = await patiently(
+            lambda: _open(own, other, interface, sources, share_port, receive_buffer)
+        )
     try:
         if isinstance(opened, manycast.Socket):
             opened.broadcast = bool(allow_broadcast)

@@ -33,7 +33,8 @@ class Listener(Receiving):
     b'Hello, world!'
 
     Iterate with ``async for``. It takes the arguments of manycast.Listener and raises what that
-    raises; a name is refused with AddressError.
+    raises; a name is refused with AddressError. An address of this host that is tentative is a
+    SocketError at once, since to wait for it would block the event loop.
     """
 
     _object: manycast.Listener

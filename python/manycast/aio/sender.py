@@ -8,7 +8,7 @@ from itertools import islice
 import manycast
 
 from .._manycast import Address
-from .aside import in_numbers, refuse_names
+from .aside import in_numbers, patiently, refuse_names
 from .readiness import turn
 from .waiting import Waiting
 
@@ -36,7 +36,8 @@ class Sender(Waiting):
     13
 
     It takes the arguments of manycast.Sender and raises what that raises; a name is refused with
-    AddressError.
+    AddressError. An address of this host that is tentative is a SocketError at once, since to wait for it
+    would block the event loop.
     """
 
     _object: manycast.Sender
@@ -123,7 +124,10 @@ async def send(
     13
     """
     numbers = await in_numbers(address, port)
-    async with Sender(
-        numbers, interface=interface, source=source, hops=hops, loopback=loopback, dscp=dscp
-    ) as sender:
+    sender = await patiently(
+        lambda: Sender(
+            numbers, interface=interface, source=source, hops=hops, loopback=loopback, dscp=dscp
+        )
+    )
+    async with sender:
         return await sender.send(payload)

@@ -33,7 +33,8 @@ class Socket(Receiving):
     b'pong'
 
     It takes the arguments of manycast.Socket and raises what that raises; a name is refused with
-    AddressError. What that can set is set on ``blocking``, which is the manycast.Socket behind it.
+    AddressError. An address of this host that is tentative is a SocketError at once, since to wait for it
+    would block the event loop. What that can set is set on ``blocking``, which is the manycast.Socket behind it.
     """
 
     _object: manycast.Socket

@@ -143,6 +143,7 @@ netns::tests!(
     ssm::more_sources_than_a_socket_may_have,
     ssm::a_source_passes_a_snooping_switch,
     unicast::an_address_that_is_tentative_is_waited_for,
+    unicast::an_address_that_another_host_has_is_not_waited_for,
     unicast::row_01_a_datagram_is_sent_with_its_way_told,
     unicast::row_09_a_server_answers_from_the_address_that_was_asked,
     unicast::row_10_answers_of_others_than_the_asked_are_ignored,

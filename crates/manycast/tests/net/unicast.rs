@@ -495,4 +495,30 @@ pub(crate) fn an_address_that_is_tentative_is_waited_for() {
         let socket = manycast::tokio::Socket::bind("[fd00::11]:5000").await;
         assert!(socket.is_ok(), "{socket:?}");
     });
+
+    // Now nothing else is left to ask from.
+    a.output("ip -6 address flush dev eth0");
+    add("fd00::12");
+    let config = manycast::AskConfig::default();
+    let asker = a.run(|| manycast::asker("[fd00::2]:5000", "?", &config));
+    assert!(asker.is_ok(), "{:?}", asker.err());
+}
+
+/// Another host of the link has the address: time alone does not mend that.
+pub(crate) fn an_address_that_another_host_has_is_not_waited_for() {
+    let lab = Lab::new();
+    let [a, b] = hosts(&lab, ["a", "b"]);
+    a.sysctl("net.ipv6.conf.eth0.accept_dad", "1");
+    b.output("ip address add fd00::9/64 dev eth0 nodad");
+    a.output("ip address add fd00::9/64 dev eth0");
+    // The first wait lasts until the other host has answered.
+    let bind = || a.run(|| Socket::bind("[fd00::9]:5000").unwrap_err().to_string());
+    let first = bind();
+    assert!(
+        first.contains("another host of the link has it too"),
+        "{first}"
+    );
+    let begin = std::time::Instant::now();
+    assert_eq!(bind(), first);
+    assert!(begin.elapsed() < std::time::Duration::from_secs(1));
 }

@@ -57,7 +57,7 @@ impl Host<'_> {
         self.switched_off(ip, on)
             .or_else(|| loopback_down(ip, on))
             .or_else(|| match operation {
-                Operation::Bind => self.tentative(ip),
+                Operation::Bind => self.unusable(ip),
                 Operation::Send | Operation::Connect => self.no_source(ip, on),
                 _ => None,
             })
@@ -84,19 +84,23 @@ impl Host<'_> {
         ))
     }
 
-    /// A local address that cannot be bound to yet.
-    fn tentative(&self, ip: IpAddr) -> Option<Explanation> {
-        let owner = self.interfaces.iter().find(|it| {
-            let mut addresses = it.addresses.iter();
-            addresses.any(|own| own.address == ip && own.tentative)
-        })?;
-        Some(tentative(
-            format!(
-                "{} has the address, but must not use it yet: it is tentative",
-                owner.name
-            ),
-            &owner.name,
-        ))
+    /// A local address that cannot be bound to, not yet or never.
+    fn unusable(&self, ip: IpAddr) -> Option<Explanation> {
+        let mut all = self
+            .interfaces
+            .iter()
+            .flat_map(|it| it.addresses.iter().map(|own| (&*it.name, own)));
+        let (name, own) = all.find(|(_, own)| own.address == ip && !own.is_usable())?;
+        Some(if own.duplicate {
+            duplicate(format!(
+                "{name} has the address, but must not use it: another host of the link has it too"
+            ))
+        } else {
+            tentative(
+                format!("{name} has the address, but must not use it yet: it is tentative"),
+                name,
+            )
+        })
     }
 
     /// A destination to which no own address can send.
@@ -110,21 +114,25 @@ impl Host<'_> {
                 .filter(|it| it.up && !it.loopback)
                 .collect(),
         };
-        let mut own = candidates.iter().flat_map(|it| {
+        let own = candidates.iter().flat_map(|it| {
             let addresses = it.addresses.iter();
             let of_version = addresses.filter(|own| own.address.is_ipv4() == ip.is_ipv4());
             of_version.map(|own| (&*it.name, own))
         });
-        let first = own.next();
-        if first.into_iter().chain(own).any(|(_, own)| !own.tentative) {
+        let own: Vec<_> = own.collect();
+        if own.iter().any(|(_, own)| own.is_usable()) {
             return None;
         }
         let place = on.map_or("this host", |on| &on.name);
-        Some(match first {
+        let asked = own.iter().find(|(_, own)| own.tentative);
+        Some(match asked {
             Some((name, _)) => tentative(
                 format!("{place} must not use its {version} addresses yet: they are tentative"),
                 name,
             ),
+            None if !own.is_empty() => duplicate(format!(
+                "{place} must not use its {version} addresses: other hosts of the link have them too"
+            )),
             None => explanation(
                 format!("{place} has no {version} address to send from"),
                 "give it one, choose another interface, or use the other version of IP".to_owned(),
@@ -158,6 +166,13 @@ fn tentative(cause: String, name: &str) -> Explanation {
         is_tentative: true,
         ..explanation(cause, remedy)
     }
+}
+
+/// What to do about an address that another host has (RFC 4862 §5.4.5).
+fn duplicate(cause: String) -> Explanation {
+    let remedy = "give one of the two hosts another address; 'ip -6 address show dadfailed' lists \
+                  those of this one";
+    explanation(cause, remedy.to_owned())
 }
 
 fn explanation(cause: String, remedy: String) -> Explanation {
@@ -243,6 +258,30 @@ mod tests {
                 cause(Operation::Send, address, tentative, &[]),
                 Some(expected)
             );
+        }
+    }
+
+    #[test]
+    fn an_address_that_another_host_has_is_not_waited_for() {
+        let duplicate = |interfaces: &mut [Interface]| {
+            for own in &mut interfaces[1].addresses {
+                own.duplicate = own.address.is_ipv6();
+            }
+        };
+        for (operation, address, expected) in [
+            (
+                Operation::Bind,
+                "[fd00::1]:5",
+                "eth0 has the address, but must not use it: another host of the link has it too",
+            ),
+            (
+                Operation::Send,
+                "[ff15::1%2]:5",
+                "eth0 must not use its IPv6 addresses: other hosts of the link have them too",
+            ),
+        ] {
+            let cause = cause(operation, address, duplicate, &[]);
+            assert_eq!(cause.as_deref(), Some(expected));
         }
     }
 

@@ -282,7 +282,8 @@ impl Receiver {
         }
     }
 
-    fn finish(&mut self, now: Instant) {
+    /// Ends it as when its duration is over: the last interval is told.
+    pub fn finish(&mut self, now: Instant) {
         if self.phase != Phase::Finished {
             self.phase = Phase::Finished;
             self.timers.clear();

@@ -141,8 +141,10 @@ pub(crate) fn interface_address(message: Message<'_>) -> Option<(u32, InterfaceA
             _ => {}
         }
     }
-    let unusable = libc::IFA_F_TENTATIVE | libc::IFA_F_DADFAILED;
-    let tentative = flags & unusable != 0 && flags & libc::IFA_F_OPTIMISTIC == 0;
+    let flag = |bit: u32| flags & bit != 0;
+    // The kernel leaves such an address tentative too, for good.
+    let duplicate = flag(libc::IFA_F_DADFAILED);
+    let tentative = flag(libc::IFA_F_TENTATIVE) && !flag(libc::IFA_F_OPTIMISTIC) && !duplicate;
     Some((
         index,
         InterfaceAddress {
@@ -150,6 +152,7 @@ pub(crate) fn interface_address(message: Message<'_>) -> Option<(u32, InterfaceA
             prefix,
             broadcast,
             tentative,
+            duplicate,
         },
     ))
 }

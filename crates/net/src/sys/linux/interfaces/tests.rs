@@ -79,6 +79,7 @@ fn the_address_on_a_point_to_point_link_is_the_own_one() {
         prefix: 32,
         broadcast: None,
         tentative: false,
+        duplicate: false,
     };
     let one = address_message(32, 0x80, 4)
         .with(libc::IFA_ADDRESS, &peer)
@@ -92,16 +93,25 @@ fn the_address_on_a_point_to_point_link_is_the_own_one() {
 
 #[test]
 fn an_address_is_tentative_until_it_may_be_used() {
-    let tentative = |flags: u32| {
+    let read = |flags: u32| {
         let message = address_message(64, 0, 4)
             .with(libc::IFA_ADDRESS, &[0xfe; 16])
             .with(libc::IFA_FLAGS, &flags.to_ne_bytes());
-        interface_address(message.message()).unwrap().1.tentative
+        let read = interface_address(message.message()).unwrap().1;
+        (read.tentative, read.duplicate)
     };
-    assert!(!tentative(0x80), "permanent");
-    assert!(tentative(0x40 | 0x80), "asking");
-    assert!(tentative(0x08 | 0x80), "another host has it");
-    assert!(!tentative(0x04 | 0x40), "optimistic: asking, but usable");
+    assert_eq!(read(0x80), (false, false), "permanent");
+    assert_eq!(read(0x40 | 0x80), (true, false), "asking");
+    assert_eq!(
+        read(0x08 | 0x40 | 0x80),
+        (false, true),
+        "another host has it"
+    );
+    assert_eq!(
+        read(0x04 | 0x40),
+        (false, false),
+        "optimistic: asking, but usable"
+    );
 }
 
 #[test]
