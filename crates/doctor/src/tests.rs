@@ -426,6 +426,20 @@ fn an_interface_in_a_vrf_is_told_before_a_firewall_is() {
     assert!(!told(&context));
 }
 
+/// What came was of a source of this host itself, as another doctor's trial is: that is no proof that
+/// the stream arrives, and no check explains it.
+#[test]
+fn a_host_that_receives_nothing_is_never_healthy() {
+    let mut context = context(&tables(10, 10, 10, 0, 0));
+    context.target = target(&"10.0.0.9@239.1.2.3:5000".parse().unwrap()).unwrap();
+    let mut own = flow(10);
+    own.source = "10.0.0.9:4000".parse().unwrap();
+    context.watched.as_mut().unwrap().wide = vec![own];
+    let report = report(&context);
+    assert!(!report.is_healthy(), "{report:#?}");
+    assert_eq!(report.received, 0);
+}
+
 fn codes_of(report: &Report) -> Vec<Code> {
     report.findings.iter().map(|finding| finding.code).collect()
 }

@@ -106,6 +106,12 @@ pub(super) fn all(context: &Context) -> Vec<Finding> {
     if !explained {
         findings.extend(not_arriving::run(context));
     }
+    if !findings
+        .iter()
+        .any(|finding| finding.severity == Severity::Fault)
+    {
+        findings.extend(not_arriving::unexplained(context));
+    }
     findings
 }
 

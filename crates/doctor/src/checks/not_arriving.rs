@@ -87,6 +87,28 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     )
 }
 
+/// Nothing was received as it was asked for, and no check says why: such a host is not called healthy.
+pub(super) fn unexplained(context: &Context) -> Option<Finding> {
+    let watched = context.vain()?;
+    if context.program.is_some() {
+        return None;
+    }
+    let target = context.target.ip;
+    let finding = Finding::fault(
+        Code::NotArriving,
+        Doubt::CannotSee,
+        format!("nothing of {target} was received as it was asked for, and why cannot be seen"),
+    );
+    let finding = watched.wide.iter().fold(finding, |finding, flow| {
+        let came = super::count(flow.datagrams, "datagram");
+        finding.because(format!(
+            "{came} to it came from {} by {}",
+            flow.source, flow.interface
+        ))
+    });
+    Some(finding.confirm(confirm(context, watched.captured.is_some())))
+}
+
 /// What the counters tell.
 fn counted(context: &Context, watched: &Watched, tally: &Tally, finding: Finding) -> Finding {
     let finding = if watched.captured.is_some() {
