@@ -1,0 +1,92 @@
+//! What is still received after a stop: what had come before it.
+
+use std::time::{Duration, SystemTime};
+
+use manycast_net::Position;
+use manycast_types::Received;
+
+use super::Endpoint;
+use crate::Error;
+
+/// How often is received after a stop at most. The times of datagrams end it earlier, unless the clock
+/// was set back; and so much no receive buffer holds.
+const RECEIVES: u32 = 8192;
+
+/// A stop, and what is left to do after it.
+#[derive(Debug)]
+pub(super) struct Stop {
+    /// When it was noticed, by the clock by which the kernel tells when datagrams came.
+    at: SystemTime,
+    /// The slots of the sockets that may still have what came before it.
+    slots: Vec<usize>,
+    /// How often may still be received.
+    receives: u32,
+}
+
+impl Stop {
+    /// A stop that is noticed now, of so many sockets.
+    pub(super) fn new(slots: usize) -> Self {
+        Self {
+            at: SystemTime::now(),
+            slots: (0..slots).rev().collect(),
+            receives: RECEIVES,
+        }
+    }
+
+    /// Whether a datagram came before it.
+    pub(super) fn is_after(&self, datagram: &Received<'_>) -> bool {
+        datagram.time.is_none_or(|time| time <= self.at)
+    }
+}
+
+impl Endpoint {
+    pub(crate) const fn is_stopped(&self) -> bool {
+        self.stop.is_some()
+    }
+
+    /// Whether it was stopped, and all that had come before is taken.
+    pub(crate) fn is_over(&mut self) -> bool {
+        self.stop.as_ref().is_some_and(|it| it.slots.is_empty())
+            && !self.has_datagram()
+            && self.events.is_empty()
+    }
+
+    /// After a stop, makes ready the next datagram that had come before it, if there is one.
+    pub(super) fn receive_rest(&mut self) -> Result<(), Error> {
+        while self.stop.is_some() && !self.has_datagram() {
+            let Some(stop) = &mut self.stop else { break };
+            stop.receives = stop.receives.saturating_sub(1);
+            if stop.receives == 0 {
+                stop.slots.clear();
+            }
+            let Some(&slot) = stop.slots.last() else {
+                break;
+            };
+            let is_last = match self.ports.get(slot) {
+                Some(Some(port)) => {
+                    port.socket
+                        .recv_batch(&mut self.batch, Some(Duration::ZERO))?;
+                    !self.begin_batch(slot) || self.has_later()
+                }
+                _ => true,
+            };
+            if is_last && let Some(stop) = &mut self.stop {
+                stop.slots.pop();
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the batch has a datagram that came after the stop.
+    fn has_later(&self) -> bool {
+        let mut runs = self.batch.runs(Position::default());
+        runs.any(|run| !self.came_in_time(run.whole()))
+    }
+
+    /// Whether a datagram came before the stop, if there was one.
+    pub(super) fn came_in_time(&self, datagram: &Received<'_>) -> bool {
+        self.stop
+            .as_ref()
+            .is_none_or(|stop| stop.is_after(datagram))
+    }
+}
