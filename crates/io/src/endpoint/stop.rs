@@ -33,6 +33,16 @@ impl Stop {
         }
     }
 
+    /// Takes note that was received from the last of the slots, which perhaps has no more.
+    fn received(&mut self, is_last: bool) {
+        self.receives -= 1;
+        if self.receives == 0 {
+            self.slots.clear();
+        } else if is_last {
+            self.slots.pop();
+        }
+    }
+
     /// Whether a datagram came before it.
     pub(super) fn is_after(&self, datagram: &Received<'_>) -> bool {
         datagram.time.is_none_or(|time| time <= self.at)
@@ -53,25 +63,22 @@ impl Endpoint {
 
     /// After a stop, makes ready the next datagram that had come before it, if there is one.
     pub(super) fn receive_rest(&mut self) -> Result<(), Error> {
-        while self.stop.is_some() && !self.has_datagram() {
-            let Some(stop) = &mut self.stop else { break };
-            stop.receives = stop.receives.saturating_sub(1);
-            if stop.receives == 0 {
-                stop.slots.clear();
-            }
-            let Some(&slot) = stop.slots.last() else {
-                break;
-            };
+        while let Some(slot) = self
+            .stop
+            .as_ref()
+            .and_then(|stop| stop.slots.last().copied())
+            && !self.has_datagram()
+        {
+            let at_once = Some(Duration::ZERO);
             let is_last = match self.ports.get(slot) {
                 Some(Some(port)) => {
-                    port.socket
-                        .recv_batch(&mut self.batch, Some(Duration::ZERO))?;
+                    port.socket.recv_batch(&mut self.batch, at_once)?;
                     !self.begin_batch(slot) || self.has_later()
                 }
                 _ => true,
             };
-            if is_last && let Some(stop) = &mut self.stop {
-                stop.slots.pop();
+            if let Some(stop) = &mut self.stop {
+                stop.received(is_last);
             }
         }
         Ok(())
