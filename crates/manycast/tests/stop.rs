@@ -1,5 +1,6 @@
 //! What a stop leaves: all that had come before it is taken in, and nothing that comes later.
 #![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a test says by a panic that it failed")]
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
