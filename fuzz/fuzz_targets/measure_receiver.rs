@@ -20,6 +20,6 @@ fuzz_target!(|input: (u16, Option<u16>, Option<u8>, u8, &[u8])| {
         expect: expect.map(usize::from),
         max_streams: streams.into(),
     };
-    let mut receiver = Receiver::new(config, Instant::now(), SystemTime::UNIX_EPOCH);
+    let mut receiver = Receiver::new(config, Instant::now(), SystemTime::UNIX_EPOCH, [0; 32]);
     any_order(&mut receiver, script, &peers);
 });

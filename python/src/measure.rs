@@ -199,7 +199,7 @@ pub(crate) fn measure_receive(
     };
     let socket = options::receiving(receive_buffer, share_port)?;
     let listener = listener::open(py, addresses, excluded, socket)?;
-    let receiver = Receiver::new(config, Instant::now(), SystemTime::now());
+    let receiver = Receiver::new(config, Instant::now(), SystemTime::now(), manycast::seed());
     let what = format!("measuring on {}", texts.join(", "));
     begin(py, what, manycast::Driver::new(listener, receiver))
 }

@@ -279,7 +279,7 @@ pub(crate) fn grouped(number: u64) -> String {
 
 fn to_stderr(line: impl Display) {
     let mut stderr: AutoStream<StderrLock<'_>> = AutoStream::auto(io::stderr().lock());
-    // Where nobody hears it, there is nobody to tell so.
+    // Where nobody reads it, there is nobody to tell so.
     let _ = writeln!(stderr, "{line}");
 }
 

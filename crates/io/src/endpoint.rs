@@ -6,6 +6,7 @@ mod membership;
 mod open;
 mod outlets;
 mod receive;
+mod stop;
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -27,6 +28,7 @@ use membership::{Joined, Wanted};
 pub(crate) use outlets::Outlets;
 #[cfg(feature = "tokio")]
 pub(crate) use receive::Look;
+use stop::Stop;
 
 const WATCH: Token = Token::MAX;
 const STOP: Token = Token::MAX - 1;
@@ -54,7 +56,7 @@ pub struct Endpoint {
     polled: AtomicBool,
     ready: Vec<Token>,
     stopper: Option<Stopper>,
-    stopped: bool,
+    stop: Option<Stop>,
     waker: Option<Waker>,
     woken: bool,
     /// The slot of the socket whose send buffer is full, and whether it has room again.
@@ -132,7 +134,7 @@ impl Endpoint {
             polled: AtomicBool::new(false),
             ready: Vec::new(),
             stopper: None,
-            stopped: false,
+            stop: None,
             waker: None,
             woken: false,
             room_wanted: None,
@@ -254,7 +256,7 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// Only where the machine itself fails.
+    /// There is no socket: nothing was joined yet.
     pub fn receive_buffer(&self) -> Result<BufferSize, Error> {
         let mut smallest: Option<BufferSize> = None;
         for socket in self.sockets() {
@@ -263,7 +265,12 @@ impl Endpoint {
                 smallest = Some(size);
             }
         }
-        smallest.ok_or(Error::Stopped)
+        smallest.ok_or_else(|| {
+            Error::unsuitable(
+                "the listener",
+                "it has no socket yet, and so no receive buffer; join a group first",
+            )
+        })
     }
 
     /// Asks the kernel what it has dropped until now for want of room in the receive buffers of all
@@ -283,10 +290,6 @@ impl Endpoint {
         self.poller.add(&stopper, STOP)?;
         self.stopper = Some(stopper.clone());
         Ok(stopper)
-    }
-
-    pub(crate) const fn is_stopped(&self) -> bool {
-        self.stopped
     }
 
     /// Something that ends a wait from another thread without stopping anything.

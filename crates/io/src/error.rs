@@ -149,7 +149,51 @@ impl From<Error> for io::Error {
                 Self::new(io::ErrorKind::InvalidInput, error)
             }
             Error::ConnectionRefused { .. } => Self::new(io::ErrorKind::ConnectionRefused, error),
-            Error::Network(_) | Error::Stopped => Self::other(error),
+            Error::Network(NetworkError { kind, .. }) => Self::new(io_kind(kind), error),
+            Error::Stopped => Self::other(error),
+        }
+    }
+}
+
+/// The kind of the standard library that says the same.
+const fn io_kind(kind: ErrorKind) -> io::ErrorKind {
+    match kind {
+        ErrorKind::NoInterface | ErrorKind::NameNotResolved => io::ErrorKind::NotFound,
+        ErrorKind::NetworkUnreachable => io::ErrorKind::NetworkUnreachable,
+        ErrorKind::HostUnreachable => io::ErrorKind::HostUnreachable,
+        ErrorKind::LimitReached => io::ErrorKind::QuotaExceeded,
+        ErrorKind::AddressInUse => io::ErrorKind::AddrInUse,
+        ErrorKind::AddressNotAvailable => io::ErrorKind::AddrNotAvailable,
+        ErrorKind::PermissionDenied => io::ErrorKind::PermissionDenied,
+        ErrorKind::MessageTooLong | ErrorKind::InvalidInput => io::ErrorKind::InvalidInput,
+        ErrorKind::ConnectionRefused => io::ErrorKind::ConnectionRefused,
+        ErrorKind::Unsupported => io::ErrorKind::Unsupported,
+        _ => io::ErrorKind::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_that_a_protocol_was_told_keeps_its_kind() {
+        for (kind, expected) in [
+            (
+                ErrorKind::NetworkUnreachable,
+                io::ErrorKind::NetworkUnreachable,
+            ),
+            (ErrorKind::PermissionDenied, io::ErrorKind::PermissionDenied),
+            (
+                ErrorKind::ConnectionRefused,
+                io::ErrorKind::ConnectionRefused,
+            ),
+            (ErrorKind::AddressInUse, io::ErrorKind::AddrInUse),
+            (ErrorKind::Other, io::ErrorKind::Other),
+        ] {
+            let error = Error::Network(NetworkError::new(kind, "it failed".to_owned()));
+            assert_eq!(error.kind(), kind);
+            assert_eq!(io::Error::from(error).kind(), expected);
         }
     }
 }

@@ -64,16 +64,8 @@ pub enum Event<'a> {
 impl<'a> Event<'a> {
     /// The next one of an endpoint whose wait has ended, if anything has come.
     pub(crate) fn next(endpoint: &'a mut Endpoint) -> Result<Option<Self>, Error> {
-        while let Some(event) = endpoint.next_event() {
-            match event {
-                NetworkEvent::Joined(membership) => return Ok(Some(Self::Joined(membership))),
-                NetworkEvent::Left(membership) => return Ok(Some(Self::Left(membership))),
-                NetworkEvent::Unreachable { unreachable, .. } => {
-                    return Ok(Some(Self::Unreachable(unreachable)));
-                }
-                // The others answer to requests, of which there were none.
-                _ => {}
-            }
+        if let Some(event) = Event::of_the_network(endpoint) {
+            return Ok(Some(event));
         }
         let is_stopped = endpoint.is_stopped();
         match endpoint.take() {
@@ -81,6 +73,24 @@ impl<'a> Event<'a> {
             None if is_stopped => Err(Error::Stopped),
             None => Ok(None),
         }
+    }
+}
+
+impl Event<'static> {
+    /// The next one that is no datagram.
+    pub(crate) fn of_the_network(endpoint: &mut Endpoint) -> Option<Self> {
+        while let Some(event) = endpoint.next_event() {
+            match event {
+                NetworkEvent::Joined(membership) => return Some(Self::Joined(membership)),
+                NetworkEvent::Left(membership) => return Some(Self::Left(membership)),
+                NetworkEvent::Unreachable { unreachable, .. } => {
+                    return Some(Self::Unreachable(unreachable));
+                }
+                // The others answer to requests, of which there were none.
+                _ => {}
+            }
+        }
+        None
     }
 }
 

@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_unknown_is_told_from_a_server_that_is_mute() {
+    fn a_name_that_is_unknown_is_told_from_a_server_that_does_not_answer() {
         let of = |text: &str| {
             let text = format!("failed to lookup address information: {text}");
             Unresolved::of(&io::Error::other(text))
@@ -212,8 +212,11 @@ mod tests {
         for unknown in ["Name or service not known", "Name does not resolve"] {
             assert!(matches!(of(unknown), Unresolved::Unknown), "{unknown}");
         }
-        for mute in ["Temporary failure in name resolution", "Try again"] {
-            assert!(matches!(of(mute), Unresolved::Unanswered), "{mute}");
+        for unanswered in ["Temporary failure in name resolution", "Try again"] {
+            assert!(
+                matches!(of(unanswered), Unresolved::Unanswered),
+                "{unanswered}"
+            );
         }
         assert!(matches!(of("Der Name ist unbekannt"), Unresolved::Other));
     }

@@ -1,8 +1,9 @@
 //! Unicast and connected UDP, with groups beside it where they are wanted.
 
+mod send_half;
+
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use manycast_net::{BufferSize, Dropped, SocketConfig, Stopper};
@@ -10,9 +11,11 @@ use manycast_types::{
     Address, InterfaceId, InterfaceSelector, Membership, Received, Run, Transmit,
 };
 
-use crate::endpoint::{Endpoint, Outlets};
+use crate::endpoint::Endpoint;
 use crate::tentative::patiently;
 use crate::{Error, Event, IntoAddress, IntoGroup, resolve};
+
+pub use send_half::SendHalf;
 
 /// Sends and receives: by unicast, to one peer or to anybody, and as a member of groups.
 ///
@@ -402,7 +405,10 @@ impl Socket {
     pub fn unicast_hops(&self) -> Result<u8, Error> {
         match self.endpoint.sockets().next() {
             Some(socket) => Ok(socket.unicast_hops()?),
-            None => Err(Error::Stopped),
+            None => Err(Error::unsuitable(
+                "the socket",
+                "it is closed; open another one",
+            )),
         }
     }
 
@@ -518,72 +524,6 @@ impl Socket {
     /// two, one for each version of IP. See [`Listener::into_fd`](crate::Listener::into_fd).
     pub fn into_fd(self) -> Option<OwnedFd> {
         self.endpoint.into_single().map(OwnedFd::from)
-    }
-}
-
-/// The half of a [`Socket`] that sends; the other half goes on to follow the interfaces for both, as
-/// long as it receives.
-#[derive(Clone, Debug)]
-pub struct SendHalf {
-    outlets: Arc<RwLock<Arc<Outlets>>>,
-    peer: Option<SocketAddr>,
-}
-
-impl SendHalf {
-    /// Sends to the peer that the socket was connected to when it was split.
-    ///
-    /// # Errors
-    ///
-    /// As [`Socket::send`].
-    pub fn send(&self, payload: impl AsRef<[u8]>) -> Result<(), Error> {
-        let peer = self.peer.ok_or_else(no_peer)?;
-        self.send_batch(&[Transmit::new(peer, payload)]).map(drop)
-    }
-
-    /// As [`Socket::send_to`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Socket::send_to`].
-    pub fn send_to(&self, to: impl IntoAddress, payload: impl AsRef<[u8]>) -> Result<(), Error> {
-        self.send_batch(&[transmit_to(&to.into_address()?, payload)?])
-            .map(drop)
-    }
-
-    /// As [`Socket::answer`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Socket::send_to`].
-    pub fn answer(&self, reply: Transmit<()>, payload: impl AsRef<[u8]>) -> Result<(), Error> {
-        self.send_batch(&[reply.with(payload)]).map(drop)
-    }
-
-    /// As [`Socket::send_batch`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Socket::send_to`], of the first datagram.
-    pub fn send_batch<P: AsRef<[u8]>>(&self, transmits: &[Transmit<P>]) -> Result<usize, Error> {
-        self.outlets().send(transmits, true)
-    }
-
-    /// As [`Socket::try_send_batch`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Socket::send_to`], of the first datagram.
-    pub fn try_send_batch<P: AsRef<[u8]>>(
-        &self,
-        transmits: &[Transmit<P>],
-    ) -> Result<usize, Error> {
-        self.outlets().send(transmits, false)
-    }
-
-    /// The outlets as they are now: nobody waits for a send buffer with the lock in hand.
-    fn outlets(&self) -> Arc<Outlets> {
-        let outlets = self.outlets.read().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(&outlets)
     }
 }
 

@@ -65,7 +65,8 @@
 //!
 //! let (now, time) = (sim.now(), SystemTime::UNIX_EPOCH);
 //! let receiver = sim.add_host_on(far, ["10.0.1.1"]);
-//! let receiver = sim.bind(receiver, 5001, Receiver::new(ReceiverConfig::default(), now, time));
+//! let measuring = Receiver::new(ReceiverConfig::default(), now, time, [7; 32]);
+//! let receiver = sim.bind(receiver, 5001, measuring);
 //! for address in ["10.0.0.1", "10.0.0.2", "10.0.0.3"] {
 //!     let config = SenderConfig {
 //!         rate: Some(8_000_000),

@@ -66,7 +66,7 @@ fn measuring_a_stream_allocates_nothing() {
         ..SenderConfig::new(([239, 1, 1, 1], 5001).into())
     };
     let mut sender = proto::measure::Sender::new(config, now, time);
-    let mut receiver = Receiver::new(ReceiverConfig::default(), now, time);
+    let mut receiver = Receiver::new(ReceiverConfig::default(), now, time, [7; 32]);
     sender.start(now);
     receiver.start(now);
     let interface = InterfaceId::new(2, "eth0");
@@ -127,7 +127,7 @@ fn two_protocols_on_one_socket_allocate_nothing_more() {
         ..SenderConfig::new(([239, 1, 1, 1], 5001).into())
     };
     let sender = proto::measure::Sender::new(config, now, time);
-    let receiver = Receiver::new(ReceiverConfig::default(), now, time);
+    let receiver = Receiver::new(ReceiverConfig::default(), now, time, [7; 32]);
     let mut both = Combined::new(sender, receiver, |_: &Received<'_>| false);
     both.start(now);
     let interface = InterfaceId::new(2, "eth0");

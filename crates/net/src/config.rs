@@ -99,7 +99,8 @@ impl SocketConfig {
         self
     }
 
-    /// Sets the differentiated services code point of what is sent, from 0 to 63.
+    /// Sets the differentiated services code point of what is sent, from 0 to 63 (RFC 2474 §3). A socket
+    /// refuses a greater one with [`InvalidInput`](crate::ErrorKind::InvalidInput).
     #[must_use]
     pub const fn dscp(mut self, dscp: Option<u8>) -> Self {
         self.dscp = dscp;

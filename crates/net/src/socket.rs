@@ -246,10 +246,10 @@ impl Socket {
     }
 
     /// The interface that is named for a datagram, by itself or by an option of the socket.
-    fn interface_to(&self, way: &Transmit<()>) -> Option<u32> {
-        let is_group = way.destination.ip().is_multicast();
+    fn interface_to(&self, transmit: &Transmit<()>) -> Option<u32> {
+        let is_group = transmit.destination.ip().is_multicast();
         let of_groups = || self.multicast_interface().filter(|_| is_group);
-        way.interface.or(self.device).or_else(of_groups)
+        transmit.interface.or(self.device).or_else(of_groups)
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {

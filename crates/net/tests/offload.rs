@@ -50,8 +50,8 @@ fn sent_and_received(sizes: &[usize], host: &str) -> (Vec<Vec<u8>>, Vec<Vec<u8>>
         .iter()
         .map(|size| rest.split_off(..*size).unwrap())
         .collect();
-    let way = Transmit::new(to, ());
-    let sent = sender.send_payloads(&way, &pieces, true).unwrap();
+    let transmit = Transmit::new(to, ());
+    let sent = sender.send_payloads(&transmit, &pieces, true).unwrap();
     assert_eq!(sent, sizes.len());
     received.extend(receive(&sender, &receiver, sizes.len()));
     ([payloads.clone(), payloads].concat(), received)

@@ -37,11 +37,13 @@ fn what_has_no_route_or_is_prohibited_is_not_tried_again_and_again() {
             ("10.6.0.1:9", ErrorKind::HostUnreachable),
             ("10.0.0.255:9", ErrorKind::PermissionDenied),
         ] {
-            let way = Transmit::new(to.parse().unwrap(), ());
+            let transmit = Transmit::new(to.parse().unwrap(), ());
             let before = ip_counter(&host, "OutNoRoutes");
             for count in [1, 100] {
                 let payloads = vec!["x"; count];
-                let error = socket.send_payloads(&way, &payloads, true).unwrap_err();
+                let error = socket
+                    .send_payloads(&transmit, &payloads, true)
+                    .unwrap_err();
                 assert_eq!(error.kind(), kind, "{to}: {error}");
             }
             // Each is looked at once more, to tell it from the error of an earlier one.
@@ -67,12 +69,12 @@ fn a_path_with_a_small_mtu_slows_no_other_destination() {
         let (sender, near, narrow) = (bind("0.0.0.0:0"), bind("127.0.0.1:0"), bind("10.5.0.1:0"));
         let payloads = [[7; 1000]; 64];
         let send = |to: &Socket, segments: bool| {
-            let mut way = Transmit::new(to.local_addr().unwrap(), ());
+            let mut transmit = Transmit::new(to.local_addr().unwrap(), ());
             let sent = if segments {
-                way.segment_size = Some(1000);
-                sender.send_segments(&way.with(payloads.as_flattened()), true)
+                transmit.segment_size = Some(1000);
+                sender.send_segments(&transmit.with(payloads.as_flattened()), true)
             } else {
-                sender.send_payloads(&way, &payloads, true)
+                sender.send_payloads(&transmit, &payloads, true)
             };
             assert_eq!(sent.unwrap(), 64);
         };

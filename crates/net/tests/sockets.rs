@@ -30,6 +30,27 @@ fn receive(socket: &Socket, batch: &mut RecvBatch, count: usize) -> Vec<Vec<u8>>
 }
 
 #[test]
+fn a_code_point_that_is_none_is_refused() {
+    for (local, option) in LOCAL.into_iter().zip(["IP_TOS", "IPV6_TCLASS"]) {
+        let local = local.parse().unwrap();
+        assert!(Socket::bind(local, &SocketConfig::default().dscp(Some(63))).is_ok());
+        let error = Socket::bind(local, &SocketConfig::default().dscp(Some(64))).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert!(error.to_string().contains(option), "{error}");
+    }
+}
+
+/// An error names the option of the version of IP that the socket has.
+#[test]
+fn a_hop_limit_of_none_is_refused_by_its_name() {
+    for (local, option) in LOCAL.into_iter().zip(["IP_TTL", "IPV6_UNICAST_HOPS"]) {
+        let error = bind(local).0.set_unicast_hops(0).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert!(error.to_string().contains(option), "{error}");
+    }
+}
+
+#[test]
 fn a_batch_keeps_order_and_boundaries() {
     for local in LOCAL {
         let ((receiver, to), (sender, _)) = (bind(local), bind(local));
@@ -195,8 +216,8 @@ fn received_and_dropped_are_what_was_sent() {
             let to = receiver.local_addr().unwrap();
             let (sender, _) = bind(local);
             let payloads = vec![[7; 100]; 1000];
-            let way = Transmit::new(to, ());
-            let send = || sender.send_payloads(&way, &payloads, true).unwrap() as u64;
+            let transmit = Transmit::new(to, ());
+            let send = || sender.send_payloads(&transmit, &payloads, true).unwrap() as u64;
             let mut batch = RecvBatch::new();
             let (mut sent, mut received) = (0, 0);
             for _ in 0..COUNT / 1000 {

@@ -95,7 +95,7 @@ pub trait Protocol {
         let _ = now;
     }
 
-    /// Ends. What is polled after this is sent, and nothing is received any more.
+    /// Ends. What is polled after this is sent or told, and nothing is received any more.
     fn stop(&mut self, now: Instant) {
         let _ = now;
     }

@@ -116,10 +116,11 @@ proptest! {
         duration in prop::option::of(duration()),
         expect in prop::option::of(0..4_usize),
         max_streams in 0..4_usize,
+        seed in any::<[u8; 32]>(),
         script in script(),
     ) {
         let config = ReceiverConfig { interval, duration, expect, max_streams };
-        let mut receiver = Receiver::new(config, start(), SystemTime::UNIX_EPOCH);
+        let mut receiver = Receiver::new(config, start(), SystemTime::UNIX_EPOCH, seed);
         any_order(&mut receiver, &script, &peers());
     }
 

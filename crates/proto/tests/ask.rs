@@ -286,7 +286,7 @@ fn a_forged_question_starts_no_endless_game() {
         let other = ([10, 0, 1, 2], PORT).into();
         // Someone makes the first responder believe that the second has asked.
         let host = ([10, 0, 1, 1], PORT).into();
-        net.sim.forge(net.asker, other, host, "ball");
+        net.sim.forge(net.asker, other, host, "hello");
         net.sim.run_for(SECOND * 60);
         let sent = net.sim.traffic().sent;
         assert!((2..50).contains(&sent), "{sent}");

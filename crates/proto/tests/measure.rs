@@ -28,7 +28,7 @@ impl Net {
         sim.set_links(link);
         let (a, b) = (sim.add_host(["10.0.0.1"]), sim.add_host(["10.0.0.2"]));
         let (now, time) = (sim.now(), SystemTime::UNIX_EPOCH + sim.elapsed());
-        let receiver = Receiver::new(ReceiverConfig::default(), now, time);
+        let receiver = Receiver::new(ReceiverConfig::default(), now, time, [7; 32]);
         let receiver = sim.bind(b, PORT, receiver);
         sim.join(receiver, Group::new(GROUP.into()));
         let sender = sim.bind(a, 40_000, Sender::new(config, now, time));

@@ -142,7 +142,7 @@ const fn word(why: Silence) -> &'static str {
         Silence::Unanswerable => "unanswerable",
         Silence::Itself => "itself",
         Silence::TooOften => "too-often",
-        Silence::Game => "game",
+        Silence::Loop => "loop",
         Silence::TooLong => "too-long",
     }
 }
@@ -152,7 +152,7 @@ const fn sentence(why: Silence) -> &'static str {
         Silence::Unanswerable => "it is no address of one host",
         Silence::Itself => "it is this server",
         Silence::TooOften => "it asks too often",
-        Silence::Game => "it seems to answer answers itself",
+        Silence::Loop => "it seems to answer answers itself",
         Silence::TooLong => "the answer would be longer than a datagram can be",
     }
 }
@@ -167,7 +167,7 @@ fn summary(stats: ResponderStats, unsent: u64, dropped: Dropped) -> String {
         (stats.unanswerable, Silence::Unanswerable),
         (stats.itself, Silence::Itself),
         (stats.too_often, Silence::TooOften),
-        (stats.games, Silence::Game),
+        (stats.loops, Silence::Loop),
         (stats.too_long, Silence::TooLong),
     ];
     for (count, why) in reasons {

@@ -4,7 +4,7 @@ mod vrf;
 
 use std::fmt::Write;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use manycast::{
@@ -68,22 +68,22 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     let addresses = to_listen_on(&args.address, &args.interface)?;
     let interrupt = Interrupt::install(Outcome::Done)?;
     let mut listener = Listener::open(&addresses, SocketConfig::default())?;
-    interrupt.stops(listener.stopper()?);
+    let stopper = listener.stopper()?;
+    interrupt.stops(stopper.clone());
     announce(&listener, &addresses, output)?;
 
     let begin = Instant::now();
     let deadline = args.timeout.and_then(|timeout| begin.checked_add(timeout));
     let mut seen = Seen::default();
-    // When it was to end. What had come by then is still printed.
-    let mut end = None;
     while args.count.is_none_or(|count| seen.datagrams < count) {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        if left.is_some_and(|left| left.is_zero()) || interrupt.is_requested() {
-            end.get_or_insert_with(SystemTime::now);
+        if left.is_some_and(|left| left.is_zero()) {
+            // What has come by now is still printed.
+            stopper.stop();
         }
         // What is printed waits in memory only as long as there is more to read at once.
         let event = match listener.next_event(Some(Duration::ZERO)) {
-            Ok(None) if end.is_none() => {
+            Ok(None) => {
                 output.flush()?;
                 listener.next_event(left)
             }
@@ -91,16 +91,13 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
         };
         match event {
             Ok(Some(Event::Datagram(received))) => {
-                if end.is_some_and(|end| received.time.is_none_or(|time| time > end)) {
-                    break;
-                }
                 seen.datagrams += 1;
                 seen.bytes += received.payload.len() as u64;
                 print(&received, &args, output)?;
             }
             Ok(Some(event)) => tell(&event, output)?,
-            Ok(None) | Err(Error::Stopped) if end.is_some() => break,
-            Ok(None) | Err(Error::Stopped) => {}
+            Ok(None) => {}
+            Err(Error::Stopped) => break,
             Err(error) => return Err(error.into()),
         }
     }

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use anyhow::bail;
 use manycast::{Address, Host, Interface, InterfaceSelector};
 
-pub(super) use self::egress::warn_of_interface;
 use self::egress::{Egress, Patience};
+pub(super) use self::egress::{open_sender, warn_of_interface};
 use self::pace::Pace;
 use self::source::Source;
 use super::{Choice, choice};
@@ -142,7 +142,7 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     Ok(outcome)
 }
 
-/// Waits for bad news of hosts, and says how it ended.
+/// Waits to be told that hosts were not reached, and says how it ended.
 fn finish(
     egresses: &mut [Egress],
     wait: Duration,

@@ -13,7 +13,7 @@ fn serve(host: &Host, address: &str) -> Process {
     server
 }
 
-/// A socket that hears questions; the test answers, or does not.
+/// A socket that receives questions; the test answers, or does not.
 fn silent(host: &Host) -> UdpSocket {
     socket(host, "10.0.0.2:8888")
 }

@@ -106,11 +106,11 @@ pub(crate) fn two_servers_do_not_play_ping_pong_for_ever() {
             server.wait_for_line("listening");
             server
         });
-        // A third host throws the ball, in the name of the one to the other.
-        forge(&c, ("10.0.0.1", port), ("10.0.0.2", port), "ball");
+        // A third host sends the first datagram, in the name of the one to the other.
+        forge(&c, ("10.0.0.1", port), ("10.0.0.2", port), "hello");
         let dropped =
-            |server: &Process| server.stdout().iter().any(|line| line.contains("\"game\""));
-        wait_until("one of them to drop the ball", || {
+            |server: &Process| server.stdout().iter().any(|line| line.contains("\"loop\""));
+        wait_until("one of them to answer no more", || {
             servers.iter().any(dropped)
         });
         for server in &mut servers {
@@ -118,7 +118,7 @@ pub(crate) fn two_servers_do_not_play_ping_pong_for_ever() {
         }
         let lines = servers.map(|server| server.finish().stdout).concat();
         let count = |word| lines.iter().filter(|line| line.contains(word)).count();
-        assert_eq!(count("\"game\""), 1);
+        assert_eq!(count("\"loop\""), 1);
         let most = if port == 8888 { 2 * 201 } else { 2 * 20_000 };
         assert!((1..=most).contains(&count("\"answered\"")), "{port}");
     }

@@ -95,6 +95,7 @@ netns::tests!(
     measure::a_full_queue_is_counted_and_ends_nothing,
     measure::what_the_network_loses_is_reported,
     measure::what_the_own_kernel_drops_is_told_apart,
+    measure::a_stream_that_makes_room_at_the_end_is_judged,
     measure_runs::a_host_that_refuses_is_given_up_and_a_late_receiver_is_not,
     measure_runs::a_sender_is_measured_after_many_that_were_forged,
     measure_runs::a_sender_that_is_started_anew_is_measured_anew,

@@ -1,5 +1,7 @@
 //! `manycast measure`: what is done to a stream is what it reports.
 
+use std::net::UdpSocket;
+
 use manycast_lab::netns::{self, Finished, Host, Lab, Pick, Process};
 use serde_json::Value;
 
@@ -259,6 +261,43 @@ pub(crate) fn what_the_own_kernel_drops_is_told_apart() {
     assert_eq!(stream["lost"], stream["kernel_dropped"], "{stream}");
 }
 
+/// More streams than are measured at once; the first of them has lost, and the last comes together with
+/// the interrupt.
+pub(crate) fn a_stream_that_makes_room_at_the_end_is_judged() {
+    const STREAMS: usize = 256;
+    let lab = Lab::new();
+    let [b] = hosts_on(&lab, &lab.switch("sw"), ["b"]);
+    let mut receiver = receiver(&b, &["127.0.0.1:5001", "--max-loss", "1%"]);
+    let sockets: Vec<_> = b.run(|| {
+        let bind = |_| UdpSocket::bind("127.0.0.1:0").unwrap();
+        (0..=STREAMS).map(bind).collect()
+    });
+    let send = |socket: &UdpSocket, number: i32| {
+        // The header of iperf 2: number and time. The last number is negative.
+        let header = [number.to_be_bytes(), [0, 0, 0, 1], [0; 4]].concat();
+        socket.send_to(&header, "127.0.0.1:5001").unwrap();
+    };
+    let (last, sockets) = sockets.split_last().unwrap();
+    for (at, socket) in sockets.iter().enumerate() {
+        send(socket, 1);
+        send(socket, if at == 0 { -3 } else { -2 });
+    }
+    send_signal(&receiver, "-STOP");
+    send(last, 1);
+    receiver.interrupt();
+    send_signal(&receiver, "-CONT");
+    let received = receiver.finish();
+    let freed: Vec<_> = received
+        .stdout
+        .iter()
+        .map(|line| json(line))
+        .filter(|object| object["event"] == "freed")
+        .collect();
+    assert_eq!(freed.len(), 1, "{received:?}");
+    assert_eq!(freed[0]["lost"], 1);
+    assert_eq!(code(&received), 1, "{received:?}");
+}
+
 /// How many datagrams a host has dropped because a receive buffer was full.
 fn buffer_errors(host: &Host) -> u64 {
     let text = host.run(|| std::fs::read_to_string("/proc/thread-self/net/snmp").unwrap());
@@ -440,9 +479,9 @@ pub(crate) fn a_full_queue_is_counted_and_ends_nothing() {
     assert!(sent["unsent"].as_u64().unwrap() > 0, "{sent}");
     // All that was taken came, and the receiver misses what was not. The last datagram is repeated,
     // so it may count on both sides.
-    let heard = stream(&receiver.finish());
-    let [came, taken] = [&heard, &sent].map(|it| it["datagrams"].as_u64().unwrap());
-    assert!((0..=1).contains(&(came - taken)), "{heard} {sent}");
+    let received = stream(&receiver.finish());
+    let [came, taken] = [&received, &sent].map(|it| it["datagrams"].as_u64().unwrap());
+    assert!((0..=1).contains(&(came - taken)), "{received} {sent}");
 }
 
 /// They begin with the stream, not with the receiver, follow one upon the other, and end with it.

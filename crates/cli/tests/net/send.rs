@@ -61,7 +61,7 @@ pub(crate) fn row_01_a_closed_port_is_told() {
             "{unreachable:?}"
         );
     }
-    // Nobody hears of it in no time, which is no failure.
+    // Nobody is told of it in no time, which is no failure.
     assert_eq!(
         code(&run(&a, &["send", "10.0.0.9:9", "x", "--wait", "0"])),
         0
@@ -392,7 +392,7 @@ pub(crate) fn an_interrupt_ends_it_with_a_summary() {
     reading.wait_for_error_line("sent 1 datagram, 1 byte in ");
     assert_eq!(code(&reading.finish()), 0);
 
-    // A long wait for bad news of a host ends too.
+    // A long wait for what a host says ends too.
     let _receiver = socket(&a, "10.0.0.1:5000");
     let mut waiting = start(&a, &["send", "10.0.0.1:5000", "x", "--wait", "1h"]);
     waiting.wait_for_line("1 byte to 10.0.0.1:5000");

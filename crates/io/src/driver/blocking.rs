@@ -97,6 +97,9 @@ impl<P: Protocol> Driver<P> {
     /// Runs until the protocol has something to tell, has finished, or `timeout` is over (`None`: for
     /// ever).
     ///
+    /// After a stop the protocol still takes in what had come before, and all that it has to tell is
+    /// told; then comes [`Next::Finished`].
+    ///
     /// # Errors
     ///
     /// Only where the machine itself fails. Datagrams that cannot be sent are told to the protocol,
@@ -154,11 +157,6 @@ impl<P: Protocol> Driver<P> {
             }
             let now = Instant::now();
             engine.take_in(now);
-            // What was received together with the stop came before it.
-            if engine.endpoint.is_stopped() {
-                engine.stop(now);
-                return Ok(Next::Finished);
-            }
             over = deadline.is_some_and(|deadline| deadline <= now);
         }
     }
@@ -207,9 +205,9 @@ impl<P: Protocol> Driver<P> {
         (engine.endpoint, engine.protocol)
     }
 
-    /// Whether the protocol has finished or was stopped.
+    /// Whether the protocol has finished or was stopped, and all that it had to tell is told.
     pub fn is_finished(&self) -> bool {
-        self.running.engine().is_stopped()
+        self.running.engine().is_finished()
     }
 
     /// When the protocol wants to go on even if nothing comes, as [`Driver::next_event`] last left

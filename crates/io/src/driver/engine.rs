@@ -1,5 +1,6 @@
 //! What both drivers do in the same way.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::mpsc;
@@ -21,7 +22,12 @@ const BYTES: usize = 128 << 10;
 /// How many turns in a row may go by without a look at what came. A look costs a system call.
 const EAGER: u32 = 4;
 
-/// How often a protocol hears of the time while a send buffer is full.
+/// How many outputs are taken at the end: bounds against a protocol that never ends. There are no more
+/// events than datagrams that one look takes in, as a rule.
+const LAST_TRANSMITS: usize = 1024;
+const LAST_EVENTS: usize = 1 << 16;
+
+/// How often a protocol is told the time while a send buffer is full.
 const TICK: Duration = Duration::from_millis(10);
 
 /// A command that another thread has given.
@@ -40,6 +46,8 @@ pub(super) struct Engine<P: Protocol> {
     /// Turns without a look.
     eager: u32,
     commands: Option<Channel<P>>,
+    /// What was still to be told when it ended.
+    last: VecDeque<P::Event>,
 }
 
 /// By which commands come.
@@ -67,7 +75,7 @@ pub(super) enum Turn<E> {
 }
 
 impl<P: Protocol> Engine<P> {
-    pub(super) const fn new(endpoint: Endpoint, protocol: P) -> Self {
+    pub(super) fn new(endpoint: Endpoint, protocol: P) -> Self {
         Self {
             endpoint,
             protocol,
@@ -77,11 +85,13 @@ impl<P: Protocol> Engine<P> {
             phase: Phase::New,
             eager: 0,
             commands: None,
+            last: VecDeque::new(),
         }
     }
 
-    pub(super) fn is_stopped(&self) -> bool {
-        self.phase == Phase::Stopped
+    /// Whether it has ended, and all is told.
+    pub(super) fn is_finished(&self) -> bool {
+        self.phase == Phase::Stopped && self.last.is_empty()
     }
 
     /// Takes outputs until there is something to tell or to wait for, or there were enough of them.
@@ -91,7 +101,7 @@ impl<P: Protocol> Engine<P> {
             self.protocol.start(now);
         }
         if self.phase == Phase::Stopped {
-            return Ok(Turn::Finished);
+            return Ok(self.tell_last());
         }
         self.endpoint.forget_room()?;
         self.flush(now);
@@ -104,7 +114,7 @@ impl<P: Protocol> Engine<P> {
             let _ = self.endpoint.want_room(full);
             let next = match &self.held {
                 Some(Turn::Wait(Some(until))) => *until,
-                // What the protocol would wait for is not known, and it must hear of the time.
+                // What the protocol would wait for is not known, and it must be told the time.
                 _ => now + TICK,
             };
             return Ok(Turn::Full(next));
@@ -112,11 +122,16 @@ impl<P: Protocol> Engine<P> {
         match self.held.take() {
             Some(Turn::Finished) => {
                 self.stop(now);
-                Ok(Turn::Finished)
+                Ok(self.tell_last())
             }
             Some(turn) => Ok(turn),
             None => Ok(Turn::Busy),
         }
+    }
+
+    /// What is still to be told at the end, one by one.
+    fn tell_last(&mut self) -> Turn<P::Event> {
+        self.last.pop_front().map_or(Turn::Finished, Turn::Event)
     }
 
     /// Whether a busy protocol has had so many turns that it is time to look at what came.
@@ -262,7 +277,8 @@ impl<P: Protocol> Engine<P> {
         }
     }
 
-    /// Hands over what a wait of the endpoint found, then the time.
+    /// Hands over what a wait of the endpoint found, then the time. After a stop it ends once nothing is
+    /// left that came before it.
     pub(super) fn take_in(&mut self, now: Instant) {
         let protocol = &mut self.protocol;
         for run in self.endpoint.take_runs() {
@@ -272,12 +288,15 @@ impl<P: Protocol> Engine<P> {
             protocol.handle_network(now, event);
         }
         protocol.handle_timeout(now);
-        if self.endpoint.take_woken()
+        if (self.endpoint.take_woken() || self.endpoint.is_stopped())
             && let Some(commands) = &self.commands
         {
             for command in commands.receiver.try_iter() {
                 command(protocol, now);
             }
+        }
+        if self.endpoint.is_over() {
+            self.stop(now);
         }
     }
 
@@ -291,19 +310,27 @@ impl<P: Protocol> Engine<P> {
         Ok(Commands::new(commands.sender.clone(), waker))
     }
 
-    /// Runs the stop hook, once, and sends what it leaves behind.
+    /// Runs the stop hook, once, sends what it leaves behind, and keeps what is to be told.
     pub(super) fn stop(&mut self, now: Instant) {
         if self.phase != Phase::Running {
             self.phase = Phase::Stopped;
             return;
         }
         self.phase = Phase::Stopped;
+        if let Some(Turn::Event(event)) = self.held.take() {
+            self.last.push_back(event);
+        }
         self.protocol.stop(now);
-        // Events have nobody left to hear them. The bound is against a protocol that never ends.
-        for _ in 0..1024 {
+        let mut transmits = 0;
+        while transmits < LAST_TRANSMITS && self.last.len() < LAST_EVENTS {
             match self.protocol.poll_output(now) {
-                Output::Transmit(transmit) => self.outgoing.push(transmit),
-                Output::Event(_) | Output::Request(_) => {}
+                Output::Transmit(transmit) => {
+                    transmits += 1;
+                    self.outgoing.push(transmit);
+                }
+                Output::Event(event) => self.last.push_back(event),
+                // There is no time left to answer it.
+                Output::Request(_) => transmits += 1,
                 Output::Wait { .. } | Output::Finished => break,
             }
         }

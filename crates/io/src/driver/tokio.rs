@@ -62,8 +62,8 @@ impl<P: Protocol> Driver<P> {
         })
     }
 
-    /// Runs until the protocol has something to tell; `None` when it has finished or was stopped.
-    /// Cancelling it loses nothing.
+    /// Runs until the protocol has something to tell; `None` when it has finished or was stopped, and
+    /// all is told, as with [`crate::Driver::next_event`]. Cancelling it loses nothing.
     ///
     /// # Errors
     ///
@@ -109,13 +109,7 @@ impl<P: Protocol> Driver<P> {
                     }
                 }
             }
-            let now = Instant::now();
-            engine.take_in(now);
-            // What was received together with the stop came before it.
-            if engine.endpoint.is_stopped() {
-                engine.stop(now);
-                return Ok(None);
-            }
+            engine.take_in(Instant::now());
         }
     }
 
@@ -159,9 +153,9 @@ impl<P: Protocol> Driver<P> {
         self.running.engine().unsent
     }
 
-    /// Whether the protocol has finished or was stopped.
+    /// Whether the protocol has finished or was stopped, and all that it had to tell is told.
     pub fn is_finished(&self) -> bool {
-        self.running.engine().is_stopped()
+        self.running.engine().is_finished()
     }
 }
 

@@ -10,6 +10,7 @@ use manycast_net::Socket;
 use manycast_proto::NetworkEvent;
 use manycast_types::{Received, Run, Transmit};
 
+use super::stop::Stop;
 use super::{Endpoint, LEFT, STOP, WAKE, WATCH, slot_of};
 use crate::Error;
 
@@ -38,7 +39,7 @@ impl Endpoint {
     /// Makes a datagram ready for [`Endpoint::take`], and says whether there is one. It waits until
     /// `timeout` is over (`None`: for ever), until there is an event, or until it is stopped.
     pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> Result<bool, Error> {
-        self.wait_until(timeout, |it| Ok(it.would_end_a_wait()))?;
+        self.wait_until(timeout, Self::would_end_a_wait)?;
         Ok(self.has_datagram())
     }
 
@@ -58,13 +59,9 @@ impl Endpoint {
         timeout: Option<Duration>,
         is_enough: impl Fn(&mut Self) -> Result<bool, Error>,
     ) -> Result<(), Error> {
-        let at_once = timeout.is_some_and(|timeout| timeout.is_zero());
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let mut over = false;
         loop {
-            if at_once && self.stopped {
-                self.look_after_a_stop()?;
-            }
             if is_enough(self)? || over {
                 return Ok(());
             }
@@ -74,23 +71,12 @@ impl Endpoint {
         }
     }
 
-    /// Receives what came before a stop, which ends waits: who does not wait is still handed it.
-    fn look_after_a_stop(&mut self) -> Result<(), Error> {
-        // What was found ready before may be the stop alone.
-        let mut is_last = false;
-        while !self.has_datagram() && !is_last {
-            is_last = self.ready.is_empty();
-            self.advance(Some(Duration::ZERO))?;
-        }
-        Ok(())
-    }
-
     /// Looks without waiting. Where one socket is all there is, it looks for what came back as
     /// undeliverable too only if that `may_be`, since it takes a second call.
     #[cfg(feature = "tokio")]
     pub(crate) fn look(&mut self, may_be: bool) -> Result<Look, Error> {
         let mut served = false;
-        if !self.would_end_a_wait() {
+        if !self.would_end_a_wait()? {
             served = match self.ports.as_slice() {
                 [Some(port)] if !may_be && self.retry.is_none() && self.is_lone() => {
                     port.socket.try_recv_batch(&mut self.batch)?;
@@ -99,7 +85,7 @@ impl Endpoint {
                 _ => self.advance(Some(Duration::ZERO))?,
             };
         }
-        Ok(match (self.would_end_a_wait(), served) {
+        Ok(match (self.would_end_a_wait()?, served) {
             (true, _) => Look::Something,
             (false, true) => Look::Again,
             (false, false) => Look::Nothing,
@@ -128,13 +114,14 @@ impl Endpoint {
         self.retry
     }
 
-    /// Whether a wait would end at once.
-    pub(crate) fn would_end_a_wait(&mut self) -> bool {
-        self.has_datagram()
+    /// Whether a wait would end at once. After a stop this makes ready what came before it.
+    pub(crate) fn would_end_a_wait(&mut self) -> Result<bool, Error> {
+        self.receive_rest()?;
+        Ok(self.has_datagram()
             || !self.events.is_empty()
-            || self.stopped
+            || self.is_stopped()
             || self.woken
-            || self.has_room
+            || self.has_room)
     }
 
     /// Whether another thread has woken it since this was last asked.
@@ -147,6 +134,7 @@ impl Endpoint {
     /// came with it are taken. Other events are passed over; without a peer that goes for refusals
     /// too, since whoever asks a server and goes away must not end its wait.
     pub(crate) fn datagram_or_error(&mut self, connected: bool) -> Result<bool, Error> {
+        self.receive_rest()?;
         if self.has_datagram() {
             return Ok(true);
         }
@@ -158,7 +146,7 @@ impl Endpoint {
         }
         match refusal {
             Some(peer) if connected => Err(Error::ConnectionRefused { peer }),
-            _ if self.stopped => Err(Error::Stopped),
+            _ if self.is_stopped() => Err(Error::Stopped),
             _ => Ok(false),
         }
     }
@@ -214,7 +202,7 @@ impl Endpoint {
         while let Some(token) = self.ready.pop() {
             served = true;
             match token {
-                STOP => self.stopped = true,
+                STOP => self.stop = Some(Stop::new(self.ports.len())),
                 WAKE => {
                     self.woken = true;
                     if let Some(waker) = &self.waker {
@@ -269,7 +257,7 @@ impl Endpoint {
     }
 
     /// Begins with what was just received, and says whether it is anything.
-    fn begin_batch(&mut self, current: usize) -> bool {
+    pub(super) fn begin_batch(&mut self, current: usize) -> bool {
         (self.next, self.admitted, self.current) = (Position::default(), false, current);
         let Some(Some(port)) = self.ports.get(current) else {
             return false;
@@ -288,7 +276,7 @@ impl Endpoint {
 
     /// Whether a datagram is left that was asked for.
     #[inline]
-    fn has_datagram(&mut self) -> bool {
+    pub(crate) fn has_datagram(&mut self) -> bool {
         self.admitted || self.skip_unasked()
     }
 
@@ -312,6 +300,9 @@ impl Endpoint {
         let Some(Some(port)) = self.ports.get(self.current) else {
             return false;
         };
+        if !self.came_in_time(received) {
+            return false;
+        }
         let (to, from) = (received.destination.ip(), received.source.ip());
         if to.is_multicast() {
             let on = received.interface.index;

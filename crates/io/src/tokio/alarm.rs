@@ -18,7 +18,8 @@ use crate::Error;
 /// matters for short waits, such as a pace is held by; a long one costs less by them.
 const LONG: Duration = Duration::from_millis(20);
 
-/// Tells of a moment. The runtime knows its alarm from the first short wait on.
+/// Tells of a moment. The runtime knows its alarm from the first short wait on that found a descriptor
+/// for it.
 #[derive(Debug, Default)]
 pub(crate) struct Timer {
     alarm: Option<AsyncFd<Descriptor>>,
@@ -31,6 +32,19 @@ struct Descriptor(Alarm);
 impl AsRawFd for Descriptor {
     fn as_raw_fd(&self) -> RawFd {
         self.0.as_fd().as_raw_fd()
+    }
+}
+
+/// An alarm that the runtime knows; `None` where descriptors are short, for now. A wait is then late by
+/// up to a millisecond, and is no failure.
+fn new_alarm() -> Option<AsyncFd<Descriptor>> {
+    let alarm = Alarm::new().map_err(Error::from);
+    match alarm.and_then(|alarm| register(Descriptor(alarm), Interest::READABLE)) {
+        Ok(alarm) => Some(alarm),
+        Err(error) => {
+            tracing::debug!(%error, "short waits are made by the timers of the runtime");
+            None
+        }
     }
 }
 
@@ -54,16 +68,12 @@ impl Timer {
 
     async fn wait_until(&mut self, until: Instant) -> Result<(), Error> {
         let left = until.saturating_duration_since(Instant::now());
-        if left > LONG {
+        if self.alarm.is_none() && left <= LONG {
+            self.alarm = new_alarm();
+        }
+        let Some(alarm) = self.alarm.as_mut().filter(|_| left <= LONG) else {
             sleep_until(until.into()).await;
             return Ok(());
-        }
-        let alarm = match &mut self.alarm {
-            Some(alarm) => alarm,
-            none => {
-                let alarm = Descriptor(Alarm::new()?);
-                none.insert(register(alarm, Interest::READABLE)?)
-            }
         };
         alarm.get_ref().0.set(left)?;
         loop {

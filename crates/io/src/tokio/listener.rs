@@ -71,8 +71,7 @@ impl Listener {
     ///
     /// Those of [`crate::Listener::next_event`].
     pub async fn next_event(&mut self) -> Result<Event<'_>, Error> {
-        self.readiness.wait(self.inner.endpoint()).await?;
-        Event::next(self.inner.endpoint())?.ok_or(Error::Stopped)
+        self.readiness.next_event(self.inner.endpoint()).await
     }
 
     /// The listener behind it, for memberships and buffers.

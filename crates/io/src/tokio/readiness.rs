@@ -10,8 +10,8 @@ use tokio::io::unix::AsyncFd;
 use tokio::task::consume_budget;
 use tokio::time::timeout_at;
 
-use crate::Error;
 use crate::endpoint::{Endpoint, Look};
+use crate::{Error, Event};
 
 /// Tells when an endpoint has something to receive.
 ///
@@ -72,7 +72,7 @@ impl Readiness {
         loop {
             // Where something is there again and again, other tasks have their turns too.
             consume_budget().await;
-            if endpoint.would_end_a_wait() {
+            if endpoint.would_end_a_wait()? {
                 return Ok(());
             }
             if !self.source.get_ref().is_true_of(endpoint) {
@@ -97,6 +97,26 @@ impl Readiness {
                 Look::Nothing => ready.clear_ready(),
             }
         }
+    }
+
+    /// Waits for a datagram or an event, and takes it.
+    pub(crate) async fn next_event<'a>(
+        &mut self,
+        endpoint: &'a mut Endpoint,
+    ) -> Result<Event<'a>, Error> {
+        loop {
+            self.wait(endpoint).await?;
+            if let Some(event) = Event::of_the_network(endpoint) {
+                return Ok(event);
+            }
+            if endpoint.has_datagram() || endpoint.is_stopped() {
+                break;
+            }
+            // What ended the wait is not for who receives.
+            endpoint.take_woken();
+            endpoint.forget_room()?;
+        }
+        endpoint.take().map(Event::Datagram).ok_or(Error::Stopped)
     }
 
     /// As [`Endpoint::wait_for_datagram`], for ever.

@@ -178,8 +178,7 @@ impl Socket {
     ///
     /// Those of [`crate::Socket::next_event`].
     pub async fn next_event(&mut self) -> Result<Event<'_>, Error> {
-        self.readiness.wait(self.inner.endpoint()).await?;
-        Event::next(self.inner.endpoint())?.ok_or(Error::Stopped)
+        self.readiness.next_event(self.inner.endpoint()).await
     }
 
     /// The socket behind it, for addresses, memberships and options.

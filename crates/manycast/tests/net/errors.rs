@@ -367,7 +367,10 @@ pub(crate) fn einval() {
     let lab = Lab::new();
     let host = host(&lab);
     let eth0 = host.interface_index("eth0");
-    for (local, unicast) in [(V4, "10.0.0.9"), (V6, "fd00::9")] {
+    for (local, unicast, hops) in [
+        (V4, "10.0.0.9", "IP_TTL"),
+        (V6, "fd00::9", "IPV6_UNICAST_HOPS"),
+    ] {
         let socket = plain(&host, local);
         fails(
             &host,
@@ -383,7 +386,7 @@ pub(crate) fn einval() {
             &host,
             || Ok(socket.set_unicast_hops(0)?),
             &format!(
-                "cannot set IP_TTL on {bound}: the value is out of range (os error 22); \
+                "cannot set {hops} on {bound}: the value is out of range (os error 22); \
                  use one that the manual allows"
             ),
         );

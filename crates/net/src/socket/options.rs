@@ -7,6 +7,11 @@ use super::{Socket, interface_id};
 use crate::{BufferSize, Error, Operation, sys};
 
 impl Socket {
+    /// The name of an option of this socket's version of IP.
+    const fn named(&self, ipv4: &'static str, ipv6: &'static str) -> &'static str {
+        if self.is_ipv4() { ipv4 } else { ipv6 }
+    }
+
     /// Hop limit of datagrams to groups.
     ///
     /// # Errors
@@ -18,7 +23,10 @@ impl Socket {
         } else {
             self.inner.multicast_hops_v6()
         };
-        Ok(octet(self.get("IP_MULTICAST_TTL", hops)?))
+        Ok(octet(self.get(
+            self.named("IP_MULTICAST_TTL", "IPV6_MULTICAST_HOPS"),
+            hops,
+        )?))
     }
 
     /// Sets the hop limit of datagrams to groups: 1 stays on the link. With 0 they should stay on
@@ -33,7 +41,10 @@ impl Socket {
         } else {
             self.inner.set_multicast_hops_v6(hops.into())
         };
-        self.set("IP_MULTICAST_TTL", result)
+        self.set(
+            self.named("IP_MULTICAST_TTL", "IPV6_MULTICAST_HOPS"),
+            result,
+        )
     }
 
     /// Hop limit of datagrams to hosts.
@@ -47,7 +58,9 @@ impl Socket {
         } else {
             self.inner.unicast_hops_v6()
         };
-        Ok(octet(self.get("IP_TTL", hops)?))
+        Ok(octet(
+            self.get(self.named("IP_TTL", "IPV6_UNICAST_HOPS"), hops)?,
+        ))
     }
 
     /// Sets the hop limit of datagrams to hosts, from 1.
@@ -58,25 +71,35 @@ impl Socket {
     pub fn set_unicast_hops(&self, hops: u8) -> Result<(), Error> {
         // Linux refuses it for IPv4 only.
         if hops == 0 {
-            return self.set("IP_TTL", Err(io::Error::from_raw_os_error(libc::EINVAL)));
+            return self.set(
+                self.named("IP_TTL", "IPV6_UNICAST_HOPS"),
+                Err(io::Error::from_raw_os_error(libc::EINVAL)),
+            );
         }
         let result = if self.is_ipv4() {
             self.inner.set_ttl_v4(hops.into())
         } else {
             self.inner.set_unicast_hops_v6(hops.into())
         };
-        self.set("IP_TTL", result)
+        self.set(self.named("IP_TTL", "IPV6_UNICAST_HOPS"), result)
     }
 
     /// Sets the differentiated services code point of what is sent, from 0 to 63 (RFC 2474 §3).
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput): `dscp` is more than 63.
     pub(super) fn set_dscp(&self, dscp: u8) -> Result<(), Error> {
-        let octet = u32::from(dscp & 0x3f) << 2;
-        let result = if self.is_ipv4() {
+        let octet = u32::from(dscp) << 2;
+        let result = if octet > u32::from(u8::MAX) {
+            // Linux would leave out the bits that are too high.
+            Err(io::Error::from_raw_os_error(libc::EINVAL))
+        } else if self.is_ipv4() {
             self.inner.set_tos_v4(octet)
         } else {
             self.inner.set_tclass_v6(octet)
         };
-        self.set("IP_TOS", result)
+        self.set(self.named("IP_TOS", "IPV6_TCLASS"), result)
     }
 
     /// Whether members on this host receive what this socket sends to a group.
@@ -90,7 +113,10 @@ impl Socket {
         } else {
             self.inner.multicast_loop_v6()
         };
-        self.get("IP_MULTICAST_LOOP", result)
+        self.get(
+            self.named("IP_MULTICAST_LOOP", "IPV6_MULTICAST_LOOP"),
+            result,
+        )
     }
 
     /// Sets whether members on this host receive what this socket sends to a group.
@@ -104,7 +130,10 @@ impl Socket {
         } else {
             self.inner.set_multicast_loop_v6(loopback)
         };
-        self.set("IP_MULTICAST_LOOP", result)
+        self.set(
+            self.named("IP_MULTICAST_LOOP", "IPV6_MULTICAST_LOOP"),
+            result,
+        )
     }
 
     /// Index of the interface by which datagrams to groups leave; `None`: as the route says.
@@ -133,7 +162,7 @@ impl Socket {
                 libc::ENODEV,
             ));
         }
-        self.set("IP_MULTICAST_IF", result)?;
+        self.set(self.named("IP_MULTICAST_IF", "IPV6_MULTICAST_IF"), result)?;
         self.multicast_interface.store(number, Ordering::Relaxed);
         Ok(())
     }

@@ -34,7 +34,7 @@ pub(super) trait Queue<'a>: Copy {
         Piece::single(self.payload(index))
     }
     /// Adds to a message, from a datagram on, what can be seen at a glance to be of the same `size`, to
-    /// go the same way and to lie side by side, at most so many; and says how many.
+    /// differ in nothing else and to lie side by side, at most so many; and says how many.
     fn push_adjacent(
         self,
         _messages: &mut Messages<'a>,
@@ -45,10 +45,10 @@ pub(super) trait Queue<'a>: Copy {
         0
     }
     fn payload(self, index: usize) -> &'a [u8];
-    fn way(self, index: usize) -> Transmit<()>;
+    fn transmit(self, index: usize) -> Transmit<()>;
     fn dont_fragment(self, index: usize) -> bool;
     /// Whether two datagrams differ in nothing but their payloads.
-    fn same_way(self, one: usize, other: usize) -> bool;
+    fn are_alike(self, one: usize, other: usize) -> bool;
 }
 
 impl<'a, P: AsRef<[u8]>> Queue<'a> for &'a [Transmit<P>] {
@@ -60,7 +60,7 @@ impl<'a, P: AsRef<[u8]>> Queue<'a> for &'a [Transmit<P>] {
         self[index].payload.as_ref()
     }
 
-    fn way(self, index: usize) -> Transmit<()> {
+    fn transmit(self, index: usize) -> Transmit<()> {
         self[index].with(())
     }
 
@@ -68,26 +68,26 @@ impl<'a, P: AsRef<[u8]>> Queue<'a> for &'a [Transmit<P>] {
         self[index].dont_fragment
     }
 
-    fn same_way(self, one: usize, other: usize) -> bool {
+    fn are_alike(self, one: usize, other: usize) -> bool {
         self[one].is_like(&self[other])
     }
 }
 
-/// Payloads that all go the same way.
-pub(super) struct SameWay<'a, P> {
-    pub(super) way: &'a Transmit<()>,
+/// Payloads that differ in nothing else.
+pub(super) struct Alike<'a, P> {
+    pub(super) transmit: &'a Transmit<()>,
     pub(super) payloads: &'a [P],
 }
 
-impl<P> Clone for SameWay<'_, P> {
+impl<P> Clone for Alike<'_, P> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<P> Copy for SameWay<'_, P> {}
+impl<P> Copy for Alike<'_, P> {}
 
-impl<'a, P: AsRef<[u8]>> Queue<'a> for SameWay<'a, P> {
+impl<'a, P: AsRef<[u8]>> Queue<'a> for Alike<'a, P> {
     fn len(self) -> usize {
         self.payloads.len()
     }
@@ -107,33 +107,33 @@ impl<'a, P: AsRef<[u8]>> Queue<'a> for SameWay<'a, P> {
         self.payloads[index].as_ref()
     }
 
-    fn way(self, _index: usize) -> Transmit<()> {
-        *self.way
+    fn transmit(self, _index: usize) -> Transmit<()> {
+        *self.transmit
     }
 
     fn dont_fragment(self, _index: usize) -> bool {
-        self.way.dont_fragment
+        self.transmit.dont_fragment
     }
 
-    fn same_way(self, _one: usize, _other: usize) -> bool {
+    fn are_alike(self, _one: usize, _other: usize) -> bool {
         true
     }
 }
 
-/// Datagrams that lie side by side and go the same way.
+/// Datagrams that lie side by side and differ in nothing but their payloads.
 #[derive(Clone, Copy)]
 pub(super) struct Segments<'a> {
-    pub(super) way: &'a Transmit<()>,
+    pub(super) transmit: &'a Transmit<()>,
     pub(super) payload: &'a [u8],
     pub(super) size: usize,
     pub(super) count: usize,
 }
 
 impl<'a> Segments<'a> {
-    pub(super) fn new(way: &'a Transmit<()>, payload: &'a [u8], size: usize) -> Self {
+    pub(super) fn new(transmit: &'a Transmit<()>, payload: &'a [u8], size: usize) -> Self {
         let size = size.max(1);
         Self {
-            way,
+            transmit,
             payload,
             size,
             count: payload.len().div_ceil(size).max(1),
@@ -162,15 +162,15 @@ impl<'a> Queue<'a> for Segments<'a> {
         &rest[..self.size.min(rest.len())]
     }
 
-    fn way(self, _index: usize) -> Transmit<()> {
-        *self.way
+    fn transmit(self, _index: usize) -> Transmit<()> {
+        *self.transmit
     }
 
     fn dont_fragment(self, _index: usize) -> bool {
-        self.way.dont_fragment
+        self.transmit.dont_fragment
     }
 
-    fn same_way(self, _one: usize, _other: usize) -> bool {
+    fn are_alike(self, _one: usize, _other: usize) -> bool {
         true
     }
 }
@@ -199,18 +199,18 @@ impl<'a, P: AsRef<[u8]>> Queue<'a> for By<'a, P> {
         self.transmits[index].payload.as_ref()
     }
 
-    fn way(self, index: usize) -> Transmit<()> {
-        let mut way = self.transmits[index].with(());
-        way.interface = Some(self.interface);
-        way.source = way.source.or(self.source);
-        way
+    fn transmit(self, index: usize) -> Transmit<()> {
+        let mut transmit = self.transmits[index].with(());
+        transmit.interface = Some(self.interface);
+        transmit.source = transmit.source.or(self.source);
+        transmit
     }
 
     fn dont_fragment(self, index: usize) -> bool {
         self.transmits[index].dont_fragment
     }
 
-    fn same_way(self, one: usize, other: usize) -> bool {
+    fn are_alike(self, one: usize, other: usize) -> bool {
         self.transmits[one].is_like(&self.transmits[other])
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use manycast_types::{MAX_PAYLOAD, Transmit};
 use rustix::event::{PollFd, PollFlags};
 
-use super::queue::{By, Piece, Queue, SameWay, Segments};
+use super::queue::{Alike, By, Piece, Queue, Segments};
 use super::{MAX_EARLIER, Socket, interface_id};
 use crate::sys::features::{self, ControlWriter, fragment, gso};
 use crate::sys::{self, Messages};
@@ -61,9 +61,9 @@ impl Socket {
         self.send_all(transmits, false)
     }
 
-    /// As [`Socket::send_batch`], of many payloads that all go the same `way`; with `wait` unset, as
-    /// [`Socket::try_send_batch`]. It is the fastest way to send, above all where the payloads lie
-    /// side by side in memory.
+    /// As [`Socket::send_batch`], of many payloads that are all sent as `transmit` says; with `wait`
+    /// unset, as [`Socket::try_send_batch`]. Nothing sends faster, above all where the payloads lie side
+    /// by side in memory.
     ///
     /// ```
     /// use manycast_net::{RecvBatch, Socket, SocketConfig};
@@ -72,8 +72,8 @@ impl Socket {
     /// let socket = Socket::bind("127.0.0.1:0".parse()?, &SocketConfig::default())?;
     /// let memory = [0; 6400];
     /// let payloads: Vec<_> = memory.chunks(64).collect();
-    /// let way = Transmit::new(socket.local_addr()?, ());
-    /// assert_eq!(socket.send_payloads(&way, &payloads, true)?, 100);
+    /// let transmit = Transmit::new(socket.local_addr()?, ());
+    /// assert_eq!(socket.send_payloads(&transmit, &payloads, true)?, 100);
     /// # let mut batch = RecvBatch::new();
     /// # assert!(socket.recv_batch(&mut batch, None)? > 0);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -84,11 +84,11 @@ impl Socket {
     /// Those of [`Socket::send_batch`].
     pub fn send_payloads<P: AsRef<[u8]>>(
         &self,
-        way: &Transmit<()>,
+        transmit: &Transmit<()>,
         payloads: &[P],
         wait: bool,
     ) -> Result<usize, Error> {
-        self.send_all(SameWay { way, payloads }, wait)
+        self.send_all(Alike { transmit, payloads }, wait)
     }
 
     /// As [`Socket::send_payloads`], of datagrams that lie side by side in one payload and are
@@ -157,7 +157,7 @@ impl Socket {
             let error = match outcome {
                 Ok(taken) => {
                     if let Some((errno, size)) = refusal.take() {
-                        let destination = queue.way(sent).destination.ip();
+                        let destination = queue.transmit(sent).destination.ip();
                         self.segment_limits.refuse(size, destination, errno);
                     }
                     sent += taken;
@@ -186,7 +186,11 @@ impl Socket {
             } else if sent > 0 {
                 break;
             } else {
-                return Err(self.send_error(&queue.way(sent), queue.payload(sent).len(), error));
+                return Err(self.send_error(
+                    &queue.transmit(sent),
+                    queue.payload(sent).len(),
+                    error,
+                ));
             }
         }
         Ok(sent)
@@ -224,7 +228,7 @@ impl Socket {
         if may_merge
             && let piece = queue.piece(index)
             && piece.count > 1
-            && let destination = queue.way(index).destination.ip()
+            && let destination = queue.transmit(index).destination.ip()
             && self.segment_limits.allow(piece.size, destination)
         {
             return piece;
@@ -240,17 +244,17 @@ impl Socket {
         piece: Piece<'a>,
         flags: i32,
     ) -> io::Result<usize> {
-        let way = queue.way(index);
-        let control = self.control(&way, piece.size, piece.count);
-        let destination = self.destination(&way);
+        let transmit = queue.transmit(index);
+        let control = self.control(&transmit, piece.size, piece.count);
+        let destination = self.destination(&transmit);
         sys::send(self.fd(), piece.payload, destination, &control, flags).map(|()| piece.count)
     }
 
     /// The control messages of a message of so many datagrams, of `size` bytes each.
     #[inline]
-    fn control(&self, way: &Transmit<()>, size: usize, count: usize) -> ControlWriter {
+    fn control(&self, transmit: &Transmit<()>, size: usize, count: usize) -> ControlWriter {
         let mut control = ControlWriter::new();
-        features::encode(self.is_ipv4(), way, &mut control);
+        features::encode(self.is_ipv4(), transmit, &mut control);
         if let (true, Ok(size)) = (count > 1, u16::try_from(size)) {
             gso::encode(size, &mut control);
         }
@@ -272,11 +276,11 @@ impl Socket {
         (merged, messages.send(self.fd(), flags))
     }
 
-    /// What to name to the kernel: nothing for the peer, the way to whom is known already, and
+    /// What to name to the kernel: nothing for the peer, the route to whom is known already, and
     /// would with an address be looked up again.
-    fn destination(&self, way: &Transmit<()>) -> Option<SocketAddr> {
+    fn destination(&self, transmit: &Transmit<()>) -> Option<SocketAddr> {
         let peer = *self.peer.read().unwrap_or_else(PoisonError::into_inner);
-        (peer != Some(way.destination)).then_some(way.destination)
+        (peer != Some(transmit.destination)).then_some(transmit.destination)
     }
 
     /// Waits until the send buffer has room, for what [`Socket::try_send_batch`] did not take. A
@@ -293,7 +297,7 @@ impl Socket {
         }
     }
 
-    /// Puts datagrams into messages: neighbours of equal size on the same way into one, of which
+    /// Puts datagrams into messages: neighbours of equal size that go alike into one, of which
     /// the last may be shorter. Says whether the first message has more than one.
     fn gather<'a>(
         &self,
@@ -320,7 +324,7 @@ impl Socket {
                 && piece.count == 1
                 && self
                     .segment_limits
-                    .allow(size, queue.way(first).destination.ip());
+                    .allow(size, queue.transmit(first).destination.ip());
             if may_merge && size > 0 {
                 let most = (MAX_PAYLOAD / size).clamp(1, gso::MAX_SEGMENTS) - 1;
                 let more = queue.push_adjacent(messages, next, most, size);
@@ -337,31 +341,32 @@ impl Socket {
                 let payload = queue.payload(next);
                 last = payload.len();
                 total += last;
-                if last == 0 || last > size || total > MAX_PAYLOAD || !queue.same_way(first, next) {
+                if last == 0 || last > size || total > MAX_PAYLOAD || !queue.are_alike(first, next)
+                {
                     break;
                 }
                 messages.push(payload, 1);
                 next += 1;
             }
             let is_merged = next - first > 1;
-            let way = queue.way(first);
-            let control = self.control(&way, size, next - first);
-            messages.end(self.destination(&way), &control);
+            let transmit = queue.transmit(first);
+            let control = self.control(&transmit, size, next - first);
+            messages.end(self.destination(&transmit), &control);
             first_is_merged.get_or_insert(is_merged);
         }
         first_is_merged.unwrap_or(false)
     }
 
-    fn send_error(&self, way: &Transmit<()>, len: usize, error: io::Error) -> Error {
+    fn send_error(&self, transmit: &Transmit<()>, len: usize, error: io::Error) -> Error {
         let too_long = error.raw_os_error() == Some(libc::EMSGSIZE);
         let no_route = error.raw_os_error() == Some(libc::ENETUNREACH);
-        let error = Error::new(Operation::Send, way.destination, error);
+        let error = Error::new(Operation::Send, transmit.destination, error);
         if too_long && len > MAX_PAYLOAD {
             error.explained(
                 format!("{len} bytes are more than a UDP datagram carries"),
                 format!("send at most {MAX_PAYLOAD} bytes at once; 1,472 pass any Ethernet"),
             )
-        } else if let (true, Some(index)) = (no_route, way.interface) {
+        } else if let (true, Some(index)) = (no_route, transmit.interface) {
             error.explained(
                 format!(
                     "{} has no address or no way to send from",
@@ -370,7 +375,7 @@ impl Socket {
                 "give it an address, or choose another interface",
             )
         } else if error.kind() == ErrorKind::AddressNotAvailable && self.may_look_up() {
-            error.explained_by_host(way.destination, self.interface_to(way))
+            error.explained_by_host(transmit.destination, self.interface_to(transmit))
         } else {
             error
         }

@@ -98,13 +98,13 @@ pub struct ResponderConfig {
     /// Of how many questions in a row one goes without an answer, 100,000 by default; 0 answers
     /// all, for ever.
     ///
-    /// This ends the game of two responders that answer each other's answers: it has one ball,
-    /// and whoever drops it ends the game. Questions are in a row when each comes within a second
+    /// This ends the loop of two responders that answer each other's answers: where one of them leaves
+    /// out an answer, nothing is left to be answered. Questions are in a row when each comes within a second
     /// of the answer before. Those that look like answers count for many: a question that is the
     /// last answer again for a ten-thousandth of this, and one that bears the mark of a second
     /// responder (it has grown around the last answer, or begins with the own prefix) for a
     /// tenth. From ports below 32,768, where servers are, no more than 100 that look like answers are
-    /// answered at once, and 100 a second, from others 10,000 and 1,000 a second, so that games that
+    /// answered at once, and 100 a second, from others 10,000 and 1,000 a second, so that loops that
     /// are begun again and again stay as slow. A client takes the gap for a datagram that the network lost.
     pub patience: u32,
     /// For how many sources this is remembered, 4,096 by default; those that were silent longest

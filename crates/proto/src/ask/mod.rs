@@ -18,8 +18,8 @@
 //! ```
 //!
 //! * [`Client`] asks, asks again while answers are wanting, and gathers what comes.
-//! * [`Responder`] answers, and ends the endless game that two responders would play with one
-//!   another.
+//! * [`Responder`] answers, and ends the loop of two responders that answer each other's
+//!   answers.
 //!
 //! | source | what it says | here |
 //! | --- | --- | --- |

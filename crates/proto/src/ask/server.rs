@@ -75,8 +75,8 @@ pub enum Silence {
     Itself,
     /// The source asks more often than [`rate`](ResponderConfig::rate) allows.
     TooOften,
-    /// The source may be a responder too, and this ends the game.
-    Game,
+    /// The source may be a responder too, whose answers are answered in a loop, and this ends it.
+    Loop,
     /// With the prefix, the answer would be longer than a datagram can be.
     TooLong,
 }
@@ -95,8 +95,8 @@ pub struct ResponderStats {
     pub itself: u64,
     /// Questions without an answer: [`Silence::TooOften`].
     pub too_often: u64,
-    /// Questions without an answer: [`Silence::Game`].
-    pub games: u64,
+    /// Questions without an answer: [`Silence::Loop`].
+    pub loops: u64,
     /// Questions without an answer: [`Silence::TooLong`].
     pub too_long: u64,
 }
@@ -139,7 +139,7 @@ impl Responder {
         {
             Verdict::Answer => Ok(answer.freeze()),
             Verdict::TooOften => Err(Silence::TooOften),
-            Verdict::Game => Err(Silence::Game),
+            Verdict::Loop => Err(Silence::Loop),
         }
     }
 
@@ -161,7 +161,7 @@ impl Responder {
             Silence::Unanswerable => &mut self.stats.unanswerable,
             Silence::Itself => &mut self.stats.itself,
             Silence::TooOften => &mut self.stats.too_often,
-            Silence::Game => &mut self.stats.games,
+            Silence::Loop => &mut self.stats.loops,
             Silence::TooLong => &mut self.stats.too_long,
         };
         *counter += 1;

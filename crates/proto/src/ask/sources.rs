@@ -10,17 +10,17 @@ use bytes::Bytes;
 
 use super::ResponderConfig;
 
-/// Questions are in a row when each comes within this time of the answer before. A ball comes back
+/// Questions are in a row when each comes within this time of the answer before. What loops comes back
 /// within a round trip, and hardly any path takes longer.
 const ROUND_TRIP: Duration = Duration::from_secs(1);
 
 /// The first port that hosts take for clients: Linux from 32,768, others from 49,152 (RFC 6335 §6).
 /// Servers have lower ones. A peer that forges the source of a datagram can choose whom to bring into
-/// a game, but not the port at which the second responder listens.
+/// a loop, but not the port at which the second responder listens.
 const FIRST_CLIENT_PORT: u16 = 32_768;
 
 /// So many questions that look like answers are answered at once, and then a second, however many
-/// games the source is brought into. A server below [`FIRST_CLIENT_PORT`] has few of them; from the
+/// loops the source is brought into. A server below [`FIRST_CLIENT_PORT`] has few of them; from the
 /// other ports there are clients too, who ask the same again and again, and seldom without end.
 const RETURNS_OF_SERVERS: Limit = Limit {
     at_once: 100,
@@ -54,7 +54,7 @@ pub(super) struct Sources {
 pub(super) enum Verdict {
     Answer,
     TooOften,
-    Game,
+    Loop,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -86,8 +86,9 @@ impl Sources {
                     at_once: config.burst,
                     per_second: config.rate,
                 },
-                // What several balls bring back is not the last answer, and is told from questions
-                // by nothing. This ends their games too, and what a game can be made to carry.
+                // Where several datagrams loop, what comes back is not the last answer, and is told
+                // from questions by nothing. This ends such loops too, and what they can be made to
+                // carry.
                 Limit {
                     at_once: config.burst.saturating_mul(100),
                     per_second: config.rate.div_ceil(10),
@@ -129,13 +130,13 @@ impl Sources {
         };
         let returns = weight > 1 && self.patience > 0;
         if returns && !take_token(&mut source.return_due, now, limit) {
-            return Verdict::Game;
+            return Verdict::Loop;
         }
         source.row = source.row.saturating_add(weight);
         if self.patience > 0 && source.row >= self.patience {
             source.row = 0;
             source.answered = None;
-            return Verdict::Game;
+            return Verdict::Loop;
         }
         source.answered = Some(Answered {
             at: now,
@@ -149,8 +150,8 @@ impl Sources {
 /// How much of the patience a question uses up.
 ///
 /// A second responder returns our last answer: with something added, or, if it has no prefix as we
-/// have none, as it was. A client may do the latter too, by asking the same again and again. With
-/// several balls in one game it is not the last answer that comes back; then our own prefix tells,
+/// have none, as it was. A client may do the latter too, by asking the same again and again. Where
+/// several datagrams loop, it is not the last answer that comes back; then our own prefix tells,
 /// and where there is none, the mere number.
 fn weight(patience: u32, prefix: &[u8], last: &Answered, question: &[u8]) -> u32 {
     let surely = (patience / 10).max(1);
@@ -236,21 +237,21 @@ mod tests {
     }
 
     /// How many questions are answered of those that come every 100 µs for so many seconds. Each is the
-    /// answer of some rounds before; where a game has ended, its ball is thrown again.
+    /// answer of some rounds before; where a loop has ended, it is begun again.
     #[allow(clippy::disallowed_methods)]
-    fn answers_to(port: u16, seconds: u64, balls: u64) -> u64 {
+    fn answers_to(port: u16, seconds: u64, count: u64) -> u64 {
         let begin = Instant::now();
         let mut sources = Sources::new(&ResponderConfig::default());
         let rounds = (0..10_000 * seconds).filter(|round| {
             let now = begin + Duration::from_micros(100 * round);
-            let ball = (round % balls).to_be_bytes();
-            sources.judge(now, peer(port), &ball, &ball) == Verdict::Answer
+            let datagram = (round % count).to_be_bytes();
+            sources.judge(now, peer(port), &datagram, &datagram) == Verdict::Answer
         });
         rounds.count() as u64
     }
 
     #[test]
-    fn games_that_are_begun_again_and_again_are_bounded_by_time() {
+    fn loops_that_are_begun_again_and_again_are_bounded_by_time() {
         let bound = 1 + 100 + 10 * 100;
         for port in [7, 8888, 32_767] {
             let answers = answers_to(port, 10, 1);
@@ -264,7 +265,7 @@ mod tests {
 
     /// They cannot be told from questions, so they are bounded by the mere number.
     #[test]
-    fn games_of_many_balls_are_bounded_by_time() {
+    fn loops_of_many_datagrams_are_bounded_by_time() {
         for port in [8888, 40_000] {
             let bound = 1_000_000 + 200 * 1_000;
             let answers = answers_to(port, 200, 50);

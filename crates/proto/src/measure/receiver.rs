@@ -1,15 +1,15 @@
 //! The receiving side: tells streams apart, and measures each.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::hash::{DefaultHasher, Hasher};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
-use manycast_types::{InterfaceId, Received, Run};
+use manycast_types::{InterfaceId, Received, Run, SocketId};
 
 use super::ReceiverConfig;
 use super::message::Header;
 use super::stream::{Arrived, Stream, StreamReport, since_1970};
+use crate::random::Random;
 use crate::timers::{Timer, Timers};
 use crate::{Output, Protocol};
 
@@ -24,6 +24,7 @@ use crate::{Output, Protocol};
 #[derive(Debug)]
 pub struct Receiver {
     config: ReceiverConfig,
+    random: Random,
     /// The same moment by both clocks, for datagrams without the kernel's time.
     epoch: (Instant, SystemTime),
     /// In no order; where one made room, another stands.
@@ -32,6 +33,8 @@ pub struct Receiver {
     positions: HashMap<Key, usize>,
     /// The stream of the last datagram, which is mostly the stream of the next.
     last: usize,
+    /// Of each socket, the greatest count of drops that came with a datagram of a stream.
+    drops: Vec<(SocketId, u64)>,
     /// How many streams have begun.
     begun: u64,
     timers: Timers<Wait>,
@@ -113,14 +116,17 @@ const LINGER: Duration = Duration::from_millis(250);
 
 impl Receiver {
     /// A receiver, and the same moment by both clocks: `now`, and `time`, which stands in where the
-    /// kernel does not say when a datagram came.
-    pub fn new(config: ReceiverConfig, now: Instant, time: SystemTime) -> Self {
+    /// kernel does not say when a datagram came. The seed decides which of the streams of which one
+    /// datagram came make room; no peer should be able to guess it.
+    pub fn new(config: ReceiverConfig, now: Instant, time: SystemTime, seed: [u8; 32]) -> Self {
         Self {
             config,
+            random: Random::new(seed),
             epoch: (now, time),
             streams: Vec::new(),
             positions: HashMap::new(),
             last: 0,
+            drops: Vec::new(),
             begun: 0,
             timers: Timers::new(),
             interval_began: now,
@@ -140,6 +146,25 @@ impl Receiver {
     /// What was counted beside the streams.
     pub const fn stats(&self) -> ReceiverStats {
         self.stats
+    }
+
+    /// What the kernel had dropped, of all sockets together, when the latest datagrams of streams came:
+    /// the greatest [`Received::dropped`] of each socket. It counts the buffers of the kernel, each of
+    /// which may hold several datagrams. What was dropped after that is missing in no stream's numbers.
+    pub fn dropped(&self) -> u64 {
+        self.drops.iter().map(|(_, dropped)| dropped).sum()
+    }
+
+    /// Takes note of how much was dropped until a datagram of a stream came.
+    fn note_drops(&mut self, datagram: &Received<'_>) {
+        let (socket, dropped) = (datagram.socket, datagram.dropped);
+        if dropped == 0 {
+            return;
+        }
+        match self.drops.iter_mut().find(|(known, _)| *known == socket) {
+            Some((_, most)) => *most = dropped.max(*most),
+            None => self.drops.push((socket, dropped)),
+        }
     }
 
     /// The stream of a datagram, if it has begun.
@@ -167,7 +192,9 @@ impl Receiver {
     ) -> Option<usize> {
         let key = Key::of(datagram);
         let former = self.positions.get(&key).copied();
-        let run = former.map_or(1, |former| self.streams[former].run + 1);
+        // The latest of them may have made room, and a former one not.
+        let runs = self.streams.iter().filter(|it| it.is_of(datagram));
+        let run = 1 + runs.map(|it| it.run).max().unwrap_or(0);
         if let Some(former) = former {
             self.streams[former].replace();
         }
@@ -225,20 +252,19 @@ impl Receiver {
     ///
     /// Chance decides which, and not age: where forged ones come so fast that all are replaced before
     /// a sender sends its second datagram, age would never let it begin.
-    fn unconfirmed(&self) -> Option<usize> {
-        let positions = || (0..self.streams.len()).filter(|at| !self.streams[*at].is_confirmed());
-        let count = positions().count();
-        let mut hasher = DefaultHasher::new();
-        hasher.write_u64(self.begun);
-        let chance = usize::try_from(hasher.finish() >> 32).unwrap_or_default();
-        positions().nth(chance.checked_rem(count)?)
+    fn unconfirmed(&mut self) -> Option<usize> {
+        let streams = &self.streams;
+        let positions = || (0..streams.len()).filter(|at| !streams[*at].is_confirmed());
+        let last = positions().count().checked_sub(1)?;
+        let chance = self.random.within(0..=last as u64);
+        positions().nth(usize::try_from(chance).unwrap_or(last))
     }
 
     /// The stream that was silent longest of those that are over, or else of those that are silent.
     fn spare(&self, now: Instant) -> Option<usize> {
         let spares = (0..self.streams.len()).filter_map(|position| {
             let stream = &self.streams[position];
-            Some((stream.spare(now)?, stream.heard(), position))
+            Some((stream.spare(now)?, stream.latest(), position))
         });
         spares.min().map(|(.., position)| position)
     }
@@ -336,6 +362,7 @@ impl Protocol for Receiver {
         );
         let arrived = Arrived { now, at };
         let mut position = self.position(whole);
+        let mut is_of_a_stream = false;
         for payload in run.payloads() {
             let Ok(header) = Header::parse(payload) else {
                 self.stats.malformed += 1;
@@ -347,11 +374,15 @@ impl Protocol for Receiver {
                 Some(stream) => stream.record(&header, whole, bytes, arrived),
                 None => position = self.begin(&header, whole, bytes, arrived),
             }
+            is_of_a_stream |= position.is_some();
             if let Some(position) = position
                 && header.last
             {
                 self.ended(now, position, whole, bytes);
             }
+        }
+        if is_of_a_stream {
+            self.note_drops(whole);
         }
     }
 

@@ -157,7 +157,7 @@ pub(super) struct Stream {
     sent: Duration,
     /// When the first and the latest datagram were handed to the receiver.
     began: Instant,
-    heard: Instant,
+    latest: Instant,
     confirmed: bool,
     datagrams: u64,
     bytes: u64,
@@ -226,7 +226,7 @@ impl Stream {
             sequence: Sequence::new(header.number),
             sent: header.time,
             began: now,
-            heard: now,
+            latest: now,
             confirmed: false,
             datagrams: 1,
             bytes: bytes as u64,
@@ -289,14 +289,14 @@ impl Stream {
         if self.ended || self.replaced {
             Some(Spare::Over)
         } else {
-            let silence = now.saturating_duration_since(self.heard);
+            let silence = now.saturating_duration_since(self.latest);
             (silence >= SILENCE).then_some(Spare::Silent)
         }
     }
 
     /// When something of it came last.
-    pub(super) const fn heard(&self) -> Instant {
-        self.heard
+    pub(super) const fn latest(&self) -> Instant {
+        self.latest
     }
 
     fn number(&self, header: &Header) -> u64 {
@@ -317,7 +317,7 @@ impl Stream {
         Arrived { now, at }: Arrived,
     ) {
         let number = self.number(header);
-        self.heard = now;
+        self.latest = now;
         self.confirmed = true;
         self.sent = self.sent.max(header.time);
         if header.last && std::mem::replace(&mut self.ended, true) {
@@ -395,9 +395,6 @@ impl Stream {
             ..counters
         };
         let is_over = self.ended || self.replaced;
-        if (is_over || !self.confirmed) && since.datagrams == 0 {
-            return None;
-        }
         let duration = duration.min(now.saturating_duration_since(self.began));
         let start = self.told_until;
         // Of the last interval, what comes after the end is not measured.
@@ -406,7 +403,11 @@ impl Stream {
         } else {
             duration
         };
+        // Also where there is nothing to tell: the next interval begins where this one ends.
         self.told_until += duration;
+        if (is_over || !self.confirmed) && since.datagrams == 0 {
+            return None;
+        }
         let report = self.report((start, duration), since, self.recent.clone());
         self.delays.add(&self.recent);
         self.recent.clear();

@@ -1,4 +1,4 @@
-//! Interfaces that are in a VRF, from which a socket outside hears nothing.
+//! Interfaces that are in a VRF, from which a socket outside receives nothing.
 
 use manycast::{Interface, InterfaceId};
 

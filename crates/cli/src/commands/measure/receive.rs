@@ -70,7 +70,12 @@ pub(super) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     interrupt.stops(listener.stopper()?);
     announce(&listener, &addresses, output)?;
 
-    let receiver = Receiver::new(args.config(), Instant::now(), SystemTime::now());
+    let receiver = Receiver::new(
+        args.config(),
+        Instant::now(),
+        SystemTime::now(),
+        manycast::seed(),
+    );
     let mut driver = Driver::new(listener, receiver);
     let mut verdict = Verdict::new(args.max_loss);
     while let Next::Event(event) = driver.next_event(None)? {
@@ -125,7 +130,7 @@ pub(super) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
         ));
     }
     streams.iter().for_each(|stream| verdict.judge(stream));
-    verdict.judge_dropped(dropped);
+    verdict.judge_dropped(dropped, receiver.dropped());
     // Whoever ends it by hand has waited for nothing in particular.
     let unnamed = u64::from(!interrupt.is_requested());
     verdict.judge_senders(args.expect, unnamed);
@@ -156,8 +161,6 @@ struct Verdict {
     senders: HashSet<SocketAddr>,
     lost: u64,
     expected: u64,
-    /// Of the lost, those that the kernel is said to have dropped.
-    kernel_dropped: u64,
 }
 
 impl Verdict {
@@ -168,7 +171,6 @@ impl Verdict {
             senders: HashSet::new(),
             lost: 0,
             expected: 0,
-            kernel_dropped: 0,
         }
     }
 
@@ -180,7 +182,6 @@ impl Verdict {
         let counters = &stream.counters;
         self.lost += counters.lost;
         self.expected += counters.expected();
-        self.kernel_dropped += counters.kernel_dropped;
         if let Some(most) = self.max_loss
             && counters.loss() > most
         {
@@ -195,9 +196,10 @@ impl Verdict {
         }
     }
 
-    /// What was dropped after the last datagram that came is missing in no stream's numbers.
-    fn judge_dropped(&mut self, dropped: Dropped) {
-        let unseen = dropped.count.saturating_sub(self.kernel_dropped);
+    /// What was dropped after the last datagram that came is missing in no stream's numbers. `seen`
+    /// was dropped before it. Both count buffers, of which each holds one datagram at least.
+    fn judge_dropped(&mut self, dropped: Dropped, seen: u64) {
+        let unseen = dropped.count.saturating_sub(seen);
         let (lost, expected) = (self.lost + unseen, self.expected + unseen);
         if let Some(most) = self.max_loss
             && unseen > 0
@@ -251,7 +253,24 @@ fn percent(text: &str) -> Result<f64, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{percent, senders};
+    use super::{Outcome, Verdict, percent, senders};
+    use manycast::Dropped;
+
+    /// Two datagrams in a hundred came after the last that the streams saw, whatever was lost before.
+    #[test]
+    fn what_was_dropped_after_the_last_datagram_is_judged_by_what_was_seen() {
+        for (count, seen, outcome) in [
+            (12, 10, Outcome::No),
+            (10, 10, Outcome::Done),
+            (11, 10, Outcome::Done),
+        ] {
+            let mut verdict = Verdict::new(Some(0.015));
+            // In the lost there may be many datagrams for each buffer that was dropped.
+            verdict.expected = 98;
+            verdict.judge_dropped(Dropped::new(count, true), seen);
+            assert_eq!(verdict.outcome, outcome, "{count} {seen}");
+        }
+    }
 
     #[test]
     fn no_more_senders_are_expected_than_are_measured() {

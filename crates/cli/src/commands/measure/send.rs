@@ -6,18 +6,17 @@ use std::str::FromStr;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::bail;
 use manycast::proto::measure::{
     self as protocol, MIN_SIZE, SenderConfig as StreamConfig, SenderEvent, SenderStats,
     ServerReport,
 };
-use manycast::{Address, Driver, Next, Sender, SenderConfig};
+use manycast::{Address, Driver, Next, Sender, SocketConfig};
 use serde::Serialize;
 
 use super::report::{Exact, Loss, bits, microseconds};
 use crate::Outcome;
 use crate::cli::HELP;
-use crate::commands::send::{destinations, warn_of_interface};
+use crate::commands::send::{destinations, open_sender, warn_of_interface};
 use crate::interrupt::Interrupt;
 use crate::output::{self, Output, SentReport, Span, counted, grouped, named};
 use crate::values::{self, Interfaces, Local, Rate};
@@ -159,9 +158,9 @@ pub(super) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
         let to = named(egress.to, &egress.interface);
         match report {
             Some(report) => {
-                let heard = Heard::new(&report, to);
-                output.object(&heard)?;
-                output.note_in_text(heard);
+                let report = Reported::new(&report, to);
+                output.object(&report)?;
+                output.note_in_text(report);
             }
             None if stats.refused > 0 => {
                 outcome = Outcome::No;
@@ -207,7 +206,6 @@ fn send(
     tell: Option<&impl Fn(&str)>,
 ) -> Result<Sent, manycast::Error> {
     let begin = Instant::now();
-    let commands = driver.commands()?;
     let (mut told, mut told_at) = (SenderStats::default(), begin);
     let mut refusal = Refusal::default();
     let report = loop {
@@ -219,7 +217,7 @@ fn send(
         let (now, stats) = (Instant::now(), driver.protocol().stats());
         if refusal.lasts(now, stats.refused) {
             // Nobody listens, so nothing of the rest would be taken.
-            commands.give(|stream, now| stream.finish(now));
+            driver.protocol_mut().finish(now);
         }
         if now - told_at >= PROGRESS && !driver.protocol().is_closing() {
             if let Some(tell) = tell {
@@ -298,16 +296,7 @@ impl Args {
 
 /// A sender, which is told of.
 fn open(address: Address, args: &Args, output: &Output) -> anyhow::Result<Sender> {
-    let mut config = SenderConfig::default();
-    config.from = args.from.map(|from| from.towards(&address).into());
-    let mut sender = Sender::open(address, config)?;
-    match args.hops {
-        Some(0) if !sender.destination().ip().is_multicast() => {
-            bail!("a datagram to a host needs a hop limit of 1 at least; write --hops 1")
-        }
-        Some(hops) => sender.set_hops(hops)?,
-        None => {}
-    }
+    let sender = open_sender(address, args.from, args.hops, SocketConfig::default())?;
     warn_of_interface(&sender, output)?;
     output.note_in_text(format_args!(
         "sending datagrams of {} to {}",
@@ -325,7 +314,7 @@ struct Sent {
 
 /// What the receiver says.
 #[derive(Serialize)]
-struct Heard {
+struct Reported {
     event: &'static str,
     from: String,
     datagrams: u32,
@@ -338,7 +327,7 @@ struct Heard {
     report: ServerReport,
 }
 
-impl Heard {
+impl Reported {
     fn new(report: &ServerReport, from: String) -> Self {
         Self {
             event: "report",
@@ -354,7 +343,7 @@ impl Heard {
     }
 }
 
-impl fmt::Display for Heard {
+impl fmt::Display for Reported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { report, .. } = self;
         write!(

@@ -14,6 +14,7 @@ use serde::Serialize;
 use super::Args;
 use crate::interrupt::Interrupt;
 use crate::output::{self, Output, grouped, named};
+use crate::values::Local;
 
 /// One interface to send by.
 pub(super) struct Egress {
@@ -45,18 +46,9 @@ const AGAIN: Duration = Duration::from_millis(10);
 impl Egress {
     pub(super) fn open(address: Address, args: &Args, output: &Output) -> anyhow::Result<Self> {
         let socket = SocketConfig::default().loopback(!args.no_loopback);
-        let mut config = SenderConfig::default().socket(socket);
-        config.from = args.from.map(|from| from.towards(&address).into());
-        let mut sender = Sender::open(address, config)?;
+        let sender = open_sender(address, args.from, args.hops, socket)?;
         let to = sender.destination();
         let multicast = to.ip().is_multicast();
-        match args.hops {
-            Some(0) if !multicast => {
-                bail!("a datagram to a host needs a hop limit of 1 at least; write --hops 1")
-            }
-            Some(hops) => sender.set_hops(hops)?,
-            None => {}
-        }
         if multicast {
             remark_on_hops(&sender, output);
         }
@@ -136,17 +128,17 @@ impl Egress {
         }
     }
 
-    /// Whether bad news may still come.
+    /// Whether it may still be told that the host was not reached.
     pub(super) const fn may_be_in_trouble(&self) -> bool {
         self.unicast && !self.in_trouble
     }
 
-    /// Whether the host was heard not to be reached.
+    /// Whether it was told that the host was not reached.
     pub(super) const fn is_in_trouble(&self) -> bool {
         self.in_trouble
     }
 
-    /// Hears for so long whether the host was not reached, and tells of the first time.
+    /// Waits for so long to be told that the host was not reached, and tells of the first time.
     pub(super) fn listen_for_trouble(
         &mut self,
         wait: Duration,
@@ -167,6 +159,26 @@ impl Egress {
         self.in_trouble = true;
         Ok(())
     }
+}
+
+/// Opens a sender with the options of those commands that send.
+pub(in crate::commands) fn open_sender(
+    address: Address,
+    from: Option<Local>,
+    hops: Option<u8>,
+    socket: SocketConfig,
+) -> anyhow::Result<Sender> {
+    let mut config = SenderConfig::default().socket(socket);
+    config.from = from.map(|from| from.towards(&address).into());
+    let mut sender = Sender::open(address, config)?;
+    match hops {
+        Some(0) if !sender.destination().ip().is_multicast() => {
+            bail!("a datagram to a host needs a hop limit of 1 at least; write --hops 1")
+        }
+        Some(hops) => sender.set_hops(hops)?,
+        None => {}
+    }
+    Ok(sender)
 }
 
 /// The interface that is sent by, with a warning where nobody beyond this host can receive by it.

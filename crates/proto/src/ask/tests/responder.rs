@@ -196,61 +196,61 @@ fn honest_load_is_answered_in_full() {
     }
 }
 
-/// How many volleys two responders play that are this far apart.
-fn game(mut players: [Responder; 2], round_trip: Duration, balls: usize) -> usize {
+/// How many answers in a row two responders give each other that are this far apart.
+fn in_a_loop(mut responders: [Responder; 2], round_trip: Duration, datagrams: usize) -> usize {
     let at = ["10.0.0.1:8888", "10.0.0.2:8888"];
     let mut now = start();
-    let mut balls: Vec<Bytes> = (0..balls)
-        .map(|n| Bytes::from(format!("ball {n}")))
+    let mut datagrams: Vec<Bytes> = (0..datagrams)
+        .map(|n| Bytes::from(format!("datagram {n}")))
         .collect();
-    for volley in 0..10_000_000 {
-        if balls.is_empty() {
-            return volley;
+    for round in 0..10_000_000 {
+        if datagrams.is_empty() {
+            return round;
         }
-        let (from, to) = (at[volley % 2], at[(volley + 1) % 2]);
-        let receiver = &mut players[(volley + 1) % 2];
-        balls.retain_mut(|ball| match ask(receiver, now, from, to, ball) {
+        let (from, to) = (at[round % 2], at[(round + 1) % 2]);
+        let receiver = &mut responders[(round + 1) % 2];
+        datagrams.retain_mut(|datagram| match ask(receiver, now, from, to, datagram) {
             Ok(answer) => {
-                *ball = answer.payload;
+                *datagram = answer.payload;
                 true
             }
             Err(_) => false,
         });
         now += round_trip / 2;
     }
-    panic!("the game goes on");
+    panic!("the loop goes on");
 }
 
 #[test]
-fn two_responders_do_not_play_for_ever() {
+fn two_responders_do_not_answer_each_other_for_ever() {
     for round_trip in [50, 5_000, 500_000].map(Duration::from_micros) {
-        let volleys = game([with_prefix("OK..."), with_prefix("OK...")], round_trip, 1);
-        assert!(volleys < 30, "{volleys}");
-        let volleys = game([with_prefix("OK..."), with_prefix("Aye: ")], round_trip, 1);
-        assert!(volleys < 30, "{volleys}");
-        let volleys = game([with_prefix("OK..."), echo()], round_trip, 1);
-        assert!(volleys < 30, "{volleys}");
-        let volleys = game([echo(), echo()], round_trip, 1);
-        assert!(volleys < 20_100, "{volleys}");
+        let rounds = in_a_loop([with_prefix("OK..."), with_prefix("OK...")], round_trip, 1);
+        assert!(rounds < 30, "{rounds}");
+        let rounds = in_a_loop([with_prefix("OK..."), with_prefix("Aye: ")], round_trip, 1);
+        assert!(rounds < 30, "{rounds}");
+        let rounds = in_a_loop([with_prefix("OK..."), echo()], round_trip, 1);
+        assert!(rounds < 30, "{rounds}");
+        let rounds = in_a_loop([echo(), echo()], round_trip, 1);
+        assert!(rounds < 20_100, "{rounds}");
     }
 }
 
 #[test]
-fn nor_with_several_balls() {
+fn nor_with_several_datagrams() {
     let round_trip = Duration::from_millis(1);
-    let volleys = game([with_prefix("OK..."), with_prefix("OK...")], round_trip, 7);
-    assert!(volleys < 200, "{volleys}");
-    let volleys = game([echo(), echo()], round_trip, 3);
-    assert!(volleys < 300_000, "{volleys}");
+    let rounds = in_a_loop([with_prefix("OK..."), with_prefix("OK...")], round_trip, 7);
+    assert!(rounds < 200, "{rounds}");
+    let rounds = in_a_loop([echo(), echo()], round_trip, 3);
+    assert!(rounds < 300_000, "{rounds}");
 }
 
 #[test]
-fn after_a_game_the_source_is_answered_again() {
+fn after_a_loop_the_source_is_answered_again() {
     let (mut responder, now) = (with_prefix("OK..."), start());
     let silent = (0..20).map(|_| ask(&mut responder, now, PEER, OWN, b"OK...again"));
     assert_eq!(silent.filter(Result::is_err).count(), 1);
     assert!(ask(&mut responder, now, PEER, OWN, b"hello").is_ok());
-    assert_eq!(responder.stats().games, 1);
+    assert_eq!(responder.stats().loops, 1);
 }
 
 #[test]

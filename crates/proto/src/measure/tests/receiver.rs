@@ -2,7 +2,7 @@ use super::*;
 
 fn receiver(config: ReceiverConfig) -> (Receiver, Instant) {
     let now = start();
-    let mut receiver = Receiver::new(config, now, noon());
+    let mut receiver = Receiver::new(config, now, noon(), [7; 32]);
     receiver.start(now);
     (receiver, now)
 }
@@ -476,4 +476,81 @@ fn without_the_kernels_time_the_own_will_do() {
         GIVEN,
     );
     assert_eq!(only(&receiver).delay(0.5), Some(MILLISECOND * 10));
+}
+
+/// Of a slow stream, intervals in which nothing came are told from the second datagram on; where the
+/// later ones begin does not depend on it.
+#[test]
+fn intervals_of_a_slow_stream_begin_when_they_do() {
+    let (mut receiver, now) = receiver(ReceiverConfig::default());
+    let mut starts = Vec::new();
+    for second in 0..10 {
+        let at = now + SECOND * second;
+        receiver.handle_timeout(at);
+        for event in drain(&mut receiver, at).1 {
+            if let ReceiverEvent::Interval(streams) = event {
+                starts.push((second, streams[0].start.as_secs()));
+            }
+        }
+        if second % 3 == 0 {
+            feed(&mut receiver, at, [i64::from(second / 3 + 1)]);
+        }
+    }
+    let expected = [(1, 0), (4, 3), (5, 4), (6, 5), (7, 6), (8, 7), (9, 8)];
+    assert_eq!(starts, expected);
+}
+
+/// The latest run was silent and made room; the one before it is still measured.
+#[test]
+fn no_two_runs_of_a_sender_have_the_same_number() {
+    let config = ReceiverConfig {
+        max_streams: 2,
+        ..ReceiverConfig::default()
+    };
+    let (mut receiver, now) = receiver(config);
+    feed_run(&mut receiver, now, noon(), [1, 2, 3]);
+    // Of the second run, one datagram alone comes: it makes room for a stranger.
+    feed_run(&mut receiver, now, noon() + SECOND, [1]);
+    forge(&mut receiver, now, 1, 1);
+    let before: Vec<_> = receiver.streams().map(|it| (it.source, it.run)).collect();
+    assert_eq!(before[0], (address(PEER), 1));
+    assert_eq!(before.len(), 2);
+    assert_ne!(before[1].0, address(PEER));
+    // The stranger makes room in turn.
+    feed_run(&mut receiver, now, noon() + SECOND * 2, [1, 2]);
+    let runs: Vec<_> = receiver.streams().map(|it| (it.source, it.run)).collect();
+    assert_eq!(runs, [(address(PEER), 1), (address(PEER), 2)]);
+}
+
+/// Which stream makes room is not for peers to know.
+#[test]
+fn the_seed_decides_who_makes_room() {
+    let left = |seed| {
+        let now = start();
+        let mut receiver = Receiver::new(ReceiverConfig::default(), now, noon(), seed);
+        receiver.start(now);
+        for source in 0..300 {
+            forge(&mut receiver, now, source, 1);
+        }
+        receiver.streams().map(|it| it.source).collect::<Vec<_>>()
+    };
+    assert_eq!(left([1; 32]), left([1; 32]));
+    assert_ne!(left([1; 32]), left([2; 32]));
+}
+
+#[test]
+fn what_the_kernel_dropped_is_counted_as_the_streams_saw_it() {
+    let (mut receiver, now) = receiver(ReceiverConfig::default());
+    for (number, dropped) in [(1, 0), (2, 3), (3, 7), (4, 5)] {
+        let given = Given { dropped, ..GIVEN };
+        give(&mut receiver, now, &payload(number, noon()), given);
+    }
+    assert_eq!(receiver.dropped(), 7);
+    // It is of something else.
+    let given = Given {
+        dropped: 9,
+        ..GIVEN
+    };
+    give(&mut receiver, now, b"hello", given);
+    assert_eq!(receiver.dropped(), 7);
 }

@@ -61,12 +61,12 @@ pub(crate) fn enable(fd: BorrowedFd<'_>, ipv4: bool) -> io::Result<()> {
 
 /// Writes what a datagram to send asks for; nothing where it asks for nothing.
 #[inline]
-pub(crate) fn encode(ipv4: bool, way: &Transmit<()>, writer: &mut ControlWriter) {
-    pktinfo::encode(ipv4, way.source, way.interface, writer);
-    if let Some(hops) = way.hops {
+pub(crate) fn encode(ipv4: bool, transmit: &Transmit<()>, writer: &mut ControlWriter) {
+    pktinfo::encode(ipv4, transmit.source, transmit.interface, writer);
+    if let Some(hops) = transmit.hops {
         hops::encode(ipv4, hops, writer);
     }
-    if let Some(octet) = way.traffic_class() {
+    if let Some(octet) = transmit.traffic_class() {
         ecn::encode(ipv4, octet, writer);
     }
 }
