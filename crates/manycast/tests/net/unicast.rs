@@ -499,7 +499,7 @@ pub(crate) fn an_address_that_is_tentative_is_waited_for() {
     // Now nothing else is left to ask from.
     a.output("ip -6 address flush dev eth0");
     add("fd00::12");
-    let config = manycast::AskConfig::default();
+    let config = AskConfig::default();
     let asker = a.run(|| manycast::asker("[fd00::2]:5000", "?", &config));
     assert!(asker.is_ok(), "{:?}", asker.err());
 }
@@ -518,7 +518,7 @@ pub(crate) fn an_address_that_another_host_has_is_not_waited_for() {
         first.contains("another host of the link has it too"),
         "{first}"
     );
-    let begin = std::time::Instant::now();
+    let begin = Instant::now();
     assert_eq!(bind(), first);
-    assert!(begin.elapsed() < std::time::Duration::from_secs(1));
+    assert!(begin.elapsed() < Duration::from_secs(1));
 }

@@ -41,12 +41,13 @@ fn the_answer_to_a_forged_request_is_bounded() {
         let victim: SocketAddr = ([10, 0, 9, 9], 5000).into();
         // The victim is there, and says nothing.
         let silent = net.sim.add_host(["10.0.9.9"]);
-        let ears = manycast_proto::measure::Receiver::new(
+        let receiver = manycast_proto::measure::Receiver::new(
             manycast_proto::measure::ReceiverConfig::default(),
             net.sim.now(),
             std::time::SystemTime::UNIX_EPOCH,
+            [0; 32],
         );
-        net.sim.bind(silent, 5000, ears);
+        net.sim.bind(silent, 5000, receiver);
         let packet = request("100000.bin", options);
         let server = net.server();
         net.sim.forge(attacker, victim, server, packet);
