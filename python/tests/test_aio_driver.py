@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 import uvloop
+from waiting import turn
 
 import manycast
 from manycast import aio
@@ -60,7 +61,7 @@ def test_closing_ends_the_waits_of_other_tasks(run, group):
         receiving = aio.measure.receive(group)
         waiting = asyncio.ensure_future(receiving.next_event())
         iterating = asyncio.ensure_future(receiving.__anext__())
-        await asyncio.sleep(0)
+        await turn()
         receiving.close()
         with pytest.raises(manycast.ClosedError):
             await waiting
@@ -79,7 +80,7 @@ def test_a_greedy_protocol_leaves_other_tasks_their_turn(run, group):
         running = asyncio.ensure_future(sending.run())
         most = sent = 0
         while sent < 20_000:
-            await asyncio.sleep(0)
+            await turn()
             before, sent = sent, sending.stats.datagrams
             most = max(most, sent - before)
         sending.finish()
@@ -95,7 +96,7 @@ def test_cancelling_the_run_closes_it(run, group):
         sending = aio.measure.send(group, rate=1e5, duration=float("inf"))
         running = asyncio.ensure_future(sending.run())
         while not sending.stats.datagrams:
-            await asyncio.sleep(0)
+            await turn()
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running

@@ -8,6 +8,7 @@ import sys
 
 import anyio
 import pytest
+from waiting import turn
 
 import manycast
 from manycast import aio
@@ -274,7 +275,7 @@ def test_a_connected_socket_that_was_given_tells_of_refusals():
         transport.sendto(b"x", address)
         transport.sendto(b"x")
         while not protocol.errors:
-            await asyncio.sleep(0)
+            await turn()
         assert isinstance(protocol.errors[0], ConnectionRefusedError)
         transport.abort()
         await protocol.lost.wait()
@@ -367,7 +368,7 @@ def test_an_error_behind_datagrams_of_a_given_socket_is_told():
         await aio.send("before", plain.getsockname())
         assert (await protocol.came.get())[0] == b"before"
         while not protocol.errors:
-            await asyncio.sleep(0)
+            await turn()
         assert isinstance(protocol.errors[0], ConnectionRefusedError)
         transport.close()
         await protocol.lost.wait()

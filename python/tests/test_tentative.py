@@ -6,7 +6,7 @@ import subprocess
 import time
 
 import pytest
-from waiting import interrupted
+from waiting import interrupted, turn
 
 import manycast
 from manycast import aio
@@ -59,7 +59,7 @@ def test_what_is_awaited_waits_while_other_tasks_run(tentative):
         )
         turns = 0
         while not opening.done():
-            await asyncio.sleep(0.01)
+            await turn()
             turns += 1
         (transport, _) = await opening
         transport.close()

@@ -1,5 +1,6 @@
 """What tests wait for, with an end."""
 
+import asyncio
 import os
 import platform
 import signal
@@ -15,7 +16,15 @@ def until(is_so, seconds=10):
     deadline = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < deadline, f"it was not so within {seconds} s"
-        time.sleep(0.001)
+        threading.Event().wait(0.001)
+
+
+async def turn():
+    """Lets the other tasks have their turn."""
+    loop = asyncio.get_running_loop()
+    over = loop.create_future()
+    loop.call_soon(over.set_result, None)
+    await over
 
 
 def waits(thread):
