@@ -13,8 +13,9 @@ const TESTS: [&str; 6] = ["iperf", "ncat_", "python_", "socat_", "tftp_", AS_ROO
 /// A test binary whose program needs to be root, and not in a user namespace.
 const AS_ROOT: &str = "tftp_hpa";
 
-/// Runs the tests of the command that bear the name of such a program; they are among those of
-/// `cargo xtask test` too. The last line is `N passed, N failed, N skipped`.
+/// Runs the tests of the command that bear the name of such a program. They are among those of
+/// `cargo xtask test` too, but for those whose programs are [unpacked](unpacked::TESTS). The last line
+/// is `N passed, N failed, N skipped`.
 pub(crate) fn run() -> anyhow::Result<bool> {
     programs::ensure_installed()?;
     let unpacked = unpacked::unpack()?;

@@ -27,6 +27,9 @@ const PACKAGES: [&str; 9] = [
     "tftpd-hpa",
 ];
 
+/// What the names of the tests that need them have in common. They run in `cargo xtask interop` alone.
+pub(crate) const TESTS: [&str; 4] = ["tftp_atftp", "tftp_busybox", "tftp_dnsmasq", "tftp_hpa"];
+
 /// What was unpacked.
 pub(crate) struct Unpacked {
     folder: PathBuf,

@@ -93,6 +93,7 @@ netns::tests!(
     measure::we_send_to_iperf,
     measure::what_the_network_doubles_is_reported,
     measure::a_full_queue_is_counted_and_ends_nothing,
+    measure::a_firewall_that_drops_what_is_sent_is_named,
     measure::what_the_network_loses_is_reported,
     measure::what_the_own_kernel_drops_is_told_apart,
     measure::a_stream_that_makes_room_at_the_end_is_judged,

@@ -5,7 +5,7 @@ use std::net::UdpSocket;
 use manycast_lab::netns::{self, Finished, Host, Lab, Pick, Process};
 use serde_json::Value;
 
-use crate::{code, hosts_on, json, manycast, send_signal, start};
+use crate::{code, hosts_on, json, manycast, run, send_signal, start};
 
 const GROUP: &str = "239.1.1.1:5001";
 
@@ -504,4 +504,31 @@ pub(crate) fn intervals_are_labelled_by_their_stream() {
     // 49 × 10.5 ms at least.
     let length = ends[ends.len() - 1];
     assert!(length >= 0.5 && ends.len() >= 3, "{ends:?} {sent}");
+}
+
+/// What keeps all of it back is told, and it has failed.
+pub(crate) fn a_firewall_that_drops_what_is_sent_is_named() {
+    let lab = Lab::new();
+    let [a] = hosts_on(&lab, &lab.switch("sw"), ["a"]);
+    a.nft(
+        "table inet t {
+            chain c {
+                type filter hook output priority 0
+                udp dport 5001 drop
+            }
+        }",
+    );
+    let words = [
+        "measure",
+        "send",
+        GROUP,
+        "-i",
+        "eth0",
+        "--duration",
+        "200ms",
+    ];
+    let sent = run(&a, &words);
+    assert_eq!(code(&sent), 1, "{sent:?}");
+    let is_named = |line: &String| line.contains(" not sent; ") && line.contains("a firewall");
+    assert!(sent.stderr.iter().any(is_named), "{sent:?}");
 }

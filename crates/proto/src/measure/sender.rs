@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use manycast_types::{MAX_PAYLOAD, Received, Transmit};
+use manycast_types::{MAX_PAYLOAD, NetworkError, Received, Transmit};
 
 use super::SenderConfig;
 use super::message::{Header, MIN_SIZE, ServerReport};
@@ -32,6 +32,8 @@ pub struct Sender {
     phase: Phase,
     report: Option<ServerReport>,
     stats: SenderStats,
+    /// Why the last of those that were not sent was not.
+    failure: Option<NetworkError>,
     told: bool,
 }
 
@@ -40,8 +42,8 @@ pub struct Sender {
 pub struct SenderStats {
     /// Datagrams sent, the last one included, but not its repetitions.
     pub datagrams: u64,
-    /// Datagrams that this host did not take: its interface was down or its queue was full. They
-    /// have numbers, so the receiver misses them too, but for the last one, which is repeated.
+    /// Datagrams that this host did not take: its interface was down, its queue was full, a firewall
+    /// dropped them; [`Sender::failure`] says which. They have numbers, so the receiver misses them too, but for the last one, which is repeated.
     pub unsent: u64,
     /// Their payloads, in bytes.
     pub bytes: u64,
@@ -103,6 +105,7 @@ impl Sender {
             phase: Phase::New,
             report: None,
             stats: SenderStats::default(),
+            failure: None,
             told: false,
             config,
         }
@@ -116,6 +119,11 @@ impl Sender {
     /// What it has done so far.
     pub const fn stats(&self) -> SenderStats {
         self.stats
+    }
+
+    /// Why the last of the datagrams that were not sent was not.
+    pub const fn failure(&self) -> Option<&NetworkError> {
+        self.failure.as_ref()
     }
 
     /// What the receiver reported at the end, if it has.
@@ -287,11 +295,12 @@ impl Protocol for Sender {
         if event.refused_by() == Some(self.config.destination) {
             self.stats.refused += 1;
         }
-        if let NetworkEvent::NotSent { count, .. } = event {
+        if let NetworkEvent::NotSent { count, error, .. } = event {
             let count = (count as u64).min(self.stats.datagrams);
             self.stats.unsent += count;
             self.stats.datagrams -= count;
             self.stats.bytes = self.stats.datagrams * self.config.size as u64;
+            self.failure = Some(error);
         }
     }
 

@@ -146,8 +146,14 @@ pub(super) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     let mut outcome = Outcome::Done;
     let mut sum = SenderStats::default();
     let mut slowest = f64::INFINITY;
+    let mut failure = None;
     for (egress, result) in egresses.iter().zip(results) {
-        let Sent { stats, report } = result?;
+        let Sent {
+            stats,
+            report,
+            failure: reason,
+        } = result?;
+        failure = reason.or(failure);
         sum.unsent += stats.unsent;
         sum.datagrams += stats.datagrams;
         sum.bytes += stats.bytes;
@@ -186,10 +192,14 @@ pub(super) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
         ));
     }
     if sum.unsent > 0 {
-        output.note(format_args!(
-            "{} not sent: the interface was down, or its queue full",
-            counted(sum.unsent, "datagram")
-        ));
+        let unsent = counted(sum.unsent, "datagram");
+        match failure {
+            Some(failure) => output.note(format_args!("{unsent} not sent; the last: {failure}")),
+            None => output.note(format_args!("{unsent} not sent")),
+        }
+        if sum.datagrams == 0 {
+            outcome = Outcome::No;
+        }
     }
     output.report(&Summary::from(sum))?;
     output.flush()?;
@@ -229,6 +239,7 @@ fn send(
     Ok(Sent {
         stats: driver.protocol().stats(),
         report,
+        failure: driver.protocol().failure().map(ToString::to_string),
     })
 }
 
@@ -310,6 +321,8 @@ fn open(address: Address, args: &Args, output: &Output) -> anyhow::Result<Sender
 struct Sent {
     stats: SenderStats,
     report: Option<ServerReport>,
+    /// Why the last of those that were not sent was not.
+    failure: Option<String>,
 }
 
 /// What the receiver says.
