@@ -54,13 +54,14 @@ impl FromPyObject<'_, '_> for Hops {
 }
 
 /// A differentiated services code point (RFC 2474).
-pub(crate) struct Dscp(pub(crate) u8);
+pub(crate) struct Dscp(pub(crate) manycast::Dscp);
 
 impl FromPyObject<'_, '_> for Dscp {
     type Error = PyErr;
 
     fn extract(object: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
-        number(&object, "a DSCP", 63, PyValueError::new_err).map(Self)
+        let number = number(&object, "a DSCP", 63, PyValueError::new_err)?;
+        Ok(Self(manycast::Dscp::new(number).unwrap_or_default()))
     }
 }
 

@@ -340,7 +340,9 @@ impl Sender {
     /// The DSCP of what is sent, from 0 to 63 (RFC 2474), or None where the system's was left.
     #[getter]
     fn dscp(&self, py: Python<'_>) -> PyResult<Option<u8>> {
-        self.with(py, |sender| Ok(sender.config().socket.dscp))
+        self.with(py, |sender| {
+            Ok(sender.config().socket.dscp.map(manycast::Dscp::get))
+        })
     }
 
     /// The size in bytes of the send buffer that the kernel granted, which may be less than what was

@@ -407,12 +407,12 @@ impl Socket {
     /// The DSCP of what is sent, from 0 to 63 (RFC 2474); None leaves the system's. It can be set.
     #[getter]
     fn dscp(&self) -> Option<u8> {
-        Some(self.dscp.load(Ordering::Relaxed)).filter(|dscp| *dscp < NO_DSCP)
+        self.code_point().map(manycast::Dscp::get)
     }
 
     #[setter]
     fn set_dscp(&self, dscp: Option<Dscp>) {
-        let dscp = dscp.map_or(NO_DSCP, |dscp| dscp.0);
+        let dscp = dscp.map_or(NO_DSCP, |dscp| dscp.0.get());
         self.dscp.store(dscp, Ordering::Relaxed);
     }
 
@@ -482,13 +482,18 @@ impl Socket {
     ) -> PyResult<Self> {
         Ok(Self {
             receiving: Receiving::new(py, "Socket", socket, timeout)?,
-            dscp: AtomicU8::new(dscp.map_or(NO_DSCP, |dscp| dscp.0)),
+            dscp: AtomicU8::new(dscp.map_or(NO_DSCP, |dscp| dscp.0.get())),
         })
+    }
+
+    /// The DSCP that was set: none beyond 63, as [`NO_DSCP`] is.
+    fn code_point(&self) -> Option<manycast::Dscp> {
+        manycast::Dscp::new(self.dscp.load(Ordering::Relaxed))
     }
 
     /// The same, with the DSCP of this socket.
     fn marked<P>(&self, mut transmit: Transmit<P>) -> Transmit<P> {
-        transmit.dscp = self.dscp();
+        transmit.dscp = self.code_point();
         transmit
     }
 

@@ -8,14 +8,14 @@ use mcrx_core::SubscriptionConfig;
 use mctx_core::PublicationConfig;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::worker::{Counter, Job, Schedule, ready};
+use crate::worker::{Counter, Job, Schedule, ready, written};
 
 pub(crate) fn send(job: &Job, schedule: &mut Schedule) -> anyhow::Result<()> {
     let mut context = mctx_core::Context::new();
     let config = PublicationConfig::new(*job.to.ip(), job.to.port());
     let config = config.with_interface(job.interface).with_loopback(true);
     let id = context.add_publication(config)?;
-    let payload = vec![0; job.size];
+    let payload = written(job.size);
     while let Some(count) = schedule.next(job.batch()) {
         for _ in 0..count {
             context.send(id, &payload)?;

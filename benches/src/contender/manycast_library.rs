@@ -4,7 +4,7 @@ use manycast::{Address, InterfaceSelector, Listener, Sender, Socket, SocketConfi
 
 use super::tokio_socket::runtime;
 use crate::round_trip::{take_turns, time, time_async};
-use crate::worker::{Counter, Job, Schedule, ready};
+use crate::worker::{Counter, Job, Schedule, ready, written};
 
 fn address(job: &Job) -> Address {
     let address = Address::from(std::net::SocketAddr::from(job.to));
@@ -17,7 +17,7 @@ fn address(job: &Job) -> Address {
 
 pub(crate) fn send(job: &Job, schedule: &mut Schedule) -> anyhow::Result<()> {
     let sender = Sender::new(address(job))?;
-    let memory = vec![0; job.size * job.batch()];
+    let memory = written(job.size * job.batch());
     let payloads: Vec<_> = memory.chunks_exact(job.size).collect();
     while let Some(count) = schedule.next(job.batch()) {
         schedule.sent_now(sender.send_batch(&payloads[..count])?);
@@ -36,7 +36,7 @@ pub(crate) fn receive(job: &Job, counter: &Counter) -> anyhow::Result<()> {
 pub(crate) fn send_tokio(job: &Job, schedule: &mut Schedule) -> anyhow::Result<()> {
     runtime()?.block_on(async {
         let sender = manycast::tokio::Sender::new(address(job)).await?;
-        let memory = vec![0; job.size * job.batch()];
+        let memory = written(job.size * job.batch());
         let payloads: Vec<_> = memory.chunks_exact(job.size).collect();
         while let Some(count) = schedule.next(job.batch()) {
             schedule.sent_now(sender.send_batch(&payloads[..count]).await?);

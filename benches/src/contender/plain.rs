@@ -1,11 +1,11 @@
 //! `std::net::UdpSocket`: one call for each datagram.
 
 use crate::round_trip::{take_turns, time};
-use crate::worker::{Counter, Job, Schedule, ready};
+use crate::worker::{Counter, Job, Schedule, ready, written};
 
 pub(crate) fn send(job: &Job, schedule: &mut Schedule) -> anyhow::Result<()> {
     let socket = job.sender()?;
-    let payload = vec![0; job.size];
+    let payload = written(job.size);
     while let Some(count) = schedule.next(job.batch()) {
         for _ in 0..count {
             socket.send(&payload)?;

@@ -11,7 +11,7 @@ use nix::sys::socket::{setsockopt, sockopt};
 use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
 
 use crate::contestant::OFFLOAD;
-use crate::worker::{Counter, Job, Schedule, ready};
+use crate::worker::{Counter, Job, Schedule, ready, written};
 
 pub(crate) fn send(job: &Job, schedule: &mut Schedule) -> anyhow::Result<()> {
     let socket = job.sender()?;
@@ -21,7 +21,7 @@ pub(crate) fn send(job: &Job, schedule: &mut Schedule) -> anyhow::Result<()> {
     } else {
         1
     };
-    let buffer = vec![0; job.size * most];
+    let buffer = written(job.size * most);
     while let Some(count) = schedule.next(most) {
         let transmit = Transmit {
             destination: job.to.into(),

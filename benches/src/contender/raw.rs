@@ -12,14 +12,23 @@ use nix::sys::socket::{
 use nix::sys::time::TimeSpec;
 
 use crate::round_trip::{take_turns, time};
-use crate::worker::{Counter, Job, Schedule, ready};
+use crate::worker::{Counter, Job, Schedule, ready, written};
 
 /// Room for all that one receiving call can bring.
 const LARGEST: usize = 1 << 16;
 
+const PAGE: usize = 4096;
+
+/// What begins where a page does, since the kernel copies from and to there the fastest.
+fn from_page_on(memory: &mut [u8]) -> &mut [u8] {
+    let start = memory.as_ptr().align_offset(PAGE);
+    &mut memory[start..]
+}
+
 pub(crate) fn send_offload(job: &Job, schedule: &mut Schedule) -> anyhow::Result<()> {
     let socket = job.sender()?;
-    let buffer = vec![0; job.size * job.batch()];
+    let mut memory = written(job.size * job.batch() + PAGE);
+    let buffer = from_page_on(&mut memory);
     let size = u16::try_from(job.size)?;
     let merge = [ControlMessage::UdpGsoSegments(&size)];
     while let Some(count) = schedule.next(job.batch()) {
@@ -35,10 +44,11 @@ pub(crate) fn receive_offload(job: &Job, counter: &Counter) -> anyhow::Result<()
     let socket = job.receiver()?;
     setsockopt(&socket, sockopt::UdpGroSegment, &true)?;
     ready();
-    let mut buffer = vec![0; LARGEST];
+    let mut memory = vec![0; LARGEST + PAGE];
+    let buffer = &mut from_page_on(&mut memory)[..LARGEST];
     let mut control = cmsg_space!(i32);
     loop {
-        let mut room = [IoSliceMut::new(&mut buffer)];
+        let mut room = [IoSliceMut::new(buffer)];
         let flags = MsgFlags::empty();
         let got = recvmsg::<()>(socket.as_raw_fd(), &mut room, Some(&mut control), flags)?;
         let segment = got.cmsgs()?.find_map(|message| match message {
@@ -51,7 +61,7 @@ pub(crate) fn receive_offload(job: &Job, counter: &Counter) -> anyhow::Result<()
 
 pub(crate) fn send_batch(job: &Job, schedule: &mut Schedule) -> anyhow::Result<()> {
     let socket = job.sender()?;
-    let buffer = vec![0; job.size];
+    let buffer = written(job.size);
     let payloads = vec![[IoSlice::new(&buffer)]; job.batch()];
     let addresses = vec![None::<SockaddrIn>; job.batch()];
     let mut headers = MultiHeaders::preallocate(job.batch(), None);

@@ -3,7 +3,7 @@
 use std::net::UdpSocket;
 
 use crate::round_trip::{take_turns, time_async};
-use crate::worker::{Counter, Job, Schedule, ready};
+use crate::worker::{Counter, Job, Schedule, ready, written};
 
 pub(crate) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_current_thread()
@@ -19,7 +19,7 @@ fn asynchronous(socket: UdpSocket) -> anyhow::Result<tokio::net::UdpSocket> {
 pub(crate) fn send(job: &Job, schedule: &mut Schedule) -> anyhow::Result<()> {
     runtime()?.block_on(async {
         let socket = asynchronous(job.sender()?)?;
-        let payload = vec![0; job.size];
+        let payload = written(job.size);
         while let Some(count) = schedule.next(job.batch()) {
             for _ in 0..count {
                 socket.send(&payload).await?;

@@ -38,8 +38,9 @@ pub use manycast_proto as proto;
 pub use manycast_proto::ask::Answer;
 pub use manycast_proto::{NetworkEvent, Output, Protocol, Request};
 pub use manycast_types::{
-    Address, AddressError, Datagram, Ecn, Group, Host, InterfaceId, InterfaceSelector, MAX_PAYLOAD,
-    Malformed, Membership, NetworkError, Received, Run, SocketId, SourceFilter, Transmit,
+    Address, AddressError, Datagram, Dscp, Ecn, Group, Host, InterfaceId, InterfaceSelector,
+    MAX_PAYLOAD, Malformed, Membership, NetworkError, Received, Run, SocketId, SourceFilter,
+    Transmit,
 };
 pub use pace::wait_until;
 pub use resolve::seed;

@@ -81,8 +81,9 @@ impl Socket {
     /// the peer is told nothing of it.
     ///
     /// An IPv6 address of this host that is tentative is waited for, at most three seconds. The socket
-    /// keeps its route and its local address. With an interface in the address of the peer it
-    /// follows that; a [`Sender`](crate::Sender) follows the host in any case.
+    /// keeps its local address, since that is what the peer answers to: where this host loses it, sends
+    /// fail and say so. With an interface in the address of the peer it follows that; a
+    /// [`Sender`](crate::Sender), to which nobody need answer, follows the host in any case.
     ///
     /// Answers to a *group* come from the addresses of its members and are not received; ask a
     /// group with [`ask`](crate::ask), or from a socket that is not connected.

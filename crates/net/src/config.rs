@@ -1,5 +1,7 @@
 //! How a socket is set up.
 
+use manycast_types::Dscp;
+
 /// How a [`Socket`](crate::Socket) is set up. The defaults are those that users expect; each can
 /// be read back from the socket.
 ///
@@ -24,9 +26,9 @@ pub struct SocketConfig {
     pub multicast_hops: u8,
     /// Hop limit of datagrams to hosts, from 1; `None` leaves the system's (64 on Linux).
     pub unicast_hops: Option<u8>,
-    /// Differentiated services code point of what is sent, from 0 to 63 (RFC 2474); `None` leaves the
-    /// system's, which is 0. `Transmit::dscp` takes its place.
-    pub dscp: Option<u8>,
+    /// Differentiated services code point of what is sent; `None` leaves the system's, which is 0.
+    /// `Transmit::dscp` takes its place.
+    pub dscp: Option<Dscp>,
     /// Whether members on this host receive what this socket sends to a group; default yes.
     pub loopback: bool,
     /// Index of the interface by which datagrams to groups leave; `None` leaves it to the route.
@@ -99,10 +101,9 @@ impl SocketConfig {
         self
     }
 
-    /// Sets the differentiated services code point of what is sent, from 0 to 63 (RFC 2474 §3). A socket
-    /// refuses a greater one with [`InvalidInput`](crate::ErrorKind::InvalidInput).
+    /// Sets the differentiated services code point of what is sent.
     #[must_use]
-    pub const fn dscp(mut self, dscp: Option<u8>) -> Self {
+    pub const fn dscp(mut self, dscp: Option<Dscp>) -> Self {
         self.dscp = dscp;
         self
     }

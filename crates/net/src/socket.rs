@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
-use manycast_types::{InterfaceId, Transmit};
+use manycast_types::InterfaceId;
 
 use crate::offload::{self, Offload, OffloadState};
 use crate::sys::features::{self, gro, unreachable};
@@ -185,7 +185,7 @@ impl Socket {
     /// [`NetworkUnreachable`](crate::ErrorKind::NetworkUnreachable): no route leads there.
     pub fn connect(&self, peer: SocketAddr) -> Result<(), Error> {
         self.inner.connect(&peer.into()).map_err(|error| {
-            let interface = self.interface_to(&Transmit::new(peer, ()));
+            let interface = self.interface_to(peer, None);
             Error::new(Operation::Connect, peer, error).explained_by_host(peer, interface)
         })?;
         *self.peer.write().unwrap_or_else(PoisonError::into_inner) = Some(peer);
@@ -245,11 +245,11 @@ impl Socket {
         }
     }
 
-    /// The interface that is named for a datagram, by itself or by an option of the socket.
-    fn interface_to(&self, transmit: &Transmit<()>) -> Option<u32> {
-        let is_group = transmit.destination.ip().is_multicast();
+    /// The interface that is named for a datagram, with it or by an option of the socket.
+    fn interface_to(&self, destination: SocketAddr, named: Option<u32>) -> Option<u32> {
+        let is_group = destination.ip().is_multicast();
         let of_groups = || self.multicast_interface().filter(|_| is_group);
-        transmit.interface.or(self.device).or_else(of_groups)
+        named.or(self.device).or_else(of_groups)
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {

@@ -29,17 +29,6 @@ fn receive(socket: &Socket, batch: &mut RecvBatch, count: usize) -> Vec<Vec<u8>>
     payloads
 }
 
-#[test]
-fn a_code_point_that_is_none_is_refused() {
-    for (local, option) in LOCAL.into_iter().zip(["IP_TOS", "IPV6_TCLASS"]) {
-        let local = local.parse().unwrap();
-        assert!(Socket::bind(local, &SocketConfig::default().dscp(Some(63))).is_ok());
-        let error = Socket::bind(local, &SocketConfig::default().dscp(Some(64))).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::InvalidInput);
-        assert!(error.to_string().contains(option), "{error}");
-    }
-}
-
 /// An error names the option of the version of IP that the socket has.
 #[test]
 fn a_hop_limit_of_none_is_refused_by_its_name() {

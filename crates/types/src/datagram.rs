@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 
-use crate::{InterfaceId, SocketId};
+use crate::{Dscp, InterfaceId, SocketId};
 
 /// The largest payload that UDP over IPv4 carries, in bytes: 65,535 less the two headers.
 pub const MAX_PAYLOAD: usize = 65_507;
@@ -263,9 +263,8 @@ pub struct Transmit<P = Bytes> {
     pub socket: Option<SocketId>,
     /// The hop limit (IPv4: TTL), from 1; `None` leaves it to the socket.
     pub hops: Option<u8>,
-    /// The differentiated services code point (RFC 2474 §3), 0 to 63; `None` leaves it to the
-    /// socket.
-    pub dscp: Option<u8>,
+    /// The differentiated services code point; `None` leaves it to the socket.
+    pub dscp: Option<Dscp>,
     /// The congestion mark; `None` leaves it to the socket, which sets none by default.
     pub ecn: Option<Ecn>,
     /// Whether it must not be cut up on the way, for who looks for the path MTU (RFC 8899): one
@@ -327,10 +326,7 @@ impl<P> Transmit<P> {
     pub fn traffic_class(&self) -> Option<u8> {
         match (self.dscp, self.ecn) {
             (None, None) => None,
-            (dscp, ecn) => {
-                let dscp = dscp.unwrap_or_default() & 0x3f;
-                Some(dscp << 2 | ecn.unwrap_or_default().bits())
-            }
+            (dscp, ecn) => Some(dscp.unwrap_or_default().octet() | ecn.unwrap_or_default().bits()),
         }
     }
 }

@@ -11,6 +11,7 @@
 
 mod address;
 mod datagram;
+mod dscp;
 mod group;
 mod interface;
 mod malformed;
@@ -19,6 +20,7 @@ mod zone;
 
 pub use address::{Address, AddressError, Host};
 pub use datagram::{Datagram, Ecn, MAX_PAYLOAD, Received, Run, Transmit};
+pub use dscp::Dscp;
 pub use group::{Group, SourceFilter};
 pub use interface::{InterfaceId, InterfaceSelector};
 pub use malformed::Malformed;

@@ -200,16 +200,13 @@ impl Outlets {
         wait: bool,
     ) -> Result<usize, Error> {
         let outlet = self.outlet(transmit)?;
-        let mut changed = transmit.with(transmit.payload.as_ref());
         if let Some(named) = self.named_for(outlet, transmit)? {
-            by_interface(&mut changed, named);
+            return send_segments_by(outlet, transmit, named, wait);
         }
-        match outlet.socket.send_segments(&changed, wait) {
-            Err(error) if needs_egress(&error, &changed) => {
+        match outlet.socket.send_segments(transmit, wait) {
+            Err(error) if needs_egress(&error, transmit) => {
                 let by = self.first_that_can(transmit)?;
-                by_interface(&mut changed, &by);
-                let sent = outlet.socket.send_segments(&changed, wait);
-                Ok(sent.inspect_err(|_| self.forget_first())?)
+                send_segments_by(outlet, transmit, &by, wait).inspect_err(|_| self.forget_first())
             }
             result => Ok(result?),
         }
@@ -299,19 +296,15 @@ impl Outlets {
     }
 }
 
-/// Has a datagram sent by an interface.
-fn by_interface<P>(transmit: &mut Transmit<P>, named: &Named) {
-    transmit.interface = named.index;
-    if transmit.source.is_none() {
-        transmit.source = named.source(transmit.destination);
-    }
-}
-
 impl Named {
     /// The address to send from by it, where the kernel would choose a wrong one: that of the
     /// loopback interface has the scope of the host alone, so it would be passed over.
     fn source(&self, destination: SocketAddr) -> Option<IpAddr> {
         (self.loopback && destination.is_ipv4()).then_some(Ipv4Addr::LOCALHOST.into())
+    }
+
+    fn explain(&self, error: manycast_net::Error, to: SocketAddr) -> Error {
+        egress::no_route(error, to.ip(), &self.name, self.loopback).into()
     }
 }
 
@@ -327,8 +320,24 @@ fn send_by<P: AsRef<[u8]>>(
     };
     let source = named.source(first.destination);
     let sent = outlet.socket.send_batch_by(index, source, transmits, wait);
-    let to = first.destination.ip();
-    Ok(sent.map_err(|error| egress::no_route(error, to, &named.name, named.loopback))?)
+    sent.map_err(|error| named.explain(error, first.destination))
+}
+
+/// The same of the datagrams of one [`Transmit`].
+fn send_segments_by<P: AsRef<[u8]>>(
+    outlet: &Outlet,
+    transmit: &Transmit<P>,
+    named: &Named,
+    wait: bool,
+) -> Result<usize, Error> {
+    let (to, Some(index)) = (transmit.destination, named.index) else {
+        return Ok(0);
+    };
+    let source = named.source(to);
+    let sent = outlet
+        .socket
+        .send_segments_by(index, source, transmit, wait);
+    sent.map_err(|error| named.explain(error, to))
 }
 
 /// Whether it failed for want of a route to a group, which an interface can stand in for.

@@ -29,6 +29,8 @@ const TOO_SHORT: Duration = Duration::from_millis(20);
 pub(crate) enum Look {
     /// What ends a wait: a datagram, an event or a stop.
     Something,
+    /// A datagram, and nothing behind it; the descriptor will tell of more.
+    Last,
     /// Nothing that was asked for, but there may be more behind it.
     Again,
     /// Nothing is there; the descriptor will tell.
@@ -80,7 +82,11 @@ impl Endpoint {
             served = match self.ports.as_slice() {
                 [Some(port)] if !may_be && self.retry.is_none() && self.is_lone() => {
                     port.socket.try_recv_batch(&mut self.batch)?;
-                    self.begin_batch(0)
+                    let served = self.begin_batch(0);
+                    if self.batch.is_last() && self.has_datagram() {
+                        return Ok(Look::Last);
+                    }
+                    served
                 }
                 _ => self.advance(Some(Duration::ZERO))?,
             };

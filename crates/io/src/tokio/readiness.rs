@@ -93,7 +93,11 @@ impl Readiness {
             match endpoint.look(ready.ready().is_error())? {
                 Look::Something => return Ok(()),
                 Look::Again => {}
-                // What became ready since `ready` was given is not cleared by this.
+                // What became ready since `ready` was given is not cleared by these two.
+                Look::Last => {
+                    ready.clear_ready();
+                    return Ok(());
+                }
                 Look::Nothing => ready.clear_ready(),
             }
         }

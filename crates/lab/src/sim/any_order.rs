@@ -421,8 +421,6 @@ impl<P: Protocol> Caller<'_, P> {
         }
         assert_ne!(transmit.hops, Some(0), "a hop limit of 0");
         assert_ne!(transmit.segment_size, Some(0), "segments of 0 bytes");
-        let dscp = transmit.dscp.unwrap_or_default();
-        assert!(dscp < 64, "a code point of {dscp}");
         for payload in transmit.segments().take(2) {
             self.sent.truncate(7);
             self.sent.insert(0, transmit.payload.slice_ref(payload));

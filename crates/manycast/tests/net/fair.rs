@@ -19,12 +19,14 @@ use crate::{PATIENCE, PORT, bind, hosts, receive, text};
 /// Polls after which a stop must have been seen: four turns of 64, and those of the stop hook.
 const SOON: u64 = 4 * 64 + 1024;
 
-/// Sends for ever, and counts what comes.
+/// Sends for ever, or to its deadline, and counts what comes and how often it is told the time.
 struct Greedy {
     to: SocketAddr,
     payload: Bytes,
     polls: Arc<AtomicU64>,
     came: Arc<AtomicU64>,
+    times: Arc<AtomicU64>,
+    until: Option<Instant>,
     finished: bool,
 }
 
@@ -35,6 +37,8 @@ impl Greedy {
             payload: Bytes::from_static(&[7; 1316]),
             polls: Arc::default(),
             came: Arc::default(),
+            times: Arc::default(),
+            until: None,
             finished: false,
         }
     }
@@ -47,7 +51,10 @@ impl Protocol for Greedy {
         self.came.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn handle_timeout(&mut self, _now: Instant) {}
+    fn handle_timeout(&mut self, now: Instant) {
+        self.times.fetch_add(1, Ordering::Relaxed);
+        self.finished |= self.until.is_some_and(|until| until <= now);
+    }
 
     fn poll_output(&mut self, _now: Instant) -> Output<()> {
         self.polls.fetch_add(1, Ordering::Relaxed);
@@ -143,6 +150,21 @@ pub(crate) fn a_command_is_run_while_a_protocol_sends_at_full_speed() {
         assert!(commands.give(|greedy, _| greedy.finished = true));
         task.join();
         assert!(!commands.give(|_, _| ()), "the driver is gone");
+    }
+}
+
+/// A deadline is told by `handle_timeout`, whatever is sent meanwhile.
+pub(crate) fn a_deadline_is_told_while_a_protocol_sends_at_full_speed() {
+    let lab = Lab::new();
+    let [a] = hosts(&lab, ["a"]);
+    for runtime in BOTH {
+        let mut greedy = Greedy::new(somewhere());
+        let (began, after) = (Instant::now(), Duration::from_millis(100));
+        greedy.until = Some(began + after);
+        let (task, ..) = drive(&a, runtime, bind(&a, ":0"), greedy);
+        task.join();
+        let took = began.elapsed();
+        assert!((after..PATIENCE).contains(&took), "{took:?}");
     }
 }
 
@@ -267,13 +289,15 @@ pub(crate) fn a_full_send_buffer_keeps_nobody_waiting() {
     a.output("tc qdisc add dev eth0 root tbf rate 8kbit burst 1600 limit 100000000");
     for runtime in BOTH {
         let greedy = Greedy::new(([10, 0, 0, 2], 9).into());
-        let came = Arc::clone(&greedy.came);
+        let (came, times) = (Arc::clone(&greedy.came), Arc::clone(&greedy.times));
         let (task, stopper, commands) = drive(&a, runtime, bind(&a, "10.0.0.1:5000"), greedy);
         let sender = crate::sender(&b, "10.0.0.1:5000");
         for _ in 0..100 {
             sender.send("hello").unwrap();
         }
         wait_until(&came, 100);
+        // The time goes on although nothing comes and nothing can be sent.
+        wait_until(&times, times.load(Ordering::Relaxed) + 3);
         let (tell, told) = std::sync::mpsc::channel();
         assert!(commands.give(move |_, _| tell.send(()).unwrap()));
         told.recv_timeout(PATIENCE).expect("the command is run");

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Instant;
 
-use manycast::{Event, Listener, SocketConfig};
+use manycast::{Event, Listener, Socket, SocketConfig};
 use manycast_lab::netns::Lab;
 
 use crate::{
@@ -97,6 +97,25 @@ pub(crate) fn a_sender_follows_its_address() {
     }
 }
 
+/// A connected socket keeps its address, to which its peer answers, and says so when it is gone.
+pub(crate) fn a_connected_socket_tells_that_its_address_is_gone() {
+    let lab = Lab::new();
+    let [a, _b] = hosts(&lab, ["a", "b"]);
+    let socket = a.run(|| Socket::connect("10.0.0.2:5000").unwrap());
+    a.run(|| socket.send("first").unwrap());
+    a.output("ip address add 10.0.0.77/24 dev eth0");
+    a.output("sysctl -w net.ipv4.conf.eth0.promote_secondaries=1");
+    a.output("ip address del 10.0.0.1/24 dev eth0");
+    let error = a.run(|| socket.send("again").unwrap_err());
+    // Kernels say EINVAL or ENETUNREACH.
+    let told = error.to_string().replace("(os error 101)", "(os error 22)");
+    assert_eq!(
+        told,
+        "cannot send to 10.0.0.2:5000: 10.0.0.1, which it would leave from, is no address of this \
+         host (os error 22); open the socket anew, from an address that 'manycast interfaces' lists"
+    );
+}
+
 /// Loopback is never a fallback for an interface that went away.
 pub(crate) fn a_sender_waits_for_its_interface_and_takes_no_other() {
     let lab = Lab::new();
@@ -171,7 +190,7 @@ pub(crate) fn a_connected_socket_by_name_follows_its_device() {
         ("[fd00::2%eth0]:5000", "[fd00::2]:5001"),
     ] {
         let mut server = bind(&b, ":5001");
-        let mut client = a.run(|| manycast::Socket::connect(first).unwrap());
+        let mut client = a.run(|| Socket::connect(first).unwrap());
         a.run(|| client.reconnect(second).unwrap());
         let port = client.local_addr().unwrap().port();
         a.delete_device("eth0");

@@ -1,5 +1,6 @@
-//! Why an address is not available (EADDRNOTAVAIL): the kernel has one errno for several causes, of
-//! which the interfaces and two kernel parameters tell the true one.
+//! Why an address is not available (EADDRNOTAVAIL, and EINVAL or ENETUNREACH of a source): the kernel
+//! has one errno for several causes, of which the interfaces and two kernel parameters tell the true
+//! one.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -28,6 +29,26 @@ impl Error {
             },
             None => self,
         }
+    }
+}
+
+impl Error {
+    /// Explains the error of a send from an address that this host does not have, or has no more: Linux
+    /// says of IPv4 no more than that it is invalid, or that no route leads there. Other errors stay as
+    /// they are.
+    pub(crate) fn explained_by_source(self, source: IpAddr) -> Self {
+        let is_own = |interfaces: Vec<Interface>| interfaces.iter().any(|it| it.has(source));
+        // All of 127.0.0.0/8 is the host's own, and none of it may leave the host.
+        if !matches!(self.errno(), Some(libc::EINVAL | libc::ENETUNREACH))
+            || source.is_loopback()
+            || interfaces().map_or(true, is_own)
+        {
+            return self;
+        }
+        self.explained(
+            format!("{source}, which it would leave from, is no address of this host"),
+            "open the socket anew, from an address that 'manycast interfaces' lists",
+        )
     }
 }
 

@@ -3,6 +3,8 @@
 use std::io;
 use std::sync::atomic::Ordering;
 
+use manycast_types::Dscp;
+
 use super::{Socket, interface_id};
 use crate::{BufferSize, Error, Operation, sys};
 
@@ -84,17 +86,10 @@ impl Socket {
         self.set(self.named("IP_TTL", "IPV6_UNICAST_HOPS"), result)
     }
 
-    /// Sets the differentiated services code point of what is sent, from 0 to 63 (RFC 2474 §3).
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput): `dscp` is more than 63.
-    pub(super) fn set_dscp(&self, dscp: u8) -> Result<(), Error> {
-        let octet = u32::from(dscp) << 2;
-        let result = if octet > u32::from(u8::MAX) {
-            // Linux would leave out the bits that are too high.
-            Err(io::Error::from_raw_os_error(libc::EINVAL))
-        } else if self.is_ipv4() {
+    /// Sets the differentiated services code point of what is sent.
+    pub(super) fn set_dscp(&self, dscp: Dscp) -> Result<(), Error> {
+        let octet = u32::from(dscp.octet());
+        let result = if self.is_ipv4() {
             self.inner.set_tos_v4(octet)
         } else {
             self.inner.set_tclass_v6(octet)

@@ -1,7 +1,5 @@
 //! What one call is to send, as [`super::send`] goes through it.
 
-use std::net::IpAddr;
-
 use manycast_types::{MAX_PAYLOAD, Transmit};
 
 use crate::sys::Messages;
@@ -25,9 +23,13 @@ impl<'a> Piece<'a> {
     }
 }
 
-/// What one call is to send.
+/// What one call is to send. Nothing of it is copied on the way to the kernel.
 pub(super) trait Queue<'a>: Copy {
+    /// What the transmits hold beside where to and how.
+    type Payload: 'a;
     fn len(self) -> usize;
+    /// Where a datagram goes and how.
+    fn transmit(self, index: usize) -> &'a Transmit<Self::Payload>;
     /// From a datagram on as many as one message can have, where it is known without a look at each
     /// that they are alike and lie side by side.
     fn piece(self, index: usize) -> Piece<'a> {
@@ -45,27 +47,23 @@ pub(super) trait Queue<'a>: Copy {
         0
     }
     fn payload(self, index: usize) -> &'a [u8];
-    fn transmit(self, index: usize) -> Transmit<()>;
-    fn dont_fragment(self, index: usize) -> bool;
     /// Whether two datagrams differ in nothing but their payloads.
     fn are_alike(self, one: usize, other: usize) -> bool;
 }
 
 impl<'a, P: AsRef<[u8]>> Queue<'a> for &'a [Transmit<P>] {
+    type Payload = P;
+
     fn len(self) -> usize {
         self.len()
     }
 
+    fn transmit(self, index: usize) -> &'a Transmit<P> {
+        &self[index]
+    }
+
     fn payload(self, index: usize) -> &'a [u8] {
         self[index].payload.as_ref()
-    }
-
-    fn transmit(self, index: usize) -> Transmit<()> {
-        self[index].with(())
-    }
-
-    fn dont_fragment(self, index: usize) -> bool {
-        self[index].dont_fragment
     }
 
     fn are_alike(self, one: usize, other: usize) -> bool {
@@ -88,8 +86,14 @@ impl<P> Clone for Alike<'_, P> {
 impl<P> Copy for Alike<'_, P> {}
 
 impl<'a, P: AsRef<[u8]>> Queue<'a> for Alike<'a, P> {
+    type Payload = ();
+
     fn len(self) -> usize {
         self.payloads.len()
+    }
+
+    fn transmit(self, _index: usize) -> &'a Transmit<()> {
+        self.transmit
     }
 
     fn push_adjacent(
@@ -107,30 +111,24 @@ impl<'a, P: AsRef<[u8]>> Queue<'a> for Alike<'a, P> {
         self.payloads[index].as_ref()
     }
 
-    fn transmit(self, _index: usize) -> Transmit<()> {
-        *self.transmit
-    }
-
-    fn dont_fragment(self, _index: usize) -> bool {
-        self.transmit.dont_fragment
-    }
-
     fn are_alike(self, _one: usize, _other: usize) -> bool {
         true
     }
 }
 
 /// Datagrams that lie side by side and differ in nothing but their payloads.
-#[derive(Clone, Copy)]
-pub(super) struct Segments<'a> {
-    pub(super) transmit: &'a Transmit<()>,
-    pub(super) payload: &'a [u8],
-    pub(super) size: usize,
-    pub(super) count: usize,
+pub(super) struct Segments<'a, P> {
+    transmit: &'a Transmit<P>,
+    payload: &'a [u8],
+    size: usize,
+    count: usize,
 }
 
-impl<'a> Segments<'a> {
-    pub(super) fn new(transmit: &'a Transmit<()>, payload: &'a [u8], size: usize) -> Self {
+impl<'a, P: AsRef<[u8]>> Segments<'a, P> {
+    /// The datagrams of one [`Transmit`].
+    pub(super) fn of(transmit: &'a Transmit<P>) -> Self {
+        let payload = transmit.payload.as_ref();
+        let size = transmit.segment_size.map_or(payload.len(), usize::from);
         let size = size.max(1);
         Self {
             transmit,
@@ -141,9 +139,23 @@ impl<'a> Segments<'a> {
     }
 }
 
-impl<'a> Queue<'a> for Segments<'a> {
+impl<P> Clone for Segments<'_, P> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<P> Copy for Segments<'_, P> {}
+
+impl<'a, P: AsRef<[u8]>> Queue<'a> for Segments<'a, P> {
+    type Payload = P;
+
     fn len(self) -> usize {
         self.count
+    }
+
+    fn transmit(self, _index: usize) -> &'a Transmit<P> {
+        self.transmit
     }
 
     fn piece(self, index: usize) -> Piece<'a> {
@@ -162,55 +174,7 @@ impl<'a> Queue<'a> for Segments<'a> {
         &rest[..self.size.min(rest.len())]
     }
 
-    fn transmit(self, _index: usize) -> Transmit<()> {
-        *self.transmit
-    }
-
-    fn dont_fragment(self, _index: usize) -> bool {
-        self.transmit.dont_fragment
-    }
-
     fn are_alike(self, _one: usize, _other: usize) -> bool {
         true
-    }
-}
-
-/// Datagrams by an interface that they do not name.
-pub(super) struct By<'a, P> {
-    pub(super) interface: u32,
-    pub(super) source: Option<IpAddr>,
-    pub(super) transmits: &'a [Transmit<P>],
-}
-
-impl<P> Clone for By<'_, P> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<P> Copy for By<'_, P> {}
-
-impl<'a, P: AsRef<[u8]>> Queue<'a> for By<'a, P> {
-    fn len(self) -> usize {
-        self.transmits.len()
-    }
-
-    fn payload(self, index: usize) -> &'a [u8] {
-        self.transmits[index].payload.as_ref()
-    }
-
-    fn transmit(self, index: usize) -> Transmit<()> {
-        let mut transmit = self.transmits[index].with(());
-        transmit.interface = Some(self.interface);
-        transmit.source = transmit.source.or(self.source);
-        transmit
-    }
-
-    fn dont_fragment(self, index: usize) -> bool {
-        self.transmits[index].dont_fragment
-    }
-
-    fn are_alike(self, one: usize, other: usize) -> bool {
-        self.transmits[one].is_like(&self.transmits[other])
     }
 }

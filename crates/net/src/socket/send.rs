@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use manycast_types::{MAX_PAYLOAD, Transmit};
 use rustix::event::{PollFd, PollFlags};
 
-use super::queue::{Alike, By, Piece, Queue, Segments};
+use super::queue::{Alike, Piece, Queue, Segments};
 use super::{MAX_EARLIER, Socket, interface_id};
 use crate::sys::features::{self, ControlWriter, fragment, gso};
 use crate::sys::{self, Messages};
@@ -21,6 +21,13 @@ const MAX_PAYLOAD_V6: usize = 65_527;
 
 /// After how many errors in a row that say so a datagram itself is taken to be too long for its path.
 const MAX_TOO_LONG: usize = 2;
+
+/// By which interface datagrams go, and from which address those that name none.
+#[derive(Clone, Copy)]
+struct By {
+    interface: u32,
+    source: Option<IpAddr>,
+}
 
 impl Socket {
     /// Sends one datagram.
@@ -46,7 +53,7 @@ impl Socket {
     /// * [`InvalidInput`](crate::ErrorKind::InvalidInput): an address of the other version of IP,
     ///   or port 0.
     pub fn send_batch<P: AsRef<[u8]>>(&self, transmits: &[Transmit<P>]) -> Result<usize, Error> {
-        self.send_all(transmits, true)
+        self.send_all(transmits, None, true)
     }
 
     /// As [`Socket::send_batch`], but never waits: 0 means that the send buffer is full.
@@ -58,7 +65,7 @@ impl Socket {
         &self,
         transmits: &[Transmit<P>],
     ) -> Result<usize, Error> {
-        self.send_all(transmits, false)
+        self.send_all(transmits, None, false)
     }
 
     /// As [`Socket::send_batch`], of many payloads that are all sent as `transmit` says; with `wait`
@@ -88,7 +95,7 @@ impl Socket {
         payloads: &[P],
         wait: bool,
     ) -> Result<usize, Error> {
-        self.send_all(Alike { transmit, payloads }, wait)
+        self.send_all(Alike { transmit, payloads }, None, wait)
     }
 
     /// As [`Socket::send_payloads`], of datagrams that lie side by side in one payload and are
@@ -103,9 +110,23 @@ impl Socket {
         transmit: &Transmit<P>,
         wait: bool,
     ) -> Result<usize, Error> {
-        let payload = transmit.payload.as_ref();
-        let size = transmit.segment_size.map_or(payload.len(), usize::from);
-        self.send_all(Segments::new(&transmit.with(()), payload, size), wait)
+        self.send_all(Segments::of(transmit), None, wait)
+    }
+
+    /// As [`Socket::send_segments`], but by an interface, as [`Socket::send_batch_by`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Socket::send_batch`].
+    pub fn send_segments_by<P: AsRef<[u8]>>(
+        &self,
+        interface: u32,
+        source: Option<IpAddr>,
+        transmit: &Transmit<P>,
+        wait: bool,
+    ) -> Result<usize, Error> {
+        let by = By { interface, source };
+        self.send_all(Segments::of(transmit), Some(by), wait)
     }
 
     /// As [`Socket::send_batch`], but by an interface, and from a source address if one is given,
@@ -121,12 +142,8 @@ impl Socket {
         transmits: &[Transmit<P>],
         wait: bool,
     ) -> Result<usize, Error> {
-        let by = By {
-            interface,
-            source,
-            transmits,
-        };
-        self.send_all(by, wait)
+        let by = By { interface, source };
+        self.send_all(transmits, Some(by), wait)
     }
 
     #[inline]
@@ -139,7 +156,12 @@ impl Socket {
         Ok(())
     }
 
-    fn send_all<'a>(&self, queue: impl Queue<'a>, wait: bool) -> Result<usize, Error> {
+    fn send_all<'a>(
+        &self,
+        queue: impl Queue<'a>,
+        by: Option<By>,
+        wait: bool,
+    ) -> Result<usize, Error> {
         let flags = if wait { 0 } else { sys::DONT_WAIT };
         let mut sent = 0;
         // How often in a row the error of an earlier datagram came in the place of what is first in the queue.
@@ -147,12 +169,15 @@ impl Socket {
         // The refusal of a merged send; what comes next goes unmerged, to see if that was it.
         let mut refusal = None;
         while sent < queue.len() {
-            self.set_dont_fragment(queue.dont_fragment(sent))?;
+            self.set_dont_fragment(queue.transmit(sent).dont_fragment)?;
             let first = self.piece(queue, sent, refusal.is_none() && offload::is_wanted());
             let (merged, outcome) = if sent + first.count == queue.len() {
-                (first.count > 1, self.send_one(queue, sent, first, flags))
+                (
+                    first.count > 1,
+                    self.send_one(queue.transmit(sent), by, first, flags),
+                )
             } else {
-                self.send_many(queue, sent, refusal.is_none(), flags)
+                self.send_many(queue, by, sent, refusal.is_none(), flags)
             };
             let error = match outcome {
                 Ok(taken) => {
@@ -176,7 +201,8 @@ impl Socket {
                 refusal = Some((errno, queue.payload(sent).len()));
                 earlier = 0;
             } else if may_be_earlier
-                && (merged && gso::is_refusal(errno) || !self.refuses(queue, sent, errno, earlier))
+                && (merged && gso::is_refusal(errno)
+                    || !self.refuses(queue, by, sent, errno, earlier))
             {
                 // What an earlier datagram met is reported once, by whatever call comes next. This
                 // one was not sent, and is not at fault.
@@ -186,11 +212,8 @@ impl Socket {
             } else if sent > 0 {
                 break;
             } else {
-                return Err(self.send_error(
-                    &queue.transmit(sent),
-                    queue.payload(sent).len(),
-                    error,
-                ));
+                let len = queue.payload(sent).len();
+                return Err(self.send_error(queue.transmit(sent), by, len, error));
             }
         }
         Ok(sent)
@@ -198,7 +221,14 @@ impl Socket {
 
     /// Whether it is this datagram that the kernel refuses with `errno`, where the error could as
     /// well be what an earlier one met, which comes in the same place, and came `before` times.
-    fn refuses<'a>(&self, queue: impl Queue<'a>, index: usize, errno: i32, before: usize) -> bool {
+    fn refuses<'a>(
+        &self,
+        queue: impl Queue<'a>,
+        by: Option<By>,
+        index: usize,
+        errno: i32,
+        before: usize,
+    ) -> bool {
         match errno {
             // Nothing but a peer says this.
             libc::ECONNREFUSED => before >= MAX_EARLIER,
@@ -215,7 +245,8 @@ impl Socket {
             // leaves out the errors of earlier ones.
             errno => {
                 let single = Piece::single(queue.payload(index));
-                let probe = self.send_one(queue, index, single, sys::PROBE | sys::DONT_WAIT);
+                let flags = sys::PROBE | sys::DONT_WAIT;
+                let probe = self.send_one(queue.transmit(index), by, single, flags);
                 before >= MAX_EARLIER
                     || probe.is_err_and(|error| error.raw_os_error() == Some(errno))
             }
@@ -237,24 +268,33 @@ impl Socket {
     }
 
     /// Sends one message: a datagram, or several that lie side by side.
-    fn send_one<'a>(
+    fn send_one<P>(
         &self,
-        queue: impl Queue<'a>,
-        index: usize,
-        piece: Piece<'a>,
+        transmit: &Transmit<P>,
+        by: Option<By>,
+        piece: Piece<'_>,
         flags: i32,
     ) -> io::Result<usize> {
-        let transmit = queue.transmit(index);
-        let control = self.control(&transmit, piece.size, piece.count);
-        let destination = self.destination(&transmit);
+        let control = self.control(transmit, by, piece.size, piece.count);
+        let destination = self.destination(transmit);
         sys::send(self.fd(), piece.payload, destination, &control, flags).map(|()| piece.count)
     }
 
     /// The control messages of a message of so many datagrams, of `size` bytes each.
     #[inline]
-    fn control(&self, transmit: &Transmit<()>, size: usize, count: usize) -> ControlWriter {
+    fn control<P>(
+        &self,
+        transmit: &Transmit<P>,
+        by: Option<By>,
+        size: usize,
+        count: usize,
+    ) -> ControlWriter {
+        let (interface, source) = match by {
+            None => (transmit.interface, transmit.source),
+            Some(by) => (Some(by.interface), transmit.source.or(by.source)),
+        };
         let mut control = ControlWriter::new();
-        features::encode(self.is_ipv4(), transmit, &mut control);
+        features::encode(self.is_ipv4(), transmit, interface, source, &mut control);
         if let (true, Ok(size)) = (count > 1, u16::try_from(size)) {
             gso::encode(size, &mut control);
         }
@@ -267,18 +307,19 @@ impl Socket {
     fn send_many<'a>(
         &self,
         queue: impl Queue<'a>,
+        by: Option<By>,
         from: usize,
         may_merge: bool,
         flags: i32,
     ) -> (bool, io::Result<usize>) {
         let mut messages = Messages::new();
-        let merged = self.gather(&mut messages, queue, from, may_merge);
+        let merged = self.gather(&mut messages, queue, by, from, may_merge);
         (merged, messages.send(self.fd(), flags))
     }
 
     /// What to name to the kernel: nothing for the peer, the route to whom is known already, and
     /// would with an address be looked up again.
-    fn destination(&self, transmit: &Transmit<()>) -> Option<SocketAddr> {
+    fn destination<P>(&self, transmit: &Transmit<P>) -> Option<SocketAddr> {
         let peer = *self.peer.read().unwrap_or_else(PoisonError::into_inner);
         (peer != Some(transmit.destination)).then_some(transmit.destination)
     }
@@ -303,16 +344,17 @@ impl Socket {
         &self,
         messages: &mut Messages<'a>,
         queue: impl Queue<'a>,
+        by: Option<By>,
         from: usize,
         may_merge: bool,
     ) -> bool {
         let may_merge = may_merge && offload::is_wanted();
         let mut first_is_merged = None;
         let mut next = from;
-        let dont_fragment = queue.dont_fragment(from);
+        let dont_fragment = queue.transmit(from).dont_fragment;
         while messages.has_room()
             && next < queue.len()
-            && queue.dont_fragment(next) == dont_fragment
+            && queue.transmit(next).dont_fragment == dont_fragment
         {
             let first = next;
             let piece = self.piece(queue, first, may_merge);
@@ -350,14 +392,22 @@ impl Socket {
             }
             let is_merged = next - first > 1;
             let transmit = queue.transmit(first);
-            let control = self.control(&transmit, size, next - first);
-            messages.end(self.destination(&transmit), &control);
+            let control = self.control(transmit, by, size, next - first);
+            messages.end(self.destination(transmit), &control);
             first_is_merged.get_or_insert(is_merged);
         }
         first_is_merged.unwrap_or(false)
     }
 
-    fn send_error(&self, transmit: &Transmit<()>, len: usize, error: io::Error) -> Error {
+    #[cold]
+    fn send_error<P>(
+        &self,
+        transmit: &Transmit<P>,
+        by: Option<By>,
+        len: usize,
+        error: io::Error,
+    ) -> Error {
+        let interface = by.map(|by| by.interface).or(transmit.interface);
         let too_long = error.raw_os_error() == Some(libc::EMSGSIZE);
         let no_route = error.raw_os_error() == Some(libc::ENETUNREACH);
         let error = Error::new(Operation::Send, transmit.destination, error);
@@ -366,7 +416,7 @@ impl Socket {
                 format!("{len} bytes are more than a UDP datagram carries"),
                 format!("send at most {MAX_PAYLOAD} bytes at once; 1,472 pass any Ethernet"),
             )
-        } else if let (true, Some(index)) = (no_route, transmit.interface) {
+        } else if let (true, Some(index)) = (no_route, interface) {
             error.explained(
                 format!(
                     "{} has no address or no way to send from",
@@ -375,10 +425,22 @@ impl Socket {
                 "give it an address, or choose another interface",
             )
         } else if error.kind() == ErrorKind::AddressNotAvailable && self.may_look_up() {
-            error.explained_by_host(transmit.destination, self.interface_to(transmit))
+            let interface = self.interface_to(transmit.destination, interface);
+            error.explained_by_host(transmit.destination, interface)
+        } else if matches!(error.errno(), Some(libc::EINVAL | libc::ENETUNREACH))
+            && let Some(source) = transmit.source.or_else(|| self.source())
+            && self.may_look_up()
+        {
+            error.explained_by_source(source)
         } else {
             error
         }
+    }
+
+    /// The address that all is sent from, where the socket is bound or connected.
+    fn source(&self) -> Option<IpAddr> {
+        let source = self.local_addr().ok()?.ip();
+        (!source.is_unspecified() && !source.is_multicast()).then_some(source)
     }
 
     /// Whether a failing send may look for its cause: at most once a second, since to list the

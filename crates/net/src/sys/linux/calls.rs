@@ -18,6 +18,7 @@ use std::mem::{self, MaybeUninit};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
+use std::slice;
 
 use libc::{c_int, c_void};
 
@@ -66,9 +67,19 @@ struct Envelope {
 pub(crate) struct Slots {
     headers: Vec<libc::mmsghdr>,
     envelopes: Vec<Envelope>,
-    payloads: Box<[MaybeUninit<u8>]>,
+    payloads: Box<[MaybeUninit<Page>]>,
+    /// How many bytes of each payload are filled at most, and in how many pages it lies.
     size: usize,
+    pages: usize,
 }
+
+/// Payloads begin where pages do: the kernel copies 64 KiB there in 5 to 7 % less time than to other
+/// places.
+#[repr(align(4096))]
+#[derive(Clone, Copy)]
+struct Page(#[expect(dead_code, reason = "it is written to and read through pointers")] [u8; PAGE]);
+
+const PAGE: usize = 4096;
 
 // SAFETY: the raw pointers in `headers` and `envelopes` are followed by nobody but the kernel, during
 // a call that has `&mut self` and that fills them in before.
@@ -80,6 +91,7 @@ impl Slots {
     /// Memory for `count` datagrams of at most `size` bytes. Pages that are never written to are
     /// never made resident.
     pub(crate) fn new(count: usize, size: usize) -> Self {
+        let pages = size.div_ceil(PAGE);
         let envelope = || Envelope {
             vector: libc::iovec {
                 iov_base: ptr::null_mut(),
@@ -93,8 +105,9 @@ impl Slots {
         Self {
             headers: std::iter::repeat_with(header).take(count).collect(),
             envelopes: std::iter::repeat_with(envelope).take(count).collect(),
-            payloads: Box::new_uninit_slice(count * size),
+            payloads: Box::new_uninit_slice(count * pages),
             size,
+            pages,
         }
     }
 
@@ -145,11 +158,11 @@ impl Slots {
         let envelopes = self.envelopes.as_mut_ptr();
         let payloads = self.payloads.as_mut_ptr();
         for i in 0..limit {
-            // SAFETY: there are as many headers and envelopes, and `size` bytes of payload for each.
+            // SAFETY: there are as many headers and envelopes, and `pages` of payload for each.
             // All pointers stem from the three above, and no reference is made beside them.
             unsafe {
                 let envelope = envelopes.add(i);
-                (*envelope).vector.iov_base = payloads.add(i * self.size).cast();
+                (*envelope).vector.iov_base = payloads.add(i * self.pages).cast();
                 let header = &raw mut (*headers.add(i)).msg_hdr;
                 (*header).msg_iov = &raw mut (*envelope).vector;
                 (*header).msg_iovlen = 1;
@@ -166,9 +179,9 @@ impl Slots {
     /// The payload of slot `i`, as long as the kernel said.
     pub(crate) fn payload(&self, i: usize) -> &[u8] {
         let len = (self.headers[i].msg_len as usize).min(self.size);
-        let payload = &self.payloads[i * self.size..][..len];
-        // SAFETY: the kernel has written as much as it said, and the types have one layout.
-        unsafe { &*(ptr::from_ref(payload) as *const [u8]) }
+        let payload = self.payloads[i * self.pages..].as_ptr();
+        // SAFETY: it is within the pages of this slot, and the kernel has written as much as it said.
+        unsafe { slice::from_raw_parts(payload.cast(), len) }
     }
 
     /// The source of slot `i`, or for the error queue the destination of what came back.

@@ -59,10 +59,17 @@ pub(crate) fn enable(fd: BorrowedFd<'_>, ipv4: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes what a datagram to send asks for; nothing where it asks for nothing.
+/// Writes what a datagram to send asks for, by this interface and from this address; nothing where
+/// it asks for nothing.
 #[inline]
-pub(crate) fn encode(ipv4: bool, transmit: &Transmit<()>, writer: &mut ControlWriter) {
-    pktinfo::encode(ipv4, transmit.source, transmit.interface, writer);
+pub(crate) fn encode<P>(
+    ipv4: bool,
+    transmit: &Transmit<P>,
+    interface: Option<u32>,
+    source: Option<IpAddr>,
+    writer: &mut ControlWriter,
+) {
+    pktinfo::encode(ipv4, source, interface, writer);
     if let Some(hops) = transmit.hops {
         hops::encode(ipv4, hops, writer);
     }
