@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::commands::{ask, complete, demo, doctor, echo, interfaces, listen, measure, send, tftp};
 
@@ -81,20 +81,27 @@ pub(crate) enum Command {
     Man(complete::Man),
 }
 
-/// The words that were typed, where `help send` is `send --help`.
+/// The words that were typed, where `help send` is `send --help`, and `measure help` is `measure
+/// --help`.
 pub(crate) fn typed(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut words: Vec<_> = words.into_iter().collect();
-    if words.get(1).is_some_and(|word| word == "help") {
-        words.remove(1);
-        words.push("--help".into());
+    let mut command = Cli::command();
+    for at in 1..words.len() {
+        if words[at] == "help" && command.has_subcommands() {
+            words.remove(at);
+            words.push("--help".into());
+            break;
+        }
+        let Some(deeper) = command.find_subcommand(&words[at]).cloned() else {
+            break;
+        };
+        command = deeper;
     }
     words
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

@@ -13,11 +13,12 @@ pub(crate) mod send;
 pub(crate) mod tftp;
 
 use anyhow::bail;
-use manycast::{Address, InterfaceSelector};
+use manycast::{Address, AddressError, Host, InterfaceSelector, Malformed};
 
 use crate::Outcome;
 use crate::cli::Command;
 use crate::output::Output;
+use crate::usage;
 use crate::values::Interfaces;
 
 pub(crate) fn run(command: Command, output: &mut Output) -> anyhow::Result<Outcome> {
@@ -74,6 +75,31 @@ fn choice(address: &Address, interfaces: &[Interfaces]) -> anyhow::Result<Choice
 fn is_same(one: &InterfaceSelector, other: &InterfaceSelector) -> bool {
     let index = |selector| manycast::find_interface(selector).ok().map(|it| it.index);
     one == other || index(one).is_some_and(|one| index(other) == Some(one))
+}
+
+/// Refuses an address that nothing can be sent to.
+fn must_be_a_destination(address: &Address) -> anyhow::Result<()> {
+    let text = address.to_string();
+    let before_port = text.rfind(':').unwrap_or_default();
+    let host = &text[..before_port];
+    let (what, offset) = match (address.host(), address.port()) {
+        (Host::Any, 0) => (
+            "it names neither host nor port; write HOST:PORT".to_owned(),
+            0,
+        ),
+        (Host::Any, port) => (format!("it names no host to send to; write HOST:{port}"), 0),
+        // Linux takes the unspecified address for this host.
+        (Host::Ip(ip), _) if ip.is_unspecified() => {
+            ("it names no destination; write HOST:PORT".to_owned(), 0)
+        }
+        (_, 0) => (
+            format!("nobody can be sent to at port 0; write {host}:PORT"),
+            before_port + 1,
+        ),
+        _ => return Ok(()),
+    };
+    let malformed = Malformed::new(what, offset);
+    bail!(usage::pointed_at(&AddressError { text, malformed }))
 }
 
 /// The addresses to listen on. To listen on all interfaces is what an address without one means.

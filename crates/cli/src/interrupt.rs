@@ -1,11 +1,12 @@
-//! Ctrl-C, and the other polite requests to end: SIGTERM and SIGHUP. A second one is obeyed at once.
+//! Ctrl-C, and the other polite requests to end: SIGTERM and SIGHUP. A second one ends the process at
+//! once, unless it comes with the first.
 //! A SIGHUP or SIGINT that whoever started the command wants ignored, as nohup(1) does, stays ignored.
 
 use std::fs;
 use std::process;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use manycast::Stopper;
@@ -31,9 +32,14 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    requested: bool,
+    /// When the request came first.
+    requested: Option<Instant>,
     action: Option<Box<dyn Fn() + Send>>,
 }
+
+/// Signals within this time are one request: timeout(1) signals its command, and then the process
+/// group that it is in; a terminal, a shell and a supervisor may each send theirs.
+const TOGETHER: Duration = Duration::from_secs(1);
 
 impl Interrupt {
     /// Takes charge of the signals. It can be called once.
@@ -63,7 +69,7 @@ impl Interrupt {
     /// has come already, it is done now.
     pub(crate) fn then(&self, action: impl Fn() + Send + 'static) {
         let mut state = self.shared.state();
-        if state.requested {
+        if state.requested.is_some() {
             action();
         }
         state.action = Some(Box::new(action));
@@ -81,13 +87,13 @@ impl Interrupt {
 
     /// Whether the request has come.
     pub(crate) fn is_requested(&self) -> bool {
-        self.shared.state().requested
+        self.shared.state().requested.is_some()
     }
 
     /// Waits until `at`, or until the request comes, and says whether it did.
     pub(crate) fn wait_until(&self, at: Instant) -> bool {
         let mut state = self.shared.state();
-        while !state.requested {
+        while state.requested.is_none() {
             let left = at.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
@@ -98,7 +104,7 @@ impl Interrupt {
                 .wait_timeout(state, left)
                 .map_or_else(|poisoned| poisoned.into_inner().0, |(state, _)| state);
         }
-        state.requested
+        state.requested.is_some()
     }
 }
 
@@ -120,11 +126,14 @@ impl Shared {
 
     fn request(&self) {
         let mut state = self.state();
-        if state.requested {
+        if let Some(first) = state.requested {
+            if first.elapsed() < TOGETHER {
+                return;
+            }
             // It hangs where nothing ends the wait, such as in writing to a pipe that nobody reads.
             process::exit(2);
         }
-        state.requested = true;
+        state.requested = Some(Instant::now());
         match &state.action {
             Some(action) => action(),
             None => process::exit(self.before.code().into()),

@@ -84,7 +84,7 @@ impl Output {
     /// Tells something beside the matter, on standard error, unless it is to be quiet.
     pub(crate) fn note(&self, note: impl Display) {
         if !self.global.quiet {
-            to_stderr(safe_lines(&note.to_string()));
+            to_stderr(folded_to_stderr(&note.to_string()));
         }
     }
 
@@ -93,7 +93,7 @@ impl Output {
         let quiet = self.global.quiet;
         move |note| {
             if !quiet {
-                to_stderr(safe_lines(note));
+                to_stderr(folded_to_stderr(note));
             }
         }
     }
@@ -116,10 +116,7 @@ impl Output {
     pub(crate) fn warn(&self, warning: impl Display) {
         if !self.global.quiet {
             let style = AnsiColor::Yellow.on_default();
-            to_stderr(format_args!(
-                "{style}warning:{style:#} {}",
-                safe_lines(&warning.to_string())
-            ));
+            titled("warning:", style, &warning.to_string());
         }
     }
 
@@ -170,8 +167,7 @@ pub(crate) fn safe_json(object: &impl Serialize) -> serde_json::Result<String> {
 /// Says why a command could not do what it should, or that the answer is "no".
 pub(crate) fn problem(problem: impl Display) {
     let style = AnsiColor::Red.on_default().effects(Effects::BOLD);
-    let problem = safe_lines(&problem.to_string());
-    to_stderr(format_args!("{style}manycast:{style:#} {problem}"));
+    titled("manycast:", style, &problem.to_string());
 }
 
 /// Lets the library tell on standard error what it does.
@@ -275,6 +271,23 @@ pub(crate) fn grouped(number: u64) -> String {
         text.push(digit);
     }
     text
+}
+
+/// Prints a title in its style, and a text behind it.
+fn titled(title: &str, style: Style, text: &str) {
+    let text = folded_to_stderr(&format!("{title} {text}"));
+    let text = text.strip_prefix(title).unwrap_or(&text);
+    to_stderr(format_args!("{style}{title}{style:#}{text}"));
+}
+
+/// The text with nothing that a terminal obeys, and with lines that fit it. Where standard error is no
+/// terminal, each line stays whole, so that it can be searched for.
+fn folded_to_stderr(text: &str) -> String {
+    let text = safe_lines(text);
+    match terminal_size_of(io::stderr()) {
+        Some((Width(width), _)) => fold::fold(&text, width.into()),
+        None => text,
+    }
 }
 
 fn to_stderr(line: impl Display) {

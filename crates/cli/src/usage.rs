@@ -1,19 +1,34 @@
 //! Bad arguments: one sentence that says what is wrong, and an example of what is right.
 
+mod similar;
+
 use std::env;
 use std::error::Error;
 use std::io::{self, Write};
 
 use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use manycast::AddressError;
+use manycast::{Address, AddressError, Malformed};
 
 use crate::cli::Cli;
 use crate::output::{self, is_unsafe};
 
 /// Prints what `clap` has to say, in our words, or the help that was asked for.
 pub(crate) fn explain(error: &clap::Error) -> u8 {
+    let problem = |sentence: &str| {
+        output::problem(format_args!(
+            "{}{}\n  for example: {}",
+            shortened(sentence),
+            message_behind_dashes().unwrap_or_default(),
+            example()
+        ));
+        2
+    };
     match error.kind() {
+        ErrorKind::DisplayHelp if !is_help_asked_for() => {
+            // clap found a -h in a word such as -hello.
+            return problem("what begins with a dash is an option");
+        }
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             let printed = error.print().and_then(|()| io::stdout().flush());
             return match printed {
@@ -27,19 +42,149 @@ pub(crate) fn explain(error: &clap::Error) -> u8 {
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             let _ = error.print();
         }
-        _ => output::problem(format_args!(
-            "{}\n  for example: {}",
-            shortened(&sentence(error)),
-            example()
-        )),
+        _ => return problem(&sentence(error)),
     }
     2
+}
+
+/// Whether help was asked for by one of its own words, rather than by a letter within another.
+fn is_help_asked_for() -> bool {
+    let flags = |word: &str| {
+        let letters = word.strip_prefix('-').unwrap_or_default();
+        letters.ends_with('h')
+            && letters
+                .trim_end_matches('h')
+                .chars()
+                .all(|c| "vq".contains(c))
+    };
+    typed_words().any(|word| ["help", "--help", "-help"].contains(&&*word) || flags(&word))
+}
+
+/// How a message is sent that begins with a dash, where one was probably meant.
+fn message_behind_dashes() -> Option<String> {
+    let (words, command) = meant();
+    let takes = |command: &clap::Command| {
+        let mut arguments = command.get_positionals();
+        arguments.any(|argument| argument.get_id() == "message")
+    };
+    if !takes(&command) {
+        return None;
+    }
+    let options = options_of(&command);
+    let message = typed_words().find(|word| {
+        word.starts_with('-')
+            && word.len() > 1
+            && similar::option(word, &options).is_none()
+            && !options.iter().any(|option| {
+                word == option
+                    || option.starts_with("--") && word.starts_with(&format!("{option}="))
+            })
+    })?;
+    let quoted = if message.contains(char::is_whitespace) {
+        format!("'{message}'")
+    } else {
+        message
+    };
+    Some(format!(
+        "; a message that begins with a dash stands behind --: {words} ADDRESS -- {}",
+        shortened(&quoted)
+    ))
+}
+
+/// The words behind the command's own name, up to `--`.
+fn typed_words() -> impl Iterator<Item = String> {
+    env::args_os()
+        .skip(1)
+        .map(|word| word.to_string_lossy().into_owned())
+        .take_while(|word| word != "--")
+}
+
+/// The options that a command has, with their dashes.
+fn options_of(command: &clap::Command) -> Vec<String> {
+    let mut options: Vec<String> = Vec::new();
+    for argument in command
+        .get_arguments()
+        .filter(|argument| !argument.is_hide_set())
+    {
+        options.extend(argument.get_long().map(|long| format!("--{long}")));
+        options.extend(argument.get_short().map(|short| format!("-{short}")));
+    }
+    options
+}
+
+/// The commands that a command has.
+fn commands_of(command: &clap::Command) -> Vec<String> {
+    let visible = command
+        .get_subcommands()
+        .filter(|deeper| !deeper.is_hide_set());
+    visible.map(|deeper| deeper.get_name().to_owned()).collect()
+}
+
+/// What is said of an option that there is not.
+fn unknown_option(argument: &str) -> String {
+    let (words, command) = meant();
+    if ["--output", "--out", "-o"].contains(&argument) {
+        return format!(
+            "there is no option {argument}; all goes to standard output: write > FILE, and --raw in \
+             front of it for the payloads of listen alone"
+        );
+    }
+    let options = options_of(&command);
+    let exact = options.iter().any(|option| option == argument);
+    let takes_address = command.get_positionals().any(|it| it.get_id() == "address");
+    if exact {
+        return format!("{argument} stands behind the command: {words} … {argument}");
+    }
+    if let Some(similar) = similar::option(argument, &options) {
+        return format!("there is no option {argument}; did you mean {similar}?");
+    }
+    match similar::part_of_the_address(argument).filter(|_| takes_address) {
+        Some(form) => format!("there is no option {argument}; it is a part of the address: {form}"),
+        None => {
+            format!("there is no option {argument}; '{words} --help' lists those that there are")
+        }
+    }
+}
+
+/// Of `-count 5`, which is read as `-c ount`.
+fn one_dash_too_few() -> Option<String> {
+    let options = options_of(&meant().1);
+    let word = typed_words().find(|word| {
+        word.len() > 2 && options.iter().any(|option| *option == format!("-{word}"))
+    })?;
+    Some(format!("there is no option {word}; did you mean -{word}?"))
+}
+
+fn unknown_command(typed: &str) -> String {
+    let (words, command) = meant();
+    no_such_command(&words, &command, typed)
+}
+
+/// What is said of a command that `command`, of these words, does not have.
+pub(crate) fn no_such_command(words: &str, command: &clap::Command, typed: &str) -> String {
+    let commands = commands_of(command);
+    if typed == "version" {
+        return "there is no command \"version\"; did you mean --version?".to_owned();
+    }
+    if let Some(similar) = similar::command(typed, &commands) {
+        return format!("there is no command {typed:?}; did you mean {similar}?");
+    }
+    if command.get_name() != "manycast" && typed.contains(['.', ':', '/']) {
+        let ways: Vec<String> = commands
+            .iter()
+            .map(|deeper| format!("{words} {deeper}"))
+            .collect();
+        return format!("a command stands before {typed:?}: {}", ways.join(", or "));
+    }
+    format!("there is no command {typed:?}; '{words} --help' lists those that there are")
 }
 
 fn sentence(error: &clap::Error) -> String {
     let argument = || list(error, ContextKind::InvalidArg);
     match error.kind() {
-        ErrorKind::InvalidValue | ErrorKind::ValueValidation => invalid_value(error),
+        ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
+            one_dash_too_few().unwrap_or_else(|| invalid_value(error))
+        }
         ErrorKind::UnknownArgument => {
             let argument = argument();
             if !argument.starts_with('-') {
@@ -47,25 +192,10 @@ fn sentence(error: &clap::Error) -> String {
                     "{argument:?} is one argument too many; quote what contains spaces"
                 );
             }
-            match list(error, ContextKind::SuggestedArg) {
-                _ if ["--output", "--out", "-o"].contains(&argument.as_str()) => format!(
-                    "there is no option {argument}; all goes to standard output: write > FILE, and \
-                     --raw in front of it for the payloads of listen alone"
-                ),
-                none if none.is_empty() => {
-                    format!("there is no option {argument}; '--help' lists those that there are")
-                }
-                similar => format!("there is no option {argument}; did you mean {similar}?"),
-            }
+            unknown_option(&argument)
         }
         ErrorKind::InvalidSubcommand => {
-            let command = list(error, ContextKind::InvalidSubcommand);
-            match list(error, ContextKind::SuggestedSubcommand) {
-                none if none.is_empty() => {
-                    format!("there is no command {command:?}; '--help' lists those that there are")
-                }
-                similar => format!("there is no command {command:?}; did you mean {similar}?"),
-            }
+            unknown_command(&list(error, ContextKind::InvalidSubcommand))
         }
         ErrorKind::MissingSubcommand => {
             let (words, _) = meant();
@@ -96,7 +226,7 @@ fn invalid_value(error: &clap::Error) -> String {
                 "{argument}: {0:?} is a port alone; write :{0} for this host, or HOST:{0}",
                 error.text
             ),
-            Some(error) => pointed_at(error),
+            Some(error) => pointed_at(&with_what_follows(error)),
             None => format!("{argument}: {source}"),
         };
     }
@@ -104,12 +234,37 @@ fn invalid_value(error: &clap::Error) -> String {
     match (value.is_empty(), allowed.is_empty()) {
         (true, _) => format!("{argument} needs a value"),
         (false, true) => format!("{argument}: {value:?} is not allowed"),
-        (false, false) => format!("{argument}: {value:?} is none of {allowed}"),
+        (false, false) => {
+            let allowed = allowed.replace(" and ", ", ");
+            format!("{argument}: {value:?} is none of {allowed}")
+        }
     }
 }
 
+/// The error, told with what only the whole line shows: that the port came as an argument of its own,
+/// or that the word is a command rather than an address.
+fn with_what_follows(error: &AddressError) -> AddressError {
+    let mut error = error.clone();
+    let text = &error.text;
+    let next = typed_words().skip_while(|word| word != text).nth(1);
+    let joined = next.filter(|next| next.parse::<u16>().is_ok());
+    let joined = joined.and_then(|port| Address::try_from((&**text, port.parse().ok()?)).ok());
+    if let Some(joined) = joined {
+        let what = format!("host and port are one argument; write {joined}");
+        error.malformed = Malformed::new(what, text.len());
+        return error;
+    }
+    let (words, command) = meant();
+    if let Some(similar) = similar::command(text, &commands_of(&command)) {
+        let what =
+            format!("it is neither an address nor a command; did you mean '{words} {similar}'?");
+        error.malformed = Malformed::new(what, 0);
+    }
+    error
+}
+
 /// The fault, the text and a caret below the place.
-fn pointed_at(error: &AddressError) -> String {
+pub(crate) fn pointed_at(error: &AddressError) -> String {
     let column = error.column();
     let Some(before) = column.checked_sub(1).filter(|before| *before < WIDTH) else {
         // No line of a terminal is so long that a caret below it would be seen.

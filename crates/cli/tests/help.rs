@@ -119,6 +119,28 @@ fn row_46_bad_arguments_are_explained() {
         "measure receive",
         "measure receive :5001 --max-loss 1",
         "interfaces a/b",
+        // From here on: what newcomers wrote.
+        "send [ff15::1]%eth0:5000 x",
+        "send 239.1.1.1 5000",
+        "send 239.1.1.1:5000/udp x",
+        "send udp:239.1.1.1:5000 x",
+        "send 127.0.0.1:9 --hello",
+        "send 127.0.0.1:9 -hello",
+        "ask 127.0.0.1:9 -very",
+        "send 127.0.0.1:9 x -count 5",
+        "send 127.0.0.1:9 x --ttl 5",
+        "listen --port 5000",
+        "--interface eth0 listen 239.1.1.1:5000",
+        "recv 239.1.1.1:5000",
+        "receive 239.1.1.1:5000",
+        "join 239.1.1.1:5000",
+        "version",
+        "doctor srve",
+        "measure 239.1.1.1:5000",
+        "measure recv 239.1.1.1:5000",
+        "tftp gte",
+        "completions bsh",
+        "man mesure",
     ] {
         let arguments: Vec<_> = line.split_whitespace().collect();
         let output = manycast(&arguments);
@@ -129,11 +151,54 @@ fn row_46_bad_arguments_are_explained() {
     insta::assert_snapshot!(transcript);
 }
 
+/// Each is a word of its own for asking for help.
+#[test]
+fn help_is_asked_for_in_many_ways() {
+    let help = text(manycast(&["measure", "--help"]).stdout);
+    for line in [
+        "help measure",
+        "measure help",
+        "measure -h",
+        "measure -help",
+        "measure -vh",
+    ] {
+        let arguments: Vec<_> = line.split_whitespace().collect();
+        let output = manycast(&arguments);
+        assert_eq!(output.status.code(), Some(0), "{line}");
+        assert_eq!(text(output.stdout), help, "{line}");
+    }
+    // A message is sent.
+    let output = manycast(&["send", "127.0.0.1:9", "-5", "--wait", "0"]);
+    assert!(text(output.stdout).starts_with("2 bytes to 127.0.0.1:9 "));
+    let output = manycast(&["send", "127.0.0.1:9", "--wait", "0", "--", "-help"]);
+    assert!(text(output.stdout).starts_with("5 bytes to 127.0.0.1:9 "));
+}
+
 /// Faults that only the command itself can see.
 #[test]
 fn what_cannot_be_meant_is_refused() {
     for (line, words) in [
-        ("send :5000 x", "it names no destination"),
+        (
+            "send :5000 x",
+            "it names no host to send to; write HOST:5000\n  :5000\n  ^",
+        ),
+        (
+            "send :0 x",
+            "it names neither host nor port; write HOST:PORT\n  :0\n  ^",
+        ),
+        (
+            "send 10.0.0.5:0 x",
+            "nobody can be sent to at port 0; write 10.0.0.5:PORT\n  10.0.0.5:0\n           ^",
+        ),
+        (
+            "ask :8888 x",
+            "it names no host to send to; write HOST:8888",
+        ),
+        ("ask 0.0.0.0:8888 x", "names no destination"),
+        (
+            "send lo:5000 x",
+            "an interface stands behind the host: 239.192.0.100%lo:5000",
+        ),
         ("send 0.0.0.0:5000 x", "names no destination"),
         ("send [::]:5000 x", "names no destination"),
         ("measure send 0.0.0.0:5000", "names no destination"),

@@ -1,12 +1,17 @@
 //! The egress interface of a datagram, and what sending by it asks of a socket. It is decided here
 //! and nowhere else.
 
+mod none;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use manycast_net::{ErrorKind, Interface, InterfaceAddress, Operation, SocketConfig, errno};
 use manycast_types::{InterfaceId, InterfaceSelector, with_zone};
 
 use crate::Error;
+
+use none::why_no_route;
+pub(crate) use none::{Need, why_none};
 
 /// How datagrams get to a destination.
 #[derive(Debug)]
@@ -104,6 +109,13 @@ impl Egress {
             Some(Interface { name, loopback, .. }) => {
                 no_route(error, self.destination.ip(), name, *loopback)
             }
+            None if error.kind() == ErrorKind::NetworkUnreachable => {
+                let interfaces = manycast_net::interfaces().unwrap_or_default();
+                match why_no_route(&interfaces, self.destination.ip()) {
+                    Some((cause, remedy)) => error.explained(cause, remedy),
+                    None => error,
+                }
+            }
             None => error,
         }
     }
@@ -145,20 +157,10 @@ fn only_link(destination: SocketAddr) -> Result<Interface, Error> {
 
 /// A group or a broadcast, and no interface for it.
 pub(crate) fn nowhere(to: IpAddr) -> Error {
-    let names: Vec<String> = manycast_net::interfaces()
-        .unwrap_or_default()
-        .iter()
-        .map(|interface| interface.name.to_string())
-        .collect();
-    let version = if to.is_ipv4() { "IPv4" } else { "IPv6" };
+    let interfaces = manycast_net::interfaces().unwrap_or_default();
+    let (cause, remedy) = why_none(&interfaces, Need::Send(to));
     manycast_net::Error::from_errno(Operation::Send, to, errno::ENETUNREACH)
-        .explained(
-            format!(
-                "none of {} is up, can do it and has an {version} address",
-                names.join(", ")
-            ),
-            "bring one up with 'ip link set INTERFACE up', or see 'manycast interfaces'",
-        )
+        .explained(cause, remedy)
         .into()
 }
 

@@ -5,7 +5,7 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 
 use manycast_net::Operation;
-use manycast_types::{Address, Host, with_zone};
+use manycast_types::{Address, Host, InterfaceSelector, with_zone};
 
 use crate::Error;
 
@@ -120,8 +120,15 @@ fn ask_for(name: &str, port: u16) -> Result<Vec<SocketAddr>, Error> {
                 "check the spelling, or give the address in numbers",
             ),
         };
-        manycast_net::Error::new(Operation::Resolve, name, io::Error::new(kind, error))
-            .explained(cause, remedy)
+        let error = manycast_net::Error::new(Operation::Resolve, name, io::Error::new(kind, error));
+        let selector = InterfaceSelector::Name(name.to_owned());
+        if manycast_net::find_interface(&selector).is_ok() {
+            return error.explained(
+                "it is an interface and no host",
+                format!("an interface stands behind the host: 239.192.0.100%{name}:{port}"),
+            );
+        }
+        error.explained(cause, remedy)
     };
     let mut found: Vec<SocketAddr> = Vec::new();
     for address in (name, port).to_socket_addrs().map_err(failed)? {

@@ -1,5 +1,6 @@
 //! One way to say where.
 
+mod mistakes;
 pub(crate) mod parse;
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::io::{self, BufReader};
+use std::io::{self, BufReader, IsTerminal};
 use std::time::{Duration, Instant};
 
 use anyhow::{anyhow, bail};
@@ -11,7 +11,7 @@ use manycast::{Address, AskConfig, Error, Next, Sender, asker};
 use serde::Serialize;
 
 use super::input::Inputs;
-use super::{Choice, choice};
+use super::{Choice, choice, must_be_a_destination};
 use crate::Outcome;
 use crate::cli::HELP;
 use crate::interrupt::Interrupt;
@@ -36,6 +36,7 @@ pub(crate) struct Args {
     /// Whom to ask: HOST:PORT or GROUP:PORT
     address: Address,
     /// What to ask; without it, each line of standard input is a question
+    #[arg(allow_negative_numbers = true)]
     message: Option<OsString>,
     /// Interface by name, index or address
     #[arg(short, long, value_name = "IFACE")]
@@ -57,6 +58,7 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     if !address.sources().is_empty() {
         bail!("{address} names sources, which are for listening; leave them out");
     }
+    must_be_a_destination(&address)?;
     // Fails here where no route leads there, and not by a silence.
     let sent = Sender::new(&address)?.sent(0);
     // A name is looked up this once, and not in front of each question.
@@ -66,6 +68,7 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
             Some(interface) => found.on(interface.clone()),
             None => found,
         },
+        is_group: sent.to.ip().is_multicast(),
         config: AskConfig::default()
             .timeout(args.timeout)
             .retries(args.retries)
@@ -78,7 +81,7 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     output.detail(format_args!("asking {egress}"));
     match args.message {
         Some(message) => once(&question, message.as_encoded_bytes(), &interrupt, output),
-        None => line_by_line(&question, sent.to.ip().is_multicast(), &interrupt, output),
+        None => line_by_line(&question, &interrupt, output),
     }
 }
 
@@ -109,7 +112,7 @@ fn once(
     }
     if result.stats.answers == 0 {
         output::problem(result.silence(question));
-        if !interrupt.is_requested() && result.refusal.is_none() {
+        if !interrupt.is_requested() && result.trouble.is_none() {
             output.note(question.hint());
         }
         return Ok(Outcome::No);
@@ -130,11 +133,14 @@ fn once(
 /// The dialogue: a prompt, a question, its answers.
 fn line_by_line(
     question: &Question,
-    many: bool,
     interrupt: &Interrupt,
     output: &mut Output,
 ) -> anyhow::Result<Outcome> {
-    let talks = !output.is_json() && !output.is_quiet();
+    // Who reads from a pipe wants the answers alone.
+    let talks = !output.is_json()
+        && !output.is_quiet()
+        && io::stdin().is_terminal()
+        && io::stdout().is_terminal();
     let mut outcome = Outcome::Done;
     let lines = Inputs::lines(BufReader::new(io::stdin()));
     loop {
@@ -151,7 +157,7 @@ fn line_by_line(
                 return output.object(&AnswerReport::from(answer));
             }
             let payload = Payload::from(&answer.datagram.payload[..]);
-            if many {
+            if question.is_group {
                 let AnswerReport { datagram, .. } = AnswerReport::from(answer);
                 output.text(format_args!(
                     "Server reply [{}] : {payload}\n",
@@ -163,8 +169,11 @@ fn line_by_line(
         })?;
         if result.stats.answers == 0 {
             outcome = Outcome::No;
-            if !output.is_json() && !interrupt.is_requested() {
+            if talks && !interrupt.is_requested() {
                 output.text(format_args!("{}\n", result.silence(question)))?;
+            } else if !interrupt.is_requested() {
+                output.flush()?;
+                output::problem(result.silence(question));
             }
         }
     }
@@ -174,20 +183,30 @@ fn line_by_line(
     Ok(outcome)
 }
 
+/// After so long without an answer on its link, the kernel says that a host is not there.
+const NOBODY: Duration = Duration::from_secs(3);
+
 /// Whom to ask, and how.
 struct Question {
     address: Address,
+    /// Whether it means many hosts.
+    is_group: bool,
     config: AskConfig,
 }
 
 impl Question {
-    /// What to do where nobody answers.
+    /// What to do where nobody answers. The doctor looks at the host that it runs on.
     fn hint(&self) -> String {
-        format!(
-            "is 'manycast echo' or another server running there? 'manycast doctor {}' here tells \
-             what this host does with what comes",
+        let mut text = format!(
+            "is 'manycast echo' or another server running there? On its host, 'manycast doctor {}' \
+             tells what becomes of the questions",
             self.address
-        )
+        );
+        // Three requests, one a second (arp(7), mcast_solicit; RFC 4861 §10).
+        if !self.is_group && self.config.timeout <= NOBODY {
+            text += "; '-t 4s' waits long enough to tell whether the host is there at all";
+        }
+        text
     }
 
     /// Asks, and shows each answer as it comes.
@@ -201,7 +220,7 @@ impl Question {
         let mut asker = asker(&self.address, payload, &self.config)?;
         interrupt.stops(asker.stopper()?);
         let begin = Instant::now();
-        let mut refusal = None;
+        let mut trouble = None;
         let mut ended = Ending::Stopped;
         while let Next::Event(event) = asker.next_event(None)? {
             match event {
@@ -213,7 +232,8 @@ impl Question {
                     let waited = Span(begin.elapsed());
                     output.detail(format_args!("attempt {attempt}, after {waited}"));
                 }
-                ClientEvent::Refused { peer } => refusal = Some(Error::ConnectionRefused { peer }),
+                ClientEvent::Refused { peer } => trouble = Some(Error::ConnectionRefused { peer }),
+                ClientEvent::Unreachable(unreachable) => trouble = Some(unreachable.into()),
                 ClientEvent::Finished { ending, .. } => ended = ending,
                 _ => {}
             }
@@ -222,7 +242,7 @@ impl Question {
             stats: asker.protocol().stats(),
             elapsed: begin.elapsed(),
             unsent: asker.unsent(),
-            refusal,
+            trouble,
         };
         output.object(&asked.report(ended))?;
         Ok(asked)
@@ -235,14 +255,15 @@ struct Asked {
     elapsed: Duration,
     /// Questions that the kernel would not take.
     unsent: u64,
-    refusal: Option<Error>,
+    /// Why the question did not arrive, as the host or a router said.
+    trouble: Option<Error>,
 }
 
 impl Asked {
     /// Why there is no answer.
     fn silence(&self, question: &Question) -> String {
-        if let Some(refusal) = &self.refusal {
-            return refusal.to_string();
+        if let Some(trouble) = &self.trouble {
+            return trouble.to_string();
         }
         if self.unsent > 0 {
             return "the kernel would not send the question; -v tells why".to_owned();

@@ -7,6 +7,7 @@ use clap_complete::Shell;
 use crate::Outcome;
 use crate::cli::{Cli, HELP};
 use crate::output::Output;
+use crate::usage;
 
 const COMPLETION_EXAMPLES: &str = "\
 Examples:
@@ -49,7 +50,8 @@ pub(crate) fn man(args: Man, output: &mut Output) -> anyhow::Result<Outcome> {
     let mut command = &cli;
     for word in &args.command {
         let Some(deeper) = command.find_subcommand(word) else {
-            bail!("there is no command {word:?}; '--help' lists those that there are");
+            let words = command.get_bin_name().unwrap_or("manycast");
+            bail!(usage::no_such_command(words, command, word));
         };
         command = deeper;
     }

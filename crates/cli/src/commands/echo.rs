@@ -11,7 +11,7 @@ use manycast::{
 };
 use serde::Serialize;
 
-use super::listen::announce;
+use super::listen::{announce, warn_of_buffer};
 use super::to_listen_on;
 use crate::Outcome;
 use crate::cli::HELP;
@@ -57,7 +57,7 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     let interrupt = Interrupt::install(Outcome::Done)?;
     let mut listener = Listener::open(&addresses, SocketConfig::default())?;
     interrupt.stops(listener.stopper()?);
-    announce(&listener, &addresses, output)?;
+    let buffer = announce(&listener, &addresses, output)?;
 
     let responder = Responder::new(config(args.prefix)?);
     let mut driver = Driver::new(listener, responder);
@@ -90,6 +90,7 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     output.after_interrupt();
     let (stats, dropped) = (driver.protocol().stats(), driver.endpoint().dropped());
     output.note(summary(stats, driver.unsent(), dropped));
+    warn_of_buffer(buffer, dropped, output);
     Ok(Outcome::Done)
 }
 

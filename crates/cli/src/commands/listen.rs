@@ -4,12 +4,12 @@ mod vrf;
 
 use std::fmt::Write;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::bail;
 use manycast::{
-    Address, BufferSize, Dropped, Error, Event, Listener, Membership, Received, SocketConfig,
-    SourceFilter, with_interface_name,
+    Address, BufferSize, Dropped, Error, Event, InterfaceId, Listener, Membership, Received,
+    SocketConfig, SourceFilter, with_interface_name,
 };
 use serde::Serialize;
 
@@ -18,7 +18,8 @@ use crate::Outcome;
 use crate::cli::HELP;
 use crate::interrupt::Interrupt;
 use crate::output::{
-    DatagramReport, MembershipReport, Output, Span, counted, grouped, what_was_dropped,
+    DatagramReport, MembershipReport, Output, Span, clock, counted, grouped, rfc3339,
+    what_was_dropped,
 };
 use crate::values::{self, Interfaces};
 
@@ -70,7 +71,8 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     let mut listener = Listener::open(&addresses, SocketConfig::default())?;
     let stopper = listener.stopper()?;
     interrupt.stops(stopper.clone());
-    announce(&listener, &addresses, output)?;
+    let buffer = announce(&listener, &addresses, output)?;
+    let mut warned = false;
 
     let begin = Instant::now();
     let deadline = args.timeout.and_then(|timeout| begin.checked_add(timeout));
@@ -94,6 +96,10 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
                 seen.datagrams += 1;
                 seen.bytes += received.payload.len() as u64;
                 print(&received, &args, output)?;
+                if !warned {
+                    let dropped = Dropped::new(received.dropped, false);
+                    warned = warn_of_buffer(buffer, dropped, output);
+                }
             }
             Ok(Some(event)) => tell(&event, output)?,
             Ok(None) => {}
@@ -118,6 +124,9 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     })?;
     output.flush()?;
     output.note(seen.summary(elapsed, dropped));
+    if !warned {
+        warn_of_buffer(buffer, dropped, output);
+    }
     if seen.datagrams == 0
         && let Some(group) = addresses.iter().find(|address| address.group().is_some())
     {
@@ -183,12 +192,12 @@ fn print(received: &Received<'_>, args: &Args, output: &mut Output) -> anyhow::R
     Ok(())
 }
 
-/// Tells what is listened on: as an object, or as notes.
+/// Tells what is listened on: as an object, or as notes. Returns the size of the receive buffer.
 pub(crate) fn announce(
     listener: &Listener,
     addresses: &[Address],
     output: &mut Output,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<BufferSize> {
     let buffer = listener.receive_buffer()?;
     let local = listener.local_addrs().map(with_interface_name);
     let local: Vec<_> = local.collect();
@@ -204,7 +213,7 @@ pub(crate) fn announce(
         output.note_in_text(format_args!("listening on {line}"));
     }
     if buffer.is_capped() {
-        output.warn(capped(buffer));
+        output.detail(capped(buffer));
     }
     let accept = manycast::net::sysctl(vrf::ACCEPT);
     let joined: Vec<_> = listener
@@ -214,7 +223,7 @@ pub(crate) fn announce(
     for warning in vrf::warnings(&joined, &manycast::interfaces()?, accept.as_deref()) {
         output.warn(warning);
     }
-    Ok(())
+    Ok(buffer)
 }
 
 /// The first object of those that listen.
@@ -296,6 +305,16 @@ fn title(membership: &Membership) -> String {
     }
 }
 
+/// Tells of a receive buffer that is smaller than was asked for, where datagrams were dropped for want
+/// of it, and says whether it did. On most systems it is smaller, and does no harm.
+pub(crate) fn warn_of_buffer(buffer: BufferSize, dropped: Dropped, output: &Output) -> bool {
+    let matters = buffer.is_capped() && dropped.count > 0;
+    if matters {
+        output.warn(capped(buffer));
+    }
+    matters
+}
+
 fn capped(size: BufferSize) -> String {
     let (requested, granted) = (size.requested, size.granted);
     format!(
@@ -313,14 +332,20 @@ fn tell(event: &Event<'_>, output: &mut Output) -> anyhow::Result<()> {
         Event::Left(membership) => ("left", "no longer joined to", membership),
         _ => return Ok(()),
     };
+    let now = SystemTime::now();
+    let why = Why::of(&membership.interface)?;
     output.object(&Change {
         event,
         membership: membership.into(),
+        time: rfc3339(now),
+        why,
     })?;
     output.note_in_text(format_args!(
-        "{text} {} on {}",
+        "{} {text} {} on {}: {}",
+        clock(now),
         title(membership),
-        membership.interface
+        membership.interface,
+        why.sentence()
     ));
     Ok(())
 }
@@ -331,4 +356,38 @@ struct Change {
     event: &'static str,
     #[serde(flatten)]
     membership: MembershipReport,
+    time: String,
+    why: Why,
+}
+
+/// What the interface of a membership has come to, which is why the membership came or went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Why {
+    Up,
+    Down,
+    Gone,
+    NoMulticast,
+}
+
+impl Why {
+    fn of(interface: &InterfaceId) -> anyhow::Result<Self> {
+        let all = manycast::interfaces()?;
+        let found = all.iter().find(|found| found.index == interface.index);
+        Ok(match found {
+            None => Self::Gone,
+            Some(found) if !found.up => Self::Down,
+            Some(found) if !found.can_multicast() => Self::NoMulticast,
+            Some(_) => Self::Up,
+        })
+    }
+
+    const fn sentence(self) -> &'static str {
+        match self {
+            Self::Up => "the interface is up",
+            Self::Down => "the interface is down",
+            Self::Gone => "the interface is gone",
+            Self::NoMulticast => "the interface can no longer multicast",
+        }
+    }
 }

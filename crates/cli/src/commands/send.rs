@@ -16,7 +16,7 @@ use self::egress::{Egress, Patience};
 pub(super) use self::egress::{open_sender, warn_of_interface};
 use self::pace::Pace;
 use self::source::Source;
-use super::{Choice, choice};
+use super::{Choice, choice, must_be_a_destination};
 use crate::Outcome;
 use crate::cli::HELP;
 use crate::interrupt::Interrupt;
@@ -43,7 +43,7 @@ pub(crate) struct Args {
     /// Where to send: GROUP:PORT or HOST:PORT
     address: Address,
     /// What to send; without it, and without a file, each line of standard input is a datagram
-    #[arg(conflicts_with = "file")]
+    #[arg(conflicts_with = "file", allow_negative_numbers = true)]
     message: Option<OsString>,
     /// Interface by name, index or address, or all; can be repeated
     #[arg(short, long, value_name = "IFACE")]
@@ -180,10 +180,7 @@ pub(super) fn destinations(
              write --from ADDRESS"
         );
     }
-    // Linux takes the unspecified address for this host.
-    if matches!(address.host(), Host::Ip(ip) if ip.is_unspecified()) {
-        bail!("{address} names no destination; write HOST:PORT");
-    }
+    must_be_a_destination(address)?;
     let selectors = match choice(address, interfaces)? {
         Choice::AsIs => return Ok(vec![address.clone()]),
         Choice::These(these) => these,

@@ -306,16 +306,11 @@ impl Endpoint {
                 let interface = manycast_net::find_interface(selector)?;
                 egress::ready_for_multicast(&interface, group, Operation::Join)?;
             }
-            let names: Vec<&str> = interfaces
-                .iter()
-                .map(|interface| &*interface.name)
-                .collect();
             let target = format!("{group} anywhere");
             let source = std::io::ErrorKind::NotFound.into();
-            let error = manycast_net::Error::new(Operation::Join, target, source).explained(
-                format!("none of {} is up and can multicast", names.join(", ")),
-                "bring one up with 'ip link set INTERFACE up', or see 'manycast interfaces'",
-            );
+            let (cause, remedy) = egress::why_none(interfaces, egress::Need::Join);
+            let error =
+                manycast_net::Error::new(Operation::Join, target, source).explained(cause, remedy);
             return Err(error.into());
         }
         Ok(())

@@ -116,8 +116,8 @@ pub(crate) fn enetdown() {
     fails(
         &host,
         || manycast::listen("239.1.2.3:5000"),
-        "cannot join 239.1.2.3 anywhere: none of lo, eth0, eth1, eth2 is up and can multicast; \
-         bring one up with 'ip link set INTERFACE up', or see 'manycast interfaces'",
+        "cannot join 239.1.2.3 anywhere: eth0 and eth1 are down; bring eth0 up with 'ip link set \
+         eth0 up', or see 'manycast interfaces'",
     );
 }
 
@@ -127,15 +127,18 @@ pub(crate) fn enetunreach() {
     for (local, to) in [(V4, "192.0.2.1:5000"), (V6, "[2001:db8::1]:5000")] {
         let why =
             "no route leads there (os error 101); name the interface to send by, or add a route";
+        // It may be why.
+        let down = "no route leads there, and eth1 is down (os error 101); bring eth1 up with 'ip \
+                    link set eth1 up', name the interface to send by, or add a route";
         fails(
             &host,
             || manycast::send(to, "x"),
-            &format!("cannot connect to {to}: {why}"),
+            &format!("cannot connect to {to}: {down}"),
         );
         fails(
             &host,
             || Socket::connect(to),
-            &format!("cannot connect to {to}: {why}"),
+            &format!("cannot connect to {to}: {down}"),
         );
         let socket = bind(&host, local);
         fails(

@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hasher};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use manycast_types::{Datagram, Received, Transmit};
+use manycast_types::{Datagram, Received, Transmit, Unreachable};
 use tracing::trace;
 
 use super::{ClientConfig, Responders};
@@ -57,6 +57,8 @@ pub struct Client {
     answers: BTreeSet<(SocketAddr, u64)>,
     /// How long the payloads of all answers are.
     bytes: usize,
+    /// Whether it was told that the question came back.
+    came_back: bool,
     outputs: VecDeque<Output<ClientEvent>>,
     stats: ClientStats,
 }
@@ -77,6 +79,9 @@ pub enum ClientEvent {
         /// Host and port.
         peer: SocketAddr,
     },
+    /// The question came back undelivered, as a host or a router says. It goes on waiting, since that
+    /// may pass, and tells of the first time alone.
+    Unreachable(Unreachable),
     /// All is over; the last event.
     Finished {
         /// How many answers there were.
@@ -166,6 +171,7 @@ impl Client {
             timers: Timers::new(),
             answers: BTreeSet::new(),
             bytes: 0,
+            came_back: false,
             outputs: VecDeque::new(),
             stats: ClientStats::default(),
         }
@@ -300,6 +306,13 @@ impl Protocol for Client {
 
     fn handle_network(&mut self, _now: Instant, event: NetworkEvent) {
         let Some(peer) = event.refused_by() else {
+            if let NetworkEvent::Unreachable { unreachable, .. } = event
+                && self.state == State::Asking
+                && self.counts(unreachable.peer)
+                && !std::mem::replace(&mut self.came_back, true)
+            {
+                self.tell(ClientEvent::Unreachable(unreachable));
+            }
             return;
         };
         self.stats.refusals += 1;

@@ -5,10 +5,16 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::{Address, Host};
+use super::{Address, Host, mistakes};
 use crate::{Group, InterfaceSelector, Malformed};
 
+/// Reads an address; where it is none, the error tells the right form of what was probably meant.
 pub(crate) fn address(text: &str) -> Result<Address, Malformed> {
+    strict(text).map_err(|error| mistakes::explain(text).unwrap_or(error))
+}
+
+/// Reads an address; the error knows nothing of what was meant.
+pub(super) fn strict(text: &str) -> Result<Address, Malformed> {
     if text.is_empty() {
         return Err(Malformed::new("the address is empty; write HOST:PORT", 0));
     }
@@ -21,7 +27,8 @@ pub(crate) fn address(text: &str) -> Result<Address, Malformed> {
     }
     match text.split_once("://") {
         None => plain(text, 0),
-        Some(("udp", rest)) => url(rest, "udp://".len()),
+        // RFC 3986 §3.1: case does not matter.
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("udp") => url(rest, "udp://".len()),
         Some((scheme, _)) => {
             let what = format!("{scheme}:// is not supported; write HOST:PORT or udp://@HOST:PORT");
             Err(Malformed::new(what, 0))
@@ -39,7 +46,7 @@ pub(crate) fn group(text: &str) -> Result<Group, Malformed> {
         let what = format!("a group stands without a port here; write {before}");
         return Err(Malformed::new(what, offset + before.len()));
     }
-    address(&with_port(text, 0))
+    strict(&with_port(text, 0))
         .map_err(|error| Malformed {
             offset: error.offset.min(text.len()),
             ..error
@@ -157,6 +164,14 @@ fn port_number(text: &str, offset: usize) -> Result<u16, Malformed> {
     if let Some(at) = text.find('%') {
         let what = "the interface stands before the port: HOST%INTERFACE:PORT";
         return Err(Malformed::new(what, offset + at));
+    }
+    let of_range = |byte: u8| byte.is_ascii_digit() || byte == b'-';
+    if text.starts_with(|first: char| first.is_ascii_digit())
+        && let Some(dash) = text.find('-')
+        && text.bytes().all(of_range)
+    {
+        let what = "a range of ports cannot be given; list the addresses one by one";
+        return Err(Malformed::new(what, offset + dash));
     }
     if !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(Malformed::new(

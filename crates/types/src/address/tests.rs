@@ -69,11 +69,11 @@ fn pasted_urls_are_read_and_never_written() {
     assert_eq!(parsed("udp://@:5000"), parsed(":5000"));
     assert_eq!(
         fault("udp://@239.1.1.1:5000?pkt_size=1316"),
-        "\"?pkt_size=1316\" is not part of an address; leave it out (column 22)"
+        "\"?pkt_size=1316\" is not part of an address; write udp://@239.1.1.1:5000 (column 22)"
     );
     assert_eq!(
-        fault("rtp://@239.1.1.1:5000"),
-        "rtp:// is not supported; write HOST:PORT or udp://@HOST:PORT (column 1)"
+        fault("http://239.1.1.1:80"),
+        "http:// is not supported; write HOST:PORT or udp://@HOST:PORT (column 1)"
     );
 }
 
@@ -92,24 +92,28 @@ fn every_rejected_text_is_told_what_is_wrong_and_where() {
         ),
         (
             "239.1.1.1:1%lo",
-            "the interface stands before the port: HOST%INTERFACE:PORT (column 12)",
+            "the interface stands before the port; write 239.1.1.1%lo:1 (column 12)",
         ),
         (
             "239.1.1.1:",
-            "the port is missing; write HOST:PORT (column 11)",
+            "the port is missing; write 239.1.1.1:PORT, such as 239.1.1.1:5000 (column 11)",
         ),
         (
             "239.1.1.1",
-            "the port is missing; write HOST:PORT (column 10)",
+            "the port is missing; write 239.1.1.1:PORT, such as 239.1.1.1:5000 (column 10)",
         ),
         (
             "[ff15::1]",
-            "the port is missing; write HOST:PORT (column 10)",
+            "the port is missing; write [ff15::1]:PORT, such as [ff15::1]:5000 (column 10)",
         ),
-        ("[ff15::1:5000", "the closing ] is missing (column 14)"),
+        (
+            "[ff15::1:5000",
+            "the closing ] is missing; write [ff15::1]:5000 (column 9)",
+        ),
+        ("[ff15::1", "the closing ] is missing (column 9)"),
         (
             "ff15::1:5000",
-            "an IPv6 address stands in brackets: [ff15::1]:5000 (column 1)",
+            "an IPv6 address stands in brackets; write [ff15::1]:5000 (column 1)",
         ),
         (
             "[ff15::g]:5000",
@@ -117,7 +121,7 @@ fn every_rejected_text_is_told_what_is_wrong_and_where() {
         ),
         (
             "[239.1.1.1]:5000",
-            "\"239.1.1.1\" is not an IPv6 address (column 2)",
+            "brackets are for IPv6 alone; write 239.1.1.1:5000 (column 1)",
         ),
         ("239.1.1.256:1", "256 is not between 0 and 255 (column 9)"),
         (
@@ -148,7 +152,7 @@ fn every_rejected_text_is_told_what_is_wrong_and_where() {
         ),
         ("ho$t:1", "\"$\" cannot stand in a host name (column 3)"),
         ("a..b:1", "a part of the host name is missing (column 1)"),
-        ("239.1.1.1 :1", "' ' cannot stand in an address (column 10)"),
+        ("a\tb:1:2", "'\\t' cannot stand in an address (column 2)"),
         (
             "1.2.3.4@5.6.7.8:1",
             "sources stand before a multicast group only (column 1)",
@@ -172,6 +176,190 @@ fn every_rejected_text_is_told_what_is_wrong_and_where() {
     ] {
         assert_eq!(fault(text), expected, "{text:?}");
     }
+}
+
+/// What newcomers write who come from other programs.
+#[test]
+fn a_mistake_is_answered_with_the_right_form() {
+    for (text, what, column, right) in [
+        (
+            " 239.1.1.1:1",
+            "a space stands before the address",
+            1,
+            "239.1.1.1:1",
+        ),
+        (
+            "239.1.1.1:1 ",
+            "a space stands behind the address",
+            12,
+            "239.1.1.1:1",
+        ),
+        (
+            "239.1.1.1 :1",
+            "no space stands in an address",
+            10,
+            "239.1.1.1:1",
+        ),
+        (
+            "239.1.1.1 1",
+            "a colon stands between host and port, not a space",
+            10,
+            "239.1.1.1:1",
+        ),
+        (
+            "ff15::1 1",
+            "a colon stands between host and port, not a space",
+            8,
+            "[ff15::1]:1",
+        ),
+        (
+            "udp:239.1.1.1:1",
+            "udp: is not part of an address",
+            1,
+            "239.1.1.1:1",
+        ),
+        (
+            "rtp://@239.1.1.1:1",
+            "rtp:// is not supported, but udp:// is",
+            1,
+            "239.1.1.1:1",
+        ),
+        (
+            "239.1.1.1:1/udp",
+            "\"/udp\" is not part of an address",
+            12,
+            "239.1.1.1:1",
+        ),
+        (
+            "udp://@239.1.1.1:1?ttl=4",
+            "\"?ttl=4\" is not part of an address",
+            19,
+            "udp://@239.1.1.1:1",
+        ),
+        (
+            "239.1.1.0/24:1",
+            "\"/24\" is not part of an address",
+            10,
+            "239.1.1.0:1",
+        ),
+        (
+            "[ff15::1]%eth0:1",
+            "the interface stands inside the brackets",
+            10,
+            "[ff15::1%eth0]:1",
+        ),
+        (
+            "[ff15::1]:1%eth0",
+            "the interface stands before the port",
+            12,
+            "[ff15::1%eth0]:1",
+        ),
+        (
+            "239.1.1.1@eth0:1",
+            "the interface stands after a %",
+            10,
+            "239.1.1.1%eth0:1",
+        ),
+        (
+            "232.1.1.1@10.0.0.5:1",
+            "the source stands before the @, and the group behind it",
+            1,
+            "10.0.0.5@232.1.1.1:1",
+        ),
+        (
+            "ff35::1@[fd00::5]:1",
+            "the source stands before the @, and the group behind it",
+            1,
+            "fd00::5@[ff35::1]:1",
+        ),
+        (
+            "@239.1.1.1:1",
+            "no source stands before the @",
+            1,
+            "239.1.1.1:1",
+        ),
+        (
+            "*:1",
+            "any local address is written without a host",
+            1,
+            ":1",
+        ),
+        (
+            "0:1",
+            "any local address is written without a host",
+            1,
+            ":1",
+        ),
+        (
+            "[239.1.1.1%lo]:1",
+            "brackets are for IPv6 alone",
+            1,
+            "239.1.1.1%lo:1",
+        ),
+        ("ff15::1]:1", "the opening [ is missing", 1, "[ff15::1]:1"),
+        (
+            "[::1]1",
+            "a colon stands between the ] and the port",
+            6,
+            "[::1]:1",
+        ),
+        (
+            "fe80::5@ff35::1%eth0:1",
+            "an IPv6 address stands in brackets",
+            9,
+            "fe80::5@[ff35::1%eth0]:1",
+        ),
+        (
+            "239.1.1.1:1:2",
+            "an address has one port",
+            12,
+            "239.1.1.1:1",
+        ),
+        (
+            "239.1.1.1,1",
+            "a colon stands before the port, not ','",
+            10,
+            "239.1.1.1:1",
+        ),
+        (
+            "239.1.1.1.1",
+            "a colon stands before the port, not '.'",
+            10,
+            "239.1.1.1:1",
+        ),
+        ("5000", "a port alone is no address", 1, "HOST:5000"),
+    ] {
+        let told = format!("{what}; write {right} (column {column})");
+        assert_eq!(fault(text), told, "{text:?}");
+        // It is an address, and the text of one.
+        assert!(right.parse::<Address>().is_ok(), "{right}");
+    }
+    for (text, right) in [
+        ("localhost", "localhost:PORT, such as localhost:5000"),
+        (
+            "fe80::1%eth0",
+            "[fe80::1%eth0]:PORT, such as [fe80::1%eth0]:5000",
+        ),
+        ("::1", "[::1]:PORT, such as [::1]:5000"),
+    ] {
+        let told = fault(text);
+        assert!(told.contains(&format!("; write {right} (")), "{told}");
+    }
+    // What cannot be guessed is told as before.
+    for text in [
+        "", " ", "@", "[", "]", "%", "/", "[]", "[]:1", "a b c", "é:1", "1@",
+    ] {
+        assert!(
+            !fault(text).contains("such as"),
+            "{text:?}: {}",
+            fault(text)
+        );
+    }
+    assert_eq!(
+        fault("239.1.1.1:5000-5010"),
+        "a range of ports cannot be given; list the addresses one by one (column 15)"
+    );
+    assert_eq!(parsed("UDP://@239.1.1.1:5000"), parsed("239.1.1.1:5000"));
 }
 
 #[test]

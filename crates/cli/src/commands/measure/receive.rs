@@ -11,7 +11,7 @@ use super::histogram::Drawing;
 use super::report::{Freed, Interval, Loss, Summary, ends};
 use crate::Outcome;
 use crate::cli::HELP;
-use crate::commands::listen::announce;
+use crate::commands::listen::{announce, warn_of_buffer};
 use crate::commands::to_listen_on;
 use crate::interrupt::Interrupt;
 use crate::output::{self, Output, counted, grouped, named, what_was_dropped};
@@ -68,7 +68,7 @@ pub(super) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     let interrupt = Interrupt::install(Outcome::Done)?;
     let mut listener = Listener::open(&addresses, SocketConfig::default())?;
     interrupt.stops(listener.stopper()?);
-    announce(&listener, &addresses, output)?;
+    let buffer = announce(&listener, &addresses, output)?;
 
     let receiver = Receiver::new(
         args.config(),
@@ -116,6 +116,7 @@ pub(super) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
         }
     }
     output.flush()?;
+    warn_of_buffer(buffer, dropped, output);
     if stats.malformed > 0 {
         output.warn(format_args!(
             "{} came without the header of 'manycast measure send' and iperf: something else sends \
