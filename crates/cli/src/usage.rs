@@ -19,7 +19,7 @@ pub(crate) fn explain(error: &clap::Error) -> u8 {
         output::problem(format_args!(
             "{}{}\n  for example: {}",
             shortened(sentence),
-            message_behind_dashes().unwrap_or_default(),
+            message_behind_dashes(error.kind()).unwrap_or_default(),
             example()
         ));
         2
@@ -61,25 +61,27 @@ fn is_help_asked_for() -> bool {
 }
 
 /// How a message is sent that begins with a dash, where one was probably meant.
-fn message_behind_dashes() -> Option<String> {
+fn message_behind_dashes(kind: ErrorKind) -> Option<String> {
     let (words, command) = meant();
-    let takes = |command: &clap::Command| {
-        let mut arguments = command.get_positionals();
-        arguments.any(|argument| argument.get_id() == "message")
-    };
-    if !takes(&command) {
+    let mut positionals = command.get_positionals();
+    if !positionals.any(|argument| argument.get_id() == "message") {
         return None;
     }
     let options = options_of(&command);
-    let message = typed_words().find(|word| {
-        word.starts_with('-')
-            && word.len() > 1
-            && similar::option(word, &options).is_none()
-            && !options.iter().any(|option| {
-                word == option
-                    || option.starts_with("--") && word.starts_with(&format!("{option}="))
-            })
-    })?;
+    let is_option = |word: &str| {
+        let name = word.split('=').next().unwrap_or_default();
+        similar::option(word, &options).is_some() || options.iter().any(|option| option == name)
+    };
+    // `-item one` is read as `-i "tem one"`.
+    let is_several =
+        |word: &str| word.len() > 2 && !word.starts_with("--") && word.parse::<f64>().is_err();
+    let might_be = |word: &str| match kind {
+        ErrorKind::UnknownArgument | ErrorKind::DisplayHelp => word.len() > 1,
+        ErrorKind::InvalidValue | ErrorKind::ValueValidation => is_several(word),
+        _ => false,
+    };
+    let message =
+        typed_words().find(|word| word.starts_with('-') && might_be(word) && !is_option(word))?;
     let quoted = if message.contains(char::is_whitespace) {
         format!("'{message}'")
     } else {
@@ -329,6 +331,8 @@ fn list(error: &clap::Error, kind: ContextKind) -> String {
 /// The command that was meant, such as `measure send`: its words, and what it is.
 fn meant() -> (String, clap::Command) {
     let mut command = Cli::command();
+    // So that each command has the options of all.
+    command.build();
     let mut words = command.get_name().to_owned();
     for word in env::args_os().skip(1) {
         let word = word.to_string_lossy();

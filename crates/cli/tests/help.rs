@@ -127,6 +127,8 @@ fn row_46_bad_arguments_are_explained() {
         "send 127.0.0.1:9 --hello",
         "send 127.0.0.1:9 -hello",
         "ask 127.0.0.1:9 -very",
+        "ask 127.0.0.1:9 -item/one",
+        "ask 127.0.0.1:9 --josn",
         "send 127.0.0.1:9 x -count 5",
         "send 127.0.0.1:9 x --ttl 5",
         "listen --port 5000",
@@ -374,6 +376,62 @@ fn a_hang_up_that_is_ignored_stays_ignored() {
         child.kill().unwrap();
         child.wait().unwrap();
     }
+}
+
+/// timeout(1) signals its command, and then the process group that it is in.
+#[test]
+fn two_signals_at_once_are_one_request() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_manycast"))
+        .args(["listen", "127.0.0.1:0", "-t", "30", "--json"])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.next().unwrap().unwrap().contains("listening"));
+    let id = child.id();
+    let twice = format!("kill -INT {id}; kill -INT {id}; kill -TERM {id}");
+    assert!(
+        Command::new("sh")
+            .args(["-c", &twice])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let summary = lines.next().unwrap().unwrap();
+    assert!(summary.contains("\"summary\""), "{summary}");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+/// It hangs in writing to a pipe that nobody reads.
+#[test]
+fn a_later_signal_ends_it_at_once() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_manycast"))
+        .args(["send", "127.0.0.1:9", "--file", "/dev/zero", "--json"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.as_mut().unwrap()).lines();
+    assert!(lines.next().unwrap().unwrap().contains("sent"));
+    let id = child.id().to_string();
+    let begin = std::time::Instant::now();
+    let place = format!("/proc/{id}/wchan");
+    while !std::fs::read_to_string(&place)
+        .unwrap()
+        .ends_with("pipe_write")
+    {
+        assert!(begin.elapsed().as_secs() < 10, "it does not hang");
+    }
+    let begin = std::time::Instant::now();
+    let status = loop {
+        Command::new("kill").args(["-INT", &id]).status().unwrap();
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        assert!(begin.elapsed().as_secs() < 10, "it still runs");
+    };
+    assert_eq!(status.code(), Some(2));
+    assert!(begin.elapsed().as_secs_f64() >= 1.0);
 }
 
 /// An installed program has no other page.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{anyhow, bail};
 use manycast::proto::ask::{Answer, ClientEvent, ClientStats, Ending};
-use manycast::{Address, AskConfig, Error, Next, Sender, asker};
+use manycast::{Address, AskConfig, Error, Next, Sender, asker, with_interface_name};
 use serde::Serialize;
 
 use super::input::Inputs;
@@ -233,7 +233,14 @@ impl Question {
                     output.detail(format_args!("attempt {attempt}, after {waited}"));
                 }
                 ClientEvent::Refused { peer } => trouble = Some(Error::ConnectionRefused { peer }),
-                ClientEvent::Unreachable(unreachable) => trouble = Some(unreachable.into()),
+                ClientEvent::Unreachable(unreachable) => {
+                    output.object(&CameBack {
+                        event: "unreachable",
+                        to: with_interface_name(unreachable.peer).to_string(),
+                        errno: unreachable.errno,
+                    })?;
+                    trouble = Some(unreachable.into());
+                }
                 ClientEvent::Finished { ending, .. } => ended = ending,
                 _ => {}
             }
@@ -307,6 +314,14 @@ impl Asked {
             },
         }
     }
+}
+
+/// A question that came back undelivered.
+#[derive(Serialize)]
+struct CameBack {
+    event: &'static str,
+    to: String,
+    errno: i32,
 }
 
 /// The last object of a question.

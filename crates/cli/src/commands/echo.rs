@@ -89,8 +89,8 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
 
     output.after_interrupt();
     let (stats, dropped) = (driver.protocol().stats(), driver.endpoint().dropped());
-    output.note(summary(stats, driver.unsent(), dropped));
     warn_of_buffer(buffer, dropped, output);
+    output.note(summary(stats, driver.unsent(), dropped));
     Ok(Outcome::Done)
 }
 

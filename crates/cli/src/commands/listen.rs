@@ -123,10 +123,10 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
         dropped_exact: dropped.is_exact,
     })?;
     output.flush()?;
-    output.note(seen.summary(elapsed, dropped));
     if !warned {
         warn_of_buffer(buffer, dropped, output);
     }
+    output.note(seen.summary(elapsed, dropped));
     if seen.datagrams == 0
         && let Some(group) = addresses.iter().find(|address| address.group().is_some())
     {

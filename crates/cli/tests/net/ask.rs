@@ -5,7 +5,7 @@ use std::net::UdpSocket;
 use manycast_lab::netns::{Host, Lab, Pick, Process, wait_until};
 use serde_json::json;
 
-use crate::{code, hosts_on, json, receive, run, socket, start};
+use crate::{code, hosts_on, json, receive, run, socket, start, start_on_terminal};
 
 fn serve(host: &Host, address: &str) -> Process {
     let mut server = start(host, &["echo", address, "--prefix", "OK..."]);
@@ -22,7 +22,7 @@ pub(crate) fn row_10_the_dialogue_is_as_it_was() {
     let lab = Lab::new();
     let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
     let _server = serve(&b, ":8888");
-    let mut dialogue = start(&a, &["ask", "10.0.0.2:8888"]);
+    let mut dialogue = start_on_terminal(&a, 80, &["ask", "10.0.0.2:8888"]);
     for (question, answer) in [
         ("hello", "OK...hello"),
         ("", "OK..."),
@@ -39,23 +39,57 @@ pub(crate) fn row_10_the_dialogue_is_as_it_was() {
     assert_eq!(code(&finished), 0);
     assert_eq!(finished.stdout.last().unwrap(), "Enter message to send : ");
 
-    let mut interrupted = start(&a, &["ask", "10.0.0.2:8888"]);
+    let mut interrupted = start_on_terminal(&a, 80, &["ask", "10.0.0.2:8888"]);
     interrupted.write_line("hello");
     interrupted.wait_for_line("OK...hello");
     interrupted.interrupt();
-    interrupted.wait_for_line("Enter message to send : ");
-    assert_eq!(code(&interrupted.finish()), 0);
+    let finished = interrupted.finish();
+    assert!(
+        finished
+            .stdout
+            .last()
+            .unwrap()
+            .starts_with("Enter message to send : "),
+        "{finished:?}"
+    );
+    assert_eq!(code(&finished), 0);
+}
+
+pub(crate) fn in_a_pipe_there_are_answers_and_no_prompts() {
+    let lab = Lab::new();
+    let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
+    let _server = serve(&b, ":8888");
+    let mut dialogue = start(&a, &["ask", "10.0.0.2:8888"]);
+    for question in ["hello", "", "two words"] {
+        dialogue.write_line(question);
+        let line = dialogue.wait_for_line("reply");
+        assert_eq!(line, format!("Server reply : OK...{question}"));
+    }
+    dialogue.interrupt();
+    let finished = dialogue.finish();
+    assert_eq!(
+        (code(&finished), finished.stdout.len()),
+        (0, 3),
+        "{finished:?}"
+    );
 }
 
 pub(crate) fn row_10_a_lost_reply_is_told_and_never_hangs() {
     let lab = Lab::new();
     let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
     let server = silent(&b);
+    let mut on_terminal = start_on_terminal(&a, 80, &["ask", "10.0.0.2:8888"]);
+    on_terminal.write_line("lost");
+    receive(&server);
+    let line = on_terminal.wait_for_line("no reply");
+    assert_eq!(line, "Enter message to send : no reply after 1 s");
+    drop(on_terminal);
+
     let mut dialogue = start(&a, &["ask", "10.0.0.2:8888"]);
     dialogue.write_line("lost");
     receive(&server);
-    let line = dialogue.wait_for_line("no reply");
-    assert_eq!(line, "Enter message to send : no reply after 1 s");
+    let line = dialogue.wait_for_error_line("no reply");
+    assert_eq!(line, "manycast: no reply after 1 s");
     dialogue.write_line("hello");
     let (question, client) = receive(&server);
     assert_eq!(question, b"hello");
@@ -195,7 +229,7 @@ pub(crate) fn row_65_a_refusal_is_told_at_once_and_ends_nothing() {
     }
     let mut dialogue = start(&a, &["ask", "10.0.0.2:8888", "-t", "1h"]);
     dialogue.write_line("x");
-    dialogue.wait_for_line("nobody listens on 10.0.0.2:8888");
+    dialogue.wait_for_error_line("nobody listens on 10.0.0.2:8888");
     let _server = serve(&b, ":8888");
     dialogue.write_line("x");
     dialogue.wait_for_line("Server reply : OK...x");
@@ -220,7 +254,10 @@ pub(crate) fn no_answer_is_exit_1() {
         (code(&asked), problem.as_str()),
         (1, "manycast: no reply after 50 ms")
     );
-    assert!(hint.contains("'manycast doctor 10.0.0.2:8888'"), "{hint}");
+    assert!(
+        hint.contains("On its host, 'manycast doctor 10.0.0.2:8888'"),
+        "{hint}"
+    );
     let asked = run(
         &a,
         &["ask", "10.0.0.2:8888", "x", "-t", "50ms", "--retries", "1"],
@@ -281,4 +318,51 @@ pub(crate) fn fewer_answers_than_wanted_are_exit_1() {
     assert_eq!(asked.stdout.len(), 1, "{asked:?}");
     let problem = "manycast: 1 answer came, 2 expected";
     assert_eq!(asked.stderr.last().unwrap(), problem);
+}
+
+/// As `send` does, once the kernel has given up asking for it on the link.
+pub(crate) fn a_host_that_is_not_there_is_told() {
+    let lab = Lab::new();
+    let [a, _b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
+    let why = "the host does not answer on its link";
+    for address in ["10.0.0.9:8888", "[fd00::9]:8888"] {
+        let asked = run(&a, &["ask", address, "x", "-t", "6s"]);
+        assert_eq!(code(&asked), 1, "{asked:?}");
+        let [problem] = asked.stderr.as_slice() else {
+            panic!("{asked:?}")
+        };
+        assert!(problem.contains(why), "{problem}");
+        // Whoever waits for less is told how long that takes.
+        let asked = run(&a, &["ask", address, "x", "-t", "50ms"]);
+        assert!(
+            asked.stderr[1].contains("'-t 4s' waits long enough"),
+            "{asked:?}"
+        );
+    }
+    let asked = run(&a, &["ask", "10.0.0.9:8888", "x", "-t", "6s", "--json"]);
+    let told = json(&asked.stdout[0]);
+    assert_eq!(
+        told,
+        json!({"event": "unreachable", "to": "10.0.0.9:8888", "errno": 113})
+    );
+}
+
+/// On the host that it names, the doctor takes what it is given.
+pub(crate) fn what_is_suggested_can_be_run() {
+    let lab = Lab::new();
+    let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
+    let _server = silent(&b);
+    for address in ["10.0.0.2:8888", "239.1.1.1:8888", "[fd00::2]:8888"] {
+        let asked = run(&a, &["ask", address, "x", "-t", "50ms"]);
+        let told = asked.stderr.join("\n");
+        let Some((_, suggested)) = told.rsplit_once("'manycast ") else {
+            // Nobody listens on it, which is told at once.
+            assert!(told.contains("nobody listens"), "{told}");
+            continue;
+        };
+        let suggested = suggested.split('\'').next().unwrap();
+        let words: Vec<&str> = suggested.split(' ').chain(["--for", "0.1"]).collect();
+        let examined = run(&b, &words);
+        assert_ne!(code(&examined), 2, "{suggested}: {examined:?}");
+    }
 }

@@ -2,7 +2,7 @@
 
 use manycast_lab::netns::{self, Finished, Host, Lab, Process};
 
-use crate::{code, hosts_on, json, listen, manycast, send_signal};
+use crate::{BINARY, code, hosts_on, json, listen, manycast, send_signal};
 
 const GROUP: &str = "239.1.1.1:5001";
 
@@ -145,6 +145,54 @@ pub(crate) fn measure_receive_accounts_for_all_that_was_sent() {
             let problem = finished.stderr.last().unwrap();
             let ends = ["more than 1 %", "more than 1 % are lost"];
             assert!(ends.iter().any(|end| problem.ends_with(end)), "{problem}");
+        }
+    }
+}
+
+/// On most systems a user gets a smaller buffer than is asked for, and it does no harm.
+pub(crate) fn a_small_buffer_is_told_once_and_where_it_matters() {
+    netns::require(&["setpriv"]);
+    let lab = Lab::new();
+    let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
+    let limit = std::fs::read_to_string("/proc/sys/net/core/rmem_max").unwrap();
+    // The kernel doubles it, and so does what is asked for.
+    let is_capped = limit.trim().parse::<u64>().unwrap() < 8 << 20;
+    for words in [
+        &["listen", GROUP][..],
+        &["echo", GROUP],
+        &["measure", "receive", GROUP],
+    ] {
+        for (drops, more) in [
+            (false, &[][..]),
+            (false, &["-v"]),
+            (true, &[]),
+            (true, &["-q"]),
+        ] {
+            let mut command = b.command("setpriv");
+            command.args(["--bounding-set=-all", "--inh-caps=-all", BINARY]);
+            let mut receiver = Process::start(command.args(words).args(more));
+            if more == ["-q"] {
+                b.wait_for_udp_port(5001);
+            } else {
+                receiver.wait_for_error_line("listening on ");
+            }
+            if drops {
+                send_signal(&receiver, "-STOP");
+                send(&a);
+                send_signal(&receiver, "-CONT");
+                wait_until_read(&b);
+            }
+            receiver.interrupt();
+            let finished = receiver.finish();
+            let told = |line: &&String| line.contains("the receive buffer has ");
+            let told = finished.stderr.iter().filter(told).count();
+            let wanted = is_capped && (drops && more.is_empty() || more == ["-v"]);
+            assert_eq!(
+                told,
+                usize::from(wanted),
+                "{words:?} {more:?}: {:?}",
+                finished.stderr
+            );
         }
     }
 }

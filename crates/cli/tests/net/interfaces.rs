@@ -1,9 +1,9 @@
 //! `manycast interfaces`
 
-use manycast_lab::netns::{Host, Lab, Process};
+use manycast_lab::netns::{Host, Lab};
 use serde_json::{Value, json};
 
-use crate::{BINARY, host_between, hosts_on, json, listen, run, send};
+use crate::{host_between, hosts_on, json, listen, run, send, start_on_terminal};
 
 /// The object of one interface.
 fn interface(host: &Host, name: &str) -> Value {
@@ -134,21 +134,7 @@ pub(crate) fn it_fits_a_narrow_terminal() {
     let lab = Lab::new();
     let [a] = hosts_on(&lab, &lab.switch("sw"), ["a"]);
     let _listener = listen(&a, &["239.192.0.100:5000", "[ff15::100]:5000"]);
-    let script = format!(
-        "
-import fcntl, os, pty, struct, sys, termios
-child, terminal = pty.fork()
-if child == 0:
-    fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack('HHHH', 24, 40, 0, 0))
-    os.execv({BINARY:?}, ['manycast', 'interfaces'])
-try:
-    while read := os.read(terminal, 65536):
-        sys.stdout.buffer.write(read)
-except OSError:
-    pass
-"
-    );
-    let shown = Process::start(a.command("python3").args(["-c", &script])).finish();
+    let shown = start_on_terminal(&a, 40, &["interfaces"]).finish();
     let widest = shown
         .stdout
         .iter()

@@ -14,9 +14,20 @@ pub(crate) fn a_device_that_comes_back_is_joined_again() {
 
     a.delete_device("eth1");
     let left = json(&listener.wait_for_line("\"left\""));
-    let expected = json!({"event": "left", "group": left["group"], "port": 5000, "interface": "eth1", "sources": []});
+    let expected = json!({
+        "event": "left", "group": left["group"], "port": 5000, "interface": "eth1", "sources": [],
+        "time": left["time"], "why": "gone",
+    });
     assert_eq!(left, expected);
-    in_text.wait_for_error_line("no longer joined to 239.1.1.1:5000 on eth1");
+    assert!(left["time"].as_str().unwrap().ends_with('Z'), "{left}");
+    let line = in_text.wait_for_error_line("no longer joined to 239.1.1.1:5000 on eth1");
+    assert!(line.ends_with(" on eth1: the interface is gone"), "{line}");
+    // The time of the day stands in front.
+    assert_eq!(
+        line.find(" no longer"),
+        Some("12:00:00.000000".len()),
+        "{line}"
+    );
 
     a.recreate_device("eth1");
     let groups = [(); 2].map(|()| json(&listener.wait_for_line("\"joined\""))["group"].clone());
@@ -24,12 +35,17 @@ pub(crate) fn a_device_that_comes_back_is_joined_again() {
         groups.contains(&json!("239.1.1.1")) && groups.contains(&json!("ff15::1")),
         "{groups:?}"
     );
-    in_text.wait_for_error_line("joined 239.1.1.1:5000 on eth1");
+    let line = in_text.wait_for_error_line("joined 239.1.1.1:5000 on eth1");
+    assert!(line.ends_with(": the interface is up"), "{line}");
     for group in ["239.1.1.1:5000", "[ff15::1]:5000"] {
         send(&b1, &[group, "back", "-i", "eth0"]);
         assert_eq!(datagram(&mut listener)["interface"], "eth1");
     }
     in_text.wait_for_line("eth1 hops 1, 4 bytes: back");
+
+    a.output("ip link set eth2 down");
+    let line = in_text.wait_for_error_line("no longer joined to 239.1.1.1:5000 on eth2");
+    assert!(line.ends_with(": the interface is down"), "{line}");
 }
 
 pub(crate) fn what_cannot_be_joined_is_explained() {

@@ -30,6 +30,9 @@ netns::tests!(
     ask::row_10_a_lost_reply_is_told_and_never_hangs,
     ask::row_10_answers_of_others_do_not_count,
     ask::row_10_the_dialogue_is_as_it_was,
+    ask::in_a_pipe_there_are_answers_and_no_prompts,
+    ask::a_host_that_is_not_there_is_told,
+    ask::what_is_suggested_can_be_run,
     ask::row_10_what_is_lost_is_asked_again,
     ask::row_43_all_answers_of_a_group_are_listed,
     ask::row_43_enough_answers_end_it,
@@ -46,6 +49,7 @@ netns::tests!(
     doctor::a_stream_that_comes_is_exit_0,
     doctor::two_ends_share_a_key,
     doctor::what_cannot_be_examined_is_exit_2,
+    dropped::a_small_buffer_is_told_once_and_where_it_matters,
     dropped::listen_accounts_for_all_that_was_sent,
     dropped::measure_receive_accounts_for_all_that_was_sent,
     echo::it_answers_no_source_that_cannot_have_asked,
@@ -191,6 +195,49 @@ fn manycast(host: &Host, arguments: &[&str]) -> Command {
 fn start(host: &Host, arguments: &[&str]) -> Process {
     Process::start(&mut manycast(host, arguments))
 }
+
+/// Starts the command on a terminal of so many columns, which does not echo what is typed. What is
+/// written to the process is typed there, and an interrupt is Ctrl-C; what it shows, errors too, is the
+/// output of the process.
+fn start_on_terminal(host: &Host, columns: u16, arguments: &[&str]) -> Process {
+    let mut command = host.command("python3");
+    command.args(["-c", TERMINAL, &columns.to_string(), BINARY]);
+    Process::start(command.args(arguments))
+}
+
+const TERMINAL: &str = r"
+import fcntl, os, pty, select, signal, struct, sys, termios
+master, slave = pty.openpty()
+mode = termios.tcgetattr(slave)
+mode[3] &= ~termios.ECHO
+termios.tcsetattr(slave, termios.TCSANOW, mode)
+fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack('HHHH', 24, int(sys.argv[1]), 0, 0))
+child = os.fork()
+if child == 0:
+    os.setsid()
+    fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+    for descriptor in (0, 1, 2):
+        os.dup2(slave, descriptor)
+    os.execv(sys.argv[2], sys.argv[2:])
+os.close(slave)
+# Ctrl-C
+signal.signal(signal.SIGINT, lambda *_: os.write(master, b'\x03'))
+watched = [master, 0]
+while True:
+    ready = select.select(watched, [], [])[0]
+    if master in ready:
+        try:
+            shown = os.read(master, 65536)
+        except OSError:
+            break
+        os.write(1, shown.replace(b'\r\n', b'\n'))
+    if 0 in ready:
+        typed = os.read(0, 65536)
+        os.write(master, typed or b'\x04')
+        if not typed:
+            watched.remove(0)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+";
 
 /// Runs the command to its end; its standard input is empty.
 fn run(host: &Host, arguments: &[&str]) -> Finished {
