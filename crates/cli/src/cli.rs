@@ -1,5 +1,8 @@
 //! What can be typed: the list of commands, and the options that all of them have.
 
+#[cfg(test)]
+mod suggested;
+
 use std::ffi::OsString;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
