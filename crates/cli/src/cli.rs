@@ -7,7 +7,9 @@ use std::ffi::OsString;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
-use crate::commands::{ask, complete, demo, doctor, echo, interfaces, listen, measure, send, tftp};
+use crate::commands::{
+    ask, complete, demo, doctor, echo, interfaces, listen, man, measure, send, tftp,
+};
 
 /// Help begins with examples, since these are what most people look for.
 pub(crate) const HELP: &str =
@@ -19,7 +21,7 @@ Examples:
   manycast send 239.192.0.100:5000 'Hello, world!'       # in another
   manycast demo                                          # both, on this machine alone";
 
-const ADDRESSES: &str = "\
+pub(crate) const ADDRESSES: &str = "\
 Addresses:
   [SOURCE[,SOURCE…]@]HOST[%INTERFACE]:PORT
 
@@ -28,8 +30,9 @@ Addresses:
   10.0.0.5@232.1.1.1%eth0:5000    … from one source only (SSM)
   [ff15::1%eth0]:5000             IPv6; the interface stands inside the brackets
   192.0.2.7:5005  localhost:8888  one host
-  :8888                           any local address (listening only)
+  :8888                           any local address (listening only)";
 
+const EXIT_CODES: &str = "\
 Exit codes:
   0  done
   1  the answer is \"no\": nothing arrived, nobody answered, a check failed
@@ -41,7 +44,7 @@ Exit codes:
     name = "manycast",
     version,
     before_help = EXAMPLES,
-    after_help = ADDRESSES,
+    after_help = format!("{ADDRESSES}\n\n{EXIT_CODES}"),
     help_template = HELP,
     disable_help_subcommand = true,
     subcommand_required = true,
@@ -81,7 +84,7 @@ pub(crate) enum Command {
     Tftp(tftp::Args),
     Demo(demo::Args),
     Completions(complete::Completions),
-    Man(complete::Man),
+    Man(man::Man),
 }
 
 /// The words that were typed, where `help send` is `send --help`, and `measure help` is `measure

@@ -8,6 +8,7 @@ pub(crate) mod echo;
 pub(crate) mod input;
 pub(crate) mod interfaces;
 pub(crate) mod listen;
+pub(crate) mod man;
 pub(crate) mod measure;
 pub(crate) mod send;
 pub(crate) mod tftp;
@@ -33,7 +34,7 @@ pub(crate) fn run(command: Command, output: &mut Output) -> anyhow::Result<Outco
         Command::Tftp(args) => tftp::run(args, output),
         Command::Demo(args) => demo::run(args, output),
         Command::Completions(args) => complete::completions(args, output),
-        Command::Man(args) => complete::man(args, output),
+        Command::Man(args) => man::man(args, output),
     }
 }
 

@@ -277,6 +277,44 @@ fn packagers_get_completions_and_a_manual_page() {
 }
 
 #[test]
+fn each_manual_page_has_values_examples_and_the_exit_status() {
+    let mut waiting = vec![Vec::new()];
+    while let Some(command) = waiting.pop() {
+        let help = help(&command);
+        for deeper in commands_in(&help) {
+            waiting.push([&command[..], &[deeper]].concat());
+        }
+        let words: Vec<_> = command.iter().map(String::as_str).collect();
+        let page = text(manycast(&[&["man"], &words[..]].concat()).stdout);
+        for section in ["SYNOPSIS", "EXAMPLES", "\"EXIT STATUS\"\n.TP\n\\fB0\\fR"] {
+            assert!(
+                page.contains(&format!(".SH {section}")),
+                "{words:?}: {page}"
+            );
+        }
+        let synopsis = page
+            .split(".SH ")
+            .find(|part| part.starts_with("SYNOPSIS"))
+            .unwrap();
+        assert!(!synopsis.contains("help"), "{synopsis}");
+        let unit = help.contains("<TIME>");
+        assert_eq!(
+            page.contains("a number without a unit is seconds"),
+            unit,
+            "{words:?}"
+        );
+        let takes_address = help.contains("<ADDRESS>") || help.contains("[ADDRESS]");
+        assert_eq!(
+            page.contains(".SH ADDRESSES"),
+            takes_address || words.is_empty(),
+            "{words:?}"
+        );
+        // groff(7) has nothing to complain of.
+        assert!(page.is_ascii() || !page.contains('…'), "{words:?}");
+    }
+}
+
+#[test]
 fn a_full_disk_is_seen_by_the_help_too() {
     for argument in ["--help", "--version"] {
         let full = std::fs::File::create("/dev/full").unwrap();

@@ -38,7 +38,9 @@ fn each_example_of_the_help_is_taken() {
 fn examples(command: &clap::Command, seen: &mut usize) {
     let help = command.get_before_help().map(ToString::to_string);
     for line in help.unwrap_or_default().lines().skip(1) {
-        let part = line.split(" | ").find(|part| part.trim().starts_with("manycast "));
+        let part = line
+            .split(" | ")
+            .find(|part| part.trim().starts_with("manycast "));
         if let Some(line) = part {
             check(line, command.get_bin_name().unwrap_or_default());
             *seen += 1;
@@ -69,7 +71,11 @@ fn quoted(text: &str) -> Vec<String> {
         match line.trim_end().strip_suffix('\\') {
             Some(begin) => joined.push_str(begin.trim_start()),
             None => {
-                joined.push_str(line.trim_start().trim_start_matches("//!").trim_start_matches("///"));
+                joined.push_str(
+                    line.trim_start()
+                        .trim_start_matches("//!")
+                        .trim_start_matches("///"),
+                );
                 joined.push('\n');
             }
         }

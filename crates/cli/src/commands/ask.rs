@@ -42,7 +42,7 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "IFACE")]
     interface: Vec<Interfaces>,
     /// How long to wait for answers
-    #[arg(short, long, default_value = "1s", value_parser = values::duration)]
+    #[arg(short, long, value_name = "TIME", default_value = "1s", value_parser = values::duration)]
     timeout: Duration,
     /// How often to ask again while answers are wanting
     #[arg(long, value_name = "N", default_value = "0", value_parser = values::retries, allow_negative_numbers = true)]

@@ -49,10 +49,10 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "IFACE")]
     interface: Vec<Interfaces>,
     /// Stop after so many datagrams
-    #[arg(short, long, value_parser = values::count, allow_negative_numbers = true)]
+    #[arg(short, long, value_name = "N", value_parser = values::count, allow_negative_numbers = true)]
     count: Option<u64>,
-    /// Stop after this time; exit code 1 if COUNT datagrams (without COUNT: one) have not come
-    #[arg(short, long, value_parser = values::duration)]
+    /// Stop after this time; exit code 1 if N datagrams (without --count: one) have not come
+    #[arg(short, long, value_name = "TIME", value_parser = values::duration)]
     timeout: Option<Duration>,
     /// Show the bytes of each datagram, with offset and text
     #[arg(long)]

@@ -52,10 +52,10 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "N", value_parser = values::count, allow_negative_numbers = true)]
     count: Option<u64>,
     /// Begin a datagram at most every so often, such as 500ms
-    #[arg(long, value_parser = values::duration)]
+    #[arg(long, value_name = "TIME", value_parser = values::duration)]
     interval: Option<Duration>,
     /// Send at most so many bits of payload per second by each interface, such as 10M
-    #[arg(long, value_parser = values::rate)]
+    #[arg(long, value_name = "BITRATE", value_parser = values::rate)]
     rate: Option<Rate>,
     /// Hop limit; groups: 1 by default, which stays on the link; hosts: the system's, often 64
     #[arg(long, value_name = "N", value_parser = values::hops, allow_negative_numbers = true)]

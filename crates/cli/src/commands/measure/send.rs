@@ -44,7 +44,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", default_value = "1316", value_parser = size)]
     size: usize,
     /// Bits of payload per second, such as 50M or 1G, or max
-    #[arg(long, default_value = "1M", value_name = "RATE")]
+    #[arg(long, default_value = "1M", value_name = "BITRATE")]
     rate: Speed,
     /// The longest burst in which the rate is held, as time at that rate
     #[arg(long, value_name = "TIME", default_value = "1ms", value_parser = values::burst)]

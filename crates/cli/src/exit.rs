@@ -1,0 +1,82 @@
+//! What each exit code says, command by command: for the manual pages, and for the table in
+//! `docs/json.md`, which a test compares with this one.
+
+/// What 0 and 1 say of a command; `None`: it has no such answer.
+pub(crate) struct Codes {
+    /// The command's words, without `manycast`.
+    pub(crate) command: &'static str,
+    pub(crate) done: &'static str,
+    pub(crate) no: Option<&'static str>,
+}
+
+/// What 2 says of every command.
+pub(crate) const FAILED: &str = "bad arguments, or this machine does not let it";
+
+const fn codes(command: &'static str, done: &'static str, no: Option<&'static str>) -> Codes {
+    Codes { command, done, no }
+}
+
+pub(crate) const CODES: [Codes; 16] = [
+    codes(
+        "send",
+        "the kernel took every datagram",
+        Some("a host or a router said that it was not delivered, or some were not sent"),
+    ),
+    codes(
+        "listen",
+        "as many datagrams came as --count says, or a signal ended it",
+        Some("fewer came within --timeout; without --count: none"),
+    ),
+    codes("echo", "a signal ended it", None),
+    codes(
+        "ask",
+        "as many answers came as were wanted; of a group: one",
+        Some("fewer came, nobody listens there, or the host was not reached"),
+    ),
+    codes("interfaces", "they are listed", None),
+    codes(
+        "measure send",
+        "datagrams were sent",
+        Some("none was, the host refused them, or the rate was not reached"),
+    ),
+    codes(
+        "measure receive",
+        "senders came, and lost no more than --max-loss",
+        Some("none came, fewer than --expect, or one lost more"),
+    ),
+    codes("doctor", "healthy", Some("a fault was found")),
+    codes("doctor serve", "a signal ended it", None),
+    codes(
+        "tftp get",
+        "the file is there",
+        Some("the server refused or did not answer, or a signal ended it"),
+    ),
+    codes(
+        "tftp put",
+        "the server has the file",
+        Some("the server refused or did not answer, or a signal ended it"),
+    ),
+    codes("tftp serve", "a signal ended it", None),
+    codes("demo", "all came as expected", Some("something did not")),
+    codes("completions", "the script is printed", None),
+    codes("man", "the page is printed", None),
+    codes("--help, --version", "it is printed", None),
+];
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write;
+
+    use super::*;
+
+    #[test]
+    fn the_table_in_the_documents_is_this_one() {
+        let mut table = String::new();
+        for Codes { command, done, no } in CODES {
+            let no = no.unwrap_or("–");
+            writeln!(table, "| `{command}` | {done} | {no} |").unwrap();
+        }
+        let document = include_str!("../../../docs/json.md");
+        assert!(document.contains(&table), "docs/json.md lacks:\n{table}");
+    }
+}
