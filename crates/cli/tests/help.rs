@@ -276,6 +276,69 @@ fn packagers_get_completions_and_a_manual_page() {
     assert_eq!(manycast(&["man", "frobnicate"]).status.code(), Some(2));
 }
 
+/// In bash itself: what stands in the line, and what is offered.
+#[test]
+fn bash_completes_commands_options_interfaces_and_files() {
+    let script = r#"
+        source <("$0" completions bash)
+        complete -p manycast >&2
+        COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
+        _manycast manycast "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}" 2>/dev/null
+        printf '%s\n' "${COMPREPLY[@]}"
+    "#;
+    let offered = |words: &[&str]| {
+        let mut bash = Command::new("bash");
+        bash.args([
+            "--norc",
+            "-c",
+            script,
+            env!("CARGO_BIN_EXE_manycast"),
+            "manycast",
+        ]);
+        let output = bash.args(words).output().unwrap();
+        let told = text(output.stderr);
+        assert!(told.starts_with("complete "), "{told}");
+        let offered: Vec<String> = text(output.stdout).lines().map(str::to_owned).collect();
+        offered
+    };
+    for (words, wanted, unwanted) in [
+        (&["lis"][..], "listen", "send"),
+        (&["listen", "--ti"], "--timeout", "--hex"),
+        (&["listen", ":5000", "-i", ""], "lo", "Cargo.toml"),
+        (&["listen", ":5000", "--interface", "l"], "lo", "all"),
+        (&["send", "239.1.1.1%l"], "239.1.1.1%lo", "lo"),
+        (&["interfaces", ""], "lo", "--json"),
+        (&["man", "se"], "send", "listen"),
+        (&["measure", "re"], "receive", "send"),
+        (&["send", ":5000", "--file", "Car"], "Cargo.toml", "lo"),
+        (&["listen", ":5000", "--timeout", ""], "", "Cargo.toml"),
+        (&["completions", ""], "bash", "Cargo.toml"),
+    ] {
+        let offered = offered(words);
+        assert!(
+            offered.iter().any(|it| it == wanted),
+            "{words:?}: {offered:?}"
+        );
+        assert!(
+            offered.iter().all(|it| it != unwanted),
+            "{words:?}: {offered:?}"
+        );
+    }
+    for (shell, part) in [
+        (
+            "zsh",
+            "-i+[Interface by name, index or address, or all; can be repeated]:IFACE:_net_interfaces",
+        ),
+        (
+            "fish",
+            "-l interface -d 'Interface by name, index or address, or all; can be repeated' -r -f -a 'all (command ls",
+        ),
+    ] {
+        let script = text(manycast(&["completions", shell]).stdout);
+        assert!(script.contains(part), "{script}");
+    }
+}
+
 #[test]
 fn each_manual_page_has_values_examples_and_the_exit_status() {
     let mut waiting = vec![Vec::new()];
