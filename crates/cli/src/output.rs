@@ -245,6 +245,28 @@ pub(crate) fn fold(text: &str) -> String {
     fold::fold(text, width.into())
 }
 
+/// Prints a help to standard output, in its colours where it is a terminal, and with lines that fit it.
+pub(crate) fn help(text: &str) -> io::Result<()> {
+    let stdout = io::stdout();
+    let text = match terminal_size_of(&stdout) {
+        // The library that makes it folds all but the usage.
+        Some((Width(width), _)) => fold::fold(text, width.into()),
+        None => text.to_owned(),
+    };
+    let mut stdout = AutoStream::auto(stdout.lock());
+    write!(stdout, "{text}")?;
+    stdout.flush()
+}
+
+/// Prose, of which a line is a paragraph, with lines that fit the terminal; as it is where standard
+/// output is none.
+pub(crate) fn fold_prose(text: &str) -> String {
+    match terminal_size_of(io::stdout()) {
+        Some((Width(width), _)) => fold::fold_deeper(text, width.into(), 0),
+        None => text.to_owned(),
+    }
+}
+
 /// `1 datagram`, `2 datagrams`, `8,388,608 bytes`.
 pub(crate) fn counted(number: u64, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };

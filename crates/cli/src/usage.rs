@@ -4,7 +4,7 @@ mod similar;
 
 use std::env;
 use std::error::Error;
-use std::io::{self, Write};
+use std::io;
 
 use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -30,8 +30,7 @@ pub(crate) fn explain(error: &clap::Error) -> u8 {
             return problem("what begins with a dash is an option");
         }
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            let printed = error.print().and_then(|()| io::stdout().flush());
-            return match printed {
+            return match output::help(&error.render().ansi().to_string()) {
                 // Whoever has closed the pipe has read enough of it.
                 Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
                     crate::failed(format_args!("cannot write to standard output: {error}"))
@@ -101,12 +100,12 @@ fn typed_words() -> impl Iterator<Item = String> {
         .take_while(|word| word != "--")
 }
 
-/// The options that a command has, with their dashes.
+/// The options that a command has, with their dashes; of help one is told anyway.
 fn options_of(command: &clap::Command) -> Vec<String> {
     let mut options: Vec<String> = Vec::new();
     for argument in command
         .get_arguments()
-        .filter(|argument| !argument.is_hide_set())
+        .filter(|argument| !argument.is_hide_set() && argument.get_id() != "help")
     {
         options.extend(argument.get_long().map(|long| format!("--{long}")));
         options.extend(argument.get_short().map(|short| format!("-{short}")));

@@ -96,7 +96,7 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
         return serve(&address, key, output);
     }
     if let Some(code) = args.explain {
-        output.text(format_args!("{}", code.explanation()))?;
+        output.text(crate::output::fold_prose(code.explanation()))?;
         return Ok(Outcome::Done);
     }
     let report = match &args.address {

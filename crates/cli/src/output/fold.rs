@@ -4,15 +4,20 @@
 /// break stands two columns deeper than the line begins. A word that is too long stays whole, so that
 /// it can be copied.
 pub(super) fn fold(text: &str, width: usize) -> String {
+    fold_deeper(text, width, 2)
+}
+
+/// As [`fold`], but what follows a break stands so many columns deeper.
+pub(super) fn fold_deeper(text: &str, width: usize, deeper: usize) -> String {
     let lines: Vec<_> = text
         .split('\n')
-        .map(|line| fold_line(line, width))
+        .map(|line| fold_line(line, width, deeper))
         .collect();
     lines.join("\n")
 }
 
-fn fold_line(line: &str, width: usize) -> String {
-    if line.chars().count() <= width {
+fn fold_line(line: &str, width: usize, deeper: usize) -> String {
+    if columns(line) <= width {
         return line.to_owned();
     }
     let words = line.trim_start_matches(' ');
@@ -20,11 +25,11 @@ fn fold_line(line: &str, width: usize) -> String {
     let mut folded = " ".repeat(indent);
     let mut column = indent;
     for (index, word) in words.split(' ').enumerate() {
-        let length = word.chars().count();
+        let length = columns(word);
         if index > 0 && column + 1 + length > width {
             folded.push('\n');
-            folded.push_str(&" ".repeat(indent + 2));
-            column = indent + 2;
+            folded.push_str(&" ".repeat(indent + deeper));
+            column = indent + deeper;
         } else if index > 0 {
             folded.push(' ');
             column += 1;
@@ -33,6 +38,20 @@ fn fold_line(line: &str, width: usize) -> String {
         column += length;
     }
     folded
+}
+
+/// How wide a text is, of which colours (`ESC [ … m`) take no room.
+fn columns(text: &str) -> usize {
+    let mut columns = 0;
+    let mut letters = text.chars();
+    while let Some(letter) = letters.next() {
+        if letter == '\u{1b}' {
+            letters.by_ref().find(|letter| *letter == 'm');
+        } else {
+            columns += 1;
+        }
+    }
+    columns
 }
 
 #[cfg(test)]
@@ -49,5 +68,9 @@ mod tests {
         assert_eq!(fold(text, 100), text);
         assert_eq!(fold("a-word-of-fifteen b", 5), "a-word-of-fifteen\n  b");
         assert_eq!(fold("", 0), "");
+        assert_eq!(
+            fold("\u{1b}[1mUsage:\u{1b}[0m x", 8),
+            "\u{1b}[1mUsage:\u{1b}[0m x"
+        );
     }
 }

@@ -15,6 +15,7 @@ mod measure;
 mod measure_runs;
 mod peers;
 mod send;
+mod terminal;
 mod tftp;
 
 use std::net::{SocketAddr, UdpSocket};
@@ -127,6 +128,7 @@ netns::tests!(
     send::the_rate_is_kept,
     send::a_stream_outlives_its_interface,
     send::the_source_can_be_chosen,
+    terminal::no_word_is_broken_on_a_narrow_terminal,
     tftp::a_file_comes_and_goes_and_each_transfer_is_a_line,
     tftp::whoever_is_killed_leaves_no_half_file,
     tftp::a_full_disk_is_one_sentence,
@@ -200,7 +202,9 @@ fn start(host: &Host, arguments: &[&str]) -> Process {
 /// written to the process is typed there, and an interrupt is Ctrl-C; what it shows, errors too, is the
 /// output of the process.
 fn start_on_terminal(host: &Host, columns: u16, arguments: &[&str]) -> Process {
+    netns::require(&["python3"]);
     let mut command = host.command("python3");
+    command.env("NO_COLOR", "1");
     command.args(["-c", TERMINAL, &columns.to_string(), BINARY]);
     Process::start(command.args(arguments))
 }
