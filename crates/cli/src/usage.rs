@@ -8,7 +8,7 @@ use std::io;
 
 use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use manycast::{Address, AddressError, Malformed};
+use manycast::{Address, AddressError, InterfaceSelector, Malformed};
 
 use crate::cli::Cli;
 use crate::output::{self, is_unsafe};
@@ -253,6 +253,13 @@ fn with_what_follows(error: &AddressError) -> AddressError {
     if let Some(joined) = joined {
         let what = format!("host and port are one argument; write {joined}");
         error.malformed = Malformed::new(what, text.len());
+        return error;
+    }
+    let selector = InterfaceSelector::Name(text.clone());
+    if manycast::find_interface(&selector).is_ok() {
+        let what =
+            format!("it is an interface, which stands behind the host: 239.192.0.100%{text}:5000");
+        error.malformed = Malformed::new(what, 0);
         return error;
     }
     let (words, command) = meant();

@@ -197,6 +197,7 @@ fn what_cannot_be_meant_is_refused() {
             "it names no host to send to; write HOST:8888",
         ),
         ("ask 0.0.0.0:8888 x", "names no destination"),
+        ("listen lo", "behind the host: 239.192.0.100%lo:5000"),
         (
             "send lo:5000 x",
             "an interface stands behind the host: 239.192.0.100%lo:5000",

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::bail;
 use manycast::{
-    Address, BufferSize, Dropped, Error, Event, InterfaceId, Listener, Membership, Received,
-    SocketConfig, SourceFilter, with_interface_name,
+    Address, BufferSize, Dropped, Error, Event, Interface, InterfaceId, Listener, Membership,
+    Received, SocketConfig, SourceFilter, with_interface_name,
 };
 use serde::Serialize;
 
@@ -220,10 +220,39 @@ pub(crate) fn announce(
         .memberships()
         .map(|it| it.interface.clone())
         .collect();
-    for warning in vrf::warnings(&joined, &manycast::interfaces()?, accept.as_deref()) {
+    let interfaces = manycast::interfaces()?;
+    for warning in vrf::warnings(&joined, &interfaces, accept.as_deref()) {
+        output.warn(warning);
+    }
+    if let Some(warning) = deaf(addresses, &joined, &interfaces) {
         output.warn(warning);
     }
     Ok(buffer)
+}
+
+/// What is said where groups are joined on loopback alone, though nobody asked for that.
+fn deaf(addresses: &[Address], joined: &[InterfaceId], interfaces: &[Interface]) -> Option<String> {
+    let asked = addresses
+        .iter()
+        .any(|address| address.interface().is_some());
+    let is_loopback = |on: &InterfaceId| {
+        let found = interfaces.iter().find(|found| found.index == on.index);
+        found.is_some_and(|found| found.loopback)
+    };
+    if asked || joined.is_empty() || !joined.iter().all(is_loopback) {
+        return None;
+    }
+    let mut others = interfaces
+        .iter()
+        .filter(|other| !other.loopback && other.multicast);
+    Some(match others.find(|other| !other.up) {
+        Some(Interface { name, .. }) => format!(
+            "this host alone is heard, since {name} is down; bring it up with 'ip link set {name} \
+             up', and it is joined there at once"
+        ),
+        None => "this host alone is heard, since it has no other interface that can multicast"
+            .to_owned(),
+    })
 }
 
 /// The first object of those that listen.

@@ -48,6 +48,35 @@ pub(crate) fn a_device_that_comes_back_is_joined_again() {
     assert!(line.ends_with(": the interface is down"), "{line}");
 }
 
+pub(crate) fn a_listener_that_hears_its_own_host_alone_says_why() {
+    let lab = Lab::new();
+    let [a] = hosts_on(&lab, &lab.switch("sw"), ["a"]);
+    let warnings = |arguments: &[&str]| {
+        let listened = run(&a, &[&["listen", "-t", "0"], arguments].concat());
+        assert_eq!(code(&listened), 1, "{listened:?}");
+        let mut told = listened.stderr;
+        told.retain(|line| line.starts_with("warning: "));
+        told
+    };
+    assert!(warnings(&["239.1.1.1:5000"]).is_empty());
+    a.output("ip link set eth0 down");
+    assert_eq!(
+        warnings(&["239.1.1.1:5000"]),
+        [
+            "warning: this host alone is heard, since eth0 is down; bring it up with 'ip link set eth0 \
+             up', and it is joined there at once"
+        ]
+    );
+    // Who asks for it means it.
+    for own in [
+        &["239.1.1.1%lo:5000"][..],
+        &["239.1.1.1:5000", "-i", "lo"],
+        &["127.0.0.1:5000"],
+    ] {
+        assert!(warnings(own).is_empty(), "{own:?}");
+    }
+}
+
 pub(crate) fn what_cannot_be_joined_is_explained() {
     let lab = Lab::new();
     let [a] = hosts_on(&lab, &lab.switch("sw"), ["a"]);

@@ -83,6 +83,7 @@ netns::tests!(
     listen::row_42_raw_is_fit_for_a_pipe,
     listen::row_67_port_0_tells_which_it_was,
     listen::source_specific_groups_admit_their_source_alone,
+    listen_events::a_listener_that_hears_its_own_host_alone_says_why,
     listen_events::a_device_that_comes_back_is_joined_again,
     listen_events::what_cannot_be_joined_is_explained,
     measure::a_clean_stream_is_reported_in_full,
