@@ -308,6 +308,7 @@ impl Protocol for Client {
         let Some(peer) = event.refused_by() else {
             if let NetworkEvent::Unreachable { unreachable, .. } = event
                 && self.state == State::Asking
+                && self.config.responders == Responders::Asked
                 && self.counts(unreachable.peer)
                 && !std::mem::replace(&mut self.came_back, true)
             {

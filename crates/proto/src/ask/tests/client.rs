@@ -1,3 +1,5 @@
+use manycast_types::{ErrorKind, Unreachable};
+
 use super::*;
 
 const HOST: &str = "192.0.2.7:8888";
@@ -98,6 +100,40 @@ fn the_same_host_may_be_written_otherwise() {
     let (mut client, now) = asking(ClientConfig::new(address("[fe80::7%2]:8888"), "hello"));
     give(&mut client, now, "[fe80::7%3]:8888", OWN, b"OK...hello");
     assert_eq!(client.stats().strangers, 1, "another link");
+}
+
+#[test]
+fn a_question_that_came_back_is_told_once_and_may_still_be_answered() {
+    let came_back = |peer| {
+        let unreachable = Unreachable::new(address(peer), ErrorKind::HostUnreachable, 113);
+        let socket = SocketId::default();
+        (
+            unreachable,
+            NetworkEvent::Unreachable {
+                socket,
+                unreachable,
+            },
+        )
+    };
+    let (unreachable, event) = came_back(HOST);
+    let (mut client, now) = asking(ClientConfig::new(address(HOST), "hello"));
+    client.handle_network(now, came_back("192.0.2.8:8888").1);
+    assert_eq!(drain(&mut client, now).1, []);
+    client.handle_network(now, event.clone());
+    client.handle_network(now, event.clone());
+    let told = drain(&mut client, now).1;
+    assert_eq!(told, [ClientEvent::Unreachable(unreachable)]);
+    give(&mut client, now, HOST, OWN, b"OK...hello");
+    let told = drain(&mut client, now).1;
+    assert_eq!(responders(&told), [address(HOST)]);
+
+    let (mut client, now) = asking(ClientConfig::new(address(GROUP), "hello"));
+    client.handle_network(now, event);
+    assert_eq!(
+        drain(&mut client, now).1,
+        [],
+        "others of the group may answer"
+    );
 }
 
 #[test]
