@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crate::host::packets::{CapturedPacket, Frame, Link, PacketCapture};
+use crate::host::packets::{CapturedPacket, Frame, Link, PacketCapture, Piece};
 
 use super::Target;
 
@@ -23,8 +23,44 @@ pub struct Captured {
     pub elsewhere: Vec<CapturedStream>,
     /// What this host has sent to groups.
     pub sent: Vec<CapturedStream>,
-    /// How many later fragments of datagrams to the group came in.
-    pub fragments: u64,
+    /// The pieces of datagrams to the group, whatever the port, that came in by each interface.
+    pub pieces: Vec<Pieces>,
+}
+
+/// Datagrams to a group that came in pieces by one interface.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pieces {
+    /// The index of the interface.
+    pub interface: u32,
+    /// How many first pieces came: those alone have ports.
+    pub first: u64,
+    /// How many others came.
+    pub later: u64,
+    /// How many of these were the last one of their datagram.
+    pub last: u64,
+    /// How many bytes all of them carried.
+    pub bytes: u64,
+    /// How many bytes the datagrams have whose last piece came.
+    pub whole: u64,
+}
+
+impl Pieces {
+    /// Whether at least nine of ten datagrams came with all their bytes.
+    pub(super) const fn are_whole(&self) -> bool {
+        self.last * 10 >= self.first * 9 && self.bytes * 10 >= self.whole * 9
+    }
+
+    fn add(&mut self, piece: Piece) {
+        self.bytes += u64::from(piece.length);
+        match piece.offset {
+            0 => self.first += 1,
+            _ => self.later += 1,
+        }
+        if !piece.more {
+            self.last += 1;
+            self.whole += u64::from(piece.offset) + u64::from(piece.length);
+        }
+    }
 }
 
 /// Datagrams from one source to one port of the group, as they came in by one interface.
@@ -58,6 +94,12 @@ impl Captured {
             .map(|stream| on(stream.interface))
             .max()
             .unwrap_or(0)
+    }
+
+    /// The pieces that came in by the interface that most of them came by.
+    pub(super) fn most_pieces(&self) -> Option<&Pieces> {
+        let pieces = self.pieces.iter();
+        pieces.max_by_key(|pieces| pieces.first + pieces.later)
     }
 
     /// The streams to this port.
@@ -138,13 +180,22 @@ impl Captured {
             CapturedPacket::Query { source, version } if !link.outgoing => {
                 self.query(source, version);
             }
-            CapturedPacket::Fragment { destination } if destination == group && !link.outgoing => {
-                self.fragments += 1;
+            CapturedPacket::Fragment { destination, piece }
+                if destination == group && !link.outgoing =>
+            {
+                self.piece(link.interface, piece);
             }
             CapturedPacket::Datagram {
                 source,
                 destination,
+                piece,
             } => {
+                if let Some(piece) = piece
+                    && destination.ip() == group
+                    && !link.outgoing
+                {
+                    self.piece(link.interface, piece);
+                }
                 let streams = if link.outgoing {
                     &mut self.sent
                 } else if destination.ip() != group {
@@ -159,6 +210,20 @@ impl Captured {
                 }
             }
             CapturedPacket::Query { .. } | CapturedPacket::Fragment { .. } => {}
+        }
+    }
+
+    fn piece(&mut self, interface: u32, piece: Piece) {
+        let mut known = self.pieces.iter_mut();
+        if let Some(known) = known.find(|known| known.interface == interface) {
+            known.add(piece);
+        } else if self.pieces.len() < MOST {
+            let mut pieces = Pieces {
+                interface,
+                ..Pieces::default()
+            };
+            pieces.add(piece);
+            self.pieces.push(pieces);
         }
     }
 

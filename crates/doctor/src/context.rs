@@ -222,6 +222,9 @@ pub struct Tally {
     pub fragments: u64,
     /// Packets that were put together of them.
     pub reassembled: u64,
+    /// Fragments for which there was no room, or that did not fit together. Packets of which pieces
+    /// are missing, which fail after half a minute, are left out.
+    pub unassembled: u64,
 }
 
 impl Context {
@@ -269,19 +272,12 @@ impl Context {
     /// received: by the interface that most came by, since what comes in by a port of a bridge is
     /// captured on the bridge once more.
     pub(super) fn lost_of_target(&self) -> u64 {
-        let Some(watched) = &self.watched else {
-            return 0;
-        };
-        let captured = watched.captured.iter();
-        let lost: Vec<_> = captured
-            .flat_map(|captured| captured.to_port(self.target.port))
-            .filter(|stream| {
-                let source = stream.source.ip();
-                let mut received = watched.exact.iter().chain(&watched.wide);
-                self.target.sources.admits(source)
-                    && !received.any(|flow| flow.source.ip() == source)
-            })
-            .collect();
+        self.lost_where(|_| true)
+    }
+
+    /// The same of those streams alone of which this holds.
+    pub(super) fn lost_where(&self, holds: impl Fn(&CapturedStream) -> bool) -> u64 {
+        let lost: Vec<_> = self.lost().filter(|stream| holds(stream)).collect();
         let on = |interface| {
             let here = lost
                 .iter()
@@ -290,6 +286,20 @@ impl Context {
         };
         let interfaces = lost.iter().map(|stream| stream.interface);
         interfaces.map(on).max().unwrap_or(0)
+    }
+
+    /// What was captured of the address, in frames that IP takes, and of which nothing was received.
+    pub(super) fn lost(&self) -> impl Iterator<Item = &CapturedStream> {
+        self.watched.iter().flat_map(|watched| {
+            let captured = watched.captured.iter();
+            let captured = captured.flat_map(|captured| captured.to_port(self.target.port));
+            captured.filter(|stream| {
+                let source = stream.source.ip();
+                let mut received = watched.exact.iter().chain(&watched.wide);
+                self.target.sources.admits(source)
+                    && !received.any(|flow| flow.source.ip() == source)
+            })
+        })
     }
 
     /// What comes to this host for a program, from any source on any interface: what was received,
@@ -384,6 +394,8 @@ impl Snapshot {
             "net.ipv4.conf.all.rp_filter",
             "net.ipv4.conf.all.force_igmp_version",
             "net.ipv6.conf.all.force_mld_version",
+            "net.ipv4.ipfrag_high_thresh",
+            "net.ipv6.ip6frag_high_thresh",
             super::checks::vrf::ACCEPT,
         ]
         .map(String::from)
@@ -411,6 +423,11 @@ impl Snapshot {
             has_route,
             surroundings: Surroundings::read(),
         })
+    }
+
+    /// Whether a program of this host has joined a group.
+    pub(super) fn is_member(&self, group: IpAddr) -> bool {
+        self.joined.iter().any(|joined| joined.group == group)
     }
 
     /// Whether an address is one of its own.
@@ -486,6 +503,8 @@ impl Tally {
             checksums: get("Udp.InCsumErrors", "Udp6InCsumErrors"),
             fragments: get("Ip.ReasmReqds", "Ip6ReasmReqds"),
             reassembled: get("Ip.ReasmOKs", "Ip6ReasmOKs"),
+            unassembled: get("Ip.ReasmFails", "Ip6ReasmFails")
+                .saturating_sub(get("Ip.ReasmTimeout", "Ip6ReasmTimeout")),
         }
     }
 

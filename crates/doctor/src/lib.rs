@@ -52,10 +52,10 @@ mod watch;
 
 use std::time::Duration;
 
-use manycast_types::{Address, Host, SourceFilter};
+use manycast_types::{Address, SourceFilter};
 
 pub use cancellation::Cancellation;
-pub use capture::{Captured, CapturedStream};
+pub use capture::{Captured, CapturedStream, Pieces};
 pub use code::{Code, Step};
 pub use context::{
     Context, Flow, Obstacle, Program, ProgramSocket, SelfTest, Snapshot, SocketMembership, Tally,
@@ -85,7 +85,7 @@ use manycast_io::{Error, IntoAddress};
 /// How to examine.
 #[derive(Clone, Debug)]
 pub struct Examination {
-    /// How long to listen, at least two seconds; ten seconds by default. What comes of
+    /// How long to listen, at least [`SHORTEST`](Self::SHORTEST); ten seconds by default. What comes of
     /// trying other interfaces and sources, where nothing came, is added to it.
     pub duration: Duration,
     /// Which program to explain; by default none, but what this host receives.
@@ -107,6 +107,12 @@ pub enum ProgramChoice {
     Pid(u32),
     /// Whichever have sockets on the port of the address.
     Port,
+}
+
+impl Examination {
+    /// The least time that tells something: a host reports a membership for up to a second, and
+    /// counters are watched after that.
+    pub const SHORTEST: Duration = Duration::from_secs(2);
 }
 
 impl Default for Examination {
@@ -135,14 +141,17 @@ impl Default for Examination {
 pub fn examine(address: impl IntoAddress, how: &Examination) -> Result<Report, Error> {
     let target = target(&address.into_address()?)?;
     let subject = target.address.to_string();
-    let host = Snapshot::read(Some(target.ip))?;
+    let mut notes = Vec::new();
+    // No route leads to any address of this host.
+    let is_any = target.ip.is_unspecified();
+    let host = Snapshot::read((!is_any).then_some(target.ip))?;
     let mut context = Context {
         target,
         host,
         watched: None,
         program: None,
     };
-    if !context.target.is_group() && !context.host.has(context.target.ip) {
+    if !context.target.is_group() && !is_any && !context.host.has(context.target.ip) {
         if context.host.has_route {
             return Err(Error::unsuitable(
                 &context.target.address,
@@ -172,6 +181,13 @@ pub fn examine(address: impl IntoAddress, how: &Examination) -> Result<Report, E
         // Where it is received, nobody misses the route.
         findings.retain(|found| found.code != Code::NoRoute);
     }
+    if how.duration < Examination::SHORTEST && context.watched.is_some() {
+        notes.push(format!(
+            "watched for {:.0} s, the least that tells something: a host reports a membership for up to \
+             a second",
+            Examination::SHORTEST.as_secs_f64()
+        ));
+    }
     let cancelled_after = how.cancellation.after();
     if cancelled_after.is_some() {
         // What did not come until then may have come a little later.
@@ -186,6 +202,7 @@ pub fn examine(address: impl IntoAddress, how: &Examination) -> Result<Report, E
     let report = Report::new(subject, &context, findings);
     Ok(Report {
         cancelled_after,
+        notes,
         ..report
     })
 }
@@ -196,12 +213,6 @@ fn target(address: &Address) -> Result<Target, Error> {
         return Err(Error::unsuitable(
             address,
             "it names no port; write GROUP:PORT",
-        ));
-    }
-    if *address.host() == Host::Any {
-        return Err(Error::unsuitable(
-            address,
-            "it names no group; write GROUP:PORT, or leave it out to examine this host",
         ));
     }
     let Some(resolved) = manycast_io::resolve(address)?.into_iter().next() else {

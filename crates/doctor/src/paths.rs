@@ -23,7 +23,7 @@ pub struct Trial {
     pub hops: u8,
     /// The length of each, in bytes of payload.
     pub size: u16,
-    /// How many were sent.
+    /// How many were sent. Where the sending host refused to send some, as many as came.
     pub sent: u8,
     /// How many came.
     pub came: u8,
@@ -69,10 +69,11 @@ pub(super) fn passes(trials: &[Trial], toward: Toward) -> bool {
     groups(trials, toward).any(Trial::passed)
 }
 
+/// What was sent to the group in this direction.
 fn groups(trials: &[Trial], toward: Toward) -> impl Iterator<Item = &Trial> {
     trials
         .iter()
-        .filter(move |trial| trial.to_group && trial.toward == toward)
+        .filter(move |trial| trial.to_group && trial.toward == toward && trial.sent > 0)
 }
 
 /// Whether it is known that the group does not pass in this direction: all was tried that could.

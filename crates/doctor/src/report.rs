@@ -246,11 +246,9 @@ fn steps(context: &Context, fault: Option<&Finding>) -> Vec<StepState> {
         return Vec::new();
     }
     let received = context.received();
-    let tally = context.tally();
-    // Where nothing arrives, what came is of others.
-    let arrives = fault.is_none_or(|fault| fault.code.step() > Step::Arrived);
-    let lost = arrives && tally.lost() + tally.ignored + tally.checksums > 0;
-    let came = received > 0 || lost || !context.coming().is_empty();
+    let came = received > 0
+        || !context.coming().is_empty()
+        || fault.is_some_and(|fault| tells_of_arrival(context, fault));
     let broken = fault
         .filter(|fault| fault.confidence <= Confidence::Likely)
         .map(|fault| fault.code.step());
@@ -278,6 +276,26 @@ fn steps(context: &Context, fault: Option<&Finding>) -> Vec<StepState> {
         StepState { step, mark, detail }
     };
     Step::ALL.map(state).to_vec()
+}
+
+/// Whether a fault is one of datagrams that came to this host: those that were captured, or that a
+/// counter of the fault counted. What follows from an address, from the sockets of a program or from a
+/// trial of this host with itself says nothing of what somebody else sends.
+fn tells_of_arrival(context: &Context, fault: &Finding) -> bool {
+    let Some(watched) = &context.watched else {
+        return false;
+    };
+    if let Some(captured) = &watched.captured {
+        return !captured.streams.is_empty();
+    }
+    let tally = context.tally();
+    match fault.code {
+        Code::ReversePathFilter => tally.reverse_path > 0,
+        Code::BadChecksum => tally.checksums > 0,
+        Code::WrongPort => tally.ignored > 0,
+        Code::ConntrackFull => watched.conntrack_drops > 0,
+        _ => false,
+    }
 }
 
 /// What the counters tell of a step that is not broken.

@@ -482,3 +482,50 @@ fn what_cannot_be_told_is_no_tick() {
     let ticks = ticks.filter(|state| state.mark == Mark::Passed && state.step >= Step::Arrived);
     assert_eq!(ticks.count(), 0, "{report:#?}");
 }
+
+/// A counter that moved by the very number of another stream: the way back tells that this one passes.
+#[test]
+fn a_filter_that_lets_the_source_pass_is_not_accused() {
+    let source = [10, 0, 0, 1].into();
+    for (mode, back, accused) in [
+        ("2", Some(2), false),
+        ("2", Some(3), false),
+        ("2", None, true),
+        ("1", Some(2), false),
+        ("1", Some(3), true),
+        ("1", None, true),
+    ] {
+        let mut context = context(&tables(200, 0, 100, 100, 0));
+        let name = "net.ipv4.conf.all.rp_filter".to_owned();
+        context.host.sysctls.insert(name, mode.to_owned());
+        let watched = context.watched.as_mut().unwrap();
+        watched.captured = Some(captured(5000, 100));
+        watched.routes_back = vec![(source, back)];
+        let report = report(&context);
+        let mut findings = report.findings.iter();
+        let found = findings.find(|found| found.code == Code::ReversePathFilter);
+        let expected = accused.then_some(Confidence::Proved);
+        assert_eq!(found.map(|found| found.confidence), expected, "{report:#?}");
+    }
+}
+
+/// To an ordinary user, two counters that moved are two explanations.
+#[test]
+fn where_several_counters_moved_none_is_likely() {
+    let mut context = context(&tables(200, 0, 100, 100, 0));
+    let link = LinkState {
+        name: "eth0".to_owned(),
+        other_host: 100,
+        ..LinkState::default()
+    };
+    assert_verdict(&context, Code::ReversePathFilter, Confidence::Likely);
+    context.watched.as_mut().unwrap().links = vec![link];
+    let report = report(&context);
+    let sure = |found: &&Finding| {
+        found.code != Code::NotArriving && found.confidence <= Confidence::Likely
+    };
+    assert_eq!(report.findings.iter().find(sure), None, "{report:#?}");
+    let rivals = [Code::ForeignFrame, Code::ReversePathFilter];
+    let told = |code| report.findings.iter().any(|found| found.code == code);
+    assert!(rivals.into_iter().all(told), "{report:#?}");
+}

@@ -5,10 +5,12 @@ mod session;
 mod soak;
 mod trials;
 
+use std::net::IpAddr;
 use std::time::Duration;
 
+use manycast_net::ErrorKind;
 use manycast_proto::probe::Key;
-use manycast_types::{Address, Host};
+use manycast_types::{Address, Host, NetworkError};
 
 use super::paths::{self, Toward, Trial};
 use super::proof::{Doubt, Grade, Proof};
@@ -96,8 +98,14 @@ pub fn examine_with(
     let mut report = here(context, how, &known, &mut between)?;
     there(&mut known, &mut between);
     let refused = known.refused.as_ref();
-    let refused = refused.and_then(|error| paths::cannot_send(group, error.kind, &error.message));
+    let refused = refused.and_then(|error| {
+        let held_back = || held_back(group, error);
+        paths::cannot_send(group, error.kind, &error.message).or_else(held_back)
+    });
     let is_open = paths::passes(&known.trials, Toward::Here);
+    if known.far_refused {
+        far_held_back(&known, group, &mut between);
+    }
     if is_open && report.received == 0 && report.is_healthy() && !how.cancellation.is_requested() {
         let blocked = |finding: &Finding| finding.severity == Severity::Fault;
         let is_blocked = between.iter().chain(&refused).any(blocked);
@@ -237,6 +245,38 @@ fn there(known: &mut Known, between: &mut Vec<Finding>) {
         findings.retain(|finding| finding.code != Code::NotArriving);
     }
     between.extend(findings);
+}
+
+/// The far host refused to send all or some: where it does not say why itself, that is told.
+fn far_held_back(known: &Known, group: IpAddr, between: &mut Vec<Finding>) {
+    let far = &known.far;
+    let tells = |finding: &Finding| explains(finding) && finding.host.as_ref() == Some(far);
+    if !between.iter().any(tells) {
+        between.push(refusal(group, far).of(Some(far.clone())));
+    }
+}
+
+/// Something holds back what a host sends, and the kernel gives no reason but want of room.
+fn held_back(group: IpAddr, error: &NetworkError) -> Option<Finding> {
+    (error.kind == ErrorKind::LimitReached)
+        .then(|| refusal(group, "this host").because(error.message.clone()))
+}
+
+fn refusal(group: IpAddr, host: &str) -> Finding {
+    Finding::fault(
+        Code::FirewallDrops,
+        // A queue that is full looks the same as a rule.
+        Doubt::Likely,
+        format!("something on {host} keeps what it sends to {group}, or a part of it, from leaving"),
+    )
+    .because(format!(
+        "its kernel refused to send a few short datagrams to {group}"
+    ))
+    .because(
+        "so do rules at the output and the egress hook, filters of tc, programs of control groups, \
+         and a queue that is full",
+    )
+    .confirm("sudo nft list ruleset; sudo tc -s qdisc; sudo bpftool cgroup tree")
 }
 
 /// The far end answered for a while, and then no more.

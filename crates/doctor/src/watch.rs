@@ -19,10 +19,6 @@ use manycast_io::{Error, Listener};
 /// How long is listened on other interfaces and to other sources, at most.
 const WIDE: Duration = Duration::from_secs(3);
 
-/// It takes up to a second until the host has reported a membership twice, and counters are
-/// watched after that.
-const SHORTEST: Duration = Duration::from_secs(2);
-
 /// How many datagrams are proof enough that something comes there.
 const ENOUGH: u64 = 20;
 
@@ -44,7 +40,7 @@ const SILENCE: Duration = Duration::from_secs(1);
 /// interfaces, and sends to itself.
 pub(super) fn watch(context: &Context, how: &Examination) -> Result<Watched, Error> {
     let (target, cancellation) = (&context.target, &how.cancellation);
-    let duration = how.duration.max(SHORTEST);
+    let duration = how.duration.max(Examination::SHORTEST);
     let mut watched = Watched::default();
     let meter = Meter::start(target)?;
     let Some(mut listener) = open(std::slice::from_ref(&target.address), &mut watched)? else {
@@ -98,7 +94,7 @@ pub(super) fn watch(context: &Context, how: &Examination) -> Result<Watched, Err
 /// what another program could receive. Where the port cannot be shared, only counters tell.
 pub(super) fn watch_program(context: &Context, how: &Examination) -> Result<Watched, Error> {
     let (target, cancellation) = (&context.target, &how.cancellation);
-    let duration = how.duration.max(SHORTEST);
+    let duration = how.duration.max(Examination::SHORTEST);
     let mut addresses = vec![Address::from(SocketAddr::new(target.ip, target.port))];
     if target.is_group() {
         let others = context

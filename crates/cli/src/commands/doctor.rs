@@ -14,7 +14,7 @@ use manycast::doctor::{
 use crate::Outcome;
 use crate::cli::HELP;
 use crate::interrupt::Interrupt;
-use crate::output::{Output, fold, safe_json, safe_lines};
+use crate::output::{Output, Span, fold, safe_json, safe_lines};
 use crate::values;
 use screen::Screen;
 
@@ -119,13 +119,19 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
                     key: args.key.map(Key::new),
                     soak: args.soak,
                 };
-                output.detail(format_args!("trying {address} with {}", far.address));
+                output.note_in_text(format_args!(
+                    "trying {address} with {}, in both directions; then watching for {}; Ctrl-C \
+                     ends it before",
+                    far.address,
+                    Span(args.duration.max(Examination::SHORTEST))
+                ));
                 let report = doctor::examine_with(address, &how, &far)?;
                 return tell(&report, output);
             }
-            output.detail(format_args!(
-                "listening on {address} for {:?}",
-                args.duration
+            output.note_in_text(format_args!(
+                "watching {address} for {}, and for 3 s more where nothing comes; Ctrl-C ends it \
+                 before",
+                Span(args.duration.max(Examination::SHORTEST))
             ));
             doctor::examine(address, &how)?
         }

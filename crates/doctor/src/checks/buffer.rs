@@ -5,6 +5,12 @@ use super::super::{Code, Context, Finding, Tally};
 
 const LIMIT: &str = "net.core.rmem_max";
 
+/// The command that lets programs ask for larger buffers: the same number, whatever it is told for.
+fn more_room(context: &Context) -> String {
+    let limit = context.host.number(LIMIT).unwrap_or(0);
+    format!("sudo sysctl -w {LIMIT}={}", (limit * 8).max(16 << 20))
+}
+
 /// A buffer that was full while it was watched.
 pub(super) fn overflow(context: &Context) -> Option<Finding> {
     let watched = context.watched.as_ref()?;
@@ -40,8 +46,8 @@ pub(super) fn overflow(context: &Context) -> Option<Finding> {
         ))
         .because(format!("the buffer has {size} bytes"))
         .remedy(format!(
-            "let it receive faster; or ask for more with SO_RCVBUF, after: sudo sysctl -w {LIMIT}={}",
-            (size * 8).max(8 << 20)
+            "let it receive faster; or ask for more with SO_RCVBUF, after: {}",
+            more_room(context)
         ))
     })
 }
@@ -143,8 +149,5 @@ pub(super) fn capped(context: &Context) -> Option<Finding> {
             ))
         }
     };
-    Some(finding.remedy(format!(
-        "sudo sysctl -w {LIMIT}={}",
-        (limit * 8).max(16 << 20)
-    )))
+    Some(finding.remedy(more_room(context)))
 }

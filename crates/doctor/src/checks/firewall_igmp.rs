@@ -13,11 +13,7 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
         return None;
     }
     // What was a member before does not report anew.
-    let was_member = context
-        .host
-        .joined
-        .iter()
-        .any(|joined| joined.group == target.ip);
+    let was_member = context.host.is_member(target.ip);
     let by: Vec<_> = watched
         .joined
         .iter()

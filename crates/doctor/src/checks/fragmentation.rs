@@ -1,7 +1,8 @@
-//! Datagrams that come in pieces and are never put together.
+//! Datagrams that come in pieces and are never put together: pieces are lost before this host, or the
+//! host has no room for them.
 
 use super::super::proof::{Grade, Proof};
-use super::super::{Code, Context, Finding};
+use super::super::{Code, Context, Finding, Pieces, Tally};
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
     let watched = context.vain()?;
@@ -13,10 +14,36 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     {
         return None;
     }
-    let ours = watched
-        .captured
-        .as_ref()
-        .map_or(0, |captured| captured.count(context.target.port));
+    let Some(captured) = &watched.captured else {
+        return Some(if no_room(&tally) {
+            own_memory(context, &tally, None)
+        } else {
+            lost_before(context, &tally, None)
+        });
+    };
+    // Only first pieces have ports: they are of this stream where there are no more of them than of it.
+    let pieces = captured.most_pieces()?;
+    let ours = captured.count(context.target.port);
+    if ours * 2 < pieces.first || pieces.first * 2 < ours {
+        return None;
+    }
+    if !pieces.are_whole() {
+        return Some(lost_before(context, &tally, Some(pieces)));
+    }
+    // What is captured whole and does not come to IP is lost between: a bridge, tc or a rule takes it.
+    let came = Tally::of(&watched.joining, context.target.is_ipv4());
+    let all = pieces.first + pieces.later;
+    (came.fragments * 10 >= all * 9).then(|| own_memory(context, &came, Some(pieces)))
+}
+
+/// Whether each fragment that came failed at once. Where other fragments are missing, that takes half
+/// a minute (`net.ipv4.ipfrag_time`).
+fn no_room(tally: &Tally) -> bool {
+    tally.unassembled > 0 && super::alike(tally.unassembled, tally.fragments)
+}
+
+/// Some pieces never come to this host.
+fn lost_before(context: &Context, tally: &Tally, captured: Option<&Pieces>) -> Finding {
     let mtu = context
         .host
         .interfaces
@@ -26,21 +53,79 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
         .min()
         .unwrap_or(1500);
     let headers = if context.target.is_ipv4() { 28 } else { 48 };
-    Some(
-        Finding::fault(
-            Code::Fragmentation,
-            // They may be of others; who captures on the wire knows whose they are.
-            Grade::proved_if(ours > super::FEW, Proof::Seen),
-            "datagrams come in pieces, and some of the pieces are lost",
-        )
-        .because(format!(
-            "{} came, and no datagram could be put together of them",
-            super::count(tally.fragments, "fragment")
-        ))
+    let seen = captured.is_some_and(|pieces| pieces.first > super::FEW);
+    let finding = Finding::fault(
+        Code::Fragmentation,
+        // They may be of others; who captures on the wire knows whose they are, and what is missing.
+        Grade::proved_if(seen, Proof::Seen),
+        "datagrams come in pieces, and some of the pieces are lost",
+    )
+    .because(format!(
+        "{} came, and no datagram could be put together of them",
+        super::count(tally.fragments, "fragment")
+    ));
+    let finding = match captured {
+        Some(pieces) => finding.because(format!(
+            "captured on the wire: {} and {} ({}), so that pieces are missing before this host",
+            super::count(pieces.first, "first piece"),
+            super::count(pieces.later, "later one"),
+            super::count(pieces.last, "last one")
+        )),
+        None => finding,
+    };
+    finding
         .remedy(format!(
             "let the sender write at most {} bytes at once, or let fragments pass on the way",
             mtu.saturating_sub(headers)
         ))
-        .confirm("which sizes pass: 'manycast doctor serve' at the sender's host, and --with here"),
+        .confirm("which sizes pass: 'manycast doctor serve' at the sender's host, and --with here")
+}
+
+/// The pieces come to this host, and it has no room to put them together.
+fn own_memory(context: &Context, tally: &Tally, captured: Option<&Pieces>) -> Finding {
+    let ipv4 = context.target.is_ipv4();
+    let (limit, counter) = if ipv4 {
+        ("net.ipv4.ipfrag_high_thresh", "Ip.ReasmFails")
+    } else {
+        ("net.ipv6.ip6frag_high_thresh", "Ip6ReasmFails")
+    };
+    let proof = captured
+        .map(|pieces| pieces.first + pieces.later)
+        .and_then(|pieces| Proof::counted(tally.unassembled, pieces));
+    let finding = Finding::fault(
+        Code::Fragmentation,
+        Grade::or_likely(proof),
+        "datagrams come in pieces, and this host has no room to put them together",
     )
+    .because(format!(
+        "of {} that came, {} failed at once ({counter})",
+        super::count(tally.fragments, "fragment"),
+        tally.unassembled
+    ));
+    let finding = match context.host.number(limit) {
+        Some(bytes) => finding.because(format!(
+            "for pieces of all datagrams together it has {bytes} bytes ({limit})"
+        )),
+        None => finding,
+    };
+    let finding = match captured {
+        Some(_) => finding.because("on the wire, they were captured whole"),
+        None => finding.because("these may be other datagrams than those that were to arrive"),
+    };
+    let least = 4 << 20;
+    let enough = context.host.number(limit).unwrap_or(0).saturating_mul(2);
+    finding
+        .remedy(format!(
+            "give it room: sudo sysctl -w {limit}={}; or let the sender write less at once, so that \
+             a datagram is one packet",
+            enough.max(least)
+        ))
+        .confirm(format!(
+            "{}: does {counter} move with the stream?",
+            if ipv4 {
+                "nstat -az IpReasmReqds IpReasmFails IpReasmTimeout"
+            } else {
+                "nstat -az Ip6ReasmReqds Ip6ReasmFails Ip6ReasmTimeout"
+            }
+        ))
 }

@@ -38,7 +38,7 @@ pub(super) mod vrf;
 mod wrong_port;
 mod wrong_source;
 
-use super::{Confidence, Context, Finding, Severity};
+use super::{Code, Confidence, Context, Finding, Severity};
 
 /// A check: what it found, if anything.
 type Check = fn(&Context) -> Option<Finding>;
@@ -99,6 +99,14 @@ pub(super) fn obstacles(context: &Context) -> Vec<Finding> {
 /// Everything that is found. That nothing arrives is what is left where nothing explains it.
 pub(super) fn all(context: &Context) -> Vec<Finding> {
     let mut findings: Vec<_> = CHECKS.iter().filter_map(|check| check(context)).collect();
+    rivals(context, &mut findings);
+    if context.received() > 0 {
+        // What is wrong with an address keeps nothing away that comes nevertheless.
+        let of_address = findings.iter_mut();
+        for finding in of_address.filter(|finding| OF_ADDRESS.contains(&finding.code)) {
+            finding.severity = Severity::Warning;
+        }
+    }
     let explains = |finding: &Finding| {
         finding.severity == Severity::Fault && finding.confidence <= Confidence::Likely
     };
@@ -113,6 +121,52 @@ pub(super) fn all(context: &Context) -> Vec<Finding> {
         findings.extend(not_arriving::unexplained(context));
     }
     findings
+}
+
+/// What follows from the address alone, whatever comes.
+pub(super) const OF_ADDRESS: [Code; 3] =
+    [Code::ReservedGroup, Code::ScopeMissing, Code::SourceMissing];
+
+/// What rests on counters of all that comes to this host, whosever it is.
+const OF_ANYBODY: [Code; 8] = [
+    Code::ForeignFrame,
+    Code::InterfaceDrops,
+    Code::XdpOrTc,
+    Code::Fragmentation,
+    Code::ReversePathFilter,
+    Code::ConntrackFull,
+    Code::BadChecksum,
+    Code::WrongPort,
+];
+
+/// Without a look at the wire, a counter tells that something was lost, and not whose it was. Where
+/// several moved, each explains as well as the other what is missing, and none is likely.
+fn rivals(context: &Context, findings: &mut [Finding]) {
+    let captured = context.watched.as_ref().map(|watched| &watched.captured);
+    if captured.is_none_or(Option::is_some) {
+        return;
+    }
+    let is_one = |finding: &Finding| {
+        // Of a program, its sockets tell the port.
+        let counted = context.program.is_none() || finding.code != Code::WrongPort;
+        counted
+            && OF_ANYBODY.contains(&finding.code)
+            && (finding.severity, finding.confidence) == (Severity::Fault, Confidence::Likely)
+    };
+    // What is translated to an address of this host comes to ports that no socket has.
+    let translated = context.tally().no_port > FEW;
+    let count = findings.iter().filter(|finding| is_one(finding)).count() + usize::from(translated);
+    if count < 2 {
+        return;
+    }
+    for finding in findings.iter_mut().filter(|finding| is_one(finding)) {
+        finding.confidence = Confidence::Possible;
+        finding.evidence.push(
+            "other counters moved as well, and which of them counts the datagrams that are missing \
+             cannot be seen from here"
+                .to_owned(),
+        );
+    }
 }
 
 /// How many packets that are not wanted come to a quiet host, or through a switch that prunes: of

@@ -36,7 +36,7 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     let (group, tally) = (context.target.ip, context.tally());
     let seconds = watched.lasted.as_secs_f64();
     // What came to IP and went no further may well be of the group, for who sees no more than that.
-    let perhaps = captured.is_none() && tally.lost() > FEW;
+    let perhaps = captured.is_none() && (tally.lost() > FEW || tally.no_port > FEW);
     let finding = if perhaps {
         Finding::fault(
             Code::NotArriving,
@@ -59,6 +59,14 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
             super::list(&watched.joined)
         )
     });
+    // The kernel tells switches of a group once, whoever joins it besides.
+    let finding = if context.host.is_member(group) {
+        finding.because(
+            "this host was a member before, so that joining it once more told no switch of it",
+        )
+    } else {
+        finding
+    };
     let finding = counted(context, watched, &tally, finding);
     let finding = match told(&unseen(context, Point::Link, Point::Delivered)) {
         Some(hidden) if captured.is_none() => finding.because(hidden),
@@ -90,15 +98,28 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
 /// Nothing was received as it was asked for, and no check says why: such a host is not called healthy.
 pub(super) fn unexplained(context: &Context) -> Option<Finding> {
     let watched = context.vain()?;
-    if context.program.is_some() {
-        return None;
-    }
     let target = context.target.ip;
+    if let Some(program) = &context.program {
+        // What comes to the doctor comes to a program that is bound and joined as it has to be.
+        if !watched.wide.is_empty() || !super::sender::receives(context, program) {
+            return None;
+        }
+    }
     let finding = Finding::fault(
         Code::NotArriving,
         Doubt::CannotSee,
         format!("nothing of {target} was received as it was asked for, and why cannot be seen"),
     );
+    let lost = context.lost_of_target();
+    let finding = if lost > 0 {
+        finding.because(format!(
+            "{} to that address and port came in by the wire, and no counter that is known here \
+             tells where they went",
+            super::count(lost, "datagram")
+        ))
+    } else {
+        finding
+    };
     let finding = watched.wide.iter().fold(finding, |finding, flow| {
         let came = super::count(flow.datagrams, "datagram");
         finding.because(format!(

@@ -16,6 +16,26 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
         "the last datagram came {age:.1} s after {} was joined",
         context.target.ip
     );
+    if watched.revived != Some(true) && context.host.is_member(context.target.ip) {
+        return Some(
+            Finding::fault(
+                Code::NotArriving,
+                Doubt::CannotSee,
+                format!("nothing came any more after {age:.1} s, and why cannot be seen"),
+            )
+            .because(evidence)
+            .because(
+                "another program of this host is a member too, so that joining the group anew told \
+                 no switch of it: the sender may have stopped, or the network has forgotten the \
+                 membership",
+            )
+            .confirm(format!(
+                "stop the other program, and: manycast doctor {}; do queries come, and reports go: \
+                 sudo tcpdump -ni any igmp or icmp6",
+                context.target.address
+            )),
+        );
+    }
     if watched.revived != Some(true) {
         return Some(
             Finding::warning(

@@ -12,13 +12,13 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     // The counter is of all that comes. Only who captures on the wire knows how many of those there
     // were that were to arrive.
     let since = Tally::of(&watched.joining, true).reverse_path;
-    let lost = context.lost_of_target();
+    let lost = context.lost_where(|stream| may_be_filtered(context, watched, stream));
     let received = !watched.exact.is_empty() || !watched.wide.is_empty();
     if received && lost <= super::FEW {
         return others(context);
     }
-    if watched.captured.is_some() && since * 2 < lost {
-        // The most of it is lost elsewhere.
+    if watched.captured.is_some() && (lost == 0 || since * 2 < lost) {
+        // None of it is filtered, or the most of it is lost elsewhere.
         return None;
     }
     let stream = stream(context, watched);
@@ -75,14 +75,28 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     })
 }
 
-/// What was to arrive and did not.
-fn stream<'a>(context: &'a Context, watched: &'a Watched) -> Option<&'a CapturedStream> {
-    let captured = watched.captured.as_ref()?;
-    captured.to_port(context.target.port).find(|stream| {
-        let source = stream.source.ip();
-        let mut received = watched.exact.iter().chain(&watched.wide);
-        context.target.sources.admits(source) && !received.any(|flow| flow.source.ip() == source)
-    })
+/// What was to arrive and did not, and may have been filtered.
+fn stream<'a>(context: &'a Context, watched: &Watched) -> Option<&'a CapturedStream> {
+    context
+        .lost()
+        .find(|stream| may_be_filtered(context, watched, stream))
+}
+
+/// Whether the filter drops what comes from this source by this interface (RFC 3704 §2): by the
+/// strict one, what would not be answered by the same interface; by the loose one, what could not be
+/// answered at all.
+fn may_be_filtered(context: &Context, watched: &Watched, stream: &CapturedStream) -> bool {
+    let mut back = watched.routes_back.iter();
+    let back = back.find(|(to, _)| *to == stream.source.ip());
+    match (
+        context.host.rp_filter(&context.host.name_of(stream.interface)),
+        back,
+    ) {
+        // A port of a bridge has none: its bridge does. Where the route is not known, it may be.
+        (0, _) | (_, None) => true,
+        (1, Some((_, by))) => *by != Some(stream.interface),
+        (_, Some((_, by))) => by.is_none(),
+    }
 }
 
 /// Of the interfaces that filter, the one that most came in by.

@@ -5,7 +5,7 @@ use super::super::{Code, Context, Finding};
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
     let target = &context.target;
-    if context.host.has_route {
+    if context.host.has_route || target.ip.is_unspecified() {
         return None;
     }
     let links = context

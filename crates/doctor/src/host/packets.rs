@@ -41,12 +41,27 @@ pub(crate) enum CapturedPacket {
         source: SocketAddr,
         /// What it was sent to.
         destination: SocketAddr,
+        /// Which piece it is, where it is one.
+        piece: Option<Piece>,
     },
     /// A later fragment of a UDP datagram, which has no ports.
     Fragment {
         /// What the datagram was sent to.
         destination: IpAddr,
+        /// Which piece it is.
+        piece: Piece,
     },
+}
+
+/// Which piece of a packet a fragment is, in bytes of what IP carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Piece {
+    /// Where it begins.
+    pub offset: u32,
+    /// How long it is.
+    pub length: u32,
+    /// Whether others follow it.
+    pub more: bool,
 }
 
 /// On which link a packet was captured, and in which frame.
@@ -170,9 +185,16 @@ fn parse_ipv4(packet: &[u8]) -> Option<CapturedPacket> {
     };
     let (source, destination) = (address(12)?, address(16)?);
     let payload = packet.get(length..)?;
+    // RFC 791 §3.1: flags, and the offset in units of eight bytes.
+    let field = u16::from_be_bytes([header[6], header[7]]);
+    let piece = Piece {
+        offset: u32::from(field & 0x1fff) * 8,
+        length: u32::try_from(total.saturating_sub(length)).ok()?,
+        more: field & 0x2000 != 0,
+    };
     // Later fragments have no ports.
-    if u16::from_be_bytes([header[6], header[7]]) & 0x1fff != 0 {
-        return (header[9] == 17).then_some(CapturedPacket::Fragment { destination });
+    if piece.offset != 0 {
+        return (header[9] == 17).then_some(CapturedPacket::Fragment { destination, piece });
     }
     match header[9] {
         // RFC 9776 §7.1: the versions are told apart by length and by the second octet.
@@ -184,7 +206,7 @@ fn parse_ipv4(packet: &[u8]) -> Option<CapturedPacket> {
                 _ => 2,
             },
         }),
-        17 => datagram(source, destination, payload),
+        17 => datagram(source, destination, payload, piece.more.then_some(piece)),
         _ => None,
     }
 }
@@ -198,14 +220,24 @@ fn parse_ipv6(packet: &[u8]) -> Option<CapturedPacket> {
     };
     let (source, destination) = (address(8)?, address(24)?);
     let (mut next, mut payload) = (header[6], packet.get(40..)?);
+    let mut first = None;
     loop {
         match next {
             // Hop-by-hop options, which reports and queries have; and fragments, the first alone.
             0 | 44 => {
-                if next == 44 && u16::from_be_bytes([*payload.get(2)?, *payload.get(3)?]) >> 3 != 0
-                {
-                    let udp = *payload.first()? == 17;
-                    return udp.then_some(CapturedPacket::Fragment { destination });
+                if next == 44 {
+                    // RFC 8200 §4.5: the offset in units of eight bytes, and a flag.
+                    let field = u16::from_be_bytes([*payload.get(2)?, *payload.get(3)?]);
+                    let piece = Piece {
+                        offset: u32::from(field & 0xfff8),
+                        length: u32::try_from(left.checked_sub(8)?).ok()?,
+                        more: field & 1 != 0,
+                    };
+                    if piece.offset != 0 {
+                        let udp = *payload.first()? == 17;
+                        return udp.then_some(CapturedPacket::Fragment { destination, piece });
+                    }
+                    first = piece.more.then_some(piece);
                 }
                 let units = if next == 0 { *payload.get(1)? } else { 0 };
                 let length = (usize::from(units) + 1) * 8;
@@ -218,13 +250,18 @@ fn parse_ipv6(packet: &[u8]) -> Option<CapturedPacket> {
                 let version = if left >= 28 { 2 } else { 1 };
                 return Some(CapturedPacket::Query { source, version });
             }
-            17 => return datagram(source, destination, payload),
+            17 => return datagram(source, destination, payload, first),
             _ => return None,
         }
     }
 }
 
-fn datagram(source: IpAddr, destination: IpAddr, payload: &[u8]) -> Option<CapturedPacket> {
+fn datagram(
+    source: IpAddr,
+    destination: IpAddr,
+    payload: &[u8],
+    piece: Option<Piece>,
+) -> Option<CapturedPacket> {
     let port = |at: usize| {
         Some(u16::from_be_bytes([
             *payload.get(at)?,
@@ -234,5 +271,6 @@ fn datagram(source: IpAddr, destination: IpAddr, payload: &[u8]) -> Option<Captu
     Some(CapturedPacket::Datagram {
         source: SocketAddr::new(source, port(0)?),
         destination: SocketAddr::new(destination, port(2)?),
+        piece,
     })
 }

@@ -57,10 +57,6 @@ pub(super) struct Examination {
 /// of the earliest.
 const MOST_WATCHES: usize = 8;
 
-/// Address and group are the same on both hosts, and so is what is wrong with them: the other end
-/// finds that by itself.
-const OF_ADDRESS: [Code; 3] = [Code::ReservedGroup, Code::ScopeMissing, Code::SourceMissing];
-
 impl Watch {
     /// Watches from now on, in place of what was watched for the same client before.
     pub(super) fn begin(watches: &mut Vec<Self>, inquiry: &Inquiry) -> Result<(), Error> {
@@ -184,7 +180,8 @@ impl Agreed {
             came,
         } = examination;
         let mut findings = paths::weigh(checks::all(&context), &context, sent.into());
-        findings.retain(|finding| !OF_ADDRESS.contains(&finding.code));
+        // The address is the same on both hosts, and the other end finds by itself what is wrong with it.
+        findings.retain(|finding| !checks::OF_ADDRESS.contains(&finding.code));
         if context.watched.is_some() && !came {
             findings.extend(self.links(&context, inquiry.interface));
         }

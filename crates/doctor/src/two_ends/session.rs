@@ -155,7 +155,7 @@ impl<'a> Session<'a> {
             };
             self.driver.protocol_mut().request(Instant::now(), burst);
             match self.next()? {
-                ClientEvent::Came(_) => found = Some(*source),
+                ClientEvent::Came(_) | ClientEvent::CameInPart(_) => found = Some(*source),
                 ClientEvent::Refused(Refusal::Source | Refusal::CannotSend) => {}
                 other => return Err(self.failure(&other, true)),
             }
@@ -214,18 +214,24 @@ impl<'a> Session<'a> {
                 self.driver.protocol_mut().send(now, round);
             }
         }
-        let counts = match self.next()? {
-            ClientEvent::Came(counts) => counts,
+        // Of large datagrams, an interface that is slow refuses some.
+        let tells = trial.to_group && trial.size == SHORT;
+        let (counts, refused) = match self.next()? {
+            ClientEvent::Came(counts) => (counts, false),
+            ClientEvent::CameInPart(counts) => {
+                self.known.far_refused |= tells;
+                (counts, true)
+            }
             ClientEvent::Counted { counts, not_sent } => {
-                if trial.to_group {
+                let refused = not_sent.is_some();
+                if tells {
                     self.known.refused = not_sent;
                 }
-                counts
+                (counts, refused)
             }
-            // What cannot be sent does not come.
             ClientEvent::Refused(Refusal::CannotSend | Refusal::Source) => {
-                self.known.far_refused |= trial.to_group;
-                Counts::default()
+                self.known.far_refused |= tells;
+                (Counts::default(), true)
             }
             other => return Err(self.failure(&other, true)),
         };
@@ -234,7 +240,14 @@ impl<'a> Session<'a> {
         } else {
             counts.host
         };
-        self.known.trials.push(Trial { came, ..trial });
+        // What its host has refused was not sent, and says nothing of the way; how many that were is
+        // not told.
+        let sent = if refused { came } else { trial.sent };
+        self.known.trials.push(Trial {
+            sent,
+            came,
+            ..trial
+        });
         Ok(came)
     }
 

@@ -66,7 +66,10 @@ impl Session<'_> {
             };
             meter.stop(self.context, &before, &mut watched)?;
             watched.joined_at(&self.before)?;
-            self.known.lost_rounds.push((watched, most.sent));
+            let sent = self.known.trials.last().map_or(0, |trial| trial.sent);
+            if sent > 0 {
+                self.known.lost_rounds.push((watched, sent));
+            }
         }
         Ok(())
     }

@@ -139,6 +139,7 @@ netns::tests!(
     unseen::fewer_than_are_expected,
     unseen::frames_that_are_longer_than_the_mtu,
     unseen::frames_that_ip_does_not_take,
+    unseen::pieces_that_the_host_has_no_room_for,
     unseen::what_is_sent_seldom,
 );
 

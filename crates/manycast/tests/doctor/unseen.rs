@@ -249,3 +249,28 @@ pub(crate) fn fewer_than_are_expected() {
         }
     }
 }
+
+/// The pieces come whole, and the host has no room to put them together.
+pub(crate) fn pieces_that_the_host_has_no_room_for() {
+    for (group, memory) in GROUPS
+        .into_iter()
+        .zip(["net.ipv4.ipfrag", "net.ipv6.ip6frag"])
+    {
+        let lab = Lab::new();
+        let switch = lab.switch("sw");
+        let [a, b] = two_hosts(&lab, &switch);
+        b.sysctl(&format!("{memory}_low_thresh"), "0");
+        b.sysctl(&format!("{memory}_high_thresh"), "1");
+        let to = address(&format!("{group}%eth0"));
+        let pause = Duration::from_millis(5);
+        let _stream = Stream::of(&a, &to, SenderConfig::default(), 4000, pause);
+        let report = examine(&b, &address(group));
+        assert_fault(&report, Code::Fragmentation, Confidence::Likely);
+        let report = examine_privileged(&b, &address(group), None);
+        assert_fault(&report, Code::Fragmentation, Confidence::Proved);
+        let title = &report.findings[0].title;
+        assert!(title.contains("no room"), "{report:#?}");
+        mend(&b, &report);
+        assert_delivered(&examine(&b, &address(group)));
+    }
+}

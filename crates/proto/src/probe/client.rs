@@ -30,6 +30,8 @@ pub struct Client {
     /// The round that is counted, and what has come of it: a bit for each datagram.
     round: u32,
     seen: Seen,
+    /// Whether the server could not send all of it.
+    is_in_part: bool,
     /// The round of this end that was last sent, and what it was.
     sent: u32,
     own: Option<Round>,
@@ -64,6 +66,9 @@ pub enum ClientEvent {
     Welcome,
     /// The datagrams that were asked for were sent, and so many of them have come.
     Came(Counts),
+    /// The server's host could not send all datagrams that were asked for, and so many of them have
+    /// come: one at least.
+    CameInPart(Counts),
     /// The own datagrams were sent, and so many of them have come to the server.
     Counted {
         /// How many.
@@ -153,6 +158,7 @@ impl Client {
             asked: None,
             round: 0,
             seen: Seen::default(),
+            is_in_part: false,
             sent: 0,
             own: None,
             sending: None,
@@ -176,6 +182,7 @@ impl Client {
         self.ask(now, Body::Send(burst));
         self.round = self.number;
         self.seen = Seen::default();
+        self.is_in_part = false;
     }
 
     /// Sends a round of datagrams, and asks how many of them have come; ends in
@@ -365,7 +372,11 @@ impl Client {
     fn look(&mut self, now: Instant) {
         let counts = self.seen.counts();
         if self.has_all(counts) {
-            self.end(ClientEvent::Came(counts));
+            self.end(match (self.is_in_part, counts) {
+                (false, _) => ClientEvent::Came(counts),
+                (true, Counts { group: 0, host: 0 }) => ClientEvent::Refused(Refusal::CannotSend),
+                (true, _) => ClientEvent::CameInPart(counts),
+            });
         } else {
             self.timers.set(Wait::Look, now.checked_add(LOOK));
         }
@@ -472,6 +483,13 @@ impl Protocol for Client {
             }
             (Body::Read { chunk }, Body::Chunk { chunk: this, bytes }) if *chunk == this => {
                 self.chunk(now, &bytes);
+            }
+            (Body::Send(_), Body::Refused(Refusal::CannotSend)) => {
+                // Some may have been sent before or after the one that was not.
+                self.asked = None;
+                self.timers.clear();
+                self.is_in_part = true;
+                self.look(now);
             }
             (_, Body::Refused(why)) => self.end(ClientEvent::Refused(why)),
             _ => {}

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use manycast::doctor::{self, Finding, Mark, Soak, StepState, Toward, Trial};
+use manycast::doctor::{
+    self, Confidence, Finding, Mark, Severity, Soak, StepState, Toward, Trial,
+};
 use serde::Serialize;
 
 use crate::output::counted;
@@ -132,10 +134,13 @@ impl<'a> Screen<'a> {
 
     /// The walk, and beside it that on the far host.
     fn walk(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const HERE: &str = "to this host";
         let far = self.far.as_ref().filter(|far| !far.steps.is_empty());
-        if let (Some(far), false) = (far, self.steps.is_empty()) {
-            write!(f, "\n  to this host · to {}", far.host)?;
+        let there = far.map_or_else(String::new, |far| format!("to {}", far.host));
+        if far.is_some() && !self.steps.is_empty() {
+            write!(f, "\n  {:<12} {HERE}   {there}", "")?;
         }
+        let width = there.chars().count();
         for (index, walked) in self.steps.iter().enumerate() {
             let mark = self.mark(walked);
             // The title of the fault stands above.
@@ -148,7 +153,11 @@ impl<'a> Screen<'a> {
                 None => format!("  {mark} {:<12} {detail}", walked.step),
                 Some(there) => {
                     let there = there.map_or("?", |walked| self.mark(walked));
-                    format!("  {mark} {there} {:<12} {detail}", walked.step)
+                    let here = HERE.len();
+                    format!(
+                        "  {:<12} {mark:<here$}   {there:<width$}   {detail}",
+                        walked.step
+                    )
                 }
             };
             write!(f, "\n{}", line.trim_end())?;
@@ -246,7 +255,8 @@ impl<'a> From<&'a Finding> for Found<'a> {
 }
 
 impl fmt::Display for Screen<'_> {
-    /// The verdict, the walk, and what to do; what is less important by name only.
+    /// The verdict, the walk, and what to do of the first fault and of those that are proved; what is
+    /// less important by name only.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [right, wrong] = &self.marks;
         let first = self.findings.first().filter(|_| !self.healthy);
@@ -276,7 +286,7 @@ impl fmt::Display for Screen<'_> {
         let mut named: Vec<String> = Vec::new();
         for (index, found) in self.findings.iter().enumerate() {
             let is_first = index == 0 && !self.healthy;
-            if is_first || self.verbose {
+            if is_first || found.is_proved_fault() || self.verbose {
                 found.tell(f, !is_first)?;
             } else if let Some(same) = named.iter_mut().find(|name| **name == found.name_here()) {
                 same.push_str(" of both");
@@ -325,6 +335,12 @@ impl Found<'_> {
             Some(host) => format!("{name} of {host}"),
             None => name,
         }
+    }
+
+    /// Whether it has to be mended, whatever else is.
+    fn is_proved_fault(&self) -> bool {
+        let told = (self.severity, self.confidence);
+        told == (Severity::Fault.as_str(), Confidence::Proved.as_str())
     }
 
     /// The same, were it of this host.

@@ -1,4 +1,4 @@
-use super::{CapturedPacket, parse};
+use super::{CapturedPacket, Piece, parse};
 
 fn ipv4(protocol: u8, payload: &[u8]) -> Vec<u8> {
     let total = u8::try_from(20 + payload.len()).unwrap();
@@ -53,19 +53,41 @@ fn datagrams_are_known_by_their_ports() {
     let over_ipv4 = CapturedPacket::Datagram {
         source: "10.0.0.1:4000".parse().unwrap(),
         destination: "239.1.2.3:5000".parse().unwrap(),
+        piece: None,
     };
     assert_eq!(parse(&ipv4(17, &payload), true), Some(over_ipv4));
     let over_ipv6 = CapturedPacket::Datagram {
         source: "[fe80::1]:4000".parse().unwrap(),
         destination: "[ff15::1]:5000".parse().unwrap(),
+        piece: None,
     };
     assert_eq!(parse(&ipv6(&payload, 17), false), Some(over_ipv6));
-    let mut later = ipv4(17, &payload);
-    later[7] = 1;
-    let fragment = CapturedPacket::Fragment {
-        destination: [239, 1, 2, 3].into(),
-    };
-    assert_eq!(parse(&later, true), Some(fragment));
+}
+
+#[test]
+fn fragments_are_known_by_their_place() {
+    let payload = [0x0f, 0xa0, 0x13, 0x88, 0, 8, 0, 0];
+    for (offset, more) in [(0, true), (1, true), (1, false)] {
+        let piece = Piece {
+            offset: offset * 8,
+            length: 8,
+            more,
+        };
+        let mut packet = ipv4(17, &payload);
+        packet[6] = u8::from(more) << 5;
+        packet[7] = u8::try_from(offset).unwrap();
+        let header = [17, 0, 0, u8::try_from(offset * 8).unwrap() | u8::from(more)];
+        let of_ipv6 = [&header[..], &[0; 4], &payload].concat();
+        for captured in [parse(&packet, true), parse(&ipv6(&of_ipv6, 44), false)] {
+            match captured {
+                Some(CapturedPacket::Datagram { piece: first, .. }) if offset == 0 => {
+                    assert_eq!(first, Some(piece));
+                }
+                Some(CapturedPacket::Fragment { piece: later, .. }) => assert_eq!(later, piece),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
 }
 
 #[test]

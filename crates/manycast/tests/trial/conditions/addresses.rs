@@ -1,16 +1,26 @@
-//! Addresses that cannot work as they are, or ask for something else than is sent.
+//! Addresses that do not work everywhere as they are, or ask for something else than is sent.
 
 use super::Part::{Asked, Interfaces, Stream};
 use super::{Condition, HOST};
 use crate::scene::Scene;
 
 pub(super) const ALL: &[Condition] = &[
+    // What is wrong with an address is no fault where the stream comes nevertheless.
     Condition::new("reserved-group", HOST, &[Asked, Stream], reserved_group)
-        .right(&["reserved-group"]),
+        .also(&["reserved-group"]),
     Condition::new("no-zone", HOST, &[Asked, Stream], no_zone)
         .v6()
-        .right(&["scope-missing"]),
-    Condition::new("no-source", HOST, &[Asked, Stream], no_source).right(&["source-missing"]),
+        .also(&["scope-missing"]),
+    Condition::new("no-source", HOST, &[Asked, Stream], no_source).also(&["source-missing"]),
+    Condition::new(
+        "reserved-group-unsent",
+        HOST,
+        &[Asked, Stream],
+        reserved_group_unsent,
+    )
+    .right(&["reserved-group", "not-arriving"]),
+    Condition::new("no-source-unsent", HOST, &[Asked, Stream], no_source_unsent)
+        .right(&["source-missing", "not-arriving"]),
     Condition::new("another-source", HOST, &[Asked, Stream], another_source)
         .right(&["wrong-source"]),
     Condition::new(
@@ -49,6 +59,16 @@ fn source_specific(scene: &mut Scene) {
 
 fn no_source(scene: &mut Scene) {
     source_specific(scene);
+}
+
+fn reserved_group_unsent(scene: &mut Scene) {
+    reserved_group(scene);
+    scene.sent = None;
+}
+
+fn no_source_unsent(scene: &mut Scene) {
+    no_source(scene);
+    scene.sent = None;
 }
 
 fn another_source(scene: &mut Scene) {

@@ -201,8 +201,27 @@ fn what_a_host_cannot_send_is_told_with_its_reason() {
         };
         assert_eq!(error.as_ref().map(|error| error.kind), Some(kind));
         deliver(&mut client, now, SERVER.into(), &answers[0]);
-        assert_eq!(drain(&mut client, now).1, [ClientEvent::Refused(refusal)]);
+        let (told, _) = converse_on(&mut client, &mut server, &mut now);
+        assert_eq!(told, [ClientEvent::Refused(refusal)]);
     }
+
+    // What was sent before comes, and is counted.
+    client.request(now, BURST);
+    let (requests, _) = drain(&mut client, now);
+    deliver(&mut server, now, CLIENT.into(), &requests[0]);
+    let (first, _) = drain(&mut server, now);
+    server.handle_network(now, not_sent(ErrorKind::PermissionDenied));
+    let (rest, answers, _) = order_done(&mut server, &mut now);
+    assert!(first.len() + rest.len() > 1);
+    deliver(&mut client, now, SERVER.into(), &answers[0]);
+    for data in first.iter().chain(&rest).take(1) {
+        deliver(&mut client, now, SERVER.into(), data);
+    }
+    let (told, _) = converse_on(&mut client, &mut server, &mut now);
+    let [ClientEvent::CameInPart(counts)] = told[..] else {
+        panic!("{told:?}");
+    };
+    assert_eq!(counts.group, 1);
 
     client.send(now, ROUND);
     let _ = drain(&mut client, now);
