@@ -409,10 +409,12 @@ fn one_way(target: &Target, trials: &[Trial], far: &str) -> Option<Finding> {
              firewall of {far}; where a router is between them, it must route multicast"
         )));
     }
+    // Of a group with sources, what bears another one on its way is not admitted there.
+    let any = target.address.sources().is_empty();
     (here && is_blocked(trials, Toward::There)).then(|| {
         Finding::warning(
             Code::NotArriving,
-            Proof::Seen,
+            Grade::proved_if(any, Proof::Seen),
             format!("{} does not come from this host to {far}", target.ip),
         )
         .because(evidence(Toward::There))

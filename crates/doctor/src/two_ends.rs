@@ -16,9 +16,9 @@ use super::paths::{self, Toward, Trial};
 use super::proof::{Doubt, Grade, Proof};
 use super::{
     Code, Confidence, Context, Examination, FarWalk, Finding, Report, Severity, Snapshot, Step,
-    Watched, checks, examine, report, self_test, watch,
+    Target, Watched, checks, examine, report, self_test, watch,
 };
-use known::{Known, explains};
+use known::{Known, Rewritten, explains};
 use manycast_io::{Error, IntoAddress};
 use session::Session;
 
@@ -95,7 +95,11 @@ pub fn examine_with(
         &known.far,
     );
     between.extend(lost);
+    between.extend(rewritten(&context.target, &known));
     let mut report = here(context, how, &known, &mut between)?;
+    if report.received > 0 {
+        outranked(&mut between);
+    }
     there(&mut known, &mut between);
     let refused = known.refused.as_ref();
     let refused = refused.and_then(|error| {
@@ -159,6 +163,10 @@ fn here(
         if lost.iter().any(explains) {
             break;
         }
+    }
+    if known.rewritten.is_some() {
+        // They do come to this host, and are refused for their source.
+        between.retain(|finding| finding.code != Code::NotArriving || finding.host.is_some());
     }
     // What this host does with them is surer than that they do not come.
     lost.retain(|finding| finding.code != Code::NotArriving);
@@ -245,6 +253,57 @@ fn there(known: &mut Known, between: &mut Vec<Finding>) {
         findings.retain(|finding| finding.code != Code::NotArriving);
     }
     between.extend(findings);
+}
+
+/// What the trials met with settings of their own keeps no stream away that comes nevertheless: its
+/// sender has other ones.
+fn outranked(between: &mut [Finding]) {
+    let of_settings = [
+        Code::HopLimit,
+        Code::EgressOtherInterface,
+        Code::Fragmentation,
+    ];
+    for finding in between.iter_mut() {
+        if of_settings.contains(&finding.code) && finding.severity == Severity::Fault {
+            finding.severity = Severity::Warning;
+            finding.evidence.push(
+                "the stream itself comes, so that this was met by the trial alone".to_owned(),
+            );
+        }
+    }
+}
+
+/// What the far end sent as a source that was asked for came from another one.
+fn rewritten(target: &Target, known: &Known) -> Option<Finding> {
+    let (asked, rewritten) = (known.source?, known.rewritten.as_ref()?);
+    let far = &known.far;
+    let Rewritten { source, came, sent } = rewritten;
+    let port = target.port;
+    let better = Address::from(std::net::SocketAddr::new(target.ip, port));
+    let family = if target.is_ipv4() { "ip" } else { "ip6" };
+    Some(
+        Finding::fault(
+            Code::WrongSource,
+            Grade::proved_if(came == sent, Proof::Seen),
+            format!("what {far} sends as {asked} comes from {source}"),
+        )
+        .because(format!(
+            "of {sent} datagrams that {far} sent as {asked}, {came} came from {source} once any source \
+             was admitted, and none from {asked}"
+        ))
+        .because(
+            "something between writes another source: a translation of addresses (SNAT, masquerading) \
+             of that host, or of a router",
+        )
+        .remedy(format!(
+            "ask for the source that they bear: {source}@{better}; or let the translation leave \
+             the group alone, where its chain is '{family} nat postrouting': sudo nft insert rule \
+             {family} nat postrouting {family} daddr {} accept; what was translated goes on until it \
+             is forgotten: sudo conntrack -D -p udp --orig-dst {}",
+            target.ip, target.ip
+        ))
+        .confirm("where it is translated: sudo nft list ruleset; sudo conntrack -L -p udp"),
+    )
 }
 
 /// The far host refused to send all or some: where it does not say why itself, that is told.

@@ -13,12 +13,14 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     let watched = context.watched.as_ref()?;
     let target = &context.target;
     // What the doctor's own buffer had no room for has a finding of its own.
-    if context.program.is_some() || !target.is_group() || watched.dropped > 0 {
+    if !target.is_group() || watched.dropped > 0 {
         return None;
     }
     let (missing, of, counted) = match &watched.captured {
+        // What comes to the doctor comes to a program on the port as well.
         Some(_) => by_wire(context, watched)?,
-        None => by_counters(context, watched)?,
+        None if context.program.is_none() => by_counters(context, watched)?,
+        None => return None,
     };
     if missing <= super::FEW || missing * TOLERANCE < of {
         return None;

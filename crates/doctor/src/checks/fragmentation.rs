@@ -1,8 +1,9 @@
-//! Datagrams that come in pieces and are never put together: pieces are lost before this host, or the
-//! host has no room for them.
+//! Datagrams that come in pieces and are never put together: pieces are lost before this host, or are
+//! taken away on it, or it has no room for them.
 
-use super::super::proof::{Grade, Proof};
-use super::super::{Code, Context, Finding, Pieces, Tally};
+use super::super::proof::{Doubt, Grade, Proof};
+use super::super::{Code, Context, Finding, Pieces, Tally, Watched};
+use super::firewall_rule::{described, mended};
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
     let watched = context.vain()?;
@@ -30,10 +31,50 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     if !pieces.are_whole() {
         return Some(lost_before(context, &tally, Some(pieces)));
     }
-    // What is captured whole and does not come to IP is lost between: a bridge, tc or a rule takes it.
     let came = Tally::of(&watched.joining, context.target.is_ipv4());
     let all = pieces.first + pieces.later;
-    (came.fragments * 10 >= all * 9).then(|| own_memory(context, &came, Some(pieces)))
+    if came.fragments * 10 >= all * 9 {
+        return Some(own_memory(context, &came, Some(pieces)));
+    }
+    // Where none comes to IP, it is no matter of the pieces.
+    (came.fragments > super::FEW).then(|| taken_here(context, watched, &came, pieces))
+}
+
+/// All pieces were captured, and some of them do not come to IP: something between takes them.
+fn taken_here(context: &Context, watched: &Watched, came: &Tally, pieces: &Pieces) -> Finding {
+    let all = pieces.first + pieces.later;
+    let missing = all.saturating_sub(came.fragments);
+    let finding = Finding::fault(
+        Code::Fragmentation,
+        // It may be taken for what it is, and not for being a piece.
+        Doubt::Likely,
+        "datagrams come in pieces, and something on this host takes some of the pieces away",
+    )
+    .because(format!(
+        "{} were captured whole on the wire, of {} in all, and {} of these came to IP",
+        super::count(pieces.first, "datagram"),
+        super::count(all, "piece"),
+        came.fragments
+    ));
+    let rules = watched.rules.iter();
+    let mut rules = rules.flat_map(|rules| {
+        let counted = rules.dropped.iter().filter(|dropped| dropped.most >= missing / 2);
+        let counted = counted.map(|dropped| &dropped.rule);
+        counted.chain(&rules.certain).chain(&rules.uncounted)
+    });
+    let rule = rules.find(|rule| matches!(rule.hook, Some("ingress" | "prerouting")));
+    let family = if context.target.is_ipv4() { "ip" } else { "ip6" };
+    let finding = match rule {
+        // Pieces but the first have no port.
+        Some(rule) => finding
+            .because(format!("{} may be it", described(rule)))
+            .remedy(mended(rule, &format!("{family} daddr {} accept", context.target.ip))),
+        None => finding.remedy(
+            "let the pieces pass what stands before IP: rules at the ingress hook, filters of tc, a \
+             bridge; or let the sender write less at once, so that a datagram is one packet",
+        ),
+    };
+    finding.confirm("sudo nft list ruleset; sudo tc -s filter show dev INTERFACE ingress")
 }
 
 /// Whether each fragment that came failed at once. Where other fragments are missing, that takes half

@@ -23,6 +23,8 @@ pub(super) struct Known {
     pub(super) tried: bool,
     /// What happened on this host while so many datagrams of the far end were sent, and none came.
     pub(super) lost_rounds: Vec<(Watched, u8)>,
+    /// From where it came instead, where any source was admitted.
+    pub(super) rewritten: Option<Rewritten>,
     /// Why this host could not send.
     pub(super) refused: Option<NetworkError>,
     /// Whether the far host could not send.
@@ -31,6 +33,14 @@ pub(super) struct Known {
     pub(super) examined: Option<Examined>,
     pub(super) soak: Option<Soak>,
     pub(super) notes: Vec<String>,
+}
+
+/// Another source than the far end sent as, and how many of its datagrams came from there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rewritten {
+    pub(super) source: IpAddr,
+    pub(super) came: u64,
+    pub(super) sent: u64,
 }
 
 /// What the far host has found on itself.

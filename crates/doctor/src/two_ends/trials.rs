@@ -1,19 +1,27 @@
 //! What is tried between the two ends, in which order.
 
-use std::time::Instant;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
 
 use crate::Counters;
+use manycast_net::SocketConfig;
 
 use super::super::Watched;
 use super::super::paths::{MOST_HOPS, SHORT, Toward, Trial};
 use super::super::watch::{Meter, REPORTS};
+use super::known::Rewritten;
 use super::session::Session;
-use manycast_io::Error;
+use manycast_io::{Error, Listener};
+use manycast_types::{Address, InterfaceSelector};
 
 const HOPS: [u8; 6] = [1, 2, 4, 8, 16, 32];
 const SIZES: [u16; 4] = [1400, 4000, 9000, 32_000];
 const COUNT: u8 = 20;
 const FEW: u8 = 5;
+/// A length that nothing else that is tried has, and how many datagrams of whatever length are read
+/// to find those that have it.
+const MARKED: u16 = 211;
+const MOST_READ: usize = 10_000;
 
 impl Session<'_> {
     /// Tries everything once; what is known before it fails or is ended stays known.
@@ -70,6 +78,60 @@ impl Session<'_> {
             if sent > 0 {
                 self.known.lost_rounds.push((watched, sent));
             }
+        }
+        self.any_source(trial)
+    }
+
+    /// Whether what the far end sends as a source that was asked for comes from another one: what it
+    /// sends has a length of its own, by which it is known.
+    fn any_source(&mut self, trial: Trial) -> Result<(), Error> {
+        let target = &self.context.target;
+        if self.known.source.is_none() {
+            return Ok(());
+        }
+        let mut address = Address::from(SocketAddr::new(target.ip, target.port));
+        if let Some(named) = &target.interface {
+            address = address.on(InterfaceSelector::Index(named.index));
+        }
+        // Where another program has the port for itself, that is told elsewhere.
+        let Ok(mut listener) = Listener::open(&[address], SocketConfig::default()) else {
+            return Ok(());
+        };
+        self.how.cancellation.wait(REPORTS);
+        let most = Trial {
+            hops: MOST_HOPS,
+            size: MARKED,
+            ..trial
+        };
+        let admitted = self.attempt(most)?;
+        let sent = self.known.trials.pop().map_or(0, |trial| trial.sent);
+        let mut sources: Vec<(IpAddr, u64)> = Vec::new();
+        let mut left = MOST_READ;
+        while left > 0 {
+            let mut batch = listener.recv_batch(Some(Duration::ZERO))?.into_iter().peekable();
+            if batch.peek().is_none() {
+                break;
+            }
+            for received in batch {
+                left = left.saturating_sub(1);
+                if received.payload.len() != usize::from(MARKED) {
+                    continue;
+                }
+                let source = received.source.ip();
+                match sources.iter_mut().find(|(known, _)| *known == source) {
+                    Some((_, count)) => *count += 1,
+                    None => sources.push((source, 1)),
+                }
+            }
+        }
+        let other = sources.iter().filter(|(source, _)| Some(*source) != self.known.source);
+        let most = other.max_by_key(|(_, count)| *count);
+        if let (Some((source, came)), 0) = (most, admitted) {
+            self.known.rewritten = Some(Rewritten {
+                source: *source,
+                came: *came,
+                sent: sent.into(),
+            });
         }
         Ok(())
     }

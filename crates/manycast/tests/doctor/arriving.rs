@@ -7,8 +7,9 @@ use manycast::{Listener, SenderConfig, SocketConfig};
 use manycast_lab::netns::{Hook, Lab, Snooping, wait_until};
 
 use crate::drop_fragments;
+use crate::unseen::mend;
 use crate::{
-    FORGED, GROUPS, QUERY, QUERY_6, Stream, address, assert_fault, evidence, examine, examine_for,
+    FORGED, GROUPS, QUERY, QUERY_6, Stream, address, assert_delivered, assert_fault, evidence, examine, examine_for,
     examine_privileged, examine_privileged_for, privileged_program, remedy, two_hosts,
 };
 
@@ -37,7 +38,7 @@ pub(crate) fn a_strict_reverse_path_filter() {
     assert!(evidence(&report).contains("the route back to 10.9.0.77 leads by eth1"));
     // What is told to do mends it.
     b.output("ip route add 10.9.0.77 dev eth0");
-    crate::assert_delivered(&examine(&b, "239.1.2.3:5000"));
+    assert_delivered(&examine(&b, "239.1.2.3:5000"));
 }
 
 pub(crate) fn a_loose_reverse_path_filter() {
@@ -116,7 +117,7 @@ pub(crate) fn a_reverse_path_filter_for_one_source_of_two() {
     });
     // Without privileges it may be another group's.
     let report = examine(&b, "239.1.2.3:5000");
-    crate::assert_delivered(&report);
+    assert_delivered(&report);
     let warned = |finding: &Finding| finding.code == Code::ReversePathFilter;
     assert!(report.findings.iter().any(warned), "{report:#?}");
     for address in ["239.1.2.3:5000", "10.9.0.77@239.1.2.3:5000"] {
@@ -161,7 +162,7 @@ pub(crate) fn fragments_that_are_lost() {
     let lab = Lab::new();
     let switch = lab.switch("sw");
     let [a, b] = two_hosts(&lab, &switch);
-    drop_fragments(&b);
+    let _rules = drop_fragments(&a);
     for group in GROUPS {
         let to = address(&format!("{group}%eth0"));
         let config = SenderConfig::default();
@@ -170,6 +171,35 @@ pub(crate) fn fragments_that_are_lost() {
         assert_fault(&report, Code::Fragmentation, Confidence::Likely);
         let report = examine_privileged(&b, &address(group), None);
         assert_fault(&report, Code::Fragmentation, Confidence::Proved);
+    }
+}
+
+/// The host itself takes some of the pieces away, before they come to IP.
+pub(crate) fn fragments_that_the_host_drops() {
+    for group in GROUPS {
+        let lab = Lab::new();
+        let switch = lab.switch("sw");
+        let [a, b] = two_hosts(&lab, &switch);
+        b.nft(
+            "table netdev t {
+                chain c {
+                    type filter hook ingress device eth0 priority 0
+                    ip frag-off & 0x1fff != 0 drop
+                    frag frag-off != 0 drop
+                }
+            }",
+        );
+        let to = address(&format!("{group}%eth0"));
+        let config = SenderConfig::default();
+        let _stream = Stream::of(&a, &to, config, 4000, Duration::from_millis(5));
+        let report = examine(&b, &address(group));
+        assert_fault(&report, Code::Fragmentation, Confidence::Likely);
+        let report = examine_privileged(&b, &address(group), None);
+        assert_fault(&report, Code::Fragmentation, Confidence::Likely);
+        let title = &report.findings[0].title;
+        assert!(title.contains("on this host"), "{report:#?}");
+        mend(&b, &report);
+        assert_delivered(&examine(&b, &address(group)));
     }
 }
 
@@ -208,7 +238,7 @@ pub(crate) fn the_report_is_blocked_and_the_switch_prunes() {
             .split("; ")
             .find_map(|clause| Some(clause.split_once("sudo ")?.1.to_owned()));
         b.output(&insert.unwrap());
-        crate::assert_delivered(&examine(&b, &address(group)));
+        assert_delivered(&examine(&b, &address(group)));
     }
 }
 

@@ -359,6 +359,12 @@ pub(crate) fn a_drop_of_a_part() {
         // Without a capture, what is missing may be for other ports of the group.
         crate::assert_delivered(&examine(&b, &address(group)));
         assert_named(&b, &examine_privileged(&b, &address(group), None));
+        // Of a program, the wire tells how much was to come.
+        let v6 = if group.contains(':') { "True" } else { "False" };
+        let script = format!("s = udp('{group}', {v6}); join(s, '{group}', 'eth0')");
+        let process = program(&b, &script);
+        let choice = Some(ProgramChoice::Pid(process.id()));
+        assert_named(&b, &examine_privileged(&b, &address(group), choice));
     }
 }
 

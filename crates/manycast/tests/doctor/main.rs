@@ -9,6 +9,7 @@ mod firewall;
 mod healthy;
 mod joining;
 mod programs;
+mod remedies;
 mod routers;
 mod serving;
 mod sockets;
@@ -22,7 +23,7 @@ use std::time::Duration;
 use manycast::doctor::{self, Code, Confidence, Examination, ProgramChoice, Report, Severity};
 use manycast::{SenderConfig, SocketConfig};
 use manycast_lab::netns::python::{FORGED, QUERY, QUERY_6, privileged_program, program};
-use manycast_lab::netns::{self, Host, Lab, Switch};
+use manycast_lab::netns::{self, Host, Lab, Rule, Switch};
 
 use self::stream::Stream;
 
@@ -36,6 +37,7 @@ netns::tests!(
     arriving::a_checksum_that_is_wrong,
     arriving::a_source_that_cannot_be,
     arriving::fragments_that_are_lost,
+    arriving::fragments_that_the_host_drops,
     arriving::nothing_is_sent,
     arriving::the_report_is_blocked_and_the_switch_prunes,
     arriving::the_queries_are_blocked,
@@ -111,6 +113,12 @@ netns::tests!(
     programs::with_another_source,
     programs::that_is_well,
     programs::that_sends,
+    remedies::a_program_binds_otherwise,
+    remedies::a_program_joins_otherwise,
+    remedies::an_interface_is_brought_up_and_may_multicast,
+    remedies::another_address_is_listened_on,
+    remedies::settings_are_set,
+    remedies::the_sender_sends_otherwise,
     routers::a_route_for_another_interface,
     routers::what_is_forwarded_comes_twice,
     sockets::bound_to_a_mapped_address,
@@ -121,7 +129,9 @@ netns::tests!(
     sockets::that_sends_to_another_group,
     sockets::with_a_filter,
     two_ends::a_hop_limit_of_1_across_a_router,
+    two_ends::a_far_host_that_holds_back_what_it_sends,
     two_ends::a_source_of_the_far_end_or_another,
+    two_ends::a_source_that_is_rewritten,
     two_ends::a_soak_outlasts_the_memory_of_the_switch,
     two_ends::another_key_finds_nobody,
     two_ends::large_datagrams_do_not_pass,
@@ -132,6 +142,7 @@ netns::tests!(
     two_ends::two_hosts_ask_one_far_end_at_once,
     two_ends::what_is_lost_on_the_way_is_not_the_own_host_s,
     two_ends::what_is_sent_is_delivered,
+    two_ends::what_the_trial_meets_and_the_stream_does_not,
     unseen::a_filter_of_tc,
     unseen::a_reverse_path_filter_of_the_firewall,
     unseen::a_translation_of_the_port,
@@ -208,17 +219,9 @@ fn how(duration: Duration, program: Option<ProgramChoice>) -> Examination {
     }
 }
 
-/// Takes away all fragments but the first, as many a firewall on the way does.
-fn drop_fragments(host: &Host) {
-    host.nft(
-        "table netdev t {
-            chain c {
-                type filter hook ingress device eth0 priority 0
-                ip frag-off & 0x1fff != 0 drop
-                frag frag-off != 0 drop
-            }
-        }",
-    );
+/// Loses all fragments but the first of what a host sends, as many a firewall on the way does.
+fn drop_fragments(host: &Host) -> [Rule; 2] {
+    ["ip frag-off & 0x1fff != 0", "frag frag-off != 0"].map(|later| host.lose_sent("eth0", later))
 }
 
 /// All that is said for the first finding.

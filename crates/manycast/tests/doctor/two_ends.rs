@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use manycast::SenderConfig;
 use manycast::doctor::{self, Code, Confidence, Examination, FarEnd, Key, Notes, Report};
 use manycast_lab::netns::{Hook, Host, Lab, Snooping, wait_until};
 
@@ -194,16 +195,7 @@ pub(crate) fn another_key_finds_nobody() {
 
 pub(crate) fn a_hop_limit_of_1_across_a_router() {
     let lab = Lab::new();
-    let (left, right) = (lab.switch("left"), lab.switch("right"));
-    let [a, router, b] = [lab.host("a"), lab.router("r"), lab.host("b")];
-    a.connect(&left, "eth0", &["10.0.0.1/24", "fd00::1/64"]);
-    router.connect(&left, "eth0", &["10.0.0.254/24", "fd00::fe/64"]);
-    router.connect(&right, "eth1", &["10.0.1.254/24", "fd01::fe/64"]);
-    b.connect(&right, "eth0", &["10.0.1.1/24", "fd01::1/64"]);
-    a.add_route("default via 10.0.0.254");
-    b.add_route("default via 10.0.1.254");
-    a.add_route("default via fd00::fe");
-    b.add_route("default via fd01::fe");
+    let [a, router, b] = across_a_router(&lab);
     let _serving = Serving::start(&a, None);
     for (group, far_host) in GROUPS.into_iter().zip(["10.0.0.1", "fd00::1"]) {
         router.forward_group(crate::ip(group), "eth0", "eth1");
@@ -232,7 +224,7 @@ pub(crate) fn large_datagrams_do_not_pass() {
     let lab = Lab::new();
     let switch = lab.switch("sw");
     let [a, b] = two_hosts(&lab, &switch);
-    drop_fragments(&b);
+    let _rules = drop_fragments(&a);
     let _serving = Serving::start(&a, None);
     for (group, far_host) in GROUPS.into_iter().zip(["10.0.0.1", "fd00::1"]) {
         let report = examine(&b, &address(group), &far(far_host));
@@ -257,18 +249,144 @@ pub(crate) fn what_is_lost_on_the_way_is_not_the_own_host_s() {
     let switch = lab.switch("sw");
     let [a, b] = two_hosts(&lab, &switch);
     let _serving = Serving::start(&a, None);
-    a.nft(
-        "table netdev t {
-            chain c {
-                type filter hook egress device eth0 priority 0
-                ip daddr 239.1.2.3 drop
-            }
-        }",
-    );
-    let report = examine(&b, "239.1.2.3:5000", &far("10.0.0.1"));
-    assert_fault(&report, Code::NotArriving, Confidence::Proved);
-    let unicast = &report.findings[0].evidence[0];
-    assert!(unicast.contains("20 of 20 came by unicast"), "{unicast}");
+    for (group, far_host, lost) in [
+        ("239.1.2.3", "10.0.0.1", "ip daddr 239.1.2.3"),
+        ("ff15::1234", "fd00::1", "ip6 daddr ff15::1234"),
+    ] {
+        let _rule = a.lose_sent("eth0", lost);
+        let report = examine(&b, &address(group), &far(far_host));
+        assert_fault(&report, Code::NotArriving, Confidence::Proved);
+        let unicast = &report.findings[0].evidence[0];
+        assert!(unicast.contains("20 of 20 came by unicast"), "{unicast}");
+    }
+}
+
+/// What the kernel of the far host refuses to send was not lost on the way, all of it or a part.
+pub(crate) fn a_far_host_that_holds_back_what_it_sends() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    for (group, far_host, held_back) in [
+        ("239.1.2.3", "10.0.0.1", "ip daddr 239.1.2.3"),
+        ("ff15::1234", "fd00::1", "ip6 daddr ff15::1234"),
+        ("239.1.2.4", "10.0.0.1", "ip daddr 239.1.2.4 numgen inc mod 2 == 0"),
+        ("ff15::1235", "fd00::1", "ip6 daddr ff15::1235 numgen inc mod 2 == 0"),
+    ] {
+        a.nft(&format!(
+            "table netdev t
+            delete table netdev t
+            table netdev t {{
+                chain c {{
+                    type filter hook egress device eth0 priority 0
+                    {held_back} drop
+                }}
+            }}"
+        ));
+        for privileged in [false, true] {
+            let _serving = if privileged {
+                Serving::privileged(&a)
+            } else {
+                Serving::start(&a, None)
+            };
+            let report = if privileged {
+                examine_privileged(&b, &address(group), &far(far_host))
+            } else {
+                examine(&b, &address(group), &far(far_host))
+            };
+            let held_back = |finding: &&doctor::Finding| {
+                (finding.code, finding.confidence) == (Code::FirewallDrops, Confidence::Likely)
+                    && finding.host.as_deref() == Some(far_host)
+            };
+            assert!(report.findings.iter().any(|found| held_back(&found)), "{report:#?}");
+            let mut others = report.findings.iter().filter(|found| !held_back(found));
+            let lost = [Code::NotArriving, Code::Loss, Code::FirewallDrops];
+            assert!(others.all(|found| !lost.contains(&found.code)), "{report:#?}");
+        }
+    }
+}
+
+/// The far host, or a router on the way, writes another source (SNAT), and only one was asked for.
+pub(crate) fn a_source_that_is_rewritten() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    a.output("ip address add 10.0.0.77/24 dev eth0");
+    a.output("ip address add fd00::77/64 dev eth0 nodad");
+    for (group, family, source, other) in [
+        ("232.1.1.1", "ip", "10.0.0.1", "10.0.0.77"),
+        ("ff35::1", "ip6", "fd00::1", "fd00::77"),
+    ] {
+        a.nft(&format!(
+            "table {family} nat {{
+                chain postrouting {{
+                    type nat hook postrouting priority srcnat
+                    {family} daddr {group} snat to {other}
+                }}
+            }}"
+        ));
+        let asked = format!("{source}@{}", address(group));
+        let serving = Serving::start(&a, None);
+        let report = examine(&b, &asked, &far(source));
+        assert_fault(&report, Code::WrongSource, Confidence::Proved);
+        let as_root = examine_privileged(&b, &asked, &far(source));
+        assert_fault(&as_root, Code::WrongSource, Confidence::Proved);
+        // Either way that is told: to ask for that source, or to translate groups no more.
+        let remedy = report.findings[0].remedy.as_ref().unwrap();
+        let mut clauses = remedy.split("; ");
+        let mut next = |before: &str| clauses.next().unwrap().split_once(before).unwrap().1;
+        let (better, insert) = (next(": "), next(": sudo "));
+        let to = address(&format!("{group}%eth0"));
+        let stream = || {
+            let from = SenderConfig::default()
+                .from(address(source).replace("5000", "0"))
+                .unwrap();
+            Stream::of(&a, &to, from, 64, Duration::from_millis(5))
+        };
+        let translated = stream();
+        assert_delivered(&examine(&b, better, &far(source)));
+        drop((translated, serving));
+        a.output(insert);
+        let _serving = Serving::start(&a, None);
+        let _stream = stream();
+        assert_delivered(&examine(&b, &asked, &far(source)));
+    }
+}
+
+/// A stream that comes across a router is no matter of the hop limit that the trial has.
+pub(crate) fn what_the_trial_meets_and_the_stream_does_not() {
+    let lab = Lab::new();
+    let [a, router, b] = across_a_router(&lab);
+    let _serving = Serving::start(&a, None);
+    for (group, far_host) in GROUPS.into_iter().zip(["10.0.0.1", "fd00::1"]) {
+        router.forward_group(crate::ip(group), "eth0", "eth1");
+        let to = address(&format!("{group}%eth0"));
+        let pause = Duration::from_millis(5);
+        let _stream = Stream::of(&a, &to, crate::sending(true, 8), 64, pause);
+        for report in [
+            examine(&b, &address(group), &far(far_host)),
+            examine_privileged(&b, &address(group), &far(far_host)),
+        ] {
+            assert_delivered(&report);
+            let mut told = report.findings.iter();
+            let told = told.find(|found| found.code == Code::HopLimit).unwrap();
+            assert_eq!(told.severity, doctor::Severity::Warning, "{report:#?}");
+        }
+    }
+}
+
+/// `a`, a router, and `b`.
+pub(crate) fn across_a_router(lab: &Lab) -> [Host; 3] {
+    let (left, right) = (lab.switch("left"), lab.switch("right"));
+    let [a, router, b] = [lab.host("a"), lab.router("r"), lab.host("b")];
+    a.connect(&left, "eth0", &["10.0.0.1/24", "fd00::1/64"]);
+    router.connect(&left, "eth0", &["10.0.0.254/24", "fd00::fe/64"]);
+    router.connect(&right, "eth1", &["10.0.1.254/24", "fd01::fe/64"]);
+    b.connect(&right, "eth0", &["10.0.1.1/24", "fd01::1/64"]);
+    a.add_route("default via 10.0.0.254");
+    b.add_route("default via 10.0.1.254");
+    a.add_route("default via fd00::fe");
+    b.add_route("default via fd01::fe");
+    [a, router, b]
 }
 
 /// As `arriving::the_switch_forgets`, with the far end for a stream.

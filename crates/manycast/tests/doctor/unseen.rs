@@ -30,7 +30,7 @@ fn commands(report: &Report) -> Vec<String> {
 
 /// Does what the report tells to do, up to the first of several ways.
 #[track_caller]
-fn mend(host: &Host, report: &Report) {
+pub(crate) fn mend(host: &Host, report: &Report) {
     let command = commands(report).into_iter().next();
     host.output(&command.unwrap_or_else(|| panic!("no command: {report:#?}")));
 }

@@ -2,7 +2,7 @@
 
 use manycast_lab::netns::{Hook, Pick};
 
-use super::Part::{Far, Interfaces, Routes, Rules, Switch};
+use super::Part::{Asked, Far, Interfaces, Routes, Rules, Stream, Switch};
 use super::{Condition, TWO_ENDS};
 use crate::scene::Scene;
 
@@ -48,6 +48,30 @@ pub(super) const ALL: &[Condition] = &[
         no_fragments_between,
     )
     .right(&["fragmentation"])
+    .between(),
+    // What is small comes nevertheless.
+    Condition::new(
+        "no-fragments-of-others",
+        TWO_ENDS,
+        &[Switch],
+        no_fragments_of_others,
+    )
+    .also(&["fragmentation"]),
+    Condition::new(
+        "routed-with-hops",
+        TWO_ENDS,
+        &[Switch, Far, Interfaces, Routes],
+        routed_with_hops,
+    )
+    .also(&["hop-limit", "not-arriving"])
+    .routed(),
+    Condition::new(
+        "asked-source-rewritten",
+        TWO_ENDS,
+        &[Far, Rules, Asked, Stream],
+        asked_source_rewritten,
+    )
+    .right(&["wrong-source"])
     .between(),
     Condition::new(
         "hop-limit",
@@ -123,6 +147,27 @@ fn far_no_multicast_flag(scene: &mut Scene) {
 
 fn no_fragments_between(scene: &mut Scene) {
     scene.lose_fragments();
+    scene.sent = None;
+}
+
+fn no_fragments_of_others(scene: &mut Scene) {
+    scene.lose_fragments();
+}
+
+/// The stream crosses the router, and what two ends try first does not.
+fn routed_with_hops(scene: &mut Scene) {
+    let group = scene.asked.group.parse().expect("a group of the case");
+    scene.router().forward_group(group, "eth0", "eth1");
+    scene.stream().hops = 8;
+}
+
+/// The group is asked for from the far host, and comes from another address.
+fn asked_source_rewritten(scene: &mut Scene) {
+    let group = scene.by_version("232.1.1.1", "ff35::1").to_owned();
+    scene.asked.source = Some(scene.far_address().to_owned());
+    scene.stream().group.clone_from(&group);
+    scene.asked.group = group;
+    far_source_rewritten(scene);
 }
 
 /// A router forwards the group from `a` to `b`, and what is sent has a hop limit of 1.
