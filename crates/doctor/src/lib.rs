@@ -23,6 +23,7 @@
 //! # Ok::<(), manycast::Error>(())
 //! ```
 
+mod answers;
 mod between;
 mod cancellation;
 mod capture;
@@ -188,6 +189,7 @@ pub fn examine(address: impl IntoAddress, how: &Examination) -> Result<Report, E
             Examination::SHORTEST.as_secs_f64()
         ));
     }
+    notes.extend(answers::note(&context.target, context.program.as_ref()));
     let cancelled_after = how.cancellation.after();
     if cancelled_after.is_some() {
         // What did not come until then may have come a little later.

@@ -368,15 +368,12 @@ fn nothing_sent(subject: &str, known: &Known, how: &Examination, is_blocked: boo
         });
     let far = &known.far;
     let title = if known.is_stand_in {
-        format!("the path from {far} is open, and nobody sends to {subject}")
+        format!("the path from {far} is open, and nobody seems to send to {subject}")
     } else {
-        format!("the path is open, and nobody sends to {subject}")
+        format!("the path is open, and nobody seems to send to {subject}")
     };
-    let finding = Finding::fault(
-        Code::NothingSent,
-        Grade::proved_if(sent == came && !known.is_stand_in, Proof::Seen),
-        title,
-    )
+    // That the path is open is proved; that nobody sends is not, by silence alone.
+    let finding = Finding::fault(Code::NothingSent, Doubt::Likely, title)
     .because(format!(
         "{came} of {sent} datagrams of {far} came to group and port, and in {:.1} s not one of \
          anybody else",
@@ -384,7 +381,7 @@ fn nothing_sent(subject: &str, known: &Known, how: &Examination, is_blocked: boo
     ))
     .remedy(format!(
         "start the sender, and see where it sends to: on its host, 'manycast doctor {subject} \
-         --pid PID'"
+         --pid PID'; where it sends seldom, watch longer (--for 60s)"
     ));
     if is_blocked {
         // It may be sent, and not get here.

@@ -1,8 +1,9 @@
 //! What this host does not forward, where it is a router of the group: that is no matter of what it
 //! receives itself.
 
-use super::super::proof::Proof;
+use super::super::proof::{Grade, Proof};
 use super::super::{Code, Context, Finding, MulticastRoute};
+use super::firewall_rule::{described, mended};
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
     let watched = context.watched.as_ref()?;
@@ -12,6 +13,46 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
         .by_ref()
         .filter(|route| route.group == group)
         .find_map(|route| wrong(context, route).or_else(|| threshold(context, route)))
+        .or_else(|| filtered(context))
+}
+
+/// A rule at the forward hook dropped what this host would hand on, as a router or as a bridge: what
+/// crosses a bridge meets the rules of `ip` and `ip6` as well (`net.bridge.bridge-nf-call-iptables`).
+fn filtered(context: &Context) -> Option<Finding> {
+    let watched = context.watched.as_ref()?;
+    let group = context.target.ip;
+    let rules = watched.rules.iter().flat_map(|rules| &rules.dropped);
+    let mut rules = rules.filter(|dropped| dropped.rule.hook == Some("forward"));
+    let dropped = rules.find(|dropped| dropped.most > super::FEW)?;
+    let mut links = context.host.interfaces.iter();
+    let bridge = links.find(|link| link.kind == "bridge");
+    let captured = watched.captured.as_ref();
+    let came = captured.map_or(0, |captured| captured.count(context.target.port));
+    if came <= super::FEW {
+        return None;
+    }
+    let finding = Finding::warning(
+        Code::NotForwarded,
+        Grade::or_likely(dropped.proof(came, super::slack(came))),
+        format!("a firewall of this host drops what it would forward of {group}"),
+    )
+    .because(format!(
+        "{} dropped {} meanwhile, and {} came to this host",
+        described(&dropped.rule),
+        super::count(dropped.most, "packet"),
+        super::count(came, "datagram")
+    ));
+    let finding = match bridge {
+        Some(bridge) => finding.because(format!(
+            "{} is a bridge: what crosses it meets the rules at the forward hook, in tables of bridge, \
+             and of ip and ip6 where net.bridge.bridge-nf-call-iptables and -ip6tables say so",
+            bridge.name
+        )),
+        None => finding,
+    };
+    let family = if group.is_ipv4() { "ip" } else { "ip6" };
+    let pass = format!("{family} daddr {group} udp dport {} accept", context.target.port);
+    Some(finding.remedy(mended(&dropped.rule, &pass)))
 }
 
 /// It comes in by another interface than the route says: the kernel counts these apart.

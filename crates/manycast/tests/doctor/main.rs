@@ -119,6 +119,7 @@ netns::tests!(
     remedies::another_address_is_listened_on,
     remedies::settings_are_set,
     remedies::the_sender_sends_otherwise,
+    routers::a_bridge_whose_firewall_drops,
     routers::a_route_for_another_interface,
     routers::what_is_forwarded_comes_twice,
     sockets::bound_to_a_mapped_address,
