@@ -52,7 +52,10 @@ mod tests {
     fn who_asks_a_group_is_told_of_the_answers() {
         let note = |address: &str| note(&target(&address.parse().unwrap()).unwrap(), None);
         for asked in ["239.255.255.250:1900", "[ff15::c]:3702", "224.0.0.252:5355"] {
-            assert!(note(asked).is_some_and(|note| note.contains("manycast ask")), "{asked}");
+            assert!(
+                note(asked).is_some_and(|note| note.contains("manycast ask")),
+                "{asked}"
+            );
         }
         for other in ["239.1.2.3:5000", "127.0.0.1:1900"] {
             assert_eq!(note(other), None);

@@ -326,7 +326,9 @@ fn refusal(group: IpAddr, host: &str) -> Finding {
         Code::FirewallDrops,
         // A queue that is full looks the same as a rule.
         Doubt::Likely,
-        format!("something on {host} keeps what it sends to {group}, or a part of it, from leaving"),
+        format!(
+            "something on {host} keeps what it sends to {group}, or a part of it, from leaving"
+        ),
     )
     .because(format!(
         "its kernel refused to send a few short datagrams to {group}"
@@ -374,15 +376,15 @@ fn nothing_sent(subject: &str, known: &Known, how: &Examination, is_blocked: boo
     };
     // That the path is open is proved; that nobody sends is not, by silence alone.
     let finding = Finding::fault(Code::NothingSent, Doubt::Likely, title)
-    .because(format!(
-        "{came} of {sent} datagrams of {far} came to group and port, and in {:.1} s not one of \
+        .because(format!(
+            "{came} of {sent} datagrams of {far} came to group and port, and in {:.1} s not one of \
          anybody else",
-        how.duration.as_secs_f64()
-    ))
-    .remedy(format!(
-        "start the sender, and see where it sends to: on its host, 'manycast doctor {subject} \
+            how.duration.as_secs_f64()
+        ))
+        .remedy(format!(
+            "start the sender, and see where it sends to: on its host, 'manycast doctor {subject} \
          --pid PID'; where it sends seldom, watch longer (--for 60s)"
-    ));
+        ));
     if is_blocked {
         // It may be sent, and not get here.
         return Finding {

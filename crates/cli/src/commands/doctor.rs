@@ -47,7 +47,8 @@ run. Exit code 0: healthy; 1: a fault was found; 2: it could not be examined.";
     disable_help_subcommand = true
 )]
 pub(crate) struct Args {
-    /// What should arrive: GROUP:PORT, or a local address; without it, this host is examined
+    /// What should arrive: GROUP:PORT, or ADDRESS:PORT of this host, or :PORT; without it, this host is
+    /// examined
     address: Option<Address>,
     /// How long to listen
     #[arg(long = "for", value_name = "TIME", default_value = "10s", value_parser = values::duration)]

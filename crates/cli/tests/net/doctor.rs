@@ -1,5 +1,6 @@
 //! `manycast doctor`
 
+use manycast_lab::netns::python::program;
 use manycast_lab::netns::{Hook, Host, Lab, Process};
 use serde_json::Value;
 
@@ -104,6 +105,47 @@ pub(crate) fn what_cannot_be_examined_is_exit_2() {
     }
 }
 
+/// What it watches is told at once, and how long, whatever was asked for.
+pub(crate) fn any_local_address_is_watched() {
+    let lab = Lab::new();
+    let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
+    let arguments = [
+        "send",
+        "10.0.0.2:5000",
+        "x",
+        "--count",
+        "100000",
+        "--interval",
+        "10ms",
+    ];
+    let _stream = start(&a, &arguments);
+    let mut watching = start(&b, &["doctor", ":5000", "--for", "1s"]);
+    watching.wait_for_error_line("watching :5000 for 2 s");
+    let finished = watching.finish();
+    assert_eq!(code(&finished), 0, "{finished:?}");
+    let text = finished.stdout.join("\n");
+    assert!(text.starts_with("✓ :5000: delivered, "), "{text}");
+    assert!(text.contains("watched for 2 s, the least"), "{text}");
+}
+
+/// Of several faults that are proved, each is told with what mends it.
+pub(crate) fn a_second_fault_that_is_proved_is_told() {
+    let lab = Lab::new();
+    let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
+    let _stream = stream(&a);
+    let wrong = "s = udp('10.0.0.2'); join(s, '239.1.2.4', 'eth0')";
+    let _program = program(&b, wrong);
+    let finished = run(&b, &["doctor", "239.1.2.3:5000", "--port", "--for", "2s"]);
+    assert_eq!(code(&finished), 1);
+    let text = finished.stdout.join("\n");
+    for (code, remedy) in [
+        ("not-joined (proved)", "let it join 239.1.2.3"),
+        ("bound-to-unicast (proved)", "let it bind to the group"),
+    ] {
+        assert!(text.contains(code) && text.contains(remedy), "{text}");
+    }
+}
+
 pub(crate) fn two_ends_share_a_key() {
     let lab = Lab::new();
     let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
@@ -188,6 +230,15 @@ pub(crate) fn a_firewall_of_the_far_host_is_named_as_its() {
     assert!(text.contains("to mend it, on 10.0.0.1:"), "{text}");
     assert!(!text.contains("this host sent to itself"), "{text}");
     assert!(finished.stdout.len() <= 40, "{text}");
+    // The two walks stand side by side, under their names.
+    let mut lines = finished.stdout.iter();
+    assert!(
+        lines.any(|line| line.trim() == "to this host   to 10.0.0.1"),
+        "{text}"
+    );
+    let firewall = lines.find(|line| line.starts_with("  firewall "));
+    let marks: Vec<_> = firewall.unwrap().split_whitespace().collect();
+    assert_eq!(marks, ["firewall", "?", "✗"], "{text}");
     // Commands alone are not broken, so that they can be copied.
     let is_command = |line: &str| {
         ["sudo ", "ip ", "manycast "]

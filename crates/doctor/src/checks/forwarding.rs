@@ -51,7 +51,10 @@ fn filtered(context: &Context) -> Option<Finding> {
         None => finding,
     };
     let family = if group.is_ipv4() { "ip" } else { "ip6" };
-    let pass = format!("{family} daddr {group} udp dport {} accept", context.target.port);
+    let pass = format!(
+        "{family} daddr {group} udp dport {} accept",
+        context.target.port
+    );
     Some(finding.remedy(mended(&dropped.rule, &pass)))
 }
 

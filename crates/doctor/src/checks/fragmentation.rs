@@ -58,12 +58,19 @@ fn taken_here(context: &Context, watched: &Watched, came: &Tally, pieces: &Piece
     ));
     let rules = watched.rules.iter();
     let mut rules = rules.flat_map(|rules| {
-        let counted = rules.dropped.iter().filter(|dropped| dropped.most >= missing / 2);
+        let counted = rules
+            .dropped
+            .iter()
+            .filter(|dropped| dropped.most >= missing / 2);
         let counted = counted.map(|dropped| &dropped.rule);
         counted.chain(&rules.certain).chain(&rules.uncounted)
     });
     let rule = rules.find(|rule| matches!(rule.hook, Some("ingress" | "prerouting")));
-    let family = if context.target.is_ipv4() { "ip" } else { "ip6" };
+    let family = if context.target.is_ipv4() {
+        "ip"
+    } else {
+        "ip6"
+    };
     let finding = match rule {
         // Pieces but the first have no port.
         Some(rule) => finding

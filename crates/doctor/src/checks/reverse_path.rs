@@ -89,7 +89,9 @@ fn may_be_filtered(context: &Context, watched: &Watched, stream: &CapturedStream
     let mut back = watched.routes_back.iter();
     let back = back.find(|(to, _)| *to == stream.source.ip());
     match (
-        context.host.rp_filter(&context.host.name_of(stream.interface)),
+        context
+            .host
+            .rp_filter(&context.host.name_of(stream.interface)),
         back,
     ) {
         // A port of a bridge has none: its bridge does. Where the route is not known, it may be.

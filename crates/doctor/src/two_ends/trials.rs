@@ -108,7 +108,7 @@ impl Session<'_> {
         let mut sources: Vec<(IpAddr, u64)> = Vec::new();
         let mut left = MOST_READ;
         while left > 0 {
-            let mut batch = listener.recv_batch(Some(Duration::ZERO))?.into_iter().peekable();
+            let mut batch = listener.recv_batch(Some(Duration::ZERO))?.peekable();
             if batch.peek().is_none() {
                 break;
             }
@@ -124,7 +124,9 @@ impl Session<'_> {
                 }
             }
         }
-        let other = sources.iter().filter(|(source, _)| Some(*source) != self.known.source);
+        let other = sources
+            .iter()
+            .filter(|(source, _)| Some(*source) != self.known.source);
         let most = other.max_by_key(|(_, count)| *count);
         if let (Some((source, came)), 0) = (most, admitted) {
             self.known.rewritten = Some(Rewritten {

@@ -82,7 +82,9 @@ pub(crate) fn a_source_specific_group_without_source() {
         let report = examine(&b, address);
         assert_warning(&report, Code::SourceMissing);
         let mut found = report.findings.iter();
-        let found = found.find(|found| found.code == Code::SourceMissing).unwrap();
+        let found = found
+            .find(|found| found.code == Code::SourceMissing)
+            .unwrap();
         let (_, better) = found.remedy.as_ref().unwrap().split_once(": ").unwrap();
         let report = examine(&b, &better.replace("SOURCE", source));
         assert_delivered(&report);

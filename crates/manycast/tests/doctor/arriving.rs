@@ -9,8 +9,9 @@ use manycast_lab::netns::{Hook, Lab, Snooping, wait_until};
 use crate::drop_fragments;
 use crate::unseen::mend;
 use crate::{
-    FORGED, GROUPS, QUERY, QUERY_6, Stream, address, assert_delivered, assert_fault, evidence, examine, examine_for,
-    examine_privileged, examine_privileged_for, privileged_program, remedy, two_hosts,
+    FORGED, GROUPS, QUERY, QUERY_6, Stream, address, assert_delivered, assert_fault, evidence,
+    examine, examine_for, examine_privileged, examine_privileged_for, privileged_program, remedy,
+    two_hosts,
 };
 
 pub(crate) fn a_strict_reverse_path_filter() {

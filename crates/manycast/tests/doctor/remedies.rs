@@ -40,7 +40,10 @@ pub(crate) fn an_interface_is_brought_up_and_may_multicast() {
         let on_eth0 = address(&format!("{group}%eth0"));
         for (command, code) in [
             ("ip link set eth0 down", Code::InterfaceDown),
-            ("ip link set eth0 multicast off", Code::InterfaceNotMulticast),
+            (
+                "ip link set eth0 multicast off",
+                Code::InterfaceNotMulticast,
+            ),
         ] {
             b.output(command);
             let report = examine(&b, &on_eth0);
@@ -94,8 +97,18 @@ pub(crate) fn settings_are_set() {
     let switch = lab.switch("sw");
     let [a, b] = two_hosts(&lab, &switch);
     for (setting, version, asked, group) in [
-        ("net.ipv4.conf.all.force_igmp_version", "2", "10.0.0.1@232.1.1.1:5000", "232.1.1.1"),
-        ("net.ipv6.conf.all.force_mld_version", "1", "fd00::1@[ff35::1]:5000", "ff35::1"),
+        (
+            "net.ipv4.conf.all.force_igmp_version",
+            "2",
+            "10.0.0.1@232.1.1.1:5000",
+            "232.1.1.1",
+        ),
+        (
+            "net.ipv6.conf.all.force_mld_version",
+            "1",
+            "fd00::1@[ff35::1]:5000",
+            "ff35::1",
+        ),
     ] {
         b.sysctl(setting, version);
         let from = address(asked.split_once('@').unwrap().0).replace("5000", "0");
@@ -109,11 +122,26 @@ pub(crate) fn settings_are_set() {
     }
     // No route to groups, of the host by itself: then programs that name no interface can send.
     let report = b.run_unprivileged(doctor::examine_host).unwrap();
-    let found = report.findings.iter().find(|found| found.code == Code::NoRoute);
-    let (_, command) = found.unwrap().remedy.as_ref().unwrap().split_once(": sudo ").unwrap();
+    let found = report
+        .findings
+        .iter()
+        .find(|found| found.code == Code::NoRoute);
+    let (_, command) = found
+        .unwrap()
+        .remedy
+        .as_ref()
+        .unwrap()
+        .split_once(": sudo ")
+        .unwrap();
     b.output(command);
     let report = b.run_unprivileged(doctor::examine_host).unwrap();
-    assert!(report.findings.iter().all(|found| found.code != Code::NoRoute), "{report:#?}");
+    assert!(
+        report
+            .findings
+            .iter()
+            .all(|found| found.code != Code::NoRoute),
+        "{report:#?}"
+    );
 }
 
 /// What the sender is to do: a hop limit, a size, a route.
@@ -125,7 +153,10 @@ pub(crate) fn the_sender_sends_otherwise() {
         router.forward_group(crate::ip(group), "eth0", "eth1");
         let report = crate::two_ends::examine(&b, &address(group), &far(far_host));
         assert_fault(&report, Code::HopLimit, Confidence::Proved);
-        let hops = told(&report, "--hops ").trim_end_matches('\'').parse().unwrap();
+        let hops = told(&report, "--hops ")
+            .trim_end_matches('\'')
+            .parse()
+            .unwrap();
         let to = address(&format!("{group}%eth0"));
         let _stream = Stream::of(&a, &to, sending(true, hops), 64, PAUSE);
         assert_delivered(&examine(&b, &address(group)));
@@ -181,7 +212,13 @@ fn are_mended(programs: impl Fn(&str, &str, &str) -> Vec<Mended>) {
         // Slow enough for the buffer of a program that reads nothing.
         let slow = Duration::from_millis(50);
         let _stream = Stream::of(&a, &to, SenderConfig::default(), 10, slow);
-        for Mended { wrong, code, told, right } in programs(group, any, v6) {
+        for Mended {
+            wrong,
+            code,
+            told,
+            right,
+        } in programs(group, any, v6)
+        {
             let process = program(&b, &wrong);
             let choice = Some(ProgramChoice::Pid(process.id()));
             let report = examine_with(&b, &address(group), choice);
@@ -200,7 +237,11 @@ pub(crate) fn a_program_binds_otherwise() {
     are_mended(|group, any, v6| {
         let own = if v6 == "True" { "fd00::2" } else { "10.0.0.2" };
         let peer = if v6 == "True" { "fd00::1" } else { "10.0.0.1" };
-        let other = if v6 == "True" { "ff15::99" } else { "239.1.2.4" };
+        let other = if v6 == "True" {
+            "ff15::99"
+        } else {
+            "239.1.2.4"
+        };
         let join = format!("join(s, '{group}', 'eth0')");
         let right = format!("s = udp('{group}', {v6}); {join}");
         let device = "s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE";
@@ -257,11 +298,7 @@ pub(crate) fn a_program_joins_otherwise() {
             right: right.clone(),
         };
         vec![
-            mended(
-                udp.clone(),
-                Code::NotJoined,
-                format!("let it join {group}"),
-            ),
+            mended(udp.clone(), Code::NotJoined, format!("let it join {group}")),
             mended(
                 format!("{udp}; join(s, '{group}', 'eth1')"),
                 Code::JoinedOnOtherInterface,

@@ -4,7 +4,8 @@ use manycast::doctor::{Code, Confidence, Report, Severity};
 use manycast_lab::netns::{Host, Lab};
 
 use crate::{
-    GROUPS, Stream, address, assert_delivered, assert_fault, examine, examine_privileged, ip, sending,
+    GROUPS, Stream, address, assert_delivered, assert_fault, examine, examine_privileged, ip,
+    sending,
 };
 
 /// A router between two switches, and a host on each.
@@ -96,18 +97,29 @@ pub(crate) fn a_bridge_whose_firewall_drops() {
             }}"
         ));
         let _stream = Stream::start(&a, &address(&format!("{group}%eth0")));
-        assert_fault(&examine(&b, &address(group)), Code::NotArriving, Confidence::Likely);
+        assert_fault(
+            &examine(&b, &address(group)),
+            Code::NotArriving,
+            Confidence::Likely,
+        );
         let asked = address(&format!("{group}%br0"));
         // To whom no rule is shown, the bridge is a host that is well.
         assert_delivered(&examine(&bridge, &asked));
         let report = examine_privileged(&bridge, &asked, None);
         assert_delivered(&report);
         let mut findings = report.findings.iter();
-        let found = findings.find(|found| found.code == Code::NotForwarded).unwrap();
+        let found = findings
+            .find(|found| found.code == Code::NotForwarded)
+            .unwrap();
         let sure = (found.severity, found.confidence);
         assert_eq!(sure, (Severity::Warning, Confidence::Proved), "{report:#?}");
         let remedy = found.remedy.as_ref().unwrap();
-        let (_, command) = remedy.split("; ").next().unwrap().split_once("sudo ").unwrap();
+        let (_, command) = remedy
+            .split("; ")
+            .next()
+            .unwrap()
+            .split_once("sudo ")
+            .unwrap();
         bridge.output(command);
         assert_delivered(&examine(&b, &address(group)));
     }

@@ -264,8 +264,16 @@ pub(crate) fn a_far_host_that_holds_back_what_it_sends() {
     for (group, far_host, held_back) in [
         ("239.1.2.3", "10.0.0.1", "ip daddr 239.1.2.3"),
         ("ff15::1234", "fd00::1", "ip6 daddr ff15::1234"),
-        ("239.1.2.4", "10.0.0.1", "ip daddr 239.1.2.4 numgen inc mod 2 == 0"),
-        ("ff15::1235", "fd00::1", "ip6 daddr ff15::1235 numgen inc mod 2 == 0"),
+        (
+            "239.1.2.4",
+            "10.0.0.1",
+            "ip daddr 239.1.2.4 numgen inc mod 2 == 0",
+        ),
+        (
+            "ff15::1235",
+            "fd00::1",
+            "ip6 daddr ff15::1235 numgen inc mod 2 == 0",
+        ),
     ] {
         a.nft(&format!(
             "table netdev t
@@ -292,10 +300,16 @@ pub(crate) fn a_far_host_that_holds_back_what_it_sends() {
                 (finding.code, finding.confidence) == (Code::FirewallDrops, Confidence::Likely)
                     && finding.host.as_deref() == Some(far_host)
             };
-            assert!(report.findings.iter().any(|found| held_back(&found)), "{report:#?}");
+            assert!(
+                report.findings.iter().any(|found| held_back(&found)),
+                "{report:#?}"
+            );
             let mut others = report.findings.iter().filter(|found| !held_back(found));
             let lost = [Code::NotArriving, Code::Loss, Code::FirewallDrops];
-            assert!(others.all(|found| !lost.contains(&found.code)), "{report:#?}");
+            assert!(
+                others.all(|found| !lost.contains(&found.code)),
+                "{report:#?}"
+            );
         }
     }
 }

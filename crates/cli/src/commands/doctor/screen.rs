@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use manycast::doctor::{
-    self, Confidence, Finding, Mark, Severity, Soak, StepState, Toward, Trial,
-};
+use manycast::doctor::{self, Confidence, Finding, Mark, Severity, Soak, StepState, Toward, Trial};
 use serde::Serialize;
 
 use crate::output::counted;

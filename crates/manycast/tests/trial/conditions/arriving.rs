@@ -74,6 +74,13 @@ pub(super) const ALL: &[Condition] = &[
     )
     .right(&["interface-drops", "fragmentation"]),
     Condition::new(
+        "pieces-dropped-here",
+        HOST,
+        &[Stream, Rules],
+        pieces_dropped_here,
+    )
+    .right(&["fragmentation", "firewall-drops"]),
+    Condition::new(
         "no-reassembly-memory",
         HOST,
         &[Stream],
@@ -196,6 +203,20 @@ fn no_fragments(scene: &mut Scene) {
 fn frames_above_the_mtu(scene: &mut Scene) {
     scene.a.set_mtu("eth0", 9000);
     scene.stream().size = 4000;
+}
+
+/// The host's own rules take all pieces but the first, before IP has them.
+fn pieces_dropped_here(scene: &mut Scene) {
+    scene.stream().size = scene.pick(&[1600, 4000]);
+    let later = scene.by_version("ip frag-off & 0x1fff != 0", "frag frag-off != 0");
+    let counter = scene.pick(&["", "counter"]);
+    scene.b.nft(&format!(
+        "table netdev pieces {{ chain c {{
+            type filter hook ingress device eth0 priority 0
+            {later} {counter} drop
+        }}
+        }}"
+    ));
 }
 
 fn no_reassembly_memory(scene: &mut Scene) {

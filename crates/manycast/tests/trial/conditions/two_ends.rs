@@ -87,6 +87,9 @@ pub(super) const ALL: &[Condition] = &[
         .right(&["firewall-drops", "loss"])
         .also(&["not-arriving"])
         .far(),
+    Condition::new("egress-drop", TWO_ENDS, &[Rules], egress_drop)
+        .right(&["firewall-drops", "loss"])
+        .also(&["not-arriving"]),
     // Whoever asked for no source is not hurt by it.
     Condition::new(
         "far-source-rewritten",
@@ -185,15 +188,26 @@ fn lost_in_part(scene: &mut Scene) {
 
 /// Those who send there are told of each that is lost, as if a queue were full (`ENOBUFS`).
 fn far_egress_drop(scene: &mut Scene) {
+    let rules = egress_rules(scene);
+    scene.a.nft(&rules);
+}
+
+/// The same of what this host sends.
+fn egress_drop(scene: &mut Scene) {
+    let rules = egress_rules(scene);
+    scene.b.nft(&rules);
+}
+
+fn egress_rules(scene: &mut Scene) -> String {
     let (family, group) = (scene.family(), scene.asked.group.clone());
     let pick = scene.pick(&[Pick::All, Pick::Percent(50)]);
-    scene.a.nft(&format!(
+    format!(
         "table netdev way {{ chain c {{
             type filter hook egress device eth0 priority 0
             {family} daddr {group} {pick} drop
         }}
         }}"
-    ));
+    )
 }
 
 /// The group comes from another address than the far host has told.
