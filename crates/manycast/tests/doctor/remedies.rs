@@ -324,3 +324,144 @@ s = ",
         ]
     });
 }
+
+pub(crate) fn a_program_takes_what_is_meant_for_it() {
+    are_mended(|group, any, v6| {
+        let mut programs = vec![Mended {
+            wrong: format!("s = udp('{any}', {v6}); join(s, '{group}', 'eth0')\n{BESIDE}"),
+            code: Code::CrossTalk,
+            told: format!("bind to {group}"),
+            right: format!("s = udp('{group}', {v6}); join(s, '{group}', 'eth0')\n{BESIDE}"),
+        }];
+        // A socket of IPv6 takes IPv4 too, unless it is told not to.
+        let of_ipv6 = |only: u8| {
+            format!(
+                "s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+s.setsockopt(41, socket.IPV6_V6ONLY, {only}); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+s.bind(('::', 5000)); join(s, '{group}', 'eth0')"
+            )
+        };
+        if v6 == "False" {
+            programs.push(Mended {
+                wrong: of_ipv6(1),
+                code: Code::OtherIpVersion,
+                told: "let it switch IPV6_V6ONLY off".to_owned(),
+                right: of_ipv6(0),
+            });
+        } else {
+            programs.push(Mended {
+                wrong: format!(
+                    "s = udp(''); t = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+join(t, '{group}', 'eth0')"
+                ),
+                code: Code::OtherIpVersion,
+                told: "open a socket of IPv6".to_owned(),
+                right: format!("s = udp('{any}', True); join(s, '{group}', 'eth0')"),
+            });
+        }
+        programs
+    });
+}
+
+/// A socket of the same program with another group, to which something is sent meanwhile: it is on
+/// loopback, so that it needs no other host.
+const BESIDE: &str = "
+other = 'ff15::9999' if s.family == socket.AF_INET6 else '239.9.9.9'
+t = socket.socket(s.family, socket.SOCK_DGRAM); join(t, other, 'eth0')
+u = socket.socket(s.family, socket.SOCK_DGRAM)
+index = socket.if_nametoindex('eth0')
+if s.family == socket.AF_INET6: u.setsockopt(41, socket.IPV6_MULTICAST_IF, index)
+else: u.setsockopt(0, socket.IP_MULTICAST_IF, struct.pack('@4s4si', bytes(4), bytes(4), index))
+import threading
+def send():
+    while not threading.Event().wait(.05): u.sendto(b'x', (other, 5000))
+threading.Thread(target=send, daemon=True).start()";
+
+/// What a sender is told: its options, and to where it sends.
+pub(crate) fn a_program_sends_otherwise() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    for (group, other) in GROUPS.into_iter().zip(["239.1.2.4", "ff15::99"]) {
+        for (options, to, code, told) in [
+            ("LOOP = 0", group, Code::LoopbackOff, "LOOP) to 1"),
+            ("HOPS = 0", group, Code::HopLimit, "HOPS) to 1"),
+            ("", other, Code::WrongGroup, "let it send to "),
+        ] {
+            let process = program(&b, &sender(options, to));
+            let choice = Some(ProgramChoice::Pid(process.id()));
+            let report = examine_with(&b, &address(group), choice);
+            assert_fault(&report, code, Confidence::Proved);
+            assert!(remedy(&report).contains(told), "{told}: {report:#?}");
+        }
+        // The options are what they are by default, and the group is right.
+        let process = program(&b, &sender("", group));
+        let choice = Some(ProgramChoice::Pid(process.id()));
+        let report = examine_with(&b, &address(group), choice);
+        assert_eq!(report.verdict(), Code::Delivered, "{report:#?}");
+        assert_delivered(&examine(&a, &address(group)));
+    }
+}
+
+fn sender(options: &str, to: &str) -> String {
+    format!(
+        "LOOP, HOPS, v6 = 1, 1, ':' in '{to}'
+{options}
+s = socket.socket(socket.AF_INET6 if v6 else socket.AF_INET, socket.SOCK_DGRAM)
+index = socket.if_nametoindex('eth0')
+if v6:
+    s.setsockopt(41, socket.IPV6_MULTICAST_LOOP, LOOP); s.setsockopt(41, socket.IPV6_MULTICAST_HOPS, HOPS)
+    s.setsockopt(41, socket.IPV6_MULTICAST_IF, index)
+else:
+    s.setsockopt(0, socket.IP_MULTICAST_LOOP, LOOP); s.setsockopt(0, socket.IP_MULTICAST_TTL, HOPS)
+    s.setsockopt(0, socket.IP_MULTICAST_IF, struct.pack('@4s4si', bytes(4), bytes(4), index))
+s.connect(('{to}', 5000))
+import threading
+def send():
+    while not threading.Event().wait(.01): s.send(b'x')
+threading.Thread(target=send, daemon=True).start()"
+    )
+}
+
+/// Limits are raised, a port is given up, a way back is given, an own address is admitted.
+pub(crate) fn the_host_is_set_up_otherwise() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    for (group, any, v6) in [(GROUPS[0], "", "False"), (GROUPS[1], "::", "True")] {
+        let _stream = stream(&a, group);
+        let holder = program(&b, &format!("s = udp('{any}', {v6}, share=False)"));
+        let report = examine(&b, &address(group));
+        assert_fault(&report, Code::PortInUse, Confidence::Proved);
+        assert!(remedy(&report).contains("stop it"), "{report:#?}");
+        drop(holder);
+        assert_delivered(&examine(&b, &address(group)));
+    }
+
+    let script = "s = udp('')
+for n in range(1, 22):
+    try: join(s, f'239.1.1.{n}', 'eth0')
+    except OSError as e: assert (n, e.errno) == (21, 105), (n, e)";
+    let group = "239.1.1.21:5000";
+    let slow = Duration::from_millis(50);
+    let to = "239.1.1.21%eth0:5000";
+    let _stream = Stream::of(&a, to, SenderConfig::default(), 10, slow);
+    let process = program(&b, script);
+    let choice = Some(ProgramChoice::Pid(process.id()));
+    let report = examine_with(&b, group, choice);
+    assert_fault(&report, Code::TooManyGroups, Confidence::Proved);
+    mend(&b, &report);
+    drop(process);
+    let process = program(&b, script);
+    let choice = Some(ProgramChoice::Pid(process.id()));
+    assert_eq!(examine_with(&b, group, choice).verdict(), Code::Delivered);
+
+    a.output("ip address add 10.9.0.77/32 dev eth0");
+    b.sysctl("net.ipv4.conf.eth0.rp_filter", "2");
+    let from = SenderConfig::default().from("10.9.0.77:0").unwrap();
+    let _filtered = Stream::of(&a, "239.1.2.5%eth0:5000", from, 64, PAUSE);
+    let report = examine_privileged(&b, "239.1.2.5:5000", None);
+    assert_fault(&report, Code::ReversePathFilter, Confidence::Proved);
+    mend(&b, &report);
+    assert_delivered(&examine(&b, "239.1.2.5:5000"));
+}

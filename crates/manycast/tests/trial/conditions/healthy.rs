@@ -92,7 +92,7 @@ pub(super) const ALL: &[Condition] = &[
     Condition::new(
         "another-on-the-port",
         RECEIVING,
-        &[Beside],
+        &[Beside, Interfaces],
         another_on_the_port,
     ),
     Condition::new("many-groups", HOST, &[Beside], many_groups).also(&["too-many-groups"]),
@@ -272,7 +272,11 @@ threading.Thread(target=lambda: [s.recv(2048) for _ in iter(int, 1)], daemon=Tru
 }
 
 fn tagged_noise(scene: &mut Scene) {
-    let group = scene.asked.group.clone();
+    // Where nothing else is sent to the group, this would be the stream.
+    let group = match &scene.sent {
+        Some(_) => scene.asked.group.clone(),
+        None => scene.by_version("239.77.7.7", "ff15::7777").to_owned(),
+    };
     let source = scene.far_address();
     scene.far_program(&format!(
         "{FORGED}\nforge('{source}', '{group}', None, vlan=7)"
