@@ -16,7 +16,7 @@ use super::paths::{self, Toward, Trial};
 use super::proof::{Doubt, Grade, Proof};
 use super::{
     Code, Confidence, Context, Examination, FarWalk, Finding, Report, Severity, Snapshot, Step,
-    Target, Watched, checks, examine, report, self_test, watch,
+    Tally, Target, Watched, checks, examine, report, self_test, watch,
 };
 use known::{Known, Rewritten, explains};
 use manycast_io::{Error, IntoAddress};
@@ -95,6 +95,7 @@ pub fn examine_with(
         &known.far,
     );
     between.extend(lost);
+    no_room(&context, &known, &mut between);
     between.extend(rewritten(&context.target, &known));
     let mut report = here(context, how, &known, &mut between)?;
     if report.received > 0 {
@@ -270,6 +271,29 @@ fn outranked(between: &mut [Finding]) {
                 "the stream itself comes, so that this was met by the trial alone".to_owned(),
             );
         }
+    }
+}
+
+/// What was sent in pieces came, and this host had no room to put it together.
+fn no_room(context: &Context, known: &Known, between: &mut [Finding]) {
+    let Tally {
+        unassembled,
+        fragments,
+        ..
+    } = known.pieces;
+    if !checks::fragmentation::no_room(&known.pieces) {
+        return;
+    }
+    let of_here = |found: &&mut Finding| found.code == Code::Fragmentation && found.host.is_none();
+    for finding in between.iter_mut().filter(of_here) {
+        finding.title = format!(
+            "what {} sends in pieces comes, and this host has no room to put it together",
+            known.far
+        );
+        finding.evidence.push(format!(
+            "of {fragments} fragments that came, {unassembled} failed at once"
+        ));
+        finding.remedy = Some(checks::fragmentation::more_room(context));
     }
 }
 

@@ -86,7 +86,7 @@ fn taken_here(context: &Context, watched: &Watched, came: &Tally, pieces: &Piece
 
 /// Whether each fragment that came failed at once. Where other fragments are missing, that takes half
 /// a minute (`net.ipv4.ipfrag_time`).
-fn no_room(tally: &Tally) -> bool {
+pub(in super::super) fn no_room(tally: &Tally) -> bool {
     tally.unassembled > 0 && super::alike(tally.unassembled, tally.fragments)
 }
 
@@ -132,10 +132,11 @@ fn lost_before(context: &Context, tally: &Tally, captured: Option<&Pieces>) -> F
 /// The pieces come to this host, and it has no room to put them together.
 fn own_memory(context: &Context, tally: &Tally, captured: Option<&Pieces>) -> Finding {
     let ipv4 = context.target.is_ipv4();
-    let (limit, counter) = if ipv4 {
-        ("net.ipv4.ipfrag_high_thresh", "Ip.ReasmFails")
+    let limit = limit(ipv4);
+    let counter = if ipv4 {
+        "Ip.ReasmFails"
     } else {
-        ("net.ipv6.ip6frag_high_thresh", "Ip6ReasmFails")
+        "Ip6ReasmFails"
     };
     let proof = captured
         .map(|pieces| pieces.first + pieces.later)
@@ -160,20 +161,32 @@ fn own_memory(context: &Context, tally: &Tally, captured: Option<&Pieces>) -> Fi
         Some(_) => finding.because("on the wire, they were captured whole"),
         None => finding.because("these may be other datagrams than those that were to arrive"),
     };
+    finding.remedy(more_room(context)).confirm(format!(
+        "{}: does {counter} move with the stream?",
+        if ipv4 {
+            "nstat -az IpReasmReqds IpReasmFails IpReasmTimeout"
+        } else {
+            "nstat -az Ip6ReasmReqds Ip6ReasmFails Ip6ReasmTimeout"
+        }
+    ))
+}
+
+/// What gives a host more room to put pieces together.
+pub(in super::super) fn more_room(context: &Context) -> String {
+    let limit = limit(context.target.is_ipv4());
     let least = 4 << 20;
     let enough = context.host.number(limit).unwrap_or(0).saturating_mul(2);
-    finding
-        .remedy(format!(
-            "give it room: sudo sysctl -w {limit}={}; or let the sender write less at once, so that \
-             a datagram is one packet",
-            enough.max(least)
-        ))
-        .confirm(format!(
-            "{}: does {counter} move with the stream?",
-            if ipv4 {
-                "nstat -az IpReasmReqds IpReasmFails IpReasmTimeout"
-            } else {
-                "nstat -az Ip6ReasmReqds Ip6ReasmFails Ip6ReasmTimeout"
-            }
-        ))
+    format!(
+        "give it room: sudo sysctl -w {limit}={}; or let the sender write less at once, so that a \
+         datagram is one packet",
+        enough.max(least)
+    )
+}
+
+const fn limit(ipv4: bool) -> &'static str {
+    if ipv4 {
+        "net.ipv4.ipfrag_high_thresh"
+    } else {
+        "net.ipv6.ip6frag_high_thresh"
+    }
 }

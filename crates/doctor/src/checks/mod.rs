@@ -13,7 +13,7 @@ mod firewall_part;
 mod firewall_rule;
 mod foreign_frame;
 mod forwarding;
-mod fragmentation;
+pub(super) mod fragmentation;
 mod interface;
 mod interface_drops;
 mod loopback;

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use manycast_types::{InterfaceId, NetworkError};
 
 use super::super::paths::{Soak, Trial};
-use super::super::{Code, Finding, Severity, StepState, Watched};
+use super::super::{Code, Finding, Severity, StepState, Tally, Watched};
 
 /// What is known so far.
 #[derive(Debug, Default)]
@@ -29,6 +29,9 @@ pub(super) struct Known {
     pub(super) refused: Option<NetworkError>,
     /// Whether the far host could not send.
     pub(super) far_refused: bool,
+    /// What the counters of this host tell of the time when datagrams of a size came in neither of two
+    /// attempts.
+    pub(super) pieces: Tally,
     /// What the far host has found on itself.
     pub(super) examined: Option<Examined>,
     pub(super) soak: Option<Soak>,

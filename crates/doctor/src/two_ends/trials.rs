@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use crate::Counters;
 use manycast_net::SocketConfig;
 
-use super::super::Watched;
 use super::super::paths::{MOST_HOPS, SHORT, Toward, Trial};
 use super::super::watch::{Meter, REPORTS};
+use super::super::{Tally, Watched};
 use super::known::Rewritten;
 use super::session::Session;
 use manycast_io::{Error, Listener};
@@ -196,8 +196,10 @@ impl Session<'_> {
                 sent: FEW,
                 ..found
             };
-            if self.attempt(large)? == 0 {
-                self.attempt(large)?;
+            let before = Counters::read()?;
+            if self.attempt(large)? == 0 && self.attempt(large)? == 0 {
+                let moved = Counters::read()?.since(&before);
+                self.known.pieces = Tally::of(&moved, self.context.target.is_ipv4());
             }
         }
         Ok(())

@@ -227,6 +227,27 @@ pub(crate) fn large_datagrams_do_not_pass() {
     }
 }
 
+/// The pieces come, and this host has no room for them.
+pub(crate) fn large_datagrams_find_no_room() {
+    for (group, far_host, memory) in [
+        ("239.1.2.3", "10.0.0.1", "net.ipv4.ipfrag"),
+        ("ff15::1234", "fd00::1", "net.ipv6.ip6frag"),
+    ] {
+        let lab = Lab::new();
+        let switch = lab.switch("sw");
+        let [a, b] = two_hosts(&lab, &switch);
+        b.sysctl(&format!("{memory}_low_thresh"), "0");
+        b.sysctl(&format!("{memory}_high_thresh"), "1");
+        let _serving = Serving::start(&a, None);
+        let report = examine(&b, &address(group), &far(far_host));
+        assert_fault(&report, Code::Fragmentation, Confidence::Proved);
+        assert!(report.findings[0].title.contains("no room"), "{report:#?}");
+        crate::unseen::mend(&b, &report);
+        let report = examine(&b, &address(group), &far(far_host));
+        assert_fault(&report, Code::NothingSent, Confidence::Likely);
+    }
+}
+
 pub(crate) fn the_own_host_is_found_guilty_by_a_known_count() {
     let lab = Lab::new();
     let switch = lab.switch("sw");
