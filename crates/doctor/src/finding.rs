@@ -39,8 +39,7 @@ pub enum Severity {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Confidence {
     /// There is positive evidence of the very cause: a counter of it moved by what is known to have
-    /// been lost, datagrams were seen at one point and not at the next with nothing unseen between, or
-    /// the kernel says so itself.
+    /// been lost, datagrams were seen with what the finding says of them, or the kernel says so itself.
     Proved,
     /// It explains what was seen, but something that cannot be seen may have done so as well.
     Likely,

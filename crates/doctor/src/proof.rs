@@ -1,10 +1,11 @@
 //! What a finding rests on, and so how sure it is.
 //!
 //! `proved` needs positive evidence of the very cause. So a finding is given its [`Grade`], and only a
-//! [`Proof`] makes a grade that is proved. That something was not seen is none.
+//! [`Proof`] makes a grade that is proved. That something was not seen is none:
+//! where other datagrams come than those that were asked for, these may be sent seldom, and the others
+//! be no matter of them.
 
-use super::between::{Point, unseen};
-use super::{Confidence, Context};
+use super::Confidence;
 
 /// Positive evidence of the very cause of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,19 +22,12 @@ pub(crate) enum Proof {
     Compared,
     /// A counter of this cause moved by what is known to have been lost.
     Counted(Counted),
-    /// Datagrams were seen at one point of this host and not at the next, and nothing lies between
-    /// that cannot be seen.
-    Gone(Gone),
 }
 
 /// A counter of one cause that moved by what is known to have been lost. Only [`Proof::counted`] makes
 /// it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Counted(());
-
-/// What was seen at one point and not at the next. Only [`Proof::gone`] makes it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Gone(());
 
 /// What there is where there is no proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,13 +60,6 @@ impl Proof {
     pub(crate) fn counted_between(least: u64, most: u64, lost: u64, slack: u64) -> Option<Self> {
         let within = least <= lost + slack && lost <= most + slack;
         (lost > 0 && most > 0 && within).then_some(Self::Counted(Counted(())))
-    }
-
-    /// That so many datagrams were seen at one point, and none of them at the next, where nothing lies
-    /// between that cannot be seen from here but what the finding is about.
-    pub(crate) fn gone(context: &Context, seen: u64, from: Point, to: Point) -> Option<Self> {
-        let known = unseen(context, from, to).is_empty();
-        (seen > 0 && known).then_some(Self::Gone(Gone(())))
     }
 }
 

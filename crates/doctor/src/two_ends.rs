@@ -148,18 +148,21 @@ fn here(
     let is_open = paths::passes(&known.trials, Toward::Here);
     let subject = context.target.address.to_string();
     // Where it came by another interface, there is nothing to try the firewall for.
-    let self_tests =
-        if is_open || known.lost_rounds.is_empty() || watch::is_used_by_others(&context) {
-            Vec::new()
-        } else {
-            self_test::run(&context.target, &known.joined, &context.host)
-        };
+    let none_lost = known.lost_rounds.iter().all(|(_, sent)| *sent == 0);
+    let self_tests = if is_open || none_lost || watch::is_used_by_others(&context) {
+        Vec::new()
+    } else {
+        self_test::run(&context.target, &known.joined, &context.host)
+    };
     let mut lost = Vec::new();
     for (watched, sent) in &known.lost_rounds {
         context.watched = Some(Watched {
             self_tests: self_tests.clone(),
             ..watched.clone()
         });
+        if *sent == 0 {
+            continue;
+        }
         lost = paths::weigh(checks::all(&context), &context, (*sent).into());
         if lost.iter().any(explains) {
             break;

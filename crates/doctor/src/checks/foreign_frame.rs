@@ -2,7 +2,7 @@
 //! a VLAN that is none of this host.
 
 use super::super::between::concerns;
-use super::super::proof::{Doubt, Proof};
+use super::super::proof::Doubt;
 use super::super::{CapturedStream, Code, Context, Finding, Frame};
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
@@ -29,7 +29,8 @@ fn named(context: &Context, stream: &CapturedStream) -> Finding {
         super::count(stream.datagrams, "datagram"),
         stream.source
     );
-    let finding = |title| Finding::fault(Code::ForeignFrame, Proof::Seen, title);
+    // What is sent seldom, in frames that IP takes, does not show.
+    let finding = |title| Finding::fault(Code::ForeignFrame, Doubt::Likely, title);
     match stream.frame {
         Frame::Vlan(vlan) => finding(format!(
             "the datagrams come by {name} with the tag of VLAN {vlan}, which is none of this host"

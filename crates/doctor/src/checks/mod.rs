@@ -142,8 +142,10 @@ const OF_ANYBODY: [Code; 8] = [
 /// Without a look at the wire, a counter tells that something was lost, and not whose it was. Where
 /// several moved, each explains as well as the other what is missing, and none is likely.
 fn rivals(context: &Context, findings: &mut [Finding]) {
-    let captured = context.watched.as_ref().map(|watched| &watched.captured);
-    if captured.is_none_or(Option::is_some) {
+    let Some(watched) = &context.watched else {
+        return;
+    };
+    if watched.captured.is_some() {
         return;
     }
     let is_one = |finding: &Finding| {
@@ -153,9 +155,15 @@ fn rivals(context: &Context, findings: &mut [Finding]) {
             && OF_ANYBODY.contains(&finding.code)
             && (finding.severity, finding.confidence) == (Severity::Fault, Confidence::Likely)
     };
+    let tally = context.tally();
     // What is translated to an address of this host comes to ports that no socket has.
-    let translated = context.tally().no_port > FEW;
-    let count = findings.iter().filter(|finding| is_one(finding)).count() + usize::from(translated);
+    let translated = tally.no_port > FEW;
+    // What is lost within IP for no reason that is counted may be lost to a firewall.
+    let counted = tally.reverse_path + tally.fragments + watched.conntrack_drops;
+    let uncounted = tally.lost().saturating_sub(counted) > FEW;
+    let count = findings.iter().filter(|finding| is_one(finding)).count()
+        + usize::from(translated)
+        + usize::from(uncounted);
     if count < 2 {
         return;
     }

@@ -1,6 +1,6 @@
 //! The group is joined on one interface, and arrives on another.
 
-use super::super::proof::{Doubt, Proof};
+use super::super::proof::{Doubt, Grade, Proof};
 use super::super::{Code, Context, Finding, Flow, ProgramSocket};
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
@@ -31,6 +31,8 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
             }
             let there = super::list(here.iter().map(|index| context.host.name_of(*index)));
             Some(finding(
+                // What comes does not reach it, whatever else may come.
+                Proof::Seen.into(),
                 flow,
                 &there,
                 format!(
@@ -57,6 +59,8 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
             flow.interface.to_string(),
         ));
     Some(finding(
+        // By the interface that was asked for, it may come seldom.
+        Doubt::Likely.into(),
         flow,
         &named.to_string(),
         format!(
@@ -97,11 +101,17 @@ fn by_loopback_alone(
     })
 }
 
-fn finding(flow: &Flow, joined_on: &str, evidence: String, remedy: String) -> Finding {
+fn finding(
+    grade: Grade,
+    flow: &Flow,
+    joined_on: &str,
+    evidence: String,
+    remedy: String,
+) -> Finding {
     let group = flow.destination.ip();
     Finding::fault(
         Code::JoinedOnOtherInterface,
-        Proof::Seen,
+        grade,
         format!(
             "{group} is joined on {joined_on}, and comes in on {}",
             flow.interface

@@ -1,6 +1,5 @@
 //! The datagrams go to another port.
 
-use super::super::between::Point;
 use super::super::proof::{Doubt, Grade, Proof};
 use super::super::{Code, Context, Finding};
 use super::sender;
@@ -32,13 +31,6 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     if !on_the_wire && (tally.ignored == 0 || watched.obstacle.is_some()) {
         return None;
     }
-    // Each that was captured bears the other port. The kernel's counter is of all groups, and of what
-    // is sent to all hosts.
-    let seen = captured.into_iter().flat_map(|captured| &captured.streams);
-    let seen = seen.map(|stream| stream.datagrams).max().unwrap_or(0);
-    let proof = (seen > super::FEW)
-        .then(|| Proof::gone(context, seen, Point::Link, Point::Capture))
-        .flatten();
     let mut others: Vec<_> = context
         .host
         .joined_by_programs(target.is_ipv4())
@@ -48,7 +40,8 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     others.dedup();
     let finding = Finding::fault(
         Code::WrongPort,
-        Grade::or_likely(proof),
+        // What is sent seldom to the right port does not show.
+        Doubt::Likely,
         format!("datagrams to {group} arrive, but not for port {port}"),
     );
     let finding = captured

@@ -2,7 +2,7 @@
 
 use manycast_types::{Address, SourceFilter};
 
-use super::super::proof::Proof;
+use super::super::proof::{Doubt, Grade, Proof};
 use super::super::{Code, Context, Finding, Flow};
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
@@ -35,6 +35,8 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
                 memberships.iter().find(same).map(|found| (flow, found))
             })?;
             Some(finding(
+                // What comes does not reach it, whatever else may come.
+                Proof::Seen.into(),
                 flow,
                 &program.name,
                 &membership.sources,
@@ -52,7 +54,14 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
         .iter()
         .find(|flow| !target.sources.admits(flow.source.ip()))?;
     let remedy = format!("if that is the sender you mean: {}", better(context, flow));
-    Some(finding(flow, "you", &target.sources, remedy))
+    // The source that was asked for may send seldom.
+    Some(finding(
+        Doubt::Likely.into(),
+        flow,
+        "you",
+        &target.sources,
+        remedy,
+    ))
 }
 
 /// The address with the source that was seen.
@@ -61,7 +70,7 @@ fn better(context: &Context, flow: &Flow) -> String {
     format!("{}@{plain}", flow.source.ip())
 }
 
-fn finding(flow: &Flow, who: &str, asked: &SourceFilter, remedy: String) -> Finding {
+fn finding(grade: Grade, flow: &Flow, who: &str, asked: &SourceFilter, remedy: String) -> Finding {
     let (SourceFilter::Include(sources) | SourceFilter::Exclude(sources)) = asked;
     let what = match asked {
         SourceFilter::Include(_) => format!("asked for {}", super::list(sources)),
@@ -69,7 +78,7 @@ fn finding(flow: &Flow, who: &str, asked: &SourceFilter, remedy: String) -> Find
     };
     Finding::fault(
         Code::WrongSource,
-        Proof::Seen,
+        grade,
         format!(
             "the datagrams come from {}, and {who} {what}",
             flow.source.ip()

@@ -21,7 +21,8 @@ pub(super) struct Known {
     pub(super) trials: Vec<Trial>,
     /// Whether all trials were done.
     pub(super) tried: bool,
-    /// What happened on this host while so many datagrams of the far end were sent, and none came.
+    /// What happened on this host while so many datagrams of the far end were sent, and none came; 0
+    /// where its kernel refused to send them.
     pub(super) lost_rounds: Vec<(Watched, u8)>,
     /// From where it came instead, where any source was admitted.
     pub(super) rewritten: Option<Rewritten>,

@@ -75,9 +75,7 @@ impl Session<'_> {
             meter.stop(self.context, &before, &mut watched)?;
             watched.joined_at(&self.before)?;
             let sent = self.known.trials.last().map_or(0, |trial| trial.sent);
-            if sent > 0 {
-                self.known.lost_rounds.push((watched, sent));
-            }
+            self.known.lost_rounds.push((watched, sent));
         }
         self.any_source(trial)
     }

@@ -82,7 +82,7 @@ pub(crate) fn the_wrong_port() {
         let report = examine(&b, &address(group));
         assert_fault(&report, Code::WrongPort, Confidence::Likely);
         let report = examine_privileged(&b, &address(group), None);
-        assert_fault(&report, Code::WrongPort, Confidence::Proved);
+        assert_fault(&report, Code::WrongPort, Confidence::Likely);
         let captured = evidence(&report);
         assert!(captured.contains("to port 5001, on eth0"), "{captured}");
     }
@@ -100,7 +100,7 @@ pub(crate) fn the_wrong_port_which_another_program_has() {
         let report = examine(&b, &address(group));
         assert_fault(&report, Code::NotArriving, Confidence::Likely);
         let report = examine_privileged(&b, &address(group), None);
-        assert_fault(&report, Code::WrongPort, Confidence::Proved);
+        assert_fault(&report, Code::WrongPort, Confidence::Likely);
     }
 }
 

@@ -75,8 +75,11 @@ pub(super) const ALL: &[Condition] = &[
     Condition::new("broken-noise", RECEIVING, &[Noise], broken_noise),
     Condition::new("slow-stream", RECEIVING, &[Stream], slow_stream),
     // A host that hears nothing while it watches cannot know better, but it has no proof.
-    Condition::new("sparse-stream", &[Host, TwoEnds], &[Stream], sparse_stream)
-        .allowed(&["not-arriving", "nothing-sent"]),
+    Condition::new("sparse-stream", &[Host, TwoEnds], &[Stream], sparse_stream).allowed(&[
+        "not-arriving",
+        "nothing-sent",
+        "foreign-frame",
+    ]),
     Condition::new("large-datagrams", RECEIVING, &[Stream], large_datagrams),
     Condition::new("own-stream", HOST, &[Stream, Interfaces], own_stream),
     Condition::new("source-specific", HOST, &[Stream, Asked], source_specific).snooping(QUERIER),

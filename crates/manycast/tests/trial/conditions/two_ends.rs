@@ -60,7 +60,7 @@ pub(super) const ALL: &[Condition] = &[
     Condition::new(
         "routed-with-hops",
         TWO_ENDS,
-        &[Switch, Far, Interfaces, Routes],
+        &[Switch, Far, Interfaces, Routes, Stream],
         routed_with_hops,
     )
     .also(&["hop-limit", "not-arriving"])
