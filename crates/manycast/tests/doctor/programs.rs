@@ -374,7 +374,7 @@ pub(crate) fn on_another_port() {
         assert_fault(&report, Code::WrongPort, Confidence::Likely);
         let by_pid = Some(ProgramChoice::Pid(process.id()));
         let report = examine_privileged(&b, &address(group), by_pid);
-        assert_fault(&report, Code::WrongPort, Confidence::Proved);
+        assert_fault(&report, Code::WrongPort, Confidence::Likely);
         assert!(evidence(&report).contains("to port 5001, on eth0"));
     }
 }
