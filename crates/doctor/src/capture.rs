@@ -50,6 +50,11 @@ impl Pieces {
         self.last * 10 >= self.first * 9 && self.bytes * 10 >= self.whole * 9
     }
 
+    /// Whether at least nine of ten datagrams came without their last piece.
+    pub(super) const fn none_is_whole(&self) -> bool {
+        self.last * 10 <= self.first
+    }
+
     fn add(&mut self, piece: Piece) {
         self.bytes += u64::from(piece.length);
         match piece.offset {

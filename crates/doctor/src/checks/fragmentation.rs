@@ -101,10 +101,11 @@ fn lost_before(context: &Context, tally: &Tally, captured: Option<&Pieces>) -> F
         .min()
         .unwrap_or(1500);
     let headers = if context.target.is_ipv4() { 28 } else { 48 };
-    let seen = captured.is_some_and(|pieces| pieces.first > super::FEW);
+    let seen = captured.is_some_and(|pieces| pieces.first > super::FEW && pieces.none_is_whole());
     let finding = Finding::fault(
         Code::Fragmentation,
-        // They may be of others; who captures on the wire knows whose they are, and what is missing.
+        // They may be of others; who captures on the wire knows whose they are, and what is missing. Where
+        // some of them came whole, these were lost for another reason.
         Grade::proved_if(seen, Proof::Seen),
         "datagrams come in pieces, and some of the pieces are lost",
     )
