@@ -88,7 +88,7 @@ fn by_group(context: &Context, test: &SelfTest) -> Option<Finding> {
 
 /// Where more packets than these are lost anyhow in the time that a test takes, their number is not
 /// known well enough to tell the ten of the test from them.
-const QUIET: u64 = 2;
+const QUIET: u64 = 5;
 
 /// How many others are lost in the time that a test took, at the rate at which they were before.
 fn lost_meanwhile(context: &Context, test: &SelfTest) -> u64 {
