@@ -225,6 +225,8 @@ pub struct Tally {
     /// Fragments for which there was no room, or that did not fit together. Packets of which pieces
     /// are missing, which fail after half a minute, are left out.
     pub unassembled: u64,
+    /// Packets that policies of IPsec refused, of either version of IP.
+    pub refused_by_ipsec: u64,
 }
 
 impl Context {
@@ -505,6 +507,10 @@ impl Tally {
             reassembled: get("Ip.ReasmOKs", "Ip6ReasmOKs"),
             unassembled: get("Ip.ReasmFails", "Ip6ReasmFails")
                 .saturating_sub(get("Ip.ReasmTimeout", "Ip6ReasmTimeout")),
+            refused_by_ipsec: ["XfrmInPolBlock", "XfrmInNoPols", "XfrmInTmplMismatch"]
+                .map(|name| counters.get(name))
+                .iter()
+                .sum(),
         }
     }
 

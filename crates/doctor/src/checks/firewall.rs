@@ -59,7 +59,8 @@ fn by_group(context: &Context, test: &SelfTest) -> Option<Finding> {
     let [lost, of_control] = test.lost;
     let others = lost_meanwhile(context, test);
     let at_ip = Proof::counted(lost.saturating_sub(others), test.sent)
-        .filter(|_| of_control <= super::FEW + others && others <= QUIET);
+        .filter(|_| of_control <= super::FEW + others && others <= QUIET)
+        .filter(|_| test.meanwhile.refused_by_ipsec == 0);
     let proof = at_ip.or_else(|| by_a_rule(rules?, test.sent));
     let finding = fault(
         Grade::or_likely(proof),
@@ -80,6 +81,13 @@ fn by_group(context: &Context, test: &SelfTest) -> Option<Finding> {
         ))
     } else {
         finding
+    };
+    let finding = match test.meanwhile.refused_by_ipsec {
+        0 => finding,
+        refused => finding.because(format!(
+            "policies of IPsec refused {} meanwhile (/proc/net/xfrm_stat): sudo ip xfrm policy",
+            super::count(refused, "packet")
+        )),
     };
     Some(named(context, finding, rules, test.sent, |rule| {
         rule.is_inward() && (at_ip.is_none() || rule.hook != Some("ingress"))
@@ -120,7 +128,8 @@ fn nothing_returns(context: &Context, test: &SelfTest) -> Option<Finding> {
     let others = lost_meanwhile(context, test);
     let at_ip = Proof::counted(lost.saturating_sub(others), test.sent)
         .and_then(|_| Proof::counted(of_control.saturating_sub(others), test.sent))
-        .filter(|_| !filtered && others <= QUIET);
+        .filter(|_| !filtered && others <= QUIET)
+        .filter(|_| test.meanwhile.refused_by_ipsec == 0);
     let proof = at_ip.or_else(|| by_a_rule(test.rules.as_ref()?, test.sent));
     let finding = fault(
         Grade::or_likely(proof),

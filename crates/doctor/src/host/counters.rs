@@ -42,6 +42,8 @@ pub struct CounterTables {
     pub snmp6: String,
     /// `/proc/net/netstat`: what the standards do not know of.
     pub netstat: String,
+    /// `/proc/net/xfrm_stat`: what policies of IPsec refused.
+    pub xfrm_stat: String,
     /// `/proc/net/dev`: interfaces.
     pub dev: String,
 }
@@ -88,6 +90,7 @@ impl CounterTables {
                 snmp: read("snmp")?,
                 snmp6: read("snmp6")?,
                 netstat: read("netstat")?,
+                xfrm_stat: read("xfrm_stat")?,
                 dev: read("dev")?,
             };
             // What came in between is in one table and not in the other.
@@ -107,15 +110,17 @@ impl CounterTables {
         let mut values = BTreeMap::new();
         pairs_of_lines("snmp", &self.snmp, &mut values)?;
         pairs_of_lines("netstat", &self.netstat, &mut values)?;
-        for (offset, line) in lines(&self.snmp6) {
-            let (name, value) = line
-                .split_once(char::is_whitespace)
-                .ok_or_else(|| no_line("snmp6", line, offset))?;
-            let value = value.trim().parse();
-            values.insert(
-                name.to_owned(),
-                value.map_err(|_| no_line("snmp6", line, offset))?,
-            );
+        for (table, text) in [("snmp6", &self.snmp6), ("xfrm_stat", &self.xfrm_stat)] {
+            for (offset, line) in lines(text) {
+                let (name, value) = line
+                    .split_once(char::is_whitespace)
+                    .ok_or_else(|| no_line(table, line, offset))?;
+                let value = value.trim().parse();
+                values.insert(
+                    name.to_owned(),
+                    value.map_err(|_| no_line(table, line, offset))?,
+                );
+            }
         }
         let mut interfaces = BTreeMap::new();
         for (offset, line) in lines(&self.dev) {

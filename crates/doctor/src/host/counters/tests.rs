@@ -32,6 +32,7 @@ fn tables() -> CounterTables {
         snmp: SNMP.into(),
         snmp6: SNMP6.into(),
         netstat: NETSTAT.into(),
+        xfrm_stat: "XfrmInPolBlock          \t7\n".into(),
         dev: DEV.into(),
     }
 }
@@ -46,6 +47,7 @@ fn counters_have_the_names_of_the_kernel() {
         ("IpExt.InMcastPkts", 99),
         ("Ip6InReceives", 104),
         ("Icmp6InGroupMembQueries", 2),
+        ("XfrmInPolBlock", 7),
         ("Tcp.MaxConn", 0),
         ("Ip.NoSuchThing", 0),
     ] {
