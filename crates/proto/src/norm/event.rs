@@ -23,6 +23,18 @@ pub enum SenderEvent {
     },
     /// All of an object was sent once.
     Sent(ObjectId),
+    /// There is room for more bytes of a stream, after [`Sender::write`](super::Sender::write) did
+    /// not take all.
+    Room(ObjectId),
+    /// A receiver has all of a stream up to a byte.
+    Reached {
+        /// The stream.
+        object: ObjectId,
+        /// The receiver.
+        node: u32,
+        /// How many bytes of the stream those are.
+        bytes: u64,
+    },
     /// A receiver has this object and all before it, as far as it wanted them.
     Acknowledged {
         /// The object.
@@ -38,6 +50,18 @@ pub enum SenderEvent {
         object: ObjectId,
         /// The receiver.
         node: u32,
+    },
+    /// A receiver has answered a [request](super::Sender::request), or said something of its own
+    /// accord. Not every answer comes, and one may come twice.
+    Answered {
+        /// The receiver.
+        node: u32,
+        /// What was asked, or what it says: from 16.
+        kind: u8,
+        /// Which request it answers.
+        id: u8,
+        /// What it says.
+        payload: Bytes,
     },
     /// An object is not kept for repair any more; its bytes will not be needed again.
     Released(ObjectId),
@@ -78,7 +102,30 @@ pub enum EnqueueError {
     Full,
     /// The sender was told to finish.
     Finished,
+    /// The stream before it is not closed.
+    StreamOpen,
 }
+
+/// Why bytes of a stream are not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// It is closed, or no stream of this sender.
+    Closed,
+    /// It has as many blocks as can be numbered: 2³².
+    TooLong,
+}
+
+impl std::fmt::Display for WriteError {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::Closed => "the stream is closed",
+            Self::TooLong => "the stream has as many blocks as can be numbered; begin another",
+        })
+    }
+}
+
+impl std::error::Error for WriteError {}
 
 impl std::fmt::Display for EnqueueError {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -88,6 +135,7 @@ impl std::fmt::Display for EnqueueError {
             }
             Self::Full => "too many objects are not through yet; wait for one of them",
             Self::Finished => "the sender was told to finish",
+            Self::StreamOpen => "the stream before it is open; close it first",
         })
     }
 }
@@ -127,7 +175,32 @@ pub enum ReceiverEvent {
         /// The information.
         info: Bytes,
     },
-    /// Bytes of an object, each once, in any order.
+    /// A stream has begun to come. [`Data`](Self::Data) follows in order, and
+    /// [`Completed`](Self::Completed) at its end.
+    StreamStarted {
+        /// The object.
+        object: ObjectKey,
+        /// Whether information goes with it.
+        info: bool,
+    },
+    /// Bytes of a stream are missing, for good: they were sent before this receiver joined, or the
+    /// sender does not keep them any more. Of a gap of more than 4 GiB, what is beyond is not told.
+    Gap {
+        /// The object.
+        object: ObjectKey,
+        /// The first byte that is missing.
+        from: u64,
+        /// The first that is not.
+        to: u64,
+    },
+    /// The byte of a stream that comes next begins a message of the application.
+    Message {
+        /// The object.
+        object: ObjectKey,
+        /// The byte.
+        offset: u64,
+    },
+    /// Bytes of an object, each once, in any order; of a stream in order.
     Data {
         /// The object.
         object: ObjectKey,
@@ -136,8 +209,20 @@ pub enum ReceiverEvent {
         /// The bytes.
         bytes: Bytes,
     },
-    /// All of an object was told.
+    /// All of an object was told, or was [there](super::Receiver::have) before.
     Completed(ObjectKey),
+    /// The application of a sender asks something; [`Receiver::answer`](super::Receiver::answer)
+    /// takes the answer. It may ask the same again.
+    Asked {
+        /// The sender's number.
+        node: u32,
+        /// Which of its instances.
+        instance: u16,
+        /// What it asks: from 16.
+        kind: u8,
+        /// Which request it is; goes back in the answer.
+        id: u8,
+    },
     /// An object will not be completed.
     Abandoned {
         /// The object.
@@ -166,8 +251,6 @@ pub enum Abandonment {
     Overtaken,
     /// The sender was silent for long, and its place was needed for another.
     Silent,
-    /// It is of a kind that this receiver does not know: a stream.
-    Unsupported,
 }
 
 /// What a [`Receiver`](super::Receiver) has seen.
@@ -191,6 +274,8 @@ pub struct ReceiverStats {
     pub completed: u64,
     /// Objects that will not be.
     pub abandoned: u64,
+    /// How often bytes of a stream were missing for good.
+    pub gaps: u64,
     /// Datagrams that are no NORM, or contradict themselves or others.
     pub malformed: u64,
     /// Senders that were not listened to, since there were too many.

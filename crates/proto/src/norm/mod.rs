@@ -62,18 +62,22 @@ mod grtt;
 mod incoming;
 pub mod message;
 mod object;
+mod open;
 mod outgoing;
+mod peers;
 mod receiver;
 mod remote;
 mod repair;
 mod sender;
+mod stream;
 
 pub use config::{FeedbackTo, ReceiverConfig, SenderConfig};
 pub use event::{
     Abandonment, EnqueueError, ObjectId, ObjectKey, ReceiverEvent, ReceiverStats, SenderEvent,
-    SenderStats,
+    SenderStats, WriteError,
 };
 pub use object::Layout;
 pub use outgoing::{Content, Object};
+pub use peers::Peer;
 pub use receiver::Receiver;
 pub use sender::Sender;

@@ -124,7 +124,22 @@ impl Layout {
 
     /// The block that begins at a byte of the object, if one does.
     pub fn block_at(&self, offset: u64) -> Option<u32> {
-        if self.blocks == 0 {
+        let block = self.block_of(offset)?;
+        (self.bytes(block).start == offset).then_some(block)
+    }
+
+    /// The blocks of which all bytes lie within `bytes`.
+    pub fn blocks_within(&self, bytes: std::ops::Range<u64>) -> std::ops::Range<u32> {
+        let whole = |block: u32| self.bytes(block).start == bytes.start;
+        let start = self.block_of(bytes.start);
+        let start = start.map_or(self.blocks, |block| block + u32::from(!whole(block)));
+        let end = self.block_of(bytes.end).unwrap_or(self.blocks);
+        start..end.max(start)
+    }
+
+    /// The block that has a byte of the object.
+    fn block_of(&self, offset: u64) -> Option<u32> {
+        if offset >= self.length {
             return None;
         }
         let (segments, large) = (offset / u64::from(self.segment), u64::from(self.large));
@@ -134,10 +149,7 @@ impl Layout {
         } else {
             larges + (segments - larges * large) / (large - 1).max(1)
         };
-        let block = u32::try_from(block)
-            .ok()
-            .filter(|block| *block < self.blocks)?;
-        (self.bytes(block).start == offset).then_some(block)
+        u32::try_from(block).ok()
     }
 
     /// How many bytes a source symbol has.
@@ -231,6 +243,14 @@ mod tests {
                 segments += u64::from(symbols);
             }
             prop_assert_eq!(at, length);
+            for range in [0..length, 0..length / 2, length / 3..length, length / 4..length / 2] {
+                let inside = |block: &u32| {
+                    let bytes = layout.bytes(*block);
+                    bytes.start >= range.start && bytes.end <= range.end
+                };
+                let blocks: Vec<_> = (0..layout.blocks()).filter(inside).collect();
+                prop_assert_eq!(layout.blocks_within(range).collect::<Vec<_>>(), blocks);
+            }
             prop_assert_eq!(segments, length.div_ceil(segment.into()));
             prop_assert_eq!(layout.blocks(), u32::try_from(segments.div_ceil(max.into())).unwrap());
         }

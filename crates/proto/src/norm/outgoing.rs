@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::fec::{Code, Variant};
 use super::message::{Flags, Fti};
 use super::object::{Layout, Symbols};
+use super::stream::Window;
 
 /// What is to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,10 +37,18 @@ impl Content {
     }
 }
 
+/// Where the bytes are.
+#[derive(Clone, Debug)]
+pub(super) enum Source {
+    Memory(Bytes),
+    Elsewhere,
+    Stream(Box<Window>),
+}
+
 /// An object, and how far it is sent.
 #[derive(Clone, Debug)]
 pub(super) struct Outgoing {
-    pub(super) content: Content,
+    pub(super) source: Source,
     pub(super) info: Option<Bytes>,
     pub(super) flags: Flags,
     pub(super) layout: Layout,
@@ -64,21 +73,49 @@ impl Outgoing {
         variant: Variant,
     ) -> Option<Self> {
         let layout = Layout::new(object.content.length(), segment, block)?;
-        if object
-            .info
-            .as_ref()
-            .is_some_and(|info| info.len() > segment.into())
-        {
-            return None;
-        }
         // An object without a symbol is told of by its information alone.
         let info = match object.info {
             None if layout.blocks() == 0 => Some(Bytes::new()),
             info => info,
         };
-        let mut flags = Flags::default();
-        if object.file {
-            flags = flags.with(Flags::FILE);
+        let source = match object.content {
+            Content::Memory(bytes) => Source::Memory(bytes),
+            Content::Elsewhere(_) => Source::Elsewhere,
+        };
+        let flags = if object.file {
+            Flags::FILE
+        } else {
+            Flags::default()
+        };
+        Self::of(source, info, flags, layout, parity, variant)
+    }
+
+    /// A stream, of which nothing was written. `None` where its information is longer than a
+    /// segment.
+    pub(super) fn stream(
+        window: Window,
+        info: Option<Bytes>,
+        segment: u16,
+        parity: u16,
+        variant: Variant,
+    ) -> Option<Self> {
+        // What is said of its length is how much is kept of it.
+        let layout = Layout::new(window.bytes(), segment, window.length())?;
+        let source = Source::Stream(Box::new(window));
+        Self::of(source, info, Flags::STREAM, layout, parity, variant)
+    }
+
+    fn of(
+        source: Source,
+        info: Option<Bytes>,
+        mut flags: Flags,
+        layout: Layout,
+        parity: u16,
+        variant: Variant,
+    ) -> Option<Self> {
+        let (segment, block) = (layout.segment(), layout.max_block());
+        if info.as_ref().is_some_and(|it| it.len() > segment.into()) {
+            return None;
         }
         if info.is_some() {
             flags = flags.with(Flags::INFO);
@@ -90,7 +127,7 @@ impl Outgoing {
             }
         }
         Some(Self {
-            content: object.content,
+            source,
             info,
             flags,
             layout,
@@ -113,9 +150,80 @@ impl Outgoing {
         }
     }
 
-    /// Whether all was sent once.
-    pub(super) const fn is_sent(&self) -> bool {
-        self.block >= self.layout.blocks() && (self.info_sent || self.info.is_none())
+    pub(super) fn window(&self) -> Option<&Window> {
+        match &self.source {
+            Source::Stream(window) => Some(window),
+            _ => None,
+        }
+    }
+
+    pub(super) fn window_mut(&mut self) -> Option<&mut Window> {
+        match &mut self.source {
+            Source::Stream(window) => Some(window),
+            _ => None,
+        }
+    }
+
+    /// How many source symbols a block has.
+    pub(super) fn segments(&self, block: u32) -> u16 {
+        self.window()
+            .map_or_else(|| self.layout.segments(block), Window::length)
+    }
+
+    /// How many bytes a symbol has, but for one that is cut short.
+    pub(super) fn stride(&self) -> usize {
+        self.window()
+            .map_or_else(|| self.layout.segment().into(), Window::stride)
+    }
+
+    /// How many bytes a source symbol has on the wire.
+    pub(super) fn symbol_len(&self, block: u32, symbol: u16) -> usize {
+        match self.window() {
+            Some(window) => window.symbol_len(block, symbol),
+            None => self.layout.symbol_len(block, symbol),
+        }
+    }
+
+    /// How many of `count` source symbols from `first` can go as one: none but the last is cut
+    /// short.
+    pub(super) fn run(&self, block: u32, first: u16, count: u16) -> u16 {
+        let Some(window) = self.window().filter(|window| first < window.length()) else {
+            return count;
+        };
+        let is_short = |symbol| window.symbol_len(block, symbol) < window.stride();
+        let short = (first..first + count).position(is_short);
+        short.map_or(count, |index| u16::try_from(index + 1).unwrap_or(count))
+    }
+
+    /// The first block that is kept.
+    pub(super) fn first_block(&self) -> u32 {
+        self.window().map_or(0, Window::first)
+    }
+
+    /// The last source symbol that was sent, of an object that was sent.
+    pub(super) fn last_sent(&self) -> Option<(u32, u16)> {
+        match (self.window(), self.symbol) {
+            (None, _) => {
+                let block = self.layout.blocks().saturating_sub(1);
+                Some((block, self.layout.segments(block).saturating_sub(1)))
+            }
+            (Some(window), 0) => Some((self.block.checked_sub(1)?, window.last_symbol())),
+            (Some(window), symbol) => Some((self.block, symbol.min(window.length()) - 1)),
+        }
+    }
+
+    /// Whether all was sent once, of a stream all that was written so far.
+    pub(super) fn is_sent(&self) -> bool {
+        let symbols = match self.window() {
+            Some(window) => (self.block, self.symbol) >= window.ready(),
+            None => self.block >= self.layout.blocks(),
+        };
+        symbols && (self.info_sent || self.info.is_none())
+    }
+
+    /// Whether all was sent once, and nothing follows.
+    pub(super) fn is_through(&self) -> bool {
+        self.is_sent() && self.window().is_none_or(Window::is_closed)
     }
 
     /// Whether something of it was sent.
@@ -126,36 +234,54 @@ impl Outgoing {
     /// The next symbols that were never sent, all source or all parity: the block, the first, and
     /// how many at most.
     pub(super) fn unsent(&self, proactive: u16) -> (u32, u16, u16) {
-        let source = self.layout.segments(self.block);
-        let end = if self.symbol < source {
-            source
-        } else {
-            source + proactive.min(self.parity)
+        let source = self.segments(self.block);
+        let ready = self.window().map(Window::ready);
+        let end = match ready {
+            _ if self.symbol >= source => source + proactive.min(self.parity),
+            Some((block, symbol)) if block == self.block => symbol,
+            _ => source,
         };
-        (self.block, self.symbol, end - self.symbol)
+        (self.block, self.symbol, end.saturating_sub(self.symbol))
     }
 
     /// Takes note that `count` of them were sent. True where the block is through.
     pub(super) fn advance(&mut self, count: u16, proactive: u16) -> bool {
         self.symbol += count;
-        let (source, proactive) = (self.layout.segments(self.block), proactive.min(self.parity));
+        let (source, proactive) = (self.segments(self.block), proactive.min(self.parity));
         if self.symbol < source + proactive {
             return false;
         }
-        if proactive > 0 {
-            *self.parity_sent(self.block) = u8::try_from(proactive).unwrap_or(u8::MAX);
+        if proactive > 0
+            && let Some(sent) = self.parity_sent(self.block)
+        {
+            *sent = u8::try_from(proactive).unwrap_or(u8::MAX);
         }
         self.block += 1;
         self.symbol = 0;
         true
     }
 
-    fn parity_sent(&mut self, block: u32) -> &mut u8 {
+    /// How many parity symbols were sent of a block, of a stream where all of it is there.
+    fn parity_sent(&mut self, block: u32) -> Option<&mut u8> {
+        if let Source::Stream(window) = &mut self.source {
+            return window.parity_sent(block);
+        }
         let index = usize::try_from(block).unwrap_or(usize::MAX);
         if self.parity_sent.len() <= index {
             self.parity_sent.resize(index + 1, 0);
         }
-        &mut self.parity_sent[index]
+        self.parity_sent.get_mut(index)
+    }
+
+    /// How many symbols of a block were sent, source first.
+    pub(super) fn sent(&self, block: u32) -> u16 {
+        let source = self.segments(block);
+        match self.window() {
+            Some(window) if block < window.first() => 0,
+            Some(_) if block == self.block => self.symbol.min(source),
+            _ if block < self.block => source,
+            _ => 0,
+        }
     }
 
     /// The symbols that repair a block of which some receiver misses `count`, while others may miss
@@ -163,23 +289,28 @@ impl Outgoing {
     /// it, what they named is sent again too.
     // RFC 5740 §5.4: repairs by parity first, then explicit ones.
     pub(super) fn repairs(&mut self, block: u32, count: u16, named: &Symbols) -> Symbols {
-        let (source, parity) = (self.layout.segments(block), self.parity);
-        let sent = self.parity_sent(block);
-        let fresh = (parity - u16::from(*sent).min(parity)).min(count);
-        let first = source + u16::from(*sent);
-        *sent = sent.saturating_add(u8::try_from(fresh).unwrap_or(u8::MAX));
+        let (source, sent) = (self.segments(block), self.sent(block));
+        // Of a block that was not sent whole there is no parity yet.
+        let parity = if sent < source { 0 } else { self.parity };
         let mut symbols = Symbols::default();
-        for symbol in first..first + fresh {
-            symbols.insert(symbol);
+        let mut fresh = 0;
+        if let Some(parity_sent) = self.parity_sent(block) {
+            fresh = (parity - u16::from(*parity_sent).min(parity)).min(count);
+            let first = source + u16::from(*parity_sent);
+            *parity_sent = parity_sent.saturating_add(u8::try_from(fresh).unwrap_or(u8::MAX));
+            for symbol in first..first + fresh {
+                symbols.insert(symbol);
+            }
         }
         if fresh < count {
             let mut any = false;
-            for symbol in (0..source + parity).filter(|symbol| named.contains(*symbol)) {
+            let there = (0..sent).chain(source..source + parity);
+            for symbol in there.filter(|symbol| named.contains(*symbol)) {
                 any = true;
                 symbols.insert(symbol);
             }
             if !any {
-                (0..source).for_each(|symbol| {
+                (0..sent).for_each(|symbol| {
                     symbols.insert(symbol);
                 });
             }

@@ -84,6 +84,45 @@ impl Receiver {
         }
     }
 
+    /// Says that some bytes of an object are there already, of an earlier attempt: they are not asked
+    /// for and not told. Said at [`ReceiverEvent::Started`], it saves the sender most. Of a block of
+    /// which a part is missing, all is.
+    ///
+    /// With all of them the object is complete.
+    pub fn have(&mut self, object: ObjectKey, bytes: std::ops::Range<u64>) {
+        for ((_, node), remote) in &mut self.senders {
+            if *node == object.node && remote.instance() == object.instance {
+                let bytes = bytes.clone();
+                remote.have(object.object, bytes, &mut self.stats, &mut self.outputs);
+            }
+        }
+    }
+
+    /// Answers what the application of a sender [asked](ReceiverEvent::Asked), or tells it something
+    /// unasked. `kind` is from 16, and `payload` as long as a datagram allows; what a sender needs
+    /// to know for certain it asks again. False where that sender is not known, or nothing is said
+    /// to it.
+    // RFC 5740 §4.3.2: NORM_ACK of the application.
+    pub fn answer(
+        &mut self,
+        (node, instance): (u32, u16),
+        (kind, id): (u8, u8),
+        payload: Bytes,
+    ) -> bool {
+        let known = |((_, other), remote): &(&(SocketAddr, u32), &Remote)| {
+            *other == node && remote.instance() == instance && !remote.is_gone()
+        };
+        let Some((key, remote)) = self.senders.iter().find(known) else {
+            return false;
+        };
+        if kind < Body::ACK_APPLICATION || self.config.feedback == FeedbackTo::Nobody {
+            return false;
+        }
+        let reply = Reply::Application(remote.feedback(self.now), (kind, id), payload);
+        self.reply(*key, reply);
+        true
+    }
+
     /// Ends: nothing is received any more.
     pub fn finish(&mut self) {
         self.phase = Phase::Finished;
@@ -203,6 +242,15 @@ impl Receiver {
                     feedback,
                     kind: Body::ACK_FLUSH,
                     id: 0,
+                    payload: &payload,
+                }
+            }
+            Reply::Application(feedback, (kind, id), said) => {
+                payload = said;
+                Body::Ack {
+                    feedback,
+                    kind,
+                    id,
                     payload: &payload,
                 }
             }

@@ -1,6 +1,7 @@
 //! A sender, as a receiver knows it: its objects, its place in them, and when to ask what.
 
 mod commands;
+mod stream;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -13,12 +14,13 @@ use super::fec::{Code, Variant};
 use super::grtt::{duration, timestamp};
 use super::incoming::{Incoming, Taken};
 use super::message::{
-    Extensions, FecId, Feedback, Flags, ObjectInfo, PayloadId, Position, Request, SenderInfo,
+    Extensions, FecId, Feedback, Flags, Fti, ObjectInfo, PayloadId, Position, Request, SenderInfo,
     Timestamp, unquantize_group_size, unquantize_rtt,
 };
 use super::object::{Layout, Number, number};
 use super::receiver::Receiver;
 use super::repair::{Requests, WHOLE, Wanted, backoff};
+use super::stream::Inflow;
 use crate::Output;
 use crate::random::Random;
 use crate::timers::{Timer, Timers};
@@ -28,6 +30,8 @@ pub(super) enum Reply {
     Nack(Feedback, Vec<Request>),
     Flush(Feedback, Position),
     Probe(Feedback),
+    /// What the application answers: the kind, the number of the request, and the answer.
+    Application(Feedback, (u8, u8), Bytes),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +40,7 @@ enum Wait {
     Holdoff,
     Acknowledge,
     Answer,
+    Ask,
     Silence,
 }
 
@@ -46,6 +51,7 @@ impl Timer for Wait {
             Self::Holdoff => "repairs",
             Self::Acknowledge => "its turn to acknowledge",
             Self::Answer => "its turn to answer a probe",
+            Self::Ask => "its turn to answer the sender's application",
             Self::Silence => "a word of the sender",
         }
     }
@@ -83,6 +89,8 @@ pub(super) struct Remote {
     probe: Option<(Timestamp, Instant)>,
     /// The position that is to be acknowledged.
     acknowledge: Option<Position>,
+    /// What the sender's application asks: a kind and a number.
+    asked: VecDeque<(u8, u8)>,
     last_heard: Instant,
     gone: bool,
     /// It has said that it ended; what still comes of it was overtaken by that.
@@ -95,6 +103,7 @@ pub(super) struct Remote {
 #[derive(Debug)]
 enum State {
     Incoming(Box<Incoming>),
+    Stream(Box<Inflow>),
     /// Complete, refused or abandoned: nothing more is wanted.
     Through,
 }
@@ -127,6 +136,7 @@ impl Remote {
             heard: Wanted::default(),
             probe: None,
             acknowledge: None,
+            asked: VecDeque::new(),
             last_heard: now,
             gone: false,
             ended: false,
@@ -155,6 +165,7 @@ impl Remote {
     pub(super) fn memory(&self) -> usize {
         let memory = |state: &State| match state {
             State::Incoming(incoming) => incoming.memory(),
+            State::Stream(stream) => stream.memory(),
             State::Through => 0,
         };
         self.objects.values().map(memory).sum()
@@ -214,33 +225,54 @@ impl Remote {
                 // Without it nothing can be made of the object; another message will have it.
                 return;
             };
-            let layout = Layout::new(fti.length, fti.segment, fti.max_block);
-            let Some(layout) = layout else {
-                stats.malformed += 1;
-                return;
-            };
-            if self.frontier.0.abs_diff(number) > 16_384 && self.first.is_some() {
+            let far = self.frontier.0.abs_diff(number) > 16_384 && self.first.is_some();
+            if far || !self.begin(number, object, &fti, stats, outputs) {
                 stats.malformed += 1;
                 return;
             }
-            self.begin(number, object, layout, fti.parity, stats, outputs);
         }
         self.fec = object.fec;
         let key = self.key(number);
-        let Some(State::Incoming(incoming)) = self.objects.get_mut(&number) else {
-            stats.duplicates += 1;
-            self.advance(number, symbol.map(|(id, _)| id.block), object.flags);
-            return;
-        };
-        self.segment = incoming.layout.segment();
-        if let Some(info) = info {
-            if std::mem::take(&mut incoming.wants_info) {
-                outputs.push_back(Output::Event(ReceiverEvent::Info {
-                    object: key,
-                    info: Bytes::copy_from_slice(info),
-                }));
+        let wants_info = match self.objects.get_mut(&number) {
+            Some(state) if stream::contradicts(state, object.flags) => {
+                stats.malformed += 1;
+                return;
             }
-        } else if let Some((id, payload)) = symbol {
+            Some(State::Incoming(incoming)) => {
+                self.segment = incoming.layout.segment();
+                &mut incoming.wants_info
+            }
+            Some(State::Stream(stream)) => {
+                self.segment = stream.segment();
+                &mut stream.wants_info
+            }
+            _ => {
+                stats.duplicates += 1;
+                self.advance(number, symbol.map(|(id, _)| id.block), object.flags);
+                return;
+            }
+        };
+        if let Some(info) = info
+            && std::mem::take(wants_info)
+        {
+            outputs.push_back(Output::Event(ReceiverEvent::Info {
+                object: key,
+                info: Bytes::copy_from_slice(info),
+            }));
+        }
+        let repair = object.flags.has(Flags::REPAIR);
+        if let Some(State::Stream(_)) = self.objects.get(&number) {
+            let block = symbol.and_then(|(id, _)| self.block(number, id.block));
+            if symbol.is_none_or(|it| self.stream_symbol(number, it, repair, room, stats, outputs))
+            {
+                self.complete(number, stats, outputs);
+                self.advance(number, block, object.flags);
+            }
+            return;
+        }
+        if let Some(State::Incoming(incoming)) = self.objects.get_mut(&number)
+            && let Some((id, payload)) = symbol
+        {
             match incoming.take(id.block, id.symbol, payload, room) {
                 Taken::Duplicate => stats.duplicates += 1,
                 Taken::NoRoom => stats.no_room += 1,
@@ -248,7 +280,7 @@ impl Remote {
                     stats.malformed += 1;
                     return;
                 }
-                Taken::Kept => stats.symbols += 1,
+                Taken::Kept | Taken::Decoded(_) => stats.symbols += 1,
                 Taken::Block(offset, bytes, made) => {
                     stats.symbols += 1;
                     stats.decoded += u64::from(made);
@@ -260,11 +292,7 @@ impl Remote {
                 }
             }
         }
-        if incoming.is_complete() {
-            self.objects.insert(number, State::Through);
-            stats.completed += 1;
-            outputs.push_back(Output::Event(ReceiverEvent::Completed(key)));
-        }
+        self.complete(number, stats, outputs);
         self.advance(number, symbol.map(|(id, _)| id.block), object.flags);
     }
 
@@ -280,26 +308,23 @@ impl Remote {
         &mut self,
         number: Number,
         object: ObjectInfo,
-        layout: Layout,
-        parity: u16,
+        fti: &Fti,
         stats: &mut ReceiverStats,
         outputs: &mut VecDeque<Output<ReceiverEvent>>,
-    ) {
-        if self.first.is_none() {
-            self.join(number);
-        }
+    ) -> bool {
         let key = self.key(number);
         if object.flags.has(Flags::STREAM) {
-            self.objects.insert(number, State::Through);
-            stats.abandoned += 1;
-            outputs.push_back(Output::Event(ReceiverEvent::Abandoned {
-                object: key,
-                reason: Abandonment::Unsupported,
-            }));
+            if !self.begin_stream(number, object, fti, outputs) {
+                return false;
+            }
         } else {
+            let layout = Layout::new(fti.length, fti.segment, fti.max_block);
+            let Some(layout) = layout else {
+                return false;
+            };
             let code = Code::new(self.variant, layout.max_block().into());
             let info = object.flags.has(Flags::INFO);
-            let incoming = Incoming::new(layout, parity, code, info);
+            let incoming = Incoming::new(layout, fti.parity, code, info);
             self.objects
                 .insert(number, State::Incoming(Box::new(incoming)));
             outputs.push_back(Output::Event(ReceiverEvent::Started {
@@ -309,6 +334,9 @@ impl Remote {
                 info,
             }));
         }
+        if self.first.is_none() {
+            self.join(number);
+        }
         while self.objects.len() > self.most_objects {
             let Some((&oldest, _)) = self.objects.first_key_value() else {
                 break;
@@ -317,6 +345,7 @@ impl Remote {
             self.objects.remove(&oldest);
             self.first = Some(oldest + 1);
         }
+        true
     }
 
     /// The first that is heard of an object.
@@ -348,8 +377,30 @@ impl Remote {
             Some(State::Incoming(incoming)) => {
                 incoming.lacks(if number < last { u32::MAX } else { end })
             }
+            Some(State::Stream(stream)) => stream.lacks(),
             Some(State::Through) => false,
             None => number < last || end > 0,
+        })
+    }
+
+    /// Whether something is missing up to a symbol of an object.
+    fn lacks_until(&self, number: Number, block: u32, symbol: u16) -> bool {
+        let Some(first) = self.first else {
+            return true;
+        };
+        (first..=number).any(|other| match self.objects.get(&other) {
+            Some(State::Incoming(incoming)) => {
+                let end = if other < number {
+                    u32::MAX
+                } else {
+                    block.saturating_add(1)
+                };
+                incoming.lacks(end)
+            }
+            Some(State::Stream(stream)) if other == number => stream.lacks_until(block, symbol),
+            Some(State::Stream(stream)) => stream.lacks(),
+            Some(State::Through) => false,
+            None => true,
         })
     }
 
@@ -365,6 +416,7 @@ impl Remote {
                     incoming.low()
                 },
             )),
+            Some(State::Stream(stream)) => stream.lacks().then_some((number, stream.low())),
             Some(State::Through) => None,
             None => Some((number, 0)),
         })
@@ -387,8 +439,13 @@ impl Remote {
         if let Some(first) = self.first
             && self.timers.is_set(Wait::Backoff)
         {
-            self.heard
-                .add(requests, self.frontier.0, first..self.frontier.0 + 1);
+            let mut heard = std::mem::take(&mut self.heard);
+            let (near, known) = (self.frontier.0, first..self.frontier.0 + 1);
+            heard.add(requests, near, known, |number, first, last| {
+                let first = self.block(number, first);
+                (first.zip(self.block(number, last)), false)
+            });
+            self.heard = heard;
         }
     }
 
@@ -409,6 +466,9 @@ impl Remote {
                     let end = if number < last { u32::MAX } else { end };
                     incoming.ask(number, end, room, &self.heard, &mut requests);
                 }
+                Some(State::Stream(stream)) => {
+                    stream.ask(number, room, &self.heard, &mut requests);
+                }
                 Some(State::Through) => {}
                 None if number == last && end == 0 => {}
                 None if self.heard.covers(number, 0, WHOLE) => {}
@@ -418,7 +478,7 @@ impl Remote {
         requests.finish().0
     }
 
-    fn feedback(&self, now: Instant) -> Feedback {
+    pub(super) fn feedback(&self, now: Instant) -> Feedback {
         let response = self
             .probe
             .map(|(time, came)| timestamp(duration(time) + now.saturating_duration_since(came)));
@@ -436,8 +496,9 @@ impl Remote {
         stats: &mut ReceiverStats,
         outputs: &mut VecDeque<Output<ReceiverEvent>>,
     ) {
+        self.end_stream(number, stats, outputs);
         let before = self.objects.insert(number, State::Through);
-        if let Some(State::Incoming(_)) = before {
+        if let Some(State::Incoming(_) | State::Stream(_)) = before {
             stats.abandoned += 1;
             outputs.push_back(Output::Event(ReceiverEvent::Abandoned {
                 object: self.key(number),
@@ -449,6 +510,40 @@ impl Remote {
     pub(super) fn refuse(&mut self, number: Number) {
         if let Some(state) = self.objects.get_mut(&number) {
             *state = State::Through;
+        }
+    }
+
+    /// Bytes that are there already.
+    pub(super) fn have(
+        &mut self,
+        number: Number,
+        bytes: std::ops::Range<u64>,
+        stats: &mut ReceiverStats,
+        outputs: &mut VecDeque<Output<ReceiverEvent>>,
+    ) {
+        if let Some(State::Incoming(incoming)) = self.objects.get_mut(&number) {
+            incoming.have(bytes);
+            self.complete(number, stats, outputs);
+        }
+    }
+
+    /// Takes an object for complete, if it is.
+    fn complete(
+        &mut self,
+        number: Number,
+        stats: &mut ReceiverStats,
+        outputs: &mut VecDeque<Output<ReceiverEvent>>,
+    ) {
+        let complete = match self.objects.get(&number) {
+            Some(State::Incoming(incoming)) => incoming.is_complete(),
+            Some(State::Stream(stream)) => stream.is_ended(),
+            _ => false,
+        };
+        if complete {
+            self.objects.insert(number, State::Through);
+            stats.completed += 1;
+            let event = ReceiverEvent::Completed(self.key(number));
+            outputs.push_back(Output::Event(event));
         }
     }
 
@@ -529,6 +624,17 @@ impl Remote {
                 Wait::Acknowledge => {
                     if let Some(position) = self.acknowledge.take() {
                         reply(Reply::Flush(self.feedback(now), position));
+                    }
+                }
+                Wait::Ask => {
+                    let (node, instance) = (self.node, self.info.instance);
+                    for (kind, id) in self.asked.drain(..) {
+                        outputs.push_back(Output::Event(ReceiverEvent::Asked {
+                            node,
+                            instance,
+                            kind,
+                            id,
+                        }));
                     }
                 }
                 Wait::Answer => reply(Reply::Probe(self.feedback(now))),

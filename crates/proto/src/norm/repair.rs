@@ -83,24 +83,25 @@ impl Wanted {
     }
 
     /// Adds what one receiver asks for. `near` is the number of an object near to those that are
-    /// meant; objects before `first` are passed over, and the first of them is given.
+    /// meant; objects that are not `known` are passed over. `blocks` gives the numbers of the blocks
+    /// of an object from the first to the last, as they are called on the wire, as far as there are
+    /// such, and whether some are kept no more. True where something of what is asked for is not.
     // RFC 5740 §5.4: aggregation of NACK content.
     pub(super) fn add(
         &mut self,
         requests: &[Request],
         near: Number,
         known: std::ops::Range<Number>,
-    ) -> Option<Number> {
-        let mut unknown = None;
+        blocks: impl Fn(Number, u32, u32) -> (Option<(u32, u32)>, bool),
+    ) -> bool {
+        let mut gone = false;
         // What one receiver wants of a block may be said by several items.
         let mut mine: BTreeMap<(Number, u32), WantedBlock> = BTreeMap::new();
         for request in requests {
             for (first, last) in request.ranges() {
                 let (start, end) = (number(first.object, near), number(last.object, near));
                 if !known.contains(&start) {
-                    if start < known.start {
-                        unknown.get_or_insert(start);
-                    }
+                    gone |= start < known.start;
                     continue;
                 }
                 if request.flags & (Request::INFO | Request::OBJECT) != 0 {
@@ -113,15 +114,25 @@ impl Wanted {
                         object.whole |= request.flags & Request::OBJECT != 0;
                     }
                 }
-                if request.flags & Request::BLOCK != 0 {
+                if request.flags & (Request::BLOCK | Request::SEGMENT) == 0 {
+                    continue;
+                }
+                let whole = request.flags & Request::BLOCK != 0;
+                let end = if whole { last.id.block } else { first.id.block };
+                let (range, some_gone) = blocks(start, first.id.block, end);
+                gone |= some_gone;
+                let Some((low, high)) = range else {
+                    continue;
+                };
+                if whole {
                     if let Some(object) = self.object(start) {
-                        object.add_range(first.id.block, last.id.block);
+                        object.add_range(low, high);
                     }
-                } else if request.flags & Request::SEGMENT != 0 {
+                } else {
                     if mine.len() >= MOST_BLOCKS {
                         continue;
                     }
-                    let block = mine.entry((start, first.id.block)).or_default();
+                    let block = mine.entry((start, low)).or_default();
                     if request.form == Form::Erasures {
                         block.count = block.count.max(first.id.symbol.min(255));
                         continue;
@@ -144,7 +155,7 @@ impl Wanted {
                 self.blocks += added;
             }
         }
-        unknown
+        gone
     }
 
     /// Adds what `other` has.
@@ -220,6 +231,12 @@ impl Wanted {
         };
         let named = object.blocks.get(&block);
         object.whole || object.has(block) || named.is_some_and(|block| block.count >= count)
+    }
+
+    /// Whether something of a block is asked for.
+    pub(super) fn wants(&self, number: Number, block: u32) -> bool {
+        let object = self.objects.get(&number);
+        object.is_some_and(|object| object.has(block) || object.blocks.contains_key(&block))
     }
 
     /// Whether the information on an object is asked for already.

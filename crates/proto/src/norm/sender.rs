@@ -2,22 +2,25 @@
 
 mod control;
 mod data;
+mod stream;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use manycast_types::{MAX_PAYLOAD, Received};
 
 use super::SenderConfig;
-use super::ack::Acks;
+use super::ack::{Acks, all_of};
 use super::event::{EnqueueError, ObjectId, SenderEvent, SenderStats};
 use super::grtt::Grtt;
 use super::message::{
-    Body, Command, Extensions, Message, ObjectInfo, SenderInfo, quantize_group_size,
+    Body, Command, Extensions, Message, Nodes, ObjectInfo, SenderInfo, StreamHeader,
+    quantize_group_size,
 };
 use super::object::{Number, Symbols, id_of};
 use super::outgoing::{Object, Outgoing};
+use super::peers::{Peer, Peers};
 use super::repair::Wanted;
 use crate::buffers::Buffers;
 use crate::pace::Pacer;
@@ -40,6 +43,8 @@ pub struct Sender {
     /// Blocks of objects that are elsewhere; `None` where they were asked for.
     cache: BTreeMap<(Number, u32), Option<Bytes>>,
     cached: usize,
+    /// Streams that did not take all that was to be written.
+    starved: BTreeSet<Number>,
     pacer: Pacer,
     /// When it may go on sending.
     due: Instant,
@@ -58,6 +63,7 @@ pub struct Sender {
     ahead: usize,
     flushes: u32,
     acks: Acks,
+    peers: Peers,
     timers: Timers<Wait>,
     buffers: Buffers,
     outputs: VecDeque<Output<SenderEvent>>,
@@ -152,6 +158,7 @@ impl Sender {
             next: 0x1_0000 + Number::from(config.first_object),
             cache: BTreeMap::new(),
             cached: 0,
+            starved: BTreeSet::new(),
             pacer: Pacer::new(config.rate, Pacer::BURST, now),
             due: now,
             grtt: Grtt::new(config.grtt, now),
@@ -166,6 +173,7 @@ impl Sender {
             ahead: 0,
             flushes: 0,
             acks: Acks::new(&config.receivers),
+            peers: Peers::new(&config.receivers),
             timers: Timers::new(),
             buffers: Buffers::new(size * (MAX_PAYLOAD / size).clamp(1, BATCH)),
             outputs: VecDeque::new(),
@@ -195,11 +203,8 @@ impl Sender {
     /// # Errors
     ///
     /// It is too long, its information is longer than a segment, too many objects are not through
-    /// yet, or the sender was told to finish.
+    /// yet, a stream is open, or the sender was told to finish.
     pub fn enqueue(&mut self, object: Object) -> Result<ObjectId, EnqueueError> {
-        if self.finishing || !matches!(self.phase, Phase::New | Phase::Sending) {
-            return Err(EnqueueError::Finished);
-        }
         let outgoing = Outgoing::new(
             object,
             self.config.segment,
@@ -207,11 +212,21 @@ impl Sender {
             self.config.parity.into(),
             self.config.variant,
         );
-        let outgoing = outgoing.ok_or(EnqueueError::TooLong)?;
+        self.add(outgoing.ok_or(EnqueueError::TooLong)?)
+    }
+
+    fn add(&mut self, outgoing: Outgoing) -> Result<ObjectId, EnqueueError> {
+        if self.finishing || !matches!(self.phase, Phase::New | Phase::Sending) {
+            return Err(EnqueueError::Finished);
+        }
+        if self.has_open_stream() {
+            return Err(EnqueueError::StreamOpen);
+        }
         if self.objects.len() >= self.config.objects {
             let oldest = self.objects.first_key_value();
-            let through =
-                oldest.filter(|(number, object)| object.is_sent() && self.acks.all_have(**number));
+            let through = oldest.filter(|(number, object)| {
+                object.is_sent() && self.acks.all_have(all_of(**number))
+            });
             let (&oldest, _) = through.ok_or(EnqueueError::Full)?;
             self.release(oldest);
         }
@@ -247,10 +262,36 @@ impl Sender {
         }
     }
 
-    /// Ends in good order: sends what is enqueued, repairs it, waits for acknowledgements, and says
+    /// What is known of receivers: of those that are named, and of up to 4,096 that were heard.
+    pub fn peers(&self) -> impl Iterator<Item = &Peer> {
+        self.peers.iter()
+    }
+
+    /// Asks the application of some receivers something, which
+    /// [answer](SenderEvent::Answered) by `id`. `kind` is from 16; below, nobody is asked. Questions
+    /// and answers are lost like all datagrams: who needs an answer asks again. Gives how many of
+    /// `nodes` were asked, from the first, as many as a segment names.
+    // RFC 5740 §4.2.3.6: NORM_CMD(ACK_REQ).
+    pub fn request(&mut self, now: Instant, kind: u8, id: u8, nodes: &[u32]) -> usize {
+        self.now = self.now.max(now);
+        if kind < Body::ACK_APPLICATION || !self.is_running() || self.outputs.len() >= QUEUE {
+            return 0;
+        }
+        let count = nodes.len().min(usize::from(self.config.segment) / 4);
+        let nodes: Vec<u8> = nodes[..count]
+            .iter()
+            .flat_map(|it| it.to_be_bytes())
+            .collect();
+        let nodes = Nodes::new(&nodes);
+        self.command(Command::AckRequest { kind, id, nodes });
+        count
+    }
+
+    /// Ends in good order: closes the stream, sends what is enqueued, repairs it, waits for acknowledgements, and says
     /// that this was all.
     pub fn finish(&mut self, now: Instant) {
         self.now = self.now.max(now);
+        self.close_streams();
         self.finishing = true;
         if self.phase == Phase::Sending {
             self.phase = Phase::Finishing;
@@ -262,6 +303,7 @@ impl Sender {
 
     fn release(&mut self, number: Number) {
         self.objects.remove(&number);
+        self.starved.remove(&number);
         self.repairs.remove(number);
         self.asked.remove(number);
         if self
@@ -331,8 +373,9 @@ impl Sender {
     }
 }
 
-/// The longest header of a NORM_DATA message here: with FEC Encoding ID 129 and EXT_FTI.
-const HEADER_MOST: usize = 40;
+/// The longest header of a NORM_DATA message here: with FEC Encoding ID 129, EXT_FTI, and the head of
+/// a segment of a stream.
+const HEADER_MOST: usize = 40 + StreamHeader::LEN;
 
 impl Protocol for Sender {
     type Event = SenderEvent;
@@ -381,8 +424,12 @@ impl Protocol for Sender {
         if feedback.sender != self.config.node || feedback.instance != self.instance {
             return;
         }
-        if self.grtt.answer(feedback.grtt_response, self.now).is_some() {
-            self.stats.round_trips += 1;
+        let round_trip = self.grtt.answer(feedback.grtt_response, self.now);
+        self.stats.round_trips += u64::from(round_trip.is_some());
+        let (named, source) = (&self.config.receivers, datagram.source);
+        if let Some(peer) = self.peers.heard(message.source, source, named, self.now) {
+            peer.round_trip = round_trip.or(peer.round_trip);
+            peer.nacks += u64::from(matches!(message.body, Body::Nack { .. }));
         }
         match message.body {
             Body::Nack { requests, .. } => {
@@ -395,6 +442,17 @@ impl Protocol for Sender {
                 payload,
                 ..
             } => self.acknowledged(message.source, payload),
+            // What nobody takes is lost: no receiver makes the queue long.
+            Body::Ack {
+                kind, id, payload, ..
+            } if kind >= Body::ACK_APPLICATION && self.outputs.len() < QUEUE => {
+                self.tell(SenderEvent::Answered {
+                    node: message.source,
+                    kind,
+                    id,
+                    payload: Bytes::copy_from_slice(payload),
+                });
+            }
             _ => {}
         }
     }
@@ -433,6 +491,10 @@ impl Protocol for Sender {
                 };
             }
             _ => {}
+        }
+        self.look_for_room();
+        if let Some(output) = self.outputs.pop_front() {
+            return output;
         }
         if let Some(transmit) = self.batch() {
             return Output::Transmit(transmit);

@@ -5,6 +5,7 @@ mod extension;
 mod payload_id;
 mod quantize;
 mod request;
+mod stream;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +20,7 @@ pub use quantize::{
     unquantize_loss, unquantize_rate, unquantize_rtt,
 };
 pub use request::{Form, Item, Request};
+pub use stream::StreamHeader;
 
 use crate::wire::{Reader, Writer};
 
@@ -198,6 +200,8 @@ impl Body<'_> {
     pub const ACK_CC: u8 = 1;
     /// The acknowledgement says that all up to a position has come (NORM_ACK(FLUSH)).
     pub const ACK_FLUSH: u8 = 2;
+    /// The first kind of those that are the application's.
+    pub const ACK_APPLICATION: u8 = 16;
 }
 
 impl<'a> Message<'a> {

@@ -3,11 +3,14 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::{Remote, Wait};
+use super::{Remote, State, Wait};
 use crate::Output;
 use crate::norm::event::{Abandonment, ReceiverEvent, ReceiverStats};
-use crate::norm::message::{Command, Position};
+use crate::norm::message::{Body, Command, Position};
 use crate::random::Random;
+
+/// How many questions of a sender's application are kept until their turn.
+const ASKED: usize = 16;
 
 impl Remote {
     pub(in crate::norm) fn command(
@@ -35,7 +38,27 @@ impl Remote {
                 self.squelch(*from, ids, stats, outputs);
             }
             Command::RepairAdvertisement { requests, .. } => self.overheard(requests),
-            _ => {}
+            Command::AckRequest { kind, id, nodes } => {
+                if nodes.iter().any(|node| node == self.own) && !self.silent {
+                    self.request(*kind, *id, now, random);
+                }
+            }
+            Command::EndOfTransmission | Command::Application { .. } => {}
+        }
+    }
+
+    /// What the sender's application asks is told after a random wait, so that not all answer at
+    /// once.
+    // RFC 5740 §4.2.3.6: NORM_CMD(ACK_REQ).
+    fn request(&mut self, kind: u8, id: u8, now: Instant, random: &mut Random) {
+        let known = self.asked.contains(&(kind, id));
+        if kind < Body::ACK_APPLICATION || known || self.asked.len() >= ASKED {
+            return;
+        }
+        self.asked.push_back((kind, id));
+        if !self.timers.is_set(Wait::Ask) {
+            let wait = random.duration(Duration::ZERO..=self.grtt());
+            self.timers.set(Wait::Ask, now.checked_add(wait));
         }
     }
 
@@ -55,11 +78,19 @@ impl Remote {
             return;
         }
         self.fec = at.fec;
-        self.place = (number, at.id.block);
-        self.frontier = self.frontier.max((number, at.id.block.saturating_add(1)));
+        let symbol = at.id.symbol.saturating_add(1);
+        let Some(block) = self.block(number, at.id.block) else {
+            return;
+        };
+        if let Some(State::Stream(stream)) = self.objects.get_mut(&number) {
+            stream.saw(block, symbol);
+        }
+        self.place = (number, block);
+        self.frontier = self.frontier.max((number, block.saturating_add(1)));
         self.trim();
         let own = self.own;
-        if nodes.any(|node| node == own) && !self.silent && !self.lacks() {
+        let has = !self.lacks_until(number, block, at.id.symbol);
+        if nodes.any(|node| node == own) && !self.silent && has {
             self.acknowledge = Some(at);
             if !self.timers.is_set(Wait::Acknowledge) {
                 let wait = random.duration(Duration::ZERO..=self.grtt());
@@ -84,6 +115,7 @@ impl Remote {
         for number in first..end {
             self.abandon(number, Abandonment::Squelched, stats, outputs);
         }
+        self.skip_stream(start, from.id.block, stats, outputs);
         for id in invalid {
             let number = self.number(id);
             if number >= first && number <= self.frontier.0 {

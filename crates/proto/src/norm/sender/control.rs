@@ -6,6 +6,7 @@ use manycast_types::Transmit;
 
 use super::{AHEAD, ENDINGS, PROBE_MOST, PROBED, Phase, QUEUE, Sender, Wait};
 use crate::Output;
+use crate::norm::ack::{Mark, all_of};
 use crate::norm::event::{ObjectId, SenderEvent};
 use crate::norm::message::{
     Body, CcFlags, CcNode, Command, Extensions, FecId, Nodes, PayloadId, Position, Request,
@@ -39,15 +40,19 @@ impl Sender {
         let Some((&first, _)) = self.objects.first_key_value() else {
             return;
         };
-        let begun = |(number, object): (&Number, &Outgoing)| object.is_begun().then_some(*number);
-        let end = self
-            .objects
-            .iter()
-            .rev()
-            .find_map(begun)
-            .map_or(first, |last| last + 1);
+        let end = self.last_begun().map_or(first, |(last, _)| last + 1);
         let mut asked = Wanted::default();
-        if asked.add(requests, end, first..end).is_some() && !self.timers.is_set(Wait::Squelch) {
+        let objects = &self.objects;
+        let gone = asked.add(
+            requests,
+            end,
+            first..end,
+            |number, first, last| match objects.get(&number).and_then(Outgoing::window) {
+                Some(window) => window.kept(first, last),
+                None => (Some((first, last)), false),
+            },
+        );
+        if gone && !self.timers.is_set(Wait::Squelch) {
             self.squelch();
         }
         // RFC 5740 §5.4: for a round trip, those ask who did not hear of the repairs yet.
@@ -85,6 +90,13 @@ impl Sender {
             .set(Wait::Advertise, self.now.checked_add(self.grtt.get()));
     }
 
+    /// The last object of which something was sent.
+    fn last_begun(&self) -> Option<(Number, &Outgoing)> {
+        let mut objects = self.objects.iter().rev();
+        let (number, outgoing) = objects.find(|(_, object)| object.is_begun())?;
+        Some((*number, outgoing))
+    }
+
     // RFC 5740 §4.2.3.3: NORM_CMD(SQUELCH).
     pub(super) fn squelch(&mut self) {
         let first = self.objects.keys().next().copied().unwrap_or(self.next);
@@ -97,7 +109,7 @@ impl Sender {
         let from = Position {
             fec: self.config.fec,
             object: id_of(first),
-            id: PayloadId::default(),
+            id: self.payload_id(first, 0),
         };
         self.command(Command::Squelch {
             from,
@@ -126,7 +138,7 @@ impl Sender {
         };
         let nodes: Vec<_> = self
             .acks
-            .waiting(self.next - 1)
+            .waiting(all_of(self.next - 1))
             .take(PROBED)
             .map(node)
             .collect();
@@ -142,25 +154,34 @@ impl Sender {
         self.timers.set(Wait::Probe, self.now.checked_add(interval));
     }
 
-    /// The last symbol of all that was sent.
-    fn watermark(&self) -> Option<(Number, Position)> {
-        let (&number, outgoing) = self.objects.last_key_value()?;
-        let block = outgoing.layout.blocks().saturating_sub(1);
-        let length = outgoing.layout.segments(block);
-        let position = Position {
-            fec: self.config.fec,
-            object: id_of(number),
-            id: PayloadId {
-                block,
-                length: if self.config.fec == FecId::SmallBlock {
-                    length
-                } else {
-                    0
-                },
-                symbol: length.saturating_sub(1),
-            },
+    /// The last symbol of all that was sent, and the mark of those who have it.
+    fn watermark(&self) -> Option<(Mark, Mark)> {
+        let (number, outgoing) = self.last_begun()?;
+        let (block, symbol) = outgoing.last_sent().unwrap_or_default();
+        let mark = if outgoing.is_through() {
+            all_of(number)
+        } else {
+            (number, block, symbol)
         };
-        Some((number, position))
+        Some((mark, (number, block, symbol)))
+    }
+
+    /// The name of the first block that is kept of an object, and of a symbol of it.
+    fn payload_id(&self, number: Number, symbol: u16) -> PayloadId {
+        let outgoing = self.objects.get(&number);
+        let block = outgoing.map_or(0, Outgoing::first_block);
+        self.symbol_id(number, block, symbol)
+    }
+
+    fn symbol_id(&self, number: Number, block: u32, symbol: u16) -> PayloadId {
+        let outgoing = self.objects.get(&number);
+        let length = outgoing.map_or(0, |outgoing| outgoing.segments(block));
+        let small = self.config.fec == FecId::SmallBlock;
+        PayloadId {
+            block,
+            length: if small { length } else { 0 },
+            symbol,
+        }
     }
 
     /// What to do when nothing is to be sent: announce the end, until it is known or was said often
@@ -179,19 +200,19 @@ impl Sender {
         }
         let last = self.watermark();
         let done =
-            last.is_none_or(|(number, _)| self.acks.are_expected() && self.acks.all_have(number));
+            last.is_none_or(|(mark, _)| self.acks.are_expected() && self.acks.all_have(mark));
         if done || !repairing && self.flushes >= self.config.robust {
             if self.timers.is_set(Wait::Flush) {
                 return;
             }
             self.timers.set(Wait::Probe, None);
-            if let Some((number, _)) = last
+            if let Some((mark, _)) = last
                 && !done
             {
-                let silent = self.acks.give_up(number);
+                let silent = self.acks.give_up(mark);
                 for node in silent.into_iter().take(QUEUE) {
                     self.tell(SenderEvent::Unacknowledged {
-                        object: ObjectId(number),
+                        object: ObjectId(mark.0),
                         node,
                     });
                 }
@@ -203,23 +224,31 @@ impl Sender {
             }
             return;
         }
-        if !self.timers.is_set(Wait::Flush) {
-            self.flush();
+        if !self.timers.is_set(Wait::Flush)
+            && let Some((_, at)) = last
+        {
+            self.flushes += 1;
+            self.flush(at);
         }
     }
 
-    fn flush(&mut self) {
-        let Some((number, at)) = self.watermark() else {
-            return;
-        };
+    /// Says that all up to a symbol was sent, and asks those who have not acknowledged it.
+    pub(super) fn flush(&mut self, at: Mark) {
+        let (number, block, symbol) = at;
+        let whole = self.objects.get(&number).is_some_and(Outgoing::is_through);
+        let mark = if whole { all_of(number) } else { at };
         let room = usize::from(self.config.segment) / 4;
         let nodes: Vec<u8> = self
             .acks
-            .waiting(number)
+            .waiting(mark)
             .take(room.max(1))
             .flat_map(u32::to_be_bytes)
             .collect();
-        self.flushes += 1;
+        let at = Position {
+            fec: self.config.fec,
+            object: id_of(number),
+            id: self.symbol_id(number, block, symbol),
+        };
         self.command(Command::Flush {
             at,
             nodes: Nodes::new(&nodes),
@@ -252,21 +281,47 @@ impl Sender {
         let Some(outgoing) = self.objects.get(&number) else {
             return;
         };
-        // An acknowledgement of a part says nothing of the object.
-        if !outgoing.is_sent() || position.id.block.saturating_add(1) < outgoing.layout.blocks() {
+        let Some(mark) = mark(number, outgoing, position.id) else {
+            return;
+        };
+        self.peers.acknowledged(node, mark);
+        if !self.acks.acknowledge(node, mark) {
             return;
         }
-        if self.acks.acknowledge(node, number) {
-            self.stats.acks += 1;
+        self.stats.acks += 1;
+        if mark == all_of(number) {
             self.tell(SenderEvent::Acknowledged {
                 object: ObjectId(number),
                 node,
             });
-            if self.acks.all_have(number) {
+            if self.acks.all_have(mark) {
                 self.tell(SenderEvent::Delivered(ObjectId(number)));
-                self.timers.set(Wait::Flush, None);
-                self.settle();
             }
+        } else {
+            self.reached(number, node, (mark.1, mark.2));
+        }
+        if self.acks.all_have(mark) {
+            self.timers.set(Wait::Flush, None);
+            self.settle();
         }
     }
+}
+
+/// What an acknowledgement of a symbol means: all of an object that was sent, or of a stream all up to
+/// that symbol; of a part of another object it says nothing.
+fn mark(number: Number, outgoing: &Outgoing, id: PayloadId) -> Option<Mark> {
+    let Some(window) = outgoing.window() else {
+        let all = outgoing.is_sent() && id.block.saturating_add(1) >= outgoing.layout.blocks();
+        return all.then_some(all_of(number));
+    };
+    let block = window.number(id.block)?;
+    let symbol = id.symbol.min(window.last_symbol());
+    let last = outgoing.last_sent()?;
+    if (block, symbol) > last {
+        return None;
+    }
+    if outgoing.is_through() && (block, symbol) == last {
+        return Some(all_of(number));
+    }
+    Some((number, block, symbol))
 }

@@ -12,7 +12,7 @@ use crate::norm::message::{
     Body, Extensions, FLAGS_AT, Flags, Message, PAYLOAD_ID_AT, PayloadId, SEQUENCE_AT,
 };
 use crate::norm::object::{Number, Symbols};
-use crate::norm::outgoing::{Content, Outgoing};
+use crate::norm::outgoing::{Outgoing, Source};
 use crate::norm::repair::WHOLE;
 use crate::pace::Pacer;
 
@@ -62,18 +62,24 @@ impl Sender {
         self.prefetch(number, block);
         let source = self.source(number, block)?;
         let count = count.min(u16::try_from(most).unwrap_or(u16::MAX));
+        let count = self.objects.get(&number)?.run(block, first, count);
         let transmit = self.symbols(number, block, &source, first, count, Flags::default())?;
         self.stats.datagrams += u64::from(count);
         self.ahead = self.ahead.saturating_sub(3 * usize::from(count));
         if self.objects.get_mut(&number)?.advance(count, proactive) {
             self.forget(number, block);
-            self.if_sent(number);
+            let now = self.now;
+            if let Some(window) = self.window(number) {
+                window.sent(block, now);
+                self.poll_window(number);
+            }
         }
+        self.if_sent(number);
         Some(transmit)
     }
 
     fn if_sent(&mut self, number: Number) {
-        if self.objects.get(&number).is_some_and(Outgoing::is_sent) {
+        if self.objects.get(&number).is_some_and(Outgoing::is_through) {
             self.tell(SenderEvent::Sent(ObjectId(number)));
         }
     }
@@ -87,15 +93,21 @@ impl Sender {
                     continue;
                 };
                 let Some(source) = self.source(number, block) else {
+                    if self.window(number).is_some() {
+                        // The window has moved on.
+                        continue;
+                    }
                     self.repairing = Some((number, block, symbols));
                     return None;
                 };
-                let length = self.objects.get(&number)?.layout.segments(block);
+                let outgoing = self.objects.get(&number)?;
+                let length = outgoing.segments(block);
                 let end = if first < length { length } else { 256 };
                 let run = (first..end)
                     .take(most)
                     .take_while(|symbol| symbols.contains(*symbol));
                 let count = u16::try_from(run.count()).unwrap_or(1);
+                let count = outgoing.run(block, first, count);
                 (first..first + count).for_each(|symbol| symbols.remove(symbol));
                 self.repairing = Some((number, block, symbols));
                 if let Some((_, at)) = self.answered.get_mut(&(number, block)) {
@@ -118,8 +130,13 @@ impl Sender {
             let blocks = outgoing.layout.blocks();
             if std::mem::take(&mut wanted.whole) {
                 wanted.info = true;
+                let first = outgoing.first_block();
+                let last = match outgoing.window() {
+                    Some(_) => outgoing.block,
+                    None => blocks.saturating_sub(1),
+                };
                 if blocks > 0 {
-                    wanted.add_range(0, blocks - 1);
+                    wanted.add_range(first, last);
                 }
             }
             if std::mem::take(&mut wanted.info) && outgoing.info.is_some() {
@@ -135,19 +152,19 @@ impl Sender {
                 continue;
             };
             // What was never sent is not repaired: it comes all the same.
-            let sent = outgoing.block;
+            let sent = outgoing.sent(block);
             if whole {
-                wanted.shorten(sent);
-                if block < sent {
+                wanted.shorten(outgoing.block.saturating_add(1));
+                if sent > 0 {
                     let mut symbols = Symbols::default();
-                    (0..outgoing.layout.segments(block)).for_each(|symbol| {
+                    (0..sent).for_each(|symbol| {
                         symbols.insert(symbol);
                     });
                     self.repairing = Some((number, block, symbols));
                     self.answer(number, block, WHOLE);
                 }
             } else if let Some(part) = wanted.blocks.remove(&block)
-                && block < sent
+                && sent > 0
             {
                 let symbols = outgoing.repairs(block, part.count, &part.named);
                 self.repairing = Some((number, block, symbols));
@@ -167,13 +184,14 @@ impl Sender {
     /// The bytes of a block, or `None` where they were asked for.
     fn source(&mut self, number: Number, block: u32) -> Option<Bytes> {
         let outgoing = self.objects.get(&number)?;
-        let range = outgoing.layout.bytes(block);
-        match &outgoing.content {
-            Content::Memory(bytes) => {
+        match &outgoing.source {
+            Source::Memory(bytes) => {
+                let range = outgoing.layout.bytes(block);
                 let index = |offset| usize::try_from(offset).unwrap_or(usize::MAX);
                 Some(bytes.slice(index(range.start)..index(range.end)))
             }
-            Content::Elsewhere(_) => {
+            Source::Stream(window) => window.source(block),
+            Source::Elsewhere => {
                 self.need(number, block);
                 self.cache.get(&(number, block)).cloned().flatten()
             }
@@ -202,7 +220,7 @@ impl Sender {
         let Some(outgoing) = self.objects.get(&number) else {
             return;
         };
-        if matches!(outgoing.content, Content::Memory(_)) {
+        if !matches!(outgoing.source, Source::Elsewhere) {
             return;
         }
         let blocks = outgoing.layout.blocks();
@@ -260,10 +278,7 @@ impl Sender {
         let sequence = self.sequence;
         self.sequence = sequence.wrapping_add(count);
         let outgoing = self.objects.get(&number)?;
-        let (segment, length) = (
-            usize::from(self.config.segment),
-            outgoing.layout.segments(block),
-        );
+        let (segment, length) = (outgoing.stride(), outgoing.segments(block));
         let object = self.object_info(number, outgoing);
         let id = PayloadId {
             block,
@@ -308,7 +323,7 @@ impl Sender {
         }
         let mut total = size * usize::from(count);
         if first < length {
-            let last = outgoing.layout.symbol_len(block, first + count - 1);
+            let last = outgoing.symbol_len(block, first + count - 1);
             total -= segment - last;
         } else {
             let symbols: Vec<_> = source.chunks(segment).collect();

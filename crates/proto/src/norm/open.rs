@@ -1,0 +1,175 @@
+//! Blocks of which something is missing: what has come of them, and what is asked for.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use bytes::{Bytes, BytesMut};
+
+use super::fec::Code;
+use super::object::{Number, Symbols};
+use super::repair::{Requests, Wanted};
+
+/// A block of which some symbols have come.
+#[derive(Debug)]
+pub(super) struct Open {
+    /// Room for all source symbols.
+    pub(super) bytes: BytesMut,
+    pub(super) has: Symbols,
+    /// How many source symbols have come.
+    source: u16,
+    parity: Vec<(u16, Bytes)>,
+}
+
+impl Open {
+    /// A block of so many bytes, of which nothing has come.
+    pub(super) fn new(bytes: usize) -> Self {
+        Self {
+            bytes: BytesMut::zeroed(bytes),
+            has: Symbols::default(),
+            source: 0,
+            parity: Vec::new(),
+        }
+    }
+
+    /// Takes in a symbol of a block of `length` source symbols, which are `stride` bytes apart;
+    /// false where it was there already.
+    pub(super) fn insert(
+        &mut self,
+        symbol: u16,
+        payload: &[u8],
+        length: u16,
+        stride: usize,
+    ) -> bool {
+        if !self.has.insert(symbol) {
+            return false;
+        }
+        if symbol < length {
+            let start = usize::from(symbol) * stride;
+            self.bytes[start..start + payload.len()].copy_from_slice(payload);
+            self.source += 1;
+        } else {
+            self.parity.push((symbol, Bytes::copy_from_slice(payload)));
+        }
+        true
+    }
+
+    /// How many symbols have come.
+    pub(super) fn count(&self) -> u16 {
+        self.source + u16::try_from(self.parity.len()).unwrap_or(u16::MAX)
+    }
+
+    /// The names of as many symbols as are missing: of parity, where there is enough of it.
+    fn missing(&self, length: u16, parity: u16, count: u16) -> Vec<u16> {
+        let lacks = |symbol: &u16| !self.has.contains(*symbol);
+        let parity: Vec<_> = (length..(length + parity).min(255)).filter(lacks).collect();
+        let explicit = usize::from(count).saturating_sub(parity.len());
+        let source = (0..length).filter(lacks).take(explicit);
+        let count = usize::from(count) - explicit;
+        source.chain(parity.into_iter().take(count)).collect()
+    }
+
+    /// Makes the source symbols that are missing of the others, and tells how many those are.
+    pub(super) fn decode(&mut self, length: u16, stride: usize, code: &Code) -> u16 {
+        let made = length - self.source;
+        if made == 0 {
+            return 0;
+        }
+        let lost: Vec<_> = (0..length)
+            .filter(|symbol| !self.has.contains(*symbol))
+            .collect();
+        let source: Vec<_> = self.bytes.chunks(stride).collect();
+        let came = (0..length).filter(|symbol| self.has.contains(*symbol));
+        let came = came.map(|symbol| (usize::from(symbol), source[usize::from(symbol)]));
+        let parity = self.parity.iter().take(lost.len());
+        let parity = parity.map(|(symbol, bytes)| (usize::from(*symbol), &bytes[..]));
+        let known: Vec<_> = came.chain(parity).collect();
+        let mut decoded: Vec<_> = lost
+            .iter()
+            .map(|symbol| vec![0; source[usize::from(*symbol)].len()])
+            .collect();
+        let mut outputs: Vec<_> = lost
+            .iter()
+            .map(|symbol| usize::from(*symbol))
+            .zip(decoded.iter_mut().map(Vec::as_mut_slice))
+            .collect();
+        code.decode(length.into(), &known, &mut outputs);
+        for (symbol, bytes) in lost.iter().zip(&decoded) {
+            let start = usize::from(*symbol) * stride;
+            self.bytes[start..start + bytes.len()].copy_from_slice(bytes);
+            self.has.insert(*symbol);
+        }
+        self.source = length;
+        self.parity = Vec::new();
+        made
+    }
+}
+
+/// What is asked for of an object.
+pub(super) struct Asking<'a> {
+    pub(super) number: Number,
+    /// How many parity symbols a block has at most.
+    pub(super) parity: u16,
+    /// For how many blocks more of which nothing has come there is room.
+    pub(super) room: usize,
+    /// What others have asked for.
+    pub(super) heard: &'a Wanted,
+}
+
+impl Asking<'_> {
+    /// Asks for what is missing of `blocks`.
+    // RFC 5740 §5.3: NACK content; parity where there is as much as is missing, and what was not
+    // received of source otherwise.
+    pub(super) fn blocks(
+        &self,
+        blocks: Range<u32>,
+        open: &BTreeMap<u32, Open>,
+        length: impl Fn(u32) -> u16,
+        is_done: impl Fn(u32) -> bool,
+        requests: &mut Requests,
+    ) {
+        let mut room = self.room;
+        // Whole blocks side by side are asked for as one.
+        let mut whole: Option<(u32, u32)> = None;
+        let ask = |range: Option<(u32, u32)>, requests: &mut Requests| {
+            if let Some((first, last)) = range {
+                requests.blocks(self.number, first, last, length(first));
+            }
+        };
+        let mut block = blocks.start;
+        while block < blocks.end {
+            if requests.is_full() {
+                return;
+            }
+            let length = length(block);
+            let part = open.get(&block);
+            let missing = length - part.map_or(0, Open::count).min(length);
+            let done = is_done(block);
+            let wanted = !done && !self.heard.covers(self.number, block, missing);
+            if part.is_none() && !done {
+                // Objects may have millions of blocks; of those of which nothing has come, no more
+                // are looked at than there is room for.
+                if room == 0 {
+                    ask(whole.take(), requests);
+                    let Some((&next, _)) = open.range(block..blocks.end).next() else {
+                        return;
+                    };
+                    block = next;
+                    continue;
+                }
+                room -= 1;
+            }
+            match (part, &mut whole) {
+                (None, Some((_, last))) if wanted && *last + 1 == block => *last = block,
+                (None, _) if wanted => ask(whole.replace((block, block)), requests),
+                (Some(part), _) if wanted => {
+                    ask(whole.take(), requests);
+                    let symbols = part.missing(length, self.parity, missing);
+                    requests.symbols(self.number, block, length, symbols);
+                }
+                _ => {}
+            }
+            block += 1;
+        }
+        ask(whole, requests);
+    }
+}
