@@ -115,8 +115,9 @@ impl Sender {
     /// [`SenderEvent::Delivered`] that the receivers that are named have all of it.
     pub fn close(&mut self, stream: ObjectId) {
         let number = stream.0;
+        let parity = self.config.proactive > 0;
         if let Some(window) = self.window(number).filter(|window| !window.is_closed()) {
-            window.close();
+            window.close(parity);
             self.starved.remove(&number);
             self.awake();
         }

@@ -90,9 +90,9 @@ impl Inflow {
         usize::from(self.segment) + StreamHeader::LEN
     }
 
-    /// Whether its end was handed out.
+    /// Whether its end was handed out, and its information, unless that cannot be asked for.
     pub(in crate::norm) const fn is_ended(&self) -> bool {
-        self.ended && !self.wants_info
+        self.ended && (self.silent || !self.wants_info)
     }
 
     pub(in crate::norm) const fn segment(&self) -> u16 {
@@ -294,7 +294,9 @@ impl Inflow {
         if self.ended || !self.joined {
             return;
         }
-        let room = (room / self.block_memory()).max(usize::from(self.open.is_empty()));
+        // For the first there is always room: others give way to it.
+        let waits = !self.open.contains_key(&self.next.0);
+        let room = (room / self.block_memory()).max(usize::from(waits));
         let asking = Asking {
             number,
             parity: self.parity,

@@ -163,11 +163,15 @@ impl Window {
         }
     }
 
-    /// Ends the stream. For its last symbol there is always room.
-    pub(in crate::norm) fn close(&mut self) {
+    /// Ends the stream. For its last symbol there is always room. With `parity`, the end is said
+    /// until the block is full, since of a part of a block there is none.
+    pub(in crate::norm) fn close(&mut self, parity: bool) {
         if !self.closed {
             self.push();
             self.end_symbol(StreamHeader::end(low_bits(self.offset)));
+            while parity && self.ready > 0 {
+                self.end_symbol(StreamHeader::end(low_bits(self.offset)));
+            }
             self.closed = true;
         }
     }
@@ -308,7 +312,7 @@ mod tests {
         assert_eq!(window.write(&[3; 100]), 20);
         assert_eq!(window.offset_after(4, 1), Some(95));
         assert_eq!(window.offset_after(0, 0), None);
-        window.close();
+        window.close(false);
         assert_eq!(window.ready(), (5, 1), "the end has room");
         assert_eq!(window.write(&[4]), 0);
     }
