@@ -50,6 +50,19 @@ impl Pacer {
         }
     }
 
+    /// Goes on with another rate. What may be sent already still may, as far as the new rate allows.
+    pub fn set_rate(&mut self, rate: u64, burst: Duration) {
+        let new = Self::new(rate, burst, self.now);
+        let level = |old: &Bucket, new: &Bucket| old.level.min(new.depth);
+        let (account, of_burst) = (
+            level(&self.account, &new.account),
+            level(&self.burst, &new.burst),
+        );
+        *self = new;
+        self.account.level = account;
+        self.burst.level = of_burst;
+    }
+
     /// How many datagrams of `bytes` each may go at `now`.
     pub fn ready(&mut self, now: Instant, bytes: usize) -> usize {
         let elapsed = now.saturating_duration_since(self.now);

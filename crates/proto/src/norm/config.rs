@@ -13,8 +13,14 @@ pub struct SenderConfig {
     pub destination: SocketAddr,
     /// The number of this node, from 1, another one for each node of the session.
     pub node: u32,
-    /// Bytes a second times eight, headers of NORM included; 10 Mbit/s by default.
+    /// Bytes a second times eight, headers of NORM included; 10 Mbit/s by default. With congestion
+    /// control, the most.
     pub rate: u64,
+    /// Whether the rate follows what the network carries, beside other flows; false by default. The
+    /// receiver with the worst path decides. Receivers must be able to answer: without an answer the
+    /// rate falls to a segment a second.
+    // RFC 5740 §5.5.2.
+    pub congestion_control: bool,
     /// The length of a segment in bytes, from 1 to 65,000; 1,400 by default, which goes through
     /// Ethernet whole (NormSegmentSize).
     pub segment: u16,
@@ -59,6 +65,7 @@ impl SenderConfig {
             destination,
             node,
             rate: 10_000_000,
+            congestion_control: false,
             segment: 1400,
             block: 64,
             parity: 32,

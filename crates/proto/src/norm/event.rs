@@ -88,6 +88,8 @@ pub struct SenderStats {
     pub round_trips: u64,
     /// The greatest round-trip time that is reckoned with.
     pub grtt: Duration,
+    /// The rate at which it sends now, in bits a second.
+    pub rate: u64,
     /// Datagrams that are no NORM.
     pub malformed: u64,
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::ack::{Mark, all_of};
 use super::event::ObjectId;
+use super::message::{CcFeedback, unquantize_rate};
 
 /// How many receivers are remembered at most, beside those that are named.
 const MOST: usize = 4096;
@@ -24,6 +25,11 @@ pub struct Peer {
     pub heard: Option<Instant>,
     /// The last round-trip time that was measured with it.
     pub round_trip: Option<Duration>,
+    /// Which fraction of datagrams begins a loss event on the way to it; only with congestion
+    /// control.
+    pub loss: Option<f64>,
+    /// Which rate it allows, in bits a second; only with congestion control.
+    pub rate: Option<u64>,
     /// How often it said what it misses.
     pub nacks: u64,
     /// The last object that it has acknowledged, with all before it.
@@ -90,6 +96,14 @@ impl Peers {
         }
     }
 
+    /// Takes note of what a receiver says of congestion.
+    pub(super) fn congestion(&mut self, node: u32, cc: &CcFeedback) {
+        if let Some(peer) = self.peers.get_mut(&node) {
+            peer.loss = Some(cc.loss_fraction());
+            peer.rate = Some(bits(unquantize_rate(cc.rate)));
+        }
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &Peer> {
         self.peers.values()
     }
@@ -102,8 +116,20 @@ impl Peer {
             address: None,
             heard: None,
             round_trip: None,
+            loss: None,
+            rate: None,
             nacks: 0,
             acknowledged: None,
         }
     }
+}
+
+/// Bytes a second as bits a second.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a float saturates at the ends of the integer's range"
+)]
+pub(super) fn bits(rate: f64) -> u64 {
+    (rate * 8.0) as u64
 }

@@ -191,7 +191,13 @@ impl Receiver {
         remote.look(now, random);
     }
 
-    fn command(&mut self, key: (SocketAddr, u32), sender: SenderInfo, command: &Command<'_>) {
+    fn command(
+        &mut self,
+        key: (SocketAddr, u32),
+        extensions: &Extensions,
+        sender: SenderInfo,
+        command: &Command<'_>,
+    ) {
         if *command == Command::EndOfTransmission {
             // One that was never heard of has nothing to end.
             // Its place is kept, so that what was overtaken does not begin it anew.
@@ -209,15 +215,23 @@ impl Receiver {
         }
         let (random, stats, outputs) = (&mut self.random, &mut self.stats, &mut self.outputs);
         if let Some(remote) = self.senders.get_mut(&key) {
-            remote.command(command, now, random, stats, outputs);
+            remote.command(command, extensions, now, random, stats, outputs);
             remote.look(now, random);
         }
     }
 
     /// What another receiver misses.
-    fn overheard(&mut self, feedback: Feedback, requests: &[super::message::Request]) {
+    fn overheard(
+        &mut self,
+        feedback: Feedback,
+        extensions: &Extensions,
+        requests: &[super::message::Request],
+    ) {
         for ((_, node), remote) in &mut self.senders {
             if *node == feedback.sender && remote.instance() == feedback.instance {
+                if let Some(cc) = &extensions.cc {
+                    remote.overheard_congestion(cc, self.now);
+                }
                 remote.overheard(requests);
             }
         }
@@ -261,10 +275,14 @@ impl Receiver {
                 payload: &[],
             },
         };
+        let cc = self.senders.get(&key).and_then(Remote::congestion);
         let message = Message {
             sequence: self.sequence,
             source: self.config.node,
-            extensions: Extensions::default(),
+            extensions: Extensions {
+                cc,
+                ..Extensions::default()
+            },
             body,
         };
         self.sequence = self.sequence.wrapping_add(1);
@@ -313,6 +331,9 @@ impl Protocol for Receiver {
         }
         let key = (datagram.source, message.source);
         let extensions = message.extensions;
+        if let Some(remote) = self.senders.get_mut(&key) {
+            remote.datagram(message.sequence, datagram.payload.len(), self.now);
+        }
         match message.body {
             Body::Info { object, payload } => {
                 self.object_message(key, &extensions, object, None, Some(payload));
@@ -322,9 +343,14 @@ impl Protocol for Receiver {
                 id,
                 payload,
             } => self.object_message(key, &extensions, object, Some((id, payload)), None),
-            Body::Command { sender, command } => self.command(key, sender, &command),
-            Body::Nack { feedback, requests } => self.overheard(feedback, &requests),
-            Body::Ack { .. } | Body::Report { .. } => {}
+            Body::Command { sender, command } => {
+                self.command(key, &extensions, sender, &command);
+            }
+            Body::Nack { feedback, requests } => {
+                self.overheard(feedback, &extensions, &requests);
+            }
+            Body::Ack { feedback, .. } => self.overheard(feedback, &extensions, &[]),
+            Body::Report { .. } => {}
         }
     }
 

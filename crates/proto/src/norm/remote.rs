@@ -1,6 +1,7 @@
 //! A sender, as a receiver knows it: its objects, its place in them, and when to ask what.
 
 mod commands;
+mod congestion;
 mod stream;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -41,6 +42,7 @@ enum Wait {
     Acknowledge,
     Answer,
     Ask,
+    Quiet,
     Silence,
 }
 
@@ -52,6 +54,7 @@ impl Timer for Wait {
             Self::Acknowledge => "its turn to acknowledge",
             Self::Answer => "its turn to answer a probe",
             Self::Ask => "its turn to answer the sender's application",
+            Self::Quiet => "its turn to say something of congestion again",
             Self::Silence => "a word of the sender",
         }
     }
@@ -91,6 +94,8 @@ pub(super) struct Remote {
     acknowledge: Option<Position>,
     /// What the sender's application asks: a kind and a number.
     asked: VecDeque<(u8, u8)>,
+    /// What is known of the way here, where the sender asks for it.
+    congestion: Option<Box<congestion::Congestion>>,
     last_heard: Instant,
     gone: bool,
     /// It has said that it ended; what still comes of it was overtaken by that.
@@ -137,6 +142,7 @@ impl Remote {
             probe: None,
             acknowledge: None,
             asked: VecDeque::new(),
+            congestion: None,
             last_heard: now,
             gone: false,
             ended: false,
@@ -637,7 +643,11 @@ impl Remote {
                         }));
                     }
                 }
-                Wait::Answer => reply(Reply::Probe(self.feedback(now))),
+                Wait::Answer => {
+                    reply(Reply::Probe(self.feedback(now)));
+                    self.be_quiet(now);
+                }
+                Wait::Quiet => {}
                 Wait::Silence => {
                     let patience = Receiver::patience(config, self.grtt());
                     let until = self.last_heard.checked_add(patience);

@@ -15,12 +15,13 @@ use super::ack::{Acks, all_of};
 use super::event::{EnqueueError, ObjectId, SenderEvent, SenderStats};
 use super::grtt::Grtt;
 use super::message::{
-    Body, Command, Extensions, Message, Nodes, ObjectInfo, SenderInfo, StreamHeader,
+    Body, CcFeedback, Command, Extensions, Message, Nodes, ObjectInfo, SenderInfo, StreamHeader,
     quantize_group_size,
 };
 use super::object::{Number, Symbols, id_of};
 use super::outgoing::{Object, Outgoing};
-use super::peers::{Peer, Peers};
+use super::peers::{Peer, Peers, bits};
+use super::rate::Rate;
 use super::repair::Wanted;
 use crate::buffers::Buffers;
 use crate::pace::Pacer;
@@ -50,6 +51,10 @@ pub struct Sender {
     due: Instant,
     grtt: Grtt,
     probe: Probe,
+    /// The rate, where it is controlled.
+    rate: Option<Rate>,
+    /// What keeps receivers quiet that answer the sender alone: the least that was allowed.
+    suppressing: Option<CcFeedback>,
     /// What is asked for and not yet acted upon.
     asked: Wanted,
     /// What is being repaired.
@@ -151,6 +156,9 @@ impl Sender {
         };
         let mut random = Random::new(seed);
         let size = usize::from(config.segment) + HEADER_MOST;
+        let rate = config
+            .congestion_control
+            .then(|| Rate::new(config.rate as f64 / 8.0, size as f64, config.grtt));
         Self {
             instance: u16::try_from(random.within(0..=0xffff)).unwrap_or_default(),
             sequence: u16::try_from(random.within(0..=0xffff)).unwrap_or_default(),
@@ -159,7 +167,13 @@ impl Sender {
             cache: BTreeMap::new(),
             cached: 0,
             starved: BTreeSet::new(),
-            pacer: Pacer::new(config.rate, Pacer::BURST, now),
+            pacer: Pacer::new(
+                rate.as_ref().map_or(config.rate, |rate| bits(rate.get())),
+                Pacer::BURST,
+                now,
+            ),
+            rate,
+            suppressing: None,
             due: now,
             grtt: Grtt::new(config.grtt, now),
             probe: Probe {
@@ -194,6 +208,7 @@ impl Sender {
     pub fn stats(&self) -> SenderStats {
         SenderStats {
             grtt: self.grtt.get(),
+            rate: self.bits(),
             ..self.stats
         }
     }
@@ -336,6 +351,9 @@ impl Sender {
         {
             self.probe.interval = PROBE;
             self.timers.set(Wait::Probe, Some(self.now));
+            if let Some(rate) = &mut self.rate {
+                rate.resume(self.now);
+            }
         }
     }
 
@@ -424,6 +442,8 @@ impl Protocol for Sender {
         if feedback.sender != self.config.node || feedback.instance != self.instance {
             return;
         }
+        let group = self.config.destination.ip().is_multicast();
+        let by_unicast = group && !datagram.destination.ip().is_multicast();
         let round_trip = self.grtt.answer(feedback.grtt_response, self.now);
         self.stats.round_trips += u64::from(round_trip.is_some());
         let (named, source) = (&self.config.receivers, datagram.source);
@@ -431,12 +451,14 @@ impl Protocol for Sender {
             peer.round_trip = round_trip.or(peer.round_trip);
             peer.nacks += u64::from(matches!(message.body, Body::Nack { .. }));
         }
-        match message.body {
-            Body::Nack { requests, .. } => {
-                let group = self.config.destination.ip().is_multicast();
-                let by_unicast = group && !datagram.destination.ip().is_multicast();
-                self.nack(&requests, by_unicast);
+        if let Some(cc) = &message.extensions.cc {
+            self.congestion(message.source, source, round_trip, cc);
+            if by_unicast {
+                self.suppress(cc);
             }
+        }
+        match message.body {
+            Body::Nack { requests, .. } => self.nack(&requests, by_unicast),
             Body::Ack {
                 kind: Body::ACK_FLUSH,
                 payload,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::{Remote, State, Wait};
 use crate::Output;
 use crate::norm::event::{Abandonment, ReceiverEvent, ReceiverStats};
-use crate::norm::message::{Body, Command, Position};
+use crate::norm::message::{Body, Command, Extensions, Position};
 use crate::random::Random;
 
 /// How many questions of a sender's application are kept until their turn.
@@ -16,18 +16,25 @@ impl Remote {
     pub(in crate::norm) fn command(
         &mut self,
         command: &Command<'_>,
+        extensions: &Extensions,
         now: Instant,
         random: &mut Random,
         stats: &mut ReceiverStats,
         outputs: &mut VecDeque<Output<ReceiverEvent>>,
     ) {
         match command {
-            Command::CongestionControl { time, nodes, .. } => {
+            Command::CongestionControl {
+                sequence,
+                time,
+                nodes,
+            } => {
                 // A time beyond the range of clocks is no time.
                 if time.micros < 1_000_000 {
                     self.probe = Some((*time, now));
                 }
-                if nodes.iter().any(|it| it.node == self.own) && !self.silent {
+                if let Some(rate) = extensions.rate {
+                    self.congestion_probe(*sequence, rate, nodes, now, random);
+                } else if nodes.iter().any(|it| it.node == self.own) && !self.silent {
                     self.timers.set(Wait::Answer, Some(now));
                 }
             }
@@ -37,7 +44,12 @@ impl Remote {
                 let ids = ids.iter().map(|id| u16::from_be_bytes(*id));
                 self.squelch(*from, ids, stats, outputs);
             }
-            Command::RepairAdvertisement { requests, .. } => self.overheard(requests),
+            Command::RepairAdvertisement { requests, .. } => {
+                if let Some(cc) = &extensions.cc {
+                    self.overheard_congestion(cc, now);
+                }
+                self.overheard(requests);
+            }
             Command::AckRequest { kind, id, nodes } => {
                 if nodes.iter().any(|node| node == self.own) && !self.silent {
                     self.request(*kind, *id, now, random);

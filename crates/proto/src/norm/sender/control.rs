@@ -1,6 +1,7 @@
 //! What receivers say, and what is said beside the objects.
 
-use std::time::Instant;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use manycast_types::Transmit;
 
@@ -9,12 +10,15 @@ use crate::Output;
 use crate::norm::ack::{Mark, all_of};
 use crate::norm::event::{ObjectId, SenderEvent};
 use crate::norm::message::{
-    Body, CcFlags, CcNode, Command, Extensions, FecId, Nodes, PayloadId, Position, Request,
-    quantize_rate,
+    Body, CcFeedback, CcFlags, CcNode, Command, Extensions, FecId, Nodes, PayloadId, Position,
+    Request, Timestamp, quantize_rate, unquantize_rate,
 };
 use crate::norm::object::{Number, id_of, number};
 use crate::norm::outgoing::Outgoing;
+use crate::norm::peers::bits;
+use crate::norm::rate::Said;
 use crate::norm::repair::Wanted;
+use crate::pace::Pacer;
 
 impl Sender {
     pub(super) fn command(&mut self, command: Command<'_>) {
@@ -83,11 +87,45 @@ impl Sender {
     fn advertise(&mut self) {
         let room = usize::from(self.config.segment);
         let (requests, limited) = self.asked.requests(self.config.fec, room);
-        if !requests.is_empty() {
-            self.command(Command::RepairAdvertisement { limited, requests });
+        let cc = self.suppressing.take();
+        if !requests.is_empty() || cc.is_some() {
+            let extensions = Extensions {
+                cc,
+                ..Extensions::default()
+            };
+            let command = Command::RepairAdvertisement { limited, requests };
+            self.command_with(extensions, command);
         }
         self.timers
             .set(Wait::Advertise, self.now.checked_add(self.grtt.get()));
+    }
+
+    // RFC 5740 §5.5.2: a probe each round trip of the receiver that limits the rate.
+    fn send_congestion_probe(&mut self, time: Timestamp) {
+        let (busy, grtt, now) = (self.has_work(), self.grtt.get(), self.now);
+        let Some(rate) = &mut self.rate else {
+            return;
+        };
+        rate.probe(grtt, busy, now);
+        let nodes = rate.nodes();
+        let trip = rate.round_trip().map_or(grtt, |trip| trip.min(grtt));
+        let datagram = f64::from(self.config.segment) / rate.get().max(1.0);
+        let datagram = Duration::from_secs_f64(datagram.min(1.0));
+        let extensions = Extensions {
+            rate: Some(quantize_rate(rate.get())),
+            ..Extensions::default()
+        };
+        self.set_pace();
+        let sequence = self.probe.sequence;
+        self.probe.sequence = sequence.wrapping_add(1);
+        let command = Command::CongestionControl {
+            sequence,
+            time,
+            nodes,
+        };
+        self.command_with(extensions, command);
+        let wait = trip.max(datagram).max(Duration::from_millis(1));
+        self.timers.set(Wait::Probe, self.now.checked_add(wait));
     }
 
     /// The last object of which something was sent.
@@ -127,9 +165,63 @@ impl Sender {
         self.asked.clear();
     }
 
+    /// The rate at which it sends now, in bits a second.
+    pub(super) fn bits(&self) -> u64 {
+        let rate = self.rate.as_ref();
+        rate.map_or(self.config.rate, |rate| bits(rate.get()).max(1))
+    }
+
+    /// What a receiver says of congestion. Where receivers are named, others are not heard.
+    pub(super) fn congestion(
+        &mut self,
+        node: u32,
+        address: SocketAddr,
+        round_trip: Option<Duration>,
+        cc: &CcFeedback,
+    ) {
+        self.peers.congestion(node, cc);
+        let (busy, grtt, now) = (self.has_work(), self.grtt.get(), self.now);
+        let named = &self.config.receivers;
+        let heard = named.is_empty() || named.contains(&node);
+        if let Some(rate) = self.rate.as_mut().filter(|_| heard) {
+            let said = Said {
+                node,
+                address,
+                round_trip,
+                cc,
+            };
+            rate.said(&said, grtt, busy, now);
+            self.set_pace();
+        }
+    }
+
+    /// Tells those who do not hear one another what a receiver says that does not limit the rate.
+    pub(super) fn suppress(&mut self, cc: &CcFeedback) {
+        if self.rate.is_none() || cc.flags.has(CcFlags::CLR) {
+            return;
+        }
+        let least = self.suppressing.get_or_insert(*cc);
+        if unquantize_rate(cc.rate) < unquantize_rate(least.rate) {
+            *least = *cc;
+        }
+        if !self.timers.is_set(Wait::Advertise) {
+            self.advertise();
+        }
+    }
+
+    fn set_pace(&mut self) {
+        let bits = self.bits();
+        self.pacer.set_rate(bits, Pacer::BURST);
+        self.due = self.now;
+    }
+
     // RFC 5740 §5.5.1: probes.
     pub(super) fn send_probe(&mut self) {
         let time = self.grtt.probe(self.now);
+        if self.rate.is_some() {
+            self.send_congestion_probe(time);
+            return;
+        }
         let node = |node| CcNode {
             node,
             flags: CcFlags::PLR,

@@ -43,7 +43,7 @@ impl Sender {
 
     /// When it may go on: when half a burst may go, so that fewer system calls do.
     fn next_burst(&self, size: usize) -> Instant {
-        let half = u128::from(self.config.rate) * Pacer::BURST.as_nanos() / (16 * 1_000_000_000);
+        let half = u128::from(self.bits()) * Pacer::BURST.as_nanos() / (16 * 1_000_000_000);
         let datagrams = usize::try_from(half).unwrap_or(usize::MAX) / size;
         self.pacer.next(datagrams.max(1).saturating_mul(size))
     }
