@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use manycast_lab::sim::{Link, any_order, seeds};
 use manycast_proto::norm::message::{
-    Body, Command, Extensions, FecId, Feedback, Flags, Form, Fti, Item, Message, ObjectInfo,
-    PayloadId, Position, Request, SenderInfo, Timestamp,
+    Body, CcFlags, CcNode, Command, Extensions, FecId, Feedback, Flags, Form, Fti, Item, Message,
+    Nodes, ObjectInfo, PayloadId, Position, Request, SenderInfo, Timestamp,
 };
 use manycast_proto::norm::{
     Content, FeedbackTo, Object, Receiver, ReceiverConfig, Sender, SenderConfig,
@@ -107,6 +107,62 @@ fn who_asks_for_everything_delays_the_others_by_a_bounded_factor() {
         };
         let (alone, attacked) = (run(false), run(true));
         assert!(attacked < alone * 6, "{attacked:?} instead of {alone:?}");
+    }
+}
+
+/// One who asks for all of a stream, for ever, slows it down by a bounded factor where nobody is named:
+/// a block is kept for three back-offs at most.
+#[test]
+fn who_asks_for_all_of_a_stream_delays_it_by_a_bounded_factor() {
+    for seed in seeds(2) {
+        let run = |hostile: bool| {
+            let mut session = Session::new(seed, Link::default(), config(), 1);
+            let liar = session.sim.add_host(["10.9.9.9"]);
+            let instance = instance(&session);
+            let open = |sender: &mut Sender, _| sender.open_stream(400_000, None);
+            let stream = session.sim.command(session.sender, open).expect("it opens");
+            let bytes = norm_group::made_up(4_000_000, 1);
+            let item = |block| Item {
+                id: PayloadId {
+                    block,
+                    ..PayloadId::default()
+                },
+                fec: FecId::ReedSolomon8,
+                object: 0,
+            };
+            let requests = vec![Request {
+                form: Form::Ranges,
+                flags: Request::BLOCK | Request::INFO,
+                items: vec![item(0), item(0x007f_ffff)],
+            }];
+            let feedback = Feedback {
+                sender: NODE,
+                instance,
+                ..Feedback::default()
+            };
+            let nack = message(77, Body::Nack { feedback, requests });
+            let mut written = 0;
+            while written < bytes.len() {
+                assert!(
+                    session.sim.elapsed() < SECOND * 200,
+                    "it stands still at {written}"
+                );
+                if hostile {
+                    let from = ([10, 9, 9, 9], PORT).into();
+                    session.sim.forge(liar, from, group(), nack.clone());
+                }
+                let rest = bytes.slice(written..);
+                let write = |sender: &mut Sender, _| sender.write(stream, &rest);
+                written += session
+                    .sim
+                    .command(session.sender, write)
+                    .expect("it is open");
+                session.sim.run_for(MILLISECOND * 10);
+            }
+            session.sim.elapsed()
+        };
+        let (alone, attacked) = (run(false), run(true));
+        assert!(attacked < alone * 8, "{attacked:?} instead of {alone:?}");
     }
 }
 
@@ -242,12 +298,12 @@ proptest! {
         (backoff, robust) in (any::<u8>(), 0..5_u32),
         lengths in prop::collection::vec((0..50_000_usize, any::<bool>()), 0..5),
         receivers in prop::collection::vec(0..5_u32, 0..4),
-        finishes: bool,
+        (finishes, stream, congestion_control) in any::<(bool, bool, bool)>(),
         seed in any::<[u8; 32]>(),
         script in prop::collection::vec(any::<u8>(), 0..2_000),
     ) {
         let config = SenderConfig {
-            segment, block, parity, proactive, rate, backoff, robust, receivers,
+            segment, block, parity, proactive, rate, backoff, robust, receivers, congestion_control,
             objects: 3,
             ..SenderConfig::new(group(), 7)
         };
@@ -259,6 +315,10 @@ proptest! {
                 Content::Memory(vec![1; length].into())
             };
             let _ = sender.enqueue(Object { content, file: true, info: None });
+        }
+        if stream && let Ok(stream) = sender.open_stream(10_000, None) {
+            let _ = sender.write(stream, &[7; 20_000]);
+            sender.push(stream);
         }
         if finishes {
             sender.finish(start());
@@ -289,7 +349,7 @@ proptest! {
     fn a_receiver_stands_what_is_well_formed(
         messages in prop::collection::vec(
             (
-                (0..4_u8, 0..3_u16, 0..3_u16, any::<u16>(), any::<u32>(), any::<u8>()),
+                (0..8_u8, 0..3_u16, 0..3_u16, any::<u16>(), any::<u32>(), any::<u8>()),
                 (0..100_000_u64, 0..300_u16, 0..70_u16, 0..70_u16, 0..400_usize, any::<u8>()),
             ),
             1..200,
@@ -323,9 +383,25 @@ proptest! {
                     sender,
                     command: Command::Flush { at, nodes: Default::default() },
                 },
+                2 => Body::Command {
+                    sender,
+                    command: Command::Squelch { from: at, invalid: &[0, 1] },
+                },
+                3 => Body::Command {
+                    sender,
+                    command: Command::CongestionControl {
+                        sequence: block as u16,
+                        time: Timestamp { seconds: block, micros: length as u32 },
+                        nodes: vec![CcNode { node: 8, flags: CcFlags(flags), rtt: symbol, rate: segment }],
+                    },
+                },
+                4 => Body::Command {
+                    sender,
+                    command: Command::AckRequest { kind: flags, id: symbol, nodes: Nodes::new(&[0, 0, 0, 8]) },
+                },
                 _ => Body::Data { object: info, id, payload: &payload },
             };
-            let extensions = Extensions { fti: Some(fti), ..Extensions::default() };
+            let extensions = Extensions { fti: Some(fti), rate: Some(segment), ..Extensions::default() };
             let datagram = Message { sequence: 0, source: 5, extensions, body }.emit();
             let received = manycast_types::Received::new(&datagram, peers()[1], group(), &interface);
             receiver.handle_datagram(now, received);

@@ -340,4 +340,48 @@ mod tests {
         assert_eq!(window.kept(2, 9), (Some((2, 4)), false));
         assert_eq!(window.kept(9, 9), (None, false));
     }
+
+    /// Numbers of blocks go round on the wire after 2²⁴; neither end notices.
+    #[test]
+    fn numbers_go_round() {
+        use crate::norm::fec::{Code, Variant};
+        use crate::norm::message::Fti;
+        use crate::norm::stream::{Inflow, Told};
+
+        let mut window = window();
+        window.first = 0x00ff_fffe;
+        let fti = Fti {
+            segment: 10,
+            max_block: 2,
+            ..Fti::default()
+        };
+        let code = Code::new(Variant::Nrl, 2);
+        let stream = Inflow::new(&fti, FecId::ReedSolomon8, code, false, false, false);
+        let (mut stream, mut told) = (stream.expect("it can be cut so"), Vec::new());
+        for round in 0..3_u8 {
+            assert_eq!(window.write(&[round; 80]), 80);
+            for _ in 0..4 {
+                let block = window.first();
+                let source = window.source(block).expect("it is kept");
+                let on_wire = block & 0x00ff_ffff;
+                assert_eq!(window.kept(on_wire, on_wire), (Some((block, block)), false));
+                for symbol in [1, 0] {
+                    let at = usize::from(symbol) * 18;
+                    let number = stream.block(on_wire).expect("it is near");
+                    stream.take(number, symbol, &source[at..at + 18], 10_000, &mut told);
+                }
+                window.release();
+            }
+        }
+        assert_eq!(window.first(), 0x0100_000a);
+        let bytes: Vec<_> = told
+            .iter()
+            .flat_map(|told| match told {
+                Told::Bytes(_, bytes) => bytes.to_vec(),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(bytes.len(), 240);
+        assert_eq!((bytes[79], bytes[80], bytes[239]), (0, 1, 2));
+    }
 }
