@@ -390,8 +390,8 @@ proptest! {
                 3 => Body::Command {
                     sender,
                     command: Command::CongestionControl {
-                        sequence: block as u16,
-                        time: Timestamp { seconds: block, micros: length as u32 },
+                        sequence: segment,
+                        time: Timestamp { seconds: block, micros: block },
                         nodes: vec![CcNode { node: 8, flags: CcFlags(flags), rtt: symbol, rate: segment }],
                     },
                 },

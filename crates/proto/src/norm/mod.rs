@@ -20,33 +20,44 @@
 //!     │ ── NORM_CMD(EOT) ─────────────────────────────────────────▶ │
 //! ```
 //!
-//! * [`Sender`] sends [`Object`]s at a fixed rate, repairs them, and tells who acknowledged them. Of
-//!   objects that are not in memory it asks for the bytes as they are needed.
-//! * [`Receiver`] receives from any number of senders, and hands out the bytes block by block.
+//! * [`Sender`] sends [`Object`]s at a fixed rate or with congestion control, repairs them, and tells
+//!   who acknowledged them. Of objects that are not in memory it asks for the bytes as they are
+//!   needed. A [stream](Sender::open_stream) takes bytes as its window has room.
+//! * [`Receiver`] receives from any number of senders, and hands out the bytes of objects block by
+//!   block, those of streams in order.
 //! * [`fec`] is the erasure code, [`message`] the wire format.
 //!
 //! What is kept has a bound. A sender keeps its objects, a byte for each block that was repaired,
 //! and [`SenderConfig::memory`] of objects that are elsewhere. A receiver keeps
-//! [`ReceiverConfig::memory`] at most: of each object a bit for each block, and the symbols of blocks
-//! that are not through. What it has no room for it takes for lost, and asks for later.
+//! [`ReceiverConfig::memory`] at most: the symbols of blocks that are not through, and of each object
+//! a bit for each block after the first of these. So a file of 20 GB needs no more than one of 20 MB,
+//! but for 28 kB at most, with the usual blocks. What it has no room for it takes for lost, and asks for later.
+//! The window of a stream is chosen; what leaves it is told to receivers that miss it.
 //!
 //! There is no authentication: who can send from the sender's address is the sender. Others can ask
 //! in vain, which takes three of four turns of the sender at most once it sends what was never sent;
 //! acknowledge in another's name; and say what others will not ask for then, until the next time.
-//! Commands and data from another address than the sender's do not reach its state.
+//! Commands and data from another address than the sender's do not reach its state. With congestion
+//! control, who claims to lose everything slows the sender down to a segment a second, as long as it
+//! does and for 20 round trips more, since that cannot be told from a slow path; so where receivers are
+//! named, others are not heard of congestion, nor in their name from another address. Who claims a high
+//! rate changes nothing.
 //!
 //! | source | what it says | here |
 //! | --- | --- | --- |
 //! | RFC 5740 §4.1–§4.3 | all messages, EXT_FTI, EXT_CC, EXT_RATE | done; EXT_AUTH is passed over |
 //! | RFC 5740 §4.2 | quantised round-trip times, group sizes, rates and losses | done |
 //! | RFC 5740 §5.1 | sender initialisation and transmission | done |
-//! | RFC 5740 §5.1.1 | objects of data and files | done; streams are not: they are abandoned |
+//! | RFC 5740 §5.1.1 | objects of data and files | done |
+//! | RFC 5740 §5.1.1, §4.2.1 | streams: segment heads, messages, the end, gaps | done; with 2³² blocks at most. With proactive parity the end is said until its block is full, so that parity serves it too; otherwise the symbols of the last block are repaired by name |
 //! | RFC 5740 §5.2 | receivers join at the first object they see, or at earlier ones | done |
 //! | RFC 5740 §5.3 | NACK initiation, back-off, suppression, content | done |
 //! | RFC 5740 §5.4 | aggregation, hold-off, parity first, REPAIR_ADV, SQUELCH | deviates: what was repaired within a round trip is not repaired again, instead of all before the present position; and repairs that never end leave every fourth turn to new data |
 //! | RFC 5740 §5.5.1 | GRTT from probes | done; a sender whose receivers are named asks some to answer at once, so that it need not wait for a loss |
-//! | RFC 5740 §5.5.2 | congestion control | not done: the rate is fixed; messages are there |
-//! | RFC 5740 §5.5.3 | positive acknowledgement | done, of all that was sent; other kinds are not |
+//! | RFC 5740 §5.5.2 | congestion control | done: limiting and potentially limiting receivers, slow start, suppression of feedback, by REPAIR_ADV too. Deviates: it begins with four segments a round trip, as TCP does, and EXT_CC has the low bits of the loss where NRL's has them |
+//! | RFC 5348 §3.1, §5 | the throughput equation, loss events, discounting, damping | done; the discount is reckoned anew each time instead of being kept |
+//! | RFC 5740 §5.5.3 | positive acknowledgement | done: of all that was sent, of streams while they go on |
+//! | RFC 5740 §4.2.3.6, §4.3.2 | NORM_CMD(ACK_REQ), and answers of the application | done |
 //! | RFC 5740 §4.2.3.7 | NORM_CMD(APPLICATION) | the message alone |
 //! | RFC 5401 §3.2.3 | truncated exponential back-off | done |
 //! | RFC 5052 §9.1 | the blocking algorithm | done |

@@ -85,7 +85,11 @@ fn add_flow(session: &mut Session, receiver: usize, last: u8) -> (Endpoint<Flow>
         .sim
         .bind(session.hosts[receiver], port, Sink::default());
     let host = session.sim.add_host([format!("10.8.0.{last}").as_str()]);
-    let to = ([10, 1, 0, u8::try_from(receiver + 1).unwrap()], port).into();
+    let to = (
+        [10, 1, 0, u8::try_from(receiver + 1).expect("there are few")],
+        port,
+    )
+        .into();
     let now = session.sim.now();
     let flow = session.sim.bind(host, port, Flow::new(to, now));
     (flow, sink)

@@ -71,10 +71,10 @@ impl Protocol for Flow {
             return;
         }
         self.heard = now;
-        if let Some((timed, at)) = self.timed.take_if(|(timed, _)| *timed <= sequence) {
-            if timed == sequence {
-                self.round_trip = (self.round_trip * 7 + (now - at)) / 8;
-            }
+        if let Some((timed, at)) = self.timed.take_if(|(timed, _)| *timed <= sequence)
+            && timed == sequence
+        {
+            self.round_trip = (self.round_trip * 7 + (now - at)) / 8;
         }
         self.window += if self.window < self.threshold {
             1.0

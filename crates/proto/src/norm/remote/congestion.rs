@@ -129,7 +129,7 @@ impl Remote {
         congestion.sequence = sequence;
         congestion.rate = unquantize_rate(rate);
         let own = nodes.iter().find(|it| it.node == self.own);
-        congestion.role = own.map_or(CcFlags::default(), |node| node.flags);
+        congestion.role = own.map_or_else(CcFlags::default, |node| node.flags);
         if let Some(node) = own.filter(|node| node.flags.has(CcFlags::RTT)) {
             let round_trip = unquantize_rtt(node.rtt).max(Duration::from_millis(1));
             congestion.round_trip = Some(round_trip);
