@@ -2,6 +2,7 @@
 //
 //   nrl send GROUP PORT INTERFACE NODE FILE RECEIVER PARITY LOSS   exit code 0 if acknowledged
 //   nrl receive GROUP PORT INTERFACE NODE FILE LOSS                exit code 0 if completed
+//   nrl send-stream and receive-stream: the same with a stream
 //
 // LOSS is the percentage of datagrams that the library loses on purpose.
 //
@@ -21,30 +22,43 @@ static const int LIMIT = 30;
 
 int main(int argc, char **argv) {
     if (argc < 8) return 2;
-    bool sends = !strcmp(argv[1], "send");
+    bool sends = !strncmp(argv[1], "send", 4);
+    bool streams = strstr(argv[1], "-stream");
+    std::string came;
+    size_t written = 0;
     NormInstanceHandle instance = NormCreateInstance();
     NormSessionHandle session =
         NormCreateSession(instance, argv[2], atoi(argv[3]), atoi(argv[5]));
     NormSetMulticastInterface(session, argv[4]);
     NormSetGrttEstimate(session, 0.02);
     time_t start = time(NULL);
+    NormObjectHandle object = NORM_OBJECT_INVALID;
+    // The library takes the bytes as they are needed, so they must stay.
+    static std::string bytes;
     if (sends) {
         std::ifstream file(argv[6], std::ios::binary);
-        // The library takes the bytes as they are needed, so they must stay.
-        static std::string bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+        bytes.assign((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
         NormSetTxRate(session, 100e6);
         NormSetTxLoss(session, atof(argv[9]));
         NormAddAckingNode(session, atoi(argv[7]));
         if (!NormStartSender(session, 1, 16 << 20, 1400, 64, atoi(argv[8]))) return 3;
-        NormObjectHandle object = NormDataEnqueue(session, bytes.data(), bytes.size(), "name", 4);
+        object = streams ? NormStreamOpen(session, 4 << 20, "name", 4)
+                         : NormDataEnqueue(session, bytes.data(), bytes.size(), "name", 4);
         if (object == NORM_OBJECT_INVALID) return 4;
-        NormSetWatermark(session, object);
+        if (!streams) NormSetWatermark(session, object);
     } else {
         NormSetRxLoss(session, atof(argv[7]));
         if (!NormStartReceiver(session, 64 << 20)) return 3;
     }
     NormDescriptor descriptor = NormGetDescriptor(instance);
     while (time(NULL) - start < LIMIT) {
+        if (sends && streams && written < bytes.size()) {
+            written += NormStreamWrite(object, bytes.data() + written, bytes.size() - written);
+            if (written == bytes.size()) {
+                NormStreamClose(object, true);
+                NormSetWatermark(session, object, true);
+            }
+        }
         fd_set set;
         FD_ZERO(&set);
         FD_SET(descriptor, &set);
@@ -57,9 +71,21 @@ int main(int argc, char **argv) {
             printf("watermark: %s\n", status == NORM_ACK_SUCCESS ? "success" : "failure");
             return status == NORM_ACK_SUCCESS ? 0 : 1;
         }
+        if (!sends && streams &&
+            (event.type == NORM_RX_OBJECT_UPDATED || event.type == NORM_RX_OBJECT_COMPLETED)) {
+            char buffer[65536];
+            unsigned int count = sizeof buffer;
+            while (NormStreamRead(event.object, buffer, &count) && count > 0) {
+                came.append(buffer, count);
+                count = sizeof buffer;
+            }
+        }
         if (!sends && event.type == NORM_RX_OBJECT_COMPLETED) {
             std::ofstream file(argv[6], std::ios::binary);
-            file.write(NormDataAccessData(event.object), NormObjectGetSize(event.object));
+            if (streams)
+                file.write(came.data(), came.size());
+            else
+                file.write(NormDataAccessData(event.object), NormObjectGetSize(event.object));
             file.close();
             printf("completed\n");
             // It stays for a while, so that the sender hears that all has come.

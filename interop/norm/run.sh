@@ -58,7 +58,7 @@ if command -v tshark >/dev/null; then
     sleep 2
 fi
 
-for loss in 0 1 10; do
+for loss in ${LOSSES:-0 1 10}; do
     for parity in 0 16; do
         run "ours to NRL's, $loss % loss, $parity parity" \
             "$work/nrl receive 239.5.5.5 6003 eth0 2 $work/came $loss" \
@@ -67,6 +67,12 @@ for loss in 0 1 10; do
             "$peer receive 239.5.5.5:6003 2 $work/came" \
             "$work/nrl send 239.5.5.5 6003 eth0 1 $work/sent 2 $parity $loss"
     done
+    run "a stream, ours to NRL's, $loss % loss" \
+        "$work/nrl receive-stream 239.5.5.5 6003 eth0 2 $work/came $loss" \
+        "$peer send-stream 239.5.5.5:6003 1 $work/sent 2"
+    run "a stream, NRL's to ours, $loss % loss" \
+        "$peer receive-stream 239.5.5.5:6003 2 $work/came" \
+        "$work/nrl send-stream 239.5.5.5 6003 eth0 1 $work/sent 2 16 $loss"
 done
 if [ -n "${tshark:-}" ]; then
     kill $tshark

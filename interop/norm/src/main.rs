@@ -3,6 +3,7 @@
 //! ```text
 //! norm-peer send GROUP:PORT NODE FILE RECEIVER    exit code 0 if RECEIVER has acknowledged
 //! norm-peer receive GROUP:PORT NODE FILE          exit code 0 if an object was completed
+//! norm-peer send-stream and receive-stream: the same with a stream, which must have no gap
 //! ```
 
 use std::error::Error;
@@ -22,10 +23,19 @@ fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<_> = env::args().skip(1).collect();
     let words: Vec<_> = arguments.iter().map(String::as_str).collect();
     match words[..] {
-        ["send", group, node, file, receiver] => {
-            send(group.parse()?, node.parse()?, file, receiver.parse()?)
+        ["send", group, node, file, receiver] => send(
+            group.parse()?,
+            node.parse()?,
+            file,
+            receiver.parse()?,
+            false,
+        ),
+        ["send-stream", group, node, file, receiver] => {
+            send(group.parse()?, node.parse()?, file, receiver.parse()?, true)
         }
-        ["receive", group, node, file] => receive(group.parse()?, node.parse()?, file),
+        ["receive" | "receive-stream", group, node, file] => {
+            receive(group.parse()?, node.parse()?, file)
+        }
         _ => Err(
             "norm-peer send GROUP:PORT NODE FILE RECEIVER | receive GROUP:PORT NODE FILE".into(),
         ),
@@ -44,7 +54,13 @@ fn seed() -> Result<[u8; 32], Box<dyn Error>> {
     Ok(seed)
 }
 
-fn send(group: SocketAddr, node: u32, file: &str, receiver: u32) -> Result<(), Box<dyn Error>> {
+fn send(
+    group: SocketAddr,
+    node: u32,
+    file: &str,
+    receiver: u32,
+    as_stream: bool,
+) -> Result<(), Box<dyn Error>> {
     let number =
         |name: &str, default: u64| env::var(name).map_or(Ok(default), |value| value.parse::<u64>());
     let config = SenderConfig {
@@ -56,12 +72,21 @@ fn send(group: SocketAddr, node: u32, file: &str, receiver: u32) -> Result<(), B
         ..SenderConfig::new(group, node)
     };
     let mut sender = Sender::new(config, seed()?, Instant::now());
-    sender.enqueue(Object {
-        content: Content::Memory(fs::read(file)?.into()),
-        file: false,
-        info: Some("made of bytes".into()),
-    })?;
-    sender.finish(Instant::now());
+    let (bytes, mut written) = (fs::read(file)?, 0);
+    let info = Some("made of bytes".into());
+    if as_stream {
+        let stream = sender.open_stream(1 << 20, info)?;
+        written += sender.write(stream, &bytes)?;
+    } else {
+        sender.enqueue(Object {
+            content: Content::Memory(bytes.clone().into()),
+            file: false,
+            info,
+        })?;
+    }
+    if !as_stream || written == bytes.len() {
+        sender.finish(Instant::now());
+    }
     let mut driver = Driver::new(socket(group)?, sender);
     let (start, mut delivered) = (Instant::now(), false);
     while start.elapsed() < LIMIT {
@@ -70,6 +95,14 @@ fn send(group: SocketAddr, node: u32, file: &str, receiver: u32) -> Result<(), B
                 delivered = true;
                 println!("delivered after {:?}", start.elapsed());
             }
+            Next::Event(SenderEvent::Room(stream)) => {
+                let sender = driver.protocol_mut();
+                written += sender.write(stream, &bytes[written..])?;
+                if written == bytes.len() {
+                    sender.finish(Instant::now());
+                }
+            }
+            Next::Event(SenderEvent::Reached { .. }) => {}
             Next::Event(event) => tell(&event),
             Next::TimedOut => {}
             Next::Finished => break,
@@ -96,7 +129,12 @@ fn receive(group: SocketAddr, node: u32, file: &str) -> Result<(), Box<dyn Error
             }
             Next::Event(ReceiverEvent::Data { offset, bytes, .. }) => {
                 let start = usize::try_from(offset)?;
+                // Those of a stream come in order, and its length is not known before.
+                whole.resize(whole.len().max(start + bytes.len()), 0);
                 whole[start..start + bytes.len()].copy_from_slice(&bytes);
+            }
+            Next::Event(ReceiverEvent::Gap { from, to, .. }) => {
+                return Err(format!("bytes from {from} to {to} are missing").into());
             }
             Next::Event(ReceiverEvent::Completed(_)) => {
                 fs::write(file, &whole)?;
