@@ -4,6 +4,7 @@
 //! network namespaces that are made for it.
 
 mod arena;
+mod codes;
 mod contender;
 mod contestant;
 mod files;
@@ -15,6 +16,7 @@ mod worker;
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
@@ -45,6 +47,9 @@ struct Cli {
     /// Where to write the report, beside standard output
     #[arg(long, conflicts_with_all = ["quick", "work"])]
     report: Option<PathBuf>,
+    /// The page whose table of the erasure code is written anew, where that is measured
+    #[arg(long, conflicts_with = "quick")]
+    code_page: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -131,6 +136,14 @@ fn main() -> anyhow::Result<()> {
             Ok(table) => part(table),
             Err(error) => eprintln!("FAILED: {}: {error:#}", files::title(way)),
         }
+    }
+    if wanted(codes::TITLE) {
+        let milliseconds = if cli.quick { 1 } else { 20 };
+        let table = codes::table(plan.rounds, Duration::from_millis(milliseconds));
+        if let Some(page) = &cli.code_page {
+            codes::write_to(page, &table)?;
+        }
+        part(format!("## {}\n\n{table}\n", codes::TITLE));
     }
     part(marks::table(&results, &trips));
     if let Some(path) = &cli.report {

@@ -26,6 +26,7 @@ fn a_quick_run_has_a_figure_for_each_contestant() {
         "## Flat out",
         "## The highest rate",
         "## Round trips",
+        "## Erasure code of NORM",
         "## Marks",
     ] {
         assert!(text.contains(part), "{part} is missing in:\n{text}");

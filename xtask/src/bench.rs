@@ -5,7 +5,8 @@ use std::io::Write;
 
 use crate::{cargo, python, root, succeeds};
 
-/// Builds the benchmark and the command, and runs it. A full run rewrites `docs/benchmarks.md`.
+/// Builds the benchmark and the command, and runs it. A full run rewrites `docs/benchmarks.md`; one that
+/// measures the erasure code, its figures in `docs/norm.md`.
 pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<bool> {
     let build = "build --release --package manycast-cli --package manycast-bench";
     if !succeeds(&mut cargo(build))? {
@@ -18,6 +19,9 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<bool> {
             .iter()
             .any(|argument| argument.starts_with(option))
     };
+    if !has("--quick") {
+        bench.arg("--code-page").arg(root().join("docs/norm.md"));
+    }
     if has("--work") {
         // A part of the work, for whoever has just changed something.
         return succeeds(&mut bench);

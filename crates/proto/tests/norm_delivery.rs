@@ -83,8 +83,8 @@ fn bursts_duplicates_and_reordering_change_nothing() {
 }
 
 #[test]
-fn both_schemes_and_both_codes_deliver() {
-    for fec in [FecId::ReedSolomon8, FecId::SmallBlock] {
+fn all_schemes_and_both_codes_deliver() {
+    for fec in [FecId::ReedSolomon8, FecId::ReedSolomon, FecId::SmallBlock] {
         for variant in [Variant::Nrl, Variant::Rfc5510] {
             let link = Link {
                 loss: 0.1,

@@ -62,7 +62,7 @@
 //! | RFC 5401 §3.2.3 | truncated exponential back-off | done |
 //! | RFC 5052 §9.1 | the blocking algorithm | done |
 //! | RFC 5510 | Reed–Solomon, FEC Encoding ID 5 | done, m = 8; by default with the points and shortened blocks of NRL's implementation, see [`fec::Variant`]; EXT_FTI says the number of parity symbols, as NRL's, not that of all |
-//! | RFC 5510 | FEC Encoding ID 2 | not done |
+//! | RFC 5510 | FEC Encoding ID 2 | done for m = 8, which is the code of ID 5; other fields are not, and count as malformed |
 //! | RFC 5445 | small block codes, FEC Encoding ID 129 | done, with the same code |
 
 mod ack;

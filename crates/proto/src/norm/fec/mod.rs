@@ -1,10 +1,14 @@
 //! Erasure codes: parity symbols from which any lost source symbols can be made again.
 
 mod field;
+mod products;
 #[cfg(test)]
 mod tests;
 
-use field::{add_products, divide, multiply, power};
+use field::{logarithm, power};
+use products::add_products;
+
+pub use products::Kernel;
 
 /// The most symbols that a block has, source and parity together.
 pub const MAX_SYMBOLS: usize = 255;
@@ -13,7 +17,7 @@ pub const MAX_SYMBOLS: usize = 255;
 ///
 /// The source symbols of a block are what a polynomial is at the first points, the parity symbols
 /// are what it is at the next ones; any symbols, as many as there are source symbols, determine it.
-/// That is the code of RFC 5510 §8.2, whose generator matrix is made of Vandermonde matrices, said
+/// That is the code of RFC 5510 §8.2.1, whose generator matrix is made of Vandermonde matrices, said
 /// in another way; it needs no inversion of matrices.
 ///
 /// Any symbol may be shorter than the others of its block: it is taken as if zeros followed.
@@ -36,19 +40,21 @@ pub const MAX_SYMBOLS: usize = 255;
 pub struct Code {
     variant: Variant,
     max_block: usize,
+    kernel: Kernel,
     /// The rows of the generator matrix for the parity of blocks of some lengths.
     rows: Vec<(usize, Vec<u8>)>,
 }
 
-/// Which points a code takes. Both go by FEC Encoding ID 5 on the wire, so that both ends must agree
-/// on one.
+/// Which points a code takes. Both go by the same FEC Encoding IDs on the wire, so that both ends must
+/// agree on one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Variant {
-    /// As NRL's implementation, the only other one: the points are 0, 1, α, α², …, and a block with
-    /// fewer source symbols than the longest is one that zeros fill up (a shortened code).
+    /// As NRL's implementation, the only other one of NORM: the points are 0, 1, α, α², …, as in the
+    /// code of Luigi Rizzo that many others stem from too, and a block with fewer source symbols than
+    /// the longest is one that zeros fill up (a shortened code).
     #[default]
     Nrl,
-    /// As RFC 5510 §8.2 has it: the points are 1, α, α², …, and the parity of each block follows its
+    /// As RFC 5510 §8.2.1 has it: the points are 1, α, α², …, and the parity of each block follows its
     /// source symbols at once.
     Rfc5510,
 }
@@ -60,8 +66,30 @@ impl Code {
         Self {
             variant,
             max_block: max_block.clamp(1, MAX_SYMBOLS),
+            kernel: Kernel::best(),
             rows: Vec::new(),
         }
+    }
+
+    /// The same code by other instructions than the fastest, to compare them. What the processor
+    /// cannot do is done by a plain loop.
+    ///
+    /// ```
+    /// use manycast_proto::norm::fec::{Code, Kernel, Variant};
+    ///
+    /// let parity = |kernel| {
+    ///     let code = Code::new(Variant::Nrl, 2).with_kernel(kernel);
+    ///     let mut parity = [0; 4];
+    ///     code.encode(&[b"abcd", b"efgh"], 0, &mut [&mut parity]);
+    ///     parity
+    /// };
+    /// for kernel in Kernel::available() {
+    ///     assert_eq!(parity(kernel), parity(Kernel::Plain));
+    /// }
+    /// ```
+    #[must_use]
+    pub fn with_kernel(self, kernel: Kernel) -> Self {
+        Self { kernel, ..self }
     }
 
     /// Reckons once what it takes to make `parity` symbols of blocks of `length` source symbols, so
@@ -111,13 +139,13 @@ impl Code {
         let prepared = self.rows.iter().find(|(other, _)| *other == length);
         let rows = prepared.and_then(|(_, rows)| rows.get(row(first)..row(first + parity.len())));
         if let Some(rows) = rows {
-            add_products(parity, source, rows);
+            add_products(self.kernel, parity, source, rows);
             return;
         }
         let known: Vec<_> = (0..length).collect();
         let wanted: Vec<_> = (0..parity.len()).map(|i| length + first + i).collect();
         let coefficients = self.coefficients(length, &known, &wanted);
-        add_products(parity, source, &coefficients);
+        add_products(self.kernel, parity, source, &coefficients);
     }
 
     /// Makes lost source symbols of a block of `length` source symbols: `known` are as many symbols,
@@ -134,7 +162,7 @@ impl Code {
         let coefficients = self.coefficients(length, &numbers, &wanted);
         let inputs: Vec<_> = known.iter().map(|(_, symbol)| *symbol).collect();
         let mut outputs: Vec<_> = lost.iter_mut().map(|(_, symbol)| &mut **symbol).collect();
-        add_products(&mut outputs, &inputs, &coefficients);
+        add_products(self.kernel, &mut outputs, &inputs, &coefficients);
     }
 
     /// By what each of the known symbols must be multiplied to make each of the wanted ones, row
@@ -154,26 +182,30 @@ impl Code {
             );
             self.point(place)
         };
-        let points: Vec<_> = known.iter().map(point).collect();
+        let mut points: Vec<_> = known.iter().map(point).collect();
         // Symbols that are zeros add nothing, but the polynomial is 0 there.
-        let zeros: Vec<_> = (length..degree).map(|place| self.point(place)).collect();
-        let all = || points.iter().chain(&zeros);
-        // The product of the distances of a point to all points but itself.
+        points.extend((length..degree).map(|place| self.point(place)));
+        let (points, known) = (&points, &points[..length]);
+        // The product of the distances of a point to all points but itself, of which the logarithm is
+        // taken for 0; here and below by logarithms, since sums are faster than products.
         let distances = |from: u8| {
-            let others = all().filter(|point| **point != from);
-            others.fold(1, |product, point| multiply(product, from ^ point))
+            let logarithms = points.iter().map(|point| logarithm(from ^ point));
+            logarithms.sum::<usize>()
         };
-        let weights: Vec<_> = points.iter().map(|point| distances(*point)).collect();
+        let weights: Vec<_> = known.iter().map(|point| distances(*point)).collect();
         let row = |symbol: &usize| {
             let at = point(symbol);
-            let product = all().fold(1, |product, point| multiply(product, at ^ point));
-            let known = points.iter().zip(&weights);
+            let is_known = known.contains(&at);
+            let product = distances(at);
             known
-                .map(|(point, weight)| match at ^ point {
+                .iter()
+                .zip(&weights)
+                .map(move |(point, weight)| match at ^ point {
                     0 => 1,
-                    distance => divide(product, multiply(distance, *weight)),
+                    _ if is_known => 0,
+                    // A multiple of 255, where logarithms begin anew, keeps it from being negative.
+                    distance => power(product + 255 * 256 - weight - logarithm(distance)),
                 })
-                .collect::<Vec<_>>()
         };
         wanted.iter().flat_map(row).collect()
     }

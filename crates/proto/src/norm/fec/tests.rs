@@ -1,5 +1,7 @@
 use proptest::prelude::*;
 
+use super::field::multiply;
+use super::field::tests::divide;
 use super::*;
 
 fn symbols(count: usize, length: usize, seed: u64) -> Vec<Vec<u8>> {
@@ -45,8 +47,9 @@ fn inverse(mut matrix: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
     matrix.into_iter().map(|row| row[size..].to_vec()).collect()
 }
 
-/// The generator matrix as both sources define it: the inverse of the upper square of a Vandermonde
-/// matrix, times all of it. Here, its rows for parity.
+/// The generator matrix as both sources define it, its columns standing as rows: the inverse of the
+/// square of a Vandermonde matrix, times all of it. Here, what of it makes parity.
+// RFC 5510 §8.2.1: GM = V(k,k)⁻¹ · V(k,n), where V(i,j) = α^(i·j), and i, j are from 0.
 fn rows(variant: Variant, source: usize, parity: usize) -> Vec<Vec<u8>> {
     let vandermonde = |place: usize| -> Vec<u8> {
         let point = match (variant, place) {
@@ -84,7 +87,7 @@ fn parity_is_that_of_the_generator_matrix() {
     }
 }
 
-/// RFC 5510 §8.2 with α = 2 and two source symbols: the points are 1, 2, 4, and a line through the
+/// RFC 5510 §8.2.1 with α = 2 and two source symbols: the points are 1, 2, 4, and a line through the
 /// first two meets the third at (y₀·(4 + 2) + y₁·(4 + 1)) / (1 + 2).
 #[test]
 fn a_line_goes_on_as_it_began() {

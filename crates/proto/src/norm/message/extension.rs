@@ -122,7 +122,8 @@ impl Extensions {
             match (kind, fec) {
                 (FTI, Some(fec)) => {
                     let fti = Fti::parse(fec, &mut content).map_err(too_short)?;
-                    extensions.fti = Some(fti);
+                    let other = || Malformed::new("it is no code over GF(2^8)", start);
+                    extensions.fti = Some(fti.ok_or_else(other)?);
                 }
                 (CC, _) => {
                     let cc = CcFeedback::parse(&mut content).map_err(too_short)?;

@@ -196,6 +196,11 @@ fn extensions_are_laid_out_as_their_figures() {
     for (fec, fti, figure) in [
         (FecId::ReedSolomon8, fti, "40030102 03040506 05784010"),
         (
+            FecId::ReedSolomon,
+            fti,
+            "40040102 03040506 08010578 00400010",
+        ),
+        (
             FecId::SmallBlock,
             Fti { instance: 1, ..fti },
             "40040102 03040506 00010578 00400010",
@@ -263,6 +268,11 @@ fn what_is_wrong_is_told_with_its_place() {
             "a header extension is too short (offset 16)",
         ),
         (
+            // EXT_FTI of FEC Encoding ID 2 with m = 16.
+            "11080102 0a0b0c0d 11229d42 01023344 40040102 03040506 10010578 00400010",
+            "it is no code over GF(2^8) (offset 16)",
+        ),
+        (
             "14060102 0a0b0c0d 01020304 11220000 00000007 00000008 02050008 05003344",
             "a request is cut off (offset 28)",
         ),
@@ -277,7 +287,11 @@ fn what_is_wrong_is_told_with_its_place() {
 }
 
 fn fec() -> impl Strategy<Value = FecId> {
-    prop_oneof![Just(FecId::ReedSolomon8), Just(FecId::SmallBlock)]
+    prop_oneof![
+        Just(FecId::ReedSolomon8),
+        Just(FecId::ReedSolomon),
+        Just(FecId::SmallBlock)
+    ]
 }
 
 /// A datagram that is likely to be understood: of some type and flavour, with what may follow.
