@@ -10,9 +10,11 @@ use anyhow::{Context, bail, ensure};
 
 use crate::{cargo, succeeds};
 
-/// Each program, and the Debian package that holds it.
-const NEEDED: [(&str, &str); 10] = [
+/// Each program, and the Debian package that holds it; what is none is named by its path.
+const NEEDED: [(&str, &str); 13] = [
+    ("/usr/include/normApi.h", "libnorm-dev"),
     ("bridge", "iproute2"),
+    ("c++", "g++"),
     ("ip", "iproute2"),
     ("iperf", "iperf"),
     ("tc", "iproute2"),
@@ -21,6 +23,7 @@ const NEEDED: [(&str, &str); 10] = [
     ("nft", "nftables"),
     ("python3", "python3"),
     ("socat", "socat"),
+    ("tshark", "tshark"),
     ("unshare", "util-linux"),
 ];
 

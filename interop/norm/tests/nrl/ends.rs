@@ -1,0 +1,191 @@
+//! Two hosts, and how an end of a session is run on them.
+
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use manycast_interop_norm::{Came, Failure, Sent, receive, send};
+use manycast_io::Socket;
+use manycast_lab::netns::{self, Host, Lab, Pick, Process, Rule, Task};
+use manycast_proto::norm::{Content, Object, ReceiverConfig, SenderConfig};
+
+/// The group and the port of all sessions.
+pub(crate) const GROUP: SocketAddr =
+    SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(239, 5, 5, 5)), 6003);
+
+/// The node of ours, and of NRL's.
+pub(crate) const OURS: u32 = 1;
+pub(crate) const NRL: u32 = 2;
+
+/// Two hosts on a switch, one for each implementation.
+pub(crate) struct Network {
+    pub(crate) ours: Host,
+    pub(crate) nrl: Host,
+    /// The program of NRL's library.
+    program: PathBuf,
+    folder: Folder,
+}
+
+/// A folder that is gone at the end.
+struct Folder(PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+impl Network {
+    pub(crate) fn new() -> Self {
+        let program = program();
+        let lab = Lab::new();
+        let switch = lab.switch("sw");
+        let (ours, nrl) = (lab.host("ours"), lab.host("nrl"));
+        ours.connect(&switch, "eth0", &["10.0.0.1/24"]);
+        nrl.connect(&switch, "eth0", &["10.0.0.2/24"]);
+        // The library sends to groups by the route.
+        nrl.add_route("224.0.0.0/4 dev eth0");
+        let folder = std::env::temp_dir().join(format!("interop-norm-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        Self {
+            ours,
+            nrl,
+            program,
+            folder: Folder(folder),
+        }
+    }
+
+    /// The path of a file that is gone at the end.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.0.join(name)
+    }
+
+    /// Loses so many in a hundred of the datagrams that come to each of the two.
+    pub(crate) fn lose(&self, percent: u8) -> [Rule; 2] {
+        [&self.ours, &self.nrl].map(|host| host.lose("eth0", Pick::Percent(percent)))
+    }
+
+    /// Starts an end of NRL's; `words` say how, see `nrl.cc`. It is killed on drop.
+    pub(crate) fn start(&self, role: &str, words: &[&str]) -> Process {
+        let mut command = self.nrl.command(&self.program.display().to_string());
+        command.args([
+            role,
+            &format!("node={NRL}"),
+            &format!("port={}", GROUP.port()),
+        ]);
+        Process::start(command.args(words))
+    }
+
+    /// Starts a receiver of NRL's, and waits until it can receive.
+    pub(crate) fn start_receiver(&self, file: &Path, words: &[&str]) -> Process {
+        let file = format!("file={}", file.display());
+        let words = [&[file.as_str()], words].concat();
+        let mut receiver = self.start("receive", &words);
+        receiver.wait_for_line("ready");
+        receiver
+    }
+
+    /// Sends an object by ours, to a group by the one interface that there is.
+    pub(crate) fn send(&self, config: SenderConfig, object: Object) -> Sent {
+        let sent = self
+            .ours
+            .run(|| send(socket(config.destination)?, config, object));
+        sent.unwrap()
+    }
+
+    /// Starts a receiver of ours.
+    pub(crate) fn receive(&self, config: ReceiverConfig) -> Receiving {
+        let socket = self.ours.run(|| socket(config.group)).unwrap();
+        let enough = Arc::new(AtomicBool::new(false));
+        let shared = Arc::clone(&enough);
+        let task = self.ours.spawn(move || receive(socket, config, &shared));
+        Receiving { task, enough }
+    }
+}
+
+/// A receiver of ours that runs.
+pub(crate) struct Receiving {
+    task: Task<Result<Came, Failure>>,
+    enough: Arc<AtomicBool>,
+}
+
+impl Receiving {
+    /// Ends it, and gives what came.
+    pub(crate) fn end(self) -> Came {
+        self.enough.store(true, Ordering::Relaxed);
+        self.task.join().unwrap()
+    }
+}
+
+fn socket(at: SocketAddr) -> Result<Socket, Failure> {
+    let mut socket = Socket::bind(format!("0.0.0.0:{}", at.port()))?;
+    if at.ip().is_multicast() {
+        socket.join(at.ip())?;
+    }
+    Ok(socket)
+}
+
+/// How ours sends here: fast enough for tests, with NRL's receiver to acknowledge.
+pub(crate) fn sender() -> SenderConfig {
+    SenderConfig {
+        rate: 50_000_000,
+        grtt: Duration::from_millis(10),
+        group_size: 10,
+        receivers: vec![NRL],
+        ..SenderConfig::new(GROUP, OURS)
+    }
+}
+
+/// How ours receives here.
+pub(crate) fn receiver() -> ReceiverConfig {
+    ReceiverConfig::new(GROUP, OURS)
+}
+
+/// Bytes that are no text, and that no shift makes equal to themselves.
+pub(crate) fn content(length: usize) -> Vec<u8> {
+    std::iter::successors(Some(1_u64), |it| {
+        Some(it.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1))
+    })
+    .map(|it| it.to_be_bytes()[0])
+    .take(length)
+    .collect()
+}
+
+pub(crate) fn object(bytes: &[u8]) -> Object {
+    Object {
+        content: Content::Memory(bytes.to_vec().into()),
+        file: false,
+        info: Some("made of bytes".into()),
+    }
+}
+
+/// The program of NRL's library; it is built where it is older than its text.
+fn program() -> PathBuf {
+    // Debian's libnorm-dev.
+    netns::require(&["c++", "/usr/include/normApi.h"]);
+    let text = &Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/nrl/nrl.cc");
+    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("nrl");
+    let time = |path: &Path| fs::metadata(path).and_then(|file| file.modified()).ok();
+    if time(&program) > time(text) {
+        return program;
+    }
+    // Tests that run side by side may all build it; what they make is the same.
+    let made = program.with_extension(std::process::id().to_string());
+    let output = Command::new("c++")
+        .args(["-std=c++17", "-O1", "-o"])
+        .args([made.as_path(), text])
+        .arg("-lnorm")
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    fs::rename(&made, &program).unwrap();
+    program
+}

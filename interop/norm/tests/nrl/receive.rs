@@ -1,0 +1,116 @@
+//! From NRL's to ours.
+
+use std::fs;
+
+use manycast_interop_norm::Came;
+use manycast_lab::netns::Process;
+use manycast_proto::norm::{FeedbackTo, ReceiverConfig};
+
+use crate::ends::{Network, OURS, content, receiver};
+
+const TO_GROUP: &str = "to=239.5.5.5";
+
+/// Receives a megabyte; each loss in a hundred, at both ends. The sender ends on `line`.
+fn receive_until(line: &str, config: ReceiverConfig, loss: u8, words: &[&str]) -> Came {
+    let network = Network::new();
+    let bytes = content(1_000_003);
+    let path = network.path("sent");
+    fs::write(&path, &bytes).unwrap();
+    let receiving = network.receive(config);
+    let rules = (loss > 0).then(|| network.lose(loss));
+    let file = format!("file={}", path.display());
+    let mut sender: Process = network.start("send", &[&[file.as_str()], words].concat());
+    sender.wait_for_line(line);
+    let came = receiving.end();
+    let [object] = came.objects.as_slice() else {
+        panic!("not one object came: {:?}", came.stats);
+    };
+    assert!(object.complete, "{:?}", came.stats);
+    assert!(object.bytes == bytes, "other bytes came");
+    assert_eq!(object.info.as_deref(), Some(&b"name"[..]));
+    assert_eq!(came.stats.malformed, 0, "{:?}", came.stats);
+    // What goes back is little, and may get through.
+    if let Some([to_ours, _]) = rules {
+        assert!(to_ours.count() > 0, "nothing was lost");
+    }
+    came
+}
+
+/// The same, with ours to acknowledge.
+fn receive(config: ReceiverConfig, loss: u8, words: &[&str]) -> Came {
+    let node = format!("receiver={OURS}");
+    let words = [&[node.as_str()], words].concat();
+    receive_until("watermark success", config, loss, &words)
+}
+
+pub(crate) fn norm_lossless() {
+    let came = receive(receiver(), 0, &[TO_GROUP]);
+    assert!(came.stats.acks > 0, "{:?}", came.stats);
+}
+
+pub(crate) fn norm_losses_are_repaired_without_parity() {
+    let came = receive(receiver(), 5, &[TO_GROUP, "parity=0"]);
+    let stats = came.stats;
+    assert!(stats.nacks > 0 && stats.decoded == 0, "{stats:?}");
+}
+
+pub(crate) fn norm_losses_are_repaired_by_parity() {
+    let came = receive(receiver(), 5, &[TO_GROUP]);
+    let stats = came.stats;
+    assert!(stats.nacks > 0 && stats.decoded > 0, "{stats:?}");
+}
+
+pub(crate) fn norm_unicast_nacks() {
+    let config = ReceiverConfig {
+        feedback: FeedbackTo::Sender,
+        ..receiver()
+    };
+    let came = receive(config, 5, &[TO_GROUP]);
+    let stats = came.stats;
+    assert!(stats.nacks > 0 && stats.decoded > 0, "{stats:?}");
+}
+
+pub(crate) fn norm_unicast() {
+    let config = ReceiverConfig {
+        group: "10.0.0.1:6003".parse().unwrap(),
+        feedback: FeedbackTo::Sender,
+        ..receiver()
+    };
+    let came = receive(config, 5, &["to=10.0.0.1"]);
+    let stats = came.stats;
+    assert!(stats.nacks > 0 && stats.decoded > 0, "{stats:?}");
+}
+
+/// FEC Encoding IDs 2 and 129; 5 is what all the others use.
+pub(crate) fn norm_all_schemes_are_understood() {
+    for fec in ["fec=2", "fec=129"] {
+        let came = receive(receiver(), 5, &[TO_GROUP, fec]);
+        assert!(came.stats.decoded > 0, "{fec} {:?}", came.stats);
+    }
+}
+
+/// A quarter more than there is goes out ahead, and nobody says anything.
+pub(crate) fn norm_silent_receivers_need_parity_ahead() {
+    let config = ReceiverConfig {
+        feedback: FeedbackTo::Nobody,
+        ..receiver()
+    };
+    let words = [TO_GROUP, "auto=16", "parity=16"];
+    let came = receive_until("flushed", config, 2, &words);
+    let stats = came.stats;
+    assert!(stats.decoded > 0, "{stats:?}");
+    assert_eq!((stats.nacks, stats.acks), (0, 0), "{stats:?}");
+}
+
+pub(crate) fn norm_a_file_is_a_file() {
+    let came = receive(receiver(), 0, &[TO_GROUP, "kind=file"]);
+    assert!(came.objects[0].file);
+}
+
+/// NORM-CC: its probes, rates and lists of nodes are understood, and change nothing where the sender
+/// has a least rate.
+pub(crate) fn norm_congestion_control_is_understood() {
+    let came = receive(receiver(), 5, &[TO_GROUP, "cc=1", "least=20e6"]);
+    let stats = came.stats;
+    assert!(stats.nacks > 0 && stats.decoded > 0, "{stats:?}");
+}
