@@ -40,12 +40,57 @@ pub fn send(socket: Socket, config: SenderConfig, object: Object) -> Result<Sent
     let mut sender = Sender::new(config, seed()?, Instant::now());
     sender.enqueue(object)?;
     sender.finish(Instant::now());
-    let mut driver = Driver::new(socket, sender);
+    run(Driver::new(socket, sender), |_, _| Ok(()))
+}
+
+/// Sends a stream of messages of the application, and ends as [`send`].
+///
+/// # Errors
+///
+/// Where the sender or the machine fails.
+pub fn send_stream(
+    socket: Socket,
+    config: SenderConfig,
+    messages: &[&[u8]],
+) -> Result<Sent, Failure> {
+    let mut sender = Sender::new(config, seed()?, Instant::now());
+    let stream = sender.open_stream(1 << 20, Some("made of messages".into()))?;
+    let (mut next, mut taken) = (0, 0);
+    let mut write = |sender: &mut Sender, room: bool| -> Result<(), Failure> {
+        while room && let Some(message) = messages.get(next) {
+            if taken == 0 {
+                sender.begin_message(stream);
+            }
+            taken += sender.write(stream, &message[taken..])?;
+            if taken < message.len() {
+                return Ok(());
+            }
+            (next, taken) = (next + 1, 0);
+            if next == messages.len() {
+                sender.finish(Instant::now());
+            }
+        }
+        Ok(())
+    };
+    write(&mut sender, true)?;
+    run(Driver::new(socket, sender), |sender, event| {
+        write(sender, matches!(event, SenderEvent::Room(_)))
+    })
+}
+
+/// Runs a sender to its end; `react` does what its events ask for.
+fn run(
+    mut driver: Driver<Sender>,
+    mut react: impl FnMut(&mut Sender, &SenderEvent) -> Result<(), Failure>,
+) -> Result<Sent, Failure> {
     let (start, mut delivered) = (Instant::now(), 0);
     while start.elapsed() < LIMIT {
         match driver.next_event(Some(LOOK))? {
-            Next::Event(SenderEvent::Delivered(_)) => delivered += 1,
-            Next::Event(_) | Next::TimedOut => {}
+            Next::Event(event) => {
+                delivered += usize::from(matches!(event, SenderEvent::Delivered(_)));
+                react(driver.protocol_mut(), &event)?;
+            }
+            Next::TimedOut => {}
             Next::Finished => break,
         }
     }
@@ -62,6 +107,10 @@ pub struct Arrived {
     pub info: Option<Bytes>,
     /// Whether it is to be stored as a file.
     pub file: bool,
+    /// Whether it is a stream.
+    pub stream: bool,
+    /// Of a stream, where messages of the application begin.
+    pub messages: Vec<u64>,
     /// Whether all of it came.
     pub complete: bool,
 }
@@ -109,6 +158,14 @@ pub fn receive(
                 objects[at].1.bytes.resize(usize::try_from(length)?, 0);
                 objects[at].1.file = file;
             }
+            Next::Event(ReceiverEvent::StreamStarted { object, .. }) => {
+                let at = place(&mut objects, object);
+                objects[at].1.stream = true;
+            }
+            Next::Event(ReceiverEvent::Message { object, offset }) => {
+                let at = place(&mut objects, object);
+                objects[at].1.messages.push(offset);
+            }
             Next::Event(ReceiverEvent::Info { object, info }) => {
                 let at = place(&mut objects, object);
                 objects[at].1.info = Some(info);
@@ -119,8 +176,10 @@ pub fn receive(
                 bytes,
             }) => {
                 let at = place(&mut objects, object);
-                let start = usize::try_from(offset)?;
-                objects[at].1.bytes[start..start + bytes.len()].copy_from_slice(&bytes);
+                let (start, whole) = (usize::try_from(offset)?, &mut objects[at].1.bytes);
+                let end = start + bytes.len();
+                whole.resize(whole.len().max(end), 0);
+                whole[start..end].copy_from_slice(&bytes);
             }
             Next::Event(ReceiverEvent::Completed(object)) => {
                 let at = place(&mut objects, object);

@@ -100,3 +100,21 @@ pub(crate) fn norm_a_file_is_a_file() {
     assert!(fs::read(&came).unwrap() == bytes, "other bytes came");
     assert_eq!(sent.delivered, 1, "{sent:?}");
 }
+
+/// Messages of the application in a stream, more than the window of either end holds.
+pub(crate) fn norm_a_stream_is_in_order() {
+    for loss in [0, 5] {
+        let network = Network::new();
+        let bytes = content(3_000_001);
+        let messages: Vec<_> = bytes.chunks(10_007).collect();
+        let came = network.path("came");
+        let mut receiver = network.start_receiver(&came, &[TO_GROUP]);
+        let _rules = (loss > 0).then(|| network.lose(loss));
+        let sent = network.send_stream(sender(), &messages);
+        receiver.wait_for_line(&format!("bytes {}", bytes.len()));
+        assert!(fs::read(&came).unwrap() == bytes, "other bytes came");
+        assert!(!receiver.stdout().contains(&"broken".to_owned()));
+        assert_eq!(sent.delivered, 1, "{sent:?}");
+        assert!(loss == 0 || sent.stats.repairs > 0, "{sent:?}");
+    }
+}

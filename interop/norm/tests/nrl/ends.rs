@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use manycast_interop_norm::{Came, Failure, Sent, receive, send};
+use manycast_interop_norm::{Came, Failure, Sent, receive, send, send_stream};
 use manycast_io::Socket;
 use manycast_lab::netns::{self, Host, Lab, Pick, Process, Rule, Task};
 use manycast_proto::norm::{Content, Object, ReceiverConfig, SenderConfig};
@@ -95,6 +95,12 @@ impl Network {
             .ours
             .run(|| send(socket(config.destination)?, config, object));
         sent.unwrap()
+    }
+
+    /// Sends messages in a stream by ours.
+    pub(crate) fn send_stream(&self, config: SenderConfig, messages: &[&[u8]]) -> Sent {
+        let send = || send_stream(socket(config.destination)?, config, messages);
+        self.ours.run(send).unwrap()
     }
 
     /// Starts a receiver of ours.

@@ -12,6 +12,7 @@ use manycast_lab::netns;
 netns::tests!(
     capture::norm_is_what_a_dissector_takes_it_for,
     deliver::norm_a_file_is_a_file,
+    deliver::norm_a_stream_is_in_order,
     deliver::norm_all_schemes_are_understood,
     deliver::norm_lossless,
     deliver::norm_losses_are_repaired_by_parity,
@@ -20,6 +21,7 @@ netns::tests!(
     deliver::norm_unicast,
     deliver::norm_unicast_nacks,
     receive::norm_a_file_is_a_file,
+    receive::norm_a_stream_is_in_order,
     receive::norm_all_schemes_are_understood,
     receive::norm_congestion_control_is_understood,
     receive::norm_lossless,

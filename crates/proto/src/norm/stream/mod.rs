@@ -13,7 +13,7 @@ pub(super) use outgoing::Window;
 // RFC 5510 §5.1: source block numbers have 24 bits; RFC 5445 §4.1: 32.
 fn block_near(block: u32, near: u32, fec: FecId) -> Option<u32> {
     match fec {
-        FecId::ReedSolomon8 => {
+        FecId::ReedSolomon8 | FecId::ReedSolomon => {
             let ahead = block.wrapping_sub(near) << 8;
             near.checked_add_signed(ahead.cast_signed() >> 8)
         }
