@@ -1,8 +1,7 @@
 //! Our end of a NORM session, for tests beside other implementations.
 
 use std::error::Error;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -124,8 +123,8 @@ pub struct Came {
     pub stats: ReceiverStats,
 }
 
-/// Receives until it is told that it is enough: a receiver must stay so that the sender hears that
-/// all has come.
+/// Receives until it is told that it is `enough`: a receiver must stay so that the sender hears that
+/// all has come. `bytes` tells meanwhile how many have.
 ///
 /// # Errors
 ///
@@ -133,7 +132,8 @@ pub struct Came {
 pub fn receive(
     socket: Socket,
     config: ReceiverConfig,
-    enough: &Arc<AtomicBool>,
+    enough: &AtomicBool,
+    bytes: &AtomicUsize,
 ) -> Result<Came, Failure> {
     let receiver = Receiver::new(config, seed()?, Instant::now());
     let mut driver = Driver::new(socket, receiver);
@@ -173,13 +173,14 @@ pub fn receive(
             Next::Event(ReceiverEvent::Data {
                 object,
                 offset,
-                bytes,
+                bytes: part,
             }) => {
                 let at = place(&mut objects, object);
                 let (start, whole) = (usize::try_from(offset)?, &mut objects[at].1.bytes);
-                let end = start + bytes.len();
+                let end = start + part.len();
                 whole.resize(whole.len().max(end), 0);
-                whole[start..end].copy_from_slice(&bytes);
+                whole[start..end].copy_from_slice(&part);
+                bytes.fetch_add(part.len(), Ordering::Relaxed);
             }
             Next::Event(ReceiverEvent::Completed(object)) => {
                 let at = place(&mut objects, object);

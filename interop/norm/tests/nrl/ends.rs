@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use manycast_interop_norm::{Came, Failure, Sent, receive, send, send_stream};
@@ -41,7 +41,7 @@ impl Drop for Folder {
 
 impl Network {
     pub(crate) fn new() -> Self {
-        let program = program();
+        let program = built("nrl", "/usr/include/normApi.h", "-lnorm");
         let lab = Lab::new();
         let switch = lab.switch("sw");
         let (ours, nrl) = (lab.host("ours"), lab.host("nrl"));
@@ -107,9 +107,17 @@ impl Network {
     pub(crate) fn receive(&self, config: ReceiverConfig) -> Receiving {
         let socket = self.ours.run(|| socket(config.group)).unwrap();
         let enough = Arc::new(AtomicBool::new(false));
-        let shared = Arc::clone(&enough);
-        let task = self.ours.spawn(move || receive(socket, config, &shared));
-        Receiving { task, enough }
+        let bytes = Arc::new(AtomicUsize::new(0));
+        let shared = (Arc::clone(&enough), Arc::clone(&bytes));
+        let task = self.ours.spawn(move || {
+            let (enough, bytes) = shared;
+            receive(socket, config, &enough, &bytes)
+        });
+        Receiving {
+            task,
+            enough,
+            bytes,
+        }
     }
 }
 
@@ -117,9 +125,18 @@ impl Network {
 pub(crate) struct Receiving {
     task: Task<Result<Came, Failure>>,
     enough: Arc<AtomicBool>,
+    bytes: Arc<AtomicUsize>,
 }
 
 impl Receiving {
+    /// Ends it when so many bytes have come, and gives what came.
+    pub(crate) fn end_with(self, bytes: usize) -> Came {
+        netns::wait_until("all bytes", || {
+            self.bytes.load(Ordering::Relaxed) >= bytes || self.task.is_finished()
+        });
+        self.end()
+    }
+
     /// Ends it, and gives what came.
     pub(crate) fn end(self) -> Came {
         self.enough.store(true, Ordering::Relaxed);
@@ -169,12 +186,11 @@ pub(crate) fn object(bytes: &[u8]) -> Object {
     }
 }
 
-/// The program of NRL's library; it is built where it is older than its text.
-fn program() -> PathBuf {
-    // Debian's libnorm-dev.
-    netns::require(&["c++", "/usr/include/normApi.h"]);
-    let text = &Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/nrl/nrl.cc");
-    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("nrl");
+/// A program in C++ with a library of others; it is built where it is older than its text.
+pub(crate) fn built(name: &str, header: &str, library: &str) -> PathBuf {
+    netns::require(&["c++", header]);
+    let text = &Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/nrl/{name}.cc"));
+    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let time = |path: &Path| fs::metadata(path).and_then(|file| file.modified()).ok();
     if time(&program) > time(text) {
         return program;
@@ -184,7 +200,7 @@ fn program() -> PathBuf {
     let output = Command::new("c++")
         .args(["-std=c++17", "-O1", "-o"])
         .args([made.as_path(), text])
-        .arg("-lnorm")
+        .arg(library)
         .output()
         .unwrap();
     assert!(

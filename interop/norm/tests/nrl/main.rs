@@ -6,6 +6,7 @@ mod capture;
 mod deliver;
 mod ends;
 mod receive;
+mod zeromq;
 
 use manycast_lab::netns;
 
@@ -30,4 +31,6 @@ netns::tests!(
     receive::norm_silent_receivers_need_parity_ahead,
     receive::norm_unicast,
     receive::norm_unicast_nacks,
+    zeromq::norm_ours_understands_zeromq,
+    zeromq::norm_zeromq_understands_ours,
 );
