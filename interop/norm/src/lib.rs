@@ -146,7 +146,7 @@ pub fn receive(
             objects.len() - 1
         })
     };
-    while start.elapsed() < LIMIT && !enough.load(Ordering::Relaxed) {
+    while start.elapsed() < LIMIT {
         match driver.next_event(Some(LOOK))? {
             Next::Event(ReceiverEvent::Started {
                 object,
@@ -186,6 +186,8 @@ pub fn receive(
                 let at = place(&mut objects, object);
                 objects[at].1.complete = true;
             }
+            // All that there is to tell has been told.
+            Next::TimedOut if enough.load(Ordering::Relaxed) => break,
             Next::Event(_) | Next::TimedOut => {}
             Next::Finished => break,
         }

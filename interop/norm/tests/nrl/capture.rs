@@ -35,7 +35,7 @@ pub(crate) fn norm_is_what_a_dissector_takes_it_for() {
     let file = format!("file={}", network.path("sent").display());
     let mut sender = network.start("send", &["to=239.5.5.5", "receiver=1", &file]);
     sender.wait_for_line("watermark success");
-    assert!(receiving.end().objects[0].complete);
+    assert!(receiving.end(bytes.len()).objects[0].bytes == bytes);
     // What is captured last is a datagram of its own.
     let last = || UdpSocket::bind("0.0.0.0:0")?.send_to(b"last", "10.0.0.2:9");
     network.ours.run(last).unwrap();

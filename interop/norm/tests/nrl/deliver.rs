@@ -17,10 +17,10 @@ fn deliver(config: SenderConfig, loss: u8, words: &[&str]) -> Sent {
     let rules = (loss > 0).then(|| network.lose(loss));
     let acknowledges = !config.receivers.is_empty();
     let sent = network.send(config, object(&bytes));
+    assert_eq!(sent.delivered, usize::from(acknowledges), "{sent:?}");
     receiver.wait_for_line("completed data");
     assert!(fs::read(&came).unwrap() == bytes, "other bytes came");
     assert!(receiver.stdout().contains(&"info made of bytes".to_owned()));
-    assert_eq!(sent.delivered, usize::from(acknowledges), "{sent:?}");
     assert_eq!(sent.stats.malformed, 0, "{sent:?}");
     // What comes back is little, and may get through.
     if let Some([_, to_nrl]) = rules {
@@ -111,10 +111,10 @@ pub(crate) fn norm_a_stream_is_in_order() {
         let mut receiver = network.start_receiver(&came, &[TO_GROUP]);
         let _rules = (loss > 0).then(|| network.lose(loss));
         let sent = network.send_stream(sender(), &messages);
+        assert_eq!(sent.delivered, 1, "{sent:?}");
         receiver.wait_for_line(&format!("bytes {}", bytes.len()));
         assert!(fs::read(&came).unwrap() == bytes, "other bytes came");
         assert!(!receiver.stdout().contains(&"broken".to_owned()));
-        assert_eq!(sent.delivered, 1, "{sent:?}");
         assert!(loss == 0 || sent.stats.repairs > 0, "{sent:?}");
     }
 }

@@ -153,7 +153,7 @@ int main(int argc, char **argv) {
     NormSessionHandle session = NormCreateSession(instance, to.c_str(), number("port", 0), number("node", 0));
     if (session == NORM_SESSION_INVALID) return 2;
     if (!NormIsUnicastAddress(to.c_str())) NormSetMulticastInterface(session, "eth0");
-    NormSetGrttEstimate(session, 0.01);
+    NormSetGrttEstimate(session, 0.1);
     NormSetGrttProbingInterval(session, 0.1, 1);
     return argv[1] == std::string("send") ? send(instance, session) : receive(instance, session);
 }

@@ -21,7 +21,7 @@ fn receive_until(line: &str, config: ReceiverConfig, loss: u8, words: &[&str]) -
     let file = format!("file={}", path.display());
     let mut sender: Process = network.start("send", &[&[file.as_str()], words].concat());
     sender.wait_for_line(line);
-    let came = receiving.end();
+    let came = receiving.end(bytes.len());
     let [object] = came.objects.as_slice() else {
         panic!("not one object came: {:?}", came.stats);
     };

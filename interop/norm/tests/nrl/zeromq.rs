@@ -59,7 +59,7 @@ pub(crate) fn norm_ours_understands_zeromq() {
     }
     let frames = texts().map(|text| frame(&text));
     let whole = frames.concat();
-    let came = receiving.end_with(whole.len());
+    let came = receiving.end(whole.len());
     let [object] = came.objects.as_slice() else {
         panic!("not one object came: {:?}", came.stats);
     };
