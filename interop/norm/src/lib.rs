@@ -110,6 +110,8 @@ pub struct Arrived {
     pub stream: bool,
     /// Of a stream, where messages of the application begin.
     pub messages: Vec<u64>,
+    /// Of a stream, what is missing for good: from which byte, to which.
+    pub gaps: Vec<(u64, u64)>,
     /// Whether all of it came.
     pub complete: bool,
 }
@@ -161,6 +163,10 @@ pub fn receive(
             Next::Event(ReceiverEvent::StreamStarted { object, .. }) => {
                 let at = place(&mut objects, object);
                 objects[at].1.stream = true;
+            }
+            Next::Event(ReceiverEvent::Gap { object, from, to }) => {
+                let at = place(&mut objects, object);
+                objects[at].1.gaps.push((from, to));
             }
             Next::Event(ReceiverEvent::Message { object, offset }) => {
                 let at = place(&mut objects, object);

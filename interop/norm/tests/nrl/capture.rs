@@ -43,23 +43,33 @@ pub(crate) fn norm_is_what_a_dissector_takes_it_for() {
     capture.interrupt();
     assert!(capture.finish().status.success());
 
-    let count = |filter: &str| {
+    let found = |filter: &str, how: &str| {
         let port = format!("udp.port=={},norm", GROUP.port());
         let output = Command::new("tshark")
-            .args(["-d", &port, "--enable-protocol", "norm", "-Y", filter, "-r"])
+            .args([
+                "-d",
+                &port,
+                "--enable-protocol",
+                "norm",
+                how,
+                "-Y",
+                filter,
+                "-r",
+            ])
             .arg(&path)
             .output()
             .unwrap();
         assert!(output.status.success(), "{output:?}");
-        String::from_utf8_lossy(&output.stdout).lines().count()
+        String::from_utf8_lossy(&output.stdout).into_owned()
     };
-    assert_eq!(
-        count("udp.port == 6003 && !norm"),
-        0,
-        "some datagrams are no NORM"
-    );
+    let others = found("udp.port == 6003 && !norm", "-x");
+    assert!(others.is_empty(), "some datagrams are no NORM:\n{others}");
     // It takes a FEC instance for granted with FEC Encoding ID 129, which is but a warning.
-    assert_eq!(count("_ws.malformed"), 0, "some messages are malformed");
+    let malformed = found("_ws.malformed", "-x");
+    assert!(
+        malformed.is_empty(),
+        "some messages are malformed:\n{malformed}"
+    );
     for (name, of_ours) in [
         ("NORM_INFO", "norm.type == 1"),
         ("NORM_DATA", "norm.type == 2"),
@@ -68,6 +78,9 @@ pub(crate) fn norm_is_what_a_dissector_takes_it_for() {
         ("NORM_ACK", "norm.type == 5"),
     ] {
         let filter = format!("ip.src == 10.0.0.1 && {of_ours}");
-        assert!(count(&filter) > 0, "no {name} of ours was captured");
+        assert!(
+            !found(&filter, "-n").is_empty(),
+            "no {name} of ours was captured"
+        );
     }
 }

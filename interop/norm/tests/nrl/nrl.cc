@@ -30,7 +30,7 @@ static double number(const char *name, double otherwise) {
     return words.count(name) ? atof(words[name].c_str()) : otherwise;
 }
 
-// What is left to write to a stream.
+// What is left to write to a stream. Its buffer holds all of it: what leaves the buffer is not repaired.
 struct Stream {
     NormObjectHandle handle = NORM_OBJECT_INVALID;
     std::string bytes;
@@ -68,7 +68,7 @@ static int send(NormInstanceHandle instance, NormSessionHandle session) {
     if (kind == "file") {
         object = NormFileEnqueue(session, word("file").c_str(), "name", 4);
     } else if (kind == "stream") {
-        object = stream.handle = NormStreamOpen(session, 1 << 20, "name", 4);
+        object = stream.handle = NormStreamOpen(session, 4 << 20, "name", 4);
         stream.bytes = bytes;
     } else {
         object = NormDataEnqueue(session, bytes.data(), bytes.size(), "name", 4);

@@ -27,7 +27,8 @@ fn receive_until(line: &str, config: ReceiverConfig, loss: u8, words: &[&str]) -
     };
     // NRL's streams end without a word where their sender does.
     assert!(object.complete || object.stream, "{:?}", came.stats);
-    assert!(object.bytes == bytes, "other bytes came");
+    assert_eq!(object.gaps, [], "{:?}", came.stats);
+    assert!(object.bytes == bytes, "other bytes came: {:?}", came.stats);
     assert_eq!(object.info.as_deref(), Some(&b"name"[..]));
     assert_eq!(came.stats.malformed, 0, "{:?}", came.stats);
     // What goes back is little, and may get through.
