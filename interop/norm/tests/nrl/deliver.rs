@@ -118,3 +118,20 @@ pub(crate) fn norm_a_stream_is_in_order() {
         assert!(loss == 0 || sent.stats.repairs > 0, "{sent:?}");
     }
 }
+
+/// NORM-CC begins with a segment a second, which only what NRL's answers raises.
+pub(crate) fn norm_congestion_control_raises_the_rate() {
+    let network = Network::new();
+    let bytes = content(200_000);
+    let came = network.path("came");
+    let mut receiver = network.start_receiver(&came, &[TO_GROUP]);
+    let config = SenderConfig {
+        congestion_control: true,
+        ..sender()
+    };
+    let sent = network.send(config, object(&bytes));
+    assert_eq!(sent.delivered, 1, "{sent:?}");
+    receiver.wait_for_line("completed data");
+    assert!(fs::read(&came).unwrap() == bytes, "other bytes came");
+    assert!(sent.stats.rate > 500_000, "{sent:?}");
+}

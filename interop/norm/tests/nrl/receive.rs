@@ -12,10 +12,20 @@ const TO_GROUP: &str = "to=239.5.5.5";
 
 /// Receives a megabyte; each loss in a hundred, at both ends. The sender ends on `line`.
 fn receive_until(line: &str, config: ReceiverConfig, loss: u8, words: &[&str]) -> Came {
+    receive_all(&content(1_000_003), line, config, loss, words).0
+}
+
+/// Receives, and gives what NRL's sender said too.
+fn receive_all(
+    bytes: &[u8],
+    line: &str,
+    config: ReceiverConfig,
+    loss: u8,
+    words: &[&str],
+) -> (Came, Vec<String>) {
     let network = Network::new();
-    let bytes = content(1_000_003);
     let path = network.path("sent");
-    fs::write(&path, &bytes).unwrap();
+    fs::write(&path, bytes).unwrap();
     let receiving = network.receive(config);
     let rules = (loss > 0).then(|| network.lose(loss));
     let file = format!("file={}", path.display());
@@ -35,7 +45,7 @@ fn receive_until(line: &str, config: ReceiverConfig, loss: u8, words: &[&str]) -
     if let Some([to_ours, _]) = rules {
         assert!(to_ours.count() > 0, "nothing was lost");
     }
-    came
+    (came, sender.stdout())
 }
 
 /// The same, with ours to acknowledge.
@@ -127,4 +137,17 @@ pub(crate) fn norm_a_stream_is_in_order() {
             object.messages
         );
     }
+}
+
+/// NORM-CC begins with a segment a second, which only what ours answers raises.
+pub(crate) fn norm_congestion_control_raises_the_rate() {
+    let node = format!("receiver={OURS}");
+    let words = [TO_GROUP, "cc=1", &node];
+    let bytes = content(200_000);
+    let (_, lines) = receive_all(&bytes, "watermark success", receiver(), 0, &words);
+    let rates = lines.iter().filter_map(|line| line.strip_prefix("rate "));
+    let highest = rates
+        .filter_map(|rate| rate.parse().ok())
+        .fold(0.0, f64::max);
+    assert!(highest > 500_000.0, "{lines:?}");
 }

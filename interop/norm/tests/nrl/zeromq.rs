@@ -7,9 +7,15 @@ use manycast_lab::netns::Process;
 
 use crate::ends::{NRL, Network, built, receiver, sender};
 
-/// What is sent: of less than 256 bytes and of more, where the form of the length changes.
-fn texts() -> [String; 3] {
-    ["short".to_owned(), "x".repeat(255), "y".repeat(256)]
+/// What is sent: of less than 256 bytes and of more, where the form of the length changes, and longer
+/// than a segment.
+fn texts() -> [String; 4] {
+    [
+        "short".to_owned(),
+        "x".repeat(255),
+        "y".repeat(256),
+        "z".repeat(5000),
+    ]
 }
 
 fn start(network: &Network, role: &str) -> Process {
@@ -34,12 +40,10 @@ fn frame(text: &str) -> Vec<u8> {
 pub(crate) fn norm_zeromq_understands_ours() {
     let network = Network::new();
     let mut subscriber = start(&network, "receive");
-    // The last is longer than a segment.
-    let texts = [&texts()[..], &["z".repeat(5000)]].concat();
-    let frames: Vec<_> = texts.iter().map(|text| frame(text)).collect();
-    let frames: Vec<_> = frames.iter().map(Vec::as_slice).collect();
+    let frames = texts().map(|text| frame(&text));
+    let frames = frames.each_ref().map(Vec::as_slice);
     let sent = network.send_stream(sender(), &frames);
-    for text in texts {
+    for text in texts() {
         assert_eq!(
             subscriber.wait_for_line("message "),
             format!("message {text}")
@@ -49,7 +53,7 @@ pub(crate) fn norm_zeromq_understands_ours() {
     assert_eq!(sent.stats.malformed, 0, "{sent:?}");
 }
 
-/// It sends by NORM-CC, which begins with a segment a second: all of it is less than one.
+/// It sends by NORM-CC, which begins with a segment a second.
 pub(crate) fn norm_ours_understands_zeromq() {
     let network = Network::new();
     let receiving = network.receive(receiver());
