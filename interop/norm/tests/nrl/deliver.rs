@@ -78,6 +78,7 @@ pub(crate) fn norm_silent_receivers_need_parity_ahead() {
     let config = SenderConfig {
         rate: 10_000_000,
         proactive: 32,
+        robust: 20,
         receivers: Vec::new(),
         ..sender()
     };

@@ -149,14 +149,14 @@ fn socket(at: SocketAddr) -> Result<Socket, Failure> {
     Ok(socket)
 }
 
-/// How ours sends here: fast enough for tests, with NRL's receiver to acknowledge. It reckons with a
-/// longer round trip than there is, so that a receiver that a busy machine keeps waiting for a second is
-/// not given up.
+/// How ours sends here: fast enough for tests, with NRL's receiver to acknowledge. It is
+/// patient, so that a receiver that a busy machine keeps waiting for some seconds is not given up.
 pub(crate) fn sender() -> SenderConfig {
     SenderConfig {
         rate: 50_000_000,
         grtt: Duration::from_millis(100),
         group_size: 10,
+        robust: 200,
         receivers: vec![NRL],
         ..SenderConfig::new(GROUP, OURS)
     }

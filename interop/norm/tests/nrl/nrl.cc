@@ -59,6 +59,7 @@ static int send(NormInstanceHandle instance, NormSessionHandle session) {
     NormSetAutoParity(session, number("auto", 0));
     NormSetBackoffFactor(session, number("backoff", 4));
     NormSetGroupSize(session, 10);
+    NormSetTxRobustFactor(session, number("robust", 200));
     if (words.count("receiver")) NormAddAckingNode(session, number("receiver", 0));
     if (!NormStartSender(session, 1, 16 << 20, 1400, number("block", 64), number("parity", 16), number("fec", 0))) {
         return 3;

@@ -107,7 +107,7 @@ pub(crate) fn norm_silent_receivers_need_parity_ahead() {
         feedback: FeedbackTo::Nobody,
         ..receiver()
     };
-    let words = [TO_GROUP, "auto=16", "parity=16"];
+    let words = [TO_GROUP, "auto=16", "parity=16", "robust=20"];
     let came = receive_until("flushed", config, 2, &words);
     let stats = came.stats;
     assert!(stats.decoded > 0, "{stats:?}");
