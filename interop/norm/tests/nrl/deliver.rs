@@ -14,8 +14,11 @@ fn deliver(config: SenderConfig, loss: u8, words: &[&str]) -> Sent {
     let bytes = content(1_000_003);
     let came = network.path("came");
     let mut receiver = network.start_receiver(&came, words);
-    let rules = (loss > 0).then(|| network.lose(loss));
     let acknowledges = !config.receivers.is_empty();
+    let rules = (loss > 0).then(|| match acknowledges {
+        true => network.lose(loss),
+        false => network.lose_data(loss),
+    });
     let sent = network.send(config, object(&bytes));
     assert_eq!(sent.delivered, usize::from(acknowledges), "{sent:?}");
     receiver.wait_for_line("completed data");

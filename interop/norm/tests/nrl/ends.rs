@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use manycast_interop_norm::{Came, Failure, Sent, receive, send, send_stream};
 use manycast_io::Socket;
-use manycast_lab::netns::{self, Host, Lab, Pick, Process, Rule, Task};
+use manycast_lab::netns::{self, Hook, Host, Lab, Pick, Process, Rule, Task};
 use manycast_proto::norm::{Content, Object, ReceiverConfig, SenderConfig};
 
 /// The group and the port of all sessions.
@@ -67,6 +67,13 @@ impl Network {
     /// Loses so many in a hundred of the datagrams that come to each of the two.
     pub(crate) fn lose(&self, percent: u8) -> [Rule; 2] {
         [&self.ours, &self.nrl].map(|host| host.lose("eth0", Pick::Percent(percent)))
+    }
+
+    /// The same, of NORM_DATA alone: no parity brings the information back that goes ahead.
+    pub(crate) fn lose_data(&self, percent: u8) -> [Rule; 2] {
+        // The first byte is the version and the type of the message.
+        let matching = format!("udp dport 6003 @th,64,8 0x12 {}", Pick::Percent(percent));
+        [&self.ours, &self.nrl].map(|host| host.drop_at(Hook::Input, &matching))
     }
 
     /// Starts an end of NRL's; `words` say how, see `nrl.cc`. It is killed on drop.

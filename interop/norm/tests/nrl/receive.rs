@@ -26,8 +26,11 @@ fn receive_all(
     let network = Network::new();
     let path = network.path("sent");
     fs::write(&path, bytes).unwrap();
+    let rules = (loss > 0).then(|| match config.feedback {
+        FeedbackTo::Nobody => network.lose_data(loss),
+        _ => network.lose(loss),
+    });
     let receiving = network.receive(config);
-    let rules = (loss > 0).then(|| network.lose(loss));
     let file = format!("file={}", path.display());
     let mut sender: Process = network.start("send", &[&[file.as_str()], words].concat());
     sender.wait_for_line(line);
