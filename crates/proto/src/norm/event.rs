@@ -232,6 +232,15 @@ pub enum ReceiverEvent {
         /// Why not.
         reason: Abandonment,
     },
+    /// A sender says something of the application's: [`Sender::announce`](super::Sender::announce).
+    Announced {
+        /// The sender's number.
+        node: u32,
+        /// Which of its instances.
+        instance: u16,
+        /// What it says.
+        payload: Bytes,
+    },
     /// Nothing has come of a sender for long, or it has ended.
     Gone {
         /// The sender's number.

@@ -58,7 +58,7 @@
 //! | RFC 5348 §3.1, §5 | the throughput equation, loss events, discounting, damping | done; the discount is reckoned anew each time instead of being kept |
 //! | RFC 5740 §5.5.3 | positive acknowledgement | done: of all that was sent, of streams while they go on |
 //! | RFC 5740 §4.2.3.6, §4.3.2 | NORM_CMD(ACK_REQ), and answers of the application | done |
-//! | RFC 5740 §4.2.3.7 | NORM_CMD(APPLICATION) | the message alone |
+//! | RFC 5740 §4.2.3.7 | NORM_CMD(APPLICATION) | done |
 //! | RFC 5401 §3.2.3 | truncated exponential back-off | done |
 //! | RFC 5052 §9.1 | the blocking algorithm | done |
 //! | RFC 5510 | Reed–Solomon, FEC Encoding ID 5 | done, m = 8; by default with the points and shortened blocks of NRL's implementation, see [`fec::Variant`]; EXT_FTI says the number of parity symbols, as NRL's, not that of all |
@@ -66,6 +66,7 @@
 //! | RFC 5445 | small block codes, FEC Encoding ID 129 | done, with the same code |
 
 mod ack;
+mod application;
 mod config;
 mod event;
 pub mod fec;

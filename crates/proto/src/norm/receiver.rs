@@ -27,7 +27,7 @@ pub struct Receiver {
     sequence: u16,
     /// By address and number: who forges another's number from elsewhere does not reach its state.
     senders: HashMap<(SocketAddr, u32), Remote>,
-    outputs: VecDeque<Output<ReceiverEvent>>,
+    pub(super) outputs: VecDeque<Output<ReceiverEvent>>,
     phase: Phase,
     stats: ReceiverStats,
 }
@@ -218,6 +218,7 @@ impl Receiver {
             remote.command(command, extensions, now, random, stats, outputs);
             remote.look(now, random);
         }
+        self.announced(key.1, sender.instance, command);
     }
 
     /// What another receiver misses.

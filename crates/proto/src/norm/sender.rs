@@ -357,7 +357,7 @@ impl Sender {
         }
     }
 
-    const fn is_running(&self) -> bool {
+    pub(super) const fn is_running(&self) -> bool {
         matches!(self.phase, Phase::Sending | Phase::Finishing)
     }
 

@@ -21,7 +21,7 @@ use crate::norm::repair::Wanted;
 use crate::pace::Pacer;
 
 impl Sender {
-    pub(super) fn command(&mut self, command: Command<'_>) {
+    pub(in crate::norm) fn command(&mut self, command: Command<'_>) {
         self.command_with(Extensions::default(), command);
     }
 
