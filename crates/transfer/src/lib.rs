@@ -1,6 +1,12 @@
 //! Files over UDP.
 //!
-//! [`tftp`] reads and writes files as devices do that boot; one server serves many, each by itself
-//! or all by multicast.
+//! [`files`] sends files to many, reliably, and tells who has what; [`stream`] a stream of bytes; [`tftp`] reads and writes files
+//! as devices do that boot; one server serves many, each by itself or all by multicast.
 
+pub mod files;
+mod folder;
+mod limits;
+pub mod stream;
 pub mod tftp;
+
+pub use files::{receive_files, send_files};

@@ -30,7 +30,6 @@ mod client;
 mod disk;
 mod error;
 mod file;
-mod folder;
 mod location;
 mod server;
 

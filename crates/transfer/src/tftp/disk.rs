@@ -16,7 +16,7 @@ use manycast_proto::tftp::{ErrorCode, FileRequest, Mode, Refusal, Server, Transf
 
 use super::Error;
 use super::client::refusal_of;
-use super::folder::{Folder, Upload};
+use crate::folder::{Folder, Upload};
 
 /// How many threads there are.
 const THREADS: usize = 4;

@@ -14,7 +14,8 @@ use manycast_types::Address;
 
 use super::Error;
 use super::disk::{Disk, Rules};
-use super::folder::Folder;
+use crate::folder::Folder;
+use crate::limits::raise_limit_of_files;
 
 /// What a [`Server`] allows.
 #[derive(Clone, Debug, Default)]
@@ -223,16 +224,5 @@ impl Server {
             _ => {}
         }
         None
-    }
-}
-
-/// Each transfer has a socket and a file.
-fn raise_limit_of_files() {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    let wanted = limit.maximum.unwrap_or(u64::MAX).min(16_384);
-    if limit.current.is_some_and(|current| current < wanted) {
-        limit.current = Some(wanted);
-        let _ = setrlimit(Resource::Nofile, limit);
     }
 }

@@ -12,12 +12,12 @@ use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, ResolveFlags};
 
 /// A folder.
 #[derive(Clone, Debug)]
-pub(super) struct Folder {
+pub(crate) struct Folder {
     handle: Arc<OwnedFd>,
 }
 
 impl Folder {
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let handle = rustix::fs::open(path, flags, Mode::empty())?;
         Ok(Self {
@@ -38,7 +38,7 @@ impl Folder {
     }
 
     /// Opens a file to be read.
-    pub(super) fn read(&self, name: &[u8]) -> io::Result<File> {
+    pub(crate) fn read(&self, name: &[u8]) -> io::Result<File> {
         let name = relative(name)?;
         // A pipe that nobody writes to would block.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
@@ -51,7 +51,7 @@ impl Folder {
     }
 
     /// Begins a file that is to be written, under a temporary name.
-    pub(super) fn write(&self, name: &[u8], overwrite: bool) -> io::Result<Upload> {
+    pub(crate) fn write(&self, name: &[u8], overwrite: bool) -> io::Result<Upload> {
         let name = relative(name)?;
         let last = name.file_name().ok_or(io::ErrorKind::IsADirectory)?;
         let parent = match name.parent() {
@@ -81,11 +81,82 @@ impl Folder {
     }
 }
 
+impl Folder {
+    /// Opens a folder in it, and makes it and those above it where they are not there.
+    pub(crate) fn make(&self, path: &Path) -> io::Result<OwnedFd> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY;
+        match self.beneath(path, flags) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            result => return result,
+        }
+        let (above, last) = parts(path)?;
+        let above = self.make(above)?;
+        match rustix::fs::mkdirat(&above, last, Mode::from_raw_mode(0o777)) {
+            Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+        // By the whole path again: what is there may be a link that leads out.
+        self.beneath(path, flags)
+    }
+
+    /// Begins a file under a temporary name beside its own, and makes the folders above it. What a
+    /// process left there that was killed is removed; what another still writes is not.
+    pub(crate) fn begin(&self, path: &Path, temporary: &str, mode: u16) -> io::Result<Upload> {
+        let (above, last) = parts(path)?;
+        let parent = self.make(above)?;
+        let temporary = PathBuf::from(temporary);
+        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        match rustix::fs::openat(&parent, &temporary, flags, Mode::empty()) {
+            Ok(left) => {
+                lock(&left)?;
+                rustix::fs::unlinkat(&parent, &temporary, AtFlags::empty())?;
+            }
+            Err(rustix::io::Errno::NOENT) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let flags = flags | OFlags::CREATE | OFlags::EXCL;
+        // The umask of the process holds, as for every file that it makes.
+        let mode = Mode::from_raw_mode(u32::from(mode) & 0o777);
+        let file = rustix::fs::openat(&parent, &temporary, flags, mode)?;
+        let upload = Upload {
+            file: file.into(),
+            parent,
+            temporary: Some(temporary),
+            last: last.into(),
+            overwrite: true,
+        };
+        lock(&upload.file)?;
+        Ok(upload)
+    }
+}
+
+/// A path without its last part, and that.
+fn parts(path: &Path) -> io::Result<(&Path, &std::ffi::OsStr)> {
+    let last = path.file_name().ok_or(io::ErrorKind::IsADirectory)?;
+    let above = match path.parent() {
+        Some(above) if !above.as_os_str().is_empty() => above,
+        _ => Path::new("."),
+    };
+    Ok((above, last))
+}
+
+/// So that no other process takes it for left over (`flock(2)`).
+fn lock(file: impl std::os::fd::AsFd) -> io::Result<()> {
+    use rustix::fs::FlockOperation;
+    match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            let text = "another process is receiving it into the same folder";
+            Err(io::Error::new(io::ErrorKind::WouldBlock, text))
+        }
+        result => Ok(result?),
+    }
+}
+
 /// A file that is being written. Dropped before its end, it is gone.
 #[derive(Debug)]
-pub(super) struct Upload {
-    pub(super) file: File,
-    parent: OwnedFd,
+pub(crate) struct Upload {
+    pub(crate) file: File,
+    pub(crate) parent: OwnedFd,
     temporary: Option<PathBuf>,
     last: PathBuf,
     overwrite: bool,
@@ -93,7 +164,7 @@ pub(super) struct Upload {
 
 impl Upload {
     /// Gives the file its name.
-    pub(super) fn finish(mut self) -> io::Result<()> {
+    pub(crate) fn finish(mut self) -> io::Result<()> {
         let Some(temporary) = &self.temporary else {
             return Ok(());
         };

@@ -1,0 +1,455 @@
+//! What is sent when: in rounds, until every receiver that answers has all, or makes no progress.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use manycast_proto::norm::{Content, Object, ObjectId, Sender};
+
+use super::entry::Entry;
+use super::message::{Report, Said, Status, emit_manifest};
+use super::peers::{News, Peer, Peers};
+
+/// How many files are on their way at once, with those that are waited for. Receivers keep twice as
+/// many.
+pub(super) const WINDOW: usize = 64;
+/// How long a receiver may be silent before it is not waited for.
+const SILENCE: Duration = Duration::from_secs(5);
+/// How long is waited for receivers where none is expected.
+const GATHER: Duration = Duration::from_millis(400);
+/// How many rounds in a row may bring nothing.
+const ROUNDS: u32 = 3;
+/// How often the end is told.
+const ENDS: u32 = 3;
+
+/// Who is expected.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Expected {
+    pub(super) names: Vec<String>,
+    /// How many, those with names among them.
+    pub(super) count: usize,
+}
+
+/// A delivery: which files go to whom, and who has them.
+#[derive(Debug)]
+pub(super) struct Delivery {
+    session: u64,
+    manifest: Bytes,
+    bytes: u64,
+    entries: Vec<Entry>,
+    /// Why an entry cannot be sent.
+    pub(super) unreadable: Vec<Option<String>>,
+    pub(super) peers: Peers,
+    expected: Expected,
+    wait: Duration,
+    begun: Instant,
+    phase: Phase,
+    queue: VecDeque<u32>,
+    flights: VecDeque<Flight>,
+    /// The entries of all objects that the sender still keeps for repairs.
+    objects: BTreeMap<ObjectId, u32>,
+    /// When the manifest was last sent, and as which object.
+    manifest_sent: Option<(ObjectId, Instant)>,
+    /// When receivers are asked next, and from which entry on.
+    question: Instant,
+    from: u32,
+    /// Since when nothing has come on.
+    progress: Instant,
+    has_progress: bool,
+    /// How many rounds in a row brought nothing.
+    vain: u32,
+    ends: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Receivers come, and say what they have.
+    Gathering,
+    Sending,
+    /// All was sent; who lacks what?
+    Judging(Instant),
+    Ending,
+    Over,
+}
+
+/// A file on its way.
+#[derive(Debug)]
+struct Flight {
+    index: u32,
+    object: ObjectId,
+    sent: Option<Instant>,
+}
+
+impl Delivery {
+    pub(super) fn new(
+        session: u64,
+        entries: Vec<Entry>,
+        expected: Expected,
+        wait: Duration,
+        now: Instant,
+    ) -> Self {
+        Self {
+            manifest: emit_manifest(session, &entries),
+            bytes: entries.iter().map(|entry| entry.size).sum(),
+            unreadable: vec![None; entries.len()],
+            peers: Peers::new(&expected.names, entries.len()),
+            session,
+            entries,
+            expected,
+            wait,
+            begun: now,
+            phase: Phase::Gathering,
+            queue: VecDeque::new(),
+            flights: VecDeque::new(),
+            objects: BTreeMap::new(),
+            manifest_sent: None,
+            question: now,
+            from: 0,
+            progress: now,
+            has_progress: false,
+            vain: 0,
+            ends: 0,
+        }
+    }
+
+    pub(super) const fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Over)
+    }
+
+    /// The entry that an object is.
+    pub(super) fn entry_of(&self, object: ObjectId) -> Option<u32> {
+        self.objects.get(&object).copied()
+    }
+
+    /// An object is not kept any more.
+    pub(super) fn released(&mut self, object: ObjectId) {
+        self.objects.remove(&object);
+    }
+
+    /// All of an object was sent once.
+    pub(super) fn sent(&mut self, object: ObjectId, now: Instant) {
+        if let Some(flight) = self.flights.iter_mut().find(|it| it.object == object) {
+            flight.sent = Some(now);
+            self.progress = now;
+            if self.flights.iter().all(|flight| flight.sent.is_some()) {
+                self.question = now;
+            }
+        }
+    }
+
+    /// A file cannot be read: it is not sent.
+    pub(super) fn fail(&mut self, index: u32, why: String, sender: &mut Sender) {
+        if let Some(reason) = self.unreadable.get_mut(index as usize) {
+            reason.get_or_insert(why);
+        }
+        self.flights.retain(|flight| flight.index != index);
+        self.withdraw(index, sender);
+    }
+
+    /// Nothing is repaired any more of the objects that an entry was.
+    fn withdraw(&mut self, index: u32, sender: &mut Sender) {
+        for (object, its) in &self.objects {
+            if *its == index {
+                sender.withdraw(*object);
+            }
+        }
+        self.objects.retain(|_, its| *its != index);
+    }
+
+    /// Takes in what a receiver says.
+    pub(super) fn take(&mut self, node: u32, payload: &[u8], now: Instant) -> Option<News> {
+        let (session, report) = Report::parse(payload).ok()?;
+        if session != self.session {
+            return None;
+        }
+        let end = report.end() as usize;
+        // Whose reports do not fit is asked for the rest.
+        if report.from == self.from && !report.runs.is_empty() && end < self.entries.len() {
+            self.from = report.end();
+            self.question = self.question.min(now);
+        }
+        let since = now.saturating_duration_since(self.begun);
+        let news = self.peers.take(node, &report, now, since)?;
+        if news.has_progress || news.is_new {
+            (self.progress, self.has_progress) = (now, true);
+        }
+        Some(news)
+    }
+
+    /// How long a receiver may be silent.
+    fn silence(&self) -> Duration {
+        self.wait.max(SILENCE)
+    }
+
+    fn live(&self, now: Instant) -> impl Iterator<Item = &Peer> {
+        self.peers.live(now, self.silence())
+    }
+
+    /// Whether all that are expected are there.
+    fn all_came(&self, now: Instant) -> bool {
+        let named = |peer: &Peer| peer.is_named && peer.heard.is_none();
+        !self.peers.known.values().any(named) && self.live(now).count() >= self.expected.count
+    }
+
+    /// Whether an entry is still to be sent: somebody lacks it, or somebody may whom nobody knows.
+    fn is_wanted(&self, index: u32, now: Instant) -> bool {
+        let at = index as usize;
+        let entry = self.entries.get(at);
+        if entry.is_none_or(|it| it.is_folder) || self.unreadable[at].is_some() {
+            return false;
+        }
+        let lacks = |peer: &Peer| !peer.statuses[at].is_final();
+        self.live(now).any(lacks)
+    }
+
+    /// Goes on, as far as it can now, and says when to go on at the latest.
+    pub(super) fn step(&mut self, sender: &mut Sender, now: Instant) -> Instant {
+        self.keep_manifest(sender, now);
+        match self.phase {
+            Phase::Gathering => self.gather(now),
+            Phase::Sending => self.send(sender, now),
+            Phase::Judging(since) => self.judge(since, now),
+            Phase::Ending | Phase::Over => {}
+        }
+        if now >= self.question {
+            self.ask(sender, now);
+        }
+        // Rounds and windows are looked after at least so often.
+        self.question.min(now + Duration::from_millis(100))
+    }
+
+    /// Stops: the end is told once.
+    pub(super) fn stop(&mut self, sender: &mut Sender) {
+        if self.phase != Phase::Over {
+            sender.announce(&Said::End.emit(self.session));
+            self.phase = Phase::Over;
+        }
+    }
+
+    /// Sends the manifest, at first and where a receiver does not have it though it was sent.
+    fn keep_manifest(&mut self, sender: &mut Sender, now: Instant) {
+        let again = self.manifest_sent.is_some_and(|(_, at)| {
+            let pause = (sender.stats().grtt * 16).max(Duration::from_secs(1));
+            now.saturating_duration_since(at) > pause
+                && self.live(now).any(|peer| !peer.has_manifest)
+        });
+        if self.manifest_sent.is_some() && !again {
+            return;
+        }
+        let info = Said::Manifest {
+            entries: u32::try_from(self.entries.len()).unwrap_or(u32::MAX),
+            bytes: self.bytes,
+        };
+        let object = Object {
+            content: Content::Memory(self.manifest.clone()),
+            file: false,
+            info: Some(info.emit(self.session)),
+        };
+        if let Ok(object) = sender.enqueue(object) {
+            self.manifest_sent = Some((object, now));
+        }
+    }
+
+    fn gather(&mut self, now: Instant) {
+        let waited = now.saturating_duration_since(self.begun);
+        let ready = match self.expected.count {
+            0 => waited >= GATHER.min(self.wait),
+            _ => {
+                let decided = self.live(now).all(Peer::is_decided);
+                self.all_came(now) && decided || waited >= self.wait
+            }
+        };
+        if ready {
+            // Where all are known who are expected, what they have need not be sent. Otherwise there
+            // may be some that have no way to say what they lack.
+            let all_known = self.expected.count > 0 && self.all_came(now);
+            let wanted = (0..self.entries.len()).filter_map(|index| u32::try_from(index).ok());
+            let wanted = wanted.filter(|index| {
+                let is_file = !self.entries[*index as usize].is_folder;
+                is_file && (!all_known || self.is_wanted(*index, now))
+            });
+            self.queue = wanted.collect();
+            self.phase = Phase::Sending;
+            self.progress = now;
+        }
+    }
+
+    fn send(&mut self, sender: &mut Sender, now: Instant) {
+        while let Some(flight) = self.flights.front()
+            && self.is_settled(flight, sender, now)
+        {
+            self.flights.pop_front();
+        }
+        while self.flights.len() < WINDOW
+            && let Some(&index) = self.queue.front()
+        {
+            let at = index as usize;
+            let skip =
+                self.unreadable[at].is_some() || self.vain > 0 && !self.is_wanted(index, now);
+            if !skip {
+                // Of what was sent in the round before, receivers let go now.
+                self.withdraw(index, sender);
+                let entry = self.entries[at].clone();
+                let object = Object {
+                    content: Content::Elsewhere(entry.size),
+                    file: true,
+                    info: Some(Said::File { index, entry }.emit(self.session)),
+                };
+                match sender.enqueue(object) {
+                    Ok(object) => {
+                        self.objects.insert(object, index);
+                        self.flights.push_back(Flight {
+                            index,
+                            object,
+                            sent: None,
+                        });
+                    }
+                    Err(manycast_proto::norm::EnqueueError::TooLong) => {
+                        let why = "it is too large for one object; split it".to_owned();
+                        self.unreadable[at] = Some(why);
+                    }
+                    Err(_) => return,
+                }
+            }
+            self.queue.pop_front();
+        }
+        if self.queue.is_empty() && self.flights.is_empty() {
+            self.phase = Phase::Judging(now);
+            self.question = now;
+        }
+    }
+
+    /// Whether a file need not be kept for repairs: all have it or do not take it, or nobody says so
+    /// and nobody asks.
+    fn is_settled(&self, flight: &Flight, sender: &Sender, now: Instant) -> bool {
+        let Some(sent) = flight.sent else {
+            return false;
+        };
+        let at = flight.index as usize;
+        // RFC 5740 §5.3: so long it takes until a receiver has asked for what it misses.
+        let factor = 2 * u32::from(sender.config().backoff) + 3;
+        let has_asked = now.saturating_duration_since(sent) >= sender.stats().grtt * factor;
+        let mut live = self.live(now).peekable();
+        if live.peek().is_none() {
+            return has_asked;
+        }
+        let stalled = now.saturating_duration_since(self.progress.max(sent)) >= self.silence();
+        // Whoever has not begun it by then came too late for it: it comes again in the next round.
+        let needs_it = |status| match status {
+            Status::Coming => true,
+            Status::Missing | Status::Unknown => !has_asked,
+            Status::Checking | Status::Verified | Status::Failed => false,
+        };
+        stalled || !live.any(|peer| needs_it(peer.statuses[at]))
+    }
+
+    fn judge(&mut self, since: Instant, now: Instant) {
+        let waited = now.saturating_duration_since(since);
+        let patient = waited < self.wait;
+        let live = self.live(now).count();
+        let undecided = self.live(now).any(|peer| !peer.is_decided());
+        if live == 0 {
+            // Perhaps some listen that say nothing: they may have asked for repairs.
+            if !patient || self.expected.count == 0 && waited >= GATHER {
+                self.phase = Phase::Ending;
+            }
+            return;
+        }
+        let stalled = now.saturating_duration_since(self.progress) >= self.silence();
+        // Who compares what is there may take long, and tells so.
+        if undecided && (patient || !stalled) {
+            return;
+        }
+        // What is still being repaired need not be sent again.
+        if !stalled
+            && self
+                .live(now)
+                .any(|it| it.statuses.contains(&Status::Coming))
+        {
+            return;
+        }
+        let wanted = (0..self.entries.len()).filter_map(|index| u32::try_from(index).ok());
+        let wanted: VecDeque<_> = wanted.filter(|index| self.is_wanted(*index, now)).collect();
+        if wanted.is_empty() {
+            if self.all_came(now) || !patient {
+                self.phase = Phase::Ending;
+            }
+            return;
+        }
+        self.vain = match std::mem::take(&mut self.has_progress) {
+            true => 1,
+            false => self.vain + 1,
+        };
+        if self.vain > ROUNDS {
+            self.phase = Phase::Ending;
+        } else {
+            (self.queue, self.phase, self.progress) = (wanted, Phase::Sending, now);
+        }
+    }
+
+    /// Asks all receivers how it stands, or tells them the end.
+    fn ask(&mut self, sender: &mut Sender, now: Instant) {
+        let grtt = sender.stats().grtt;
+        if self.phase == Phase::Ending {
+            sender.announce(&Said::End.emit(self.session));
+            self.ends += 1;
+            if self.ends >= ENDS {
+                self.phase = Phase::Over;
+            }
+            self.question = now + grtt.min(Duration::from_millis(200));
+            return;
+        }
+        let count = self.peers.known.len().max(self.expected.count);
+        // A receiver for each millisecond, so that answers to many questions do not come as one.
+        let within = u16::try_from(count.saturating_sub(1)).unwrap_or(u16::MAX);
+        let question = Said::Question {
+            from: std::mem::take(&mut self.from),
+            within,
+        };
+        sender.announce(&question.emit(self.session));
+        let spread = Duration::from_millis(within.into());
+        let waits = match self.phase {
+            Phase::Sending => self.flights.iter().all(|flight| flight.sent.is_some()),
+            _ => true,
+        };
+        // While something is waited for, an answer may come within a round trip.
+        let pause = match waits {
+            true => Duration::from_millis(10).max(grtt.min(Duration::from_millis(100))),
+            false => Duration::from_millis(200),
+        };
+        self.question = now + pause.max(spread * 2);
+    }
+
+    /// The bytes of all files.
+    pub(super) const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub(super) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    pub(super) const fn begun(&self) -> Instant {
+        self.begun
+    }
+
+    pub(super) const fn expected(&self) -> &Expected {
+        &self.expected
+    }
+
+    /// How it stands with an entry at a receiver, in the end.
+    pub(super) fn status(&self, peer: &Peer, index: usize) -> (Status, Option<String>) {
+        let status = peer.statuses[index];
+        let unreadable = self.unreadable[index].clone();
+        match status {
+            Status::Verified => (status, None),
+            Status::Failed => {
+                let reason = u32::try_from(index).ok();
+                let reason = reason.and_then(|index| peer.reasons.get(&index).cloned());
+                (status, reason)
+            }
+            _ if unreadable.is_some() => (Status::Failed, unreadable),
+            _ => (status, None),
+        }
+    }
+}

@@ -1,0 +1,383 @@
+//! What is told of a file: its entry in the manifest, and which paths are taken.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use manycast_proto::wire::{Reader, Writer};
+use manycast_types::Malformed;
+
+/// The longest path in bytes: with what else is told of a file, it fits into a datagram.
+pub(super) const LONGEST_PATH: usize = 1000;
+
+/// A file or a folder, as the manifest tells of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// Relative, with `/` between its parts.
+    pub(super) path: String,
+    pub(super) is_folder: bool,
+    /// The bits of its permissions: no more than `0o777`.
+    pub(super) mode: u16,
+    /// When it was modified: seconds since 1970, and nanoseconds.
+    pub(super) modified: (i64, u32),
+    /// Its length in bytes; 0 of a folder.
+    pub(super) size: u64,
+    /// The BLAKE3 hash of its bytes; zeros of a folder.
+    pub(super) hash: [u8; 32],
+}
+
+/// ```text
+/// ┌──────┬──────┬──────────────┬───────────────────┬──────┬──────┬─────────────┬──────┐
+/// │ kind │ mode │ seconds      │ nanoseconds       │ size │ hash │ path length │ path │
+/// │ 1    │ 2    │ 8            │ 4                 │ 8    │ 32   │ 2           │      │
+/// └──────┴──────┴──────────────┴───────────────────┴──────┴──────┴─────────────┴──────┘
+/// ```
+impl Entry {
+    const FILE: u8 = 0;
+    const FOLDER: u8 = 1;
+    /// The bytes of an entry without its path.
+    pub(super) const LEAST: usize = 57;
+
+    pub(super) fn emit(&self, writer: &mut Writer) {
+        let length = u16::try_from(self.path.len()).unwrap_or(u16::MAX);
+        writer
+            .u8(u8::from(self.is_folder))
+            .u16(self.mode)
+            .u64(self.modified.0.cast_unsigned())
+            .u32(self.modified.1)
+            .u64(self.size)
+            .bytes(&self.hash)
+            .u16(length)
+            .bytes(self.path.as_bytes());
+    }
+
+    /// Reads an entry. Its path is checked by itself, not yet beside others.
+    pub(super) fn parse(reader: &mut Reader<'_>) -> Result<Self, Wrong> {
+        let kind = reader.u8()?;
+        if kind > Self::FOLDER {
+            return Err(Malformed::new("there is no such kind of entry", reader.offset()).into());
+        }
+        let is_folder = kind != Self::FILE;
+        let mode = reader.u16()? & 0o777;
+        let modified = (reader.u64()?.cast_signed(), reader.u32()?.min(999_999_999));
+        let size = reader.u64()?;
+        let hash = reader.array()?;
+        let length = reader.u16()?;
+        let path = check(reader.bytes(length.into())?)?.to_owned();
+        Ok(Self {
+            path,
+            is_folder,
+            mode,
+            modified,
+            size: if is_folder { 0 } else { size },
+            hash,
+        })
+    }
+}
+
+/// Why a message of a sender is not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Wrong {
+    Malformed(Malformed),
+    Path(Refusal),
+}
+
+impl From<Malformed> for Wrong {
+    fn from(error: Malformed) -> Self {
+        Self::Malformed(error)
+    }
+}
+
+impl From<Refusal> for Wrong {
+    fn from(error: Refusal) -> Self {
+        Self::Path(error)
+    }
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Malformed(error) => write!(f, "the message is malformed: {error}"),
+            Self::Path(error) => error.fmt(f),
+        }
+    }
+}
+
+/// A path that is not taken, and why not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    path: String,
+    why: Why,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Why {
+    Empty,
+    TooLong,
+    NotText,
+    Absolute,
+    Unclear,
+    Control,
+    Backslash,
+    Reserved,
+    Temporary,
+    Twice,
+    Case(String),
+    Within(String),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = &self.path;
+        match &self.why {
+            Why::Empty => f.write_str("a path is empty"),
+            Why::TooLong => write!(f, "{path:?} is longer than {LONGEST_PATH} bytes"),
+            Why::NotText => write!(f, "{path:?} is not UTF-8"),
+            Why::Absolute => write!(f, "{path:?} is absolute"),
+            Why::Unclear => write!(f, "{path:?} has a part that is empty, . or .."),
+            Why::Control => write!(f, "{path:?} has a control character"),
+            Why::Backslash => write!(f, "{path:?} has a backslash, which divides paths elsewhere"),
+            Why::Reserved => write!(f, "{path:?} has a part that is reserved elsewhere"),
+            Why::Temporary => write!(f, "{path:?} has the name of a temporary file"),
+            Why::Twice => write!(f, "{path:?} is there twice"),
+            Why::Case(other) => write!(f, "{path:?} and {other:?} differ in nothing but case"),
+            Why::Within(other) => write!(f, "{path:?} lies in {other:?}, which is a file"),
+        }
+    }
+}
+
+/// The names that devices have on Windows, whatever follows after a dot.
+const RESERVED: [&str; 22] = [
+    "con", "prn", "aux", "nul", "com1", "com2", "com3", "com4", "com5", "com6", "com7", "com8",
+    "com9", "lpt1", "lpt2", "lpt3", "lpt4", "lpt5", "lpt6", "lpt7", "lpt8", "lpt9",
+];
+
+/// The text of a path that can be taken: relative, without `.` and `..`, a file name on every system.
+pub(super) fn check(path: &[u8]) -> Result<&str, Refusal> {
+    let refuse = |why| {
+        let shown = &path[..path.len().min(LONGEST_PATH)];
+        Err(Refusal {
+            path: String::from_utf8_lossy(shown).into_owned(),
+            why,
+        })
+    };
+    if path.is_empty() {
+        return refuse(Why::Empty);
+    }
+    if path.len() > LONGEST_PATH {
+        return refuse(Why::TooLong);
+    }
+    let Ok(text) = std::str::from_utf8(path) else {
+        return refuse(Why::NotText);
+    };
+    if text.starts_with('/') {
+        return refuse(Why::Absolute);
+    }
+    if text.chars().any(char::is_control) {
+        return refuse(Why::Control);
+    }
+    if text.contains('\\') {
+        return refuse(Why::Backslash);
+    }
+    for part in text.split('/') {
+        if matches!(part, "" | "." | "..") {
+            return refuse(Why::Unclear);
+        }
+        let stem = part.split('.').next().unwrap_or(part).to_lowercase();
+        if RESERVED.contains(&stem.trim_end()) || part.ends_with([' ', '.']) {
+            return refuse(Why::Reserved);
+        }
+        if is_temporary(part) {
+            return refuse(Why::Temporary);
+        }
+    }
+    Ok(text)
+}
+
+/// The name that a file has beside its own until it is complete: the same at each try, so that a try
+/// that was broken off leaves one file at most, and short, however long the own name is.
+pub(super) fn temporary(path: &str) -> String {
+    let hash = blake3::hash(path.as_bytes()).to_hex();
+    format!(".manycast-{}.part", &hash[..16])
+}
+
+/// Whether a name may be that of a temporary file.
+fn is_temporary(name: &str) -> bool {
+    let name = name.to_lowercase();
+    name.starts_with(".manycast-") && name.ends_with(".part")
+}
+
+/// The paths of a session, which must not clash, on any system.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    /// By the path without case: as it was written, and whether it is a file or was named itself.
+    known: HashMap<String, (String, Place)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    File,
+    Folder,
+    /// Only what lies in it was named.
+    Above,
+}
+
+impl Names {
+    /// Adds a path that [`check`] has taken.
+    pub(super) fn add(&mut self, path: &str, is_folder: bool) -> Result<(), Refusal> {
+        let refuse = |why| {
+            Err(Refusal {
+                path: path.to_owned(),
+                why,
+            })
+        };
+        for (at, _) in path.match_indices('/') {
+            let above = &path[..at];
+            match self.known.get(&above.to_lowercase()) {
+                Some((other, _)) if other != above => return refuse(Why::Case(other.clone())),
+                Some((other, Place::File)) => return refuse(Why::Within(other.clone())),
+                Some(_) => {}
+                None => {
+                    let known = (above.to_owned(), Place::Above);
+                    self.known.insert(above.to_lowercase(), known);
+                }
+            }
+        }
+        let place = if is_folder {
+            Place::Folder
+        } else {
+            Place::File
+        };
+        match self.known.get(&path.to_lowercase()) {
+            Some((other, _)) if other != path => return refuse(Why::Case(other.clone())),
+            Some((_, Place::Above)) if is_folder => {}
+            Some(_) => return refuse(Why::Twice),
+            None => {}
+        }
+        let known = (path.to_owned(), place);
+        self.known.insert(path.to_lowercase(), known);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn entry(path: &str) -> Entry {
+        Entry {
+            path: path.to_owned(),
+            is_folder: false,
+            mode: 0o640,
+            modified: (-5, 7),
+            size: 3,
+            hash: [9; 32],
+        }
+    }
+
+    fn bytes_of(entry: &Entry) -> Vec<u8> {
+        let mut writer = Writer::new();
+        entry.emit(&mut writer);
+        writer.finish().to_vec()
+    }
+
+    #[test]
+    fn an_entry_comes_back_as_it_was() {
+        let entry = entry("a/b c/ü.txt");
+        let bytes = bytes_of(&entry);
+        assert_eq!(bytes.len(), Entry::LEAST + entry.path.len());
+        assert_eq!(Entry::parse(&mut Reader::new(&bytes)), Ok(entry));
+    }
+
+    #[test]
+    fn what_is_no_path_for_all_is_refused_with_a_sentence() {
+        for (path, why) in [
+            (&b""[..], "a path is empty"),
+            (b"/etc/passwd", "\"/etc/passwd\" is absolute"),
+            (b"../x", "\"../x\" has a part that is empty, . or .."),
+            (b"a/../x", "\"a/../x\" has a part that is empty, . or .."),
+            (b"a//x", "\"a//x\" has a part that is empty, . or .."),
+            (b"./x", "\"./x\" has a part that is empty, . or .."),
+            (b"a/", "\"a/\" has a part that is empty, . or .."),
+            (b"\xff", "\"\u{fffd}\" is not UTF-8"),
+            (b"a\0", "\"a\\0\" has a control character"),
+            (
+                b"a\\b",
+                "\"a\\\\b\" has a backslash, which divides paths elsewhere",
+            ),
+            (
+                b"x/Nul.txt",
+                "\"x/Nul.txt\" has a part that is reserved elsewhere",
+            ),
+            (b"COM1", "\"COM1\" has a part that is reserved elsewhere"),
+            (b"a ", "\"a \" has a part that is reserved elsewhere"),
+            (
+                b"a/.manycast-1.part",
+                "\"a/.manycast-1.part\" has the name of a temporary file",
+            ),
+        ] {
+            assert_eq!(check(path).unwrap_err().to_string(), why);
+        }
+        assert!(check(&[b'a'; LONGEST_PATH]).is_ok());
+        assert!(check(&[b'a'; LONGEST_PATH + 1]).is_err());
+        for right in [
+            "a", "a/b", "..a", "a..b/c", "...a", "console", "ünï/ç", ".hidden",
+        ] {
+            assert_eq!(check(right.as_bytes()), Ok(right));
+        }
+    }
+
+    #[test]
+    fn paths_that_clash_are_refused_with_a_sentence() {
+        let add = |paths: &[(&str, bool)]| {
+            let mut names = Names::default();
+            let mut results = paths.iter().map(|(path, folder)| names.add(path, *folder));
+            results.find_map(Result::err).map(|it| it.to_string())
+        };
+        let (file, folder) = (false, true);
+        assert_eq!(
+            add(&[("a", file), ("a", file)]),
+            Some("\"a\" is there twice".to_owned())
+        );
+        assert_eq!(
+            add(&[("a", file), ("A", file)]),
+            Some("\"A\" and \"a\" differ in nothing but case".to_owned())
+        );
+        assert_eq!(
+            add(&[("d/x", file), ("D/y", file)]),
+            Some("\"D/y\" and \"d\" differ in nothing but case".to_owned())
+        );
+        assert_eq!(
+            add(&[("a", file), ("a/b", file)]),
+            Some("\"a/b\" lies in \"a\", which is a file".to_owned())
+        );
+        assert_eq!(
+            add(&[("a/b", file), ("a", file)]),
+            Some("\"a\" is there twice".to_owned())
+        );
+        assert_eq!(add(&[("a/b", file), ("a", folder), ("a/c", file)]), None);
+        assert_eq!(
+            add(&[("a", folder), ("a", folder)]),
+            Some("\"a\" is there twice".to_owned())
+        );
+    }
+
+    proptest! {
+        /// Whatever a path is made of: what is taken leads nowhere but below.
+        #[test]
+        fn what_is_taken_lies_below(path in r"[aA.~/\\ \x00:]{0,12}|\PC{0,12}") {
+            if let Ok(text) = check(path.as_bytes()) {
+                let path = std::path::Path::new(text);
+                let normal = |part| matches!(part, std::path::Component::Normal(_));
+                prop_assert!(path.components().all(normal));
+                prop_assert_eq!(path.components().count(), text.split('/').count());
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_an_entry_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Entry::parse(&mut Reader::new(&bytes));
+        }
+    }
+}

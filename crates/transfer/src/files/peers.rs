@@ -1,0 +1,236 @@
+//! The receivers of a delivery, as they report.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use super::message::{Report, Status, node_of};
+use super::report::Sample;
+
+/// How many receivers are kept that were not expected by name.
+const STRANGERS: usize = 4096;
+/// How many samples are kept of each; where there are more, every second one goes.
+const SAMPLES: usize = 512;
+
+/// The receivers that are known, by the number of their node.
+#[derive(Debug, Default)]
+pub(super) struct Peers {
+    pub(super) known: BTreeMap<u32, Peer>,
+    /// How many entries the manifest has.
+    entries: usize,
+}
+
+/// A receiver.
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) name: String,
+    pub(super) is_named: bool,
+    pub(super) heard: Option<Instant>,
+    pub(super) has_manifest: bool,
+    pub(super) statuses: Vec<Status>,
+    pub(super) reasons: BTreeMap<u32, String>,
+    pub(super) bytes: u64,
+    /// Datagrams that were to come, and that came, of all its starts.
+    expected: u64,
+    came: u64,
+    start: u32,
+    before: Option<u32>,
+    number: u32,
+    pub(super) samples: Vec<Sample>,
+    every: Duration,
+    last: Counters,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Counters {
+    at: Duration,
+    bytes: u64,
+    expected: u64,
+    came: u64,
+}
+
+/// What is new in a report.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    /// Whether the receiver was not heard of before.
+    pub(super) is_new: bool,
+    /// Whether another receiver seems to have the same name.
+    pub(super) is_double: bool,
+    /// The entries that are final now and were not before.
+    pub(super) ended: Vec<u32>,
+    /// Whether anything has come on.
+    pub(super) has_progress: bool,
+}
+
+impl Peers {
+    pub(super) fn new(names: &[String], entries: usize) -> Self {
+        let named = |name: &String| (node_of(name), Peer::new(name.clone(), true, entries));
+        Self {
+            known: names.iter().map(named).collect(),
+            entries,
+        }
+    }
+
+    /// Those that were heard of within `patience`.
+    pub(super) fn live(&self, now: Instant, patience: Duration) -> impl Iterator<Item = &Peer> {
+        self.known.values().filter(move |peer| {
+            peer.heard
+                .is_some_and(|at| now.saturating_duration_since(at) <= patience)
+        })
+    }
+
+    /// Takes in a report, `since` the first datagram. `None` where it is none of a receiver's that
+    /// can be kept.
+    pub(super) fn take(
+        &mut self,
+        node: u32,
+        report: &Report,
+        now: Instant,
+        since: Duration,
+    ) -> Option<News> {
+        // RFC 5740 leaves numbers to the application: here they follow from names.
+        if report.name.is_empty() || node_of(&report.name) != node {
+            return None;
+        }
+        let entries = self.entries;
+        if !self.known.contains_key(&node) {
+            let strangers = self.known.values().filter(|peer| !peer.is_named);
+            if strangers.count() >= STRANGERS {
+                return None;
+            }
+            let peer = Peer::new(report.name.clone(), false, entries);
+            self.known.insert(node, peer);
+        }
+        let peer = self.known.get_mut(&node)?;
+        if peer.name != report.name {
+            return None;
+        }
+        peer.take(report, now, since)
+    }
+}
+
+impl Peer {
+    fn new(name: String, is_named: bool, entries: usize) -> Self {
+        Self {
+            name,
+            is_named,
+            heard: None,
+            has_manifest: false,
+            statuses: vec![Status::Unknown; entries],
+            reasons: BTreeMap::new(),
+            bytes: 0,
+            expected: 0,
+            came: 0,
+            start: 0,
+            before: None,
+            number: 0,
+            samples: Vec::new(),
+            every: Duration::from_millis(100),
+            last: Counters::default(),
+        }
+    }
+
+    /// The part of the datagrams that it missed.
+    pub(super) fn loss(&self) -> f64 {
+        part(self.expected, self.came)
+    }
+
+    pub(super) fn count(&self, status: Status) -> usize {
+        self.statuses.iter().filter(|it| **it == status).count()
+    }
+
+    /// Whether it is known of each entry what it wants.
+    pub(super) fn is_decided(&self) -> bool {
+        let undecided = |it: &Status| matches!(it, Status::Unknown | Status::Checking);
+        self.has_manifest && !self.statuses.iter().any(undecided)
+    }
+
+    fn take(&mut self, report: &Report, now: Instant, since: Duration) -> Option<News> {
+        let mut news = News {
+            is_new: self.heard.is_none(),
+            ..News::default()
+        };
+        if !news.is_new && report.start != self.start {
+            // It was started anew. One that comes back by its former number is another one beside it.
+            news.is_double = self.before == Some(report.start);
+            self.before = Some(self.start);
+            self.statuses.fill(Status::Unknown);
+            self.reasons.clear();
+            self.has_manifest = false;
+            self.bytes = 0;
+            (self.last.bytes, self.last.expected, self.last.came) = (0, 0, 0);
+        } else if !news.is_new && report.number <= self.number {
+            return None;
+        }
+        (self.start, self.number) = (report.start, report.number);
+        self.heard = Some(now);
+        self.has_manifest |= report.has_manifest;
+        let mut at = usize::try_from(report.from).unwrap_or(usize::MAX);
+        for (status, length) in &report.runs {
+            let length = usize::try_from(*length).unwrap_or(usize::MAX);
+            let end = at.saturating_add(length).min(self.statuses.len());
+            for index in at.min(end)..end {
+                let before = std::mem::replace(&mut self.statuses[index], *status);
+                if status.is_final() && before != *status {
+                    news.ended.push(u32::try_from(index).unwrap_or(u32::MAX));
+                }
+                news.has_progress |= *status > before;
+            }
+            at = end;
+        }
+        for (index, reason) in &report.reasons {
+            if (*index as usize) < self.statuses.len() {
+                self.reasons.insert(*index, reason.clone());
+            }
+        }
+        news.has_progress |= report.bytes > self.bytes;
+        (self.bytes, self.expected, self.came) = (report.bytes, report.expected, report.came);
+        self.sample(since);
+        Some(news)
+    }
+
+    fn sample(&mut self, at: Duration) {
+        let passed = at.saturating_sub(self.last.at);
+        if passed < self.every {
+            return;
+        }
+        let bytes = self.bytes.saturating_sub(self.last.bytes);
+        self.samples.push(Sample {
+            at,
+            rate: bytes as f64 * 8.0 / passed.as_secs_f64(),
+            loss: part(
+                self.expected.saturating_sub(self.last.expected),
+                self.came.saturating_sub(self.last.came),
+            ),
+        });
+        self.last = Counters {
+            at,
+            bytes: self.bytes,
+            expected: self.expected,
+            came: self.came,
+        };
+        if self.samples.len() >= SAMPLES {
+            let mut index = 0;
+            self.samples.retain(|_| {
+                index += 1;
+                index % 2 == 0
+            });
+            self.every *= 2;
+        }
+    }
+
+    /// Its rate and loss of late.
+    pub(super) fn of_late(&self) -> (f64, f64) {
+        let recent = &self.samples[self.samples.len().saturating_sub(5)..];
+        let count = recent.len().max(1) as f64;
+        let rate: f64 = recent.iter().map(|it| it.rate).sum();
+        let loss: f64 = recent.iter().map(|it| it.loss).sum();
+        (rate / count, loss / count)
+    }
+}
+
+fn part(expected: u64, came: u64) -> f64 {
+    if expected == 0 {
+        return 0.0;
+    }
+    1.0 - came.min(expected) as f64 / expected as f64
+}

@@ -1,0 +1,609 @@
+//! Sending files to many: over sockets, from the disk.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use manycast_io::{
+    Commands, Driver, IntoAddress, Next, Sender as Egress, SenderConfig, Sent, Socket,
+};
+use manycast_proto::norm::{self, ObjectId, SenderEvent};
+use manycast_types::Address;
+
+use super::delivery::{Delivery, Expected, WINDOW};
+use super::inbox::{Inbox, Mail};
+use super::message::{LONGEST_NAME, REPORT, Status};
+use super::report::{FileInfo, FileState, Progress, ReceiverProgress, ReceiverReport, SendReport};
+use super::scan::{Origin, scan};
+use super::stop::{LOOK, Stop};
+use super::{Error, SEGMENT_LEAST};
+
+/// How files are sent.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct SendOptions {
+    /// Bits a second, with the headers of NORM; 100 Mbit/s by default.
+    pub rate: u64,
+    /// Whether the rate follows what the network carries, beside other flows, and `rate` is the most.
+    /// Receivers must be able to answer; no by default.
+    pub congestion_control: bool,
+    /// The receivers that are expected, by their names; none by default.
+    pub receivers: Vec<String>,
+    /// How many receivers are expected, where not all are named; 0 by default.
+    pub count: usize,
+    /// How many parity symbols go with each block of 64 unasked, 0 to 64; `None`: none where
+    /// receivers are expected, who can ask, and 8 otherwise.
+    pub parity: Option<u8>,
+    /// How long is waited for receivers that are expected: at the beginning until they are there, and
+    /// at the end until they say that they have all; 5 s by default.
+    pub wait: Duration,
+    /// The round-trip time that is reckoned with until it is known; 100 ms by default.
+    pub round_trip: Duration,
+    /// The local address, the hop limit and the buffers.
+    pub sender: SenderConfig,
+}
+
+impl Default for SendOptions {
+    fn default() -> Self {
+        Self {
+            rate: 100_000_000,
+            congestion_control: false,
+            receivers: Vec::new(),
+            count: 0,
+            parity: None,
+            wait: Duration::from_secs(5),
+            round_trip: Duration::from_millis(100),
+            sender: SenderConfig::default(),
+        }
+    }
+}
+
+/// What is told while files are sent.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum SendEvent {
+    /// The files are read for their hashes: so many bytes until now.
+    Scanned {
+        /// The bytes.
+        bytes: u64,
+    },
+    /// It begins.
+    Started {
+        /// Files and folders.
+        files: usize,
+        /// The bytes of all files.
+        bytes: u64,
+        /// By which interface and from which address.
+        egress: Sent,
+    },
+    /// A receiver was heard of for the first time.
+    Receiver {
+        /// Its name.
+        name: String,
+    },
+    /// A file has come to its end at a receiver.
+    File {
+        /// The receiver.
+        receiver: String,
+        /// The file.
+        path: String,
+        /// What became of it.
+        state: FileState,
+    },
+    /// How far it is, some four times a second.
+    Progress(Progress),
+    /// Something is not as it should be, in a whole sentence.
+    Warning(String),
+}
+
+/// Sends files and folders to all receivers at an address: a group, or a host. Blocks until every
+/// receiver that answers has all, or does not come on.
+///
+/// ```
+/// use manycast::transfer::files::{self, ReceiveOptions, SendOptions};
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let (from, into) = (folder.path().join("from"), folder.path().join("into"));
+/// # std::fs::create_dir(&from)?;
+/// # std::fs::create_dir(&into)?;
+/// std::fs::write(from.join("firmware.bin"), "new")?;
+/// let address = "239.192.0.7%lo:5013";
+/// # let target = into.clone();
+/// std::thread::spawn(move || {
+///     let mut options = ReceiveOptions::default();
+///     options.name = "board-1".to_owned();
+///     options.count = Some(1);
+///     files::receive_files(address, target, options)
+/// });
+///
+/// let mut options = SendOptions::default();
+/// options.receivers = vec!["board-1".to_owned()];
+/// let report = files::send_files(address, [from.join("firmware.bin")], options)?;
+/// assert!(report.is_complete());
+/// assert_eq!(std::fs::read(into.join("firmware.bin"))?, b"new");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+///
+/// A file that cannot be read or sent, a name of a receiver that is none, no way to the address. What
+/// becomes of the files at the receivers is no error but in the report.
+pub fn send_files<P: AsRef<Path>>(
+    address: impl IntoAddress,
+    paths: impl IntoIterator<Item = P>,
+    options: SendOptions,
+) -> Result<SendReport, Error> {
+    Sending::new(address, paths, options)?.run(|_| {})
+}
+
+/// Files that are to be sent: to be stopped from elsewhere, and to tell how far it is.
+pub struct Sending {
+    address: Address,
+    paths: Vec<PathBuf>,
+    options: SendOptions,
+    stop: Stop,
+}
+
+/// What the thread that reads has read.
+type Read = (ObjectId, u64, Result<Bytes, String>);
+type Protocol = Inbox<norm::Sender, Read>;
+
+impl Sending {
+    /// Will send, as [`send_files`].
+    ///
+    /// # Errors
+    ///
+    /// No path, a text that is no address, or a name of a receiver that is none.
+    pub fn new<P: AsRef<Path>>(
+        address: impl IntoAddress,
+        paths: impl IntoIterator<Item = P>,
+        options: SendOptions,
+    ) -> Result<Self, Error> {
+        let address = address.into_address().map_err(manycast_io::Error::from)?;
+        let paths: Vec<_> = paths.into_iter().map(|it| it.as_ref().to_owned()).collect();
+        if paths.is_empty() {
+            return Err(Error::Unsuitable("there is nothing to send".to_owned()));
+        }
+        for name in &options.receivers {
+            check_name(name)?;
+        }
+        Ok(Self {
+            address,
+            paths,
+            options,
+            stop: Stop::default(),
+        })
+    }
+
+    /// Something that stops it from another thread. Receivers are told.
+    pub fn stopper(&self) -> Stop {
+        self.stop.clone()
+    }
+
+    /// Runs it, telling what happens.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_files`], and [`Error::Stopped`] before the first datagram.
+    pub fn run(self, mut on_event: impl FnMut(SendEvent)) -> Result<SendReport, Error> {
+        let (mut read, mut told) = (0, Instant::now());
+        let origins = scan(&self.paths, |bytes| {
+            read += bytes;
+            if told.elapsed() >= OFTEN {
+                told = Instant::now();
+                on_event(SendEvent::Scanned { bytes: read });
+            }
+            !self.stop.is_requested()
+        })?;
+        let mut run = Run::new(self, origins)?;
+        on_event(SendEvent::Started {
+            files: run.delivery.entries().len(),
+            bytes: run.delivery.bytes(),
+            egress: run.egress.clone(),
+        });
+        run.run(&mut on_event)?;
+        Ok(run.report())
+    }
+}
+
+impl fmt::Debug for Sending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sending")
+            .field("address", &self.address)
+            .field("paths", &self.paths)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A name of a receiver is a text of 1 to 64 bytes without control characters.
+pub(crate) fn check_name(name: &str) -> Result<(), Error> {
+    let fits = (1..=LONGEST_NAME).contains(&name.len()) && !name.chars().any(char::is_control);
+    match fits {
+        true => Ok(()),
+        false => Err(Error::Unsuitable(format!(
+            "{name:?} is no name of a receiver: it has from 1 to {LONGEST_NAME} bytes, and no control \
+             characters"
+        ))),
+    }
+}
+
+/// How often it is told how far it is.
+const OFTEN: Duration = Duration::from_millis(250);
+
+/// The socket to send by and to hear receivers by, where what is sent goes, and how it leaves. A group
+/// answers from its members' addresses, so the socket is not connected.
+pub(crate) fn open(address: &Address, config: &SenderConfig) -> Result<(Socket, Sent), Error> {
+    // It finds the interface, and explains where there is none.
+    let egress = Egress::open(address.clone(), config.clone())?;
+    let sent = egress.sent(0);
+    let any: IpAddr = match sent.to {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    drop(egress);
+    let mut socket = config.socket.clone();
+    if sent.to.ip().is_multicast() {
+        socket = socket.multicast_interface(Some(sent.interface.index));
+    }
+    let local = match &config.from {
+        Some(from) => from.clone(),
+        None => SocketAddr::new(any, 0).into(),
+    };
+    Ok((Socket::bind_with(local, socket)?, sent))
+}
+
+/// The bytes of a segment that goes in one packet of the interface, less 40 for the header of NORM
+/// and 72 for those below and for tunnels.
+pub(crate) fn segment(to: SocketAddr) -> u16 {
+    let mtu = match manycast_io::egress_to(to.ip(), None) {
+        Ok(Some(interface)) => interface.mtu,
+        _ => 1500,
+    };
+    let fits = u16::try_from(mtu.saturating_sub(112)).unwrap_or(u16::MAX);
+    // Longer ones save nothing but on loopback, where a loss costs more.
+    fits.clamp(SEGMENT_LEAST, 8192)
+}
+
+/// A delivery that runs.
+struct Run {
+    driver: Driver<Protocol>,
+    delivery: Delivery,
+    origins: Arc<Vec<Origin>>,
+    egress: Sent,
+    /// Files that are open, by their entries.
+    files: HashMap<u32, File>,
+    reader: mpsc::Sender<(ObjectId, u32, u64, usize)>,
+    stop: Stop,
+    segment: u64,
+    ended: Instant,
+}
+
+impl Run {
+    fn new(sending: Sending, origins: Vec<Origin>) -> Result<Self, Error> {
+        let Sending {
+            address,
+            options,
+            stop,
+            ..
+        } = sending;
+        crate::limits::raise_limit_of_files();
+        let (socket, egress) = open(&address, &options.sender)?;
+        let seed = manycast_io::seed();
+        let number =
+            |at: usize| u32::from_be_bytes(seed[at..at + 4].try_into().unwrap_or_default());
+        let expected = Expected {
+            count: options.count.max(options.receivers.len()),
+            names: options.receivers,
+        };
+        let automatic = if expected.count > 0 { 0 } else { 8 };
+        let config = norm::SenderConfig {
+            rate: options.rate.max(8_000),
+            congestion_control: options.congestion_control,
+            segment: segment(egress.to),
+            parity: 64,
+            proactive: options.parity.unwrap_or(automatic).min(64),
+            grtt: options.round_trip,
+            group_size: expected.count.max(10) as u64,
+            objects: WINDOW + 4,
+            ..norm::SenderConfig::new(egress.to, number(0).clamp(1, u32::MAX - 1))
+        };
+        let segment = config.segment.into();
+        let now = Instant::now();
+        let sender = norm::Sender::new(config, manycast_io::seed(), now);
+        let mut driver = Driver::new(socket, Inbox::new(sender));
+        let entries = origins.iter().map(|origin| origin.entry.clone()).collect();
+        let session = u64::from(number(4)) << 32 | u64::from(number(8));
+        let origins = Arc::new(origins);
+        let (reader, to_read) = mpsc::channel();
+        let (its, commands) = (Arc::clone(&origins), driver.commands()?);
+        let thread = thread::Builder::new().name("read".to_owned());
+        thread
+            .spawn(move || read(&its, &to_read, &commands))
+            .map_err(|error| Error::file("start", "a thread", error))?;
+        Ok(Self {
+            driver,
+            delivery: Delivery::new(session, entries, expected, options.wait, now),
+            origins,
+            egress,
+            files: HashMap::new(),
+            reader,
+            stop,
+            segment,
+            ended: now,
+        })
+    }
+
+    fn run(&mut self, on_event: &mut impl FnMut(SendEvent)) -> Result<(), Error> {
+        let (mut told, mut until) = (Instant::now(), Instant::now());
+        let mut doubles = Vec::new();
+        while !self.delivery.is_over() {
+            let now = Instant::now();
+            let next = self
+                .driver
+                .next_event(Some(until.saturating_duration_since(now).min(LOOK)))?;
+            let now = Instant::now();
+            let mut look = now >= until;
+            match next {
+                Next::Finished => break,
+                Next::TimedOut => {}
+                Next::Event(Mail::Message(read)) => self.supply(read),
+                Next::Event(Mail::Event(event)) => match event {
+                    SenderEvent::Need {
+                        object,
+                        offset,
+                        length,
+                    } => self.read(object, offset, length),
+                    SenderEvent::Sent(object) => {
+                        self.delivery.sent(object, now);
+                        look = true;
+                    }
+                    SenderEvent::Released(object) => self.delivery.released(object),
+                    SenderEvent::Answered {
+                        node,
+                        kind: REPORT,
+                        payload,
+                        ..
+                    } => {
+                        self.answered(node, &payload, now, &mut doubles, on_event);
+                        look = true;
+                    }
+                    _ => {}
+                },
+            }
+            if self.stop.is_requested() {
+                let sender = &mut self.driver.protocol_mut().protocol;
+                self.delivery.stop(sender);
+            } else if look {
+                let sender = &mut self.driver.protocol_mut().protocol;
+                until = self.delivery.step(sender, now);
+            }
+            if now.saturating_duration_since(told) >= OFTEN {
+                told = now;
+                on_event(SendEvent::Progress(self.progress(now)));
+            }
+        }
+        self.ended = Instant::now();
+        on_event(SendEvent::Progress(self.progress(self.ended)));
+        let now = self.ended;
+        manycast_io::Protocol::stop(self.driver.protocol_mut(), now);
+        while !matches!(
+            self.driver.next_event(Some(OFTEN))?,
+            Next::Finished | Next::TimedOut
+        ) {}
+        Ok(())
+    }
+
+    fn answered(
+        &mut self,
+        node: u32,
+        payload: &[u8],
+        now: Instant,
+        doubles: &mut Vec<String>,
+        on_event: &mut impl FnMut(SendEvent),
+    ) {
+        let Some(news) = self.delivery.take(node, payload, now) else {
+            return;
+        };
+        let Some(peer) = self.delivery.peers.known.get(&node) else {
+            return;
+        };
+        let name = peer.name.clone();
+        if news.is_new {
+            on_event(SendEvent::Receiver { name: name.clone() });
+        }
+        if news.is_double && !doubles.contains(&name) {
+            doubles.push(name.clone());
+            on_event(SendEvent::Warning(format!(
+                "two receivers call themselves {name}; give each a name of its own with --name"
+            )));
+        }
+        for index in news.ended {
+            let state = state(&self.delivery, peer, index as usize);
+            let Some(origin) = self.origins.get(index as usize) else {
+                continue;
+            };
+            on_event(SendEvent::File {
+                receiver: name.clone(),
+                path: origin.entry.path.clone(),
+                state,
+            });
+        }
+    }
+
+    /// Reads a part of a file: at once, where it lies in memory; otherwise the thread reads it.
+    fn read(&mut self, object: ObjectId, offset: u64, length: usize) {
+        let Some(index) = self.delivery.entry_of(object) else {
+            return;
+        };
+        if self.files.len() > 2 * WINDOW {
+            self.files.clear();
+        }
+        if !self.files.contains_key(&index) {
+            match self.origins[index as usize].open() {
+                Ok(file) => drop(self.files.insert(index, file)),
+                Err(error) => return self.fail(index, error.to_string()),
+            }
+        }
+        let mut bytes = vec![0; length];
+        let now = self.files.get(&index).and_then(|file| {
+            let slice = &mut [io::IoSliceMut::new(&mut bytes)];
+            // `preadv2(2)`: what would have to wait for the disk fails.
+            let flags = rustix::io::ReadWriteFlags::NOWAIT;
+            rustix::io::preadv2(file, slice, offset, flags).ok()
+        });
+        if now == Some(length) {
+            self.supply((object, offset, Ok(bytes.into())));
+        } else {
+            // It lives as long as this does.
+            let _ = self.reader.send((object, index, offset, length));
+        }
+    }
+
+    fn supply(&mut self, (object, offset, bytes): Read) {
+        match bytes {
+            Ok(bytes) => {
+                let sender = &mut self.driver.protocol_mut().protocol;
+                sender.supply(object, offset, bytes);
+            }
+            Err(why) => {
+                if let Some(index) = self.delivery.entry_of(object) {
+                    self.fail(index, why);
+                }
+            }
+        }
+    }
+
+    fn fail(&mut self, index: u32, why: String) {
+        self.files.remove(&index);
+        let sender = &mut self.driver.protocol_mut().protocol;
+        self.delivery.fail(index, why, sender);
+    }
+
+    fn progress(&self, now: Instant) -> Progress {
+        let stats = self.driver.protocol().protocol.stats();
+        let bytes = self.delivery.bytes();
+        let heard = self.delivery.peers.known.values();
+        let receivers: Vec<_> = heard
+            .filter(|peer| peer.heard.is_some())
+            .map(|peer| {
+                let (rate, loss) = peer.of_late();
+                ReceiverProgress {
+                    name: peer.name.clone(),
+                    verified: peer.count(Status::Verified),
+                    failed: peer.count(Status::Failed),
+                    bytes: peer.bytes,
+                    rate,
+                    loss,
+                }
+            })
+            .collect();
+        let left = receivers.iter().map(|receiver| {
+            let missing = bytes.saturating_sub(receiver.bytes) as f64 * 8.0;
+            match receiver.rate {
+                rate if rate > 0.0 => Duration::try_from_secs_f64(missing / rate).ok(),
+                _ => (missing == 0.0).then_some(Duration::ZERO),
+            }
+        });
+        let left = left.collect::<Option<Vec<_>>>();
+        Progress {
+            elapsed: now.saturating_duration_since(self.delivery.begun()),
+            files: self.delivery.entries().len(),
+            bytes,
+            sent: (stats.datagrams * self.segment).min(bytes),
+            datagrams: stats.datagrams,
+            repairs: stats.repairs,
+            receivers,
+            left: left.and_then(|left| left.into_iter().max()),
+        }
+    }
+
+    fn report(&self) -> SendReport {
+        let stats = self.driver.protocol().protocol.stats();
+        let entries = self.delivery.entries();
+        let receivers = self
+            .delivery
+            .peers
+            .known
+            .values()
+            .map(|peer| ReceiverReport {
+                name: peer.name.clone(),
+                is_named: peer.is_named,
+                is_heard: peer.heard.is_some(),
+                files: (0..entries.len())
+                    .map(|index| state(&self.delivery, peer, index))
+                    .collect(),
+                loss: peer.loss(),
+                samples: peer.samples.clone(),
+            });
+        let mut receivers: Vec<_> = receivers.collect();
+        receivers.sort_by(|one, other| one.name.cmp(&other.name));
+        SendReport {
+            files: entries
+                .iter()
+                .map(|entry| FileInfo {
+                    path: entry.path.clone(),
+                    size: entry.size,
+                    is_folder: entry.is_folder,
+                })
+                .collect(),
+            receivers,
+            expected: self.delivery.expected().count,
+            bytes: self.delivery.bytes(),
+            elapsed: self.ended.saturating_duration_since(self.delivery.begun()),
+            datagrams: stats.datagrams,
+            repairs: stats.repairs,
+            nacks: stats.nacks,
+            stopped: self.stop.is_requested(),
+        }
+    }
+}
+
+fn state(delivery: &Delivery, peer: &super::peers::Peer, index: usize) -> FileState {
+    match delivery.status(peer, index) {
+        (Status::Verified, _) => FileState::Verified,
+        (Status::Failed, why) => {
+            FileState::Failed(why.unwrap_or_else(|| "the receiver did not say why".to_owned()))
+        }
+        _ => FileState::Incomplete,
+    }
+}
+
+/// Reads what would hold up the driver, until nobody can want any more.
+fn read(
+    origins: &[Origin],
+    jobs: &mpsc::Receiver<(ObjectId, u32, u64, usize)>,
+    commands: &Commands<Protocol>,
+) {
+    // The file that was read last.
+    let mut open: Option<(u32, File)> = None;
+    for (object, index, offset, length) in jobs {
+        let origin = &origins[index as usize];
+        let result = (|| {
+            let file = match open.take_if(|(its, _)| *its == index) {
+                Some((_, file)) => file,
+                None => origin.open()?,
+            };
+            let mut bytes = vec![0; length];
+            let read = file.read_exact_at(&mut bytes, offset);
+            read.map_err(|error| match error.kind() {
+                io::ErrorKind::UnexpectedEof => origin.changed(),
+                _ => Error::file("read", origin.path.display(), error),
+            })?;
+            open = Some((index, file));
+            Ok(Bytes::from(bytes))
+        })();
+        let result = result.map_err(|error: Error| error.to_string());
+        if !commands.give(move |inbox, _| inbox.put((object, offset, result))) {
+            return;
+        }
+    }
+}

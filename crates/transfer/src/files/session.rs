@@ -1,0 +1,505 @@
+//! What a receiver knows of one sender's delivery: what is wanted, what comes, what is there.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use manycast_proto::norm::{ObjectKey, Receiver};
+
+use super::entry::{Entry, Names};
+use super::inbox::Count;
+use super::message::{LONGEST_MANIFEST, Report, Said, Status, parse_manifest};
+use super::store::{Outcome, Store, Token};
+
+/// How many bytes are kept of objects of which it is not known yet what they are.
+const HELD: usize = 8 << 20;
+/// How many entries are kept while the manifest has not come.
+const EARLY: usize = 1024;
+
+/// A delivery, as a receiver knows it.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) node: u32,
+    pub(super) instance: u16,
+    /// Its number among those of this receiver, for tokens.
+    key: u32,
+    /// The number that the sender gave it, once it has said so.
+    number: Option<u64>,
+    manifest: Option<Vec<Entry>>,
+    /// Entries that came before the manifest.
+    early: BTreeMap<u32, Entry>,
+    statuses: Vec<Status>,
+    reasons: BTreeMap<u32, String>,
+    objects: HashMap<u64, Incoming>,
+    /// How much is kept of objects of which it was not said yet what they are.
+    held: usize,
+    /// The bytes that it may send, and those that it was let.
+    limit: u64,
+    allowed: u64,
+    /// The bytes of files that are there, and how much has come of those that are not yet.
+    complete: u64,
+    coming: BTreeMap<u32, u64>,
+    /// When a question is to be answered, and from which entry on.
+    pub(super) answer: Option<(Instant, u32)>,
+    reports: u32,
+    /// Whether the sender has said that this was all.
+    pub(super) has_ended: bool,
+}
+
+/// An object on its way.
+#[derive(Debug)]
+enum Incoming {
+    /// What it is was not said yet: its length, and what has come.
+    Held(u64, Vec<(u64, Bytes)>),
+    Manifest(Vec<u8>),
+    /// The file with this number.
+    File(u32),
+}
+
+/// What is told of a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    /// Its manifest has come: so many entries and bytes.
+    Manifest(usize, u64),
+    /// An entry is there, or will not come.
+    Ended(u32),
+    /// Something of the sender is not taken.
+    Refused(String),
+}
+
+/// Why an object is not taken; nothing where it needs no word.
+type Refused = Option<String>;
+
+impl Session {
+    pub(super) fn new(node: u32, instance: u16, key: u32, limit: u64) -> Self {
+        Self {
+            node,
+            instance,
+            key,
+            number: None,
+            manifest: None,
+            early: BTreeMap::new(),
+            statuses: Vec::new(),
+            reasons: BTreeMap::new(),
+            objects: HashMap::new(),
+            held: 0,
+            limit,
+            allowed: 0,
+            complete: 0,
+            coming: BTreeMap::new(),
+            answer: None,
+            reports: 0,
+            has_ended: false,
+        }
+    }
+
+    /// Whether its manifest has come.
+    pub(super) const fn is_known(&self) -> bool {
+        self.manifest.is_some()
+    }
+
+    /// Whether all of it is there.
+    pub(super) fn is_complete(&self) -> bool {
+        self.is_known() && self.statuses.iter().all(|it| *it == Status::Verified)
+    }
+
+    /// Whether what came is still compared or verified.
+    pub(super) fn is_busy(&self) -> bool {
+        self.statuses.contains(&Status::Checking)
+    }
+
+    /// Its entries with their numbers, as far as they are known.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (u32, &Entry)> {
+        let manifest = self.manifest.iter().flatten();
+        let early = self.early.iter().map(|(index, entry)| (*index, entry));
+        (0..).zip(manifest).chain(early)
+    }
+
+    pub(super) fn entry(&self, index: u32) -> Option<&Entry> {
+        match &self.manifest {
+            Some(manifest) => manifest.get(index as usize),
+            None => self.early.get(&index),
+        }
+    }
+
+    pub(super) fn status(&self, index: u32) -> Status {
+        let status = self.statuses.get(index as usize);
+        status.copied().unwrap_or_default()
+    }
+
+    pub(super) fn reason(&self, index: u32) -> Option<&str> {
+        self.reasons.get(&index).map(String::as_str)
+    }
+
+    /// The bytes that are there of its files.
+    pub(super) fn bytes(&self) -> u64 {
+        self.complete + self.coming.values().sum::<u64>()
+    }
+
+    fn token(&self, index: u32) -> Token {
+        u64::from(self.key) << 32 | u64::from(index)
+    }
+
+    fn set(&mut self, index: u32, status: Status) {
+        let at = index as usize;
+        if self.statuses.len() <= at {
+            self.statuses.resize(at + 1, Status::Unknown);
+        }
+        self.statuses[at] = status;
+    }
+
+    fn fail(&mut self, index: u32, why: String) -> Told {
+        self.set(index, Status::Failed);
+        self.reasons.insert(index, why);
+        Told::Ended(index)
+    }
+
+    /// An object begins.
+    pub(super) fn started(
+        &mut self,
+        key: ObjectKey,
+        length: u64,
+        info: bool,
+        receiver: &mut Receiver,
+    ) {
+        if info {
+            let held = Incoming::Held(length, Vec::new());
+            self.objects.insert(key.object, held);
+        } else {
+            // It is of another kind of sender.
+            receiver.refuse(key);
+        }
+    }
+
+    /// It is said what an object is.
+    pub(super) fn info(
+        &mut self,
+        key: ObjectKey,
+        info: &[u8],
+        receiver: &mut Receiver,
+        store: &Store,
+    ) -> Option<Told> {
+        let Some(Incoming::Held(length, held)) = self.objects.remove(&key.object) else {
+            return None;
+        };
+        let kept: usize = held.iter().map(|(_, bytes)| bytes.len()).sum();
+        self.held = self.held.saturating_sub(kept);
+        match self.begin(length, info, store) {
+            Ok(incoming) => {
+                self.objects.insert(key.object, incoming);
+                for (offset, bytes) in held {
+                    self.data(key, offset, bytes, receiver, store);
+                }
+                None
+            }
+            Err(why) => {
+                receiver.refuse(key);
+                why.map(Told::Refused)
+            }
+        }
+    }
+
+    fn begin(&mut self, length: u64, info: &[u8], store: &Store) -> Result<Incoming, Refused> {
+        let (number, said) = Said::parse(info).map_err(|wrong| Some(wrong.to_string()))?;
+        if *self.number.get_or_insert(number) != number {
+            return Err(None);
+        }
+        let (index, entry) = match said {
+            Said::Manifest { .. } => {
+                let is_coming = |it: &Incoming| matches!(it, Incoming::Manifest(_));
+                if self.is_known() || self.objects.values().any(is_coming) {
+                    return Err(None);
+                }
+                if length > LONGEST_MANIFEST as u64 {
+                    return Err(Some("its manifest is too long".to_owned()));
+                }
+                return Ok(Incoming::Manifest(Vec::new()));
+            }
+            Said::File { index, entry } => (index, entry),
+            Said::Question { .. } | Said::End => return Err(None),
+        };
+        let is_right = match &self.manifest {
+            Some(manifest) => manifest.get(index as usize) == Some(&entry),
+            // A manifest has so many entries at most; and no two that are on their way clash, since
+            // each has a temporary name of its own and the manifest is to come.
+            None => {
+                (index as usize) < LONGEST_MANIFEST / Entry::LEAST
+                    && (self.early.len() < EARLY || self.early.contains_key(&index))
+                    && self.early.get(&index).is_none_or(|it| *it == entry)
+                    && self.is_clear(index, &entry)
+            }
+        };
+        if !is_right || entry.is_folder || entry.size != length {
+            return Err(Some("it contradicts its manifest".to_owned()));
+        }
+        let compared = match self.status(index) {
+            Status::Unknown => false,
+            Status::Missing => true,
+            _ => return Err(None),
+        };
+        if self.manifest.is_none() {
+            self.early.insert(index, entry.clone());
+        }
+        if self.allowed.saturating_add(length) > self.limit {
+            let why = format!(
+                "cannot write {}: with it the sender would have sent more than {} bytes; allow more \
+                 with --limit",
+                entry.path, self.limit
+            );
+            self.fail(index, why);
+            return Err(None);
+        }
+        self.allowed += length;
+        self.set(index, Status::Coming);
+        self.coming.insert(index, 0);
+        store.begin(self.token(index), entry, compared);
+        Ok(Incoming::File(index))
+    }
+
+    /// Whether a path does not clash with those that came before the manifest.
+    fn is_clear(&self, index: u32, entry: &Entry) -> bool {
+        let mut names = Names::default();
+        let others = self.early.iter().filter(|(other, _)| **other != index);
+        let all = others.map(|(_, entry)| entry).chain([entry]);
+        all.into_iter()
+            .all(|entry| names.add(&entry.path, entry.is_folder).is_ok())
+    }
+
+    /// A part of an object has come.
+    pub(super) fn data(
+        &mut self,
+        key: ObjectKey,
+        offset: u64,
+        bytes: Bytes,
+        receiver: &mut Receiver,
+        store: &Store,
+    ) {
+        match self.objects.get_mut(&key.object) {
+            Some(Incoming::Held(_, parts)) => {
+                if self.held + bytes.len() > HELD {
+                    // It comes again in another round.
+                    let kept: usize = parts.iter().map(|(_, bytes)| bytes.len()).sum();
+                    self.held = self.held.saturating_sub(kept);
+                    self.objects.remove(&key.object);
+                    receiver.refuse(key);
+                } else {
+                    self.held += bytes.len();
+                    parts.push((offset, bytes));
+                }
+            }
+            Some(Incoming::Manifest(manifest)) => {
+                let start = usize::try_from(offset).unwrap_or(usize::MAX);
+                let end = start.saturating_add(bytes.len());
+                if end <= LONGEST_MANIFEST {
+                    manifest.resize(manifest.len().max(end), 0);
+                    manifest[start..end].copy_from_slice(&bytes);
+                }
+            }
+            Some(Incoming::File(index)) => {
+                let index = *index;
+                if let Some(coming) = self.coming.get_mut(&index) {
+                    *coming += bytes.len() as u64;
+                }
+                store.write(self.token(index), offset, bytes);
+            }
+            None => {}
+        }
+    }
+
+    /// All of an object has come.
+    pub(super) fn completed(&mut self, key: ObjectKey, store: &Store) -> Option<Told> {
+        match self.objects.remove(&key.object)? {
+            Incoming::Manifest(manifest) => self.take_manifest(&manifest, store),
+            Incoming::File(index) => {
+                if self.status(index) == Status::Coming {
+                    self.set(index, Status::Checking);
+                    store.finish(self.token(index));
+                }
+                None
+            }
+            Incoming::Held(..) => None,
+        }
+    }
+
+    fn take_manifest(&mut self, bytes: &[u8], store: &Store) -> Option<Told> {
+        let entries = match parse_manifest(self.number?, bytes) {
+            Ok(entries) => entries,
+            Err(wrong) => return Some(Told::Refused(wrong.to_string())),
+        };
+        let early = std::mem::take(&mut self.early);
+        if early
+            .iter()
+            .any(|(index, entry)| entries.get(*index as usize) != Some(entry))
+        {
+            return Some(Told::Refused("it contradicts its manifest".to_owned()));
+        }
+        self.statuses.resize(entries.len(), Status::Unknown);
+        for (index, entry) in (0..).zip(&entries) {
+            if self.status(index) == Status::Unknown {
+                self.set(index, Status::Checking);
+                store.compare(u64::from(self.key), index, entry.clone());
+            }
+        }
+        let sum = entries.iter().map(|entry| entry.size);
+        let sum = sum.fold(0, u64::saturating_add);
+        let told = Told::Manifest(entries.len(), sum);
+        self.manifest = Some(entries);
+        Some(told)
+    }
+
+    /// An object will not be complete: what has come of it is of no use.
+    pub(super) fn abandoned(&mut self, key: ObjectKey, store: &Store) {
+        match self.objects.remove(&key.object) {
+            Some(Incoming::File(index)) if self.status(index) == Status::Coming => {
+                store.forget(self.token(index));
+                self.give_back(index);
+                self.set(index, Status::Missing);
+            }
+            Some(Incoming::Held(_, parts)) => {
+                let kept: usize = parts.iter().map(|(_, bytes)| bytes.len()).sum();
+                self.held = self.held.saturating_sub(kept);
+            }
+            _ => {}
+        }
+    }
+
+    /// What was allowed for a file, and came of it, does not count.
+    fn give_back(&mut self, index: u32) {
+        if self.coming.remove(&index).is_some() {
+            let size = self.entry(index).map_or(0, |entry| entry.size);
+            self.allowed = self.allowed.saturating_sub(size);
+        }
+    }
+
+    /// No more is to come of a file.
+    fn refuse(&mut self, index: u32, receiver: &mut Receiver) {
+        let mut objects = self.objects.iter();
+        let found = objects.find(|(_, it)| matches!(it, Incoming::File(its) if *its == index));
+        if let Some((&object, _)) = found {
+            self.objects.remove(&object);
+            receiver.refuse(ObjectKey {
+                node: self.node,
+                instance: self.instance,
+                object,
+            });
+        }
+    }
+
+    /// What the store tells.
+    pub(super) fn stored(&mut self, outcome: Outcome, receiver: &mut Receiver) -> Option<Told> {
+        let index_of = |token: Token| u32::try_from(token & u64::from(u32::MAX)).unwrap_or(0);
+        match outcome {
+            Outcome::Stored(token) => {
+                let index = index_of(token);
+                self.refuse(index, receiver);
+                self.coming.remove(&index);
+                self.complete += self.entry(index).map_or(0, |entry| entry.size);
+                self.set(index, Status::Verified);
+                Some(Told::Ended(index))
+            }
+            Outcome::Failed { token, again, why } => {
+                let index = index_of(token);
+                self.refuse(index, receiver);
+                self.give_back(index);
+                if again {
+                    self.set(index, Status::Missing);
+                    return Some(Told::Refused(why));
+                }
+                Some(self.fail(index, why))
+            }
+            Outcome::Compared {
+                index, is_there, ..
+            } => match is_there {
+                Ok(true) => {
+                    self.complete += self.entry(index).map_or(0, |entry| entry.size);
+                    self.set(index, Status::Verified);
+                    Some(Told::Ended(index))
+                }
+                Ok(false) => {
+                    self.set(index, Status::Missing);
+                    None
+                }
+                Err(why) => Some(self.fail(index, why)),
+            },
+        }
+    }
+
+    /// The number of the session that an outcome is of.
+    pub(super) const fn key_of(outcome: &Outcome) -> u64 {
+        match outcome {
+            Outcome::Stored(token) | Outcome::Failed { token, .. } => *token >> 32,
+            Outcome::Compared { session, .. } => *session,
+        }
+    }
+
+    pub(super) const fn key(&self) -> u32 {
+        self.key
+    }
+
+    /// Nothing more comes: what is not complete is gone.
+    pub(super) fn close(&mut self, store: &Store) {
+        for index in std::mem::take(&mut self.coming).into_keys() {
+            if self.status(index) == Status::Coming {
+                store.forget(self.token(index));
+            }
+        }
+    }
+
+    /// What the sender says to all.
+    pub(super) fn announced(
+        &mut self,
+        payload: &[u8],
+        now: Instant,
+        wait: impl FnOnce(Duration) -> Duration,
+    ) {
+        let Ok((number, said)) = Said::parse(payload) else {
+            return;
+        };
+        if *self.number.get_or_insert(number) != number {
+            return;
+        }
+        match said {
+            Said::Question { from, within } if self.answer.is_none() => {
+                let wait = wait(Duration::from_millis(within.into()));
+                self.answer = Some((now + wait, from));
+            }
+            Said::End => self.has_ended = true,
+            _ => {}
+        }
+    }
+
+    /// Answers the question.
+    pub(super) fn report(
+        &mut self,
+        name: &str,
+        start: u32,
+        from: u32,
+        count: Count,
+    ) -> Option<Bytes> {
+        self.reports += 1;
+        let mut report = Report {
+            name: name.to_owned(),
+            start,
+            number: self.reports,
+            has_manifest: self.is_known(),
+            bytes: self.bytes(),
+            expected: count.expected,
+            came: count.came,
+            ..Report::default()
+        };
+        report.set_statuses(from, &self.statuses);
+        let told = from..report.end();
+        let reasons = self
+            .reasons
+            .iter()
+            .filter(|(index, _)| told.contains(index));
+        report.reasons = reasons
+            .map(|(index, why)| (*index, why.clone()))
+            .take(64)
+            .collect();
+        Some(report.emit(self.number?))
+    }
+}

@@ -1,0 +1,235 @@
+use std::sync::mpsc;
+use std::time::Instant;
+
+use manycast_proto::norm::ReceiverConfig;
+use manycast_proto::wire::Writer;
+use proptest::prelude::*;
+
+use super::super::message::emit_manifest;
+use super::*;
+
+/// A session as a hostile sender would have it, and the folder that is to be kept.
+struct Site {
+    folder: tempfile::TempDir,
+    receiver: Receiver,
+    store: Store,
+    outcomes: mpsc::Receiver<Outcome>,
+    session: Session,
+    /// The next object.
+    object: u64,
+}
+
+const LIMIT: u64 = 100_000;
+
+impl Site {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("inside")).unwrap();
+        std::fs::create_dir(folder.path().join("outside")).unwrap();
+        let out = folder.path().join("inside/out");
+        std::os::unix::fs::symlink(folder.path().join("outside"), out).unwrap();
+        let (tell, outcomes) = mpsc::channel();
+        let tell = move |outcome| {
+            let _ = tell.send(outcome);
+        };
+        let store = Store::open(&folder.path().join("inside"), true, tell).unwrap();
+        let config = ReceiverConfig::new(([239, 1, 1, 1], 1).into(), 7);
+        let now = Instant::now();
+        Self {
+            receiver: Receiver::new(config, [1; 32], now),
+            session: Session::new(1, 2, 3, LIMIT),
+            folder,
+            store,
+            outcomes,
+            object: 0,
+        }
+    }
+
+    /// An object comes, with its information before its bytes or after them.
+    fn object(&mut self, info: &[u8], length: u64, bytes: &[u8], late: bool) {
+        self.object += 1;
+        let key = ObjectKey {
+            node: 1,
+            instance: 2,
+            object: self.object,
+        };
+        let (receiver, store) = (&mut self.receiver, &self.store);
+        self.session.started(key, length, true, receiver);
+        if !late {
+            self.session.info(key, info, receiver, store);
+        }
+        let bytes = Bytes::copy_from_slice(bytes);
+        self.session.data(key, 0, bytes, receiver, store);
+        if late {
+            self.session.info(key, info, receiver, store);
+        }
+        self.session.completed(key, store);
+    }
+
+    /// Until all that was begun has come to an end.
+    fn settle(self) -> tempfile::TempDir {
+        let Self {
+            folder,
+            mut receiver,
+            store,
+            outcomes,
+            mut session,
+            ..
+        } = self;
+        while session.is_busy() {
+            let outcome = outcomes.recv().unwrap();
+            session.stored(outcome, &mut receiver);
+        }
+        drop(store);
+        folder
+    }
+}
+
+/// A path as a hostile sender writes it.
+fn path() -> impl Strategy<Value = String> {
+    let part = prop_oneof![
+        Just("a".to_owned()),
+        Just("A".to_owned()),
+        Just("b".to_owned()),
+        Just("..".to_owned()),
+        Just(".".to_owned()),
+        Just(String::new()),
+        Just("out".to_owned()),
+        Just("nul".to_owned()),
+        Just(".manycast-0.part".to_owned()),
+        r"[a-c/\\\x00]{0,4}",
+    ];
+    proptest::collection::vec(part, 0..4).prop_map(|parts| parts.join("/"))
+}
+
+/// Entries with the bytes that come for them, which may be others than their hash says.
+fn entries() -> impl Strategy<Value = Vec<(Entry, Vec<u8>)>> {
+    let content = proptest::collection::vec(any::<u8>(), 0..50);
+    let lies = proptest::bool::weighted(0.2);
+    let entry = (path(), any::<bool>(), any::<u16>(), content, lies);
+    let entry = entry.prop_map(|(path, is_folder, mode, content, lies)| {
+        let entry = Entry {
+            path,
+            is_folder,
+            mode,
+            modified: (i64::from(mode), 0),
+            size: if lies { u64::MAX } else { content.len() as u64 },
+            hash: *blake3::hash(&content).as_bytes(),
+        };
+        (entry, content)
+    });
+    proptest::collection::vec(entry, 1..6)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever a sender says of its files, in whatever order: nothing comes to lie outside of the
+    /// folder, and what is in it has the hash that was said.
+    #[test]
+    fn nothing_leaves_the_folder(
+        entries in entries(),
+        manifest_at in 0..7_usize,
+        wrong in proptest::option::of(proptest::collection::vec(any::<u8>(), 0..60)),
+        lengths in proptest::collection::vec(0..60_u64, 6),
+        late in any::<bool>(),
+    ) {
+        let mut site = Site::new();
+        let (entries, contents): (Vec<_>, Vec<_>) = entries.into_iter().unzip();
+        let manifest = emit_manifest(9, &entries);
+        let info = Said::Manifest { entries: 1, bytes: 2 }.emit(9);
+        for (index, entry) in (0_u32..).zip(&entries) {
+            if index as usize == manifest_at {
+                site.object(&info, manifest.len() as u64, &manifest, late);
+            }
+            let mut writer = Writer::new();
+            writer.bytes(b"MCF\x01").u64(9).u8(2).u32(index);
+            entry.emit(&mut writer);
+            let length = match entry.size {
+                u64::MAX => lengths[index as usize],
+                size => size,
+            };
+            let bytes = wrong.as_ref().unwrap_or(&contents[index as usize]);
+            site.object(&writer.finish(), length, bytes, late);
+        }
+        let folder = site.settle();
+        let outside: Vec<_> = std::fs::read_dir(folder.path().join("outside")).unwrap().collect();
+        prop_assert!(outside.is_empty());
+        let mut above: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|it| it.unwrap().file_name()).collect();
+        above.sort();
+        prop_assert_eq!(above, ["inside", "outside"]);
+        // Each file that has a name has a hash that was said, and no temporary one is left.
+        let mut waiting = vec![folder.path().join("inside")];
+        while let Some(at) = waiting.pop() {
+            for found in std::fs::read_dir(at).unwrap() {
+                let path = found.unwrap().path();
+                let kind = path.symlink_metadata().unwrap();
+                if kind.is_dir() {
+                    waiting.push(path);
+                } else if kind.is_file() {
+                    let hash = *blake3::hash(&std::fs::read(&path).unwrap()).as_bytes();
+                    prop_assert!(entries.iter().any(|entry| entry.hash == hash), "{}", path.display());
+                    prop_assert!(path.extension().is_none_or(|it| it != "part"), "{}", path.display());
+                }
+            }
+        }
+    }
+
+    /// Any bytes as information and content change nothing outside either, and end nothing.
+    #[test]
+    fn any_bytes_do_no_harm(
+        objects in proptest::collection::vec(
+            (proptest::collection::vec(any::<u8>(), 0..80), proptest::collection::vec(any::<u8>(), 0..80), 0..6_u8),
+            1..6,
+        ),
+    ) {
+        let mut site = Site::new();
+        for (info, bytes, kind) in &objects {
+            let head = [b"MCF\x01\0\0\0\0\0\0\0\x09", &[*kind][..], info].concat();
+            site.object(&head, bytes.len() as u64, bytes, false);
+            site.session.announced(&head, Instant::now(), |most| most);
+        }
+        let folder = site.settle();
+        prop_assert_eq!(std::fs::read_dir(folder.path().join("outside")).unwrap().count(), 0);
+    }
+}
+
+/// What is kept of objects of which nobody says what they are has a bound, and so has a manifest.
+#[test]
+fn what_is_kept_has_a_bound() {
+    let mut site = Site::new();
+    let part = Bytes::from(vec![0; 1 << 20]);
+    for object in 0..32 {
+        let key = ObjectKey {
+            node: 1,
+            instance: 2,
+            object,
+        };
+        site.session.started(key, 1 << 30, true, &mut site.receiver);
+        for at in 0..4 {
+            let (receiver, store) = (&mut site.receiver, &site.store);
+            site.session
+                .data(key, at << 20, part.clone(), receiver, store);
+            assert!(site.session.held <= HELD);
+        }
+    }
+    let info = Said::Manifest {
+        entries: 1,
+        bytes: 1,
+    };
+    let key = ObjectKey {
+        node: 1,
+        instance: 2,
+        object: 99,
+    };
+    let too_long = LONGEST_MANIFEST as u64 + 1;
+    site.session
+        .started(key, too_long, true, &mut site.receiver);
+    let told = site
+        .session
+        .info(key, &info.emit(9), &mut site.receiver, &site.store);
+    assert_eq!(
+        told,
+        Some(Told::Refused("its manifest is too long".to_owned()))
+    );
+}

@@ -1,0 +1,371 @@
+//! The folder of a receiver: threads that write, compare and verify, so that no disk holds up what
+//! comes; and a bound for what waits for them.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Seek};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread;
+
+use bytes::Bytes;
+use rustix::fs::{Timespec, Timestamps};
+
+use super::entry::{Entry, temporary};
+use super::{Error, scan};
+use crate::folder::{Folder, Upload};
+
+/// How many bytes wait to be written at most. Who gives more waits, and what comes meanwhile is lost
+/// and asked for again: that is how a slow disk slows down what it is sent.
+const WAITING: usize = 32 << 20;
+
+/// A file that is on its way, as the store's owner names it.
+pub(super) type Token = u64;
+
+/// What came of something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// A file has its name.
+    Stored(Token),
+    /// A file will not come of this one; whether it may be tried again, and why not.
+    Failed {
+        token: Token,
+        again: bool,
+        why: String,
+    },
+    /// An entry of a session was compared with what is there: whether it is the same, or why it
+    /// cannot be taken.
+    Compared {
+        session: u64,
+        index: u32,
+        is_there: Result<bool, String>,
+    },
+}
+
+enum Job {
+    Begin(Token, Entry, bool),
+    Write(Token, u64, Bytes),
+    Finish(Token),
+    Drop(Token),
+}
+
+struct Comparison {
+    session: u64,
+    index: u32,
+    entry: Entry,
+}
+
+/// The threads, and what they share. Dropped, it ends them, and what is not complete is gone.
+pub(super) struct Store {
+    jobs: Option<mpsc::Sender<Job>>,
+    comparisons: Option<mpsc::Sender<Comparison>>,
+    shared: Arc<Shared>,
+    threads: Vec<thread::JoinHandle<()>>,
+}
+
+struct Shared {
+    folder: Folder,
+    shown: String,
+    overwrite: bool,
+    tell: Box<dyn Fn(Outcome) + Send + Sync>,
+    waiting: Mutex<usize>,
+    room: Condvar,
+    ending: AtomicBool,
+}
+
+impl Store {
+    pub(super) fn open(
+        path: &Path,
+        overwrite: bool,
+        tell: impl Fn(Outcome) + Send + Sync + 'static,
+    ) -> Result<Self, Error> {
+        let shown = path.display().to_string();
+        let folder =
+            Folder::open(path).map_err(|error| Error::file("receive into", &shown, error))?;
+        let shared = Arc::new(Shared {
+            folder,
+            shown,
+            overwrite,
+            tell: Box::new(tell),
+            waiting: Mutex::new(0),
+            room: Condvar::new(),
+            ending: AtomicBool::new(false),
+        });
+        let (jobs, to_do) = mpsc::channel();
+        let (comparisons, to_compare) = mpsc::channel();
+        let (finished, to_verify) = mpsc::channel();
+        let mut store = Self {
+            jobs: Some(jobs),
+            comparisons: Some(comparisons),
+            shared: Arc::clone(&shared),
+            threads: Vec::new(),
+        };
+        let its = Arc::clone(&shared);
+        store.start("write", move || write(&its, &to_do, &finished))?;
+        let its = Arc::clone(&shared);
+        store.start("verify", move || verify(&its, &to_verify))?;
+        store.start("compare", move || compare(&shared, &to_compare))?;
+        Ok(store)
+    }
+
+    fn start(&mut self, name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Error> {
+        let builder = thread::Builder::new().name(name.to_owned());
+        let thread = builder.spawn(work);
+        let thread = thread.map_err(|error| Error::file("start", "a thread", error))?;
+        self.threads.push(thread);
+        Ok(())
+    }
+
+    fn give(&self, job: Job) {
+        if let Some(jobs) = &self.jobs {
+            // The threads end when this is dropped, and not before.
+            let _ = jobs.send(job);
+        }
+    }
+
+    /// Begins a file, that was compared with what is there already or not. What comes of it is told.
+    pub(super) fn begin(&self, token: Token, entry: Entry, compared: bool) {
+        self.give(Job::Begin(token, entry, compared));
+    }
+
+    /// Writes to a file, and waits where too much waits already.
+    pub(super) fn write(&self, token: Token, offset: u64, bytes: Bytes) {
+        let mut waiting = lock(&self.shared.waiting);
+        while *waiting > 0 && *waiting + bytes.len() > WAITING {
+            let room = self.shared.room.wait(waiting);
+            waiting = room.unwrap_or_else(PoisonError::into_inner);
+        }
+        *waiting += bytes.len();
+        drop(waiting);
+        self.give(Job::Write(token, offset, bytes));
+    }
+
+    /// All of a file was written: it is verified, and gets its name.
+    pub(super) fn finish(&self, token: Token) {
+        self.give(Job::Finish(token));
+    }
+
+    /// Nothing will come of a file.
+    pub(super) fn forget(&self, token: Token) {
+        self.give(Job::Drop(token));
+    }
+
+    /// Compares an entry with what is there; makes it, if it is a folder.
+    pub(super) fn compare(&self, session: u64, index: u32, entry: Entry) {
+        if let Some(comparisons) = &self.comparisons {
+            let comparison = Comparison {
+                session,
+                index,
+                entry,
+            };
+            let _ = comparisons.send(comparison);
+        }
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.shared.ending.store(true, Ordering::Relaxed);
+        (self.jobs, self.comparisons) = (None, None);
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::Relaxed)
+    }
+
+    fn fail(&self, token: Token, entry: &Entry, error: io::Error) {
+        // What another process writes, or what was not what it should be, may come by the next try.
+        let again = matches!(
+            error.kind(),
+            io::ErrorKind::InvalidData | io::ErrorKind::WouldBlock
+        );
+        let why = self.sentence("write", entry, error);
+        (self.tell)(Outcome::Failed { token, again, why });
+    }
+
+    fn sentence(&self, verb: &'static str, entry: &Entry, error: io::Error) -> String {
+        Error::file(verb, format_args!("{}/{}", self.shown, entry.path), error).to_string()
+    }
+
+    /// Begins a file, where there is room for it and nothing in its way.
+    fn begin(&self, entry: &Entry) -> io::Result<Upload> {
+        let path = Path::new(&entry.path);
+        match self.folder.read(entry.path.as_bytes()) {
+            Ok(_) if !self.overwrite => return Err(in_the_way()),
+            Err(error) if error.kind() == io::ErrorKind::IsADirectory => return Err(error),
+            _ => {}
+        }
+        let upload = self
+            .folder
+            .begin(path, &temporary(&entry.path), entry.mode)?;
+        let disk = rustix::fs::fstatvfs(&upload.parent)?;
+        if disk.f_bavail.saturating_mul(disk.f_frsize) < entry.size {
+            return Err(rustix::io::Errno::NOSPC.into());
+        }
+        Ok(upload)
+    }
+}
+
+fn in_the_way() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::AlreadyExists,
+        "it is there already with other content; let it be replaced with --overwrite",
+    )
+}
+
+/// Does jobs until nobody can give any more. What is complete is handed on.
+fn write(
+    shared: &Shared,
+    jobs: &mpsc::Receiver<Job>,
+    finished: &mpsc::Sender<(Token, Entry, Upload)>,
+) {
+    let mut files: HashMap<Token, (Entry, Upload)> = HashMap::new();
+    for job in jobs {
+        match job {
+            Job::Begin(token, entry, compared) => {
+                // A sender that was started again begins what the one before it had not ended.
+                let mut others = files.iter();
+                let other = others.find(|(_, (other, _))| other.path == entry.path);
+                if let Some(&other) = other.map(|(token, _)| token) {
+                    files.remove(&other);
+                    (shared.tell)(Outcome::Failed {
+                        token: other,
+                        again: true,
+                        why: format!("{} is begun by another sender too", entry.path),
+                    });
+                }
+                let begun = match compared {
+                    false if is_there(shared, &entry).is_ok_and(|it| it) => Ok(None),
+                    _ => shared.begin(&entry).map(Some),
+                };
+                match begun {
+                    Ok(Some(upload)) => drop(files.insert(token, (entry, upload))),
+                    Ok(None) => (shared.tell)(Outcome::Stored(token)),
+                    Err(error) => shared.fail(token, &entry, error),
+                }
+            }
+            Job::Write(token, offset, bytes) => {
+                let result = match files.get(&token) {
+                    Some((_, upload)) if !shared.is_ending() => {
+                        upload.file.write_all_at(&bytes, offset)
+                    }
+                    _ => Ok(()),
+                };
+                *lock(&shared.waiting) -= bytes.len();
+                shared.room.notify_one();
+                if let Err(error) = result
+                    && let Some((entry, upload)) = files.remove(&token)
+                {
+                    drop(upload);
+                    shared.fail(token, &entry, error);
+                }
+            }
+            Job::Finish(token) => {
+                if let Some((entry, upload)) = files.remove(&token) {
+                    let _ = finished.send((token, entry, upload));
+                }
+            }
+            Job::Drop(token) => drop(files.remove(&token)),
+        }
+    }
+}
+
+/// Reads back what was written, and gives it its name where it has the right hash.
+fn verify(shared: &Shared, finished: &mpsc::Receiver<(Token, Entry, Upload)>) {
+    for (token, entry, upload) in finished {
+        match name(shared, &entry, upload) {
+            Ok(true) => (shared.tell)(Outcome::Stored(token)),
+            Ok(false) => return,
+            Err(error) => shared.fail(token, &entry, error),
+        }
+    }
+}
+
+/// Gives a file its name; false where it is to end.
+fn name(shared: &Shared, entry: &Entry, upload: Upload) -> io::Result<bool> {
+    (&upload.file).rewind()?;
+    let hash = scan::hash(&upload.file, entry.size, |_| !shared.is_ending())?;
+    let Some(hash) = hash else {
+        return Ok(false);
+    };
+    if hash != entry.hash || upload.file.metadata()?.len() != entry.size {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "what came has another hash than the sender said",
+        ));
+    }
+    set_time(&upload.file, entry)?;
+    upload.finish()?;
+    Ok(true)
+}
+
+fn set_time(file: &File, entry: &Entry) -> io::Result<()> {
+    let modified = Timespec {
+        tv_sec: entry.modified.0,
+        tv_nsec: entry.modified.1.into(),
+    };
+    let times = Timestamps {
+        last_access: Timespec {
+            tv_sec: 0,
+            tv_nsec: rustix::fs::UTIME_OMIT,
+        },
+        last_modification: modified,
+    };
+    Ok(rustix::fs::futimens(file, &times)?)
+}
+
+/// Compares entries with what is there.
+fn compare(shared: &Shared, comparisons: &mpsc::Receiver<Comparison>) {
+    for comparison in comparisons {
+        let Comparison {
+            session,
+            index,
+            entry,
+        } = comparison;
+        if shared.is_ending() {
+            return;
+        }
+        let is_there = if entry.is_folder {
+            let made = shared.folder.make(Path::new(&entry.path));
+            made.map(|_| true)
+                .map_err(|error| shared.sentence("make", &entry, error))
+        } else {
+            is_there(shared, &entry).map_err(|error| shared.sentence("write", &entry, error))
+        };
+        (shared.tell)(Outcome::Compared {
+            session,
+            index,
+            is_there,
+        });
+    }
+}
+
+/// Whether a file is there with the right content. One with another is in the way, unless it may be
+/// replaced.
+fn is_there(shared: &Shared, entry: &Entry) -> io::Result<bool> {
+    let file = match shared.folder.read(entry.path.as_bytes()) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let hash = match file.metadata()?.len() == entry.size {
+        true => scan::hash(&file, entry.size, |_| !shared.is_ending())?,
+        false => None,
+    };
+    match hash == Some(entry.hash) {
+        true => Ok(true),
+        false if shared.overwrite => Ok(false),
+        false => Err(in_the_way()),
+    }
+}

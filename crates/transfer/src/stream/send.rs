@@ -1,0 +1,311 @@
+//! The sending side: a thread reads, and the driver sends.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{self, Read};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use bytes::{Buf, Bytes};
+use manycast_io::{Driver, IntoAddress, Next, SenderConfig};
+use manycast_proto::norm::{self, ObjectId, SenderEvent};
+
+use super::{Error, HERE};
+use crate::files::Stop;
+use crate::files::inner::{Inbox, LOOK, Mail, check_name, node_of, open, segment};
+
+/// How a stream is sent.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct StreamSendOptions {
+    /// Bits a second, with the headers of NORM; 100 Mbit/s by default.
+    pub rate: u64,
+    /// Whether the rate follows what the network carries, and `rate` is the most; no by default.
+    pub congestion_control: bool,
+    /// The receivers that are expected, by their names; none by default. It begins when all of them
+    /// are there.
+    pub receivers: Vec<String>,
+    /// How many parity symbols go with each block of 64 unasked, 0 to 64; `None`: none where
+    /// receivers are expected, and 8 otherwise.
+    pub parity: Option<u8>,
+    /// How long is waited for receivers at the beginning; 5 s by default.
+    pub wait: Duration,
+    /// How many bytes are kept for repairs; 8 MiB by default.
+    pub window: usize,
+    /// The local address, the hop limit and the buffers.
+    pub sender: SenderConfig,
+}
+
+impl Default for StreamSendOptions {
+    fn default() -> Self {
+        Self {
+            rate: 100_000_000,
+            congestion_control: false,
+            receivers: Vec::new(),
+            parity: None,
+            wait: Duration::from_secs(5),
+            window: 8 << 20,
+            sender: SenderConfig::default(),
+        }
+    }
+}
+
+/// What came of sending a stream.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct StreamSent {
+    /// The bytes that were read and sent.
+    pub bytes: u64,
+    /// From the first byte on.
+    pub elapsed: Duration,
+    /// Datagrams with data that were sent for the first time, and that repaired something.
+    pub datagrams: u64,
+    /// See `datagrams`.
+    pub repairs: u64,
+    /// The receivers that were expected, and whether each has acknowledged all.
+    pub receivers: Vec<(String, bool)>,
+    /// Whether it was stopped before the end of the stream.
+    pub stopped: bool,
+}
+
+impl StreamSent {
+    /// Whether all that were expected have all of it.
+    pub fn is_complete(&self) -> bool {
+        !self.stopped && self.receivers.iter().all(|(_, has_all)| *has_all)
+    }
+}
+
+/// A part of the stream, its end, or why it could not be read.
+type Part = io::Result<Bytes>;
+
+/// How much is read at once, and how many parts wait to be sent.
+const PART: usize = 64 << 10;
+const PARTS: usize = 4;
+
+/// Sends what `reader` gives until its end, to all who listen at the address.
+///
+/// ```
+/// use manycast::transfer::stream::{self, StreamReceiveOptions, StreamSendOptions};
+/// use manycast::transfer::files::Stop;
+///
+/// let address = "239.192.0.8%lo:5014";
+/// let receiver = std::thread::spawn(move || {
+///     let mut options = StreamReceiveOptions::default();
+///     options.name = "board-1".to_owned();
+///     let mut bytes = Vec::new();
+///     stream::receive_stream(address, &mut bytes, &options, &Stop::default()).map(|_| bytes)
+/// });
+/// let mut options = StreamSendOptions::default();
+/// options.receivers = vec!["board-1".to_owned()];
+/// let sent = stream::send_stream(address, &b"some bytes"[..], &options, &Stop::default())?;
+/// assert!(sent.is_complete());
+/// assert_eq!(receiver.join().unwrap()?, b"some bytes");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+///
+/// A receiver that is expected is not there in time; the reader fails; no way to the address.
+pub fn send_stream(
+    address: impl IntoAddress,
+    reader: impl Read + Send + 'static,
+    options: &StreamSendOptions,
+    stop: &Stop,
+) -> Result<StreamSent, Error> {
+    let address = address.into_address().map_err(manycast_io::Error::from)?;
+    for name in &options.receivers {
+        check_name(name)?;
+    }
+    let (socket, egress) = open(&address, &options.sender)?;
+    let nodes: Vec<_> = options.receivers.iter().map(|name| node_of(name)).collect();
+    let automatic = if nodes.is_empty() { 8 } else { 0 };
+    let seed = manycast_io::seed();
+    let number = u32::from_be_bytes([seed[0], seed[1], seed[2], seed[3]]);
+    let config = norm::SenderConfig {
+        rate: options.rate.max(8_000),
+        congestion_control: options.congestion_control,
+        segment: segment(egress.to),
+        parity: 64,
+        proactive: options.parity.unwrap_or(automatic).min(64),
+        grtt: Duration::from_millis(100),
+        group_size: nodes.len().max(10) as u64,
+        receivers: nodes.clone(),
+        ..norm::SenderConfig::new(egress.to, number.clamp(1, u32::MAX - 1))
+    };
+    let sender = norm::Sender::new(config, manycast_io::seed(), Instant::now());
+    let mut driver = Driver::new(socket, Inbox::new(sender));
+    gather(&mut driver, &options.receivers, &nodes, options.wait, stop)?;
+
+    let commands = driver.commands()?;
+    let (permit, permits) = mpsc::sync_channel(PARTS);
+    for _ in 0..PARTS {
+        let _ = permit.send(());
+    }
+    let builder = thread::Builder::new().name("read".to_owned());
+    let put = move |part| commands.give(|inbox, _| inbox.put(part));
+    builder
+        .spawn(move || read(reader, &permits, put))
+        .map_err(|error| Error::file("start", "a thread", error))?;
+
+    let now = Instant::now();
+    let sender = &mut driver.protocol_mut().protocol;
+    let stream = sender.open_stream(options.window.max(1 << 16), None);
+    let stream = stream.map_err(|error| Error::Unsuitable(format!("cannot send: {error}")))?;
+    let mut run = Run {
+        driver,
+        stream,
+        parts: VecDeque::new(),
+        permit,
+        at_end: false,
+        bytes: 0,
+        acknowledged: nodes.iter().map(|node| (*node, false)).collect(),
+    };
+    let stopped = run.run(stop)?;
+    let stats = run.driver.protocol().protocol.stats();
+    let has_all = |node| run.acknowledged.get(node).copied().unwrap_or_default();
+    let receivers = options.receivers.iter().cloned();
+    Ok(StreamSent {
+        bytes: run.bytes,
+        elapsed: now.elapsed(),
+        datagrams: stats.datagrams,
+        repairs: stats.repairs,
+        receivers: receivers.zip(nodes.iter().map(has_all)).collect(),
+        stopped,
+    })
+}
+
+type Sending = Driver<Inbox<norm::Sender, Part>>;
+
+/// Waits until all that are expected have said that they are there.
+fn gather(
+    driver: &mut Sending,
+    names: &[String],
+    nodes: &[u32],
+    wait: Duration,
+    stop: &Stop,
+) -> Result<(), Error> {
+    let begun = Instant::now();
+    let mut missing: Vec<_> = nodes.to_vec();
+    let mut asked = None;
+    while !missing.is_empty() {
+        let now = Instant::now();
+        if asked.is_none_or(|at: Instant| now.saturating_duration_since(at) >= LOOK) {
+            let sender = &mut driver.protocol_mut().protocol;
+            // Before it is started, which the driver does, nobody is asked.
+            if sender.request(now, HERE, 0, &missing) > 0 {
+                asked = Some(now);
+            }
+        }
+        match driver.next_event(Some(Duration::from_millis(10)))? {
+            Next::Event(Mail::Event(SenderEvent::Answered {
+                node, kind: HERE, ..
+            })) => missing.retain(|other| *other != node),
+            Next::Finished => return Err(Error::Stopped),
+            _ => {}
+        }
+        if stop.is_requested() {
+            return Err(Error::Stopped);
+        }
+        if begun.elapsed() >= wait && !missing.is_empty() {
+            let absent = names.iter().zip(nodes);
+            let absent: Vec<_> = absent
+                .filter(|(_, node)| missing.contains(node))
+                .map(|(name, _)| name.as_str())
+                .collect();
+            return Err(Error::Absent(format!(
+                "cannot send the stream: {} did not answer; start 'manycast receive-stream' there, or \
+                 wait longer",
+                absent.join(", ")
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Reads until the end, a part for each permit.
+fn read(mut reader: impl Read, permits: &mpsc::Receiver<()>, put: impl Fn(Part) -> bool) {
+    for () in permits {
+        let mut part = vec![0; PART];
+        let part = loop {
+            match reader.read(&mut part) {
+                Ok(count) => {
+                    part.truncate(count);
+                    break Ok(Bytes::from(part));
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => break Err(error),
+            }
+        };
+        let is_last = part.as_ref().map_or(true, Bytes::is_empty);
+        if !put(part) || is_last {
+            return;
+        }
+    }
+}
+
+/// A stream that is sent.
+struct Run {
+    driver: Sending,
+    stream: ObjectId,
+    /// What was read and is not yet taken.
+    parts: VecDeque<Bytes>,
+    permit: mpsc::SyncSender<()>,
+    at_end: bool,
+    bytes: u64,
+    acknowledged: BTreeMap<u32, bool>,
+}
+
+impl Run {
+    /// Runs to the end; true where it was stopped before.
+    fn run(&mut self, stop: &Stop) -> Result<bool, Error> {
+        loop {
+            match self.driver.next_event(Some(LOOK))? {
+                Next::Finished => return Ok(false),
+                Next::TimedOut => {}
+                Next::Event(Mail::Message(part)) => {
+                    let part = part.map_err(|error| Error::file("read", "the stream", error))?;
+                    self.at_end = part.is_empty();
+                    self.parts.push_back(part);
+                    self.pump()?;
+                }
+                Next::Event(Mail::Event(event)) => match event {
+                    SenderEvent::Room(_) => self.pump()?,
+                    SenderEvent::Acknowledged { object, node } if object == self.stream => {
+                        self.acknowledged.insert(node, true);
+                    }
+                    SenderEvent::Finished => return Ok(false),
+                    _ => {}
+                },
+            }
+            if stop.is_requested() {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Has as much taken as there is room for.
+    fn pump(&mut self) -> Result<(), Error> {
+        let sender = &mut self.driver.protocol_mut().protocol;
+        while let Some(part) = self.parts.front_mut() {
+            let taken = sender.write(self.stream, part);
+            let taken =
+                taken.map_err(|error| Error::Unsuitable(format!("cannot send: {error}")))?;
+            self.bytes += taken as u64;
+            part.advance(taken);
+            if !part.is_empty() {
+                return Ok(());
+            }
+            self.parts.pop_front();
+            // At the end of the stream nobody waits for it.
+            let _ = self.permit.try_send(());
+        }
+        if self.at_end {
+            sender.close(self.stream);
+            sender.finish(Instant::now());
+        } else {
+            // Who writes little at a time wants it to arrive.
+            sender.push(self.stream);
+        }
+        Ok(())
+    }
+}
