@@ -8,7 +8,8 @@ use std::ffi::OsString;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
-    ask, complete, demo, doctor, echo, interfaces, listen, man, measure, send, tftp,
+    ask, complete, demo, doctor, echo, interfaces, listen, man, measure, receive_files,
+    receive_stream, send, send_files, send_stream, tftp,
 };
 
 /// Help begins with examples, since these are what most people look for.
@@ -81,6 +82,10 @@ pub(crate) enum Command {
     Interfaces(interfaces::Args),
     Measure(measure::Args),
     Doctor(doctor::Args),
+    SendFiles(send_files::Args),
+    ReceiveFiles(receive_files::Args),
+    SendStream(send_stream::Args),
+    ReceiveStream(receive_stream::Args),
     Tftp(tftp::Args),
     Demo(demo::Args),
     Completions(complete::Completions),

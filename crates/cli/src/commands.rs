@@ -10,7 +10,11 @@ pub(crate) mod interfaces;
 pub(crate) mod listen;
 pub(crate) mod man;
 pub(crate) mod measure;
+pub(crate) mod receive_files;
+pub(crate) mod receive_stream;
 pub(crate) mod send;
+pub(crate) mod send_files;
+pub(crate) mod send_stream;
 pub(crate) mod tftp;
 
 use anyhow::bail;
@@ -31,6 +35,10 @@ pub(crate) fn run(command: Command, output: &mut Output) -> anyhow::Result<Outco
         Command::Interfaces(args) => interfaces::run(args, output),
         Command::Measure(args) => measure::run(args, output),
         Command::Doctor(args) => doctor::run(args, output),
+        Command::SendFiles(args) => send_files::run(args, output),
+        Command::ReceiveFiles(args) => receive_files::run(args, output),
+        Command::SendStream(args) => send_stream::run(args, output),
+        Command::ReceiveStream(args) => receive_stream::run(args, output),
         Command::Tftp(args) => tftp::run(args, output),
         Command::Demo(args) => demo::run(args, output),
         Command::Completions(args) => complete::completions(args, output),

@@ -325,6 +325,10 @@ fn list(error: &clap::Error, kind: ContextKind) -> String {
             bare(text)
         }
         Some(ContextValue::String(text)) => text.clone(),
+        // The last one is the most similar.
+        Some(ContextValue::Strings(texts)) if kind == ContextKind::SuggestedSubcommand => {
+            texts.last().map(|text| bare(text)).unwrap_or_default()
+        }
         Some(ContextValue::Strings(texts)) => texts
             .iter()
             .map(|text| bare(text))

@@ -59,6 +59,11 @@ pub(crate) fn piece(text: &str) -> Result<usize, String> {
     }
 }
 
+/// A size in bytes: `500k`, `100M`, `2G`.
+pub(crate) fn size(text: &str) -> Result<u64, String> {
+    scaled(text).ok_or_else(|| format!("{text:?} is not a size; write 500k, 100M or 2G"))
+}
+
 /// The longest burst in which a rate is held, from 0 to 1 s. A sender waits before a burst, so one
 /// that takes years would never be sent.
 pub(crate) fn burst(text: &str) -> Result<Duration, String> {

@@ -8,6 +8,7 @@ mod demo;
 mod doctor;
 mod dropped;
 mod echo;
+mod files;
 mod interfaces;
 mod listen;
 mod listen_events;
@@ -61,6 +62,15 @@ netns::tests!(
     echo::row_09_the_address_that_was_asked_answers,
     echo::row_68_a_question_to_a_group_is_answered_by_unicast,
     echo::two_servers_do_not_play_ping_pong_for_ever,
+    files::a_full_disk_stops_that_receiver_alone,
+    files::a_receiver_needs_no_more_for_a_large_file,
+    files::a_slow_receiver_gets_all,
+    files::a_source_specific_group_is_repaired_by_unicast,
+    files::a_stream_comes_whole_and_in_order,
+    files::an_interrupt_tells_what_is_known,
+    files::there_is_no_way_back,
+    files::what_is_lost_is_repaired_for_each,
+    files::whoever_is_killed_at_any_time_leaves_no_wrong_file,
     interfaces::it_fits_a_narrow_terminal,
     interfaces::row_50_allmulti_is_not_a_membership,
     interfaces::row_51_the_choice_of_the_route_is_told,

@@ -1,0 +1,232 @@
+//! `manycast send-files`
+
+mod page;
+mod report;
+mod table;
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use manycast::transfer::files::{Error, SendEvent, SendOptions, Sending};
+use manycast::{Address, SenderConfig, SocketConfig};
+
+use crate::Outcome;
+use crate::cli::HELP;
+use crate::commands::send::destinations;
+use crate::interrupt::Interrupt;
+use crate::output::{Escaped, Output, SentReport, counted};
+use crate::values::{self, Interfaces, Local, Rate};
+use report::{Ended, Heard, Reported, Started, Underway};
+pub(crate) use report::{percent, state_of};
+pub(crate) use table::{Table, bar};
+
+const EXAMPLES: &str = "\
+Examples:
+  manycast send-files firmware.bin 239.192.0.7:5013 --receivers 3   # to three hosts
+  manycast send-files dir a.iso 239.192.0.7:5013 --rate 500M --receiver lab1 --receiver lab2
+  manycast send-files image 239.192.0.7:5013 --parity 16            # to hosts with no way back
+  manycast send-files dir 192.0.2.7:5013 --report report.html       # to one host";
+
+const EXPLANATION: &str = "\
+Each host runs 'manycast receive-files ADDRESS'. What is lost on the way is asked for and sent again, \
+as parity that serves all alike; what has come is verified by its hash, and only then has its name. \
+What a receiver has already is not sent. It ends when each receiver that answers has all, or does not \
+come on, and says for each receiver each file.
+
+It is 0 if every receiver that was expected has verified every file, and 1 otherwise. Without \
+--receivers and --receiver none is expected: then all that were heard of must have.";
+
+/// Send files and folders to many, and tell who has what
+#[derive(clap::Args, Debug)]
+#[command(before_help = EXAMPLES, after_help = EXPLANATION, help_template = HELP)]
+pub(crate) struct Args {
+    /// Files and folders
+    #[arg(value_name = "PATH", required = true, num_args = 1..)]
+    paths: Vec<PathBuf>,
+    /// Where to send: GROUP:PORT or HOST:PORT
+    address: Address,
+    /// Bits per second, such as 100M or 1G
+    #[arg(long, default_value = "100M", value_parser = values::rate)]
+    rate: Rate,
+    /// Follow what the network carries, beside other flows; then RATE is the most
+    #[arg(long)]
+    congestion_control: bool,
+    /// How many receivers are expected
+    #[arg(long, value_name = "N", value_parser = values::count)]
+    receivers: Option<u64>,
+    /// A receiver that is expected, by its name; can be repeated
+    #[arg(long, value_name = "NAME")]
+    receiver: Vec<String>,
+    /// Parity sent unasked with each 64 packets: 0 to 64, or auto: none where receivers are expected,
+    /// else 8
+    #[arg(long, value_name = "N", default_value = "auto", value_parser = parity)]
+    parity: Parity,
+    /// How long to wait for receivers, at the beginning and at the end
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = values::duration)]
+    wait: Duration,
+    /// Write the report as a page too, with the rate and loss of each receiver as curves
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// Interface by name, index or address
+    #[arg(short, long, value_name = "IFACE")]
+    interface: Vec<Interfaces>,
+    /// Hop limit; groups: 1 by default, which stays on the link; hosts: the system's, often 64
+    #[arg(long, value_name = "N", value_parser = values::hops)]
+    hops: Option<u8>,
+    /// Local address to send from, with a port if wanted, or :PORT alone
+    #[arg(long, value_name = "ADDR[:PORT]", value_parser = values::local)]
+    from: Option<Local>,
+}
+
+/// How much parity goes unasked.
+#[derive(Clone, Copy, Debug)]
+struct Parity(Option<u8>);
+
+fn parity(text: &str) -> Result<Parity, String> {
+    match text.parse() {
+        _ if text == "auto" => Ok(Parity(None)),
+        Ok(count @ 0..=64) => Ok(Parity(Some(count))),
+        _ => Err(format!(
+            "{text:?} is not a number from 0 to 64; write 8, or auto"
+        )),
+    }
+}
+
+/// How often a line tells how far it is.
+const OFTEN: Duration = Duration::from_secs(1);
+
+pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
+    let interrupt = Interrupt::install(Outcome::No)?;
+    let addresses = destinations(&args.address, &args.interface)?;
+    let [address] = &addresses[..] else {
+        bail!("files go by one interface at a time; name one with -i");
+    };
+    let sending = Sending::new(address.clone(), &args.paths, args.options(address))?;
+    let stop = sending.stopper();
+    interrupt.then({
+        let stop = stop.clone();
+        move || stop.stop()
+    });
+
+    let (mut table, mut broken) = (Table::new(output), None);
+    let mut told = Instant::now();
+    let report = sending.run(|event| {
+        let told = tell(event, &mut table, &mut told, output);
+        if let Err(error) = told.and_then(|()| output.flush()) {
+            // Whoever reads has had enough.
+            broken.get_or_insert(error);
+            stop.stop();
+        }
+    });
+    table.clear();
+    if let Some(error) = broken {
+        return Err(error.into());
+    }
+    let report = match report {
+        Err(Error::Stopped) => {
+            output.after_interrupt();
+            output.note("stopped before anything was sent");
+            return Ok(Outcome::No);
+        }
+        report => report?,
+    };
+    if report.stopped {
+        output.after_interrupt();
+    }
+    if let Some(path) = &args.report {
+        fs::write(path, page::page(&report, &address.to_string()))
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    output.report(&Reported::new(&report, output))?;
+    output.flush()?;
+    Ok(match report.is_complete() {
+        true => Outcome::Done,
+        false => Outcome::No,
+    })
+}
+
+impl Args {
+    fn options(&self, address: &Address) -> SendOptions {
+        let mut socket = SocketConfig::default();
+        if let Some(hops) = self.hops {
+            socket = socket.multicast_hops(hops).unicast_hops(Some(hops));
+        }
+        let mut sender = SenderConfig::default().socket(socket);
+        sender.from = self.from.map(|from| from.towards(address).into());
+        let mut options = SendOptions::default();
+        options.rate = self.rate.bits();
+        options.congestion_control = self.congestion_control;
+        options.receivers = self.receiver.clone();
+        options.count = usize::try_from(self.receivers.unwrap_or(0)).unwrap_or(usize::MAX);
+        options.parity = self.parity.0;
+        options.wait = self.wait;
+        options.sender = sender;
+        options
+    }
+}
+
+fn tell(
+    event: SendEvent,
+    table: &mut Table,
+    told: &mut Instant,
+    output: &mut Output,
+) -> std::io::Result<()> {
+    match event {
+        SendEvent::Scanned { bytes } => {
+            table.line(&format!("reading: {}", counted(bytes, "byte")));
+        }
+        SendEvent::Started {
+            files,
+            bytes,
+            egress,
+        } => {
+            table.clear();
+            output.note_in_text(format_args!(
+                "sending {}, {}, to {}",
+                counted(files as u64, "file"),
+                counted(bytes, "byte"),
+                SentReport::from(&egress).egress()
+            ));
+            output.object(&Started::new(files, bytes, &egress))?;
+        }
+        SendEvent::Receiver { name } => {
+            table.clear();
+            output.note_in_text(format_args!("{} is there", Escaped(&name)));
+            output.object(&Heard::new(&name))?;
+        }
+        SendEvent::File {
+            receiver,
+            path,
+            state,
+        } => {
+            let ended = Ended::new(&receiver, &path, &state);
+            if !output.is_json() {
+                table.clear();
+                match ended.is_failed() {
+                    true => output.note(&ended),
+                    false => output.detail(&ended),
+                }
+            }
+            output.object(&ended)?;
+        }
+        SendEvent::Progress(progress) => {
+            table.show(&progress);
+            if told.elapsed() >= OFTEN {
+                *told = Instant::now();
+                let underway = Underway::new(&progress);
+                if !table.is_shown() {
+                    output.note_in_text(&underway);
+                }
+                output.object(&underway)?;
+            }
+        }
+        SendEvent::Warning(warning) => {
+            table.clear();
+            output.warn(warning);
+        }
+        _ => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,334 @@
+//! What is told of a delivery, as text and as JSON.
+
+use std::fmt;
+
+use manycast::Sent;
+use manycast::transfer::files::{FileState, Progress, ReceiverReport, SendReport};
+use serde::Serialize;
+
+use crate::output::{Escaped, Output, Span, counted, grouped, named};
+
+/// That it begins.
+#[derive(Serialize)]
+pub(super) struct Started {
+    event: &'static str,
+    files: usize,
+    bytes: u64,
+    to: String,
+    from: String,
+    interface: String,
+    hops: u8,
+}
+
+impl Started {
+    pub(super) fn new(files: usize, bytes: u64, egress: &Sent) -> Self {
+        Self {
+            event: "started",
+            files,
+            bytes,
+            to: named(egress.to, &egress.interface),
+            from: named(egress.from, &egress.interface),
+            interface: egress.interface.to_string(),
+            hops: egress.hops,
+        }
+    }
+}
+
+/// That a receiver is there.
+#[derive(Serialize)]
+pub(super) struct Heard<'a> {
+    event: &'static str,
+    receiver: &'a str,
+}
+
+impl<'a> Heard<'a> {
+    pub(super) const fn new(receiver: &'a str) -> Self {
+        Self {
+            event: "receiver",
+            receiver,
+        }
+    }
+}
+
+/// What became of a file at a receiver.
+#[derive(Serialize)]
+pub(super) struct Ended<'a> {
+    event: &'static str,
+    receiver: &'a str,
+    path: &'a str,
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
+}
+
+impl<'a> Ended<'a> {
+    pub(super) fn new(receiver: &'a str, path: &'a str, state: &'a FileState) -> Self {
+        let (state, error) = state_of(state);
+        Self {
+            event: "file",
+            receiver,
+            path,
+            state,
+            error,
+        }
+    }
+
+    pub(super) fn is_failed(&self) -> bool {
+        self.error.is_some()
+    }
+}
+
+impl fmt::Display for Ended<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: ", Escaped(self.receiver), Escaped(self.path))?;
+        match self.error {
+            Some(error) => write!(f, "{}", Escaped(error)),
+            None => f.write_str(self.state),
+        }
+    }
+}
+
+/// A word for it, and why.
+pub(crate) fn state_of(state: &FileState) -> (&'static str, Option<&str>) {
+    match state {
+        FileState::Verified => ("verified", None),
+        FileState::Failed(why) => ("failed", Some(why)),
+        _ => ("incomplete", None),
+    }
+}
+
+/// How far it is.
+#[derive(Serialize)]
+pub(super) struct Underway<'a> {
+    event: &'static str,
+    seconds: f64,
+    files: usize,
+    bytes: u64,
+    sent_bytes: u64,
+    datagrams: u64,
+    repairs: u64,
+    receivers: Vec<At<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seconds_left: Option<f64>,
+}
+
+/// How far a receiver is.
+#[derive(Serialize)]
+struct At<'a> {
+    receiver: &'a str,
+    verified: usize,
+    failed: usize,
+    bytes: u64,
+    bits_per_second: u64,
+    loss: f64,
+}
+
+impl<'a> Underway<'a> {
+    pub(super) fn new(progress: &'a Progress) -> Self {
+        let receivers = progress.receivers.iter().map(|receiver| At {
+            receiver: &receiver.name,
+            verified: receiver.verified,
+            failed: receiver.failed,
+            bytes: receiver.bytes,
+            bits_per_second: rounded(receiver.rate),
+            loss: receiver.loss,
+        });
+        Self {
+            event: "progress",
+            seconds: progress.elapsed.as_secs_f64(),
+            files: progress.files,
+            bytes: progress.bytes,
+            sent_bytes: progress.sent,
+            datagrams: progress.datagrams,
+            repairs: progress.repairs,
+            receivers: receivers.collect(),
+            seconds_left: progress.left.map(|left| left.as_secs_f64()),
+        }
+    }
+}
+
+/// A rate as a whole number.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "what does not fit is cut to the nearest that does"
+)]
+pub(super) fn rounded(rate: f64) -> u64 {
+    rate.round() as u64
+}
+
+impl fmt::Display for Underway<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let part = percent(self.sent_bytes, self.bytes);
+        write!(f, "{:.0} s  {part} % sent", self.seconds)?;
+        if self.repairs > 0 {
+            write!(f, ", {}", counted(self.repairs, "repair"))?;
+        }
+        for receiver in self.receivers.iter().take(8) {
+            let (name, part) = (
+                Escaped(receiver.receiver),
+                percent(receiver.bytes, self.bytes),
+            );
+            write!(f, "; {name} {part} %")?;
+        }
+        match self.receivers.len() {
+            0 => f.write_str("; nobody answers"),
+            1..=8 => Ok(()),
+            more => write!(f, "; and {} more", more - 8),
+        }
+    }
+}
+
+/// A part in percent; of nothing it is all.
+pub(crate) fn percent(part: u64, whole: u64) -> u64 {
+    let percent = u128::from(part) * 100;
+    let percent = percent.checked_div(u128::from(whole)).unwrap_or(100);
+    u64::try_from(percent).unwrap_or(100).min(100)
+}
+
+/// The report.
+#[derive(Serialize)]
+pub(super) struct Reported<'a> {
+    event: &'static str,
+    complete: bool,
+    expected: usize,
+    files: usize,
+    bytes: u64,
+    seconds: f64,
+    bits_per_second: u64,
+    datagrams: u64,
+    repairs: u64,
+    nacks: u64,
+    receivers: Vec<Line<'a>>,
+    #[serde(skip)]
+    marks: [String; 2],
+    #[serde(skip)]
+    report: &'a SendReport,
+}
+
+/// A receiver in the report.
+#[derive(Serialize)]
+struct Line<'a> {
+    receiver: &'a str,
+    heard: bool,
+    complete: bool,
+    loss: f64,
+    files: Vec<FileLine<'a>>,
+}
+
+#[derive(Serialize)]
+struct FileLine<'a> {
+    path: &'a str,
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
+}
+
+impl<'a> Reported<'a> {
+    pub(super) fn new(report: &'a SendReport, output: &Output) -> Self {
+        let line = |receiver: &'a ReceiverReport| Line {
+            receiver: &receiver.name,
+            heard: receiver.is_heard,
+            complete: receiver.is_complete(),
+            loss: receiver.loss,
+            files: report
+                .files
+                .iter()
+                .zip(&receiver.files)
+                .map(|(file, state)| {
+                    let (state, error) = state_of(state);
+                    FileLine {
+                        path: &file.path,
+                        state,
+                        error,
+                    }
+                })
+                .collect(),
+        };
+        Self {
+            event: "report",
+            complete: report.is_complete(),
+            expected: report.expected,
+            files: report.files.len(),
+            bytes: report.bytes,
+            seconds: report.elapsed.as_secs_f64(),
+            bits_per_second: rounded(rate(report)),
+            datagrams: report.datagrams,
+            repairs: report.repairs,
+            nacks: report.nacks,
+            receivers: report.receivers.iter().map(line).collect(),
+            marks: [output.mark(false), output.mark(true)],
+            report,
+        }
+    }
+}
+
+/// Bits of files in a second.
+pub(super) fn rate(report: &SendReport) -> f64 {
+    report.bytes as f64 * 8.0 / report.elapsed.as_secs_f64().max(1e-9)
+}
+
+/// How many lines there are of the files of a receiver that it does not have.
+const LINES: usize = 20;
+
+impl fmt::Display for Reported<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for receiver in &self.report.receivers {
+            let mark = &self.marks[usize::from(receiver.is_complete())];
+            let verified = receiver.files.iter();
+            let verified = verified.filter(|it| **it == FileState::Verified).count();
+            write!(f, "{mark} {}: ", Escaped(&receiver.name))?;
+            if !receiver.is_heard {
+                writeln!(f, "was not heard of")?;
+                continue;
+            }
+            let all = receiver.files.len();
+            let loss = receiver.loss * 100.0;
+            if receiver.is_complete() {
+                let all = counted(all as u64, "file");
+                writeln!(f, "complete and verified, {all}; {loss:.1} % lost")?;
+                continue;
+            }
+            writeln!(f, "{verified} of {all} files verified; {loss:.1} % lost")?;
+            let lacks = self.report.files.iter().zip(&receiver.files);
+            let lacks = lacks.filter(|(_, state)| **state != FileState::Verified);
+            for (file, state) in lacks.take(LINES) {
+                let (state, error) = state_of(state);
+                let why = Escaped(error.unwrap_or(state)).to_string();
+                writeln!(f, "    {}: {why}", Escaped(&file.path))?;
+            }
+            if all - verified > LINES {
+                writeln!(
+                    f,
+                    "    and {} more",
+                    grouped((all - verified - LINES) as u64)
+                )?;
+            }
+        }
+        let heard = self.report.receivers.iter().filter(|it| it.is_heard);
+        let heard = heard.count();
+        let stopped = if self.report.stopped { "stopped; " } else { "" };
+        match (self.expected, heard) {
+            (0, 0) => writeln!(
+                f,
+                "no receiver was expected and none is known: whether anybody has the files is not known"
+            )?,
+            (0, heard) => writeln!(f, "no receiver was expected; {heard} answered")?,
+            (expected, heard) if heard < expected => {
+                let receivers = counted(expected as u64, "receiver");
+                writeln!(f, "{receivers} expected, {heard} heard of")?;
+            }
+            _ => {}
+        }
+        write!(
+            f,
+            "{stopped}{}, {} in {}, {:.1} Mbit/s; {}, {}",
+            counted(self.files as u64, "file"),
+            counted(self.bytes, "byte"),
+            Span(self.report.elapsed),
+            rate(self.report) / 1e6,
+            counted(self.datagrams, "datagram"),
+            counted(self.repairs, "repair")
+        )
+    }
+}
