@@ -28,6 +28,7 @@ pub mod tokio;
 
 mod client;
 mod disk;
+mod end;
 mod error;
 mod file;
 mod location;

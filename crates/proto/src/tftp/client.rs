@@ -9,8 +9,9 @@ use manycast_types::{NetworkError, Received, SocketId, Transmit};
 use tracing::trace;
 
 use super::config::ClientConfig;
+use super::course::Step;
 use super::event::{Agreed, ClientEvent, Failure, Summary};
-use super::exchange::{Exchange, Step, Terms};
+use super::exchange::{Exchange, Terms};
 use super::following::Following;
 use super::message::{ErrorCode, FileRequest, Message, Multicast, Options, Refusal};
 use super::round_trip::RoundTrip;
@@ -273,13 +274,16 @@ impl Client {
                 group,
             })));
         if let (Some(multicast), Some(group)) = (options.multicast, group) {
-            let (following, request) = Following::new(
+            let (mut following, request) = Following::new(
                 now,
                 terms,
                 group,
                 self.config.interface.clone(),
                 multicast.master,
             );
+            if let Some(sample) = sample {
+                following.measured(sample);
+            }
             self.outputs.push_back(Output::Request(request));
             self.state = State::Following(Box::new(following));
             return;

@@ -7,21 +7,20 @@
 //!                                                   received: Complete ─┴▶ stored ──▶ lingers
 //! ```
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use manycast_types::Malformed;
-use tracing::trace;
 
 use super::config::Timing;
+use super::course::{Course, Step};
 use super::event::{Failure, Summary};
 use super::message::{ErrorCode, Message, Refusal};
 use super::numbering::RollOver;
 use super::receiving::{Received, Receiving};
 use super::round_trip::RoundTrip;
-use super::sending::{Acknowledged, Batch, Sending};
+use super::sending::{Acknowledged, Sending};
 
 /// How far ahead a deadline lies at least.
 pub(super) const GRAIN: Duration = Duration::from_micros(100);
@@ -58,37 +57,10 @@ impl Terms {
     }
 }
 
-/// What is to be done next.
-#[derive(Debug)]
-pub(super) enum Step {
-    /// Send this to the peer.
-    Send(Bytes),
-    /// Send these data packets.
-    Data(Batch),
-    /// Read a part of the file.
-    Read { offset: u64, length: usize },
-    /// Write a part of the file.
-    Write { offset: u64, bytes: Bytes },
-    /// All has come: store it.
-    Complete { length: u64 },
-    /// It is over.
-    Ended(Result<(), Failure>),
-}
-
 #[derive(Debug)]
 enum Role {
     Send(Sending),
     Receive(Receiving),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    Running,
-    /// All has come, and is being stored.
-    Storing,
-    /// It is over, but the last acknowledgment may have been lost.
-    Lingering(Instant),
-    Ended,
 }
 
 /// What is said until the peer answers.
@@ -106,13 +78,12 @@ pub(super) struct Exchange {
     terms: Terms,
     opening: Option<Opening>,
     confirmed: bool,
-    phase: Phase,
+    course: Course,
     started: Instant,
     /// When something came of the peer.
     heard: Instant,
     /// Since when nobody seems to listen there any more.
     gone: Option<(Instant, SocketAddr)>,
-    steps: VecDeque<Step>,
 }
 
 impl Exchange {
@@ -166,11 +137,10 @@ impl Exchange {
                 times: 0,
             }),
             confirmed,
-            phase: Phase::Running,
+            course: Course::new(),
             started: now,
             heard: now,
             gone: None,
-            steps: VecDeque::new(),
         }
     }
 
@@ -208,12 +178,12 @@ impl Exchange {
 
     /// Whether the file is over, though what comes late may still be answered.
     pub(super) const fn is_over(&self) -> bool {
-        matches!(self.phase, Phase::Lingering(_) | Phase::Ended)
+        self.course.is_over()
     }
 
     /// Whether there is nothing more to do.
     pub(super) fn is_gone(&self) -> bool {
-        self.phase == Phase::Ended && self.steps.is_empty()
+        self.course.is_gone()
     }
 
     /// Whether something came within the time that an answer takes, so that a request that comes
@@ -248,7 +218,7 @@ impl Exchange {
 
     /// Takes in a packet of the peer. An error says that none such belongs here.
     pub(super) fn handle(&mut self, now: Instant, message: Message<'_>) -> Result<(), Malformed> {
-        if let Phase::Lingering(_) | Phase::Ended = self.phase {
+        if self.is_over() {
             self.handle_late(message);
             return Ok(());
         }
@@ -290,8 +260,7 @@ impl Exchange {
                 if let Some(opening) = &mut self.opening
                     && opening.times > 0
                 {
-                    let packet = opening.packet.clone();
-                    self.steps.push_back(Step::Send(packet));
+                    self.course.push(Step::Send(opening.packet.clone()));
                 }
             }
             // The answer to the request came twice.
@@ -322,13 +291,11 @@ impl Exchange {
 
     /// Answers a last block that comes again: its acknowledgment was lost.
     fn handle_late(&mut self, message: Message<'_>) {
-        if let (Phase::Lingering(_), Role::Receive(receiving)) = (self.phase, &self.role)
+        if let Role::Receive(receiving) = &self.role
             && let Message::Data { block, .. } = message
             && receiving.is_last(block)
         {
-            let packet = Message::Acknowledgment { block }.emit();
-            self.steps.clear();
-            self.steps.push_back(Step::Send(packet));
+            self.course.acknowledge_again(block);
         }
     }
 
@@ -351,51 +318,32 @@ impl Exchange {
         let Role::Receive(receiving) = &self.role else {
             return;
         };
-        if self.phase != Phase::Storing {
+        let Some(block) = receiving.last_acknowledgment() else {
             return;
-        }
-        if let Some(block) = receiving.last_acknowledgment() {
-            let packet = Message::Acknowledgment { block }.emit();
-            self.steps.push_back(Step::Send(packet));
-        }
-        self.steps.push_back(Step::Ended(Ok(())));
-        // RFC 1350 §6: whoever has acknowledged the last block waits a while, in case that was lost.
-        let timeout = self.round_trip().timeout();
-        // Where all of many blocks came at once and in order, that is most unlikely.
-        let usual = match receiving.is_clean() {
-            true => timeout * 3 / 2,
-            false => timeout * 3,
         };
-        let linger = self.terms.linger.max(usual);
-        let until = now.checked_add(linger);
-        self.phase = until.map_or(Phase::Ended, Phase::Lingering);
+        // Where all came at once and in order, a second one stands in for a client that does not
+        // linger.
+        let times = if receiving.is_clean() { 2 } else { 1 };
+        let linger = self.terms.linger.max(self.round_trip().timeout() * 3);
+        self.course.stored(now, block, times, linger);
     }
 
     /// Ends it for a reason of this end, which the peer is told.
     pub(super) fn abort(&mut self, refusal: Refusal) {
-        if self.is_over() {
-            return;
-        }
-        self.steps.clear();
-        let packet = Message::Error(refusal.clone()).emit();
-        self.steps.push_back(Step::Send(packet));
-        self.end(Err(Failure::Aborted(refusal)));
+        self.course.abort(refusal);
     }
 
     /// Ends it without a word to the peer.
     pub(super) fn end(&mut self, result: Result<(), Failure>) {
-        if !self.is_over() {
-            self.phase = Phase::Ended;
-            self.steps.push_back(Step::Ended(result));
-        }
+        self.course.end(result);
     }
 
     /// What is to be done next.
     pub(super) fn poll(&mut self, now: Instant) -> Option<Step> {
-        if let Some(step) = self.steps.pop_front() {
+        if let Some(step) = self.course.next() {
             return Some(step);
         }
-        if self.phase != Phase::Running {
+        if !self.course.is_running() {
             return None;
         }
         if let Some(opening) = &mut self.opening
@@ -422,9 +370,8 @@ impl Exchange {
                     return Some(Step::Write { offset, bytes });
                 }
                 if receiving.is_complete() {
-                    self.phase = Phase::Storing;
-                    let length = receiving.bytes();
-                    return Some(Step::Complete { length });
+                    self.course.complete(receiving.bytes());
+                    return self.course.next();
                 }
                 let block = receiving.poll(now)?;
                 Some(Step::Send(Message::Acknowledgment { block }.emit()))
@@ -434,10 +381,9 @@ impl Exchange {
 
     /// When it must hear of the time, and what it waits for.
     pub(super) fn deadline(&self) -> Option<(Instant, &'static str)> {
-        match self.phase {
-            Phase::Running => {}
-            Phase::Lingering(until) => return Some((until, "a last block that comes again")),
-            Phase::Storing | Phase::Ended => return None,
+        if !self.course.is_running() {
+            let until = self.course.lingers_until();
+            return until.map(|until| (until, "a last block that comes again"));
         }
         let give_up = self.heard.checked_add(self.terms.timing.patience);
         let give_up = give_up.map(|at| (at, "the peer, before giving up"));
@@ -456,23 +402,13 @@ impl Exchange {
 
     /// Takes in that time has passed.
     pub(super) fn timed_out(&mut self, now: Instant) {
-        match self.phase {
-            Phase::Running => {}
-            Phase::Lingering(until) if until <= now => {
-                self.phase = Phase::Ended;
-                return;
-            }
-            _ => return,
+        self.course.timed_out(now);
+        if !self.course.is_running() {
+            return;
         }
         let patience = self.terms.timing.patience;
         if now.saturating_duration_since(self.heard) >= patience {
-            trace!("nothing came for so long that it is given up");
-            let refusal = Refusal::new(ErrorCode::NotDefined, "nothing came for too long");
-            if self.confirmed {
-                let packet = Message::Error(refusal).emit();
-                self.steps.push_back(Step::Send(packet));
-            }
-            self.end(Err(Failure::Silent(patience)));
+            self.course.give_up(patience, self.confirmed);
             return;
         }
         let timeout = self.round_trip().timeout();

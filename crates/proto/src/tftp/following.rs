@@ -1,7 +1,7 @@
 //! Receiving a file that is sent to a group (RFC 2090): one client at a time acknowledges, and the
 //! others take what they hear.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -9,9 +9,10 @@ use bytes::Bytes;
 use manycast_types::{Group, InterfaceSelector, Malformed};
 
 use super::client::PATIENT;
+use super::course::{Course, Step};
 use super::event::{Failure, Summary};
-use super::exchange::{Step, Terms};
-use super::message::{ErrorCode, Message, Refusal};
+use super::exchange::Terms;
+use super::message::{Message, Refusal};
 use super::round_trip::RoundTrip;
 use crate::Request;
 
@@ -44,20 +45,10 @@ pub(super) struct Following {
     heard: Instant,
     since: Instant,
     wants_request: bool,
-    /// Since when it lingers; the last acknowledgment may have been lost.
-    phase: Phase,
-    steps: VecDeque<Step>,
+    course: Course,
     duplicates: u64,
     gaps: u64,
     timeouts: u64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    Running,
-    Storing,
-    Lingering(Instant),
-    Ended,
 }
 
 impl Following {
@@ -88,8 +79,7 @@ impl Following {
             heard: now,
             since: now,
             wants_request: false,
-            phase: Phase::Running,
-            steps: VecDeque::new(),
+            course: Course::new(),
             duplicates: 0,
             gaps: 0,
             timeouts: 0,
@@ -132,12 +122,13 @@ impl Following {
         }
     }
 
-    const fn is_over(&self) -> bool {
-        matches!(self.phase, Phase::Lingering(_) | Phase::Ended)
+    pub(super) fn is_gone(&self) -> bool {
+        self.course.is_gone()
     }
 
-    pub(super) fn is_gone(&self) -> bool {
-        self.phase == Phase::Ended && self.steps.is_empty()
+    /// Takes in how long the request took to be answered.
+    pub(super) fn measured(&mut self, sample: Duration) {
+        self.round_trip.measured(sample);
     }
 
     /// The last block before the first that is missing.
@@ -163,13 +154,9 @@ impl Following {
                 }
                 self.master = multicast.master;
                 self.due = multicast.master;
-                if let Phase::Lingering(_) = self.phase
-                    && let Some(last) = self.last
-                {
+                if let Some(last) = self.last {
                     let block = self.terms.roll_over.wire_number(last);
-                    let packet = Message::Acknowledgment { block }.emit();
-                    self.steps.clear();
-                    self.steps.push_back(Step::Send(packet));
+                    self.course.acknowledge_again(block);
                 }
             }
             Message::Data { block, payload } => return self.data(now, block.into(), payload),
@@ -188,7 +175,7 @@ impl Following {
         }
         self.heard = now;
         self.since = now;
-        if self.phase != Phase::Running {
+        if !self.course.is_running() {
             return Ok(());
         }
         let before = self.received();
@@ -206,10 +193,7 @@ impl Following {
             self.due = true;
         }
         if self.last.is_some() && self.last == Some(self.received()) {
-            self.phase = Phase::Storing;
-            self.steps.push_back(Step::Complete {
-                length: self.length,
-            });
+            self.course.complete(self.length);
         }
         Ok(())
     }
@@ -243,7 +227,7 @@ impl Following {
         self.bytes += payload.len() as u64;
         if !payload.is_empty() {
             self.unwritten += payload.len();
-            self.steps.push_back(Step::Write {
+            self.course.push(Step::Write {
                 offset,
                 bytes: Bytes::copy_from_slice(payload),
             });
@@ -256,41 +240,33 @@ impl Following {
     }
 
     pub(super) fn stored(&mut self, now: Instant) {
-        if self.phase != Phase::Storing {
-            return;
-        }
         // RFC 2090: also who does not acknowledge otherwise does so at the end.
         if let Some(last) = self.last {
             let block = self.terms.roll_over.wire_number(last);
-            let packet = Message::Acknowledgment { block }.emit();
-            self.steps.push_back(Step::Send(packet));
+            let times = if self.is_clean() { 2 } else { 1 };
+            self.course
+                .stored(now, block, times, self.round_trip.timeout() * 3);
         }
-        self.steps.push_back(Step::Ended(Ok(())));
-        let until = now.checked_add(self.round_trip.timeout() * 3);
-        self.phase = until.map_or(Phase::Ended, Phase::Lingering);
+    }
+
+    /// Whether each block came once and in order.
+    const fn is_clean(&self) -> bool {
+        self.gaps + self.duplicates + self.timeouts == 0
     }
 
     pub(super) fn abort(&mut self, refusal: Refusal) {
-        if !self.is_over() {
-            self.steps.clear();
-            let packet = Message::Error(refusal.clone()).emit();
-            self.steps.push_back(Step::Send(packet));
-            self.end(Err(Failure::Aborted(refusal)));
-        }
+        self.course.abort(refusal);
     }
 
     pub(super) fn end(&mut self, result: Result<(), Failure>) {
-        if !self.is_over() {
-            self.phase = Phase::Ended;
-            self.steps.push_back(Step::Ended(result));
-        }
+        self.course.end(result);
     }
 
     pub(super) fn poll(&mut self, now: Instant) -> Option<Step> {
-        if let Some(step) = self.steps.pop_front() {
+        if let Some(step) = self.course.next() {
             return Some(step);
         }
-        if self.phase == Phase::Running && self.master && std::mem::take(&mut self.due) {
+        if self.course.is_running() && self.master && std::mem::take(&mut self.due) {
             self.since_acknowledged = 0;
             self.since = now;
             let block = self.terms.roll_over.wire_number(self.received());
@@ -308,10 +284,9 @@ impl Following {
     }
 
     pub(super) fn deadline(&self) -> Option<(Instant, &'static str)> {
-        match self.phase {
-            Phase::Running => {}
-            Phase::Lingering(until) => return Some((until, "a server that asks again")),
-            Phase::Storing | Phase::Ended => return None,
+        if !self.course.is_running() {
+            let until = self.course.lingers_until();
+            return until.map(|until| (until, "a server that asks again"));
         }
         let next = self.since.checked_add(self.timeout());
         let give_up = self.heard.checked_add(self.terms.timing.patience);
@@ -325,20 +300,13 @@ impl Following {
     }
 
     pub(super) fn timed_out(&mut self, now: Instant) {
-        match self.phase {
-            Phase::Running => {}
-            Phase::Lingering(until) if until <= now => {
-                self.phase = Phase::Ended;
-                return;
-            }
-            _ => return,
+        self.course.timed_out(now);
+        if !self.course.is_running() {
+            return;
         }
         let patience = self.terms.timing.patience;
         if now.saturating_duration_since(self.heard) >= patience {
-            let refusal = Refusal::new(ErrorCode::NotDefined, "nothing came for too long");
-            self.steps
-                .push_back(Step::Send(Message::Error(refusal).emit()));
-            self.end(Err(Failure::Silent(patience)));
+            self.course.give_up(patience, true);
         } else if now.saturating_duration_since(self.since) >= self.timeout() {
             self.timeouts += 1;
             self.since = now;

@@ -47,6 +47,7 @@
 
 mod client;
 mod config;
+mod course;
 mod event;
 mod exchange;
 mod following;

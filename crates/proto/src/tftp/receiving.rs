@@ -116,11 +116,10 @@ impl Receiving {
         self.last.is_some()
     }
 
-    /// Whether a hundred blocks or more have come, and each once and in order.
+    /// Whether each block came once and in order.
     pub(super) const fn is_clean(&self) -> bool {
         let counters = &self.counters;
-        let trouble = counters.gaps + counters.duplicates + counters.timeouts;
-        self.received >= 100 && trouble == 0
+        counters.gaps + counters.duplicates + counters.timeouts == 0
     }
 
     /// Whether nothing has come yet.

@@ -1,17 +1,14 @@
 //! Both roles keep the contract of a protocol, whatever they are called with and in whatever order.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use manycast_lab::sim::any_order;
-use manycast_proto::tftp::{
-    Client, ClientConfig, ClientEvent, ErrorCode, Message, Refusal, RollOver, Server, ServerConfig,
-    ServerEvent,
-};
-use manycast_proto::{NetworkEvent, Output, Protocol};
-use manycast_types::Received;
+use manycast_proto::tftp::{Client, ClientConfig, Message, RollOver, Server, ServerConfig};
 use proptest::prelude::*;
+
+use super::obliging::Obliging;
 
 fn peers() -> [SocketAddr; 4] {
     [
@@ -20,83 +17,6 @@ fn peers() -> [SocketAddr; 4] {
         ([239, 255, 0, 1], 1758).into(),
         "[fe80::7%2]:69".parse().expect("an address"),
     ]
-}
-
-/// A role with an application that does at once what it is asked for.
-struct Obliging<P>(P);
-
-trait Role: Protocol {
-    fn oblige(&mut self, now: Instant, event: Self::Event);
-}
-
-impl Role for Client {
-    fn oblige(&mut self, now: Instant, event: ClientEvent) {
-        match event {
-            ClientEvent::Read { offset, length } => {
-                let length = if offset > 100_000 { 0 } else { length };
-                self.provide(now, offset, vec![7; length]);
-            }
-            ClientEvent::Write { bytes, .. } => self.written(bytes.len()),
-            ClientEvent::Complete { .. } => self.stored(now),
-            _ => {}
-        }
-    }
-}
-
-impl Role for Server {
-    fn oblige(&mut self, now: Instant, event: ServerEvent) {
-        match event {
-            ServerEvent::Requested { id, request, .. } if request.name.len() == 3 => {
-                let refusal = Refusal::new(ErrorCode::FileNotFound, "none of three letters");
-                self.refuse(now, id, refusal);
-            }
-            ServerEvent::Requested { id, .. } => self.accept(now, id, Some(100_000)),
-            ServerEvent::Read { id, offset, length } => {
-                let length = if offset > 100_000 { 0 } else { length };
-                self.provide(now, id, offset, vec![7; length]);
-            }
-            ServerEvent::Write { id, bytes, .. } => self.written(id, bytes.len()),
-            ServerEvent::Complete { id, .. } => self.stored(now, id),
-            _ => {}
-        }
-    }
-}
-
-impl<P: Role> Protocol for Obliging<P> {
-    type Event = ();
-
-    fn start(&mut self, now: Instant) {
-        self.0.start(now);
-    }
-
-    fn stop(&mut self, now: Instant) {
-        self.0.stop(now);
-    }
-
-    fn handle_datagram(&mut self, now: Instant, datagram: Received<'_>) {
-        self.0.handle_datagram(now, datagram);
-    }
-
-    fn handle_network(&mut self, now: Instant, event: NetworkEvent) {
-        self.0.handle_network(now, event);
-    }
-
-    fn handle_timeout(&mut self, now: Instant) {
-        self.0.handle_timeout(now);
-    }
-
-    fn poll_output(&mut self, now: Instant) -> Output<()> {
-        match self.0.poll_output(now) {
-            Output::Event(event) => {
-                self.0.oblige(now, event);
-                Output::Event(())
-            }
-            Output::Transmit(transmit) => Output::Transmit(transmit),
-            Output::Request(request) => Output::Request(request),
-            Output::Wait { until, reason } => Output::Wait { until, reason },
-            Output::Finished => Output::Finished,
-        }
-    }
 }
 
 /// A script with packets of the protocol in it, which chance alone would not make.

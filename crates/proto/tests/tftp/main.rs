@@ -4,6 +4,7 @@ mod any_order;
 mod hostile;
 mod loss;
 mod many;
+mod obliging;
 mod site;
 
 use std::net::SocketAddr;

@@ -13,6 +13,7 @@ use manycast_proto::tftp::{
 };
 use manycast_types::Address;
 
+use super::end::{End, Job, Place};
 use super::file::{Origin, Target};
 use super::{Error, Location};
 
@@ -93,17 +94,12 @@ pub fn put(from: impl AsRef<Path>, to: &Location, options: &Options) -> Result<R
 /// A transfer that is to run: to be stopped from elsewhere, and to tell how far it is.
 pub struct Transfer {
     driver: Driver<Client>,
-    end: Option<End>,
+    end: End,
     server: SocketAddr,
     /// As in "get boot.bin from 10.0.0.1:69".
     what: String,
     agreed: Option<Agreed>,
     total: Option<u64>,
-}
-
-enum End {
-    Target(Target),
-    Origin(Origin),
 }
 
 impl Transfer {
@@ -114,7 +110,7 @@ impl Transfer {
     /// The server has no address, or the file cannot be written.
     pub fn get(from: &Location, to: impl AsRef<Path>, options: &Options) -> Result<Self, Error> {
         let target = Target::file(to.as_ref(), options.mode)?;
-        Self::new(from, End::Target(target), options)
+        Self::new(from, Place::Target(target), options)
     }
 
     /// Will get a file and write it to a stream as it comes.
@@ -128,7 +124,7 @@ impl Transfer {
         options: &Options,
     ) -> Result<Self, Error> {
         let target = Target::stream(Box::new(to), options.mode);
-        Self::new(from, End::Target(target), options)
+        Self::new(from, Place::Target(target), options)
     }
 
     /// Will put a file, as [`put`].
@@ -138,7 +134,7 @@ impl Transfer {
     /// The server has no address, or the file cannot be read.
     pub fn put(from: impl AsRef<Path>, to: &Location, options: &Options) -> Result<Self, Error> {
         let origin = Origin::file(from.as_ref(), options.mode)?;
-        Self::new(to, End::Origin(origin), options)
+        Self::new(to, Place::Origin(origin), options)
     }
 
     /// Will put what a stream gives until its end.
@@ -152,11 +148,11 @@ impl Transfer {
         options: &Options,
     ) -> Result<Self, Error> {
         let origin = Origin::stream(Box::new(from), "the stream".to_owned(), options.mode);
-        Self::new(to, End::Origin(origin), options)
+        Self::new(to, Place::Origin(origin), options)
     }
 
-    fn new(location: &Location, end: End, options: &Options) -> Result<Self, Error> {
-        if options.multicast && !matches!(&end, End::Target(target) if target.is_file()) {
+    fn new(location: &Location, place: Place, options: &Options) -> Result<Self, Error> {
+        if options.multicast && !matches!(&place, Place::Target(target) if target.is_file()) {
             return Err(Error::Unsuitable(
                 "by multicast parts come in any order; get to a file, in octet mode",
             ));
@@ -176,9 +172,9 @@ impl Transfer {
         let socket = Socket::bind_with(local, SocketConfig::default())?;
         let granted = socket.receive_buffer()?.granted;
         let (block_size, window) = sizes(server, granted, options);
-        let (verb, preposition) = match &end {
-            End::Target(_) => ("get", "from"),
-            End::Origin(_) => ("put", "to"),
+        let (verb, preposition) = match &place {
+            Place::Origin(_) => ("put", "to"),
+            _ => ("get", "from"),
         };
         let mut config = ClientConfig::new(server, location.name().to_owned());
         config.mode = options.mode;
@@ -191,16 +187,17 @@ impl Transfer {
             patience: options.timeout,
             ..Timing::default()
         };
-        let (client, total) = match &end {
-            End::Target(_) => (Client::read(config), None),
-            End::Origin(origin) => {
+        let (client, total) = match &place {
+            Place::Origin(origin) => {
                 config.transfer_size = origin.length;
                 (Client::write(config), origin.length)
             }
+            _ => (Client::read(config), None),
         };
+        let mut driver = Driver::new(socket, client);
         Ok(Self {
-            driver: Driver::new(socket, client),
-            end: Some(end),
+            end: End::new(place, driver.commands()?)?,
+            driver,
             server,
             what: format!("{verb} {} {preposition} {}", location.name(), address),
             agreed: None,
@@ -245,6 +242,7 @@ impl Transfer {
                 Next::Finished => break,
                 Next::TimedOut => {}
                 Next::Event(ClientEvent::Ended { summary, result }) => {
+                    outcome = self.end.failure().map_or(outcome, Err);
                     outcome = match (outcome, result) {
                         // What went wrong here comes before what the server was told of it.
                         (Err(error @ Error::File { .. }), _) => Err(error),
@@ -259,8 +257,10 @@ impl Transfer {
                             failure,
                         }),
                     };
-                    // On loopback no last acknowledgment is lost that anybody would repeat.
-                    if self.server.ip().is_loopback() {
+                    // RFC 1350 §6 has it linger, in case its last acknowledgment was lost. Where nothing
+                    // was lost before, that is so unlikely that nobody is kept waiting for it.
+                    let trouble = summary.again + summary.duplicates + summary.timeouts;
+                    if trouble == 0 || self.server.ip().is_loopback() {
                         break;
                     }
                 }
@@ -277,29 +277,18 @@ impl Transfer {
     }
 
     fn handle(&mut self, now: Instant, event: ClientEvent) -> Result<(), Error> {
-        let client = self.driver.protocol_mut();
-        match (event, &mut self.end) {
-            (ClientEvent::Agreed(agreed), _) => {
+        let job = match event {
+            ClientEvent::Agreed(agreed) => {
                 self.total = self.total.or(agreed.transfer_size);
                 self.agreed = Some(agreed);
+                return Ok(());
             }
-            (ClientEvent::Read { offset, length }, Some(End::Origin(origin))) => {
-                let part = origin.read(length)?;
-                client.provide(now, offset, part);
-            }
-            (ClientEvent::Write { offset, bytes }, Some(End::Target(target))) => {
-                target.write(offset, &bytes)?;
-                client.written(bytes.len());
-            }
-            (ClientEvent::Complete { .. }, end) => {
-                if let Some(End::Target(target)) = end.take() {
-                    target.finish()?;
-                }
-                client.stored(now);
-            }
-            _ => {}
-        }
-        Ok(())
+            ClientEvent::Read { offset, length } => Job::Read { offset, length },
+            ClientEvent::Write { offset, bytes } => Job::Write { offset, bytes },
+            ClientEvent::Complete { .. } => Job::Finish,
+            _ => return Ok(()),
+        };
+        self.end.work(job, self.driver.protocol_mut(), now)
     }
 }
 

@@ -87,6 +87,11 @@ impl Target {
         matches!(self.place, Place::Named { .. }) && self.decoder.is_none()
     }
 
+    /// Whether it may be as slow as whoever reads it.
+    pub(super) const fn is_stream(&self) -> bool {
+        matches!(self.place, Place::Stream(_))
+    }
+
     pub(super) fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<(), Error> {
         let mut text = Vec::new();
         let (offset, bytes) = match &mut self.decoder {
@@ -136,6 +141,8 @@ pub(super) struct Origin {
     left: Vec<u8>,
     /// How long it is on the wire, where that is known.
     pub(super) length: Option<u64>,
+    /// Whether it is a file, and no pipe that may be slow.
+    is_file: bool,
 }
 
 impl Origin {
@@ -148,6 +155,7 @@ impl Origin {
         }
         let length = metadata.is_file().then_some(metadata.len());
         let mut origin = Self::stream(Box::new(file), path.display().to_string(), mode);
+        origin.is_file = length.is_some();
         origin.length = length.filter(|_| mode == Mode::Octet);
         Ok(origin)
     }
@@ -159,7 +167,13 @@ impl Origin {
             encoder: (mode == Mode::Netascii).then(Encoder::new),
             left: Vec::new(),
             length: None,
+            is_file: false,
         }
+    }
+
+    /// Whether it may be as slow as whoever writes it.
+    pub(super) const fn is_stream(&self) -> bool {
+        !self.is_file
     }
 
     /// The next part, shorter than asked for only at the end.
@@ -170,7 +184,10 @@ impl Origin {
             part.resize(length, 0);
             let count = match self.stream.read(&mut part[start..]) {
                 Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                    part.truncate(start);
+                    continue;
+                }
                 Err(error) => return Err(Error::file("read", &self.name, error)),
             };
             let is_end = count == 0;

@@ -7,8 +7,8 @@ use manycast_types::{NetworkError, Received, SocketId, Transmit};
 
 use super::session::SessionStep;
 use super::{Owner, Server, State};
+use crate::tftp::course::Step;
 use crate::tftp::event::{Failure, ServerEvent, Summary, TransferId};
-use crate::tftp::exchange::Step;
 use crate::tftp::message::{ErrorCode, Message, Refusal};
 use crate::{Output, Request};
 
