@@ -7,10 +7,10 @@ mod arena;
 mod codes;
 mod contender;
 mod contestant;
-mod files;
 mod marks;
 mod report;
 mod round_trip;
+mod tftp;
 mod trial;
 mod worker;
 
@@ -127,14 +127,21 @@ fn main() -> anyhow::Result<()> {
         }
     }
     part("## Files by TFTP\n\n".to_owned());
-    for way in [files::Way::Loopback, files::Way::Lossy] {
-        if !wanted(files::title(way)) {
+    let megabytes = if cli.quick { 1 } else { 100 };
+    for way in [tftp::Way::Loopback, tftp::Way::Lossy] {
+        if !wanted(tftp::title(way)) {
             continue;
         }
-        let (megabytes, rounds) = if cli.quick { (1, 1) } else { (100, FEW) };
-        match files::table(way, megabytes, rounds) {
+        match tftp::table(way, megabytes, plan.rounds.min(FEW)) {
             Ok(table) => part(table),
-            Err(error) => eprintln!("FAILED: {}: {error:#}", files::title(way)),
+            Err(error) => eprintln!("FAILED: {}: {error:#}", tftp::title(way)),
+        }
+    }
+    if wanted(tftp::MANY) {
+        // A file to a group has 65,535 blocks at most.
+        match tftp::many(megabytes.min(50)) {
+            Ok(table) => part(table),
+            Err(error) => eprintln!("FAILED: {}: {error:#}", tftp::MANY),
         }
     }
     if wanted(codes::TITLE) {

@@ -67,8 +67,11 @@ pub(super) struct Sending {
     selective: bool,
     /// How many repairs in a row have gained no more than the block that was repaired.
     bare_repairs: u32,
-    /// How many blocks may go in a round trip, up to the window; fewer after a loss.
+    /// How many blocks may go in a round trip, up to the window; fewer where many are lost.
     allowed: u64,
+    /// How many have come, and how many were missing, since that was weighed last.
+    arrived: u64,
+    missing: u64,
     /// How many of them are left.
     left: u64,
     /// When there are more of them.
@@ -114,6 +117,8 @@ impl Sending {
             selective: window > 1,
             bare_repairs: 0,
             allowed: window,
+            arrived: 0,
+            missing: 0,
             left: window,
             resume: None,
             sent: VecDeque::new(),
@@ -195,18 +200,36 @@ impl Sending {
                 return Acknowledged::Old;
             }
         }
-        if self.highest > block && self.is_overdue(now, block + 1) {
+        let is_missing = self.highest > block && self.is_overdue(now, block + 1);
+        self.weigh(advance, u64::from(is_missing));
+        if is_missing {
             self.note_repair(advance);
-            self.allowed = (self.allowed * 3 / 4).max(self.window / 8).max(1);
             self.send_again(now);
-            return Acknowledged::News;
         }
-        if advance > 0 {
-            self.allowed = (self.allowed + advance / 4 + 1).min(self.window);
+        if is_missing || advance > 0 {
             Acknowledged::News
         } else {
             Acknowledged::Old
         }
+    }
+
+    /// Takes in that so many blocks have come, and that so many were missing. About once a window it
+    /// follows how many may go at once: fewer where more than an eighth is lost, more where less than a
+    /// sixteenth is. A loss now and then says nothing of the room on the way, and radio links lose some
+    /// blocks at any rate; a queue that overflows loses many.
+    fn weigh(&mut self, arrived: u64, missing: u64) {
+        self.arrived += arrived;
+        self.missing += missing;
+        let all = self.arrived + self.missing;
+        if all < self.window.max(8) {
+            return;
+        }
+        if self.missing * 8 > all {
+            self.allowed = (self.allowed * 3 / 4).max(self.window / 8).max(1);
+        } else if self.missing * 16 < all {
+            self.allowed = (self.allowed + self.window / 8 + 1).min(self.window);
+        }
+        (self.arrived, self.missing) = (0, 0);
     }
 
     fn advance(&mut self, now: Instant, block: u64) {

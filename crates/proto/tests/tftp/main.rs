@@ -6,6 +6,7 @@ mod loss;
 mod many;
 mod obliging;
 mod site;
+mod speed;
 
 use std::net::SocketAddr;
 use std::time::Duration;

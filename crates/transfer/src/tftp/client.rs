@@ -24,7 +24,8 @@ pub struct Options {
     /// The bytes in a block, 8 to 65,464; `None`: as many as fit into a packet of the interface,
     /// less 72 for headers and tunnels. 512 asks for no option.
     pub block_size: Option<u16>,
-    /// The blocks in a window, from 1; `None`: 256 KiB of them, at most 128. 1 asks for no option.
+    /// The blocks in a window, from 1; `None`: 256 KiB of them, at most 192, and no
+    /// more than half of the receive buffer. 1 asks for no option.
     pub window: Option<u16>,
     /// Octet, or netascii for text, whose lines end in LF here.
     pub mode: Mode,
@@ -339,8 +340,9 @@ fn sizes(server: SocketAddr, receive_buffer: usize, options: &Options) -> (u16, 
     let fits = mtu.saturating_sub(HEADERS).clamp(512, 65_464);
     let block_size = options.block_size.map_or(fits, u32::from).clamp(8, 65_464);
     let block_size = u16::try_from(block_size).unwrap_or(512);
-    let bytes = WINDOW_BYTES.min(receive_buffer / 3);
-    let fits = (bytes / usize::from(block_size)).clamp(1, 128);
+    // The kernel counts a packet of an Ethernet about half as much again as it has bytes.
+    let bytes = WINDOW_BYTES.min(receive_buffer / 2);
+    let fits = (bytes / usize::from(block_size)).clamp(1, 192);
     let fits = u16::try_from(fits).unwrap_or(1);
     (block_size, options.window.unwrap_or(fits).max(1))
 }

@@ -37,7 +37,9 @@ impl Place {
         match (job, self) {
             (Job::Read { offset, length }, Self::Origin(origin)) => {
                 let part = origin.read(length)?;
-                Ok(Box::new(move |client, now| client.provide(now, offset, part)))
+                Ok(Box::new(move |client, now| {
+                    client.provide(now, offset, part)
+                }))
             }
             (Job::Write { offset, bytes }, Self::Target(target)) => {
                 target.write(offset, &bytes)?;
@@ -90,7 +92,12 @@ impl End {
     }
 
     /// Does a job, or has it done, and tells the protocol.
-    pub(super) fn work(&mut self, job: Job, client: &mut Client, now: Instant) -> Result<(), Error> {
+    pub(super) fn work(
+        &mut self,
+        job: Job,
+        client: &mut Client,
+        now: Instant,
+    ) -> Result<(), Error> {
         match self {
             Self::Here(place) => place.work(job)?(client, now),
             // After an error the thread has ended, and the protocol was told of that.

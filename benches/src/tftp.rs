@@ -48,6 +48,8 @@ const CONTESTANTS: [Contestant; 6] = [
             "blksize 1428",
             "--option",
             "windowsize 64",
+            "--option",
+            "timeout 1",
             "-g",
             "-r",
             "file",
@@ -165,6 +167,84 @@ pub(crate) fn table(way: Way, megabytes: usize, rounds: usize) -> anyhow::Result
     }
     text.push('\n');
     Ok(text)
+}
+
+/// The title of the table of many clients.
+pub(crate) const MANY: &str = "TFTP, one file to many by multicast";
+
+/// What one client costs the link of the server, and what eight do.
+pub(crate) fn many(megabytes: usize) -> anyhow::Result<String> {
+    let folder = std::env::temp_dir().join(format!("tftp-many-{}", std::process::id()));
+    let root = folder.join("root");
+    fs::create_dir_all(&root)?;
+    let content: Vec<u8> = (0..=250).cycle().take(megabytes * 1_000_000).collect();
+    fs::write(root.join("file"), &content)?;
+    let mut text = format!(
+        "### {MANY}, {megabytes} MB\n\n| clients at once | bytes that left the server | to those for \
+         one | s |\n| ---: | ---: | ---: | ---: |\n"
+    );
+    let mut alone = f64::NAN;
+    for count in [1, 8] {
+        let lab = Lab::new();
+        let (switch, server) = (lab.switch("sw"), lab.host("server"));
+        server.connect(&switch, "eth0", &["10.0.0.100/24"]);
+        let clients: Vec<Host> = (1..=count)
+            .map(|number| {
+                let client = lab.host(&format!("c{number}"));
+                client.connect(&switch, "eth0", &[&format!("10.0.0.{number}/24")]);
+                client
+            })
+            .collect();
+        let program = found("manycast")?.display().to_string();
+        let silent = |command: &mut Command| {
+            command.stdin(Stdio::null()).stdout(Stdio::null());
+            command.stderr(Stdio::null()).spawn()
+        };
+        let mut serve = server.command(&program);
+        serve.args(["tftp", "serve"]).arg(&root);
+        serve.args(["--multicast", "239.255.0.1", "--quiet"]);
+        let mut serving = silent(&mut serve)?;
+        server.wait_for_udp_port(69);
+        let (before, start) = (sent_bytes(&server)?, Instant::now());
+        let mut getting = Vec::new();
+        for (number, client) in clients.iter().enumerate() {
+            let file = folder.join(number.to_string());
+            let mut get = client.command(&program);
+            get.args(["tftp", "get", "10.0.0.100/file"]).arg(&file);
+            get.args(["--multicast", "--quiet"]);
+            getting.push((silent(&mut get)?, file));
+        }
+        for (client, file) in &mut getting {
+            ensure!(client.wait()?.success(), "a client failed");
+            ensure!(fs::read(&file)? == content, "another content");
+            fs::remove_file(file)?;
+        }
+        let elapsed = start.elapsed().as_secs_f64();
+        let bytes = sent_bytes(&server)? - before;
+        let _ = serving.kill();
+        let _ = serving.wait();
+        if count == 1 {
+            alone = bytes;
+        }
+        let _ = writeln!(
+            text,
+            "| {count} | {bytes} | {:.2} | {elapsed:.1} |",
+            bytes / alone
+        );
+    }
+    fs::remove_dir_all(&folder)?;
+    text.push('\n');
+    Ok(text)
+}
+
+/// How many bytes have left a host by its Ethernet.
+fn sent_bytes(host: &Host) -> anyhow::Result<f64> {
+    let table = host.output("cat /proc/self/net/dev");
+    let mut lines = table.lines();
+    let line = lines.find_map(|line| line.trim().strip_prefix("eth0:"));
+    // proc_net(5): eight columns of what was received come first.
+    let sent = line.and_then(|line| line.split_whitespace().nth(8));
+    Ok(sent.context("eth0 is there")?.parse()?)
 }
 
 /// The rate in Mbit/s.
