@@ -15,6 +15,7 @@ send to a group or a host                 send, Sender
 do both, with one peer or with many       Socket
 ask a group or a host, gather answers     ask
 measure loss, delay, jitter, throughput   manycast.measure
+get, put and serve files by TFTP          manycast.tftp
 see the interfaces as multicast does      interfaces, ifconfig
 find out why nothing arrives              doctor
 do all this in asyncio                    manycast.aio
@@ -53,10 +54,12 @@ from .error import (
     ClosedError,
     ConnectionRefused,
     Error,
+    FileError,
     PermissionDenied,
     ResolveError,
     SocketError,
     TimedOut,
+    TransferError,
     TruncatedError,
 )
 TYPE_CHECKING = False
@@ -64,7 +67,7 @@ if TYPE_CHECKING:
     import socket as standard
     from collections.abc import Iterable
 
-    from . import aio as aio, measure as measure, server as server
+    from . import aio as aio, measure as measure, server as server, tftp as tftp
     from .types import AddressLike, InterfaceLike, InterfacesLike, Payload
     from .value import Answer, Dropped, Finding, Interface, Membership, Report
 
@@ -79,6 +82,7 @@ __all__ = [
     "Driver",
     "Dropped",
     "Error",
+    "FileError",
     "Finding",
     "Interface",
     "InterfaceLike",
@@ -97,6 +101,7 @@ __all__ = [
     "SocketAddress",
     "SocketError",
     "TimedOut",
+    "TransferError",
     "TruncatedError",
     "__version__",
     "ask",
@@ -116,6 +121,7 @@ _LATER = {
     "aio": "aio",
     "measure": "measure",
     "server": "server",
+    "tftp": "tftp",
     **dict.fromkeys(("AddressLike", "InterfaceLike", "InterfacesLike", "Payload"), "types"),
     **dict.fromkeys(("Answer", "Dropped", "Finding", "Interface", "Membership", "Report"), "value"),
 }

@@ -1,12 +1,14 @@
 """The compiled part of the package, which ``manycast`` passes on."""
 
-from collections.abc import Iterable
-from typing import Any, Generic, TypeVar, final
+from collections.abc import Callable, Iterable
+from os import PathLike
+from typing import IO, Any, Generic, TypeVar, final
 
 from typing_extensions import Buffer, Self
 
 from .address import SocketAddress
 from .measure import Began, Finished, Freed, Interval, ReceiverStats, SenderStats
+from .tftp import Report as TftpReport, Transfer
 from .types import AddressLike, InterfaceLike, InterfacesLike, Payload
 from .value import Answer, Dropped, Interface, Membership, Report
 
@@ -939,6 +941,167 @@ def begin_ask(
     dscp: int | None = None,
 ) -> Driver[Answer, Any]:
     """Begins to ask. What the Driver tells of is each answer, as it comes."""
+
+def tftp_get(
+    location: str,
+    local: str | PathLike[str] | IO[bytes],
+    /,
+    *,
+    block_size: int | None = None,
+    window: int | None = None,
+    mode: str = "octet",
+    multicast: bool = False,
+    timeout: float = 30.0,
+    rollover: int = 0,
+    progress: Callable[[int, int | None], object] | None = None,
+) -> TftpReport:
+    """Gets a file from a TFTP server, and returns a Report.
+
+    ``location`` is HOST/FILE, HOST:PORT/FILE or tftp://HOST/FILE; the port is 69 unless it is named.
+    ``local`` is the path that it gets, in place of a file that is there, once it is complete; or an
+    object with a ``write`` method, such as ``io.BytesIO``.
+
+    ``block_size``, 8 to 65,464 bytes, and ``window``, in blocks, are chosen for the path unless they are
+    given; a server that knows no options sends 512 bytes at a time. ``mode`` is "octet", or "netascii"
+    for text. With ``multicast`` one stream serves many clients, where the server does that. After
+    ``timeout`` seconds in which nothing comes it is given up. ``rollover`` is the number that follows on
+    block 65,535, 0 or 1. ``progress`` is called some ten times a second with the bytes that have come and
+    the bytes in the file, or None, by the thread that transfers; what it raises ends the transfer.
+
+    >>> with manycast.tftp.Server(".", "127.0.0.1:0") as server:
+    ...     into = io.BytesIO()
+    ...     report = manycast.tftp.get(f"{server.local_addresses[0]}/conftest.py", into)
+    ...     report.bytes == len(into.getvalue())
+    True
+
+    TransferError: the server refuses it; its ``code`` is the server's. ConnectionRefused: nobody listens
+    there. TimedOut: nothing came for too long. FileError: the file cannot be written. Ctrl-C ends it at
+    once. Whatever ends it leaves no half file.
+    """
+
+def begin_tftp_get(
+    location: str,
+    local: str | PathLike[str] | IO[bytes],
+    /,
+    *,
+    block_size: int | None = None,
+    window: int | None = None,
+    mode: str = "octet",
+    multicast: bool = False,
+    timeout: float = 30.0,
+    rollover: int = 0,
+    progress: Callable[[int, int | None], object] | None = None,
+) -> Pending[TftpReport]:
+    """Begins to get a file. The result of the Pending is that of ``get``; dropped before, it ends it."""
+
+def tftp_put(
+    local: str | PathLike[str] | IO[bytes],
+    location: str,
+    /,
+    *,
+    block_size: int | None = None,
+    window: int | None = None,
+    mode: str = "octet",
+    timeout: float = 30.0,
+    rollover: int = 0,
+    progress: Callable[[int, int | None], object] | None = None,
+) -> TftpReport:
+    """Puts a file to a TFTP server that allows it, and returns a Report.
+
+    ``local`` is a path, or an object with a ``read`` method, such as ``io.BytesIO``. The other arguments
+    and what it raises are those of ``get``; FileError: the file cannot be read.
+
+    >>> with manycast.tftp.Server(folder, "127.0.0.1:0", write=True) as server:    # doctest: +SKIP
+    ...     manycast.tftp.put(io.BytesIO(b"hello"), f"{server.local_addresses[0]}/greeting").bytes
+    5
+    """
+
+def begin_tftp_put(
+    local: str | PathLike[str] | IO[bytes],
+    location: str,
+    /,
+    *,
+    block_size: int | None = None,
+    window: int | None = None,
+    mode: str = "octet",
+    timeout: float = 30.0,
+    rollover: int = 0,
+    progress: Callable[[int, int | None], object] | None = None,
+) -> Pending[TftpReport]:
+    """Begins to put a file. The result of the Pending is that of ``put``; dropped before, it ends it."""
+
+@final
+class Server:
+    """Serves the files of a folder by TFTP, in a thread of its own, until it is closed.
+
+    Nothing outside of ``folder`` is served: neither ``..`` nor a link leads out of it. ``addresses`` is
+    where it listens, by default ":69", which takes the privilege. It is for reading; with ``write`` it
+    takes new files of up to ``max_size`` bytes, with ``overwrite`` in place of others too. With
+    ``single_port`` it answers from the port that was asked, for firewalls. ``multicast`` is the group, or
+    the groups, that files are sent to when clients ask for that. ``limit`` is how many transfers run at
+    once, ``limit_per_address`` how many of them one address has, ``max_duration`` how many seconds each
+    may take.
+
+    Iterate over it, or wait by ``next_transfer``, for each transfer that has ended: a Transfer. The latest
+    thousand wait to be asked for; it serves whether or not anybody asks. Close it, or use it as a context
+    manager. ``aio.tftp.Server`` is the same for asyncio.
+
+    >>> with manycast.tftp.Server(".", "127.0.0.1:0") as server:
+    ...     report = manycast.tftp.get(f"{server.local_addresses[0]}/conftest.py", io.BytesIO())
+    ...     transfer = server.next_transfer(timeout=10)
+    >>> transfer.name, transfer.bytes == report.bytes, transfer.error
+    ('conftest.py', True, None)
+
+    FileError: there is no such folder. Raises also what opening a Listener raises.
+    """
+
+    def __new__(
+        cls,
+        folder: str | PathLike[str],
+        /,
+        *addresses: AddressLike | int,
+        interface: InterfaceLike | None = None,
+        write: bool = False,
+        overwrite: bool = False,
+        max_size: int | None = None,
+        single_port: bool = False,
+        multicast: str | Iterable[str] | None = None,
+        limit: int = 1000,
+        limit_per_address: int = 100,
+        max_duration: float = 43200.0,
+        rollover: int = 0,
+    ) -> Self: ...
+    @property
+    def local_addresses(self) -> list[SocketAddress]:
+        """The addresses that it listens on, with their ports."""
+
+    def next_transfer(self, *, timeout: float | None = None) -> Transfer | None:
+        """Waits for the next transfer that ends, and returns it, a Transfer; None: the server was closed.
+
+        ``timeout`` is in seconds; None waits for ever. TimedOut: none has ended in time.
+        """
+
+    def try_next_transfer(self) -> Transfer | None:
+        """The next transfer that has ended, without waiting, or None. For event loops, which call it when
+        ``fileno`` is readable.
+        """
+
+    def fileno(self) -> int:
+        """The descriptor that is readable when a transfer has ended that was not taken, or when the server
+        was closed.
+        """
+
+    def close(self) -> None:
+        """Ends it, and tells those who have transfers. Repeating it is harmless."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether it serves no longer."""
+
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> Transfer: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_exception: object) -> None: ...
 
 def measure_send(
     address: AddressLike,

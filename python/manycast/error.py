@@ -29,10 +29,12 @@ __all__ = [
     "ClosedError",
     "ConnectionRefused",
     "Error",
+    "FileError",
     "PermissionDenied",
     "ResolveError",
     "SocketError",
     "TimedOut",
+    "TransferError",
     "TruncatedError",
 ]
 
@@ -117,6 +119,39 @@ class SocketError(OSError, Error):
 
     def __str__(self) -> str:
         return str(self.args[1]) if len(self.args) > 1 else super().__str__()
+
+
+class FileError(SocketError):
+    """A file of this host cannot be read or written. ``errno`` is the kernel's number.
+
+    >>> try:
+    ...     manycast.tftp.get("127.0.0.1:6969/boot.bin", "/nowhere/boot.bin")
+    ... except OSError as error:
+    ...     print(error)    # doctest: +ELLIPSIS
+    cannot write /nowhere/boot.bin: No such file or directory (os error 2); ...
+    """
+
+
+class TransferError(Error):
+    """The other end refused or ended a transfer. ``code`` is the number that it gave for the reason, as
+    RFC 1350 has them, or None.
+
+    >>> with manycast.tftp.Server(".", "127.0.0.1:0") as server:
+    ...     try:
+    ...         manycast.tftp.get(f"{server.local_addresses[0]}/no-such-file", "never")
+    ...     except manycast.TransferError as error:
+    ...         print(error.code, error)    # doctest: +ELLIPSIS
+    1 cannot get no-such-file from 127.0.0.1:...: the other end says: file not found (error 1)
+    """
+
+    __match_args__ = ("message", "code")
+
+    def __init__(self, message: str, code: int | None = None) -> None:
+        super().__init__(message, code)
+        self.code = code
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class ResolveError(_gaierror, SocketError):

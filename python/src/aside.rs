@@ -64,6 +64,9 @@ pub(crate) static LOOK_UPS: Pool = Pool::of(16);
 /// Examines why nothing arrives. Each takes as long as its caller said.
 pub(crate) static EXAMINATIONS: Pool = Pool::of(16);
 
+/// Transfers files. Each takes as long as its file.
+pub(crate) static TRANSFERS: Pool = Pool::of(64);
+
 struct Waiting {
     tasks: VecDeque<Task>,
     threads: usize,
@@ -203,6 +206,8 @@ type Finish = Box<dyn FnOnce(Python<'_>) -> PyResult<Py<PyAny>> + Send>;
 #[pyclass(frozen, module = "manycast._manycast", skip_from_py_object)]
 pub(crate) struct Pending {
     aside: Aside<Finish>,
+    /// What is dropped when nobody waits any more.
+    _guard: Box<dyn Send + Sync>,
 }
 
 impl Pending {
@@ -212,11 +217,22 @@ impl Pending {
         work: impl FnOnce() -> Result<T, Error> + Send + 'static,
         finish: fn(Python<'_>, T) -> PyResult<Py<PyAny>>,
     ) -> PyResult<Self> {
+        Self::start_guarded(pool, work, finish, ())
+    }
+
+    /// As [`Pending::start`]; `guard` is dropped when nobody waits any more, and may end the work.
+    pub(crate) fn start_guarded<T: Send + 'static>(
+        pool: &'static Pool,
+        work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+        finish: fn(Python<'_>, T) -> PyResult<Py<PyAny>>,
+        guard: impl Send + Sync + 'static,
+    ) -> PyResult<Self> {
         let aside = Aside::start(pool, move || -> Finish {
             let outcome = work();
             Box::new(move |py| finish(py, outcome.map_err(error::exception)?))
         })?;
-        Ok(Self { aside })
+        let _guard = Box::new(guard);
+        Ok(Self { aside, _guard })
     }
 }
 

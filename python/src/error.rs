@@ -79,6 +79,22 @@ pub(crate) fn timed_out(message: String) -> PyErr {
     with_errno("TimedOut", Errno::TIMEDOUT, message)
 }
 
+/// Nobody listens on the port of the peer.
+pub(crate) fn refused(message: String) -> PyErr {
+    with_errno("ConnectionRefused", Errno::CONNREFUSED, message)
+}
+
+/// A file of this host cannot be read or written.
+pub(crate) fn file(cause: &std::io::Error, message: String) -> PyErr {
+    let errno = cause.raw_os_error().map(Errno::from_raw_os_error);
+    with_errno("FileError", errno, message)
+}
+
+/// The other end refused or ended a transfer; `code` is what it gave.
+pub(crate) fn transfer(message: String, code: Option<u16>) -> PyErr {
+    raise("TransferError", (message, code))
+}
+
 /// A failure of the machine while `action` was done.
 pub(crate) fn machine(action: &str, error: &std::io::Error) -> PyErr {
     with_errno(

@@ -24,6 +24,7 @@ mod readiness;
 mod receive;
 mod sender;
 mod socket;
+mod tftp;
 mod value;
 mod wait;
 
@@ -58,6 +59,8 @@ mod _manycast {
     use crate::sender::{Sender, Sent, send};
     #[pymodule_export]
     use crate::socket::Socket;
+    #[pymodule_export]
+    use crate::tftp::{TftpServer, begin_tftp_get, begin_tftp_put, tftp_get, tftp_put};
 
     use super::*;
 

@@ -130,10 +130,15 @@ impl Begun {
     fn result(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         /// How long is waited for a thread that lets go of its file.
         const LET_GO: Duration = Duration::from_secs(1);
-        let result = self.pending.result(py);
+        let Self {
+            pending,
+            halt,
+            done,
+        } = self;
+        let result = pending.result(py);
         if result.is_err() {
-            self.halt.stop();
-            py.detach(|| drop(self.done.recv_timeout(LET_GO)));
+            halt.stop();
+            let _ = py.detach(move || done.recv_timeout(LET_GO));
         }
         result
     }
@@ -151,7 +156,9 @@ fn run(
         (Local::Path(path), false) => Transfer::get(location, path, options)?,
         (Local::Path(path), true) => Transfer::put(path, location, options)?,
         (Local::Object(object), false) => Transfer::get_to(location, Stream::new(object), options)?,
-        (Local::Object(object), true) => Transfer::put_from(Stream::new(object), location, options)?,
+        (Local::Object(object), true) => {
+            Transfer::put_from(Stream::new(object), location, options)?
+        }
     };
     halt.stops(transfer.stopper()?);
     transfer.run(|Progress { bytes, total, .. }| {

@@ -3,6 +3,7 @@
 import asyncio
 import doctest
 import inspect
+import io
 import os
 import signal
 import socketserver
@@ -14,7 +15,7 @@ import time
 import pytest
 
 import manycast
-from manycast import aio, server
+from manycast import aio, server, tftp
 
 
 def test_the_line_that_sends():
@@ -44,7 +45,7 @@ def test_all_names_are_there_and_documented():
     for name in manycast.__all__:
         thing = getattr(manycast, name)
         assert not callable(thing) or name.endswith(("Like", "Payload")) or inspect.getdoc(thing), name
-    for module in (manycast, aio, server):
+    for module in (manycast, aio, server, tftp, aio.tftp):
         for thing in vars(module).values():
             if inspect.isclass(thing) and thing.__module__.startswith("manycast"):
                 for name, member in vars(thing).items():
@@ -54,7 +55,7 @@ def test_all_names_are_there_and_documented():
 
 
 def test_each_class_has_an_example():
-    for module in (manycast, aio, server):
+    for module in (manycast, aio, server, tftp, aio.tftp):
         for name in module.__all__:
             thing = getattr(module, name)
             if inspect.isclass(thing):
@@ -62,16 +63,16 @@ def test_each_class_has_an_example():
 
 
 def test_the_examples_of_the_documentation():
-    names = {**vars(manycast), "asyncio": asyncio, "threading": threading}
+    names = {**vars(manycast), "asyncio": asyncio, "io": io, "threading": threading}
     names.update(manycast=manycast, aio=aio, server=server, socketserver=socketserver)
     finder, runner = doctest.DocTestFinder(), doctest.DocTestRunner(optionflags=doctest.FAIL_FAST)
     tried = 0
-    for module in (manycast, aio, server):
+    for module in (manycast, aio, server, tftp, aio.tftp):
         for name in module.__all__:
             for example in finder.find(getattr(module, name), name, False, extraglobs=names):
                 if "match" in example.docstring and sys.version_info < (3, 10):
                     continue
-                example.globs.update(vars(server) if module is server else {})
+                example.globs.update(vars(module) if module in (server, tftp) else {})
                 tried += runner.run(example).attempted
     assert tried > 40 and not runner.summarize().failed
 

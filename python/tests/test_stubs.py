@@ -17,6 +17,7 @@ HOVERS = {
     "manycast.TimedOut": "Nothing came in time",
     "manycast.interfaces()[0]": "``mtu``: the largest IP packet",
     "manycast.measure.send": "Sends a stream of numbered datagrams",
+    "manycast.tftp.get": "Gets a file from a TFTP server",
 }
 
 

@@ -12,7 +12,7 @@ and refused where there is no await. It works on any loop that has ``add_reader`
 
 from __future__ import annotations
 
-from . import measure as measure
+from . import measure as measure, tftp as tftp
 from .aside import doctor, resolve
 from .driver import Driver, ask
 from .endpoint import create_datagram_endpoint
@@ -36,9 +36,10 @@ __all__ = [
     "measure",
     "resolve",
     "send",
+    "tftp",
 ]
 
 for _name in __all__:
-    if _name != "measure":
+    if _name not in ("measure", "tftp"):
         globals()[_name].__module__ = __name__
 del _name

@@ -44,7 +44,13 @@ const REMEMBERED: usize = 1_000;
 /// ('conftest.py', True, None)
 ///
 /// FileError: there is no such folder. Raises also what opening a Listener raises.
-#[pyclass(frozen, weakref, module = "manycast.tftp", name = "Server", skip_from_py_object)]
+#[pyclass(
+    frozen,
+    weakref,
+    module = "manycast.tftp",
+    name = "Server",
+    skip_from_py_object
+)]
 pub(crate) struct TftpServer {
     what: String,
     birth: Birth,

@@ -34,9 +34,9 @@ impl Read for Stream {
         Python::attach(|py| {
             let read = self.0.call_method1(py, "read", (into.len(),));
             let read = read.map_err(failed)?;
-            let bytes: &[u8] = read
-                .extract(py)
-                .map_err(|error: PyErr| failed(error))?;
+            let bytes = read.bind(py).cast::<PyBytes>();
+            let bytes = bytes.map_err(|_| io::Error::other("read() returned no bytes object"))?;
+            let bytes = bytes.as_bytes();
             let place = into.get_mut(..bytes.len()).ok_or_else(|| {
                 io::Error::other("read() returned more bytes than it was asked for")
             })?;
