@@ -36,7 +36,7 @@ class Report:
     ``timeouts``: how often nothing came for so long that something was sent again. ``round_trip``: in
     seconds, or None where it was not measured.
 
-    >>> Report(manycast.SocketAddress("192.0.2.7", 69), bytes=1_000_000, duration=0.5).bits_per_second
+    >>> manycast.tftp.Report(manycast.SocketAddress("192.0.2.7", 69), bytes=1_000_000, duration=0.5).bits_per_second
     16000000.0
     """
 
@@ -71,7 +71,7 @@ class Transfer:
     ``error``: why it failed, or None. The others are those of a Report.
 
     >>> client = manycast.SocketAddress("192.0.2.7", 40000)
-    >>> print(Transfer(client, "boot.bin", write=False, bytes=1_000_000, duration=0.5))
+    >>> print(manycast.tftp.Transfer(client, "boot.bin", False, bytes=1_000_000, duration=0.5))
     192.0.2.7:40000 read 'boot.bin': 1000000 bytes in 0.500 s, 16.0 Mbit/s
     """
 
