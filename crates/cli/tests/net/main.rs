@@ -18,6 +18,7 @@ mod peers;
 mod send;
 mod terminal;
 mod tftp;
+mod tftp_load;
 
 use std::net::{SocketAddr, UdpSocket};
 use std::process::Command;
@@ -154,6 +155,8 @@ netns::tests!(
     tftp::tftp_busybox_is_served,
     tftp::tftp_atftp_clients_share_a_group,
     tftp::tftp_tshark_understands_all,
+    tftp_load::a_flood_of_forged_requests_changes_neither_memory_nor_service,
+    tftp_load::a_thousand_transfers_have_bounded_memory,
 );
 
 const BINARY: &str = env!("CARGO_BIN_EXE_manycast");

@@ -8,17 +8,17 @@ use manycast_lab::netns::{self, Host, Lab, Process};
 use crate::{code, hosts_on, json, run, send_signal, start};
 
 /// A folder that is gone at the end.
-struct Folder(std::path::PathBuf);
+pub(crate) struct Folder(std::path::PathBuf);
 
 impl Folder {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("tftp-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&path);
         fs::create_dir_all(&path).unwrap();
         Self(path)
     }
 
-    fn path(&self, name: &str) -> String {
+    pub(crate) fn path(&self, name: &str) -> String {
         self.0.join(name).display().to_string()
     }
 
@@ -34,7 +34,7 @@ impl Drop for Folder {
 }
 
 /// A file whose length is no multiple of a block, and that is no text.
-fn content(length: usize) -> Vec<u8> {
+pub(crate) fn content(length: usize) -> Vec<u8> {
     std::iter::successors(Some(1_u64), |it| {
         Some(it.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1))
     })
@@ -43,14 +43,14 @@ fn content(length: usize) -> Vec<u8> {
     .collect()
 }
 
-fn serve(host: &Host, folder: &Folder, arguments: &[&str]) -> Process {
+pub(crate) fn serve(host: &Host, folder: &Folder, arguments: &[&str]) -> Process {
     let folder = folder.text();
     let server = start(host, &[&["tftp", "serve", &folder], arguments].concat());
     host.wait_for_udp_port(69);
     server
 }
 
-fn same(one: impl AsRef<Path>, other: &[u8]) {
+pub(crate) fn same(one: impl AsRef<Path>, other: &[u8]) {
     assert!(fs::read(one).unwrap() == other, "another content");
 }
 
@@ -102,51 +102,58 @@ pub(crate) fn a_file_comes_and_goes_and_each_transfer_is_a_line() {
     );
 }
 
-/// Killing either end, by the hardest signal, leaves no file under the final name.
+/// Killing either end, by the hardest signal and at any time, leaves no file under the final name.
 pub(crate) fn whoever_is_killed_leaves_no_half_file() {
+    const LENGTH: usize = 4_000_000;
     let lab = Lab::new();
     let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
     let (folder, here) = (Folder::new("killed"), Folder::new("killed-here"));
-    let large = content(40_000_000);
+    let large = content(LENGTH);
     fs::write(folder.path("large"), &large).unwrap();
     fs::write(here.path("large"), &large).unwrap();
-    let slow = ["--block-size", "512", "--window", "1", "-t", "2"];
-    for kill_server in [false, true] {
+    // How much has come, in the file of a temporary name; 0 too where there is none.
+    let come = |folder: &Folder| {
+        let entries = fs::read_dir(&folder.0).unwrap().flatten();
+        let parts = entries.filter(|it| it.path().extension().is_some_and(|it| it == "part"));
+        parts
+            .filter_map(|it| it.metadata().ok())
+            .map(|it| it.len())
+            .max()
+    };
+    // Some so early that nothing has come, some in the middle, some near the end.
+    for (kill_server, enough) in [
+        (false, 0),
+        (false, 1),
+        (false, LENGTH as u64 * 9 / 10),
+        (true, 1),
+        (true, LENGTH as u64 / 2),
+    ] {
         let server = serve(&b, &folder, &["--write"]);
         let (to, from) = (here.path("got"), here.path("large"));
-        let get = start(
-            &a,
-            &[&["tftp", "get", "10.0.0.2/large", &to], &slow[..]].concat(),
-        );
-        let put = start(
-            &a,
-            &[&["tftp", "put", &from, "10.0.0.2/put"], &slow[..]].concat(),
-        );
-        // Both have begun when their temporary files have something in them.
-        let parts = |folder: &Folder| {
-            let entries = fs::read_dir(&folder.0).unwrap().map(|entry| entry.unwrap());
-            let part = |entry: &fs::DirEntry| {
-                let name = entry.file_name().into_string().unwrap();
-                name.ends_with(".part") && entry.metadata().is_ok_and(|it| it.len() > 0)
-            };
-            entries.filter(part).count()
-        };
-        while parts(&folder) == 0 || parts(&here) == 0 {
-            std::thread::yield_now();
-        }
-        if kill_server {
-            send_signal(&server, "-KILL");
-            assert_ne!(get.finish().status.code(), Some(0));
-            assert_ne!(put.finish().status.code(), Some(0));
-        } else {
-            send_signal(&get, "-KILL");
-            send_signal(&put, "-KILL");
-            get.finish();
-            put.finish();
-        }
+        let slow = ["--block-size", "512", "--window", "1", "-t", "2"];
+        let get = ["tftp", "get", "10.0.0.2/large", &to];
+        let get = start(&a, &[&get, &slow[..]].concat());
+        netns::wait_until("enough of the first file has come", || {
+            enough == 0 || come(&here).is_some_and(|it| it >= enough) || Path::new(&to).exists()
+        });
+        assert!(!Path::new(&to).exists(), "it was over too soon");
+        kill_one(kill_server, &server, get);
         drop(server);
         assert!(!Path::new(&to).exists());
-        assert!(!Path::new(&folder.path("put")).exists());
+
+        let server = serve(&b, &folder, &["--write"]);
+        let put = ["tftp", "put", &from, "10.0.0.2/put"];
+        let put = start(&a, &[&put, &slow[..]].concat());
+        let there = folder.path("put");
+        netns::wait_until("enough of the second file has come", || {
+            enough == 0
+                || come(&folder).is_some_and(|it| it >= enough)
+                || Path::new(&there).exists()
+        });
+        assert!(!Path::new(&there).exists(), "it was over too soon");
+        kill_one(kill_server, &server, put);
+        drop(server);
+        assert!(!Path::new(&there).exists());
         for folder in [&folder, &here] {
             for entry in fs::read_dir(&folder.0).unwrap() {
                 let path = entry.unwrap().path();
@@ -155,6 +162,16 @@ pub(crate) fn whoever_is_killed_leaves_no_half_file() {
                 }
             }
         }
+    }
+}
+
+fn kill_one(kill_server: bool, server: &Process, client: Process) {
+    if kill_server {
+        send_signal(server, "-KILL");
+        assert_ne!(client.finish().status.code(), Some(0));
+    } else {
+        send_signal(&client, "-KILL");
+        client.finish();
     }
 }
 
@@ -380,7 +397,9 @@ pub(crate) fn tftp_tshark_understands_all() {
     while fs::metadata(&capture).map_or(0, |it| it.len()) < 24 {
         std::thread::yield_now();
     }
-    let server = serve(&b, &folder, &["--write"]);
+    let groups = ["--write", "--multicast", "239.255.0.1"];
+    let server = serve(&b, &folder, &groups);
+    get_and_put(&a, &folder, &here, false, &["--multicast"]);
     get_and_put(&a, &folder, &here, true, &["--window", "4"]);
     get_and_put(
         &a,
@@ -399,6 +418,8 @@ pub(crate) fn tftp_tshark_understands_all() {
         Process::start(&mut read).finish().stdout.len()
     };
     assert!(count("tftp") > 1_000);
-    assert!(count("tftp.opcode == 6") >= 3);
+    assert!(count("tftp.opcode == 6") >= 4);
+    assert!(count("tftp && ip.dst == 239.255.0.1") > 500);
+    assert!(count("tftp.opcode == 5") >= 1);
     assert_eq!(count("_ws.malformed"), 0);
 }
