@@ -393,7 +393,9 @@ impl Protocol for Client {
         match (&mut self.state, self.peer) {
             (State::Requesting(_), _) => {
                 // RFC 1350 §4: the server answers from another port, but from the same address.
-                if same_host(source, self.config.server) {
+                // What comes to a group is of a transfer that was left.
+                let to_group = datagram.destination.ip().is_multicast();
+                if same_host(source, self.config.server) && !to_group {
                     self.first_answer(now, &datagram, message);
                 } else {
                     self.stats.strangers += 1;
@@ -452,6 +454,14 @@ impl Protocol for Client {
             event if event.refused_by() == Some(peer) => match &mut self.state {
                 State::Requesting(_) => self.fail(now, Failure::Unreachable(peer)),
                 State::Running(exchange) => exchange.unreachable(now, peer),
+                // A server that sent to a group may end with those that it knew, while this one was
+                // about to join them: it is asked anew.
+                State::Following(following) if !following.is_over() && self.again > 0 => {
+                    self.again -= 1;
+                    self.leave_group();
+                    self.peer = None;
+                    self.begin(now);
+                }
                 State::Following(following) => following.end(Err(Failure::Unreachable(peer))),
                 State::New | State::Over => {}
             },

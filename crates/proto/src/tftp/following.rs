@@ -122,6 +122,10 @@ impl Following {
         }
     }
 
+    pub(super) const fn is_over(&self) -> bool {
+        self.course.is_over()
+    }
+
     pub(super) fn is_gone(&self) -> bool {
         self.course.is_gone()
     }
