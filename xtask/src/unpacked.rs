@@ -28,7 +28,13 @@ const PACKAGES: [&str; 9] = [
 ];
 
 /// What the names of the tests that need them have in common. They run in `cargo xtask interop` alone.
-pub(crate) const TESTS: [&str; 4] = ["tftp_atftp", "tftp_busybox", "tftp_dnsmasq", "tftp_hpa"];
+pub(crate) const TESTS: [&str; 5] = [
+    "tftp_atftp",
+    "tftp_busybox",
+    "tftp_dnsmasq",
+    "tftp_hpa",
+    "tftp_ipxe",
+];
 
 /// What was unpacked.
 pub(crate) struct Unpacked {

@@ -154,6 +154,7 @@ netns::tests!(
     tftp::tftp_curl_is_served,
     tftp::tftp_busybox_is_served,
     tftp::tftp_atftp_clients_share_a_group,
+    tftp::tftp_ipxe_boots_its_first_file,
     tftp::tftp_tshark_understands_all,
     tftp_load::a_flood_of_forged_requests_changes_neither_memory_nor_service,
     tftp_load::a_thousand_transfers_have_bounded_memory,

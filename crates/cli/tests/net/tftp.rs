@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use manycast_lab::netns::{self, Host, Lab, Process};
 
@@ -399,6 +400,7 @@ pub(crate) fn tftp_tshark_understands_all() {
     }
     let groups = ["--write", "--multicast", "239.255.0.1"];
     let server = serve(&b, &folder, &groups);
+    run(&a, &["tftp", "get", "10.0.0.2/missing", &here.path("x")]);
     get_and_put(&a, &folder, &here, false, &["--multicast"]);
     get_and_put(&a, &folder, &here, true, &["--window", "4"]);
     get_and_put(
@@ -408,7 +410,6 @@ pub(crate) fn tftp_tshark_understands_all() {
         true,
         &["--window", "1", "--block-size", "512"],
     );
-    run(&a, &["tftp", "get", "10.0.0.2/missing", &here.path("x")]);
     drop(server);
     tshark.interrupt();
     tshark.finish();
@@ -423,4 +424,57 @@ pub(crate) fn tftp_tshark_understands_all() {
     assert!(count("tftp && ip.dst == 239.255.0.1") >= 10);
     assert!(count("tftp.opcode == 5") >= 1);
     assert_eq!(count("_ws.malformed"), 0);
+}
+
+/// A machine without a disk, whose network card has iPXE in its ROM, boots its first file from this
+/// server: a script, which has it fetch a second one.
+pub(crate) fn tftp_ipxe_boots_its_first_file() {
+    netns::require(&["dnsmasq", "qemu-system-x86_64"]);
+    let lab = Lab::new();
+    let host = lab.host("a");
+    for line in [
+        "ip link add br0 type bridge",
+        "ip addr add 10.0.0.2/24 dev br0",
+        "ip link set br0 up",
+        "ip tuntap add tap0 mode tap",
+        "ip link set tap0 master br0",
+        "ip link set tap0 up",
+    ] {
+        host.output(line);
+    }
+    let folder = Folder::new("ipxe");
+    fs::write(
+        folder.path("first"),
+        "#!ipxe\nchain tftp://10.0.0.2/second\n",
+    )
+    .unwrap();
+    fs::write(folder.path("second"), "#!ipxe\nshell\n").unwrap();
+    let mut server = serve(&host, &folder, &["--json"]);
+    let _dhcp = host.start(
+        "dnsmasq --no-daemon --port=0 --interface=br0 --dhcp-range=10.0.0.50,10.0.0.60,1h \
+         --dhcp-boot=first,10.0.0.2,10.0.0.2 --user=root --group=root --conf-file=/dev/null \
+         --pid-file= --dhcp-leasefile=/dev/null",
+    );
+    host.wait_for_udp_port(67);
+    let mut machine = host.start(
+        "qemu-system-x86_64 -accel tcg -m 128 -display none -vga none -monitor none -boot n \
+         -netdev tap,id=n,ifname=tap0,script=no,downscript=no -device virtio-net-pci,netdev=n",
+    );
+    // The emulated machine takes its time to come to its network card.
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let booted = |server: &Process| server.stdout().iter().any(|it| it.contains("\"second\""));
+    while !booted(&server) {
+        assert!(
+            machine.is_running() && Instant::now() < deadline,
+            "{server:?}"
+        );
+        std::thread::park_timeout(Duration::from_millis(10));
+    }
+    for name in ["first", "second"] {
+        let line = json(&server.wait_for_line(name));
+        assert_eq!(
+            (&line["result"], &line["file"]),
+            (&"done".into(), &name.into())
+        );
+    }
 }
