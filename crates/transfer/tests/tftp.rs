@@ -429,7 +429,11 @@ fn a_slow_stream_does_not_hold_up_the_transfer() {
     server.send_to(b"\0\x04\0\0", client).unwrap();
     let first = next();
     assert!(first.0.starts_with(b"\0\x03\0\x01") && first.0.len() == 516);
-    assert_eq!(next(), first, "it is sent again while the pipe is waited for");
+    assert_eq!(
+        next(),
+        first,
+        "it is sent again while the pipe is waited for"
+    );
     stopper.stop();
     assert!(matches!(running.join().unwrap(), Err(Error::Stopped)));
     drop(hold);

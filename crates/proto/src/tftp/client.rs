@@ -21,6 +21,10 @@ use crate::{NetworkEvent, Output, Protocol};
 /// How many packets of strangers are answered at most.
 const STRANGERS: u32 = 64;
 
+/// How often a server is asked again that has forgotten the request. In a flood of forged ones that may
+/// happen more than once.
+const AGAIN: u32 = 8;
+
 /// Reads one file from a server, or writes one to it.
 ///
 /// The bytes of the file come and go by [`ClientEvent`]s and commands, so that the disk, or whatever
@@ -89,7 +93,7 @@ impl Client {
             state: State::New,
             peer: None,
             plain: false,
-            again: 3,
+            again: AGAIN,
             expected: None,
             outputs: VecDeque::new(),
             started: None,
@@ -202,6 +206,13 @@ impl Client {
             times: 1,
         });
         self.send_request();
+    }
+
+    /// Begins anew with a server that has ended a transfer of which nothing has come.
+    fn ask_again(&mut self, now: Instant) {
+        self.again -= 1;
+        self.peer = None;
+        self.begin(now);
     }
 
     fn send(&mut self, packet: Bytes) {
@@ -408,9 +419,7 @@ impl Protocol for Client {
                     && is_unknown_transfer(&message) =>
             {
                 // A server with too many requests has forgotten this one.
-                self.again -= 1;
-                self.peer = None;
-                self.begin(now);
+                self.ask_again(now);
             }
             (State::Running(exchange), Some((peer, _))) if peer == source => {
                 if exchange.handle(now, message).is_err() {
@@ -453,14 +462,16 @@ impl Protocol for Client {
             }
             event if event.refused_by() == Some(peer) => match &mut self.state {
                 State::Requesting(_) => self.fail(now, Failure::Unreachable(peer)),
+                // A server with too many requests has forgotten this one, and closed the port for it.
+                State::Running(exchange) if exchange.is_untouched() && self.again > 0 => {
+                    self.ask_again(now);
+                }
                 State::Running(exchange) => exchange.unreachable(now, peer),
                 // A server that sent to a group may end with those that it knew, while this one was
                 // about to join them: it is asked anew.
                 State::Following(following) if !following.is_over() && self.again > 0 => {
-                    self.again -= 1;
                     self.leave_group();
-                    self.peer = None;
-                    self.begin(now);
+                    self.ask_again(now);
                 }
                 State::Following(following) => following.end(Err(Failure::Unreachable(peer))),
                 State::New | State::Over => {}

@@ -38,7 +38,7 @@ impl Place {
             (Job::Read { offset, length }, Self::Origin(origin)) => {
                 let part = origin.read(length)?;
                 Ok(Box::new(move |client, now| {
-                    client.provide(now, offset, part)
+                    client.provide(now, offset, part);
                 }))
             }
             (Job::Write { offset, bytes }, Self::Target(target)) => {

@@ -48,7 +48,7 @@ pub(super) struct TransferArgs {
     /// Bytes in a block, 8 to 65464 [default: what a packet of the interface takes]
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u16).range(8..=65_464))]
     block_size: Option<u16>,
-    /// Blocks that are acknowledged together [default: 256 KiB of them, at most 128]
+    /// Blocks that are acknowledged together [default: 256 KiB of them, at most 192]
     #[arg(long, value_name = "BLOCKS", value_parser = clap::value_parser!(u16).range(1..))]
     window: Option<u16>,
     /// How the file is encoded on the wire
