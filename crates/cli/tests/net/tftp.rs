@@ -87,6 +87,12 @@ pub(crate) fn a_file_comes_and_goes_and_each_transfer_is_a_line() {
         );
         assert_eq!(line["block_size"], 1428);
     }
+    fs::write(folder.path("text"), "one\ntwo\n").unwrap();
+    let shown = run(&a, &["tftp", "get", "10.0.0.2/text", "-"]);
+    assert_eq!(
+        (code(&shown), &shown.stdout[..]),
+        (0, &["one".to_owned(), "two".to_owned()][..])
+    );
     let missing = run(&a, &["tftp", "get", "10.0.0.2/missing", &here.path("x")]);
     assert_eq!(code(&missing), 1);
     assert_eq!(

@@ -67,6 +67,7 @@ impl fmt::Display for Error {
                     io::ErrorKind::PermissionDenied => {
                         f.write_str("; change its permissions, or choose another place")
                     }
+                    io::ErrorKind::NotFound if *verb == "read" => f.write_str("; check its name"),
                     io::ErrorKind::NotFound => f.write_str("; see whether the folder is there"),
                     _ => Ok(()),
                 }

@@ -1,7 +1,9 @@
 //! `manycast tftp get`
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -54,7 +56,10 @@ pub(super) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
             .to_owned(),
     };
     let get = if local == "-" {
-        Transfer::get_to(&args.remote, io::stdout(), &options)?
+        // What is printed has the lock of standard output; a descriptor of its own needs none.
+        let stdout = io::stdout().as_fd().try_clone_to_owned();
+        let stdout = File::from(stdout.context("cannot write standard output")?);
+        Transfer::get_to(&args.remote, stdout, &options)?
     } else {
         Transfer::get(&args.remote, PathBuf::from(local), &options)?
     };
