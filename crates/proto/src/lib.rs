@@ -8,6 +8,7 @@
 //! * [`measure`]: what a network does to a stream: loss, duplicates, reordering, delay.
 //! * `norm` (a feature that is off unless asked for): objects to many receivers, reliably.
 //! * [`probe`]: what lies between two hosts, and what the other one finds on itself.
+//! * `ssdp`: what devices say of themselves, and finding them, with the feature of this name.
 //! * `tftp`: reading and writing files, with the feature of this name.
 //!
 //! [`Combined`] makes one of two that share their sockets.
@@ -48,6 +49,8 @@ pub mod pace;
 #[cfg(feature = "probe")]
 pub mod probe;
 pub mod random;
+#[cfg(feature = "ssdp")]
+pub mod ssdp;
 #[cfg(feature = "tftp")]
 pub mod tftp;
 pub mod timers;
