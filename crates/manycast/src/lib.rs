@@ -19,6 +19,7 @@
 //! | do both, with one peer or with many | [`Socket`] |
 //! | ask a group or a host, and gather the answers | [`ask()`] |
 //! | measure what a network does to a stream | `proto::measure`, with the feature `measure`; [`Driver`] |
+//! | find the devices on a link, and announce one (SSDP) | `proto::ssdp`, with the feature `ssdp`; [`Driver`] |
 //! | get and put files, and serve them | the module `transfer`, with the feature of this name |
 //! | write a protocol, and run it | [`Protocol`], [`Driver`] |
 //! | find out why nothing arrives | the module `doctor`, with the feature of this name |

@@ -7,7 +7,7 @@ use std::time::Duration;
 use manycast_lab::sim::{Endpoint, Link, Sim, any_order, seeds};
 use manycast_proto::ssdp::{
     Change, Client, ClientConfig, ClientEvent, Device, DeviceConfig, Goodbye, LocalAddress,
-    Location, groups, parse, uuid_of,
+    Location, Message, groups, parse, uuid_of,
 };
 use proptest::prelude::*;
 
@@ -40,7 +40,7 @@ struct Net {
 }
 
 impl Net {
-    /// Devices that have been there for some minutes, and one who begins to search.
+    /// Devices that have announced themselves, and one who begins to search.
     fn new(seed: u64, count: usize, loss: f64, config: ClientConfig) -> Self {
         Self::of(seed, count, loss, config, |_, config| config)
     }
@@ -54,14 +54,23 @@ impl Net {
     ) -> Self {
         let mut sim = Sim::new(seed);
         let mut devices = Vec::new();
+        // What they announce at first reaches nobody: the client comes later, and it is much.
+        sim.set_links(Link {
+            loss: 1.0,
+            ..Link::default()
+        });
         for number in 0..count {
             let address = format!("10.0.{}.{}", 1 + number / 250, 1 + number % 250);
             let host = sim.add_host([address.as_str()]);
-            let config = change(number, device(number, &address));
+            let once = DeviceConfig {
+                repeats: 1,
+                ..device(number, &address)
+            };
+            let config = change(number, once);
             let device = Device::new(config, sim.seed()).expect("it is suitable");
             devices.push(sim.bind(host, 50_000, device));
         }
-        sim.run_for(SECOND * 60);
+        sim.run_for(SECOND);
         sim.set_links(Link {
             loss,
             ..Link::default()
@@ -89,7 +98,7 @@ impl Net {
 #[test]
 fn ninety_nine_of_a_hundred_are_found_in_five_seconds_where_one_in_ten_is_lost() {
     let (mut runs, mut poor) = (0, 0);
-    for seed in seeds(200) {
+    for seed in seeds(20) {
         let mut net = Net::new(seed, 100, 0.1, ClientConfig::default());
         net.sim.run_for(SECOND * 5);
         let found = net.found().len();
@@ -97,13 +106,14 @@ fn ninety_nine_of_a_hundred_are_found_in_five_seconds_where_one_in_ten_is_lost()
         poor += usize::from(found < 99);
         runs += 1;
     }
-    // One device is missed in 10,000, so two of a hundred in 20,000 runs.
+    // All four questions to a device are lost one time in 10,000, so two of a hundred are missed in
+    // one of 20,000 runs.
     assert!(poor * 100 <= runs, "{poor} of {runs}");
 }
 
 #[test]
 fn a_thousand_answers_are_spread_over_mx() {
-    for seed in seeds(3) {
+    for seed in seeds(1) {
         let config = ClientConfig {
             targets: vec!["upnp:rootdevice".to_owned()],
             max_wait: 5,
@@ -230,6 +240,8 @@ fn forged_questions_have_nobody_answered_who_is_far() {
     let mut net = Net::new(1, 10, 0.0, ClientConfig::default());
     let victim: SocketAddr = ([192, 0, 2, 9], 4000).into();
     let liar = net.sim.add_host(["10.7.7.7"]);
+    // The client has asked all that it asks, also the groups of IPv6, for which it has no address.
+    net.sim.run_for(SECOND * 10);
     let before = net.sim.traffic().unroutable;
     let question = "M-SEARCH * HTTP/1.1\r\nHOST: 239.255.255.250:1900\r\n\
         MAN: \"ssdp:discover\"\r\nMX: 1\r\nST: ssdp:all\r\n\r\n";
@@ -277,10 +289,15 @@ fn text() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #[test]
     fn whatever_comes_is_read_or_refused_and_is_safe_to_show(payload in text()) {
-        if let Ok((message, _)) = parse(&payload) {
-            let shown = format!("{message:?}");
-            prop_assert!(!shown.contains('\u{1b}'));
-        }
+        let texts = match parse(&payload) {
+            Ok((Message::Search(it), _)) => vec![Some(it.target), it.user_agent, it.friendly_name],
+            Ok((Message::Advertisement(it), _)) => {
+                vec![Some(it.target), it.usn, it.location, it.secure_location, it.server]
+            }
+            Err(_) => Vec::new(),
+        };
+        let drives = |c: char| c.is_control() && c != '\t';
+        prop_assert!(!texts.iter().flatten().any(|text| text.contains(drives)));
     }
 
     #[test]

@@ -504,6 +504,10 @@ impl Protocol for Device {
         if self.state != State::Running {
             return;
         }
+        // A device hears all that others announce, and needs none of it.
+        if datagram.payload.starts_with(b"NOTIFY ") {
+            return;
+        }
         match parse(datagram.payload) {
             Ok((Message::Search(search), deviations)) => {
                 self.stats.deviating += u64::from(!deviations.is_empty());
