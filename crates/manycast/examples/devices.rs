@@ -13,7 +13,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ..ClientConfig::default()
     };
     // Chance is for the times of the questions alone, so that many who ask do not ask at once.
-    let seed = [std::process::id() as u8; 32];
+    let seed = [std::process::id().to_ne_bytes()[0]; 32];
     Driver::new(Socket::bind(":0")?, Client::new(config, seed)).run(|_, event| match event {
         ClientEvent::Found(it) | ClientEvent::Changed { entry: it, .. } => {
             let (said, interface) = (it.advertisement, it.interface);
