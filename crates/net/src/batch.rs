@@ -31,7 +31,6 @@ pub struct RecvBatch {
     limit: usize,
     full: usize,
     likely_more: bool,
-    is_last: bool,
     /// Which socket they came by, and whether an answer must leave by the interface that they came
     /// in on.
     socket: SocketId,
@@ -96,7 +95,6 @@ impl RecvBatch {
             limit: 1,
             full: 0,
             likely_more: false,
-            is_last: false,
             socket: SocketId::default(),
             reply_by_interface: false,
             interfaces: Vec::new(),
@@ -243,7 +241,7 @@ impl RecvBatch {
     pub fn clear(&mut self) {
         self.entries.clear();
         self.unreachable.clear();
-        (self.likely_more, self.is_last) = (false, false);
+        self.likely_more = false;
     }
 
     pub(crate) fn slots(&mut self) -> &mut Slots {
@@ -256,12 +254,6 @@ impl RecvBatch {
         self.likely_more
     }
 
-    /// Whether it is a single datagram behind which the call has looked for another one, and has found
-    /// none: whoever waits by a poller need not call again to know.
-    pub const fn is_last(&self) -> bool {
-        self.is_last
-    }
-
     /// How many buffers to fill by one call.
     ///
     /// To look for a second datagram where there is none costs time, which a dialogue of single
@@ -272,28 +264,21 @@ impl RecvBatch {
         self.limit
     }
 
-    /// The same, but with a look for a second datagram, where there is room for one.
-    pub(crate) fn limit_with_a_look(&self) -> usize {
-        self.limit.max(2).min(self.slots.count())
-    }
-
-    /// Takes note that a call that might fill `limit` buffers has filled so many.
-    fn adapt_limit(&mut self, limit: usize, filled: usize, bytes: usize) {
+    fn adapt_limit(&mut self, filled: usize, bytes: usize) {
         let most = (filled * BUFFER / bytes.max(1)).clamp(1, self.slots.count());
         // Beside what the kernel has gathered, the time that a look costs is small.
         let is_gathered = self.len() > filled;
         let least = if is_gathered { 2 } else { 1 };
-        self.likely_more = filled == limit && filled > 1;
-        self.is_last = filled == 1 && limit > 1 && !is_gathered;
-        if filled < limit {
+        self.likely_more = filled == self.limit && filled > 1;
+        if filled < self.limit {
             self.full = 0;
             if filled == 1 {
                 self.limit = least;
             }
         } else {
             self.full += 1;
-            if limit > 1 || self.full >= PATIENCE {
-                self.limit = limit * 2;
+            if self.limit > 1 || self.full >= PATIENCE {
+                self.limit *= 2;
             }
         }
         self.limit = self.limit.max(least).min(most);
@@ -303,10 +288,9 @@ impl RecvBatch {
         self.unreachable.push(unreachable);
     }
 
-    /// Takes up the first `count` slots, which were just filled by a call that might fill `limit`.
+    /// Takes up the first `count` slots, which were just filled.
     pub(crate) fn read_slots(
         &mut self,
-        limit: usize,
         count: usize,
         local: SocketAddr,
         name_of: impl Fn(u32) -> InterfaceId,
@@ -351,7 +335,7 @@ impl RecvBatch {
             bytes += len;
             self.entries.push(entry);
         }
-        self.adapt_limit(limit, count, bytes);
+        self.adapt_limit(count, bytes);
     }
 }
 

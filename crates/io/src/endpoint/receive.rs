@@ -29,8 +29,6 @@ const TOO_SHORT: Duration = Duration::from_millis(20);
 pub(crate) enum Look {
     /// What ends a wait: a datagram, an event or a stop.
     Something,
-    /// A datagram, and nothing behind it; the descriptor will tell of more.
-    Last,
     /// Nothing that was asked for, but there may be more behind it.
     Again,
     /// Nothing is there; the descriptor will tell.
@@ -82,11 +80,7 @@ impl Endpoint {
             served = match self.ports.as_slice() {
                 [Some(port)] if !may_be && self.retry.is_none() && self.is_lone() => {
                     port.socket.try_recv_batch(&mut self.batch)?;
-                    let served = self.begin_batch(0);
-                    if self.batch.is_last() && self.has_datagram() {
-                        return Ok(Look::Last);
-                    }
-                    served
+                    self.begin_batch(0)
                 }
                 _ => self.advance(Some(Duration::ZERO))?,
             };

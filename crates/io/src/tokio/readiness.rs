@@ -93,11 +93,7 @@ impl Readiness {
             match endpoint.look(ready.ready().is_error())? {
                 Look::Something => return Ok(()),
                 Look::Again => {}
-                // What became ready since `ready` was given is not cleared by these two.
-                Look::Last => {
-                    ready.clear_ready();
-                    return Ok(());
-                }
+                // What became ready since `ready` was given is not cleared by this.
                 Look::Nothing => ready.clear_ready(),
             }
         }

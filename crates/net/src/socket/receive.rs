@@ -38,8 +38,7 @@ impl Socket {
         };
         let mut deadline = None;
         loop {
-            let limit = batch.limit();
-            if let Some(count) = self.receive(batch, limit, flags)? {
+            if let Some(count) = self.receive(batch, flags)? {
                 return Ok(count);
             }
             let left = timeout.and_then(|timeout| {
@@ -58,16 +57,14 @@ impl Socket {
     }
 
     /// As [`Socket::recv_batch`] without waiting, for whoever waits afterwards: where nothing is
-    /// there, it does not look for datagrams that came back either, which is a second call. It looks for
-    /// a second datagram always, so that [`RecvBatch::is_last`] is known.
+    /// there, it does not look for datagrams that came back either, which is a second call.
     ///
     /// # Errors
     ///
     /// As [`Socket::recv_batch`].
     pub fn try_recv_batch(&self, batch: &mut RecvBatch) -> Result<usize, Error> {
         batch.clear();
-        let limit = batch.limit_with_a_look();
-        Ok(self.receive(batch, limit, sys::DONT_WAIT)?.unwrap_or(0))
+        Ok(self.receive(batch, sys::DONT_WAIT)?.unwrap_or(0))
     }
 
     /// As [`Socket::try_recv_batch`], but where nothing is there, the receiving call itself waits for
@@ -82,24 +79,19 @@ impl Socket {
             self.has_timeout.store(true, Ordering::Relaxed);
         }
         batch.clear();
-        let limit = batch.limit();
-        Ok(self.receive(batch, limit, sys::WAIT_FOR_ONE)?.unwrap_or(0))
+        Ok(self.receive(batch, sys::WAIT_FOR_ONE)?.unwrap_or(0))
     }
 
-    /// Adds to `batch` what is there, at most `limit` buffers of it, and says how many datagrams that
-    /// are; `None`: neither a datagram is there nor one that came back.
-    fn receive(
-        &self,
-        batch: &mut RecvBatch,
-        limit: usize,
-        flags: i32,
-    ) -> Result<Option<usize>, Error> {
+    /// Adds to `batch` what is there, and says how many datagrams that are; `None`: neither a
+    /// datagram is there nor one that came back.
+    fn receive(&self, batch: &mut RecvBatch, flags: i32) -> Result<Option<usize>, Error> {
         if self.error_waits.load(Ordering::Relaxed)
             && self.error_waits.swap(false, Ordering::Relaxed)
         {
             self.drain_error_queue(batch);
         }
         for _ in 0..MAX_EARLIER {
+            let limit = batch.limit();
             let flags = if batch.unreachable().is_empty() {
                 flags
             } else {
@@ -107,7 +99,7 @@ impl Socket {
             };
             match batch.slots().receive(self.fd(), limit, flags) {
                 Ok(count) => {
-                    batch.read_slots(limit, count, self.local, interface_id, |seen| {
+                    batch.read_slots(count, self.local, interface_id, |seen| {
                         self.extend_dropped(seen)
                     });
                     return Ok(Some(batch.len()));
