@@ -2,8 +2,9 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::process::Command;
 
-use crate::{cargo, python, root, succeeds};
+use crate::{cargo, python, root, succeeds, unpacked};
 
 /// Builds the benchmark and the command, and runs it. A full run rewrites `docs/benchmarks.md`; one that
 /// measures the erasure code, its figures in `docs/norm.md`.
@@ -12,8 +13,9 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<bool> {
     if !succeeds(&mut cargo(build))? {
         return Ok(false);
     }
-    let mut bench = cargo("run --release --quiet --package manycast-bench --");
-    bench.args(arguments);
+    // Not by `cargo run`, which would build it again with the features that it needs by itself.
+    let mut bench = Command::new(root().join("target/release/manycast-bench"));
+    unpacked::unpack()?.add_to(bench.args(arguments));
     let has = |option: &str| {
         arguments
             .iter()
