@@ -6,7 +6,10 @@ use manycast::proto::ssdp::{Client, ClientConfig, ClientEvent};
 use manycast::{Driver, Socket};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let seconds = std::env::args().nth(1).map(|text| text.parse()).transpose()?;
+    let seconds = std::env::args()
+        .nth(1)
+        .map(|text| text.parse())
+        .transpose()?;
     let config = ClientConfig {
         targets: vec!["upnp:rootdevice".to_owned()],
         duration: seconds.map(Duration::from_secs),

@@ -362,7 +362,10 @@ impl Client {
 fn change(before: &Advertisement, now: &Advertisement) -> Option<Change> {
     let differs =
         |one: Option<u32>, other: Option<u32>| one.is_some() && other.is_some() && one != other;
-    if differs(before.boot_id, now.boot_id) {
+    let without_boot_id = before.boot_id.is_none() && now.boot_id.is_none();
+    let (was, is) = (&before.network, &now.network);
+    let elsewhere = without_boot_id && was.is_some() && is.is_some() && was != is;
+    if differs(before.boot_id, now.boot_id) || elsewhere {
         Some(Change::Rebooted)
     } else if before.location != now.location {
         Some(Change::Location)

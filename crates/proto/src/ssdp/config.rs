@@ -301,6 +301,11 @@ impl DeviceConfig {
         if parts.len() > MAX_TARGETS {
             return Err(Unsuitable("the device has more than 32 parts"));
         }
+        if self.boot_id >= 1 << 31 || self.config_id >= 1 << 24 {
+            return Err(Unsuitable(
+                "its BOOTID is over 2147483647, or its CONFIGID over 16777215",
+            ));
+        }
         let location = match &self.location {
             Location::Url(text) | Location::Here { path: text, .. } => text.as_str(),
             Location::None => "",

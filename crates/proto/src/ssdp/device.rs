@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use manycast_types::{Group, InterfaceId, Malformed, NetworkError, Received, Transmit};
+use manycast_types::{InterfaceId, Received, Transmit};
 use tracing::trace;
 
 use super::client::joins;
 use super::config::Unsuitable;
 use super::target::versioned;
 use super::{
-    Advertisement, DeviceConfig, Kind, LocalAddress, Location, Message, PORT, Search, Version,
-    matches, parse,
+    Advertisement, DeviceConfig, DeviceEvent, Kind, LocalAddress, Location, Message, PORT, Search,
+    Version, matches, parse,
 };
 use crate::random::Random;
 use crate::timers::Deadlines;
@@ -72,42 +72,6 @@ pub struct Device {
     due: VecDeque<Pending>,
     outputs: VecDeque<Output<DeviceEvent>>,
     stats: DeviceStats,
-}
-
-/// What a [`Device`] tells.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum DeviceEvent {
-    /// Somebody searches for it, and is answered.
-    Asked {
-        /// Who.
-        source: SocketAddr,
-        /// For what.
-        target: String,
-        /// With how many answers.
-        answers: usize,
-    },
-    /// A set of announcements begins.
-    Announced {
-        /// To which group.
-        group: SocketAddr,
-        /// On which interface.
-        interface: InterfaceId,
-    },
-    /// Something came that was not understood.
-    Malformed {
-        /// Who sent it.
-        source: SocketAddr,
-        /// What is wrong with it.
-        error: Malformed,
-    },
-    /// A group could not be joined, so nobody can search for it there.
-    NotJoined {
-        /// The group.
-        group: Group,
-        /// Why.
-        error: NetworkError,
-    },
 }
 
 /// What a [`Device`] has counted, in datagrams.
@@ -181,7 +145,7 @@ impl Device {
     /// # Errors
     ///
     /// It has no UUID, more than [`MAX_TARGETS`](super::MAX_TARGETS) parts, texts that do not fit into one
-    /// datagram, or control characters in one.
+    /// datagram, control characters in one, or a BOOTID or CONFIGID out of its range.
     pub fn new(config: DeviceConfig, seed: [u8; 32]) -> Result<Self, Unsuitable> {
         config.check()?;
         Ok(Self {
@@ -265,15 +229,17 @@ impl Device {
         let (group, interface) = (place.group, place.interface.clone());
         self.deadlines
             .set(Due::Announce(number), now.checked_add(wait));
-        if !self
-            .work
-            .iter()
-            .any(|set| set.place == number && set.kind == Kind::Alive)
-        {
-            self.begin(number, Kind::Alive);
-            let announced = DeviceEvent::Announced { group, interface };
-            self.outputs.push_back(Output::Event(announced));
+        let said = |set: &Set| set.place == number && set.kind == Kind::Alive;
+        if self.work.iter().any(said) {
+            return;
         }
+        let event = if self.location(interface.index, group.ip()).is_some() {
+            self.begin(number, Kind::Alive);
+            DeviceEvent::Announced { group, interface }
+        } else {
+            DeviceEvent::NoAddress { group, interface }
+        };
+        self.outputs.push_back(Output::Event(event));
     }
 
     /// The next announcement that is to go.
@@ -293,7 +259,6 @@ impl Device {
             }
             let part = part % self.parts.len();
             let Some(said) = self.say(kind, part, place.interface.index, place.group.ip()) else {
-                trace!(group = %place.group, "no address to announce");
                 self.work.pop_front();
                 continue;
             };
@@ -356,6 +321,9 @@ impl Device {
             next_boot_id: (kind == Kind::Update).then_some(config.boot_id),
             config_id: Some(config.config_id),
             search_port: config.search_port.filter(|_| kind != Kind::Byebye),
+            // UDA 1.0 Annex A has it for IPv6 alone; the versions after it have the BOOTID.
+            network: (to.is_ipv6() && config.version == Version::V1_0)
+                .then(|| config.boot_id.to_string()),
         })
     }
 

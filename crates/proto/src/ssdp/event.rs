@@ -1,4 +1,4 @@
-//! What a client tells.
+//! What a client tells, and a device.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -27,7 +27,7 @@ pub struct Entry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Change {
-    /// The device has started anew, without a goodbye: its BOOTID is another.
+    /// The device has started anew, without a goodbye: its BOOTID is another, or its 01-NLS where it has none.
     Rebooted,
     /// The device says that its addresses are about to change, and its BOOTID with them.
     Updated,
@@ -114,4 +114,49 @@ pub enum ClientEvent {
     },
     /// Its time is over, or it was stopped; the last event.
     Finished,
+}
+
+/// What a [`Device`](super::Device) tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DeviceEvent {
+    /// Somebody searches for it, and is answered.
+    Asked {
+        /// Who.
+        source: SocketAddr,
+        /// For what.
+        target: String,
+        /// With how many answers.
+        answers: usize,
+    },
+    /// A set of announcements begins.
+    Announced {
+        /// To which group.
+        group: SocketAddr,
+        /// On which interface.
+        interface: InterfaceId,
+    },
+    /// Nothing is announced in one place, since the device knows no address of this host there, which its
+    /// [`Location::Here`](super::Location::Here) needs: an interface is new, or was recreated under another index.
+    /// [`Device::set_addresses`](super::Device::set_addresses) has it announced at once.
+    NoAddress {
+        /// To which group.
+        group: SocketAddr,
+        /// On which interface.
+        interface: InterfaceId,
+    },
+    /// Something came that was not understood.
+    Malformed {
+        /// Who sent it.
+        source: SocketAddr,
+        /// What is wrong with it.
+        error: Malformed,
+    },
+    /// A group could not be joined, so nobody can search for it there.
+    NotJoined {
+        /// The group.
+        group: Group,
+        /// Why.
+        error: NetworkError,
+    },
 }

@@ -74,6 +74,8 @@ pub struct Advertisement {
     pub config_id: Option<u32>,
     /// The port at which questions to this host alone are answered (SEARCHPORT.UPNP.ORG); 1900 where it is missing.
     pub search_port: Option<u16>,
+    /// Stands for the BOOTID where a device of UDA 1.0 is on IPv6 (01-NLS, Annex A); text, since it need be no number.
+    pub network: Option<String>,
 }
 
 /// Reads a datagram, and says in which ways it is not what the standard asks for.
@@ -179,6 +181,7 @@ fn advertisement(
         search_port: headers
             .number("searchport.upnp.org")
             .filter(|port| *port > 0),
+        network: owned(headers, "01-nls"),
     })
 }
 
@@ -282,6 +285,10 @@ impl Advertisement {
             lines.add_some("NEXTBOOTID.UPNP.ORG", self.next_boot_id);
             lines.add_some("CONFIGID.UPNP.ORG", self.config_id);
             lines.add_some("SEARCHPORT.UPNP.ORG", self.search_port);
+        }
+        if let Some(network) = &self.network {
+            lines.add("OPT", "\"http://schemas.upnp.org/upnp/1/0/\"; ns=01");
+            lines.add("01-NLS", network);
         }
         lines.end()
     }

@@ -27,11 +27,11 @@
 //! | 1.2.2 | `ssdp:alive` | done; the set is sent three times, then at random between a quarter and a half of its age |
 //! | 1.2.3 | `ssdp:byebye` | done, twice for each part |
 //! | 1.2.4 | `ssdp:update` | done, from UDA 1.1 on: [`Device::set_addresses`] |
-//! | 1.3.2 | `M-SEARCH`, multicast and unicast | done; TCPPORT.UPNP.ORG is not |
+//! | 1.3.2 | `M-SEARCH`, multicast and unicast | done; TCPPORT.UPNP.ORG, by which a client asks for answers over TCP, is not |
 //! | 1.3.3 | response | done; DATE, which is only recommended, is not sent: a protocol has no clock. An MX over 5 counts as 5. Answers from the port that was asked |
 //! | 1.3.3 | `SEARCHPORT.UPNP.ORG` | done |
 //! | 1.1.4 | `BOOTID`, `NEXTBOOTID`, `CONFIGID` | done from UDA 1.1 on |
-//! | Annex A | IPv6: link-local and site-local groups | done; 01-NLS, which BOOTID stands for since UDA 1.1, is not |
+//! | Annex A | IPv6: link-local and site-local groups | done; 01-NLS is read, and sent in the words of UDA 1.0: since then BOOTID stands for it |
 //! | 1.2.2 | hop limit 2 (UDA 1.0: 4) | deviates: the socket's, which is 1, unless it is set |
 //!
 //! # Amplification
@@ -60,8 +60,8 @@ pub use config::{
     Agent, ClientConfig, DeviceConfig, LocalAddress, Location, Unit, Unsuitable, Version, groups,
 };
 pub use deviation::{Deviation, Deviations};
-pub use device::{Device, DeviceEvent, DeviceStats};
-pub use event::{Change, ClientEvent, Entry, Goodbye};
+pub use device::{Device, DeviceStats};
+pub use event::{Change, ClientEvent, DeviceEvent, Entry, Goodbye};
 pub use message::{Advertisement, Kind, Message, Search, parse};
 pub use target::{ALL, ROOT_DEVICE, matches, uuid_of};
 

@@ -1,7 +1,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use manycast_types::{InterfaceId, Received, Transmit};
+use manycast_types::{InterfaceId, Membership, Received, SourceFilter, Transmit};
 
 use super::super::*;
 use crate::{NetworkEvent, Output, Protocol};
@@ -181,6 +181,8 @@ fn texts_that_would_break_a_message_are_refused() {
     let injected = with(|config| config.location = Location::Url("x\r\nST: y".to_owned()));
     assert!(injected.contains("a line break"), "{injected}");
     assert!(with(|config| config.root.uuid.clear()).contains("no UUID"));
+    assert!(with(|config| config.boot_id = 1 << 31).contains("BOOTID"));
+    assert!(with(|config| config.config_id = 1 << 24).contains("CONFIGID"));
     assert!(with(|config| config.agent.product = "x".repeat(1_000)).contains("too long"));
     assert!(
         with(|config| config.root.services = (0..40).map(|n| n.to_string()).collect())
@@ -193,12 +195,15 @@ fn client(change: impl FnOnce(&mut ClientConfig)) -> (Client, Instant) {
     change(&mut config);
     let (mut client, now) = (Client::new(config, [1; 32]), start());
     client.start(now);
-    let interface = InterfaceId::new(2, "eth0");
-    let any = manycast_types::SourceFilter::any();
-    let joined = manycast_types::Membership::new(GROUP.parse().unwrap(), interface, any);
-    client.handle_network(now, NetworkEvent::Joined(joined.clone()));
-    client.handle_network(now, NetworkEvent::Joined(joined));
+    client.handle_network(now, NetworkEvent::Joined(membership(2)));
+    client.handle_network(now, NetworkEvent::Joined(membership(2)));
     (client, now)
+}
+
+/// Of the group, on `eth0` under this index.
+fn membership(index: u32) -> Membership {
+    let interface = InterfaceId::new(index, "eth0");
+    Membership::new(GROUP.parse().unwrap(), interface, SourceFilter::any())
 }
 
 fn alive(usn: &str) -> Vec<u8> {
@@ -268,4 +273,128 @@ fn answers_that_nobody_asked_for_do_not_count() {
     assert_eq!(client.entries().count(), 1);
     let deviates = |event: &ClientEvent| matches!(event, ClientEvent::Deviates { .. });
     assert_eq!(told.iter().filter(|event| deviates(event)).count(), 1);
+}
+
+/// What is told of changes.
+fn changes(told: Vec<ClientEvent>) -> Vec<Change> {
+    let change = |event| match event {
+        ClientEvent::Changed { change, .. } => Some(change),
+        _ => None,
+    };
+    told.into_iter().filter_map(change).collect()
+}
+
+#[test]
+fn a_restart_is_told_once_and_an_update_is_none() {
+    let (mut client, now) = client(|_| ());
+    let mut hear = |now, headers: &str| {
+        let mut said = alive("uuid:1");
+        said.truncate(said.len() - 2);
+        said.extend_from_slice(headers.as_bytes());
+        said.extend_from_slice(b"\r\n");
+        give(&mut client, now, "10.0.0.9:1900", GROUP, &said);
+        changes(run(&mut client, now, Duration::ZERO).1)
+    };
+    assert_eq!(hear(now, "BOOTID.UPNP.ORG: 7\r\n"), []);
+    assert_eq!(hear(now, "BOOTID.UPNP.ORG: 7\r\n"), []);
+    let anew = "BOOTID.UPNP.ORG: 9\r\nLOCATION: http://10.0.0.9/\r\n";
+    assert_eq!(hear(now, anew), [Change::Rebooted]);
+    assert_eq!(hear(now, anew), []);
+    // A clock that was set back is a restart too, and a BOOTID that is missing is none.
+    let back = anew.replace('9', "2");
+    assert_eq!(hear(now, &back), [Change::Rebooted]);
+    assert_eq!(hear(now, &back.replace("BOOTID", "X")), []);
+
+    // Of UDA 1.0 on IPv6.
+    assert_eq!(hear(now, "01-NLS: a\r\n"), [Change::Location]);
+    assert_eq!(hear(now, "01-NLS: b\r\n"), [Change::Rebooted]);
+    assert_eq!(hear(now, "01-NLS: b\r\n"), []);
+}
+
+#[test]
+fn a_client_asks_anew_on_an_interface_that_was_recreated() {
+    let (mut client, now) = client(|config| config.attempts = 1);
+    run(&mut client, now, Duration::ZERO);
+    give(&mut client, now, "10.0.0.9:1900", GROUP, &alive("uuid:1"));
+    client.handle_network(now, NetworkEvent::Left(membership(2)));
+    let (sent, told) = run(&mut client, now, Duration::ZERO);
+    assert_eq!(sent.len(), 0);
+    let gone = |event: &ClientEvent| match event {
+        ClientEvent::Gone { why, .. } => Some(*why),
+        _ => None,
+    };
+    let gone: Vec<Goodbye> = told.iter().filter_map(gone).collect();
+    assert_eq!(gone, [Goodbye::Interface]);
+    assert_eq!(client.entries().count(), 0);
+
+    // Long after the first questions, so the answers are timely by the new ones.
+    let later = now + Duration::from_secs(600);
+    client.handle_network(later, NetworkEvent::Joined(membership(3)));
+    let (sent, _) = run(&mut client, later, Duration::ZERO);
+    assert_eq!(sent.len(), 1);
+    assert_eq!(sent[0].interface, Some(3));
+    let answer = b"HTTP/1.1 200 OK\r\nST: upnp:rootdevice\r\nUSN: uuid:1\r\n\r\n";
+    give(
+        &mut client,
+        later,
+        "10.0.0.9:1900",
+        "10.0.0.1:40000",
+        answer,
+    );
+    assert_eq!(client.entries().count(), 1);
+}
+
+#[test]
+fn a_device_says_where_it_has_no_address_and_announces_itself_when_it_has() {
+    let here = |interface| LocalAddress {
+        interface,
+        address: [10, 0, 0, 1].into(),
+        prefix: 24,
+    };
+    let (mut device, now) = device(|config| {
+        config.location = Location::Here {
+            port: 80,
+            path: "/".to_owned(),
+        };
+    });
+    let second = Duration::from_secs(1);
+    device.handle_network(now, NetworkEvent::Joined(membership(2)));
+    let (sent, _) = run(&mut device, now, second);
+    assert_eq!(sent.len(), 9, "three sets of three parts");
+    assert!(sent.iter().all(|it| it.interface == Some(2)));
+
+    // It is recreated under another index.
+    let now = now + second * 2;
+    device.handle_network(now, NetworkEvent::Left(membership(2)));
+    device.handle_network(now, NetworkEvent::Joined(membership(3)));
+    let (sent, told) = run(&mut device, now, Duration::from_millis(100));
+    assert_eq!(sent.len(), 0);
+    let missing = DeviceEvent::NoAddress {
+        group: GROUP.parse().unwrap(),
+        interface: InterfaceId::new(3, "eth0"),
+    };
+    assert_eq!(told, [missing]);
+    device.set_addresses(now + second, vec![here(3)]);
+    let (sent, _) = run(&mut device, now + second, second * 2);
+    assert!(sent.iter().all(|it| it.interface == Some(3)));
+    let kinds: Vec<Kind> = sent.iter().map(|it| said(it).kind).collect();
+    assert_eq!(kinds[..3], [Kind::Update; 3]);
+    assert_eq!(kinds[3..], [Kind::Alive; 9]);
+    assert_eq!(said(&sent[0]).next_boot_id, said(&sent[3]).boot_id);
+}
+
+#[test]
+fn by_ipv6_a_device_of_uda_1_0_has_01_nls() {
+    let (mut device, now) = device(|config| {
+        config.version = Version::V1_0;
+        config.strangers = true;
+    });
+    let question = search(ROOT_DEVICE, Some(1));
+    let mut answer = |from, to| {
+        give(&mut device, now, from, to, &question);
+        said(&run(&mut device, now, Duration::from_secs(1)).0[0])
+    };
+    let v6 = answer("[fd00::9]:4000", "[ff02::c]:1900");
+    assert_eq!((v6.network.as_deref(), v6.boot_id), (Some("1"), None));
+    assert_eq!(answer("10.0.0.9:4000", GROUP).network, None);
 }
