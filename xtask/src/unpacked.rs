@@ -14,8 +14,8 @@ use crate::succeeds;
 /// Where they are unpacked to.
 const FOLDER: &str = "target/interop";
 
-/// Debian packages: TFTP clients and servers, and what they need.
-const PACKAGES: [&str; 9] = [
+/// Debian packages: TFTP clients and servers, a daemon of SSDP, and what they need.
+const PACKAGES: [&str; 10] = [
     "atftp",
     "atftpd",
     "busybox",
@@ -23,12 +23,14 @@ const PACKAGES: [&str; 9] = [
     "dnsmasq-base",
     "libnetfilter-conntrack3",
     "libnfnetlink0",
+    "minissdpd",
     "tftp-hpa",
     "tftpd-hpa",
 ];
 
 /// What the names of the tests that need them have in common. They run in `cargo xtask interop` alone.
-pub(crate) const TESTS: [&str; 5] = [
+pub(crate) const TESTS: [&str; 6] = [
+    "ssdp_minissdpd",
     "tftp_atftp",
     "tftp_busybox",
     "tftp_dnsmasq",

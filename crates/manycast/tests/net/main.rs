@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a failure ends the test either way")]
 
 mod asynchronous;
+mod devices;
 mod driver;
 mod egress;
 
@@ -39,6 +40,10 @@ netns::tests!(
     asynchronous::row_65_a_refusal_on_a_runtime_is_not_fatal,
     asynchronous::a_driver_on_a_runtime_answers_until_it_is_dropped,
     asynchronous::a_full_send_buffer_does_not_hold_the_runtime,
+    devices::a_device_is_found_on_every_interface_and_says_goodbye,
+    devices::a_device_is_found_again_on_an_interface_that_was_recreated,
+    devices::a_client_finds_devices_again_on_an_interface_that_was_recreated,
+    devices::ssdp_minissdpd_hears_and_searches_and_answers,
     driver::row_61_a_protocol_is_called_for_each_datagram,
     driver::row_62_hooks_run_once_each_whatever_the_end,
     driver::row_62_hooks_run_once_each_when_the_machine_fails,
