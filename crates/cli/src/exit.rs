@@ -16,7 +16,7 @@ const fn codes(command: &'static str, done: &'static str, no: Option<&'static st
     Codes { command, done, no }
 }
 
-pub(crate) const CODES: [Codes; 16] = [
+pub(crate) const CODES: [Codes; 20] = [
     codes(
         "send",
         "the kernel took every datagram",
@@ -46,6 +46,26 @@ pub(crate) const CODES: [Codes; 16] = [
     ),
     codes("doctor", "healthy", Some("a fault was found")),
     codes("doctor serve", "a signal ended it", None),
+    codes(
+        "send-files",
+        "every expected receiver has verified every file; where none is expected, each that was heard of",
+        Some("one has not, or a signal ended it"),
+    ),
+    codes(
+        "receive-files",
+        "each delivery that ended is complete",
+        Some("one is not, or none ended"),
+    ),
+    codes(
+        "send-stream",
+        "it was sent to its end, and every expected receiver has all of it",
+        Some("one has not, or a signal ended it"),
+    ),
+    codes(
+        "receive-stream",
+        "all of the stream came",
+        Some("a part is missing, or it did not end"),
+    ),
     codes(
         "tftp get",
         "the file is there",

@@ -219,6 +219,31 @@ fn another_content_is_replaced_only_where_that_is_allowed() {
     }
 }
 
+/// What does not fit into one report is asked for, however often that needs be.
+#[test]
+fn it_is_known_of_each_of_many_files_that_differ() {
+    let site = Site::new(5120);
+    let target = site.target("r");
+    let all: Vec<_> = (0..600).map(|at| format!("{at:03}")).collect();
+    for (at, name) in all.iter().enumerate() {
+        site.file(name, b"new");
+        if at % 2 == 0 {
+            fs::write(target.join(name), b"old").unwrap();
+        }
+    }
+    let receiver = site.receive("r", |_| {});
+    let all: Vec<_> = all.iter().map(String::as_str).collect();
+    let report = site.send(&all, expect(&["r"])).unwrap();
+    for (at, state) in report.receivers[0].files.iter().enumerate() {
+        match state {
+            FileState::Verified => assert_eq!(at % 2, 1),
+            FileState::Failed(_) => assert_eq!(at % 2, 0),
+            other => panic!("{at}: {other:?}"),
+        }
+    }
+    receiver.report();
+}
+
 #[test]
 fn a_delivery_has_no_more_than_its_limit() {
     let site = Site::new(5104);
@@ -235,6 +260,13 @@ fn a_delivery_has_no_more_than_its_limit() {
         "cannot write b: with it the sender would have sent more than 50000 bytes; allow more with \
          --limit"
     );
+    let is_it = |event| match event {
+        ReceiveEvent::File { path, state, .. } => {
+            path == "b" && state == report.receivers[0].files[1]
+        }
+        _ => false,
+    };
+    assert!(receiver.events.iter().any(is_it), "it tells of both files");
     receiver.report();
     assert_eq!(names(&site.path("r")), ["a"]);
 }

@@ -190,6 +190,27 @@ print(page.curves)
     assert_eq!(checked.stdout, ["6"], "{checked:?}");
 }
 
+/// With `--congestion-control` a sender that may do more than the network carries fits itself to it;
+/// without, most of what it sends is lost on the way.
+pub(crate) fn the_rate_follows_what_the_network_carries() {
+    let lab = Lab::new();
+    let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
+    let folder = Folder::new("rate");
+    let from = folder.sub("from");
+    fs::write(folder.0.join("from/large"), content(3_000_000)).unwrap();
+    b.limit_rate("eth0", RateLimit::new(50_000_000));
+    let lost = ["--congestion-control", "--parity=0"].map(|option| {
+        let into = folder.sub(&option[2..6]);
+        let receiver = receive(&b, "b", &into, GROUP, &["--once", "-t", "30"]);
+        let line = ["send-files", &from, GROUP, "--receiver", "b", "--json"];
+        let sent = run(&a, &[&line[..], &["--rate", "500M", option]].concat());
+        assert_eq!(code(&sent), 0, "{sent:?}");
+        assert_eq!(code(&receiver.finish()), 0);
+        report(&sent)["receivers"][0]["loss"].as_f64().unwrap()
+    });
+    assert!(lost[0] < lost[1] / 2.0, "{lost:?}");
+}
+
 /// Nobody answers, and no packet could: parity that is sent unasked repairs what is lost.
 pub(crate) fn there_is_no_way_back() {
     let lab = Lab::new();

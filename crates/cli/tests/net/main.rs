@@ -69,6 +69,7 @@ netns::tests!(
     files::a_source_specific_group_is_repaired_by_unicast,
     files::a_stream_comes_whole_and_in_order,
     files::an_interrupt_tells_what_is_known,
+    files::the_rate_follows_what_the_network_carries,
     files::there_is_no_way_back,
     files::what_is_lost_is_repaired_for_each,
     files::whoever_is_killed_at_any_time_leaves_no_wrong_file,

@@ -19,6 +19,8 @@ const SILENCE: Duration = Duration::from_secs(5);
 const GATHER: Duration = Duration::from_millis(400);
 /// How many rounds in a row may bring nothing.
 const ROUNDS: u32 = 3;
+/// How long after a question the next asks for what did not fit into the answers.
+const PAGE: Duration = Duration::from_millis(10);
 /// How often the end is told.
 const ENDS: u32 = 3;
 
@@ -53,6 +55,8 @@ pub(super) struct Delivery {
     /// When receivers are asked next, and from which entry on.
     question: Instant,
     from: u32,
+    /// When they were last asked, and from which entry on.
+    asked: (Instant, u32),
     /// Since when nothing has come on.
     progress: Instant,
     has_progress: bool,
@@ -105,6 +109,7 @@ impl Delivery {
             manifest_sent: None,
             question: now,
             from: 0,
+            asked: (now, 0),
             progress: now,
             has_progress: false,
             vain: 0,
@@ -162,14 +167,19 @@ impl Delivery {
         if session != self.session {
             return None;
         }
-        let end = report.end() as usize;
-        // Whose reports do not fit is asked for the rest.
-        if report.from == self.from && !report.runs.is_empty() && end < self.entries.len() {
-            self.from = report.end();
-            self.question = self.question.min(now);
-        }
         let since = now.saturating_duration_since(self.begun);
         let news = self.peers.take(node, &report, now, since)?;
+        // Whose reports do not fit is asked for the rest: of several the one that told least, and
+        // seldom enough that nobody makes all receivers answer all the time.
+        let (asked, from) = self.asked;
+        let end = report.end();
+        if report.from == from && end > from && (end as usize) < self.entries.len() {
+            self.from = match self.from {
+                0 => end,
+                other => other.min(end),
+            };
+            self.question = self.question.min(now.max(asked + PAGE));
+        }
         if news.has_progress || news.is_new {
             (self.progress, self.has_progress) = (now, true);
         }
@@ -402,8 +412,9 @@ impl Delivery {
         let count = self.peers.known.len().max(self.expected.count);
         // A receiver for each millisecond, so that answers to many questions do not come as one.
         let within = u16::try_from(count.saturating_sub(1)).unwrap_or(u16::MAX);
+        self.asked = (now, std::mem::take(&mut self.from));
         let question = Said::Question {
-            from: std::mem::take(&mut self.from),
+            from: self.asked.1,
             within,
         };
         sender.announce(&question.emit(self.session));

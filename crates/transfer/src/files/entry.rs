@@ -1,10 +1,12 @@
 //! What is told of a file: its entry in the manifest, and which paths are taken.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map};
 use std::fmt;
 
 use manycast_proto::wire::{Reader, Writer};
 use manycast_types::Malformed;
+
+use super::message::LONGEST_MANIFEST;
 
 /// The longest path in bytes: with what else is told of a file, it fits into a datagram.
 pub(super) const LONGEST_PATH: usize = 1000;
@@ -123,6 +125,7 @@ enum Why {
     Twice,
     Case(String),
     Within(String),
+    TooMany,
 }
 
 impl fmt::Display for Refusal {
@@ -141,6 +144,7 @@ impl fmt::Display for Refusal {
             Why::Twice => write!(f, "{path:?} is there twice"),
             Why::Case(other) => write!(f, "{path:?} and {other:?} differ in nothing but case"),
             Why::Within(other) => write!(f, "{path:?} lies in {other:?}, which is a file"),
+            Why::TooMany => write!(f, "{path:?} makes more than {MOST_NAMES} files and folders"),
         }
     }
 }
@@ -206,11 +210,25 @@ fn is_temporary(name: &str) -> bool {
     name.starts_with(".manycast-") && name.ends_with(".part")
 }
 
+/// How many files and folders a session has at most, those that only a path names among them: as many
+/// as a manifest can name.
+pub(super) const MOST_NAMES: usize = LONGEST_MANIFEST / Entry::LEAST;
+
 /// The paths of a session, which must not clash, on any system.
+///
+/// It is a tree, so that a path of many parts takes no more than its own length.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    /// By the path without case: as it was written, and whether it is a file or was named itself.
-    known: HashMap<String, (String, Place)>,
+    /// By the number of the folder, and the last part without case. The root is 0.
+    known: HashMap<(usize, String), Name>,
+}
+
+#[derive(Debug)]
+struct Name {
+    number: usize,
+    /// The last part as it was written.
+    part: String,
+    place: Place,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -230,31 +248,46 @@ impl Names {
                 why,
             })
         };
-        for (at, _) in path.match_indices('/') {
-            let above = &path[..at];
-            match self.known.get(&above.to_lowercase()) {
-                Some((other, _)) if other != above => return refuse(Why::Case(other.clone())),
-                Some((other, Place::File)) => return refuse(Why::Within(other.clone())),
-                Some(_) => {}
-                None => {
-                    let known = (above.to_owned(), Place::Above);
-                    self.known.insert(above.to_lowercase(), known);
+        let mut folder = 0;
+        let mut start = 0;
+        let ends = path.match_indices('/').map(|(at, _)| at);
+        for end in ends.chain([path.len()]) {
+            let (part, is_last) = (&path[start..end], end == path.len());
+            let number = self.known.len() + 1;
+            let place = match (is_last, is_folder) {
+                (false, _) => Place::Above,
+                (true, true) => Place::Folder,
+                (true, false) => Place::File,
+            };
+            match self.known.entry((folder, part.to_lowercase())) {
+                hash_map::Entry::Vacant(_) if number > MOST_NAMES => return refuse(Why::TooMany),
+                hash_map::Entry::Vacant(vacant) => {
+                    let part = part.to_owned();
+                    vacant.insert(Name {
+                        number,
+                        part,
+                        place,
+                    });
+                    folder = number;
+                }
+                hash_map::Entry::Occupied(mut occupied) => {
+                    let name = occupied.get_mut();
+                    if name.part != part {
+                        return refuse(Why::Case(format!("{}{}", &path[..start], name.part)));
+                    }
+                    match (name.place, place) {
+                        (Place::File, Place::Above) => {
+                            return refuse(Why::Within(path[..end].to_owned()));
+                        }
+                        (_, Place::Above) => {}
+                        (Place::Above, Place::Folder) => name.place = place,
+                        _ => return refuse(Why::Twice),
+                    }
+                    folder = name.number;
                 }
             }
+            start = end + 1;
         }
-        let place = if is_folder {
-            Place::Folder
-        } else {
-            Place::File
-        };
-        match self.known.get(&path.to_lowercase()) {
-            Some((other, _)) if other != path => return refuse(Why::Case(other.clone())),
-            Some((_, Place::Above)) if is_folder => {}
-            Some(_) => return refuse(Why::Twice),
-            None => {}
-        }
-        let known = (path.to_owned(), place);
-        self.known.insert(path.to_lowercase(), known);
         Ok(())
     }
 }
@@ -361,6 +394,17 @@ mod tests {
             add(&[("a", folder), ("a", folder)]),
             Some("\"a\" is there twice".to_owned())
         );
+    }
+
+    /// Paths of many parts, none of which is like another: no more is kept of them than of others.
+    #[test]
+    fn no_manifest_names_more_than_it_can_list() {
+        let mut names = Names::default();
+        let deep = "/a".repeat(490);
+        let error = (0..10_000).find_map(|at| names.add(&format!("{at}{deep}"), false).err());
+        let told = error.unwrap().to_string();
+        assert!(told.ends_with(&format!("makes more than {MOST_NAMES} files and folders")));
+        assert_eq!(names.known.len(), MOST_NAMES);
     }
 
     proptest! {

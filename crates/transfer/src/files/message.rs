@@ -245,7 +245,8 @@ impl Report {
         let mut reasons = Vec::new();
         while !reader.remaining().is_empty() {
             let (index, length) = (reader.u32()?, reader.u16()?);
-            reasons.push((index, text(reader.bytes(length.into())?)));
+            let reason = text(reader.bytes(length.into())?);
+            reasons.push((index, cut(&reason, LONGEST_REASON).to_owned()));
         }
         let report = Self {
             name,

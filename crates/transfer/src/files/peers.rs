@@ -8,6 +8,10 @@ use super::report::Sample;
 
 /// How many receivers are kept that were not expected by name.
 const STRANGERS: usize = 4096;
+/// How much is kept of how it stands with the files at them, in bytes: one for each file.
+const STATUSES: usize = 256 << 20;
+/// How many reasons are kept, of all receivers together.
+const REASONS: usize = 65_536;
 /// How many samples are kept of each; where there are more, every second one goes.
 const SAMPLES: usize = 512;
 
@@ -94,17 +98,21 @@ impl Peers {
         let entries = self.entries;
         if !self.known.contains_key(&node) {
             let strangers = self.known.values().filter(|peer| !peer.is_named);
-            if strangers.count() >= STRANGERS {
+            if strangers.count() >= STRANGERS.min(STATUSES / entries.max(1)) {
                 return None;
             }
             let peer = Peer::new(report.name.clone(), false, entries);
             self.known.insert(node, peer);
         }
+        let reasons = match report.reasons.is_empty() {
+            true => 0,
+            false => self.known.values().map(|peer| peer.reasons.len()).sum(),
+        };
         let peer = self.known.get_mut(&node)?;
         if peer.name != report.name {
             return None;
         }
-        peer.take(report, now, since)
+        peer.take(report, now, since, REASONS.saturating_sub(reasons))
     }
 }
 
@@ -144,7 +152,14 @@ impl Peer {
         self.has_manifest && !self.statuses.iter().any(undecided)
     }
 
-    fn take(&mut self, report: &Report, now: Instant, since: Duration) -> Option<News> {
+    /// `room` is for so many reasons.
+    fn take(
+        &mut self,
+        report: &Report,
+        now: Instant,
+        since: Duration,
+        mut room: usize,
+    ) -> Option<News> {
         let mut news = News {
             is_new: self.heard.is_none(),
             ..News::default()
@@ -178,7 +193,9 @@ impl Peer {
             at = end;
         }
         for (index, reason) in &report.reasons {
-            if (*index as usize) < self.statuses.len() {
+            let is_known = self.reasons.contains_key(index);
+            if (*index as usize) < self.statuses.len() && (is_known || room > 0) {
+                room -= usize::from(!is_known);
                 self.reasons.insert(*index, reason.clone());
             }
         }

@@ -364,6 +364,7 @@ impl Run {
                     } => self.read(object, offset, length),
                     SenderEvent::Sent(object) => {
                         self.delivery.sent(object, now);
+                        self.look_whether_changed(object);
                         look = true;
                     }
                     SenderEvent::Released(object) => self.delivery.released(object),
@@ -465,6 +466,19 @@ impl Run {
         } else {
             // It lives as long as this does.
             let _ = self.reader.send((object, index, offset, length));
+        }
+    }
+
+    /// Of a file that was changed while it was sent, no receiver can verify what came.
+    fn look_whether_changed(&mut self, object: ObjectId) {
+        let Some(index) = self.delivery.entry_of(object) else {
+            return;
+        };
+        let origin = &self.origins[index as usize];
+        let file = self.files.get(&index);
+        if file.is_some_and(|file| !origin.is_as_it_was(file).unwrap_or(false)) {
+            let why = origin.changed().to_string();
+            self.fail(index, why);
         }
     }
 

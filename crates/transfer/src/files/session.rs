@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use manycast_proto::norm::{ObjectKey, Receiver};
 
-use super::entry::{Entry, Names};
+use super::entry::{Entry, MOST_NAMES, Names};
 use super::inbox::Count;
 use super::message::{LONGEST_MANIFEST, Report, Said, Status, parse_manifest};
-use super::store::{Outcome, Store, Token};
+use super::store::{Outcome, Store, Token, weight};
 
 /// How many bytes are kept of objects of which it is not known yet what they are.
 const HELD: usize = 8 << 20;
@@ -31,6 +31,7 @@ pub(super) struct Session {
     manifest: Option<Vec<Entry>>,
     /// Entries that came before the manifest.
     early: BTreeMap<u32, Entry>,
+    early_names: Names,
     statuses: Vec<Status>,
     reasons: BTreeMap<u32, String>,
     objects: HashMap<u64, Incoming>,
@@ -70,8 +71,8 @@ pub(super) enum Told {
     Refused(String),
 }
 
-/// Why an object is not taken; nothing where it needs no word.
-type Refused = Option<String>;
+/// What is told of an object that is not taken; nothing where it needs no word.
+type Refused = Option<Told>;
 
 impl Session {
     pub(super) fn new(node: u32, instance: u16, key: u32, limit: u64) -> Self {
@@ -82,6 +83,7 @@ impl Session {
             number: None,
             manifest: None,
             early: BTreeMap::new(),
+            early_names: Names::default(),
             statuses: Vec::new(),
             reasons: BTreeMap::new(),
             objects: HashMap::new(),
@@ -182,10 +184,13 @@ impl Session {
         receiver: &mut Receiver,
         store: &Store,
     ) -> Option<Told> {
-        let Some(Incoming::Held(length, held)) = self.objects.remove(&key.object) else {
+        let Some(Incoming::Held(length, held)) = self.objects.get_mut(&key.object) else {
+            // It was said already.
             return None;
         };
-        let kept: usize = held.iter().map(|(_, bytes)| bytes.len()).sum();
+        let (length, held) = (*length, std::mem::take(held));
+        self.objects.remove(&key.object);
+        let kept: usize = held.iter().map(|(_, bytes)| weight(bytes)).sum();
         self.held = self.held.saturating_sub(kept);
         match self.begin(length, info, store) {
             Ok(incoming) => {
@@ -197,13 +202,14 @@ impl Session {
             }
             Err(why) => {
                 receiver.refuse(key);
-                why.map(Told::Refused)
+                why
             }
         }
     }
 
     fn begin(&mut self, length: u64, info: &[u8], store: &Store) -> Result<Incoming, Refused> {
-        let (number, said) = Said::parse(info).map_err(|wrong| Some(wrong.to_string()))?;
+        let (number, said) =
+            Said::parse(info).map_err(|wrong| Some(Told::Refused(wrong.to_string())))?;
         if *self.number.get_or_insert(number) != number {
             return Err(None);
         }
@@ -214,26 +220,34 @@ impl Session {
                     return Err(None);
                 }
                 if length > LONGEST_MANIFEST as u64 {
-                    return Err(Some("its manifest is too long".to_owned()));
+                    return Err(Some(Told::Refused("its manifest is too long".to_owned())));
                 }
                 return Ok(Incoming::Manifest(Vec::new()));
             }
             Said::File { index, entry } => (index, entry),
             Said::Question { .. } | Said::End => return Err(None),
         };
+        let contradicts = || Some(Told::Refused("it contradicts its manifest".to_owned()));
+        if entry.is_folder || entry.size != length {
+            return Err(contradicts());
+        }
         let is_right = match &self.manifest {
             Some(manifest) => manifest.get(index as usize) == Some(&entry),
             // A manifest has so many entries at most; and no two that are on their way clash, since
             // each has a temporary name of its own and the manifest is to come.
             None => {
-                (index as usize) < LONGEST_MANIFEST / Entry::LEAST
-                    && (self.early.len() < EARLY || self.early.contains_key(&index))
-                    && self.early.get(&index).is_none_or(|it| *it == entry)
-                    && self.is_clear(index, &entry)
+                (index as usize) < MOST_NAMES
+                    && match self.early.get(&index) {
+                        Some(early) => *early == entry,
+                        None => {
+                            self.early.len() < EARLY
+                                && self.early_names.add(&entry.path, false).is_ok()
+                        }
+                    }
             }
         };
-        if !is_right || entry.is_folder || entry.size != length {
-            return Err(Some("it contradicts its manifest".to_owned()));
+        if !is_right {
+            return Err(contradicts());
         }
         let compared = match self.status(index) {
             Status::Unknown => false,
@@ -249,23 +263,13 @@ impl Session {
                  with --limit",
                 entry.path, self.limit
             );
-            self.fail(index, why);
-            return Err(None);
+            return Err(Some(self.fail(index, why)));
         }
         self.allowed += length;
         self.set(index, Status::Coming);
         self.coming.insert(index, 0);
         store.begin(self.token(index), entry, compared);
         Ok(Incoming::File(index))
-    }
-
-    /// Whether a path does not clash with those that came before the manifest.
-    fn is_clear(&self, index: u32, entry: &Entry) -> bool {
-        let mut names = Names::default();
-        let others = self.early.iter().filter(|(other, _)| **other != index);
-        let all = others.map(|(_, entry)| entry).chain([entry]);
-        all.into_iter()
-            .all(|entry| names.add(&entry.path, entry.is_folder).is_ok())
     }
 
     /// A part of an object has come.
@@ -279,14 +283,14 @@ impl Session {
     ) {
         match self.objects.get_mut(&key.object) {
             Some(Incoming::Held(_, parts)) => {
-                if self.held + bytes.len() > HELD {
+                if self.held + weight(&bytes) > HELD {
                     // It comes again in another round.
-                    let kept: usize = parts.iter().map(|(_, bytes)| bytes.len()).sum();
+                    let kept: usize = parts.iter().map(|(_, bytes)| weight(bytes)).sum();
                     self.held = self.held.saturating_sub(kept);
                     self.objects.remove(&key.object);
                     receiver.refuse(key);
                 } else {
-                    self.held += bytes.len();
+                    self.held += weight(&bytes);
                     parts.push((offset, bytes));
                 }
             }
@@ -329,11 +333,8 @@ impl Session {
             Ok(entries) => entries,
             Err(wrong) => return Some(Told::Refused(wrong.to_string())),
         };
-        let early = std::mem::take(&mut self.early);
-        if early
-            .iter()
-            .any(|(index, entry)| entries.get(*index as usize) != Some(entry))
-        {
+        let mut early = self.early.iter();
+        if early.any(|(index, entry)| entries.get(*index as usize) != Some(entry)) {
             return Some(Told::Refused("it contradicts its manifest".to_owned()));
         }
         self.statuses.resize(entries.len(), Status::Unknown);
@@ -347,6 +348,7 @@ impl Session {
         let sum = sum.fold(0, u64::saturating_add);
         let told = Told::Manifest(entries.len(), sum);
         self.manifest = Some(entries);
+        (self.early, self.early_names) = (BTreeMap::new(), Names::default());
         Some(told)
     }
 
@@ -359,7 +361,7 @@ impl Session {
                 self.set(index, Status::Missing);
             }
             Some(Incoming::Held(_, parts)) => {
-                let kept: usize = parts.iter().map(|(_, bytes)| bytes.len()).sum();
+                let kept: usize = parts.iter().map(|(_, bytes)| weight(bytes)).sum();
                 self.held = self.held.saturating_sub(kept);
             }
             _ => {}

@@ -21,6 +21,14 @@ use crate::folder::{Folder, Upload};
 /// and asked for again: that is how a slow disk slows down what it is sent.
 const WAITING: usize = 32 << 20;
 
+/// How many files wait to be verified at most.
+const VERIFYING: usize = 64;
+
+/// What a part of a file takes in memory, about: short ones take more than they are long.
+pub(super) fn weight(bytes: &Bytes) -> usize {
+    bytes.len() + 64
+}
+
 /// A file that is on its way, as the store's owner names it.
 pub(super) type Token = u64;
 
@@ -95,7 +103,8 @@ impl Store {
         });
         let (jobs, to_do) = mpsc::channel();
         let (comparisons, to_compare) = mpsc::channel();
-        let (finished, to_verify) = mpsc::channel();
+        // Each is open, and a large one takes long.
+        let (finished, to_verify) = mpsc::sync_channel(VERIFYING);
         let mut store = Self {
             jobs: Some(jobs),
             comparisons: Some(comparisons),
@@ -133,11 +142,11 @@ impl Store {
     /// Writes to a file, and waits where too much waits already.
     pub(super) fn write(&self, token: Token, offset: u64, bytes: Bytes) {
         let mut waiting = lock(&self.shared.waiting);
-        while *waiting > 0 && *waiting + bytes.len() > WAITING {
+        while *waiting > 0 && *waiting + weight(&bytes) > WAITING {
             let room = self.shared.room.wait(waiting);
             waiting = room.unwrap_or_else(PoisonError::into_inner);
         }
-        *waiting += bytes.len();
+        *waiting += weight(&bytes);
         drop(waiting);
         self.give(Job::Write(token, offset, bytes));
     }
@@ -228,7 +237,7 @@ fn in_the_way() -> io::Error {
 fn write(
     shared: &Shared,
     jobs: &mpsc::Receiver<Job>,
-    finished: &mpsc::Sender<(Token, Entry, Upload)>,
+    finished: &mpsc::SyncSender<(Token, Entry, Upload)>,
 ) {
     let mut files: HashMap<Token, (Entry, Upload)> = HashMap::new();
     for job in jobs {
@@ -262,7 +271,7 @@ fn write(
                     }
                     _ => Ok(()),
                 };
-                *lock(&shared.waiting) -= bytes.len();
+                *lock(&shared.waiting) -= weight(&bytes);
                 shared.room.notify_one();
                 if let Err(error) = result
                     && let Some((entry, upload)) = files.remove(&token)

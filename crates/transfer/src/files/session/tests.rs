@@ -233,3 +233,74 @@ fn what_is_kept_has_a_bound() {
         Some(Told::Refused("its manifest is too long".to_owned()))
     );
 }
+
+/// A manifest that contradicts what came before it is not taken, and what comes is still accounted for.
+#[test]
+fn a_contradiction_takes_nothing_from_the_account() {
+    let mut site = Site::new();
+    let entry = |path: &str| Entry {
+        path: path.to_owned(),
+        is_folder: false,
+        mode: 0o644,
+        modified: (0, 0),
+        size: 3,
+        hash: *blake3::hash(b"abc").as_bytes(),
+    };
+    let file = |index, path| {
+        let entry = entry(path);
+        Said::File { index, entry }.emit(9)
+    };
+    site.object(&file(0, "a"), 3, b"abc", false);
+    let manifest = emit_manifest(9, &[entry("b")]);
+    let info = Said::Manifest {
+        entries: 1,
+        bytes: 3,
+    };
+    let length = manifest.len() as u64;
+    site.object(&info.emit(9), length, &manifest, false);
+    assert!(!site.session.is_known());
+    assert_eq!(site.session.entry(0), Some(&entry("a")));
+    // Neither does another name for the same number, nor the same name for another number.
+    site.object(&file(0, "c"), 3, b"abc", false);
+    site.object(&file(1, "a"), 3, b"abc", false);
+    assert_eq!(site.session.entries().count(), 1);
+    // What an object is, is said once.
+    let key = ObjectKey {
+        node: 1,
+        instance: 2,
+        object: 50,
+    };
+    site.session.started(key, 3, true, &mut site.receiver);
+    for path in ["d", "e"] {
+        let (receiver, store) = (&mut site.receiver, &site.store);
+        site.session.info(key, &file(2, path), receiver, store);
+    }
+    assert_eq!(site.session.entry(2), Some(&entry("d")));
+    assert!(matches!(
+        site.session.objects.get(&50),
+        Some(Incoming::File(2))
+    ));
+}
+
+/// Parts of one byte each take more memory than they are long.
+#[test]
+fn what_is_kept_of_short_parts_has_a_bound() {
+    let mut site = Site::new();
+    let key = ObjectKey {
+        node: 1,
+        instance: 2,
+        object: 1,
+    };
+    site.session.started(key, 1 << 30, true, &mut site.receiver);
+    let mut kept = 0;
+    for at in 0..(HELD as u64) {
+        let (receiver, store) = (&mut site.receiver, &site.store);
+        let part = Bytes::from_static(b"x");
+        site.session.data(key, at, part, receiver, store);
+        match site.session.objects.get(&1) {
+            Some(Incoming::Held(_, parts)) => kept = parts.len(),
+            _ => break,
+        }
+    }
+    assert!((1..HELD / 60).contains(&kept), "{kept}");
+}
