@@ -314,6 +314,10 @@ fn bash_completes_commands_options_interfaces_and_files() {
         (&["send", ":5000", "--file", "Car"], "Cargo.toml", "lo"),
         (&["listen", ":5000", "--timeout", ""], "", "Cargo.toml"),
         (&["completions", ""], "bash", "Cargo.toml"),
+        (&["receive-s"], "receive-stream", "receive-files"),
+        (&["send-files", "--cong"], "--congestion-control", "--rate"),
+        (&["receive-files", ":5013", "-i", ""], "lo", "Cargo.toml"),
+        (&["send-stream", "239.1.1.1%l"], "239.1.1.1%lo", "lo"),
     ] {
         let offered = offered(words);
         assert!(

@@ -449,6 +449,39 @@ fn a_file_that_changes_meanwhile_is_told() {
     assert_eq!(names(&site.path("r")), ["stays"]);
 }
 
+/// Neither its length nor that it is open tells it: what has come is not what was promised.
+#[test]
+fn a_file_that_changes_while_it_is_sent_is_told() {
+    let site = Site::new(5121);
+    site.file("file", &content(300_000));
+    let receiver = site.receive("r", |_| {});
+    let mut options = SendOptions::default();
+    options.receivers = vec!["r".to_owned()];
+    options.wait = Duration::from_secs(1);
+    options.rate = 2_000_000;
+    let path = site.path("from/file");
+    let sending = files::Sending::new(&*site.address, [&path], options).unwrap();
+    let mut other = Some(vec![7; 300_000]);
+    let report = sending
+        .run(|event| {
+            let files::SendEvent::Progress(progress) = event else {
+                return;
+            };
+            if progress.datagrams > 0
+                && let Some(other) = other.take()
+            {
+                fs::write(&path, other).unwrap();
+            }
+        })
+        .unwrap();
+    let FileState::Failed(why) = &report.receivers[0].files[0] else {
+        panic!("{report:#?}");
+    };
+    assert!(why.contains("it was changed since it was first read"));
+    receiver.report();
+    assert!(names(&site.path("r")).is_empty());
+}
+
 #[test]
 fn two_of_one_name_are_told_of() {
     let site = Site::new(5112);

@@ -26,7 +26,7 @@ Examples:
 
 const EXPLANATION: &str = "\
 On the other host 'manycast send-files PATH ADDRESS' sends. A file comes under a temporary name beside \
-its own, .manycast-….part, and has its own once it is complete and has the right hash; so a reader \
+its own, .manycast-*.part, and has its own once it is complete and has the right hash; so a reader \
 never sees half a file. What is there already with the same content is not asked for again: a receiver \
 that was broken off goes on where it was. Nothing is written outside of the folder, neither by .. nor \
 by a link. There is no password: whoever can send to the address can write into the folder.
@@ -182,7 +182,7 @@ fn tell(
             let lost = loss * 100.0;
             table.line(&format!(
                 "{} {part:3} %  {}, {lost:.1} % lost",
-                bar(part, 30),
+                bar(part, 20),
                 counted(bytes, "byte")
             ));
             if told.elapsed() >= OFTEN {

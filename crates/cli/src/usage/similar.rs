@@ -2,7 +2,7 @@
 //! of the fingers.
 
 /// Words that others have for a command, and what they are here.
-const COMMANDS: [(&[&str], &str); 14] = [
+const COMMANDS: [(&[&str], &str); 18] = [
     (
         &[
             "recv",
@@ -65,13 +65,39 @@ const COMMANDS: [(&[&str], &str); 14] = [
         "doctor",
     ),
     (&["tftpd", "atftp"], "tftp"),
+    (
+        &[
+            "sendfile",
+            "sendfiles",
+            "send-file",
+            "uftp",
+            "udp-sender",
+            "udpcast",
+            "upload",
+        ],
+        "send-files",
+    ),
+    (
+        &[
+            "recvfile",
+            "receive-file",
+            "receivefiles",
+            "recv-files",
+            "uftpd",
+            "udp-receiver",
+            "download",
+        ],
+        "receive-files",
+    ),
     (&["example", "examples", "try"], "demo"),
     (&["completion", "complete"], "completions"),
     (&["manual", "docs", "doc"], "man"),
     // Of `measure` and `tftp`.
     (&["recv", "rx", "server", "-s"], "receive"),
     (&["tx", "client", "-c"], "send"),
-    (&["download", "fetch", "upload", "server"], "serve"),
+    (&["download", "fetch"], "get"),
+    (&["upload"], "put"),
+    (&["server", "listen"], "serve"),
 ];
 
 /// Words that others have for an option, and what they are here.
@@ -198,6 +224,10 @@ mod tests {
             "interfaces",
             "doctor",
             "man",
+            "send-files",
+            "receive-files",
+            "send-stream",
+            "receive-stream",
         ]);
         for (typed, meant) in [
             ("recv", Some("listen")),
@@ -209,6 +239,10 @@ mod tests {
             ("docter", Some("doctor")),
             ("akc", None),
             ("aks", Some("ask")),
+            ("uftpd", Some("receive-files")),
+            ("send-file", Some("send-files")),
+            ("recv-stream", Some("receive-stream")),
+            ("download", Some("receive-files")),
             ("frobnicate", None),
             ("239.1.1.1:5000", None),
             ("", None),
@@ -218,6 +252,9 @@ mod tests {
         let of_measure = there(&["send", "receive"]);
         assert_eq!(command("recv", &of_measure).as_deref(), Some("receive"));
         assert_eq!(command("client", &of_measure).as_deref(), Some("send"));
+        let of_tftp = there(&["get", "put", "serve"]);
+        assert_eq!(command("download", &of_tftp).as_deref(), Some("get"));
+        assert_eq!(command("upload", &of_tftp).as_deref(), Some("put"));
         let options = there(&["--hops", "--count", "--interface", "--timeout"]);
         for (typed, meant) in [
             ("--ttl", Some("--hops")),

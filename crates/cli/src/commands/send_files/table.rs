@@ -44,8 +44,10 @@ impl Table {
 
     fn draw(&mut self, lines: &[String]) {
         let mut text = self.back();
+        let (width, _) = size();
         for line in lines {
-            text += line;
+            // One that is folded would count as two.
+            text.extend(line.chars().take(width.saturating_sub(1)));
             text.push('\n');
         }
         self.lines = lines.len();
@@ -100,30 +102,56 @@ fn lines(progress: &Progress, width: usize, height: usize) -> Vec<String> {
         all.push("nobody answers yet".to_owned());
     }
     let most = height.saturating_sub(4).max(1);
-    for receiver in progress.receivers.iter().take(most) {
-        let name: String = Escaped(&receiver.name)
-            .to_string()
-            .chars()
-            .take(20)
-            .collect();
+    let shown = &progress.receivers[..most.min(progress.receivers.len())];
+    let names = shown.iter().map(|receiver| {
+        let name = Escaped(&receiver.name).to_string();
+        name.chars().take(20).collect::<String>()
+    });
+    let names: Vec<_> = names.collect();
+    let longest = names.iter().map(|name| name.chars().count()).max();
+    let longest = longest.unwrap_or(0);
+    for (receiver, name) in shown.iter().zip(&names) {
         let part = percent(receiver.bytes, progress.bytes);
-        let mut line = format!(
-            "{name:20} {} {part:3} %  {}/{} files  {:7.1} Mbit/s  {:5.1} % lost",
-            bar(part, 20),
+        let mut numbers = format!(
+            "{part:3} %  {}/{} files  {:.1} Mbit/s  {:.1} % lost",
             receiver.verified,
             progress.files,
             receiver.rate / 1e6,
             receiver.loss * 100.0
         );
         if receiver.failed > 0 {
-            let _ = write!(line, "  {} failed", receiver.failed);
+            let _ = write!(numbers, "  {} failed", receiver.failed);
         }
-        all.push(line);
+        all.push(row(name, longest, part, &numbers, width));
     }
     if progress.receivers.len() > most {
         all.push(format!("and {} more", progress.receivers.len() - most));
     }
-    // A line that is folded would count as two.
-    let cut = |line: String| line.chars().take(width.saturating_sub(1)).collect();
-    all.into_iter().map(cut).collect()
+    all
+}
+
+/// The line of a receiver: the bar has what the numbers leave.
+fn row(name: &str, longest: usize, part: u64, numbers: &str, width: usize) -> String {
+    let left = width.saturating_sub(longest + numbers.chars().count() + 3);
+    let bar = match left.min(20) {
+        0..4 => String::new(),
+        columns => bar(part, columns) + " ",
+    };
+    format!("{name:longest$} {bar}{numbers}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn on_a_narrow_terminal_the_bar_gives_way_to_the_numbers() {
+        let numbers = " 50 %  3/12 files  1.0 Mbit/s  1.0 % lost";
+        let line = |width| row("lab1", 12, 50, numbers, width);
+        assert_eq!(line(60), format!("lab1         ██░░ {numbers}"));
+        assert_eq!(line(60).chars().count(), 59);
+        assert_eq!(line(58), format!("lab1         {numbers}"));
+        assert_eq!(line(0), line(58));
+        assert!(line(120).contains(&bar(50, 20)));
+    }
 }
