@@ -19,7 +19,7 @@ use crate::values::{self, Interfaces, Rate};
 
 const EXAMPLES: &str = "\
 Examples:
-  manycast send-stream 239.192.0.8:5014 --receiver lab1 < backup.tar
+  manycast send-stream 239.192.0.8:5014 --receiver lab1        # what is typed, until Ctrl-D
   tar c . | manycast send-stream 239.192.0.8:5014 --receiver lab1 --receiver lab2
   producer | manycast send-stream 239.192.0.8:5014 --rate 20M";
 
