@@ -453,15 +453,15 @@ fn a_file_that_changes_meanwhile_is_told() {
 #[test]
 fn a_file_that_changes_while_it_is_sent_is_told() {
     let site = Site::new(5121);
-    site.file("file", &content(300_000));
+    site.file("file", &content(20_000_000));
     let receiver = site.receive("r", |_| {});
     let mut options = SendOptions::default();
     options.receivers = vec!["r".to_owned()];
     options.wait = Duration::from_secs(1);
-    options.rate = 2_000_000;
+    options.rate = 100_000_000;
     let path = site.path("from/file");
     let sending = files::Sending::new(&*site.address, [&path], options).unwrap();
-    let mut other = Some(vec![7; 300_000]);
+    let mut other = Some(vec![7; 20_000_000]);
     let report = sending
         .run(|event| {
             let files::SendEvent::Progress(progress) = event else {
