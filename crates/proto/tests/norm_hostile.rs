@@ -15,8 +15,10 @@ use manycast_proto::norm::message::{
     Nodes, ObjectInfo, PayloadId, Position, Request, SenderInfo, Timestamp,
 };
 use manycast_proto::norm::{
-    Content, FeedbackTo, Object, Receiver, ReceiverConfig, Sender, SenderConfig,
+    Abandonment, Content, FeedbackTo, Object, Receiver, ReceiverConfig, ReceiverEvent, Sender,
+    SenderConfig, SenderEvent,
 };
+use manycast_proto::{Output, Protocol};
 use norm_group::{GROUP, MILLISECOND, NODE, PORT, SECOND, Session, config};
 use proptest::prelude::*;
 
@@ -276,6 +278,198 @@ fn made_up_senders_and_objects_take_a_bounded_place() {
     }
 }
 
+/// What a receiver tells of messages of one sender, a millisecond apart.
+fn told<'a>(bodies: impl IntoIterator<Item = (Option<Fti>, Body<'a>)>) -> Vec<ReceiverEvent> {
+    let start = start();
+    let mut receiver = Receiver::new(ReceiverConfig::new(group(), 8), [1; 32], start);
+    let interface = manycast_types::InterfaceId::new(2, "eth0");
+    receiver.start(start);
+    let mut events = Vec::new();
+    for (index, (fti, body)) in (0..).zip(bodies) {
+        let now = start + MILLISECOND * index;
+        let extensions = Extensions {
+            fti,
+            ..Extensions::default()
+        };
+        let datagram = Message {
+            sequence: 0,
+            source: 5,
+            extensions,
+            body,
+        };
+        let datagram = datagram.emit();
+        let received = manycast_types::Received::new(&datagram, peers()[1], group(), &interface);
+        receiver.handle_datagram(now, received);
+        loop {
+            match receiver.poll_output(now) {
+                Output::Event(event) => events.push(event),
+                Output::Transmit(_) => {}
+                _ => break,
+            }
+        }
+    }
+    events
+}
+
+fn fti(length: u64, max_block: u16) -> Fti {
+    Fti {
+        length,
+        segment: 100,
+        max_block,
+        parity: 2,
+        instance: 0,
+    }
+}
+
+fn data(object: u16, block: u32, symbol: u16, payload: &[u8]) -> Body<'_> {
+    Body::Data {
+        object: ObjectInfo {
+            sender: SenderInfo::default(),
+            flags: Flags::default(),
+            fec: FecId::ReedSolomon8,
+            object,
+        },
+        id: PayloadId {
+            block,
+            length: 0,
+            symbol,
+        },
+        payload,
+    }
+}
+
+/// A sender that flushes object after object cannot make the objects between the first and the last
+/// more than identifiers tell apart: each of them takes time and memory once it is squelched.
+#[test]
+fn flushes_of_far_objects_do_not_leave_objects_without_number_between() {
+    let symbol = [1; 100];
+    let first = (Some(fti(400, 2)), data(0, 0, 0, &symbol));
+    let flushes = (1..=100_u16).map(|step| {
+        let at = Position {
+            fec: FecId::ReedSolomon8,
+            object: step.wrapping_mul(30_000),
+            id: PayloadId::default(),
+        };
+        let nodes = Nodes::default();
+        let command = Command::Flush { at, nodes };
+        let sender = SenderInfo::default();
+        (None, Body::Command { sender, command })
+    });
+    let events = told(std::iter::once(first).chain(flushes));
+    let overtaken = |event: &ReceiverEvent| {
+        let reason = Abandonment::Overtaken;
+        matches!(event, ReceiverEvent::Abandoned { reason: it, .. } if *it == reason)
+    };
+    assert!(events.iter().any(overtaken), "{events:?}");
+}
+
+/// An object that is cut otherwise in the middle gives no bytes that neither cut means.
+#[test]
+fn symbols_of_an_object_that_is_cut_otherwise_are_not_taken() {
+    let symbols = [[1; 100], [2; 100]];
+    for other in [fti(400, 4), fti(500, 2)] {
+        let events = told([
+            (Some(fti(400, 2)), data(0, 0, 0, &symbols[0])),
+            (Some(other), data(0, 0, 1, &symbols[1])),
+        ]);
+        let bytes = |event: &ReceiverEvent| matches!(event, ReceiverEvent::Data { .. });
+        assert!(!events.iter().any(bytes), "{events:?}");
+    }
+    let events = told([
+        (Some(fti(400, 2)), data(0, 0, 0, &symbols[0])),
+        (Some(fti(400, 2)), data(0, 0, 1, &symbols[1])),
+    ]);
+    let bytes = |event: &ReceiverEvent| matches!(event, ReceiverEvent::Data { .. });
+    assert!(events.iter().any(bytes), "{events:?}");
+}
+
+/// Who is not named does not make the sender wait by claiming a long round trip.
+#[test]
+fn who_is_not_named_does_not_lengthen_the_round_trip() {
+    let config = SenderConfig {
+        receivers: vec![1],
+        ..config()
+    };
+    let mut session = Session::new(1, Link::default(), config, 1);
+    let liar = session.sim.add_host(["10.9.9.9"]);
+    session.enqueue(1_000_000);
+    session.sim.run_for(SECOND * 3);
+    let feedback = Feedback {
+        sender: NODE,
+        instance: instance(&session),
+        // Of the first moment, three seconds ago.
+        grtt_response: Timestamp {
+            seconds: 1,
+            micros: 0,
+        },
+    };
+    let nack = Body::Nack {
+        feedback,
+        requests: Vec::new(),
+    };
+    let from = ([10, 9, 9, 9], PORT).into();
+    let before = session.sim.protocol(session.sender).stats();
+    for _ in 0..10 {
+        let forged = message(77, nack.clone());
+        session.sim.forge(liar, from, group(), forged);
+        session.sim.run_for(MILLISECOND * 10);
+    }
+    let after = session.sim.protocol(session.sender).stats();
+    assert!(after.round_trips > before.round_trips, "it was heard");
+    assert!(after.grtt < SECOND, "{after:?}");
+}
+
+/// A sender does not give up a receiver that is silent for a moment, however short round trips are.
+#[test]
+fn a_receiver_has_two_seconds_to_acknowledge() {
+    let start = start();
+    let config = SenderConfig {
+        receivers: vec![1],
+        grtt: MILLISECOND,
+        ..SenderConfig::new(group(), 7)
+    };
+    let mut sender = Sender::new(config, [1; 32], start);
+    sender.start(start);
+    let object = Object {
+        content: Content::Memory(Bytes::from_static(&[7; 100])),
+        file: false,
+        info: None,
+    };
+    sender.enqueue(object).expect("there is room");
+    let (mut now, mut flushes) = (start, 0);
+    let waited = loop {
+        match sender.poll_output(now) {
+            Output::Event(SenderEvent::Unacknowledged { .. }) => {
+                break now.saturating_duration_since(start);
+            }
+            Output::Transmit(_) => flushes += 1,
+            Output::Wait { until, .. } => {
+                now = until.expect("it goes on");
+                sender.handle_timeout(now);
+            }
+            _ => {}
+        }
+        assert!(flushes < 1_000, "it floods");
+    };
+    assert!((SECOND * 2..SECOND * 3).contains(&waited), "{waited:?}");
+    assert!((20..100).contains(&flushes), "{flushes}");
+}
+
+/// What is printed of a sender does not grow with what it sends.
+#[test]
+fn a_sender_prints_no_bytes_of_objects() {
+    let mut sender = Sender::new(SenderConfig::new(group(), 7), [1; 32], start());
+    let content = Content::Memory(vec![7; 100_000].into());
+    let object = Object {
+        content,
+        file: false,
+        info: None,
+    };
+    sender.enqueue(object).expect("there is room");
+    let text = format!("{sender:?}");
+    assert!(text.len() < 1_000, "{text}");
+}
+
 /// Addresses that a session deals with.
 fn peers() -> [SocketAddr; 3] {
     [
@@ -360,7 +554,6 @@ proptest! {
         let config = ReceiverConfig { memory: 100_000, earlier: 10, ..ReceiverConfig::new(group(), 8) };
         let mut receiver = Receiver::new(config, seed, start);
         let interface = manycast_types::InterfaceId::new(2, "eth0");
-        use manycast_proto::{Output, Protocol};
         receiver.start(start);
         for (index, (what, how)) in messages.into_iter().enumerate() {
             let now = start + Duration::from_millis(index as u64);

@@ -49,23 +49,24 @@ impl Grtt {
         timestamp(clock)
     }
 
-    /// Takes in the answer to a probe. One that cannot be true is passed over.
-    pub(super) fn answer(&mut self, response: Timestamp, now: Instant) -> Option<Duration> {
+    /// The round-trip time that the answer to a probe shows. One that cannot be true is passed over.
+    pub(super) fn measure(&self, response: Timestamp, now: Instant) -> Option<Duration> {
         if response == Timestamp::default() {
             return None;
         }
         let clock = now.saturating_duration_since(self.epoch) + Duration::from_secs(1);
         let rtt = clock.checked_sub(duration(response))?.clamp(MIN, MAX);
         // An answer to a probe of long ago says nothing, whoever sends it.
-        if rtt >= MAX {
-            return None;
-        }
+        (rtt < MAX).then_some(rtt)
+    }
+
+    /// Takes in a round-trip time that was measured.
+    pub(super) fn add(&mut self, rtt: Duration) {
         self.peak = Some(self.peak.map_or(rtt, |peak| peak.max(rtt)));
         if rtt > self.estimate {
             self.smaller = 0;
             self.estimate = (self.estimate + rtt * 3) / 4;
         }
-        Some(rtt)
     }
 
     /// What is said to receivers.
@@ -94,6 +95,14 @@ pub(super) fn duration(timestamp: Timestamp) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Grtt {
+        fn answer(&mut self, response: Timestamp, now: Instant) -> Option<Duration> {
+            let rtt = self.measure(response, now)?;
+            self.add(rtt);
+            Some(rtt)
+        }
+    }
 
     #[allow(clippy::disallowed_methods)]
     fn start() -> Instant {

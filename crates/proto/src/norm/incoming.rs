@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 
 use super::fec::Code;
+use super::message::Fti;
 use super::object::{Layout, Number};
 use super::open::{Asking, Open};
 use super::repair::{Requests, Wanted};
@@ -58,6 +59,18 @@ impl Incoming {
             count: 0,
             open: BTreeMap::new(),
         }
+    }
+
+    /// Whether it is cut as `fti` says.
+    pub(super) fn is_cut_by(&self, fti: &Fti) -> bool {
+        let cut = (fti.length, fti.segment, fti.max_block, fti.parity);
+        let layout = &self.layout;
+        cut == (
+            layout.length(),
+            layout.segment(),
+            layout.max_block(),
+            self.parity,
+        )
     }
 
     pub(super) const fn is_complete(&self) -> bool {

@@ -41,7 +41,10 @@
 //! control, who claims to lose everything slows the sender down to a segment a second, as long as it
 //! does and for 20 round trips more, since that cannot be told from a slow path; so where receivers are
 //! named, others are not heard of congestion, nor in their name from another address. Who claims a high
-//! rate changes nothing.
+//! rate changes nothing. Who claims a long round trip, up to 15 s, makes the sender wait as long for
+//! others before it repairs, for as long as it does; where receivers are named, others are not heard
+//! of that either. Who asks without end keeps a sender from its end that waits for a receiver which
+//! does not answer, or for nobody; [`stop`](crate::Protocol::stop) ends it.
 //!
 //! | source | what it says | here |
 //! | --- | --- | --- |
@@ -56,7 +59,7 @@
 //! | RFC 5740 §5.5.1 | GRTT from probes | done; a sender whose receivers are named asks some to answer at once, so that it need not wait for a loss |
 //! | RFC 5740 §5.5.2 | congestion control | done: limiting and potentially limiting receivers, slow start, suppression of feedback, by REPAIR_ADV too. Deviates: it begins with four segments a round trip, as TCP does, and EXT_CC has the low bits of the loss where NRL's has them |
 //! | RFC 5348 §3.1, §5 | the throughput equation, loss events, discounting, damping | done; the discount is reckoned anew each time instead of being kept |
-//! | RFC 5740 §5.5.3 | positive acknowledgement | done: of all that was sent, of streams while they go on |
+//! | RFC 5740 §5.5.3 | positive acknowledgement | done: of all that was sent, of streams while they go on. Who does not answer is given up after NORM_ROBUST_FACTOR flushes, which the RFC sends every two GRTT, and not before 2 s: with a GRTT of 10 ms the former alone are 0.4 s, which a busy machine takes to answer. The later ones are 100 ms apart at least |
 //! | RFC 5740 §4.2.3.6, §4.3.2 | NORM_CMD(ACK_REQ), and answers of the application | done |
 //! | RFC 5740 §4.2.3.7 | NORM_CMD(APPLICATION) | done |
 //! | RFC 5401 §3.2.3 | truncated exponential back-off | done |

@@ -64,6 +64,9 @@ impl Timer for Wait {
 /// The least time between two requests.
 const HOLDOFF: Duration = Duration::from_millis(5);
 
+/// How far apart objects may lie: farther ones cannot be told from others of the same identifier.
+const FAR: Number = 16_384;
+
 /// A place in what a sender sends: an object and a block.
 type Place = (Number, u32);
 
@@ -112,6 +115,17 @@ enum State {
     Stream(Box<Inflow>),
     /// Complete, refused or abandoned: nothing more is wanted.
     Through,
+}
+
+/// Whether another message on the same object said something else of what it is and how it is cut:
+/// its symbols would be taken for those of other bytes.
+fn contradicts(state: &State, flags: Flags, fti: Option<&Fti>) -> bool {
+    let stream = flags.has(Flags::STREAM);
+    match state {
+        State::Incoming(incoming) => stream || fti.is_some_and(|fti| !incoming.is_cut_by(fti)),
+        State::Stream(inflow) => !stream || fti.is_some_and(|fti| !inflow.is_cut_by(fti)),
+        State::Through => false,
+    }
 }
 
 impl Remote {
@@ -232,7 +246,7 @@ impl Remote {
                 // Without it nothing can be made of the object; another message will have it.
                 return;
             };
-            let far = self.frontier.0.abs_diff(number) > 16_384 && self.first.is_some();
+            let far = self.frontier.0.abs_diff(number) > FAR && self.first.is_some();
             if far || !self.begin(number, object, &fti, stats, outputs) {
                 stats.malformed += 1;
                 return;
@@ -241,7 +255,7 @@ impl Remote {
         self.fec = object.fec;
         let key = self.key(number);
         let wants_info = match self.objects.get_mut(&number) {
-            Some(state) if stream::contradicts(state, object.flags) => {
+            Some(state) if contradicts(state, object.flags, extensions.fti.as_ref()) => {
                 stats.malformed += 1;
                 return;
             }
@@ -255,7 +269,8 @@ impl Remote {
             }
             _ => {
                 stats.duplicates += 1;
-                self.advance(number, symbol.map(|(id, _)| id.block), object.flags);
+                let block = symbol.map(|(id, _)| id.block);
+                self.advance(number, block, object.flags, stats, outputs);
                 return;
             }
         };
@@ -273,7 +288,7 @@ impl Remote {
             if symbol.is_none_or(|it| self.stream_symbol(number, it, repair, room, stats, outputs))
             {
                 self.complete(number, stats, outputs);
-                self.advance(number, block, object.flags);
+                self.advance(number, block, object.flags, stats, outputs);
             }
             return;
         }
@@ -300,7 +315,8 @@ impl Remote {
             }
         }
         self.complete(number, stats, outputs);
-        self.advance(number, symbol.map(|(id, _)| id.block), object.flags);
+        let block = symbol.map(|(id, _)| id.block);
+        self.advance(number, block, object.flags, stats, outputs);
     }
 
     fn number(&self, id: u16) -> Number {
@@ -365,12 +381,19 @@ impl Remote {
     }
 
     /// The sender is at this block of this object.
-    fn advance(&mut self, number: Number, block: Option<u32>, flags: Flags) {
+    fn advance(
+        &mut self,
+        number: Number,
+        block: Option<u32>,
+        flags: Flags,
+        stats: &mut ReceiverStats,
+        outputs: &mut VecDeque<Output<ReceiverEvent>>,
+    ) {
         self.place = (number, block.unwrap_or(0));
         // Repairs say nothing of how far the sender has come.
         if !flags.has(Flags::REPAIR) && self.place > self.frontier {
             self.frontier = self.place;
-            self.trim();
+            self.trim(stats, outputs);
         }
     }
 
@@ -466,7 +489,13 @@ impl Remote {
     }
 
     /// Forgets what is through at the front, and what lies too far behind.
-    fn trim(&mut self) {
+    fn trim(&mut self, stats: &mut ReceiverStats, outputs: &mut VecDeque<Output<ReceiverEvent>>) {
+        while let Some((&oldest, _)) = self.objects.first_key_value()
+            && self.frontier.0.saturating_sub(oldest) > FAR
+        {
+            self.abandon(oldest, Abandonment::Overtaken, stats, outputs);
+            self.objects.remove(&oldest);
+        }
         let Some(mut first) = self.first else {
             return;
         };

@@ -106,8 +106,10 @@ impl Wanted {
                 }
                 if request.flags & (Request::INFO | Request::OBJECT) != 0 {
                     for number in start..=end.min(start + MOST_OBJECTS as u64) {
-                        let Some(object) = self.object(number).filter(|_| known.contains(&number))
-                        else {
+                        if !known.contains(&number) {
+                            break;
+                        }
+                        let Some(object) = self.object(number) else {
                             break;
                         };
                         object.info |= request.flags & Request::INFO != 0;

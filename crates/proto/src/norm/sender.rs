@@ -5,6 +5,7 @@ mod data;
 mod stream;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -32,7 +33,6 @@ use crate::{NetworkEvent, Output, Protocol};
 /// Sends objects to many, and repairs what they miss.
 ///
 /// See the [module](super) for what it does, and [`SenderEvent`] for what it tells.
-#[derive(Debug)]
 pub struct Sender {
     config: SenderConfig,
     now: Instant,
@@ -67,6 +67,8 @@ pub struct Sender {
     /// How much repairs are ahead of what was never sent, in datagrams.
     ahead: usize,
     flushes: u32,
+    /// When the first of them was sent.
+    flushed: Instant,
     acks: Acks,
     peers: Peers,
     timers: Timers<Wait>,
@@ -134,6 +136,12 @@ const AHEAD: usize = 1024;
 const ANSWERED: usize = 4096;
 /// How often the end is announced.
 const ENDINGS: u32 = 3;
+/// How long receivers have at least to acknowledge: as long as they bear a silent sender, since a
+/// machine may be busy for many short round trips.
+// RFC 5740 §5.3 has such a floor for receivers alone.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// The shortest time between two flushes beyond `NORM_ROBUST_FACTOR` of them.
+const LATE_FLUSH: Duration = Duration::from_millis(100);
 /// How many outputs wait at most before the oldest must be taken.
 const QUEUE: usize = 128;
 const TICK: Duration = Duration::from_nanos(1);
@@ -186,6 +194,7 @@ impl Sender {
             repairing: None,
             ahead: 0,
             flushes: 0,
+            flushed: now,
             acks: Acks::new(&config.receivers),
             peers: Peers::new(&config.receivers),
             timers: Timers::new(),
@@ -444,8 +453,11 @@ impl Protocol for Sender {
         }
         let group = self.config.destination.ip().is_multicast();
         let by_unicast = group && !datagram.destination.ip().is_multicast();
-        let round_trip = self.grtt.answer(feedback.grtt_response, self.now);
+        let round_trip = self.grtt.measure(feedback.grtt_response, self.now);
         self.stats.round_trips += u64::from(round_trip.is_some());
+        if let Some(round_trip) = round_trip.filter(|_| self.is_heard(message.source)) {
+            self.grtt.add(round_trip);
+        }
         let (named, source) = (&self.config.receivers, datagram.source);
         if let Some(peer) = self.peers.heard(message.source, source, named, self.now) {
             peer.round_trip = round_trip.or(peer.round_trip);
@@ -539,7 +551,26 @@ impl Protocol for Sender {
     }
 }
 
+/// In short: not the bytes that it keeps.
+impl fmt::Debug for Sender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender")
+            .field("node", &self.config.node)
+            .field("instance", &self.instance)
+            .field("phase", &self.phase)
+            .field("objects", &self.objects.len())
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}
+
 impl Sender {
+    /// Whether a receiver is heard of times and of congestion: where some are named, these alone.
+    fn is_heard(&self, node: u32) -> bool {
+        let named = &self.config.receivers;
+        named.is_empty() || named.contains(&node)
+    }
+
     fn has_work(&self) -> bool {
         let running = self.is_running();
         let repairs = !self.repairs.is_empty() || self.repairing.is_some();

@@ -38,7 +38,10 @@ impl Remote {
                     self.timers.set(Wait::Answer, Some(now));
                 }
             }
-            Command::Flush { at, nodes } => self.flush(*at, nodes.iter(), now, random),
+            Command::Flush { at, nodes } => {
+                let wait = random.duration(Duration::ZERO..=self.grtt());
+                self.flush(*at, nodes.iter(), now.checked_add(wait), stats, outputs);
+            }
             Command::Squelch { from, invalid } => {
                 let (ids, _) = invalid.as_chunks();
                 let ids = ids.iter().map(|id| u16::from_be_bytes(*id));
@@ -74,13 +77,15 @@ impl Remote {
         }
     }
 
-    // RFC 5740 §5.3: a flush says that all up to a position was sent.
+    /// All up to a position was sent; who is named acknowledges it at `turn`.
+    // RFC 5740 §5.3: NORM_CMD(FLUSH).
     fn flush(
         &mut self,
         at: Position,
         mut nodes: impl Iterator<Item = u32>,
-        now: Instant,
-        random: &mut Random,
+        turn: Option<Instant>,
+        stats: &mut ReceiverStats,
+        outputs: &mut VecDeque<Output<ReceiverEvent>>,
     ) {
         let number = self.number(at.object);
         if self.first.is_none() {
@@ -99,14 +104,13 @@ impl Remote {
         }
         self.place = (number, block);
         self.frontier = self.frontier.max((number, block.saturating_add(1)));
-        self.trim();
+        self.trim(stats, outputs);
         let own = self.own;
         let has = !self.lacks_until(number, block, at.id.symbol);
         if nodes.any(|node| node == own) && !self.silent && has {
             self.acknowledge = Some(at);
             if !self.timers.is_set(Wait::Acknowledge) {
-                let wait = random.duration(Duration::ZERO..=self.grtt());
-                self.timers.set(Wait::Acknowledge, now.checked_add(wait));
+                self.timers.set(Wait::Acknowledge, turn);
             }
         }
     }
@@ -134,6 +138,6 @@ impl Remote {
                 self.abandon(number, Abandonment::Squelched, stats, outputs);
             }
         }
-        self.trim();
+        self.trim(stats, outputs);
     }
 }

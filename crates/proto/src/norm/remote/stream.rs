@@ -144,10 +144,3 @@ fn tell(
         }));
     }
 }
-
-/// Whether it is a stream was said by another message on the same object.
-pub(super) const fn contradicts(state: &State, flags: Flags) -> bool {
-    let stream = matches!(state, State::Stream(_));
-    let other = matches!(state, State::Incoming(_));
-    stream && !flags.has(Flags::STREAM) || other && flags.has(Flags::STREAM)
-}

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use manycast_types::Transmit;
 
-use super::{AHEAD, ENDINGS, PROBE_MOST, PROBED, Phase, QUEUE, Sender, Wait};
+use super::{AHEAD, ENDINGS, LATE_FLUSH, PATIENCE, PROBE_MOST, PROBED, Phase, QUEUE, Sender, Wait};
 use crate::Output;
 use crate::norm::ack::{Mark, all_of};
 use crate::norm::event::{ObjectId, SenderEvent};
@@ -181,8 +181,7 @@ impl Sender {
     ) {
         self.peers.congestion(node, cc);
         let (busy, grtt, now) = (self.has_work(), self.grtt.get(), self.now);
-        let named = &self.config.receivers;
-        let heard = named.is_empty() || named.contains(&node);
+        let heard = self.is_heard(node);
         if let Some(rate) = self.rate.as_mut().filter(|_| heard) {
             let said = Said {
                 node,
@@ -293,7 +292,7 @@ impl Sender {
         let last = self.watermark();
         let done =
             last.is_none_or(|(mark, _)| self.acks.are_expected() && self.acks.all_have(mark));
-        if done || !repairing && self.flushes >= self.config.robust {
+        if done || !repairing && self.is_flushed_enough() {
             if self.timers.is_set(Wait::Flush) {
                 return;
             }
@@ -319,9 +318,21 @@ impl Sender {
         if !self.timers.is_set(Wait::Flush)
             && let Some((_, at)) = last
         {
-            self.flushes += 1;
+            if self.flushes == 0 {
+                self.flushed = self.now;
+            }
+            self.flushes = self.flushes.saturating_add(1);
             self.flush(at);
         }
+    }
+
+    /// Whether the end was announced so often, and for so long, that who has not answered is given
+    /// up.
+    // RFC 5740 §5.5.3: NORM_ROBUST_FACTOR.
+    fn is_flushed_enough(&self) -> bool {
+        let waited = self.now.saturating_duration_since(self.flushed);
+        let long = !self.acks.are_expected() || waited >= PATIENCE;
+        self.flushes >= self.config.robust && long
     }
 
     /// Says that all up to a symbol was sent, and asks those who have not acknowledged it.
@@ -345,8 +356,10 @@ impl Sender {
             at,
             nodes: Nodes::new(&nodes),
         });
-        self.timers
-            .set(Wait::Flush, self.now.checked_add(self.grtt.get() * 2));
+        let wait = self.grtt.get() * 2;
+        let late = self.flushes >= self.config.robust;
+        let wait = if late { wait.max(LATE_FLUSH) } else { wait };
+        self.timers.set(Wait::Flush, self.now.checked_add(wait));
     }
 
     pub(super) fn end(&mut self) {

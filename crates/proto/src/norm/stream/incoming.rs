@@ -86,6 +86,12 @@ impl Inflow {
         })
     }
 
+    /// Whether it is cut as `fti` says. The length of a stream is that of its sender's window, and
+    /// says nothing here.
+    pub(in crate::norm) fn is_cut_by(&self, fti: &Fti) -> bool {
+        (fti.segment, fti.max_block, fti.parity) == (self.segment, self.length, self.parity)
+    }
+
     fn stride(&self) -> usize {
         usize::from(self.segment) + StreamHeader::LEN
     }
