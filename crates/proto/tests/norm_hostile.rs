@@ -367,19 +367,18 @@ fn flushes_of_far_objects_do_not_leave_objects_without_number_between() {
 #[test]
 fn symbols_of_an_object_that_is_cut_otherwise_are_not_taken() {
     let symbols = [[1; 100], [2; 100]];
+    let bytes = |event: &ReceiverEvent| matches!(event, ReceiverEvent::Data { .. });
     for other in [fti(400, 4), fti(500, 2)] {
         let events = told([
             (Some(fti(400, 2)), data(0, 0, 0, &symbols[0])),
             (Some(other), data(0, 0, 1, &symbols[1])),
         ]);
-        let bytes = |event: &ReceiverEvent| matches!(event, ReceiverEvent::Data { .. });
         assert!(!events.iter().any(bytes), "{events:?}");
     }
     let events = told([
         (Some(fti(400, 2)), data(0, 0, 0, &symbols[0])),
         (Some(fti(400, 2)), data(0, 0, 1, &symbols[1])),
     ]);
-    let bytes = |event: &ReceiverEvent| matches!(event, ReceiverEvent::Data { .. });
     assert!(events.iter().any(bytes), "{events:?}");
 }
 
@@ -459,9 +458,8 @@ fn a_receiver_has_two_seconds_to_acknowledge() {
 #[test]
 fn a_sender_prints_no_bytes_of_objects() {
     let mut sender = Sender::new(SenderConfig::new(group(), 7), [1; 32], start());
-    let content = Content::Memory(vec![7; 100_000].into());
     let object = Object {
-        content,
+        content: Content::Memory(vec![7; 100_000].into()),
         file: false,
         info: None,
     };
