@@ -128,15 +128,19 @@ fn main() -> anyhow::Result<()> {
     }
     part("## Files by TFTP\n\n".to_owned());
     let megabytes = if cli.quick { 1 } else { 100 };
-    for way in [tftp::Way::Loopback, tftp::Way::Lossy] {
-        if !wanted(tftp::title(way)) {
+    for path in [tftp::NetworkPath::Loopback, tftp::NetworkPath::Lossy] {
+        if !wanted(tftp::title(path)) {
             continue;
         }
         // Most peers take as long as they may where datagrams are lost.
-        let rounds = if way == tftp::Way::Lossy { 1 } else { FEW };
-        match tftp::table(way, megabytes, plan.rounds.min(rounds)) {
+        let rounds = if path == tftp::NetworkPath::Lossy {
+            1
+        } else {
+            FEW
+        };
+        match tftp::table(path, megabytes, plan.rounds.min(rounds)) {
             Ok(table) => part(table),
-            Err(error) => eprintln!("FAILED: {}: {error:#}", tftp::title(way)),
+            Err(error) => eprintln!("FAILED: {}: {error:#}", tftp::title(path)),
         }
     }
     if wanted(tftp::MANY) {

@@ -100,31 +100,31 @@ const CONTESTANTS: [Contestant; 6] = [
 
 /// Where a file goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Way {
+pub(crate) enum NetworkPath {
     Loopback,
-    /// 10 ms and 1 % loss each way.
+    /// 10 ms and 1 % loss in each direction.
     Lossy,
 }
 
 /// The title of the table.
-pub(crate) const fn title(way: Way) -> &'static str {
-    match way {
-        Way::Loopback => "TFTP, loopback",
-        Way::Lossy => "TFTP, round trip of 20 ms, 1 % lost each way",
+pub(crate) const fn title(path: NetworkPath) -> &'static str {
+    match path {
+        NetworkPath::Loopback => "TFTP, loopback",
+        NetworkPath::Lossy => "TFTP, round trip of 20 ms, 1 % lost each way",
     }
 }
 
-/// The table of one way.
-pub(crate) fn table(way: Way, megabytes: usize, rounds: usize) -> anyhow::Result<String> {
+/// The table of one path.
+pub(crate) fn table(path: NetworkPath, megabytes: usize, rounds: usize) -> anyhow::Result<String> {
     let folder = std::env::temp_dir().join(format!("tftp-bench-{}", std::process::id()));
     let root = folder.join("root");
     fs::create_dir_all(&root)?;
     let content: Vec<u8> = (0..=250).cycle().take(megabytes * 1_000_000).collect();
     fs::write(root.join("file"), content)?;
     let lab = Lab::new();
-    let (server, client, host) = match way {
-        Way::Loopback => (lab.host("a"), None, "127.0.0.1"),
-        Way::Lossy => {
+    let (server, client, host) = match path {
+        NetworkPath::Loopback => (lab.host("a"), None, "127.0.0.1"),
+        NetworkPath::Lossy => {
             let (switch, server, client) = (lab.switch("sw"), lab.host("a"), lab.host("b"));
             let link = Link {
                 delay: Duration::from_millis(10),
@@ -152,7 +152,7 @@ pub(crate) fn table(way: Way, megabytes: usize, rounds: usize) -> anyhow::Result
     let best = best.fold(f64::NAN, f64::max);
     let mut text = format!(
         "### {}, {megabytes} MB\n\n| | Mbit/s | of the best peer |\n| --- | ---: | ---: |\n",
-        title(way)
+        title(path)
     );
     for (contestant, rate) in CONTESTANTS.iter().zip(medians) {
         let _ = match rate.is_nan() {

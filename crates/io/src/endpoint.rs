@@ -25,6 +25,7 @@ use manycast_types::{SocketId, SourceFilter, Transmit};
 use crate::Error;
 use follow::Origin;
 use membership::{Joined, Wanted};
+use outlets::Outlet;
 pub(crate) use outlets::Outlets;
 #[cfg(feature = "tokio")]
 pub(crate) use receive::Look;
@@ -110,6 +111,27 @@ struct PortGroup {
     sources: SourceFilter,
     /// Whether it was left since, and only what had come before is still handed out.
     left: bool,
+}
+
+impl Port {
+    /// Whether it was opened for a local address on an interface that was named.
+    const fn is_bound_to_interface(&self) -> bool {
+        matches!(
+            self.origin,
+            Origin::Local {
+                selector: Some(_),
+                ..
+            }
+        )
+    }
+
+    fn outlet(&self) -> Outlet {
+        Outlet {
+            id: self.id,
+            local: self.local,
+            socket: Arc::clone(&self.socket),
+        }
+    }
 }
 
 impl PortGroup {
@@ -368,6 +390,33 @@ impl Endpoint {
     /// Makes what sending needs follow the ports and what is wanted.
     fn publish(&mut self) {
         self.outlets = Arc::new(self.current_outlets());
+        self.share();
+    }
+
+    /// The same after sockets for local addresses were opened or closed in these slots: of a thousand
+    /// others none is touched, since a flood of requests may open and close thousands a second.
+    fn publish_slots(&mut self, slots: &[usize]) {
+        // Where a group is wanted, a new socket may change the interface that the others send by.
+        if !self.wanted.is_empty() {
+            self.publish();
+            return;
+        }
+        for &slot in slots {
+            let outlet = self
+                .ports
+                .get_mut(slot)
+                .and_then(Option::as_mut)
+                .map(|port| {
+                    port.reply_by_interface = port.is_bound_to_interface();
+                    port.outlet()
+                });
+            Arc::make_mut(&mut self.outlets).set(slot, outlet);
+        }
+        self.share();
+    }
+
+    /// Gives what sending needs to the other half of a split socket.
+    fn share(&self) {
         if let Some(shared) = &self.shared {
             let mut shared = shared.write().unwrap_or_else(PoisonError::into_inner);
             *shared = Arc::clone(&self.outlets);

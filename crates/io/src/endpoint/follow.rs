@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use manycast_net::{Change, Interface, Socket, Token, Watch};
 use manycast_types::{InterfaceSelector, with_zone};
 
-use super::outlets::{Named, Outlet};
+use super::outlets::Named;
 use super::{Endpoint, Outlets, Port, WATCH};
 use crate::Error;
 use crate::egress::Egress;
@@ -268,22 +268,12 @@ impl Endpoint {
             {
                 tracing::debug!(%error, "the interface is named for each datagram instead");
             }
-            let bound = matches!(
-                port.origin,
-                Origin::Local {
-                    selector: Some(_),
-                    ..
-                }
-            );
-            port.reply_by_interface = bound || of_group.is_some() || only.is_some();
+            port.reply_by_interface =
+                port.is_bound_to_interface() || of_group.is_some() || only.is_some();
         }
         let sockets = self.ports.iter().map(|port| {
             let port = port.as_ref().filter(|port| !port.retired)?;
-            Some(Outlet {
-                id: port.id,
-                local: port.local,
-                socket: Arc::clone(&port.socket),
-            })
+            Some(port.outlet())
         });
         Outlets::new(sockets.collect(), named, only)
     }

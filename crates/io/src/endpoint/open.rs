@@ -96,7 +96,8 @@ impl Endpoint {
             return Err(Error::unsuitable(local, "it is a group; join it instead"));
         }
         let opened = self.bind(local)?;
-        self.publish();
+        let slots: Vec<usize> = opened.iter().copied().map(slot_of).collect();
+        self.publish_slots(&slots);
         Ok(opened)
     }
 
@@ -105,7 +106,7 @@ impl Endpoint {
         let slot = slot_of(id);
         if self.port(slot).is_some_and(|port| port.id == id) {
             self.remove(slot);
-            self.publish();
+            self.publish_slots(&[slot]);
         }
     }
 

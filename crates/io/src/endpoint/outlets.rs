@@ -66,6 +66,14 @@ impl Outlets {
         }
     }
 
+    /// Puts a socket in the place of a port, or takes it from there.
+    pub(super) fn set(&mut self, slot: usize, outlet: Option<Outlet>) {
+        if slot >= self.sockets.len() {
+            self.sockets.resize(slot + 1, None);
+        }
+        self.sockets[slot] = outlet;
+    }
+
     /// Sends `transmits` in order, each by the socket that fits it, and says how many went: all, or
     /// those before the first that failed.
     ///

@@ -1,22 +1,23 @@
 //! Who reads a file from a server, or writes one to it.
 
+mod run;
+
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use manycast_types::{NetworkError, Received, SocketId, Transmit};
+use manycast_types::{Received, SocketId, Transmit};
 use tracing::trace;
 
 use super::config::ClientConfig;
-use super::course::Step;
 use super::event::{Agreed, ClientEvent, Failure, Summary};
 use super::exchange::{Exchange, Terms};
 use super::following::Following;
 use super::message::{ErrorCode, FileRequest, Message, Multicast, Options, Refusal};
 use super::round_trip::RoundTrip;
 use super::{BLOCK_SIZE, Mode};
-use crate::{NetworkEvent, Output, Protocol};
+use crate::Output;
 
 /// How many packets of strangers are answered at most.
 const STRANGERS: u32 = 64;
@@ -223,6 +224,40 @@ impl Client {
         }
     }
 
+    /// What the first answer of the server grants of the options, if it grants the request.
+    fn granted(&mut self, now: Instant, asked: &Options, message: &Message<'_>) -> Option<Options> {
+        match message {
+            Message::Error(refusal) => {
+                self.refused(now, asked, refusal);
+                None
+            }
+            Message::Options(options) => Some(options.clone()),
+            // The server knows no options: 512 bytes in a block, one at a time.
+            Message::Data { block: 1, .. } if !self.write => Some(Options::default()),
+            Message::Acknowledgment { block: 0 } if self.write => Some(Options::default()),
+            _ => {
+                self.stats.malformed += 1;
+                None
+            }
+        }
+    }
+
+    /// Asks again without options where the server may have refused these, or gives up.
+    fn refused(&mut self, now: Instant, asked: &Options, refusal: &Refusal) {
+        let about_options = [
+            ErrorCode::OptionNegotiation,
+            ErrorCode::IllegalOperation,
+            ErrorCode::NotDefined,
+        ];
+        if !asked.is_empty() && about_options.contains(&refusal.code) {
+            trace!(%refusal, "asked again without options");
+            self.plain = true;
+            self.begin(now);
+        } else {
+            self.fail(now, Failure::Refused(refusal.clone()));
+        }
+    }
+
     /// Takes in the first answer of the server, which tells its port.
     fn first_answer(&mut self, now: Instant, received: &Received<'_>, message: Message<'_>) {
         let State::Requesting(requesting) = &self.state else {
@@ -232,30 +267,8 @@ impl Client {
         let sample =
             (requesting.times == 1).then(|| now.saturating_duration_since(requesting.first));
         let asked = self.request().options;
-        let options = match &message {
-            Message::Error(refusal) => {
-                let about_options = [
-                    ErrorCode::OptionNegotiation,
-                    ErrorCode::IllegalOperation,
-                    ErrorCode::NotDefined,
-                ];
-                if !asked.is_empty() && about_options.contains(&refusal.code) {
-                    trace!(%refusal, "asked again without options");
-                    self.plain = true;
-                    self.begin(now);
-                } else {
-                    self.fail(now, Failure::Refused(refusal.clone()));
-                }
-                return;
-            }
-            Message::Options(options) => options.clone(),
-            // The server knows no options: 512 bytes in a block, one at a time.
-            Message::Data { block: 1, .. } if !self.write => Options::default(),
-            Message::Acknowledgment { block: 0 } if self.write => Options::default(),
-            _ => {
-                self.stats.malformed += 1;
-                return;
-            }
+        let Some(options) = self.granted(now, &asked, &message) else {
+            return;
         };
         self.peer = Some((received.source, received.socket));
         if !is_granted(&asked, &options) {
@@ -285,18 +298,7 @@ impl Client {
                 group,
             })));
         if let (Some(multicast), Some(group)) = (options.multicast, group) {
-            let (mut following, request) = Following::new(
-                now,
-                terms,
-                group,
-                self.config.interface.clone(),
-                multicast.master,
-            );
-            if let Some(sample) = sample {
-                following.measured(sample);
-            }
-            self.outputs.push_back(Output::Request(request));
-            self.state = State::Following(Box::new(following));
+            self.follow(now, terms, group, multicast.master, sample);
             return;
         }
         self.expected = options.transfer_size.filter(|_| !self.write);
@@ -316,6 +318,24 @@ impl Client {
             let _ = exchange.handle(now, message);
         }
         self.state = State::Running(Box::new(exchange));
+    }
+
+    /// Will receive what is sent to a group.
+    fn follow(
+        &mut self,
+        now: Instant,
+        terms: Terms,
+        group: SocketAddr,
+        master: bool,
+        sample: Option<Duration>,
+    ) {
+        let interface = self.config.interface.clone();
+        let (mut following, request) = Following::new(now, terms, group, interface, master);
+        if let Some(sample) = sample {
+            following.measured(sample);
+        }
+        self.outputs.push_back(Output::Request(request));
+        self.state = State::Following(Box::new(following));
     }
 
     /// Answers a packet that belongs to no transfer of this client.
@@ -360,238 +380,7 @@ fn is_granted(asked: &Options, granted: &Options) -> bool {
         }
 }
 
-impl Protocol for Client {
-    type Event = ClientEvent;
-
-    fn start(&mut self, now: Instant) {
-        if let State::New = self.state {
-            self.started = Some(now);
-            self.begin(now);
-        }
-    }
-
-    fn stop(&mut self, now: Instant) {
-        self.leave_group();
-        self.abort(
-            now,
-            Refusal::new(ErrorCode::NotDefined, "the transfer was stopped"),
-        );
-        // Nothing is handed over any more, but the word to the server.
-        let mut last = Vec::new();
-        while let Some(step) = match &mut self.state {
-            State::Running(exchange) => exchange.poll(now),
-            State::Following(following) => following.poll(now),
-            _ => None,
-        } {
-            if let Step::Send(packet) = step {
-                last.push(packet);
-            }
-        }
-        last.into_iter().for_each(|packet| self.send(packet));
-        self.state = State::Over;
-    }
-
-    fn handle_datagram(&mut self, now: Instant, datagram: Received<'_>) {
-        let message = match Message::parse(datagram.payload) {
-            Ok(message) => message,
-            Err(error) => {
-                trace!(source = %datagram.source, %error, "malformed");
-                self.stats.malformed += 1;
-                return;
-            }
-        };
-        let source = datagram.source;
-        match (&mut self.state, self.peer) {
-            (State::Requesting(_), _) => {
-                // RFC 1350 §4: the server answers from another port, but from the same address.
-                // What comes to a group is of a transfer that was left.
-                let to_group = datagram.destination.ip().is_multicast();
-                if same_host(source, self.config.server) && !to_group {
-                    self.first_answer(now, &datagram, message);
-                } else {
-                    self.stats.strangers += 1;
-                }
-            }
-            (State::Running(exchange), Some((peer, _)))
-                if peer == source
-                    && self.again > 0
-                    && exchange.is_untouched()
-                    && is_unknown_transfer(&message) =>
-            {
-                // A server with too many requests has forgotten this one.
-                self.ask_again(now);
-            }
-            (State::Running(exchange), Some((peer, _))) if peer == source => {
-                if exchange.handle(now, message).is_err() {
-                    self.stats.malformed += 1;
-                }
-            }
-            // RFC 2090: the data come from the server to the group.
-            (State::Following(following), Some((peer, _))) if same_host(peer, source) => {
-                let to_group = datagram.destination == following.group();
-                if (!to_group && peer != source) || following.handle(now, message).is_err() {
-                    self.stats.malformed += 1;
-                }
-            }
-            (State::Running(_) | State::Following(_), _) => {
-                self.answer_stranger(&datagram, &message);
-            }
-            (State::New | State::Over, _) => {}
-        }
-    }
-
-    fn handle_network(&mut self, now: Instant, event: NetworkEvent) {
-        let peer = self.peer.map_or(self.config.server, |(peer, _)| peer);
-        match event {
-            NetworkEvent::NotJoined { error, .. } => {
-                if let State::Following(_) = self.state {
-                    let NetworkError { message, .. } = error;
-                    let refusal = Refusal::new(ErrorCode::NotDefined, "the group is not joined");
-                    self.send(Message::Error(refusal).emit());
-                    self.fail(now, Failure::Network(message));
-                }
-            }
-            NetworkEvent::NotSent {
-                destination, error, ..
-            } if destination == peer => {
-                // A full queue passes, a missing route does not; the time-out decides.
-                trace!(%error, "not sent");
-                if let State::Requesting(_) = self.state {
-                    self.fail(now, Failure::Network(error.message));
-                }
-            }
-            event if event.refused_by() == Some(peer) => match &mut self.state {
-                State::Requesting(_) => self.fail(now, Failure::Unreachable(peer)),
-                // A server with too many requests has forgotten this one, and closed the port for it.
-                State::Running(exchange) if exchange.is_untouched() && self.again > 0 => {
-                    self.ask_again(now);
-                }
-                State::Running(exchange) => exchange.unreachable(now, peer),
-                // A server that sent to a group may end with those that it knew, while this one was
-                // about to join them: it is asked anew.
-                State::Following(following) if !following.is_over() && self.again > 0 => {
-                    self.leave_group();
-                    self.ask_again(now);
-                }
-                State::Following(following) => following.end(Err(Failure::Unreachable(peer))),
-                State::New | State::Over => {}
-            },
-            _ => {}
-        }
-    }
-
-    fn handle_timeout(&mut self, now: Instant) {
-        match &mut self.state {
-            State::Requesting(requesting) => {
-                let silent = now.saturating_duration_since(requesting.first);
-                if silent >= self.config.timing.patience {
-                    self.fail(now, Failure::Silent(self.config.timing.patience));
-                } else if now.saturating_duration_since(requesting.since)
-                    >= requesting.round_trip.timeout()
-                {
-                    requesting.since = now;
-                    requesting.times += 1;
-                    requesting.round_trip.back_off();
-                    self.send_request();
-                }
-            }
-            State::Running(exchange) => exchange.timed_out(now),
-            State::Following(following) => {
-                following.timed_out(now);
-                if following.wants_request() {
-                    self.send_request();
-                }
-            }
-            State::New | State::Over => {}
-        }
-    }
-
-    fn poll_output(&mut self, now: Instant) -> Output<ClientEvent> {
-        loop {
-            if let Some(output) = self.outputs.pop_front() {
-                return output;
-            }
-            let step = match &mut self.state {
-                State::Running(exchange) => exchange.poll(now),
-                State::Following(following) => following.poll(now),
-                _ => None,
-            };
-            match step {
-                Some(Step::Send(packet)) => self.send(packet),
-                Some(Step::Data(batch)) => {
-                    if let Some((peer, socket)) = self.peer {
-                        let mut transmit = Transmit::new(peer, batch.payload);
-                        transmit.segment_size = batch.segment;
-                        transmit.socket = Some(socket);
-                        return Output::Transmit(transmit);
-                    }
-                }
-                Some(Step::Read { offset, length }) => {
-                    return Output::Event(ClientEvent::Read { offset, length });
-                }
-                Some(Step::Write { offset, bytes }) => {
-                    return Output::Event(ClientEvent::Write { offset, bytes });
-                }
-                Some(Step::Complete { length })
-                    if self.expected.is_some_and(|expected| expected != length) =>
-                {
-                    let text = "the file is not as long as the server has told";
-                    self.abort(now, Refusal::new(ErrorCode::NotDefined, text));
-                }
-                Some(Step::Complete { length }) => {
-                    return Output::Event(ClientEvent::Complete { length });
-                }
-                Some(Step::Ended(result)) => {
-                    let summary = self.summary(now);
-                    self.leave_group();
-                    self.outputs
-                        .push_back(Output::Event(ClientEvent::Ended { summary, result }));
-                }
-                None => break,
-            }
-        }
-        let (is_gone, deadline) = match &self.state {
-            State::Running(exchange) => (exchange.is_gone(), exchange.deadline()),
-            State::Following(following) => (following.is_gone(), following.deadline()),
-            State::Requesting(requesting) => {
-                let until = requesting
-                    .since
-                    .checked_add(requesting.round_trip.timeout());
-                let give_up = requesting.first.checked_add(self.config.timing.patience);
-                let until = [until, give_up].into_iter().flatten().min();
-                (
-                    false,
-                    until.map(|until| (until, "an answer to the request")),
-                )
-            }
-            State::New => (false, None),
-            State::Over => (true, None),
-        };
-        if is_gone {
-            self.state = State::Over;
-            return Output::Finished;
-        }
-        match deadline {
-            Some((until, reason)) => Output::Wait {
-                until: Some(until),
-                reason,
-            },
-            None => Output::Wait {
-                until: None,
-                reason: "the application",
-            },
-        }
-    }
-}
-
-fn is_unknown_transfer(message: &Message<'_>) -> bool {
-    matches!(message, Message::Error(refusal) if refusal.code == ErrorCode::UnknownTransfer)
-}
-
 /// Whether both have one address; the zone of a link-local one is this host's alone.
 fn same_host(one: SocketAddr, other: SocketAddr) -> bool {
     one.ip().to_canonical() == other.ip().to_canonical()
 }
-
-/// How much longer than the time-out of a master a client waits before it asks again.
-pub(super) const PATIENT: Duration = Duration::from_secs(2);

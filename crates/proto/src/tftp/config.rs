@@ -110,7 +110,8 @@ pub struct ServerConfig {
     /// How many of them one address has; 100 by default.
     pub per_address: usize,
     /// How many requests are remembered whose sender has not yet answered, and so may be forged;
-    /// 1,000 by default. They are beside the transfers, and the oldest gives way to a new one.
+    /// 1,000 by default. They are beside the transfers, and the oldest makes room for a new one
+    /// once it is 50 ms old.
     pub unconfirmed: usize,
     /// How often the first answer is sent to such a sender; 4 times by default.
     pub first_answers: u32,

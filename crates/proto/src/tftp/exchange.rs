@@ -426,22 +426,14 @@ impl Exchange {
             opening.at = None;
             let times = opening.times;
             self.round_trip_mut().back_off();
-            if self.is_forged(times) {
-                self.end(Err(Failure::Silent(
-                    now.saturating_duration_since(self.started),
-                )));
-            }
+            self.end_if_forged(now, times);
             return;
         }
         match &mut self.role {
             Role::Send(sending) => {
                 sending.timed_out(now);
                 let times = sending.counters.timeouts;
-                if self.is_forged(u32::try_from(times).unwrap_or(u32::MAX)) {
-                    self.end(Err(Failure::Silent(
-                        now.saturating_duration_since(self.started),
-                    )));
-                }
+                self.end_if_forged(now, u32::try_from(times).unwrap_or(u32::MAX));
             }
             Role::Receive(receiving) => {
                 receiving.timed_out(now);
@@ -449,8 +441,11 @@ impl Exchange {
         }
     }
 
-    /// Whether the first answer went out so often in vain that the request may be forged.
-    fn is_forged(&self, times: u32) -> bool {
-        !self.confirmed && self.terms.first_answers.is_some_and(|most| times >= most)
+    /// Ends it where the first answer went out so often in vain that the request may be forged.
+    fn end_if_forged(&mut self, now: Instant, times: u32) {
+        if !self.confirmed && self.terms.first_answers.is_some_and(|most| times >= most) {
+            let silent = now.saturating_duration_since(self.started);
+            self.end(Err(Failure::Silent(silent)));
+        }
     }
 }

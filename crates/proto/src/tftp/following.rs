@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use manycast_types::{Group, InterfaceSelector, Malformed};
 
-use super::client::PATIENT;
 use super::course::{Course, Step};
 use super::event::{Failure, Summary};
 use super::exchange::Terms;
@@ -21,6 +20,9 @@ const MAX_RANGES: usize = 4096;
 
 /// How many bytes may wait to be written before more are dropped; they are asked for again later.
 const MAX_UNWRITTEN: usize = 16 << 20;
+
+/// How much longer than the time-out of a master a client waits before it asks again.
+const PATIENT: Duration = Duration::from_secs(2);
 
 /// The receiving side of a transfer to a group.
 #[derive(Debug)]

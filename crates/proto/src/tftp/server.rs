@@ -6,7 +6,7 @@ mod session;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use manycast_types::{Address, InterfaceSelector, Received, SocketId, Transmit};
@@ -21,6 +21,9 @@ use session::Session;
 /// How many refusals and answers to strangers go out in a second at most.
 const ANSWERS_A_SECOND: u32 = 100;
 
+/// How long a request is kept at least, so that its sender can answer, however many others come.
+const TIME_TO_ANSWER: Duration = Duration::from_millis(50);
+
 /// Keeps files for clients that read and write them.
 ///
 /// It asks the application for each file ([`ServerEvent::Requested`]), and the bytes come and go by
@@ -32,8 +35,11 @@ const ANSWERS_A_SECOND: u32 = 100;
 ///   option acknowledgment, which is hardly longer than the request, or one data packet of 516
 ///   bytes, [`ServerConfig::first_answers`] times at most: no more than 2,064 bytes by default, the
 ///   last of them after 7 seconds. After 15 seconds the request is forgotten.
-/// * Requests that were not answered have a number of their own, [`ServerConfig::unconfirmed`], and
-///   give way to newer ones; they drive out no transfer that runs.
+/// * Requests whose sender has not answered have a number of their own,
+///   [`ServerConfig::unconfirmed`]. The oldest makes room for a new one, but only once it is 50 ms old:
+///   until then the new one is passed over without an answer, and its sender asks again. So a flood
+///   costs little for each of its requests, ends no transfer that runs, and leaves those whom the
+///   server has answered the time to answer too.
 /// * Refusals and answers to strangers go out a hundred times a second at most.
 /// * Transfers are bounded in number, by address, in memory and in time.
 #[derive(Debug)]
@@ -48,8 +54,8 @@ pub struct Server {
     per_address: HashMap<IpAddr, usize>,
     /// How many have not ended, those included whose peer has not answered.
     running: usize,
-    /// Those whose peer has not answered yet, the oldest first.
-    unconfirmed: VecDeque<TransferId>,
+    /// Those whose peer has not answered yet. Their numbers rise, so the first is the oldest.
+    unconfirmed: BTreeSet<TransferId>,
     /// Who may have something to do.
     ready: VecDeque<Owner>,
     timers: BTreeSet<(Instant, Owner)>,
@@ -73,8 +79,10 @@ pub struct ServerStats {
     pub completed: u64,
     /// Transfers that ended otherwise.
     pub failed: u64,
-    /// Of these, those that gave way to others before the peer had answered.
+    /// Of these, those that made room for others before the peer had answered.
     pub displaced: u64,
+    /// Requests that were passed over without an answer, because so many others had just come.
+    pub passed_over: u64,
     /// Datagrams that were no packets, or had no place in their transfer.
     pub malformed: u64,
     /// Packets that belong to no transfer.
@@ -134,7 +142,7 @@ impl Server {
             by_peer: HashMap::new(),
             per_address: HashMap::new(),
             running: 0,
-            unconfirmed: VecDeque::new(),
+            unconfirmed: BTreeSet::new(),
             ready: VecDeque::new(),
             timers: BTreeSet::new(),
             outputs: VecDeque::new(),
@@ -288,16 +296,15 @@ impl Server {
             self.answer(now, received.reply(), Message::Error(refusal).emit());
             return;
         }
-        if self.unconfirmed.len() >= self.config.unconfirmed.max(1)
-            && let Some(oldest) = self.unconfirmed.front().copied()
-        {
-            self.displace(now, oldest);
+        if !self.make_room(now) {
+            self.stats.passed_over += 1;
+            return;
         }
         let id = TransferId(self.next);
         self.next += 1;
         *self.per_address.entry(peer.ip()).or_default() += 1;
         self.running += 1;
-        self.unconfirmed.push_back(id);
+        self.unconfirmed.insert(id);
         self.by_peer.insert(peer, id);
         self.transfers.insert(
             id,
@@ -369,8 +376,34 @@ impl Server {
         found.is_some()
     }
 
+    /// Makes room for one more whose sender has not answered. False if the oldest of them came just now.
+    fn make_room(&mut self, now: Instant) -> bool {
+        if self.unconfirmed.len() < self.config.unconfirmed.max(1) {
+            return true;
+        }
+        let oldest = self.unconfirmed.first().copied();
+        let transfer = oldest.and_then(|id| self.transfers.get(&id));
+        let is_new = |transfer: &Transfer| {
+            now.saturating_duration_since(transfer.started) < TIME_TO_ANSWER
+        };
+        if transfer.is_some_and(is_new) {
+            return false;
+        }
+        if let Some(oldest) = oldest {
+            self.displace(now, oldest);
+        }
+        true
+    }
+
+    /// Forgets a transfer whose peer has not answered.
     fn displace(&mut self, now: Instant, id: TransferId) {
         self.stats.displaced += 1;
+        if let Some(Transfer { state, .. }) = self.transfers.get(&id)
+            && let State::Member(number) = *state
+            && let Some(session) = self.sessions.get_mut(&number)
+        {
+            session.forget(now, id);
+        }
         self.ended(now, id, Err(Failure::Displaced), Summary::default());
         self.remove(id);
     }

@@ -1,17 +1,20 @@
 //! Those who flood, forge and lie.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use manycast_lab::sim::{Link, seeds};
 use manycast_proto::tftp::{
-    ClientConfig, ErrorCode, FileRequest, Message, Mode, Options, Refusal, ServerConfig,
+    ClientConfig, ErrorCode, FileRequest, Message, Mode, Multicast, Options, Refusal, ServerConfig,
 };
+use manycast_proto::{Output, Protocol};
+use manycast_types::Received;
 
+use super::many::by_multicast;
 use super::{Net, SECOND};
 
-fn request(name: &str, options: Options) -> Bytes {
+pub(super) fn request(name: &str, options: Options) -> Bytes {
     Message::Request(FileRequest {
         write: false,
         name: Bytes::copy_from_slice(name.as_bytes()),
@@ -21,46 +24,144 @@ fn request(name: &str, options: Options) -> Bytes {
     .emit()
 }
 
-/// What is stated in the documentation of the server: 4 times 516 bytes, within 15 seconds.
+/// A host that answers nothing, and counts what comes.
+#[derive(Debug, Default)]
+struct Silent {
+    datagrams: usize,
+    bytes: usize,
+    last: Option<Instant>,
+}
+
+impl Protocol for Silent {
+    type Event = ();
+
+    fn handle_datagram(&mut self, now: Instant, datagram: Received<'_>) {
+        self.datagrams += 1;
+        self.bytes += datagram.payload.len();
+        self.last = Some(now);
+    }
+
+    fn handle_timeout(&mut self, _now: Instant) {}
+
+    fn poll_output(&mut self, _now: Instant) -> Output<()> {
+        Output::Wait {
+            until: None,
+            reason: "a datagram",
+        }
+    }
+}
+
+/// What is stated in the documentation of the server: 4 times 516 bytes at most, the last after 7
+/// seconds, and the request is forgotten after 15.
 #[test]
 fn the_answer_to_a_forged_request_is_bounded() {
-    for (options, most) in [
-        (Options::default(), 4 * 516),
-        (
-            Options {
-                block_size: Some(65_464),
-                window: Some(65_535),
-                transfer_size: Some(0),
-                ..Options::default()
-            },
-            4 * 60,
-        ),
-    ] {
-        let mut net = Net::new(1, Link::default());
+    let greedy = Options {
+        block_size: Some(65_464),
+        window: Some(65_535),
+        timeout: Some(255),
+        transfer_size: Some(0),
+        ..Options::default()
+    };
+    let together = Options {
+        multicast: Some(Multicast::default()),
+        ..greedy.clone()
+    };
+    // The first data packet, or the option acknowledgment: the request without the name and the mode,
+    // with the size of the file, and the group.
+    for (options, each) in [(Options::default(), 516), (greedy, 64), (together, 96)] {
+        let mut net = Net::with(1, Link::default(), by_multicast());
         let attacker = net.host();
-        let victim: SocketAddr = ([10, 0, 9, 9], 5000).into();
-        // The victim is there, and says nothing.
-        let silent = net.sim.add_host(["10.0.9.9"]);
-        let receiver = manycast_proto::measure::Receiver::new(
-            manycast_proto::measure::ReceiverConfig::default(),
-            net.sim.now(),
-            std::time::SystemTime::UNIX_EPOCH,
-            [0; 32],
-        );
-        net.sim.bind(silent, 5000, receiver);
+        let victim = net.sim.add_host(["10.0.9.9"]);
+        let victim = net.sim.bind(victim, 5000, Silent::default());
+        let source: SocketAddr = ([10, 0, 9, 9], 5000).into();
         let packet = request("100000.bin", options);
-        let server = net.server();
-        net.sim.forge(attacker, victim, server, packet);
+        let (server, start) = (net.server(), net.sim.now());
+        net.sim.forge(attacker, source, server, packet);
         net.sim.run_for(SECOND * 16);
-        let answers = net.sim.traffic().sent - 1;
-        assert_eq!(answers, 4, "the first answer goes out four times");
-        assert!(answers * 516 <= 4 * 516 && most > 0);
         let site = net.sim.protocol(net.server);
-        assert_eq!(site.server.transfers(), 0, "and then it is forgotten");
-        let sent = net.sim.traffic().sent;
+        assert_eq!(site.server.transfers(), 0, "it is forgotten");
         net.sim.run_for(SECOND * 60);
-        assert_eq!(net.sim.traffic().sent, sent);
+        let Silent {
+            datagrams,
+            bytes,
+            last,
+        } = net.sim.protocol(victim);
+        assert_eq!(*datagrams, 4, "the first answer goes out four times");
+        assert!(*bytes <= 4 * each, "{bytes} bytes, at most 4 times {each}");
+        let last = last.expect("something came") - start;
+        // There and back again take 2 ms.
+        assert_eq!(last, Duration::from_millis(7_002));
     }
+}
+
+/// However many requests come at once, whoever was answered has its time to answer.
+#[test]
+fn a_burst_of_forged_requests_costs_a_client_nothing() {
+    let link = Link {
+        delay: Duration::from_millis(10),
+        ..Link::default()
+    };
+    let config = ServerConfig {
+        // The simulator is slow where a host has many ports.
+        single_port: true,
+        ..ServerConfig::default()
+    };
+    let elapsed = |forged: u32| {
+        let mut net = Net::with(1, link, config.clone());
+        let (attacker, server) = (net.host(), net.server());
+        let get = net.get(net.config(100_000), 100_000);
+        net.sim.run_for(Duration::from_millis(1));
+        for number in 0..forged {
+            let [_, b, c, d] = number.to_be_bytes();
+            let source = ([11, b, c, d], 5000).into();
+            let packet = request("100000.bin", Options::default());
+            net.sim.forge(attacker, source, server, packet);
+        }
+        let elapsed = net.done(get).summary.elapsed;
+        let stats = net.sim.protocol(net.server).server.stats();
+        (elapsed, stats.passed_over)
+    };
+    let (quiet, _) = elapsed(0);
+    // A thousand are kept, of which the client is one.
+    assert_eq!(elapsed(3_000), (quiet, 2_001));
+}
+
+/// Requests for a multicast transfer are forgotten like others, and each of them ends once.
+#[test]
+fn a_flood_of_forged_requests_for_multicast_is_forgotten() {
+    let config = ServerConfig {
+        unconfirmed: 10,
+        ..by_multicast()
+    };
+    let mut net = Net::with(1, Link::default(), config);
+    let (attacker, server) = (net.host(), net.server());
+    let options = Options {
+        multicast: Some(Multicast::default()),
+        ..Options::default()
+    };
+    for number in 0..500_u16 {
+        let [c, d] = number.to_be_bytes();
+        let source = ([11, 0, c, d], 5000).into();
+        net.sim.forge(
+            attacker,
+            source,
+            server,
+            request("1000.bin", options.clone()),
+        );
+        net.sim.run_for(Duration::from_millis(10));
+    }
+    let most = net.sim.protocol(net.server).most;
+    assert!(most <= 12, "{most} transfers");
+    // The last ten are told four times each that they are to acknowledge, one after another.
+    net.sim.run_for(SECOND * 150);
+    let sent = net.sim.traffic().sent;
+    net.sim.run_for(SECOND * 600);
+    assert_eq!(
+        net.sim.traffic().sent,
+        sent,
+        "none of them is answered still"
+    );
+    assert_eq!(net.sim.protocol(net.server).server.transfers(), 0);
 }
 
 /// Thirty thousand requests of forged sources in three seconds, and one client that is real.

@@ -1,5 +1,6 @@
 //! TFTP on networks that lose, delay, reorder and double what they carry, and among those who lie.
 
+mod again;
 mod any_order;
 mod hostile;
 mod loss;

@@ -9,7 +9,7 @@ use manycast_proto::tftp::{ClientConfig, PORT, ServerConfig};
 use super::site::{Site, Transfer};
 use super::{Net, SECOND};
 
-fn by_multicast() -> ServerConfig {
+pub(super) fn by_multicast() -> ServerConfig {
     ServerConfig {
         groups: vec![
             IpAddr::from([239, 255, 0, 1]),

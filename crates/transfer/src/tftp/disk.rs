@@ -186,88 +186,109 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Does jobs until nobody can give any more.
 fn work(shared: &Shared, jobs: &mpsc::Receiver<Job>) {
-    let mut files = HashMap::new();
+    let mut thread = Thread {
+        shared,
+        files: HashMap::new(),
+    };
     for job in jobs {
         match job {
-            Job::Open(id, request) => {
-                shared.waiting.fetch_sub(1, Ordering::Relaxed);
-                match shared.open(id, &request) {
-                    Ok((open, size)) => {
-                        files.insert(id, open);
-                        shared.tell(move |server, now| server.accept(now, id, size));
-                    }
-                    Err(error) => {
-                        let refusal = match error {
-                            Error::Unsuitable(why) => Refusal::new(ErrorCode::AccessViolation, why),
-                            error => refusal_of(&error),
-                        };
-                        shared.tell(move |server, now| server.refuse(now, id, refusal));
-                    }
-                }
+            Job::Open(id, request) => thread.open(id, &request),
+            Job::Read(id, offset, length) => thread.read(id, offset, length),
+            Job::Write(id, offset, bytes) => thread.write(id, offset, &bytes),
+            Job::Complete(id) => thread.complete(id),
+            Job::Close(id) => drop(thread.files.remove(&id)),
+        }
+    }
+}
+
+/// What a thread has open.
+struct Thread<'a> {
+    shared: &'a Shared,
+    files: HashMap<TransferId, Open>,
+}
+
+impl Thread<'_> {
+    fn open(&mut self, id: TransferId, request: &FileRequest) {
+        self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
+        match self.shared.open(id, request) {
+            Ok((open, size)) => {
+                self.files.insert(id, open);
+                self.shared
+                    .tell(move |server, now| server.accept(now, id, size));
             }
-            Job::Read(id, offset, length) => {
-                let read = match files.get_mut(&id) {
-                    Some(Open::Document(document)) => shared.read(document, offset, length),
-                    Some(Open::Text(text)) => text.read(length),
-                    _ => continue,
+            Err(error) => {
+                let refusal = match error {
+                    Error::Unsuitable(why) => Refusal::new(ErrorCode::AccessViolation, why),
+                    error => refusal_of(&error),
                 };
-                match read {
-                    Ok(bytes) => {
-                        shared.tell(move |server, now| server.provide(now, id, offset, bytes));
-                    }
-                    Err(error) => shared.fail(id, "read", error),
-                }
+                self.shared
+                    .tell(move |server, now| server.refuse(now, id, refusal));
             }
-            Job::Write(id, offset, bytes) => {
-                let Some(Open::Upload {
-                    upload,
-                    decoder,
-                    written,
-                }) = files.get_mut(&id)
-                else {
-                    continue;
-                };
-                let count = bytes.len();
-                let end = offset + count as u64;
-                let result = if shared.rules.max_size.is_some_and(|most| end > most) {
-                    Err(io::ErrorKind::FileTooLarge.into())
-                } else if let Some(decoder) = decoder {
-                    let mut text = Vec::new();
-                    decoder.decode(&bytes, &mut text);
-                    let result = upload.file.write_all_at(&text, *written);
-                    *written += text.len() as u64;
-                    result
-                } else {
-                    upload.file.write_all_at(&bytes, offset)
-                };
-                match result {
-                    Ok(()) => shared.tell(move |server, _| server.written(id, count)),
-                    Err(error) => {
-                        files.remove(&id);
-                        shared.fail(id, "write", error);
-                    }
-                }
+        }
+    }
+
+    fn read(&mut self, id: TransferId, offset: u64, length: usize) {
+        let read = match self.files.get_mut(&id) {
+            Some(Open::Document(document)) => self.shared.read(document, offset, length),
+            Some(Open::Text(text)) => text.read(length),
+            _ => return,
+        };
+        match read {
+            Ok(bytes) => self
+                .shared
+                .tell(move |server, now| server.provide(now, id, offset, bytes)),
+            Err(error) => self.shared.fail(id, "read", error),
+        }
+    }
+
+    fn write(&mut self, id: TransferId, offset: u64, bytes: &[u8]) {
+        let Some(Open::Upload {
+            upload,
+            decoder,
+            written,
+        }) = self.files.get_mut(&id)
+        else {
+            return;
+        };
+        let count = bytes.len();
+        let end = offset + count as u64;
+        let result = if self.shared.rules.max_size.is_some_and(|most| end > most) {
+            Err(io::ErrorKind::FileTooLarge.into())
+        } else if let Some(decoder) = decoder {
+            let mut text = Vec::new();
+            decoder.decode(bytes, &mut text);
+            let result = upload.file.write_all_at(&text, *written);
+            *written += text.len() as u64;
+            result
+        } else {
+            upload.file.write_all_at(bytes, offset)
+        };
+        match result {
+            Ok(()) => self.shared.tell(move |server, _| server.written(id, count)),
+            Err(error) => {
+                self.files.remove(&id);
+                self.shared.fail(id, "write", error);
             }
-            Job::Complete(id) => {
-                let Some(Open::Upload {
-                    upload,
-                    decoder,
-                    written,
-                }) = files.remove(&id)
-                else {
-                    continue;
-                };
-                let mut text = Vec::new();
-                if let Some(mut decoder) = decoder {
-                    decoder.finish(&mut text);
-                }
-                let last = upload.file.write_all_at(&text, written);
-                match last.and_then(|()| upload.finish()) {
-                    Ok(()) => shared.tell(move |server, now| server.stored(now, id)),
-                    Err(error) => shared.fail(id, "write", error),
-                }
-            }
-            Job::Close(id) => drop(files.remove(&id)),
+        }
+    }
+
+    fn complete(&mut self, id: TransferId) {
+        let Some(Open::Upload {
+            upload,
+            decoder,
+            written,
+        }) = self.files.remove(&id)
+        else {
+            return;
+        };
+        let mut text = Vec::new();
+        if let Some(mut decoder) = decoder {
+            decoder.finish(&mut text);
+        }
+        let last = upload.file.write_all_at(&text, written);
+        match last.and_then(|()| upload.finish()) {
+            Ok(()) => self.shared.tell(move |server, now| server.stored(now, id)),
+            Err(error) => self.shared.fail(id, "write", error),
         }
     }
 }
@@ -338,13 +359,9 @@ impl Shared {
 
     /// A part of a file that lies in memory.
     fn read_now(&self, document: &Document, offset: u64, length: usize) -> Option<Bytes> {
-        let start = offset / PIECE as u64 * PIECE as u64;
-        let cached = lock(&self.cache)
-            .pieces
-            .get(&(document.key, start))
-            .cloned();
-        if let Some(piece) = cached {
-            return Some(part(&piece, offset - start, length));
+        let start = start_of_piece(offset);
+        if let Some(bytes) = self.cached(document, offset, length) {
+            return Some(bytes);
         }
         let mut piece = vec![0; PIECE];
         let slice = &mut [io::IoSliceMut::new(&mut piece)];
@@ -354,38 +371,41 @@ impl Shared {
         let is_all = count == PIECE || start + count as u64 >= document.size;
         is_all.then(|| {
             piece.truncate(count);
-            self.keep(document, start, piece.into(), offset, length)
+            self.keep(document, piece.into(), offset, length)
         })
     }
 
     fn read(&self, document: &Document, offset: u64, length: usize) -> io::Result<Bytes> {
-        let start = offset / PIECE as u64 * PIECE as u64;
-        let cached = lock(&self.cache)
-            .pieces
-            .get(&(document.key, start))
-            .cloned();
-        if let Some(piece) = cached {
-            return Ok(part(&piece, offset - start, length));
+        let start = start_of_piece(offset);
+        if let Some(bytes) = self.cached(document, offset, length) {
+            return Ok(bytes);
         }
         // The kernel reads on while this part is sent: what is read without waiting asks it for nothing.
         let ahead = std::num::NonZero::new(AHEAD);
         let _ = rustix::fs::fadvise(&document.file, start, ahead, rustix::fs::Advice::WillNeed);
         let piece = read_piece(&document.file, start)?;
-        Ok(self.keep(document, start, piece.into(), offset, length))
+        Ok(self.keep(document, piece.into(), offset, length))
     }
 
-    fn keep(
-        &self,
-        document: &Document,
-        start: u64,
-        piece: Bytes,
-        offset: u64,
-        length: usize,
-    ) -> Bytes {
+    fn cached(&self, document: &Document, offset: u64, length: usize) -> Option<Bytes> {
+        let start = start_of_piece(offset);
+        let cache = lock(&self.cache);
+        let piece = cache.pieces.get(&(document.key, start))?;
+        Some(part(piece, offset - start, length))
+    }
+
+    /// Keeps the piece that a part lies in, and gives the part.
+    fn keep(&self, document: &Document, piece: Bytes, offset: u64, length: usize) -> Bytes {
+        let start = start_of_piece(offset);
         let bytes = part(&piece, offset - start, length);
         lock(&self.cache).insert((document.key, start), piece);
         bytes
     }
+}
+
+/// Where the piece begins that an offset lies in.
+const fn start_of_piece(offset: u64) -> u64 {
+    offset / PIECE as u64 * PIECE as u64
 }
 
 fn read_piece(file: &File, start: u64) -> io::Result<Vec<u8>> {

@@ -64,8 +64,8 @@ pub enum Event {
         /// What both ends have agreed on.
         agreed: Agreed,
     },
-    /// A transfer has ended. Requests that gave way to others before anybody had answered are only
-    /// counted ([`ServerStats::displaced`]).
+    /// A transfer has ended. Requests that made room for others before anybody had answered are
+    /// only counted ([`ServerStats::displaced`]).
     Ended(Record),
 }
 

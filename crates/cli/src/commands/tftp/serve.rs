@@ -189,6 +189,9 @@ pub(super) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     if stats.displaced > 0 {
         text += &format!("; {} never answered", counted(stats.displaced, "request"));
     }
+    if stats.passed_over > 0 {
+        text += &format!("; {} passed over", counted(stats.passed_over, "request"));
+    }
     output.note(text);
     Ok(Outcome::Done)
 }

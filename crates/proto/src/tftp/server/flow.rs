@@ -69,9 +69,7 @@ impl Server {
 
     /// The peer of a transfer has answered, so it is no forged one.
     fn confirm(&mut self, id: TransferId) {
-        if let Some(position) = self.unconfirmed.iter().position(|it| *it == id) {
-            self.unconfirmed.remove(position);
-        }
+        self.unconfirmed.remove(&id);
     }
 
     pub(super) fn opened(&mut self, now: Instant, tag: u64, socket: SocketId) {

@@ -214,6 +214,13 @@ impl Session {
         }
     }
 
+    /// Forgets a client that is over already.
+    pub(super) fn forget(&mut self, now: Instant, id: TransferId) {
+        if let Some(position) = self.members.iter().position(|member| member.id == id) {
+            self.take_out(now, position);
+        }
+    }
+
     /// Ends it for one client, which is told why.
     pub(super) fn abort(&mut self, now: Instant, id: TransferId, refusal: Refusal) {
         if let Some(position) = self.members.iter().position(|member| member.id == id) {
@@ -225,7 +232,7 @@ impl Session {
     }
 
     fn remove(&mut self, now: Instant, position: usize, result: Result<(), Failure>) {
-        let Some(member) = self.members.remove(position) else {
+        let Some(member) = self.take_out(now, position) else {
             return;
         };
         self.steps.push_back(SessionStep::Ended {
@@ -233,6 +240,11 @@ impl Session {
             summary: self.summary(now, member.joined, result.is_ok()),
             result,
         });
+    }
+
+    /// Takes a client from the list, and lets the next one acknowledge if it was the first.
+    fn take_out(&mut self, now: Instant, position: usize) -> Option<Member> {
+        let member = self.members.remove(position)?;
         if position == 0 {
             self.appointed = None;
             // What the one before had asked for is read for the next one.
@@ -241,6 +253,7 @@ impl Session {
                 self.appoint(now);
             }
         }
+        Some(member)
     }
 
     fn summary(&self, now: Instant, since: Instant, all: bool) -> Summary {
