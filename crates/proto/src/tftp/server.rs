@@ -34,7 +34,8 @@ const TIME_TO_ANSWER: Duration = Duration::from_millis(50);
 /// * A request may come from a forged address. What is sent to one that has not answered is an
 ///   option acknowledgment, which is hardly longer than the request, or one data packet of 516
 ///   bytes, [`ServerConfig::first_answers`] times at most: no more than 2,064 bytes by default, the
-///   last of them after 7 seconds. After 15 seconds the request is forgotten.
+///   last of them after 7 seconds. After 15 seconds the request is forgotten; one that waits for its
+///   turn to acknowledge what goes to a group is kept until then, and answered once before.
 /// * Requests whose sender has not answered have a number of their own,
 ///   [`ServerConfig::unconfirmed`]. The oldest makes room for a new one, but only once it is 50 ms old:
 ///   until then the new one is passed over without an answer, and its sender asks again. So a flood
