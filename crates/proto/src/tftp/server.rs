@@ -384,9 +384,8 @@ impl Server {
         }
         let oldest = self.unconfirmed.first().copied();
         let transfer = oldest.and_then(|id| self.transfers.get(&id));
-        let is_new = |transfer: &Transfer| {
-            now.saturating_duration_since(transfer.started) < TIME_TO_ANSWER
-        };
+        let is_new =
+            |transfer: &Transfer| now.saturating_duration_since(transfer.started) < TIME_TO_ANSWER;
         if transfer.is_some_and(is_new) {
             return false;
         }
