@@ -2,9 +2,9 @@
 
     import manycast
 
-    manycast.send("Hello, world!", "239.192.0.100", 1000)
+    manycast.send("Hello, world!", "239.192.0.100", 5000)
 
-    for datagram in manycast.listen("239.192.0.100", 1000):
+    for datagram in manycast.listen("239.192.0.100", 5000):
         print(datagram.source, datagram.payload)
 
 ========================================  =============================================

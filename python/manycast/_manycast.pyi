@@ -26,8 +26,8 @@ class Address:
 
         [SOURCE[,SOURCE...]@]HOST[%INTERFACE]:PORT
 
-        239.192.0.100:1000            a group, any source
-        239.192.0.100%eth0:1000       ... on one interface (name, index or local address)
+        239.192.0.100:5000            a group, any source
+        239.192.0.100%eth0:5000       ... on one interface (name, index or local address)
         10.0.0.5@232.1.1.1%eth0:5000  ... from one source only (SSM)
         [ff15::1%eth0]:5000           IPv6; the zone stands inside the brackets
         192.0.2.7:5005                unicast
@@ -36,9 +36,9 @@ class Address:
 
     Wherever an address is wanted, such a text, a pair (host, port) or an Address will do.
 
-    >>> address = Address("239.192.0.100", 1000, interface="eth0")
+    >>> address = Address("239.192.0.100", 5000, interface="eth0")
     >>> str(address), address.host, address.port, address.is_group
-    ('239.192.0.100%eth0:1000', '239.192.0.100', 1000, True)
+    ('239.192.0.100%eth0:5000', '239.192.0.100', 5000, True)
 
     AddressError says what is wrong with a text, and in which column.
     """
@@ -524,8 +524,8 @@ def send(
     the kernel took it, never that it arrived. To send more than one, keep a Sender, which also
     explains the other arguments.
 
-        send("Hello, world!", "239.192.0.100", 1000)
-        send(b"Hello, world!", "239.192.0.100%eth0:1000", hops=8)
+        send("Hello, world!", "239.192.0.100", 5000)
+        send(b"Hello, world!", "239.192.0.100%eth0:5000", hops=8)
 
     >>> print(send("Hello, world!", "239.192.0.100%lo:5000"))     # doctest: +ELLIPSIS
     13 bytes to 239.192.0.100:5000 from ... by lo, hop limit 1

@@ -43,7 +43,7 @@ class Error(Exception):
     """The base of all errors of this package.
 
     >>> try:
-    ...     manycast.send("Hello, world!", "239.192.0.100%nowhere0:1000")
+    ...     manycast.send("Hello, world!", "239.192.0.100%nowhere0:5000")
     ... except manycast.Error as error:
     ...     print(error)    # doctest: +ELLIPSIS
     cannot find interface nowhere0: there is no such interface; ...

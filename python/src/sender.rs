@@ -55,8 +55,8 @@ pub(crate) struct Sender {
 /// the kernel took it, never that it arrived. To send more than one, keep a Sender, which also
 /// explains the other arguments.
 ///
-///     send("Hello, world!", "239.192.0.100", 1000)
-///     send(b"Hello, world!", "239.192.0.100%eth0:1000", hops=8)
+///     send("Hello, world!", "239.192.0.100", 5000)
+///     send(b"Hello, world!", "239.192.0.100%eth0:5000", hops=8)
 ///
 /// >>> print(send("Hello, world!", "239.192.0.100%lo:5000"))     # doctest: +ELLIPSIS
 /// 13 bytes to 239.192.0.100:5000 from ... by lo, hop limit 1

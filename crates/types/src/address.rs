@@ -20,8 +20,8 @@ use crate::{Group, InterfaceSelector, Malformed, SourceFilter};
 /// ```text
 /// [SOURCE[,SOURCE…]@]HOST[%INTERFACE]:PORT
 ///
-/// 239.192.0.100:1000                 a group, any source
-/// 239.192.0.100%eth0:1000            … on one interface (name, index or local address)
+/// 239.192.0.100:5000                 a group, any source
+/// 239.192.0.100%eth0:5000            … on one interface (name, index or local address)
 /// 10.0.0.5@232.1.1.1%eth0:5000       … from one source only (SSM)
 /// [ff15::1%eth0]:5000                IPv6; the zone stands inside the brackets (RFC 4007 §11)
 /// fe80::5@[ff35::1%eth0]:5000        IPv6 SSM
