@@ -87,7 +87,26 @@ pub(crate) const CODES: [Codes; 20] = [
 mod tests {
     use std::fmt::Write;
 
+    use clap::CommandFactory;
+
     use super::*;
+    use crate::cli::Cli;
+
+    #[test]
+    fn every_command_has_its_codes() {
+        fn check(command: &clap::Command, above: &str) {
+            for deeper in command.get_subcommands() {
+                let words = format!("{above} {}", deeper.get_name());
+                let words = words.trim_start();
+                // One that does nothing without a command below it has no codes of its own.
+                let acts = !deeper.is_subcommand_required_set();
+                let has = CODES.iter().any(|codes| codes.command == words);
+                assert!(has || !acts, "{words} has no exit codes");
+                check(deeper, words);
+            }
+        }
+        check(&Cli::command(), "");
+    }
 
     #[test]
     fn the_table_in_the_documents_is_this_one() {

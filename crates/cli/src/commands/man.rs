@@ -41,7 +41,7 @@ pub(crate) fn man(args: Man, output: &mut Output) -> anyhow::Result<Outcome> {
 }
 
 /// What stands in the options for a value, and how it is written.
-const VALUES: [(&str, &str); 6] = [
+const VALUES: [(&str, &str); 7] = [
     (
         "IFACE",
         "An interface by its name (eth0), its index (2) or an address of its own (10.0.0.2); all, where \
@@ -58,6 +58,10 @@ const VALUES: [(&str, &str); 6] = [
     (
         "ADDR[:PORT]",
         "An address of this host: 10.0.0.2, 10.0.0.2:5000, [fe80::2%eth0]:5000 or :5000.",
+    ),
+    (
+        "SIZE",
+        "Bytes: 1316, 500k, 100M, 2G, powers of a thousand.",
     ),
     ("PERCENT", "A part of a hundred, with its sign: 0.1%."),
     ("N", "A whole number."),

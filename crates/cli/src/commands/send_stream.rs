@@ -36,9 +36,9 @@ pub(crate) struct Args {
     /// Where to send: GROUP:PORT or HOST:PORT
     address: Address,
     /// Bits per second, such as 100M or 1G
-    #[arg(long, default_value = "100M", value_parser = values::rate)]
+    #[arg(long, value_name = "BITRATE", default_value = "100M", value_parser = values::rate)]
     rate: Rate,
-    /// Follow what the network carries, beside other flows; then RATE is the most
+    /// Follow what the network carries, beside other flows; then BITRATE is the most
     #[arg(long)]
     congestion_control: bool,
     /// A receiver that is expected, by its name; can be repeated

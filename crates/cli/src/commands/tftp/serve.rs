@@ -66,7 +66,7 @@ pub(super) struct Args {
     /// How long a transfer may take
     #[arg(long, value_name = "TIME", default_value = "12h", value_parser = values::duration)]
     max_duration: Duration,
-    /// Which number follows on block 65535
+    /// Which number follows on block 65535: 0, as most do, or 1
     #[arg(long, value_enum, value_name = "NUMBER", default_value_t = Rollover::Zero)]
     rollover: Rollover,
 }

@@ -13,22 +13,19 @@ use crate::interrupt::Interrupt;
 use crate::output::{self, Output, grouped};
 use crate::values;
 
-/// How a file is encoded on the wire.
+/// How a file is encoded on the wire. The values have no help of their own: with it, clap would put
+/// each option of the command on lines of its own.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(super) enum Encoding {
-    /// As it is
     Octet,
-    /// As text: lines end in CR LF on the wire, and in LF here
     Netascii,
 }
 
 /// What follows on block 65,535.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Rollover {
-    /// Block 0, as most do
     #[value(name = "0")]
     Zero,
-    /// Block 1
     #[value(name = "1")]
     One,
 }
@@ -51,10 +48,11 @@ pub(super) struct TransferArgs {
     /// Blocks that are acknowledged together [default: 256 KiB of them, at most 192]
     #[arg(long, value_name = "BLOCKS", value_parser = clap::value_parser!(u16).range(1..))]
     window: Option<u16>,
-    /// How the file is encoded on the wire
+    /// How the file is encoded on the wire: as it is, or as text, of which lines end in CR LF there
+    /// and in LF here
     #[arg(long, value_enum, default_value_t = Encoding::Octet)]
     mode: Encoding,
-    /// Which number follows on block 65535; the server must do the same
+    /// Which number follows on block 65535: 0, as most do, or 1; the server must do the same
     #[arg(long, value_enum, value_name = "NUMBER", default_value_t = Rollover::Zero)]
     rollover: Rollover,
     /// Give up when the server says nothing for so long
