@@ -90,7 +90,7 @@ fn page(command: &clap::Command) -> anyhow::Result<Vec<u8>> {
         .source(format!("manycast {}", env!("CARGO_PKG_VERSION")))
         .manual("manycast")
         .render(&mut page)?;
-    let mut page = String::from_utf8(page)?.replace(".SH EXTRA\n", "");
+    let mut page = ascii(&String::from_utf8(page)?.replace(".SH EXTRA\n", ""));
 
     let takes = |name: &str| {
         let mut arguments = command.get_arguments();
@@ -168,7 +168,12 @@ fn escaped(line: &str) -> String {
         .replace('-', "\\-")
         .replace('\'', "\\(aq");
     let begin = if line.starts_with('.') { "\\&" } else { "" };
-    let mut text = begin.to_owned();
+    begin.to_owned() + &ascii(&line)
+}
+
+/// What is not ASCII as groff(7) reads it.
+fn ascii(line: &str) -> String {
+    let mut text = String::new();
     for character in line.chars() {
         if character.is_ascii() {
             text.push(character);
