@@ -59,10 +59,7 @@ const VALUES: [(&str, &str); 7] = [
         "ADDR[:PORT]",
         "An address of this host: 10.0.0.2, 10.0.0.2:5000, [fe80::2%eth0]:5000 or :5000.",
     ),
-    (
-        "SIZE",
-        "Bytes: 1316, 500k, 100M, 2G, powers of a thousand.",
-    ),
+    ("SIZE", "Bytes: 1316, 500k, 100M, 2G, powers of a thousand."),
     ("PERCENT", "A part of a hundred, with its sign: 0.1%."),
     ("N", "A whole number."),
 ];

@@ -101,6 +101,9 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     }
     if report.timed_out {
         output.note_in_text("nothing came any more");
+        if let ([], [address, ..]) = (&report.deliveries[..], &args.address[..]) {
+            output.note_in_text(format_args!("'manycast doctor {address}' tells why"));
+        }
     }
     let complete = report.deliveries.iter().all(Delivered::is_complete);
     Ok(match complete && !report.deliveries.is_empty() {

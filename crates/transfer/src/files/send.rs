@@ -427,6 +427,11 @@ impl Run {
                 "two receivers call themselves {name}; give each a name of its own with --name"
             )));
         }
+        // Of two by one name, each would take back what the other has said, and files would be told
+        // without end. The report tells how it stands at last.
+        if doubles.contains(&name) {
+            return;
+        }
         for index in news.ended {
             let state = state(&self.delivery, peer, index as usize);
             let Some(origin) = self.origins.get(index as usize) else {

@@ -316,7 +316,11 @@ impl fmt::Display for Reported<'_> {
             (0, heard) => writeln!(f, "no receiver was expected; {heard} answered")?,
             (expected, heard) if heard < expected => {
                 let receivers = counted(expected as u64, "receiver");
-                writeln!(f, "{receivers} expected, {heard} heard of")?;
+                writeln!(
+                    f,
+                    "{receivers} expected, {heard} heard of; see whether 'manycast receive-files' runs \
+                     there, under names that differ, and whether a firewall here drops the answers"
+                )?;
             }
             _ => {}
         }
