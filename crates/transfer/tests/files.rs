@@ -507,18 +507,20 @@ fn two_of_one_name_are_told_of() {
     options.rate = 20_000_000;
     let path = site.path("from/file");
     let sending = files::Sending::new(&*site.address, [path], options).unwrap();
-    let mut warnings = Vec::new();
+    let (mut warnings, mut told_after) = (Vec::new(), 0);
     sending
-        .run(|event| {
-            if let files::SendEvent::Warning(warning) = event {
-                warnings.push(warning);
-            }
+        .run(|event| match event {
+            files::SendEvent::Warning(warning) => warnings.push(warning),
+            files::SendEvent::File { .. } if !warnings.is_empty() => told_after += 1,
+            _ => {}
         })
         .unwrap();
     assert_eq!(
         warnings,
         ["two receivers call themselves same; give each a name of its own with --name"]
     );
+    // What one says is taken back by the other, and would be told without end.
+    assert_eq!(told_after, 0);
     for (stop, thread) in receivers {
         stop.stop();
         thread.join().unwrap().unwrap();
