@@ -64,7 +64,7 @@ fn the_answer_to_a_forged_request_is_bounded() {
     };
     let together = Options {
         multicast: Some(Multicast::default()),
-        ..greedy.clone()
+        ..greedy
     };
     // The first data packet, or the option acknowledgment: the request without the name and the mode,
     // with the size of the file, and the group.
