@@ -13,6 +13,7 @@ fuzz_target!(|text: &str| {
         snmp6: table(),
         netstat: table(),
         dev: table(),
+        xfrm_stat: table(),
     };
     match tables.counters() {
         Ok(counters) => assert_eq!(counters.since(&counters).get("Udp.NoPorts"), 0),
