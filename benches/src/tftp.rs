@@ -116,6 +116,13 @@ pub(crate) const fn title(path: NetworkPath) -> &'static str {
 
 /// The table of one path.
 pub(crate) fn table(path: NetworkPath, megabytes: usize, rounds: usize) -> anyhow::Result<String> {
+    const TUN: &str = "/dev/net/tun";
+    if let (NetworkPath::Lossy, Err(error)) = (path, fs::File::open(TUN)) {
+        let title = title(path);
+        return Ok(format!(
+            "### {title}\n\nNot measured: a wire that loses needs {TUN} ({error}), so run it as root.\n\n"
+        ));
+    }
     let folder = std::env::temp_dir().join(format!("tftp-bench-{}", std::process::id()));
     let root = folder.join("root");
     fs::create_dir_all(&root)?;
