@@ -1,3 +1,5 @@
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::sync::mpsc;
 use std::time::Instant;
 
@@ -164,6 +166,10 @@ proptest! {
             for found in std::fs::read_dir(at).unwrap() {
                 let path = found.unwrap().path();
                 let kind = path.symlink_metadata().unwrap();
+                if !kind.is_symlink() {
+                    // What was sent may forbid its owner to read it.
+                    std::fs::set_permissions(&path, Permissions::from_mode(0o700)).unwrap();
+                }
                 if kind.is_dir() {
                     waiting.push(path);
                 } else if kind.is_file() {
