@@ -164,6 +164,11 @@ pub(crate) fn table(path: NetworkPath, megabytes: usize, rounds: usize) -> anyho
     for (contestant, rate) in CONTESTANTS.iter().zip(medians) {
         let _ = match rate.is_nan() {
             true => writeln!(text, "| {} | not there | |", contestant.name),
+            false if best.is_nan() => writeln!(
+                text,
+                "| {} | {rate:.2} | no peer is there |",
+                contestant.name
+            ),
             false => writeln!(
                 text,
                 "| {} | {rate:.2} | {:.2} |",

@@ -6,7 +6,8 @@
 use std::path::Path;
 
 use manycast_io::IntoAddress;
-use tokio::task::spawn_blocking;
+
+use crate::aside;
 
 use super::{
     Error, ReceiveEvent, ReceiveOptions, ReceiveReport, Receiving, SendEvent, SendOptions,
@@ -49,7 +50,7 @@ pub async fn send(
     on_event: impl FnMut(SendEvent) + Send + 'static,
 ) -> Result<SendReport, Error> {
     let _stop = StopOnDrop(sending.stopper());
-    joined(spawn_blocking(move || sending.run(on_event)).await)
+    aside::run(move || sending.run(on_event), Error::Stopped).await
 }
 
 /// Receives, as [`Receiving::run`].
@@ -62,7 +63,7 @@ pub async fn receive(
     on_event: impl FnMut(ReceiveEvent) + Send + 'static,
 ) -> Result<ReceiveReport, Error> {
     let _stop = StopOnDrop(receiving.stopper());
-    joined(spawn_blocking(move || receiving.run(on_event)).await)
+    aside::run(move || receiving.run(on_event), Error::Stopped).await
 }
 
 struct StopOnDrop(Stop);
@@ -70,14 +71,5 @@ struct StopOnDrop(Stop);
 impl Drop for StopOnDrop {
     fn drop(&mut self) {
         self.0.stop();
-    }
-}
-
-fn joined<T>(result: Result<Result<T, Error>, tokio::task::JoinError>) -> Result<T, Error> {
-    match result {
-        Ok(result) => result,
-        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        // The runtime is shutting down.
-        Err(_) => Err(Error::Stopped),
     }
 }

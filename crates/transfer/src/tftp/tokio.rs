@@ -7,7 +7,8 @@ use std::path::Path;
 
 use manycast_io::Stopper;
 use manycast_proto::tftp::ServerStats;
-use tokio::task::spawn_blocking;
+
+use crate::aside;
 
 use super::{Error, Event, Location, Options, Report, Server, Transfer};
 
@@ -66,7 +67,7 @@ pub async fn put(
 /// Those of [`Transfer::run`].
 pub async fn run(mut transfer: Transfer) -> Result<Report, Error> {
     let _stop = StopOnDrop(transfer.stopper()?);
-    joined(spawn_blocking(move || transfer.run(|_| {})).await)
+    aside::run(move || transfer.run(|_| {}), Error::Stopped).await
 }
 
 /// Serves until the future is dropped, as [`Server::run`].
@@ -79,7 +80,7 @@ pub async fn serve(
     on_event: impl FnMut(Event) + Send + 'static,
 ) -> Result<ServerStats, Error> {
     let _stop = StopOnDrop(server.stopper()?);
-    joined(spawn_blocking(move || server.run(on_event)).await)
+    aside::run(move || server.run(on_event), Error::Stopped).await
 }
 
 struct StopOnDrop(Stopper);
@@ -87,14 +88,5 @@ struct StopOnDrop(Stopper);
 impl Drop for StopOnDrop {
     fn drop(&mut self) {
         self.0.stop();
-    }
-}
-
-fn joined<T>(result: Result<Result<T, Error>, tokio::task::JoinError>) -> Result<T, Error> {
-    match result {
-        Ok(result) => result,
-        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        // The runtime is shutting down.
-        Err(_) => Err(Error::Stopped),
     }
 }
