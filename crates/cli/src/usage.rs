@@ -202,7 +202,15 @@ fn sentence(error: &clap::Error) -> String {
             let (words, _) = meant();
             format!("a command is missing; '{words} --help' lists those that there are")
         }
-        ErrorKind::MissingRequiredArgument => format!("{} is missing", argument()),
+        ErrorKind::MissingRequiredArgument => {
+            let argument = argument();
+            let verb = if argument.contains(" and ") {
+                "are"
+            } else {
+                "is"
+            };
+            format!("{argument} {verb} missing")
+        }
         ErrorKind::ArgumentConflict => {
             let other = list(error, ContextKind::PriorArg);
             if other == argument() {
