@@ -9,7 +9,8 @@ use manycast_net::{BufferSize, ErrorKind, Interface, JoinedGroup, sysctl};
 use manycast_types::{Address, InterfaceId, SourceFilter};
 
 use super::{
-    Captured, CapturedStream, LinkState, MulticastRoute, Rules, Surroundings, Translation,
+    Captured, CapturedStream, IpsecPolicy, LinkState, MulticastRoute, Rules, Surroundings,
+    Translation,
 };
 use manycast_io::Error;
 
@@ -95,6 +96,8 @@ pub struct Watched {
     /// How many packets of any kind the tracking of connections dropped meanwhile, since its table is
     /// full.
     pub conntrack_drops: u64,
+    /// The policies of IPsec that may match the datagrams, where this process may read them.
+    pub ipsec: Option<Vec<IpsecPolicy>>,
     /// Where this host routes groups, and what came for these routes meanwhile.
     pub multicast_routes: Vec<MulticastRoute>,
     /// The index of the interface by which this host would answer the sources that were captured; `None` where no route
@@ -155,6 +158,9 @@ pub struct SelfTest {
     /// How many packets of any kind came to IP and went no further while those to the group in
     /// question were sent, and while the others were.
     pub lost: [u64; 2],
+    /// How many packets of any kind policies of IPsec refused, and how many they held back, while those
+    /// to the group in question were sent.
+    pub ipsec: [u64; 2],
     /// How long those to the group in question took to be sent.
     pub took: Duration,
     /// Why sending failed, where it did.
@@ -227,6 +233,9 @@ pub struct Tally {
     pub unassembled: u64,
     /// Packets that policies of IPsec refused, of either version of IP.
     pub refused_by_ipsec: u64,
+    /// Packets that this host did not send since policies of IPsec block them or want encryption, of
+    /// either version of IP.
+    pub held_by_ipsec: u64,
 }
 
 impl Context {
@@ -493,6 +502,7 @@ impl Tally {
     /// The counters of one version of IP.
     pub fn of(counters: &Counters, ipv4: bool) -> Self {
         let get = |v4, v6| counters.get(if ipv4 { v4 } else { v6 });
+        let sum = |names: [&str; 3]| names.map(|name| counters.get(name)).iter().sum();
         Self {
             received: get("Ip.InReceives", "Ip6InReceives"),
             multicast: get("IpExt.InMcastPkts", "Ip6InMcastPkts"),
@@ -507,10 +517,8 @@ impl Tally {
             reassembled: get("Ip.ReasmOKs", "Ip6ReasmOKs"),
             unassembled: get("Ip.ReasmFails", "Ip6ReasmFails")
                 .saturating_sub(get("Ip.ReasmTimeout", "Ip6ReasmTimeout")),
-            refused_by_ipsec: ["XfrmInPolBlock", "XfrmInNoPols", "XfrmInTmplMismatch"]
-                .map(|name| counters.get(name))
-                .iter()
-                .sum(),
+            refused_by_ipsec: sum(["XfrmInPolBlock", "XfrmInNoPols", "XfrmInTmplMismatch"]),
+            held_by_ipsec: sum(["XfrmOutPolBlock", "XfrmOutNoStates", "XfrmOutPolError"]),
         }
     }
 

@@ -68,6 +68,7 @@ pub use host::counters::{CounterTables, Counters, InterfaceCounters};
 pub use host::examine_host;
 pub use host::firewall::{FirewallRule, firewall_rules, legacy_firewall_tables};
 pub use host::foreign::{ForeignSocket, SocketOwner, socket_owners};
+pub use host::ipsec::IpsecPolicy;
 pub use host::links::LinkState;
 pub use host::multicast_routes::MulticastRoute;
 pub use host::open_sockets::{OpenSocket, open_sockets};

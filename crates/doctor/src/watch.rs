@@ -11,7 +11,7 @@ use super::capture::CaptureThread;
 use super::context::total;
 use super::host::links::LinkState;
 use super::host::multicast_routes::{self, MulticastRoute, multicast_routes};
-use super::host::{conntrack, links};
+use super::host::{conntrack, ipsec, links};
 use super::rules::RuleCounters;
 use super::{Cancellation, Context, Examination, Flow, Obstacle, Target, Watched, self_test};
 use manycast_io::{Error, Listener};
@@ -194,6 +194,7 @@ impl Meter {
         let routes = multicast_routes(target.is_ipv4());
         watched.multicast_routes = multicast_routes::since(routes, &self.routes);
         watched.translations = conntrack::translations(to).unwrap_or_default();
+        watched.ipsec = ipsec::policies(to).ok();
         watched.rules = self
             .rule_counters
             .and_then(|rule_counters| rule_counters.close(to, &names));

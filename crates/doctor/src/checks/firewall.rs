@@ -5,12 +5,12 @@ use crate::FirewallRule;
 use super::super::proof::{Doubt, Grade, Proof};
 use super::super::{Code, Context, Finding, Rules, SelfTest, Severity, Tally, Watched};
 use super::firewall_rule::named;
-use super::{below_ip, conntrack, nat};
+use super::{below_ip, conntrack, ipsec, nat};
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
     let watched = context.watched.as_ref()?;
-    // What takes them away before IP, and the tracking of connections, have findings of their own.
-    let elsewhere = [below_ip::run, conntrack::run, nat::run];
+    // What takes them away before IP, the tracking of connections and IPsec have findings of their own.
+    let elsewhere = [below_ip::run, conntrack::run, ipsec::run, nat::run];
     if elsewhere
         .iter()
         .any(|check| check(context).is_some_and(|finding| finding.severity == Severity::Fault))
@@ -81,13 +81,6 @@ fn by_group(context: &Context, test: &SelfTest) -> Option<Finding> {
         ))
     } else {
         finding
-    };
-    let finding = match test.meanwhile.refused_by_ipsec {
-        0 => finding,
-        refused => finding.because(format!(
-            "policies of IPsec refused {} meanwhile (/proc/net/xfrm_stat): sudo ip xfrm policy",
-            super::count(refused, "packet")
-        )),
     };
     Some(named(context, finding, rules, test.sent, |rule| {
         rule.is_inward() && (at_ip.is_none() || rule.hook != Some("ingress"))

@@ -7,6 +7,7 @@ mod arriving;
 mod far_host;
 mod firewall;
 mod healthy;
+mod ipsec;
 mod joining;
 mod programs;
 mod remedies;
@@ -82,6 +83,12 @@ netns::tests!(
     healthy::a_host_that_lets_in_what_is_in_use,
     healthy::a_host_under_an_old_querier,
     healthy::a_host_without_a_route,
+    ipsec::between_two_ends,
+    ipsec::what_comes_in_is_refused,
+    ipsec::what_goes_out_is_held_back,
+    ipsec::what_is_for_a_program_is_refused,
+    ipsec::what_no_policy_lets_in,
+    ipsec::what_one_source_sends_is_refused,
     joining::an_interface_without_the_flag,
     joining::an_interface_that_is_down,
     joining::an_interface_without_ipv6,
