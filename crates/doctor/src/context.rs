@@ -41,6 +41,8 @@ pub struct Target {
     pub interface: Option<InterfaceId>,
     /// Whose datagrams are wanted.
     pub sources: SourceFilter,
+    /// The group that was asked, where what is to arrive are the answers.
+    pub asked: Option<SocketAddr>,
 }
 
 /// The state of this host at one moment.
@@ -85,6 +87,9 @@ pub struct Watched {
     pub buffer: Option<BufferSize>,
     /// Datagrams that were dropped since that buffer was full.
     pub dropped: u64,
+    /// Where a group was asked: how many packets of any kind came to IP and went no further in two
+    /// seconds before.
+    pub quiet: u64,
     /// What became of datagrams that this host sent to itself.
     pub self_tests: Vec<SelfTest>,
     /// What was captured on the wire, where this process may listen there.
@@ -381,6 +386,18 @@ impl Target {
     /// Whether it is a group.
     pub(super) const fn is_group(&self) -> bool {
         self.ip.is_multicast()
+    }
+
+    /// What `nft` calls it, to let it pass.
+    pub(super) fn as_rule(&self) -> String {
+        match self.asked {
+            // The port that asked is another one each time.
+            Some(group) => format!("udp sport {}", group.port()),
+            None => {
+                let family = if self.is_ipv4() { "ip" } else { "ip6" };
+                format!("{family} daddr {} udp dport {}", self.ip, self.port)
+            }
+        }
     }
 
     /// Whether a flow is what was asked for.

@@ -55,6 +55,7 @@ use std::time::Duration;
 
 use manycast_types::{Address, SourceFilter};
 
+pub use answers::{blocked_answers, examine_answers};
 pub use cancellation::Cancellation;
 pub use capture::{Captured, CapturedStream, Pieces};
 pub use code::{Code, Step};
@@ -233,5 +234,6 @@ fn target(address: &Address) -> Result<Target, Error> {
         sources: address
             .group()
             .map_or_else(SourceFilter::any, |group| group.sources),
+        asked: None,
     })
 }

@@ -169,6 +169,11 @@ impl Meter {
         })
     }
 
+    /// Whether what comes by the wire is captured.
+    pub(super) const fn captures(&self) -> bool {
+        self.capture.is_some()
+    }
+
     pub(super) fn stop(
         mut self,
         context: &Context,
@@ -329,7 +334,7 @@ fn listen(listener: &mut Listener, until: &Until<'_>, watched: &mut Watched) -> 
 }
 
 /// Adds a datagram to the flow that it belongs to.
-fn count(flows: &mut Vec<Flow>, received: &Received<'_>, at: Duration) {
+pub(super) fn count(flows: &mut Vec<Flow>, received: &Received<'_>, at: Duration) {
     let hops = |flow: &Flow| match (flow.hops, received.hops) {
         (Some(least), Some(left)) => Some(least.min(left)),
         (least, left) => least.or(left),

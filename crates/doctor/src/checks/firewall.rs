@@ -190,6 +190,10 @@ fn by_rule(context: &Context, watched: &Watched) -> Option<Finding> {
         format!("a firewall of this host drops what {}", whose(context)),
     )
     .because(evidence);
+    let finding = match context.target.asked {
+        Some(_) => finding.because(super::answers::WHY),
+        None => finding,
+    };
     let tested = watched.self_tests.iter().any(|test| test.received > 0);
     let finding = if tested {
         finding.because(
@@ -210,6 +214,9 @@ fn by_rule(context: &Context, watched: &Watched) -> Option<Finding> {
 /// What is dropped: all that comes, or what one source sends while others get through.
 fn whose(context: &Context) -> String {
     let to = context.target.ip;
+    if let Some(asked) = context.target.asked {
+        return format!("answers questions to {asked}");
+    }
     match context.lost_streams().next() {
         Some(stream) if context.received() > 0 => {
             format!("{} sends to {to}", stream.source.ip())

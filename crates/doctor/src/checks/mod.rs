@@ -1,5 +1,6 @@
 //! One check a file: each a function of what was recorded.
 
+mod answers;
 mod below_ip;
 mod bound;
 mod buffer;

@@ -285,6 +285,7 @@ fn target(wanted: &Group, group: SocketAddr) -> Target {
         port: group.port(),
         interface: None,
         sources: wanted.sources.clone(),
+        asked: None,
     }
 }
 
