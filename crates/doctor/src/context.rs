@@ -193,6 +193,9 @@ pub struct ProgramSocket {
     pub owner: Option<SocketOwner>,
     /// How many datagrams were dropped meanwhile since its buffer was full.
     pub dropped: u64,
+    /// The index of the interface that it names for what it sends to groups of IPv6, where that is to be
+    /// seen.
+    pub multicast_interface: Option<u32>,
     /// What it is a member of; `None` where this user may not ask it.
     pub memberships: Option<Vec<SocketMembership>>,
 }

@@ -179,7 +179,7 @@ pub fn examine(address: impl IntoAddress, how: &Examination) -> Result<Report, E
     if let Some(watched) = &mut context.watched {
         watched.expected_rate = how.expected_rate;
     }
-    let mut findings = checks::all(&context);
+    let mut findings = checks::of_each(&context);
     if context.target.is_group() && context.received() > 0 {
         // Where it is received, nobody misses the route.
         findings.retain(|found| found.code != Code::NoRoute);

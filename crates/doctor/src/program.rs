@@ -51,6 +51,9 @@ impl Examined {
                 socket.multicast_all = socket.multicast_all.or_else(|| foreign.multicast_all());
             }
             sockets.push(ProgramSocket {
+                multicast_interface: foreign
+                    .as_ref()
+                    .and_then(ForeignSocket::multicast_interface),
                 memberships: foreign.map(|foreign| memberships(&foreign, context)),
                 owner: owner.cloned(),
                 socket,
@@ -77,7 +80,7 @@ impl Examined {
                 ));
             }
             (ProgramChoice::Pid(_), Some(owner)) => owner.to_string(),
-            (ProgramChoice::Port, Some(owner)) if sockets.len() == 1 => owner.to_string(),
+            (ProgramChoice::Port, Some(owner)) if is_one(&sockets) => owner.to_string(),
             (ProgramChoice::Port, _) if sockets.is_empty() => {
                 return Err(Error::unsuitable(
                     &context.target.address,
@@ -105,6 +108,36 @@ impl Examined {
             name: self.name,
             sockets: self.sockets,
         })
+    }
+}
+
+/// Whether all sockets are one program's.
+fn is_one(sockets: &[ProgramSocket]) -> bool {
+    let mut owners = sockets.iter().map(|found| found.owner.as_ref());
+    let first = owners.next().flatten().map(|owner| owner.pid);
+    first.is_some() && owners.all(|owner| owner.map(|owner| owner.pid) == first)
+}
+
+impl Program {
+    /// The programs that it is, where it is whoever has a port.
+    pub(super) fn each(&self) -> Vec<Self> {
+        let mut programs: Vec<(Result<u32, u32>, Self)> = Vec::new();
+        for found in &self.sockets {
+            let owner = found.owner.as_ref();
+            let key = owner.map_or(Err(found.socket.user), |owner| Ok(owner.pid));
+            match programs.iter_mut().find(|(known, _)| *known == key) {
+                Some((_, program)) => program.sockets.push(found.clone()),
+                None => {
+                    let name = match owner {
+                        Some(owner) => owner.to_string(),
+                        None => format!("a program of user {}", found.socket.user),
+                    };
+                    let sockets = vec![found.clone()];
+                    programs.push((key, Self { name, sockets }));
+                }
+            }
+        }
+        programs.into_iter().map(|(_, program)| program).collect()
     }
 }
 
@@ -136,6 +169,7 @@ fn others(
                 socket: OpenSocket::unbound(inode, context.target.is_ipv4()),
                 owner: Some(owner.clone()),
                 dropped: 0,
+                multicast_interface: None,
                 memberships: Some(joined),
             })
         })

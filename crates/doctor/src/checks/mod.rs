@@ -40,7 +40,7 @@ pub(super) mod vrf;
 mod wrong_port;
 mod wrong_source;
 
-use super::{Code, Confidence, Context, Finding, Severity};
+use super::{Code, Confidence, Context, Finding, Program, Severity};
 
 /// A check: what it found, if anything.
 type Check = fn(&Context) -> Option<Finding>;
@@ -97,6 +97,43 @@ const CHECKS: [Check; 46] = [
 /// What keeps an address from being listened on, as far as the host's state tells.
 pub(super) fn obstacles(context: &Context) -> Vec<Finding> {
     interface::run(context).into_iter().collect()
+}
+
+/// Everything that is found, of each program on its own where several have the port. Where one of them
+/// receives what it should, what the others do not is no fault of the host: they may be for another group.
+pub(super) fn of_each(context: &Context) -> Vec<Finding> {
+    let programs = context.program.as_ref().map(Program::each);
+    let programs = programs.unwrap_or_default();
+    if programs.len() < 2 {
+        return all(context);
+    }
+    let is_fault = |finding: &Finding| finding.severity == Severity::Fault;
+    let each: Vec<Vec<Finding>> = programs
+        .into_iter()
+        .map(|program| {
+            all(&Context {
+                program: Some(program),
+                ..context.clone()
+            })
+        })
+        .collect();
+    let one_is_well = each.iter().any(|found| !found.iter().any(is_fault));
+    let mut findings: Vec<Finding> = Vec::new();
+    for mut finding in each.into_iter().flatten() {
+        if one_is_well && is_fault(&finding) {
+            finding.severity = Severity::Warning;
+            finding
+                .evidence
+                .push("another program on the port receives what it should".to_owned());
+        }
+        // Of several with one code, one is told, and the others with it.
+        match findings.iter_mut().find(|known| known.code == finding.code) {
+            Some(known) if known.title != finding.title => known.evidence.push(finding.title),
+            Some(_) => {}
+            None => findings.push(finding),
+        }
+    }
+    findings
 }
 
 /// Everything that is found. That nothing arrives is what is left where nothing explains it.

@@ -1,6 +1,6 @@
 //! A program that sends: to where, by which interface, and how far.
 
-use super::super::proof::{Doubt, Proof};
+use super::super::proof::{Doubt, Grade, Proof};
 use super::super::{Captured, CapturedStream, Code, Context, Finding, Flow, Program};
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
@@ -125,7 +125,12 @@ fn by_loopback(context: &Context, program: &Program) -> Option<Finding> {
         own.map(|flow| (flow.interface.index, flow.datagrams))
             .collect()
     };
-    let (index, datagrams) = *left.first().filter(|_| left.iter().all(loopback))?;
+    let Some((index, datagrams)) = left.first().copied() else {
+        return by_option(context, program, &link.name);
+    };
+    if !left.iter().all(loopback) {
+        return None;
+    }
     let name = host.name_of(index);
     Some(
         Finding::fault(
@@ -145,6 +150,39 @@ fn by_loopback(context: &Context, program: &Program) -> Option<Finding> {
              the group a route: {}",
             link.name,
             super::super::paths::route_command(context.target.ip, &link.name)
+        )),
+    )
+}
+
+/// Nothing of it was seen, and its socket names loopback: where no route leads to the group there,
+/// sending fails, and elsewhere nobody receives it.
+fn by_option(context: &Context, program: &Program, better: &str) -> Option<Finding> {
+    let host = &context.host;
+    let of_version = program
+        .sockets
+        .iter()
+        .filter(|found| found.socket.local.is_ipv6() && !context.target.is_ipv4());
+    let mut names = of_version.map(|found| found.multicast_interface);
+    let index = names.next()??;
+    let loopback = host.interface(index).filter(|link| link.loopback)?;
+    let alone = names.next().is_none();
+    let name = &loopback.name;
+    Some(
+        Finding::fault(
+            Code::EgressOtherInterface,
+            Grade::proved_if(alone, Proof::Kernel),
+            format!(
+                "{} sends to groups by {name} alone, and no other host receives it",
+                program.name
+            ),
+        )
+        .because(format!("its socket names {name} (IPV6_MULTICAST_IF)"))
+        .because(format!(
+            "where no route leads to {} by {name}, sending fails with ENETUNREACH",
+            context.target.ip
+        ))
+        .remedy(format!(
+            "let it name the interface that the receivers are on (IPV6_MULTICAST_IF), such as {better}"
         )),
     )
 }

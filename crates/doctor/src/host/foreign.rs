@@ -142,6 +142,14 @@ impl ForeignSocket {
         loopback.ok()
     }
 
+    /// The index of the interface that a socket of IPv6 names for what it sends to groups
+    /// (`IPV6_MULTICAST_IF`); of IPv4, Linux tells it of nobody.
+    pub fn multicast_interface(&self) -> Option<u32> {
+        let socket = socket2::SockRef::from(&self.fd);
+        let index = self.is_ipv6()?.then(|| socket.multicast_if_v6().ok())?;
+        index.filter(|index| *index != 0)
+    }
+
     /// The hop limit of what it sends to groups, where it can be read.
     pub fn multicast_hops(&self) -> Option<u8> {
         let socket = socket2::SockRef::from(&self.fd);

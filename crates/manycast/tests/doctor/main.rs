@@ -150,6 +150,7 @@ netns::tests!(
     sockets::fed_by_the_membership_of_the_host,
     sockets::of_another_user,
     sockets::of_the_other_version_of_ip,
+    sockets::of_two_programs,
     sockets::that_sends_by_loopback,
     sockets::that_sends_to_another_group,
     sockets::with_a_filter,

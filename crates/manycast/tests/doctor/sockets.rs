@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use manycast::SenderConfig;
-use manycast::doctor::{Code, Confidence, ProgramChoice, Severity};
+use manycast::doctor::{Code, Confidence, ProgramChoice, Report, Severity};
 use manycast_lab::netns::{Host, Lab, Process};
 
 use crate::{
@@ -145,17 +145,20 @@ fn sender(host: &Host, to: &str, connected: bool, device: &str) -> Process {
     let connect = if connected {
         format!("s.connect(('{to}', 5000))")
     } else {
-        send.clone()
+        "pass".to_owned()
     };
     let script = format!(
         "s = socket.socket(socket.AF_{family}, socket.SOCK_DGRAM)
 index = struct.pack('@I', socket.if_nametoindex('{device}'))
 if '{family}' == 'INET6': s.setsockopt(41, socket.IPV6_MULTICAST_IF, index)
 else: s.setsockopt(0, socket.IP_MULTICAST_IF, bytes(8) + index)
-{connect}
 import threading
+def once():
+    try: {send}
+    except OSError as e: assert e.errno == 101, e
 def send():
-    while not threading.Event().wait(.01): {send}
+    while not threading.Event().wait(.01): once()
+{connect}; once()
 threading.Thread(target=send, daemon=True).start()"
     );
     program(host, &script)
@@ -183,16 +186,69 @@ pub(crate) fn that_sends_to_another_group() {
     }
 }
 
-/// Of IPv4 alone: a group of IPv6 goes by loopback only where a route is made for it.
+/// A group of IPv6 goes by loopback only where a route is made for it; elsewhere sending fails.
 pub(crate) fn that_sends_by_loopback() {
     let lab = Lab::new();
     let switch = lab.switch("sw");
     let [_a, b] = two_hosts(&lab, &switch);
-    let process = sender(&b, "239.1.2.3", false, "lo");
-    for report in [
-        examine_with(&b, "239.1.2.3:5000", pid(&process)),
-        examine_privileged(&b, "239.1.2.3:5000", pid(&process)),
+    for (group, route) in [
+        ("239.1.2.3", None),
+        ("ff15::1234", None),
+        (
+            "ff15::1234",
+            Some("ip -6 route add multicast ff15::/16 dev lo table local metric 1"),
+        ),
     ] {
-        assert_fault(&report, Code::EgressOtherInterface, Confidence::Proved);
+        if let Some(route) = route {
+            b.output(route);
+        }
+        let process = sender(&b, group, false, "lo");
+        for report in [
+            examine_with(&b, &address(group), pid(&process)),
+            examine_privileged(&b, &address(group), pid(&process)),
+        ] {
+            assert_fault(&report, Code::EgressOtherInterface, Confidence::Proved);
+        }
+    }
+}
+
+/// Two programs have the port, and what each of them lacks is told.
+pub(crate) fn of_two_programs() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    for (group, other, any, v6) in [
+        (GROUPS[0], "239.1.2.4", "", "False"),
+        (GROUPS[1], "ff15::99", "::", "True"),
+    ] {
+        let _stream = slow(&a, group);
+        let wrong = [
+            format!("s = udp('{other}', {v6}); join(s, '{other}', 'eth0')"),
+            format!("s = udp('{any}', {v6})"),
+        ];
+        let right = format!("s = udp('{group}', {v6}); join(s, '{group}', 'eth0')");
+        let _programs = wrong.map(|script| program(&b, &script));
+        let port = Some(ProgramChoice::Port);
+        let both = |report: &Report, severity: Severity| {
+            for code in [Code::BoundToOtherGroup, Code::NotJoined] {
+                let mut findings = report.findings.iter();
+                let found = findings.find(|found| found.code == code);
+                let found = found.unwrap_or_else(|| panic!("{code}: {report:#?}"));
+                assert_eq!(found.severity, severity, "{report:#?}");
+                assert!(found.title.contains("python3 ("), "{report:#?}");
+            }
+        };
+        for report in [
+            examine_with(&b, &address(group), port),
+            examine_privileged(&b, &address(group), port),
+        ] {
+            assert!(!report.is_healthy(), "{report:#?}");
+            both(&report, Severity::Fault);
+        }
+        // Where one receives it, the others may be for something else.
+        let _right = program(&b, &right);
+        let report = examine_with(&b, &address(group), port);
+        assert!(report.is_healthy(), "{report:#?}");
+        both(&report, Severity::Warning);
     }
 }
