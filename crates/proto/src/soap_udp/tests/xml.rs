@@ -117,6 +117,9 @@ fn no_control_character_gets_in_however_it_is_written() {
     let read = parse("<a b='1&#10;2'>1\r\n2&#9;3&#10;4</a>").unwrap();
     assert!(!read.text.contains(char::is_control), "{:?}", read.text);
     assert_eq!(read.attribute("b"), Some("1 2"));
+    // A namespace is a text too.
+    let read = parse("<a xmlns='urn:&#27;'/>").unwrap();
+    assert_eq!(read.name.namespace, "");
     // What an error says of it is shown to people too.
     let error = parse("<?xml version='1.0' encoding='\u{2028}x'?><a/>").unwrap_err();
     assert!(!error.contains(char::is_control), "{error:?}");
