@@ -14,6 +14,8 @@ pub(super) struct Account {
     pub(super) entry: Entry,
     /// Where the last message of it stands.
     sequence: Option<Sequence>,
+    /// Whether it is one that is searched for, and was told; not so while it has not said what it is.
+    pub(super) told: bool,
     /// How often its addresses were asked for.
     pub(super) resolves: u32,
     /// How often it was asked for since it was heard of last.
@@ -37,6 +39,7 @@ impl Account {
                 instance: None,
             },
             sequence: None,
+            told: false,
             resolves: 0,
             checks: 0,
         }

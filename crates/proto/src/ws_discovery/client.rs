@@ -14,7 +14,7 @@ use super::{
     Version, parse, proxy_type,
 };
 use crate::cache::Cache;
-use crate::local::{NotSent, joins};
+use crate::local::{Allowance, NotSent, joins};
 use crate::random::Random;
 use crate::soap_udp::{Seen, Transmissions, new_id};
 use crate::timers::Deadlines;
@@ -35,6 +35,9 @@ const CHECK: Duration = Duration::from_secs(2);
 
 /// The longest wait before a service is asked for its addresses that has not told them.
 const SOON: Duration = Duration::from_millis(50);
+
+/// How many services are asked for a second at most: what others say must not make it flood a group.
+const RATE: u32 = 200;
 
 /// Of how many sources is remembered in which ways they deviate.
 const MAX_DEVIATING: usize = 1_024;
@@ -77,6 +80,7 @@ pub struct Client {
     gone: VecDeque<InterfaceId>,
     questions: VecDeque<Question>,
     transmissions: Transmissions,
+    allowance: Allowance,
     not_sent: NotSent,
     outputs: VecDeque<Output<ClientEvent>>,
     stats: ClientStats,
@@ -126,9 +130,15 @@ struct Place {
     interface: Option<InterfaceId>,
     asked: u32,
     /// Whom to ask rather than the group.
-    proxy: Option<SocketAddr>,
+    proxy: Option<Proxy>,
     /// How many proxies did not answer.
     lost: u32,
+}
+
+#[derive(Clone, Debug)]
+struct Proxy {
+    source: SocketAddr,
+    endpoint: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -170,6 +180,7 @@ impl Client {
             gone: VecDeque::new(),
             questions: VecDeque::new(),
             transmissions: Transmissions::new(),
+            allowance: Allowance::default(),
             not_sent: NotSent::default(),
             outputs: VecDeque::new(),
             stats: ClientStats::default(),
@@ -183,7 +194,8 @@ impl Client {
 
     /// What is known now.
     pub fn entries(&self) -> impl Iterator<Item = &Entry> {
-        self.cache.entries().map(|account| &account.entry)
+        let told = self.cache.entries().filter(|account| account.told);
+        told.map(|account| &account.entry)
     }
 
     fn tell(&mut self, event: ClientEvent) {
@@ -295,7 +307,8 @@ impl Client {
         let (destination, interface) =
             match (place.map(|number| self.places.get(&number)), question) {
                 (Some(Some(place)), _) => {
-                    let destination = place.proxy.unwrap_or(place.destination);
+                    let proxy = place.proxy.as_ref().map(|it| it.source);
+                    let destination = proxy.unwrap_or(place.destination);
                     (destination, place.interface.clone())
                 }
                 // It was a host that was asked by itself.
@@ -364,7 +377,11 @@ impl Client {
             Body::Hello(service) => {
                 let is_proxy = service.types.contains(&proxy_type(message.version));
                 let for_us = in_group || asked.is_some();
-                is_proxy && for_us && self.obey(now, datagram)
+                is_proxy && for_us && self.obey(now, datagram, &service.endpoint)
+            }
+            Body::Bye(service) if in_group => {
+                self.miss(now, datagram, &service.endpoint);
+                false
             }
             _ => false,
         };
@@ -384,8 +401,9 @@ impl Client {
             }
             self.stats.answers += 1;
             let place = self.place_of(source, datagram.interface.index);
-            if let Some(number) = place
-                && self.places.get(&number).and_then(|it| it.proxy) == Some(source)
+            if let Some((number, proxy)) =
+                place.and_then(|it| Some((it, self.places.get(&it)?.proxy.as_ref()?)))
+                && proxy.source == source
             {
                 self.deadlines.set(Due::Proxy(number), None);
             }
@@ -415,7 +433,7 @@ impl Client {
     }
 
     /// Takes note of a proxy, if it may be one that is to be asked.
-    fn obey(&mut self, now: Instant, datagram: &Received<'_>) -> bool {
+    fn obey(&mut self, now: Instant, datagram: &Received<'_>, endpoint: &str) -> bool {
         let place = self.place_of(datagram.source, datagram.interface.index);
         let Some((number, place)) =
             place.and_then(|number| Some((number, self.places.get_mut(&number)?)))
@@ -429,7 +447,10 @@ impl Client {
         if place.proxy.is_some() {
             return true;
         }
-        place.proxy = Some(datagram.source);
+        place.proxy = Some(Proxy {
+            source: datagram.source,
+            endpoint: endpoint.to_owned(),
+        });
         let (group, interface) = (place.destination, datagram.interface.clone());
         // What was asked of the group is asked of the proxy, once at least.
         place.asked = place.asked.min(self.config.attempts.saturating_sub(1));
@@ -444,14 +465,27 @@ impl Client {
         true
     }
 
+    /// Takes note that an endpoint goes: it may be the proxy of a place.
+    fn miss(&mut self, now: Instant, datagram: &Received<'_>, endpoint: &str) {
+        let place = self.place_of(datagram.source, datagram.interface.index);
+        if let Some(number) = place
+            && let Some(proxy) = self.places.get(&number).and_then(|it| it.proxy.as_ref())
+            && proxy.source.ip() == datagram.source.ip()
+            && proxy.endpoint == endpoint
+        {
+            self.lose_proxy(now, number);
+        }
+    }
+
     /// The proxy of a place does not answer, or is gone.
     fn lose_proxy(&mut self, now: Instant, number: usize) {
         let Some(place) = self.places.get_mut(&number) else {
             return;
         };
-        let (Some(source), Some(interface)) = (place.proxy.take(), place.interface.clone()) else {
+        let (Some(proxy), Some(interface)) = (place.proxy.take(), place.interface.clone()) else {
             return;
         };
+        let source = proxy.source;
         place.lost += 1;
         place.asked = place.asked.min(self.config.attempts.saturating_sub(1));
         self.deadlines.set(Due::Proxy(number), None);
@@ -493,50 +527,72 @@ impl Client {
     }
 
     fn hear(&mut self, now: Instant, said: Account, is_answer: bool) {
-        let known = self.find(&said);
-        // A service that is known is so by what was asked for, and need not say all of itself again.
-        if known.is_none() && !self.is_wanted(&said.entry.service, is_answer) {
-            self.stats.unasked += 1;
-            return;
-        }
-        match known {
-            Some(number) => {
-                let Some(account) = self.cache.entry(number) else {
-                    return;
-                };
-                // An answer is as new as its question.
-                if !is_answer && said.is_older_than(account) {
-                    self.stats.outdated += 1;
-                    return;
-                }
-                let change = differences(account, &said);
-                update(account, said);
-                let entry = account.entry.clone();
-                self.schedule(now, number);
-                if let Some(change) = change {
-                    self.tell(ClientEvent::Changed { entry, change });
-                }
-            }
-            None => {
-                let (source, index) = (said.entry.source.ip(), said.entry.interface.index);
-                if self.cache.len() >= self.config.entries
-                    || self.cache.of_source(source, index) >= self.config.per_source
-                {
-                    self.stats.overflowed += 1;
-                    return;
-                }
-                let entry = said.entry.clone();
-                let number = self.cache.add(said);
-                self.schedule(now, number);
-                self.tell(ClientEvent::Found(entry));
-            }
+        match self.find(&said) {
+            Some(number) => self.refresh(now, number, said, is_answer),
+            None => self.learn(now, said, is_answer),
         }
     }
 
-    /// Whether a service is to be asked for its addresses.
+    fn learn(&mut self, now: Instant, mut said: Account, is_answer: bool) {
+        let service = &said.entry.service;
+        said.told = self.is_wanted(service, is_answer);
+        // §4.1: a Hello need not say what a service is. It is asked then, before it is told.
+        let mut probes = self.config.probes.iter();
+        let perhaps = !is_answer && self.config.resolve && probes.any(|it| it.may_match(service));
+        if !said.told && !perhaps {
+            self.stats.unasked += 1;
+            return;
+        }
+        let (source, index) = (said.entry.source.ip(), said.entry.interface.index);
+        if self.cache.len() >= self.config.entries
+            || self.cache.of_source(source, index) >= self.config.per_source
+        {
+            self.stats.overflowed += 1;
+            return;
+        }
+        let (entry, told) = (said.entry.clone(), said.told);
+        let number = self.cache.add(said);
+        self.schedule(now, number);
+        if told {
+            self.tell(ClientEvent::Found(entry));
+        }
+    }
+
+    fn refresh(&mut self, now: Instant, number: u64, said: Account, is_answer: bool) {
+        let Some(account) = self.cache.entry(number) else {
+            return;
+        };
+        // An answer is as new as its question.
+        if !is_answer && said.is_older_than(account) {
+            self.stats.outdated += 1;
+            return;
+        }
+        let change = differences(account, &said);
+        update(account, said);
+        let (entry, told) = (account.entry.clone(), account.told);
+        if told {
+            self.schedule(now, number);
+            if let Some(change) = change {
+                self.tell(ClientEvent::Changed { entry, change });
+            }
+        } else if self.is_wanted(&entry.service, false) {
+            if let Some(account) = self.cache.entry(number) {
+                account.told = true;
+            }
+            self.schedule(now, number);
+            self.tell(ClientEvent::Found(entry));
+        } else if is_answer {
+            self.stats.unasked += 1;
+            self.drop_entry(number);
+        } else {
+            self.schedule(now, number);
+        }
+    }
+
+    /// Whether a service is to be asked for its addresses, or for what it is.
     fn lacks(&self, account: &Account) -> bool {
-        let addresses = &account.entry.service.addresses;
-        self.config.resolve && addresses.is_empty() && account.resolves < CHECKS
+        let lacks = account.entry.service.addresses.is_empty() || !account.told;
+        self.config.resolve && lacks && account.resolves < CHECKS
     }
 
     /// Sets when a service is asked for that was just heard of.
@@ -566,27 +622,41 @@ impl Client {
         if silent && account.checks >= CHECKS {
             return self.forget(number, Goodbye::NoAnswer);
         }
-        if silent {
-            account.checks += 1;
-        } else {
-            account.resolves += 1;
+        if !silent && account.resolves >= CHECKS {
+            if account.told {
+                self.schedule(now, number);
+            } else {
+                self.drop_entry(number);
+            }
+            return;
         }
-        let account = account.clone();
-        if silent || account.resolves <= CHECKS {
-            self.questions
-                .push_back(Question::Resolve { entry: number });
-            let at = now.checked_add(CHECK);
-            self.deadlines.set(Due::Check(number), at);
+        let wait = if self.allowance.take(now, RATE, 1) {
+            if silent {
+                account.checks += 1;
+            } else {
+                account.resolves += 1;
+            }
+            let question = Question::Resolve { entry: number };
+            self.questions.push_back(question);
+            CHECK
         } else {
-            self.schedule(now, number);
-        }
+            self.random.duration(CHECK / 2..=CHECK)
+        };
+        let at = now.checked_add(wait);
+        self.deadlines.set(Due::Check(number), at);
     }
 
     fn forget(&mut self, number: u64, why: Goodbye) {
-        self.deadlines.set(Due::Check(number), None);
-        if let Some(Account { entry, .. }) = self.cache.remove(number) {
+        if let Some(Account { entry, told, .. }) = self.drop_entry(number)
+            && told
+        {
             self.tell(ClientEvent::Gone { entry, why });
         }
+    }
+
+    fn drop_entry(&mut self, number: u64) -> Option<Account> {
+        self.deadlines.set(Due::Check(number), None);
+        self.cache.remove(number)
     }
 
     fn deviates(&mut self, datagram: &Received<'_>, deviations: Deviations) {

@@ -225,8 +225,12 @@ impl TargetServiceConfig {
         {
             return Err(Unsuitable("a text holds a space or a control character"));
         }
-        let is_local =
-            |it: &Name| !it.local.is_empty() && !it.local.contains([':', '<', '&', '"', '\'']);
+        // XML 1.0 §2.3, of what is ASCII.
+        let is_local = |it: &Name| {
+            let other = |c: char| c.is_ascii_alphanumeric() || !c.is_ascii() || "-._".contains(c);
+            let begins = |c: char| other(c) && !c.is_ascii_digit() && !"-.".contains(c);
+            it.local.starts_with(begins) && it.local.chars().all(other)
+        };
         if !self.types.iter().all(is_local) {
             return Err(Unsuitable("the name of a type is no name of XML"));
         }

@@ -3,11 +3,18 @@
 use bytes::Bytes;
 use manycast_types::Malformed;
 
-use super::{Deviation, Deviations, Rule, Version};
+use super::{DEVICES, Deviation, Deviations, Rule, Version};
 use crate::soap_udp::{Addressing, Element, Envelope, Name, Soap};
 
 /// How many services are read of a message at most, and names, scopes and addresses of each.
 const MAX_LISTED: usize = 128;
+
+/// The prefixes that others use. Some, such as `wsdd`, compare types with them as texts.
+const PREFIXES: [(&str, &str); 3] = [
+    (DEVICES, "wsdp"),
+    ("http://schemas.microsoft.com/windows/pub/2005/07", "pub"),
+    ("http://www.onvif.org/ver10/network/wsdl", "dn"),
+];
 
 /// A message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,6 +111,22 @@ impl Probe {
         let has_type = |name: &Name| service.types.contains(name);
         self.types.iter().all(has_type) && self.rule.matches(&self.scopes, &service.scopes)
     }
+}
+
+impl Probe {
+    /// Whether a service that has not said all of itself may be one that is searched for.
+    pub(super) fn may_match(&self, service: &Service) -> bool {
+        let whole = Service {
+            types: or_all(&service.types, &self.types),
+            scopes: or_all(&service.scopes, &self.scopes),
+            ..Service::default()
+        };
+        self.matches(&whole)
+    }
+}
+
+fn or_all<T: Clone>(said: &[T], all: &[T]) -> Vec<T> {
+    if said.is_empty() { all } else { said }.to_vec()
 }
 
 /// Where a message stands among all that a service has sent (§7).
@@ -336,7 +359,9 @@ impl Message {
             body,
             ..Envelope::default()
         };
-        envelope.emit(&[(namespace, "d")]).into()
+        let mut prefixes = vec![(namespace, "d")];
+        prefixes.extend(PREFIXES);
+        envelope.emit(&prefixes).into()
     }
 }
 

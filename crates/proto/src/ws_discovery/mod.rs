@@ -47,10 +47,13 @@
 //! A question names no address but its source, which may be forged. A [`TargetService`] answers a host of its own networks
 //! alone, with one message of at most [`MAX_SENT`] bytes, sent twice unless
 //! [`TargetServiceConfig::unicast_repeat`] says otherwise; and all together no more than
-//! [`TargetServiceConfig::rate`] a second. The shortest Probe that is understood has some 330 bytes, and brings about 2
-//! times 1,000 bytes usually, and 2,904 at most: 9 times as much. A question that came before is not answered again.
-//! A [`Client`] answers nothing at all; of what others say, only a proxy's Hello makes it send, to the source of that
-//! and no more than the questions that it would have asked the group.
+//! [`TargetServiceConfig::rate`] a second. The shortest Probe that is understood has 264 bytes, and brings about 2
+//! times 1,000 bytes usually, which is 7 times as much, and 2,904 at most: 11 times. A question that came before is
+//! not answered again.
+//!
+//! A [`Client`] answers nothing at all. Of what others say, a proxy's Hello makes it ask the source of that the questions
+//! that it would have asked the group; and one that tells no address makes it ask the group for that up to three times,
+//! for all together 200 times a second at most.
 
 mod account;
 mod asked;
@@ -80,11 +83,14 @@ pub const PORT: u16 = 3702;
 /// How long a datagram is that is sent, at most: what goes through Ethernet in one piece, less the headers of IPv6 and UDP.
 pub const MAX_SENT: usize = 1_452;
 
+/// The namespace of the profile for devices, DPWS 1.0.
+const DEVICES: &str = "http://schemas.xmlsoap.org/ws/2006/02/devprof";
+
 /// The type of what follows the profile for devices (DPWS 1.0), which Windows, printers and scanners are.
 ///
 /// Some, such as `wsdd`, answer to those alone who ask for it.
 pub fn device_type() -> Name {
-    Name::new("http://schemas.xmlsoap.org/ws/2006/02/devprof", "Device")
+    Name::new(DEVICES, "Device")
 }
 
 /// The type of a discovery proxy of a version.

@@ -239,6 +239,41 @@ fn a_flood_of_questions_is_bounded() {
     assert_eq!(stats.answers + stats.overflowed, 10_000);
 }
 
+/// The figures in the documentation of the module.
+#[test]
+fn an_answer_is_a_few_times_as_long_as_its_question() {
+    let shortest = "<e:Envelope xmlns:e='http://www.w3.org/2003/05/soap-envelope' \
+        xmlns:a='http://schemas.xmlsoap.org/ws/2004/08/addressing'><e:Header><a:MessageID>1\
+        </a:MessageID></e:Header><e:Body><Probe \
+        xmlns='http://schemas.xmlsoap.org/ws/2005/04/discovery'/></e:Body></e:Envelope>";
+    assert_eq!(shortest.len(), 264);
+    let (mut service, mut now) = service(|_| ());
+    let interface = InterfaceId::new(2, "eth0");
+    let (from, group) = (US.parse().unwrap(), GROUP.parse().unwrap());
+    let datagram = Received::new(shortest.as_bytes(), from, group, &interface);
+    service.handle_datagram(now, datagram);
+    let (sent, _) = run(&mut service, &mut now, SECOND);
+    let bytes: usize = sent.iter().map(|(_, it)| it.payload.len()).sum();
+    assert_eq!(sent.len(), 2);
+    assert!((6..=9).contains(&(bytes / shortest.len())), "{bytes}");
+    assert_eq!(2 * MAX_SENT / shortest.len(), 11);
+}
+
+#[test]
+fn what_others_say_does_not_make_a_client_flood_the_group() {
+    let (mut client, mut now) = client(|config| config.multicast_repeat = 0);
+    joined(&mut client, now);
+    run(&mut client, &mut now, SECOND * 2);
+    for number in 0..5_000_u32 {
+        let hello = said(Body::Hello, number, "");
+        let from = format!("10.1.{}.{}:3702", number / 250, number % 250 + 1);
+        give(&mut client, now, &from, GROUP, &hello);
+    }
+    let (sent, _) = run(&mut client, &mut now, SECOND * 5);
+    // A second's worth at once, and then at the rate.
+    assert!((1_000..=1_250).contains(&sent.len()), "{}", sent.len());
+}
+
 #[test]
 fn it_says_hello_and_goodbye_in_both_versions_and_numbers_them() {
     let (mut service, mut now) = service(|_| ());
@@ -401,6 +436,48 @@ fn a_service_without_addresses_is_asked_for_them_a_few_times() {
 }
 
 #[test]
+fn a_service_that_does_not_say_what_it_is_is_asked_before_it_is_told() {
+    for (types, wanted) in [
+        (vec![device_type()], true),
+        (vec![Name::new("urn:x", "A")], false),
+    ] {
+        let (mut client, mut now) = client(|config| config.probes = vec![Probe::of(device_type())]);
+        joined(&mut client, now);
+        run(&mut client, &mut now, SECOND * 2);
+        let mut hello = said(Body::Hello, 1, "http://a/");
+        if let Body::Hello(service) = &mut hello.body {
+            service.types.clear();
+        }
+        give(&mut client, now, HOST, GROUP, &hello);
+        let (sent, told) = run(&mut client, &mut now, SECOND);
+        assert!(matches!(&told[..], [ClientEvent::Asked { .. }]), "{told:?}");
+        assert_eq!(client.entries().count(), 0);
+        let mut answer = said(|it| Body::ResolveMatches(Some(it)), 2, "http://a/");
+        if let Body::ResolveMatches(Some(service)) = &mut answer.body {
+            service.types = types;
+        }
+        answer.relates_to = read(&sent[0].1).id;
+        give(&mut client, now, HOST, US, &answer);
+        let (_, told) = run(&mut client, &mut now, SECOND * 20);
+        assert_eq!(told.len(), usize::from(wanted), "{told:?}");
+        assert_eq!(client.entries().count(), usize::from(wanted));
+    }
+    // What is surely something else is not asked.
+    let (mut client, mut now) = client(|config| {
+        config.probes = vec![Probe::of(Name::new("urn:x", "A"))];
+    });
+    give(
+        &mut client,
+        now,
+        HOST,
+        GROUP,
+        &said(Body::Hello, 1, "http://a/"),
+    );
+    let (sent, _) = run(&mut client, &mut now, SECOND * 5);
+    assert!(sent.is_empty() && client.stats().unasked == 1);
+}
+
+#[test]
 fn a_service_that_says_nothing_is_asked_for_and_gone_if_it_does_not_answer() {
     let (mut client, mut now) = client(|_| ());
     joined(&mut client, now);
@@ -548,6 +625,54 @@ fn a_proxy_is_asked_in_place_of_the_group_until_it_does_not_answer() {
     );
     assert_eq!(sent[0].1.destination, HOST.parse().unwrap());
     assert_eq!(sent.last().unwrap().1.destination, GROUP.parse().unwrap());
+}
+
+#[test]
+fn a_proxy_that_says_goodbye_is_asked_no_more() {
+    let (mut client, mut now) = client(|config| config.resolve = false);
+    joined(&mut client, now);
+    let (sent, _) = run(&mut client, &mut now, Duration::ZERO);
+    give(&mut client, now, HOST, US, &proxy(read(&sent[0].1).id));
+    run(&mut client, &mut now, SECOND);
+    let bye = |endpoint: &str| {
+        let service = Service {
+            endpoint: endpoint.to_owned(),
+            ..Service::default()
+        };
+        Message::new(Version::V2005_04, endpoint, Body::Bye(service))
+    };
+    // Another host cannot say so, nor another endpoint.
+    give(
+        &mut client,
+        now,
+        "10.0.0.66:3702",
+        GROUP,
+        &bye("urn:uuid:proxy"),
+    );
+    give(&mut client, now, HOST, GROUP, &bye("urn:uuid:other"));
+    let (sent, _) = run(&mut client, &mut now, SECOND);
+    assert_eq!(sent, []);
+    let goodbye = Message {
+        id: Some("3".to_owned()),
+        ..bye("urn:uuid:proxy")
+    };
+    give(&mut client, now, HOST, GROUP, &goodbye);
+    let (sent, told) = run(&mut client, &mut now, SECOND);
+    let lost = |it: &ClientEvent| matches!(it, ClientEvent::ProxyLost { .. });
+    assert!(told.iter().any(lost), "{told:?}");
+    assert_eq!(sent[0].1.destination, GROUP.parse().unwrap());
+}
+
+#[test]
+fn types_are_written_with_the_prefixes_that_others_compare() {
+    let text = Message::new(
+        Version::V2005_04,
+        "1",
+        Body::Probe(Probe::of(device_type())),
+    )
+    .emit();
+    let text = String::from_utf8(text.to_vec()).unwrap();
+    assert!(text.contains("<d:Types>wsdp:Device</d:Types>"), "{text}");
 }
 
 #[test]
