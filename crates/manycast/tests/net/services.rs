@@ -221,7 +221,7 @@ pub(crate) fn ws_discovery_python_finds_us() {
          for s in w.searchServices(types=[t]): print('found', s.getEPR(), s.getXAddrs()[0], flush=True)\n\
          w.stop()\n",
     );
-    peer.wait_for_line(&format!("found {ENDPOINT} http://10.0."));
+    peer.wait_for_line(&format!("found {ENDPOINT} http://"));
     stopper.stop();
     task.join();
 }
