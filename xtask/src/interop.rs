@@ -8,8 +8,16 @@ use crate::summary::Summary;
 use crate::{cargo, programs, unpacked};
 
 /// What the names of tests against a program of others have in common (`truncated` has an `ncat`).
-const TESTS: [&str; 8] = [
-    "iperf", "ncat_", NORM, "python_", "socat_", SSDP, "tftp_", AS_ROOT,
+const TESTS: [&str; 9] = [
+    "iperf",
+    "ncat_",
+    NORM,
+    "python_",
+    "socat_",
+    SSDP,
+    "tftp_",
+    AS_ROOT,
+    WS_DISCOVERY,
 ];
 
 /// Our NORM beside that of its authors: a package of its own, since the command is not needed.
@@ -17,6 +25,9 @@ const NORM: &str = "norm_";
 
 /// Our SSDP beside that of others: the command has none.
 const SSDP: &str = "ssdp_";
+
+/// Our WS-Discovery beside that of others.
+const WS_DISCOVERY: &str = "ws_discovery_";
 
 /// A test binary whose program needs to be root, and not in a user namespace.
 const AS_ROOT: &str = "tftp_hpa";
@@ -40,7 +51,9 @@ pub(crate) fn run() -> anyhow::Result<bool> {
                 continue;
             }
             NORM => format!("test -p manycast-interop-norm --test nrl -- {NORM}"),
-            SSDP => format!("test -p manycast --all-features --test net -- {SSDP}"),
+            SSDP | WS_DISCOVERY => {
+                format!("test -p manycast --all-features --test net -- {tests}")
+            }
             tests => format!("test -p manycast-cli --test net -- {tests}"),
         };
         eprintln!("\n$ cargo {command}");

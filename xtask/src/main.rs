@@ -33,7 +33,8 @@ Usage: cargo xtask COMMAND
   test    all tests: units, documentation, sockets and network namespaces, and each fuzzer for some
           seconds; 'test python' runs those of the Python package alone
   interop the tests against programs that others wrote, alone: iperf, ncat, socat, Python,
-          TFTP clients and servers, minissdpd, the NORM of NRL, and ZeroMQ
+          TFTP clients and servers, the NORM of NRL, ZeroMQ, those of SSDP (minissdpd, minidlna,
+          GSSDP, async-upnp-client) and of WS-Discovery (wsdd, WSDiscovery)
   fuzz    each fuzzer for a minute; 'fuzz --seconds N NAME...' for those named
   doctor-trial
           500 drawn faults and healthy hosts, and what the doctor says of them, with figures to

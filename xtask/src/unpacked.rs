@@ -9,33 +9,64 @@ use std::process::Command;
 
 use anyhow::Context;
 
-use crate::succeeds;
+use crate::{programs, succeeds};
 
 /// Where they are unpacked to.
 const FOLDER: &str = "target/interop";
 
-/// Debian packages: TFTP clients and servers, a daemon of SSDP, and what they need.
-const PACKAGES: [&str; 10] = [
+/// Debian packages: TFTP clients and servers, servers and libraries of SSDP, a server of WS-Discovery, and what they
+/// need.
+const PACKAGES: [&str; 16] = [
     "atftp",
     "atftpd",
     "busybox",
     "curl",
     "dnsmasq-base",
+    "gir1.2-gssdp-1.6",
+    "gir1.2-soup-3.0",
+    "libgssdp-1.6-0",
     "libnetfilter-conntrack3",
     "libnfnetlink0",
+    "libsoup-3.0-0",
+    "minidlna",
     "minissdpd",
     "tftp-hpa",
     "tftpd-hpa",
+    "wsdd",
 ];
 
+/// Libraries that those need, which are installed: they have many of their own, and start nothing.
+const LIBRARIES: [(&str, &str); 6] = [
+    (
+        "/usr/lib/python3/dist-packages/gi/__init__.py",
+        "python3-gi",
+    ),
+    ("/usr/lib/x86_64-linux-gnu/libFLAC.so.12", "libflac12"),
+    (
+        "/usr/lib/x86_64-linux-gnu/libavformat.so.59",
+        "libavformat59",
+    ),
+    ("/usr/lib/x86_64-linux-gnu/libexif.so.12", "libexif12"),
+    ("/usr/lib/x86_64-linux-gnu/libid3tag.so.0", "libid3tag0"),
+    ("/usr/lib/x86_64-linux-gnu/libjpeg.so.62", "libjpeg62-turbo"),
+];
+
+/// Packages of PyPI: a client of SSDP, and both ends of WS-Discovery. Their versions are those that are known to do.
+const PYTHON: [&str; 2] = ["async-upnp-client==0.49.0", "WSDiscovery==2.1.2"];
+
 /// What the names of the tests that need them have in common. They run in `cargo xtask interop` alone.
-pub(crate) const TESTS: [&str; 6] = [
+pub(crate) const TESTS: [&str; 11] = [
+    "ssdp_async_upnp_client",
+    "ssdp_gssdp",
+    "ssdp_minidlna",
     "ssdp_minissdpd",
     "tftp_atftp",
     "tftp_busybox",
     "tftp_dnsmasq",
     "tftp_hpa",
     "tftp_ipxe",
+    "ws_discovery_python",
+    "ws_discovery_wsdd",
 ];
 
 /// What was unpacked.
@@ -59,7 +90,27 @@ pub(crate) fn unpack() -> anyhow::Result<Unpacked> {
             eprintln!("SKIPPED {package} cannot be unpacked; try: apt-get download {package}");
         }
     }
+    if let Err(error) = programs::ensure(&LIBRARIES) {
+        eprintln!("SKIPPED some libraries are not there: {error:#}");
+    }
+    let done = folder.join("python.done");
+    if !done.exists() {
+        if install_python(&folder).unwrap_or(false) {
+            fs::write(done, "")?;
+        } else {
+            let all = PYTHON.join(" ");
+            eprintln!("SKIPPED {all} cannot be had; try: python3 -m pip download {all}");
+        }
+    }
     Ok(Unpacked { folder })
+}
+
+fn install_python(folder: &Path) -> anyhow::Result<bool> {
+    let mut pip = Command::new("python3");
+    pip.args(["-m", "pip", "install", "--quiet", "--upgrade", "--target"])
+        .arg(folder.join("python"))
+        .args(PYTHON);
+    succeeds(&mut pip)
 }
 
 fn unpack_one(package: &str, folder: &Path) -> anyhow::Result<bool> {
@@ -88,11 +139,21 @@ fn unpack_one(package: &str, folder: &Path) -> anyhow::Result<bool> {
 impl Unpacked {
     /// Lets a command find them, after what is installed.
     pub(crate) fn add_to<'a>(&self, command: &'a mut Command) -> &'a mut Command {
-        let programs = ["usr/bin", "usr/sbin", "bin", "sbin"];
-        command.env("PATH", self.joined("PATH", &programs)).env(
-            "LD_LIBRARY_PATH",
-            self.joined("LD_LIBRARY_PATH", &["usr/lib/x86_64-linux-gnu"]),
-        )
+        for (variable, folders) in [
+            (
+                "PATH",
+                &["usr/bin", "usr/sbin", "bin", "sbin", "python/bin"][..],
+            ),
+            ("LD_LIBRARY_PATH", &["usr/lib/x86_64-linux-gnu"]),
+            (
+                "GI_TYPELIB_PATH",
+                &["usr/lib/x86_64-linux-gnu/girepository-1.0"],
+            ),
+            ("PYTHONPATH", &["python"]),
+        ] {
+            command.env(variable, self.joined(variable, folders));
+        }
+        command
     }
 
     fn joined(&self, variable: &str, folders: &[&str]) -> OsString {

@@ -20,6 +20,7 @@
 //! | ask a group or a host, and gather the answers | [`ask()`] |
 //! | measure what a network does to a stream | `proto::measure`, with the feature `measure`; [`Driver`] |
 //! | find the devices on a link, and announce one (SSDP) | `proto::ssdp`, with the feature `ssdp`; [`Driver`] |
+//! | the same for printers, cameras and Windows hosts (WS-Discovery) | `proto::ws_discovery`, with the feature `ws-discovery`; [`Driver`] |
 //! | get and put files, and serve them | the module `transfer`, with the feature of this name |
 //! | write a protocol, and run it | [`Protocol`], [`Driver`] |
 //! | find out why nothing arrives | the module `doctor`, with the feature of this name |

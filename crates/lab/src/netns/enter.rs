@@ -116,9 +116,9 @@ pub fn require(programs: &[&str]) {
 }
 
 /// Ends the test as ignored for this reason; with `CI=true` in the environment it fails.
-pub(super) fn skip(reason: String) -> ! {
+pub fn skip(reason: impl Into<String>) -> ! {
     // Unwinding without the panic hook: nothing went wrong that a backtrace would explain.
-    panic::resume_unwind(Box::new(Skip(reason)))
+    panic::resume_unwind(Box::new(Skip(reason.into())))
 }
 
 /// What [`skip`] unwinds with.

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use manycast::proto::ssdp::{
     Client, ClientConfig, ClientEvent, Device, DeviceConfig, DeviceEvent, Entry, Goodbye,
-    LocalAddress, Location, ROOT_DEVICE,
+    LocalAddress, Location, ROOT_DEVICE, search_ports,
 };
 use manycast::{Driver, Next, Protocol, Socket};
 use manycast_lab::netns::{self, Host, Lab, Process};
@@ -18,7 +18,7 @@ const UUID: &str = "9f3c6a52-7a61-4a56-b7a1-3d8b9d7a1c11";
 const KIND: &str = "urn:schemas-upnp-org:device:Basic:1";
 
 /// What the host of the calling thread has.
-fn addresses() -> Vec<LocalAddress> {
+pub(crate) fn addresses() -> Vec<LocalAddress> {
     let interfaces = manycast::interfaces().unwrap();
     let of = |interface: &manycast::Interface| {
         let index = interface.index;
@@ -35,14 +35,16 @@ fn addresses() -> Vec<LocalAddress> {
 /// A device whose description is at the address of the link where it is asked for.
 fn device(host: &Host) -> Driver<Device> {
     host.run(|| {
-        let socket = Socket::bind(":0").unwrap();
+        let bind = |port| Some((Socket::bind(&format!(":{port}")).ok()?, port));
+        let (socket, port) = search_ports([1; 32]).find_map(bind).unwrap();
         let config = DeviceConfig {
             location: Location::Here {
                 port: 80,
                 path: "/d.xml".to_owned(),
             },
             addresses: addresses(),
-            search_port: Some(socket.local_addr().unwrap().port()),
+            search_port: Some(port),
+            date: Some(SystemTime::now()),
             ..DeviceConfig::new(UUID, KIND)
         };
         Driver::new(socket, Device::new(config, [1; 32]).unwrap())
@@ -59,8 +61,11 @@ fn client(host: &Host, target: &str) -> Driver<Client> {
 
 /// Runs it until an event is the last that is wanted.
 #[track_caller]
-fn run_until<P>(host: &Host, driver: &mut Driver<P>, mut last: impl FnMut(P::Event) -> bool + Send)
-where
+pub(crate) fn run_until<P>(
+    host: &Host,
+    driver: &mut Driver<P>,
+    mut last: impl FnMut(P::Event) -> bool + Send,
+) where
     P: Protocol + Send,
     P::Event: Send,
 {
@@ -87,7 +92,7 @@ fn place(entry: &Entry) -> (String, bool) {
 }
 
 /// Both versions of IP on these interfaces.
-fn places(interfaces: &[&str]) -> BTreeSet<(String, bool)> {
+pub(crate) fn places(interfaces: &[&str]) -> BTreeSet<(String, bool)> {
     let both = |name: &&str| [true, false].map(|v4| (name.to_string(), v4));
     interfaces.iter().flat_map(both).collect()
 }
@@ -196,6 +201,50 @@ pub(crate) fn a_client_finds_devices_again_on_an_interface_that_was_recreated() 
     });
     a.recreate_device("eth1");
     find(&a, &mut client, &lost);
+    stopper.stop();
+    task.join();
+}
+
+pub(crate) fn a_device_is_asked_at_its_search_port_where_another_program_has_port_1900() {
+    let lab = Lab::new();
+    let [a, b] = hosts(&lab, ["a", "b"]);
+    let _other = netns::python::program(
+        &b,
+        "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n\
+         s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)\n\
+         s.bind(('', 1900))",
+    );
+    let mut device = device(&b);
+    announce(&b, &mut device);
+    let stopper = device.stopper().unwrap();
+    let task = b.spawn(move || device.run(|_, _| {}).unwrap());
+    // It is heard of by its answer to the group, which tells the port.
+    let mut first = client(&a, ROOT_DEVICE);
+    let mut port = None;
+    run_until(&a, &mut first, |event| {
+        if let ClientEvent::Found(entry) = event
+            && place(&entry) == ("eth0".to_owned(), true)
+        {
+            assert!(entry.advertisement.date.is_some());
+            port = entry.advertisement.search_port;
+        }
+        port.is_some()
+    });
+    let port = port.unwrap();
+    assert!(port >= 49_152, "{port}");
+    let config = ClientConfig {
+        targets: vec![ROOT_DEVICE.to_owned()],
+        groups: Vec::new(),
+        hosts: vec![([10, 0, 0, 2], port).into()],
+        ..ClientConfig::default()
+    };
+    let mut alone = a.run(|| {
+        let socket = Socket::bind(":0").unwrap();
+        Driver::new(socket, Client::new(config, [3; 32]))
+    });
+    run_until(&a, &mut alone, |event| {
+        matches!(event, ClientEvent::Found(_))
+    });
     stopper.stop();
     task.join();
 }
@@ -314,4 +363,130 @@ pub(crate) fn ssdp_minissdpd_hears_and_searches_and_answers() {
         }
         found == wanted
     });
+}
+
+/// A program with the library GSSDP on `eth0` of a host, by the version of IP of an address.
+fn gssdp(host: &Host, address: &str, script: &str) -> Process {
+    const USED: &str = "import gi\n\
+        gi.require_version('GSSDP', '1.6')\n\
+        from gi.repository import Gio, GLib, GSSDP\n";
+    // The interpreter that Debian's packages are for, which need not be the first.
+    let python = "/usr/bin/python3";
+    netns::require(&[python]);
+    let mut check = host.command(python);
+    if !check.args(["-c", USED]).output().unwrap().status.success() {
+        netns::skip("the library GSSDP is not there; cargo xtask interop brings it");
+    }
+    let script = format!(
+        "{USED}\
+         address = Gio.InetAddress.new_from_string('{address}')\n\
+         c = GSSDP.Client.new_for_address(address, 0, GSSDP.UDAVersion.VERSION_1_0)\n\
+         {script}\
+         print('ready', flush=True)\n\
+         GLib.MainLoop().run()\n"
+    );
+    let mut process = Process::start(host.command(python).args(["-u", "-c", &script]));
+    process.wait_for_line("ready");
+    process
+}
+
+/// By IPv4: its browser finds our device and hears its goodbye, and our client finds its group.
+pub(crate) fn ssdp_gssdp_finds_us_and_is_found() {
+    let lab = Lab::new();
+    let [a, b] = hosts(&lab, ["a", "b"]);
+    let mut device = device(&a);
+    announce(&a, &mut device);
+    let stopper = device.stopper().unwrap();
+    let task = a.spawn(move || device.run(|_, _| {}).unwrap());
+    let browser = "\
+        b = GSSDP.ResourceBrowser.new(c, 'upnp:rootdevice')\n\
+        b.connect('resource-available', lambda b, usn, at: print('found', usn, at[0], flush=True))\n\
+        b.connect('resource-unavailable', lambda b, usn: print('gone', usn, flush=True))\n\
+        b.set_active(True)\n";
+    let mut browser = gssdp(&b, "10.0.0.2", browser);
+    let usn = format!("uuid:{UUID}::{ROOT_DEVICE}");
+    browser.wait_for_line(&format!("found {usn} http://"));
+    stopper.stop();
+    task.join();
+    browser.wait_for_line(&format!("gone {usn}"));
+
+    let group = "\
+        g = GSSDP.ResourceGroup.new(c)\n\
+        g.add_resource_simple('upnp:rootdevice', 'uuid:1-2::upnp:rootdevice', 'http://host/')\n\
+        g.set_available(True)\n";
+    let _group = gssdp(&b, "10.0.0.2", group);
+    let mut client = client(&a, ROOT_DEVICE);
+    find(&a, &mut client, &[("eth0".to_owned(), true)].into());
+}
+
+/// It has IPv4 alone, and is found by its answers and its announcements.
+pub(crate) fn ssdp_minidlna_is_found_and_says_goodbye() {
+    netns::require(&["minidlnad"]);
+    let lab = Lab::new();
+    let [a, b] = hosts(&lab, ["a", "b"]);
+    let folder = std::env::temp_dir().join(format!("minidlna-{}", std::process::id()));
+    std::fs::create_dir_all(folder.join("media")).unwrap();
+    let path = folder.to_string_lossy();
+    let config = format!(
+        "media_dir={path}/media\ndb_dir={path}\nlog_dir={path}\nnetwork_interface=eth0,eth1,eth2\n\
+         uuid=00000000-0000-0000-0000-00000000000a\n"
+    );
+    std::fs::write(folder.join("minidlna.conf"), config).unwrap();
+    let mut command = b.command("minidlnad");
+    command.args(["-S", "-f"]).arg(folder.join("minidlna.conf"));
+    let mut peer = Process::start(command.arg("-P").arg(folder.join("pid")));
+    let mut client = client(&a, "urn:schemas-upnp-org:device:MediaServer:1");
+    let everywhere: BTreeSet<_> = ["eth0", "eth1", "eth2"]
+        .map(|it| (it.to_owned(), true))
+        .into();
+    find(&a, &mut client, &everywhere);
+    peer.interrupt();
+    let mut gone = BTreeSet::new();
+    run_until(&a, &mut client, |event| {
+        if let ClientEvent::Gone { entry, why } = event {
+            assert_eq!(why, Goodbye::Said);
+            gone.insert(place(&entry));
+        }
+        gone == everywhere
+    });
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+/// By IPv4 and IPv6: it finds our device by its question, and hears what that says unasked.
+pub(crate) fn ssdp_async_upnp_client_finds_us() {
+    netns::require(&["upnp-client"]);
+    let lab = Lab::new();
+    let [a, b] = hosts(&lab, ["a", "b"]);
+    let mut device = device(&a);
+    announce(&a, &mut device);
+    let stopper = device.stopper().unwrap();
+    let task = a.spawn(move || device.run(|_, _| {}).unwrap());
+    let usn = format!("uuid:{UUID}::{ROOT_DEVICE}");
+    let scoped = format!("fd00::2%{}", b.interface_index("eth0"));
+    for address in ["10.0.0.2", &scoped] {
+        let mut command = b.command("upnp-client");
+        let search = [
+            "--timeout",
+            "5",
+            "search",
+            "--bind",
+            address,
+            "--search_target",
+            ROOT_DEVICE,
+        ];
+        let mut peer = Process::start(command.args(search));
+        peer.wait_for_line(&usn);
+    }
+    let mut command = b.command("upnp-client");
+    let listen = ["advertisements", "--bind", "10.0.0.2"];
+    let mut peer = Process::start(command.args(listen));
+    netns::wait_until("upnp-client to join the group", || {
+        let joined = b.run(|| manycast::joined_groups().unwrap());
+        joined
+            .iter()
+            .any(|it| it.group.to_string() == "239.255.255.250")
+    });
+    stopper.stop();
+    task.join();
+    peer.wait_for_line("ssdp:byebye");
 }

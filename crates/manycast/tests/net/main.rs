@@ -17,6 +17,7 @@ mod hostile;
 mod isolation;
 mod limits;
 mod options;
+mod services;
 mod sharing;
 mod ssm;
 mod unicast;
@@ -44,6 +45,15 @@ netns::tests!(
     devices::a_device_is_found_again_on_an_interface_that_was_recreated,
     devices::a_client_finds_devices_again_on_an_interface_that_was_recreated,
     devices::ssdp_minissdpd_hears_and_searches_and_answers,
+    devices::a_device_is_asked_at_its_search_port_where_another_program_has_port_1900,
+    devices::ssdp_gssdp_finds_us_and_is_found,
+    devices::ssdp_minidlna_is_found_and_says_goodbye,
+    devices::ssdp_async_upnp_client_finds_us,
+    services::a_service_is_found_on_every_interface_and_says_goodbye,
+    services::ws_discovery_wsdd_is_found_and_says_goodbye,
+    services::ws_discovery_wsdd_finds_us_and_hears_goodbye,
+    services::ws_discovery_python_is_found_and_says_goodbye,
+    services::ws_discovery_python_finds_us,
     driver::row_61_a_protocol_is_called_for_each_datagram,
     driver::row_62_hooks_run_once_each_whatever_the_end,
     driver::row_62_hooks_run_once_each_when_the_machine_fails,

@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use manycast_types::InterfaceSelector;
 
-use super::{ALL, MAX_SENT, MAX_TARGETS};
+use crate::random::Random;
+
+use super::{ALL, LocalAddress, Location, MAX_SENT, MAX_TARGETS};
 
 /// The groups: 239.255.255.250 (UDA 2.0 §1.1), ff02::c and ff05::c (Annex A).
 pub const fn groups() -> [IpAddr; 3] {
@@ -15,6 +17,22 @@ pub const fn groups() -> [IpAddr; 3] {
         IpAddr::V6(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0xc)),
         IpAddr::V6(Ipv6Addr::new(0xff05, 0, 0, 0, 0, 0, 0, 0xc)),
     ]
+}
+
+/// Ports for the socket of a [`Device`](super::Device) where questions to port 1900 of this host come to another
+/// program, at random (UDA 2.0 §1.2.2: from 49,152): the first that is free is its
+/// [search port](DeviceConfig::search_port).
+///
+/// ```
+/// use manycast_proto::ssdp::search_ports;
+///
+/// let ports: Vec<u16> = search_ports([7; 32]).take(3).collect();
+/// assert!(ports.iter().all(|port| *port >= 49_152));
+/// ```
+pub fn search_ports(seed: [u8; 32]) -> impl Iterator<Item = u16> {
+    let mut random = Random::new(seed);
+    let port = move || random.within(49_152..=u16::MAX.into()).try_into().ok();
+    std::iter::from_fn(port)
 }
 
 /// In the words of which version of the UPnP Device Architecture something is said. All are understood.
@@ -151,51 +169,6 @@ pub struct Unit {
     pub services: Vec<String>,
 }
 
-/// Where the description of a device is (LOCATION).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Location {
-    /// The same for all.
-    Url(String),
-    /// `http://`, the device's address on the link where it is asked for, this port and path: for hosts with several
-    /// interfaces, or whose address changes.
-    Here {
-        /// The port.
-        port: u16,
-        /// The path, from the slash on.
-        path: String,
-    },
-    /// There is none.
-    None,
-}
-
-/// An address of the host that a device runs on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct LocalAddress {
-    /// The index of its interface.
-    pub interface: u32,
-    /// The address.
-    pub address: IpAddr,
-    /// How many bits of it are the network's.
-    pub prefix: u8,
-}
-
-impl LocalAddress {
-    /// Whether another address is of the same network.
-    pub fn has(&self, other: IpAddr) -> bool {
-        let same = |one: u128, other: u128, bits: u32| {
-            let host = bits.saturating_sub(u32::from(self.prefix));
-            one.checked_shr(host).unwrap_or(0) == other.checked_shr(host).unwrap_or(0)
-        };
-        match (self.address, other.to_canonical()) {
-            (IpAddr::V4(one), IpAddr::V4(other)) => {
-                same(u32::from(one).into(), u32::from(other).into(), 32)
-            }
-            (IpAddr::V6(one), IpAddr::V6(other)) => same(one.into(), other.into(), 128),
-            _ => false,
-        }
-    }
-}
-
 /// What a [`Device`](super::Device) is, and how it says so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceConfig {
@@ -225,8 +198,11 @@ pub struct DeviceConfig {
     /// Changes with the description (CONFIGID.UPNP.ORG), up to 2²⁴ − 1.
     pub config_id: u32,
     /// The port of the driver's socket, where questions to this host alone come (SEARCHPORT.UPNP.ORG), from 49,152 by
-    /// UDA 2.0 §1.2.2; `None` where that is 1900.
+    /// UDA 2.0 §1.2.2: [`search_ports`](super::search_ports) has some to try. `None` where that is 1900.
     pub search_port: Option<u16>,
+    /// The time of day when the device is started, for DATE in its answers, which UDA 2.0 §1.3.3 recommends: mostly
+    /// [`SystemTime::now`], since a protocol has no clock. `None`, the default, sends none.
+    pub date: Option<SystemTime>,
     /// The system and the program (SERVER).
     pub agent: Agent,
     /// In which words it speaks; 2.0 by default.
@@ -259,6 +235,7 @@ impl DeviceConfig {
             boot_id: 1,
             config_id: 1,
             search_port: None,
+            date: None,
             agent: Agent::default(),
             version: Version::default(),
             pending: 1_024,
@@ -306,10 +283,7 @@ impl DeviceConfig {
                 "its BOOTID is over 2147483647, or its CONFIGID over 16777215",
             ));
         }
-        let location = match &self.location {
-            Location::Url(text) | Location::Here { path: text, .. } => text.as_str(),
-            Location::None => "",
-        };
+        let location = self.location.text();
         let agent = [self.agent.system.as_str(), &self.agent.product];
         let texts = || {
             parts
@@ -324,7 +298,7 @@ impl DeviceConfig {
             ));
         }
         // What stands around them, with the longest address, host and numbers.
-        const FRAME: usize = 420;
+        const FRAME: usize = 460;
         let longest = parts
             .iter()
             .map(|(target, usn)| target.len() + usn.len())

@@ -2,18 +2,18 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use manycast_types::{InterfaceId, Received, Transmit};
 use tracing::trace;
 
-use super::client::joins;
 use super::config::Unsuitable;
 use super::target::versioned;
 use super::{
-    Advertisement, DeviceConfig, DeviceEvent, Kind, LocalAddress, Location, Message, PORT, Search,
-    Version, matches, parse,
+    Advertisement, DeviceConfig, DeviceEvent, Kind, LocalAddress, Message, PORT, Search, Version,
+    matches, parse,
 };
+use crate::local::{Allowance, NotSent, joins, may_ask};
 use crate::random::Random;
 use crate::timers::Deadlines;
 use crate::{NetworkEvent, Output, Protocol};
@@ -65,11 +65,13 @@ pub struct Device {
     pending: BTreeMap<u64, Pending>,
     next_pending: u64,
     deadlines: Deadlines<Due>,
-    /// When the next answer may go at the rate that is allowed.
-    answer_due: Option<Instant>,
+    allowance: Allowance,
     work: VecDeque<Set>,
     /// Answers whose time has come.
     due: VecDeque<Pending>,
+    not_sent: NotSent,
+    /// When it was started.
+    started: Option<Instant>,
     outputs: VecDeque<Output<DeviceEvent>>,
     stats: DeviceStats,
 }
@@ -98,6 +100,8 @@ pub struct DeviceStats {
     pub malformed: u64,
     /// Those that differ from the standard and were understood.
     pub deviating: u64,
+    /// What could not be sent.
+    pub not_sent: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,9 +162,11 @@ impl Device {
             pending: BTreeMap::new(),
             next_pending: 0,
             deadlines: Deadlines::new(),
-            answer_due: None,
+            allowance: Allowance::default(),
             work: VecDeque::new(),
             due: VecDeque::new(),
+            not_sent: NotSent::default(),
+            started: None,
             outputs: VecDeque::new(),
             stats: DeviceStats::default(),
         })
@@ -273,7 +279,7 @@ impl Device {
     }
 
     /// The next answer that is to go.
-    fn answer(&mut self) -> Option<Transmit> {
+    fn answer(&mut self, now: Instant) -> Option<Transmit> {
         while let Some(pending) = self.due.pop_front() {
             let to = pending.transmit.destination;
             let Some(mut said) = self.say(Kind::Response, pending.part, pending.interface, to.ip())
@@ -289,6 +295,7 @@ impl Device {
                 });
                 said.target = target;
             }
+            said.date = self.date(now);
             self.stats.answers += 1;
             let payload = said.emit(to, self.config.version);
             return Some(pending.transmit.with(payload));
@@ -311,6 +318,7 @@ impl Device {
                 _ => self.location(interface, to)?,
             },
             secure_location: None,
+            date: None,
             server: lasts.then(|| config.agent.text(config.version)),
             max_age: lasts.then_some(config.max_age),
             // An update bears the BOOTID that was, and the one that follows (§1.2.4).
@@ -329,43 +337,15 @@ impl Device {
 
     /// The location, if there is one; the outer `None` where the device has no address for it.
     fn location(&self, interface: u32, to: IpAddr) -> Option<Option<String>> {
-        let (port, path) = match &self.config.location {
-            Location::None => return Some(None),
-            Location::Url(url) => return Some(Some(url.clone())),
-            Location::Here { port, path } => (port, path),
-        };
-        let is_local = |it: IpAddr| matches!(it, IpAddr::V6(it) if it.is_unicast_link_local());
-        // Annex A: link-local addresses for those who are asked or told by link-local ones.
-        let of_link = matches!(to, IpAddr::V6(it) if it.octets()[..2] == [0xff, 2]) || is_local(to);
-        let here = || {
-            let addresses = self.config.addresses.iter();
-            addresses.filter(move |it| {
-                it.interface == interface
-                    && it.address.is_ipv4() == to.is_ipv4()
-                    && (to.is_ipv4() || is_local(it.address) == of_link)
-            })
-        };
-        let address = here().find(|it| it.has(to)).or_else(|| here().next())?;
-        let address = SocketAddr::new(address.address, *port);
-        Some(Some(format!("http://{address}{path}")))
+        self.config
+            .location
+            .at(&self.config.addresses, interface, to)
     }
 
-    /// Whether somebody who asks is answered.
-    fn is_near(&self, source: SocketAddr) -> bool {
-        let ip = source.ip().to_canonical();
-        let nobody = ip.is_unspecified()
-            || ip.is_multicast()
-            || source.port() == 0
-            || matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
-        if nobody {
-            return false;
-        }
-        let of_link = match ip {
-            IpAddr::V4(ip) => ip.is_link_local(),
-            IpAddr::V6(ip) => ip.is_unicast_link_local(),
-        };
-        let of_network = || self.config.addresses.iter().any(|it| it.has(ip));
-        self.config.strangers || of_link || ip.is_loopback() || of_network()
+    /// The time of day, by the clock that the application has read at the start.
+    fn date(&self, now: Instant) -> Option<SystemTime> {
+        let passed = now.saturating_duration_since(self.started?);
+        self.config.date?.checked_add(passed)
     }
 
     fn search(&mut self, now: Instant, datagram: &Received<'_>, search: Search) {
@@ -379,7 +359,11 @@ impl Device {
             }
             _ => SHORT,
         };
-        if !self.is_near(datagram.source) {
+        if !may_ask(
+            datagram.source,
+            &self.config.addresses,
+            self.config.strangers,
+        ) {
             self.stats.strangers += 1;
             trace!(source = %datagram.source, "no answer: it is of another network");
             return;
@@ -403,7 +387,9 @@ impl Device {
                 self.stats.repeated += 1;
                 continue;
             }
-            if self.pending.len() + self.due.len() >= self.config.pending || !self.may_answer(now) {
+            if self.pending.len() + self.due.len() >= self.config.pending
+                || !self.allowance.take(now, self.config.rate, 1)
+            {
                 self.stats.overflowed += 1;
                 continue;
             }
@@ -430,27 +416,17 @@ impl Device {
             }));
         }
     }
-
-    /// Takes one answer from what is allowed: a second's worth at once, then at the rate.
-    fn may_answer(&mut self, now: Instant) -> bool {
-        let interval = Duration::from_secs(1) / self.config.rate.max(1);
-        let due = self.answer_due.map_or(now, |due| due.max(now));
-        if due.saturating_duration_since(now) > Duration::from_secs(1) {
-            return false;
-        }
-        self.answer_due = due.checked_add(interval);
-        true
-    }
 }
 
 impl Protocol for Device {
     type Event = DeviceEvent;
 
-    fn start(&mut self, _now: Instant) {
+    fn start(&mut self, now: Instant) {
         if self.state == State::New {
             self.state = State::Running;
+            self.started = Some(now);
             let (groups, interfaces) = (&self.config.groups, &self.config.interfaces);
-            self.outputs.extend(joins(groups, interfaces));
+            self.outputs.extend(joins(groups, interfaces, PORT));
         }
     }
 
@@ -533,6 +509,17 @@ impl Protocol for Device {
                 let event = DeviceEvent::NotJoined { group, error };
                 self.outputs.push_back(Output::Event(event));
             }
+            NetworkEvent::NotSent {
+                destination,
+                count,
+                error,
+            } => {
+                self.stats.not_sent = self.stats.not_sent.saturating_add(count as u64);
+                if self.not_sent.is_new(destination, &error) {
+                    let event = DeviceEvent::NotSent { destination, error };
+                    self.outputs.push_back(Output::Event(event));
+                }
+            }
             _ => {}
         }
     }
@@ -546,11 +533,11 @@ impl Protocol for Device {
         }
     }
 
-    fn poll_output(&mut self, _now: Instant) -> Output<DeviceEvent> {
+    fn poll_output(&mut self, now: Instant) -> Output<DeviceEvent> {
         if let Some(output) = self.outputs.pop_front() {
             return output;
         }
-        if let Some(transmit) = self.announcement().or_else(|| self.answer()) {
+        if let Some(transmit) = self.announcement().or_else(|| self.answer(now)) {
             return Output::Transmit(transmit);
         }
         if self.state == State::Stopped {
