@@ -87,6 +87,13 @@ pub struct BrowseStats {
     pub overflowed: u64,
 }
 
+impl BrowseStats {
+    /// How many datagrams were not understood, by all protocols. Of DNS-SD it is not known.
+    pub const fn malformed(&self) -> u64 {
+        self.ssdp.malformed
+    }
+}
+
 /// Looks for services by all protocols, and tells of each as it comes, changes and goes.
 ///
 /// It asks as often as the standards say, and listens to what is said unasked. An interface that appears or is

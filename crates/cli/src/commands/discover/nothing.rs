@@ -1,0 +1,82 @@
+//! Why nothing was found.
+
+use std::time::Duration;
+
+use manycast::discovery::{BrowseConfig, Browser};
+use manycast::{Interface, find_interface};
+
+use crate::output::Span;
+
+/// The reasons that can be seen from here, the most certain first, and what to do; at least one.
+pub(super) fn why(
+    config: &BrowseConfig,
+    browser: &Browser,
+    asked: bool,
+    elapsed: Duration,
+) -> anyhow::Result<Vec<String>> {
+    let mut why = Vec::new();
+    let all = manycast::interfaces()?;
+    let named: Vec<u32> = config
+        .interfaces
+        .iter()
+        .filter_map(|selector| find_interface(selector).ok())
+        .map(|found| found.index)
+        .collect();
+    let is_meant = |it: &&Interface| match config.interfaces.is_empty() {
+        true => !it.loopback,
+        false => named.contains(&it.index),
+    };
+    let meant: Vec<&Interface> = all.iter().filter(is_meant).collect();
+    let (usable, not): (Vec<&Interface>, Vec<&Interface>) =
+        meant.into_iter().partition(|it| state(it).is_none());
+    let states: Vec<String> = not
+        .iter()
+        .filter_map(|it| Some(format!("{} {}", it.name, state(it)?)))
+        .collect();
+    if usable.is_empty() {
+        let found = match states.is_empty() {
+            true => "this host has no interface but loopback".to_owned(),
+            false => format!("no interface can be asked on: {}", states.join(", ")),
+        };
+        why.push(format!(
+            "nothing was found: {found}; see 'manycast interfaces'"
+        ));
+        return Ok(why);
+    }
+    let names: Vec<&str> = usable.iter().map(|it| &*it.name).collect();
+    let names = names.join(", ");
+    if !asked {
+        why.push(format!(
+            "nothing was found: no question was sent on {names}; a longer -t gives it time"
+        ));
+        return Ok(why);
+    }
+    let first = format!(
+        "nothing was found: nobody has answered on {names} in {}",
+        Span(elapsed)
+    );
+    why.push(match states.is_empty() {
+        true => first,
+        false => format!("{first}; {}", states.join(", ")),
+    });
+    let others = browser.stats().ssdp.searches;
+    if others > 0 {
+        why.push(format!(
+            "groups do reach this host: it heard {} of others",
+            crate::output::counted(others, "question")
+        ));
+    }
+    why.push("'manycast doctor 239.255.255.250:1900' examines this host and the link".to_owned());
+    Ok(why)
+}
+
+/// Why an interface cannot be asked on, if it cannot.
+fn state(interface: &Interface) -> Option<&'static str> {
+    match interface {
+        Interface { up: false, .. } => Some("is down"),
+        Interface { running: false, .. } => Some("has no carrier"),
+        it if !it.can_multicast() => Some("cannot multicast"),
+        it if it.addresses.is_empty() => Some("has no address"),
+        _ => None,
+    }
+}
