@@ -1,5 +1,6 @@
 //! Saying that a service is there.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -7,13 +8,17 @@ use std::time::{Duration, Instant, SystemTime};
 
 use manycast_io::{Driver, Next, Socket, Stopper, interfaces, seed};
 use manycast_proto::ssdp::{self, DeviceConfig, DeviceEvent, LocalAddress, Location};
-use manycast_proto::{NetworkEvent, Output, Protocol};
+use manycast_proto::ws_discovery::{
+    TargetService, TargetServiceConfig, TargetServiceEvent, device_type,
+};
+use manycast_proto::{Combined, Either, NetworkEvent, Output, Protocol};
 use manycast_types::{InterfaceId, InterfaceSelector, Malformed, Received};
 
 use crate::dns_sd::{self, plain_uuid};
+use crate::optional::{Optional, is_ssdp};
 use crate::register::{self, Registered, Registration};
 use crate::what::service_type;
-use crate::{Attribute, DiscoveryProtocol, Error};
+use crate::{Attribute, DiscoveryProtocol, Error, ws_discovery};
 
 /// How often it is looked whether the addresses of this host are still the same.
 const LOOK: Duration = Duration::from_secs(2);
@@ -37,20 +42,20 @@ pub struct Announcement {
     /// Its name for people: by DNS-SD that of the instance, 63 bytes at most (RFC 6763 §4.1.1).
     pub name: String,
     /// What it is, in the words of each protocol: `_http._tcp` is for DNS-SD, `urn:…:device:…` or `urn:…:service:…` for
-    /// SSDP.
+    /// SSDP, `wsdp:Device` or `{NAMESPACE}NAME` for WS-Discovery.
     pub kinds: Vec<String>,
     /// Its port.
     pub port: u16,
     /// What else is to be known: by DNS-SD the TXT record.
     pub attributes: Vec<Attribute>,
     /// By which protocols; those that have a kind, where none is named. SSDP without a kind announces
-    /// `urn:schemas-upnp-org:device:Basic:1`.
+    /// `urn:schemas-upnp-org:device:Basic:1`, and WS-Discovery `wsdp:Device`.
     pub protocols: Vec<DiscoveryProtocol>,
     /// On which interfaces; all that are up and can multicast by default.
     pub interfaces: Vec<InterfaceSelector>,
-    /// The UUID of the device, by SSDP; a random one where it is `None`. Those who look know a device by it.
+    /// The UUID of the device, by SSDP and WS-Discovery; a random one where it is `None`. Those who look know a device by it.
     pub uuid: Option<String>,
-    /// Where the description of the device is, by SSDP: `http://ADDRESS:PORT` and this path, `/` by default.
+    /// Where the description of the device is, by SSDP and WS-Discovery: `http://ADDRESS:PORT` and this path, `/` by default.
     pub path: String,
 }
 
@@ -120,12 +125,12 @@ impl Announcement {
     }
 
     /// The device of SSDP that it is.
-    fn device(&self) -> Result<DeviceConfig, Error> {
+    fn device(&self, uuid: &str) -> Result<DeviceConfig, Error> {
         let is_service = |kind: &&String| kind.to_ascii_lowercase().contains(":service:");
         let kinds = || self.kinds_of(DiscoveryProtocol::Ssdp);
         let device = kinds().find(|kind| !is_service(kind));
         let device = device.map_or(BASIC, String::as_str);
-        let mut config = DeviceConfig::new(self.uuid(), device);
+        let mut config = DeviceConfig::new(uuid, device);
         config.root.services = kinds().filter(is_service).cloned().collect();
         config.location = Location::Here {
             port: self.port,
@@ -133,9 +138,26 @@ impl Announcement {
         };
         config.addresses = addresses()?;
         config.interfaces = self.interfaces.clone();
-        let seconds = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        let seconds = seconds.map_or(1, |since| since.as_secs() & 0x7fff_ffff);
-        config.boot_id = u32::try_from(seconds).unwrap_or(1);
+        config.boot_id = start();
+        Ok(config)
+    }
+
+    /// The service of WS-Discovery that it is.
+    fn target_service(&self, uuid: &str) -> Result<TargetServiceConfig, Error> {
+        let kinds = self.kinds_of(DiscoveryProtocol::WsDiscovery);
+        let mut types: Vec<_> = kinds.filter_map(|kind| ws_discovery::name(kind)).collect();
+        if types.is_empty() {
+            types.push(device_type());
+        }
+        let mut config = TargetServiceConfig::new(format!("urn:uuid:{uuid}"), device_type());
+        config.types = types;
+        config.location = Location::Here {
+            port: self.port,
+            path: self.path.clone(),
+        };
+        config.addresses = addresses()?;
+        config.interfaces = self.interfaces.clone();
+        config.instance_id = start();
         Ok(config)
     }
 
@@ -147,6 +169,13 @@ impl Announcement {
     }
 }
 
+/// What rises with each start: the seconds since 1970, which fit until 2038, and are cut then.
+fn start() -> u32 {
+    let seconds = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let seconds = seconds.map_or(1, |since| since.as_secs() & 0x7fff_ffff);
+    u32::try_from(seconds).unwrap_or(1)
+}
+
 /// Which protocol a kind is for, by its form.
 fn protocol_of(kind: &str) -> Option<DiscoveryProtocol> {
     let is_urn = kind
@@ -154,7 +183,8 @@ fn protocol_of(kind: &str) -> Option<DiscoveryProtocol> {
         .is_some_and(|it| it.eq_ignore_ascii_case("urn:"));
     match kind.starts_with('_') {
         true => Some(DiscoveryProtocol::DnsSd),
-        false => is_urn.then_some(DiscoveryProtocol::Ssdp),
+        false if is_urn => Some(DiscoveryProtocol::Ssdp),
+        false => ws_discovery::name(kind).map(|_| DiscoveryProtocol::WsDiscovery),
     }
 }
 
@@ -196,7 +226,7 @@ pub enum AnnounceEvent {
     Announced {
         /// By which protocol.
         protocol: DiscoveryProtocol,
-        /// As what: the full name of the instance, or the USN.
+        /// As what: the full name of the instance, `uuid:…`, or the endpoint.
         id: String,
         /// On which interface; `None` where the protocol does not tell.
         interface: Option<InterfaceId>,
@@ -344,7 +374,7 @@ impl AsFd for Announcer {
 impl fmt::Debug for Announcer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Announcer")
-            .field("driver", &self.driver)
+            .field("uuid", &self.driver.protocol().uuid)
             .finish_non_exhaustive()
     }
 }
@@ -357,46 +387,52 @@ enum Told {
     Look,
 }
 
+/// The protocols that share the sockets of the driver.
+type Wire = Combined<Optional<ssdp::Device>, Optional<TargetService>, fn(&Received<'_>) -> bool>;
+
 /// The protocols that a service is announced by, as one protocol.
-#[derive(Debug)]
 struct Announcing {
-    ssdp: Option<ssdp::Device>,
-    usn: String,
-    told: Vec<Told>,
+    wire: Wire,
+    uuid: String,
+    told: VecDeque<Told>,
     look: Option<Instant>,
-    stopped: bool,
 }
 
 impl Announcing {
     fn new(announcement: &Announcement) -> Result<Self, Error> {
         announcement.check()?;
-        let mut usn = String::new();
-        let ssdp = match announcement.uses(DiscoveryProtocol::Ssdp) {
-            true => {
-                let config = announcement.device()?;
-                usn = format!("uuid:{}", config.root.uuid);
-                Some(ssdp::Device::new(config, seed())?)
-            }
+        let uuid = announcement.uuid();
+        let device = match announcement.uses(DiscoveryProtocol::Ssdp) {
+            true => Some(ssdp::Device::new(announcement.device(&uuid)?, seed())?),
+            false => None,
+        };
+        let service = match announcement.uses(DiscoveryProtocol::WsDiscovery) {
+            true => Some(TargetService::new(
+                announcement.target_service(&uuid)?,
+                seed(),
+            )?),
             false => None,
         };
         Ok(Self {
-            ssdp,
-            usn,
-            told: Vec::new(),
+            wire: Combined::new(Optional::of(device), Optional::of(service), is_ssdp),
+            uuid,
+            told: VecDeque::new(),
             look: None,
-            stopped: false,
         })
     }
 
     fn set_addresses(&mut self, now: Instant, addresses: Vec<LocalAddress>) {
-        if let Some(device) = &mut self.ssdp {
-            device.set_addresses(now, addresses);
+        if let Some(device) = self.wire.first.get_mut() {
+            device.set_addresses(now, addresses.clone());
+        }
+        if let Some(service) = self.wire.second.get_mut() {
+            service.set_addresses(now, addresses);
         }
     }
 
     fn registered(&mut self, registered: Registered) {
         let protocol = DiscoveryProtocol::DnsSd;
-        self.told.push(Told::Event(match registered {
+        self.told.push_back(Told::Event(match registered {
             Registered::Announced(id) => AnnounceEvent::Announced {
                 protocol,
                 id,
@@ -407,12 +443,12 @@ impl Announcing {
         }));
     }
 
-    fn take(&mut self, event: DeviceEvent) -> Told {
+    fn device(&self, event: DeviceEvent) -> Told {
         let protocol = DiscoveryProtocol::Ssdp;
         Told::Event(match event {
             DeviceEvent::Announced { interface, .. } => AnnounceEvent::Announced {
                 protocol,
-                id: self.usn.clone(),
+                id: format!("uuid:{}", self.uuid),
                 interface: Some(interface),
             },
             DeviceEvent::Asked { source, target, .. } => AnnounceEvent::Asked {
@@ -429,7 +465,34 @@ impl Announcing {
                 protocol,
                 what: error.to_string(),
             },
-            DeviceEvent::NoAddress { .. } => return Told::Look,
+            // There is no address on that interface, or not yet.
+            _ => return Told::Look,
+        })
+    }
+
+    fn service(&self, event: TargetServiceEvent) -> Told {
+        let protocol = DiscoveryProtocol::WsDiscovery;
+        Told::Event(match event {
+            TargetServiceEvent::Announced { interface, .. } => AnnounceEvent::Announced {
+                protocol,
+                id: format!("urn:uuid:{}", self.uuid),
+                interface: Some(interface),
+            },
+            TargetServiceEvent::Asked { source, version } => AnnounceEvent::Asked {
+                protocol,
+                source,
+                what: version.to_string(),
+            },
+            TargetServiceEvent::Malformed { source, error } => AnnounceEvent::Malformed {
+                protocol,
+                source,
+                error,
+            },
+            TargetServiceEvent::NotJoined { error, .. }
+            | TargetServiceEvent::NotSent { error, .. } => AnnounceEvent::Failed {
+                protocol,
+                what: error.to_string(),
+            },
             _ => return Told::Look,
         })
     }
@@ -439,57 +502,40 @@ impl Protocol for Announcing {
     type Event = Told;
 
     fn start(&mut self, now: Instant) {
-        if let Some(device) = &mut self.ssdp {
-            device.start(now);
+        self.wire.start(now);
+        if self.wire.first.get().is_some() || self.wire.second.get().is_some() {
             self.look = now.checked_add(LOOK);
         }
     }
 
     fn stop(&mut self, now: Instant) {
-        self.stopped = true;
-        if let Some(device) = &mut self.ssdp {
-            device.stop(now);
-        }
+        self.look = None;
+        self.wire.stop(now);
     }
 
     fn handle_datagram(&mut self, now: Instant, datagram: Received<'_>) {
-        if let Some(device) = &mut self.ssdp {
-            device.handle_datagram(now, datagram);
-        }
+        self.wire.handle_datagram(now, datagram);
     }
 
     fn handle_network(&mut self, now: Instant, event: NetworkEvent) {
-        if let Some(device) = &mut self.ssdp {
-            device.handle_network(now, event);
-        }
+        self.wire.handle_network(now, event);
     }
 
     fn handle_timeout(&mut self, now: Instant) {
         if self.look.is_some_and(|look| look <= now) {
             self.look = now.checked_add(LOOK);
-            self.told.push(Told::Look);
+            self.told.push_back(Told::Look);
         }
-        if let Some(device) = &mut self.ssdp {
-            device.handle_timeout(now);
-        }
+        self.wire.handle_timeout(now);
     }
 
     fn poll_output(&mut self, now: Instant) -> Output<Told> {
-        if !self.told.is_empty() {
-            return Output::Event(self.told.remove(0));
+        if let Some(told) = self.told.pop_front() {
+            return Output::Event(told);
         }
-        let reason = "questions, and the next announcement";
-        let Some(device) = &mut self.ssdp else {
-            return match self.stopped {
-                true => Output::Finished,
-                false => Output::Wait {
-                    until: None,
-                    reason,
-                },
-            };
-        };
-        match device.poll_output(now) {
-            Output::Event(event) => Output::Event(self.take(event)),
+        match self.wire.poll_output(now) {
+            Output::Event(Either::First(event)) => Output::Event(self.device(event)),
+            Output::Event(Either::Second(event)) => Output::Event(self.service(event)),
             Output::Transmit(transmit) => Output::Transmit(transmit),
             Output::Request(request) => Output::Request(request),
             Output::Finished => Output::Finished,

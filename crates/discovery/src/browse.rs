@@ -6,10 +6,11 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use manycast_io::{Commands, Driver, Next, Socket, Stopper};
-use manycast_proto::{NetworkEvent, Output, Protocol, ssdp};
+use manycast_proto::{Combined, Either, NetworkEvent, Output, Protocol, ssdp, ws_discovery};
 use manycast_types::{InterfaceSelector, Received};
 
 use crate::dns_sd::{self, Said, Search};
+use crate::optional::{Optional, is_ssdp};
 use crate::services::Services;
 use crate::{Device, DiscoveryProtocol, Error, Event, Service, What, devices};
 
@@ -83,6 +84,8 @@ impl BrowseConfig {
 pub struct BrowseStats {
     /// What SSDP has counted.
     pub ssdp: ssdp::ClientStats,
+    /// What WS-Discovery has counted.
+    pub ws_discovery: ws_discovery::ClientStats,
     /// Services, and addresses of services, that were left out because there were too many.
     pub overflowed: u64,
 }
@@ -90,7 +93,7 @@ pub struct BrowseStats {
 impl BrowseStats {
     /// How many datagrams were not understood, by all protocols. Of DNS-SD it is not known.
     pub const fn malformed(&self) -> u64 {
-        self.ssdp.malformed
+        self.ssdp.malformed + self.ws_discovery.malformed
     }
 }
 
@@ -243,10 +246,13 @@ pub(crate) fn socket() -> Result<Socket, Error> {
     Ok(Socket::bind(":0")?)
 }
 
+/// The protocols that share the sockets of the driver.
+type Wire =
+    Combined<Optional<ssdp::Client>, Optional<ws_discovery::Client>, fn(&Received<'_>) -> bool>;
+
 /// The protocols that are looked by, as one protocol.
-#[derive(Debug)]
 pub(crate) struct Browsing {
-    ssdp: ssdp::Client,
+    wire: Wire,
     dns_sd: Option<mpsc::Receiver<Said>>,
     services: Services,
     duration: Option<Duration>,
@@ -256,8 +262,16 @@ pub(crate) struct Browsing {
 
 impl Browsing {
     pub(crate) fn new(config: &BrowseConfig) -> Self {
+        let ssdp = config.asks(DiscoveryProtocol::Ssdp).then(|| {
+            let config = crate::ssdp::config(config);
+            ssdp::Client::new(config, manycast_io::seed())
+        });
+        let ws_discovery = config.asks(DiscoveryProtocol::WsDiscovery).then(|| {
+            let config = crate::ws_discovery::config(config);
+            ws_discovery::Client::new(config, manycast_io::seed())
+        });
         Self {
-            ssdp: ssdp::Client::new(crate::ssdp::config(config), manycast_io::seed()),
+            wire: Combined::new(Optional::of(ssdp), Optional::of(ws_discovery), is_ssdp),
             dns_sd: None,
             services: Services::new(config.most),
             duration: config.duration,
@@ -296,10 +310,13 @@ impl Browsing {
     }
 
     pub(crate) fn stats(&self) -> BrowseStats {
-        let ssdp = self.ssdp.stats();
+        let ssdp = self.wire.first.get().map(ssdp::Client::stats);
+        let ws_discovery = self.wire.second.get().map(ws_discovery::Client::stats);
+        let (ssdp, ws_discovery) = (ssdp.unwrap_or_default(), ws_discovery.unwrap_or_default());
         BrowseStats {
             ssdp,
-            overflowed: self.services.overflowed() + ssdp.overflowed,
+            ws_discovery,
+            overflowed: self.services.overflowed() + ssdp.overflowed + ws_discovery.overflowed,
         }
     }
 
@@ -307,8 +324,18 @@ impl Browsing {
         if !self.finished {
             self.finished = true;
             self.dns_sd = None;
-            self.ssdp.stop(now);
+            self.wire.stop(now);
         }
+    }
+}
+
+impl fmt::Debug for Browsing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Browsing")
+            .field("services", &self.services)
+            .field("end", &self.end)
+            .field("finished", &self.finished)
+            .finish_non_exhaustive()
     }
 }
 
@@ -317,7 +344,7 @@ impl Protocol for Browsing {
 
     fn start(&mut self, now: Instant) {
         self.end = self.duration.and_then(|duration| now.checked_add(duration));
-        self.ssdp.start(now);
+        self.wire.start(now);
     }
 
     fn stop(&mut self, now: Instant) {
@@ -325,11 +352,11 @@ impl Protocol for Browsing {
     }
 
     fn handle_datagram(&mut self, now: Instant, datagram: Received<'_>) {
-        self.ssdp.handle_datagram(now, datagram);
+        self.wire.handle_datagram(now, datagram);
     }
 
     fn handle_network(&mut self, now: Instant, event: NetworkEvent) {
-        self.ssdp.handle_network(now, event);
+        self.wire.handle_network(now, event);
     }
 
     fn handle_timeout(&mut self, now: Instant) {
@@ -337,7 +364,7 @@ impl Protocol for Browsing {
             self.end = None;
             self.finish(now);
         }
-        self.ssdp.handle_timeout(now);
+        self.wire.handle_timeout(now);
     }
 
     fn poll_output(&mut self, now: Instant) -> Output<Event> {
@@ -345,8 +372,13 @@ impl Protocol for Browsing {
             if let Some(event) = self.services.events.pop_front() {
                 return Output::Event(event);
             }
-            match self.ssdp.poll_output(now) {
-                Output::Event(event) => crate::ssdp::take(&mut self.services, event),
+            match self.wire.poll_output(now) {
+                Output::Event(Either::First(event)) => {
+                    crate::ssdp::take(&mut self.services, event);
+                }
+                Output::Event(Either::Second(event)) => {
+                    crate::ws_discovery::take(&mut self.services, event);
+                }
                 Output::Transmit(transmit) => return Output::Transmit(transmit),
                 Output::Request(request) => return Output::Request(request),
                 Output::Wait { until, reason } if !self.finished => {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use manycast_proto::ssdp::Unsuitable;
+use manycast_proto::{ssdp, ws_discovery};
 
 /// What went wrong, why, and what to do next, in one sentence.
 #[derive(Debug)]
@@ -54,8 +54,14 @@ impl From<manycast_io::Error> for Error {
     }
 }
 
-impl From<Unsuitable> for Error {
-    fn from(error: Unsuitable) -> Self {
+impl From<ssdp::Unsuitable> for Error {
+    fn from(error: ssdp::Unsuitable) -> Self {
+        Self::Unsuitable(error.to_string())
+    }
+}
+
+impl From<ws_discovery::Unsuitable> for Error {
+    fn from(error: ws_discovery::Unsuitable) -> Self {
         Self::Unsuitable(error.to_string())
     }
 }

@@ -1,4 +1,5 @@
-//! What is on the link, in one list: services and devices that are found by DNS-SD and SSDP.
+//! What is on the link, in one list: services and devices that are found by DNS-SD, SSDP and
+//! WS-Discovery.
 //!
 //! [`discover`] looks for some seconds and gives the devices that are there; [`browse`] tells of each service as it
 //! comes, changes and goes; [`announce`] says that a service of this host is there.
@@ -27,7 +28,8 @@
 //! is found is proved; what one address says neither ends nor hides what another does.
 //!
 //! DNS-SD is the work of the crate `mdns-sd`, which has a thread and sockets of its own; what it cannot do stands in
-//! `docs/discover.md`. SSDP is [`manycast_proto::ssdp`].
+//! `docs/discover.md`. SSDP is [`manycast_proto::ssdp`], WS-Discovery is
+//! [`manycast_proto::ws_discovery`].
 
 mod announce;
 mod browse;
@@ -35,6 +37,7 @@ mod devices;
 mod dns_sd;
 mod error;
 mod event;
+mod optional;
 mod register;
 mod service;
 mod services;
@@ -42,6 +45,7 @@ mod ssdp;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 mod what;
+mod ws_discovery;
 
 pub use announce::{AnnounceEvent, Announcement, Announcer, announce};
 pub use browse::{BrowseConfig, BrowseStats, Browser, browse, discover};

@@ -15,17 +15,20 @@ pub enum DiscoveryProtocol {
     DnsSd,
     /// The Simple Service Discovery Protocol of UPnP: 239.255.255.250, ff02::c and ff05::c, port 1900.
     Ssdp,
+    /// Web Services Dynamic Discovery, of Windows, printers and cameras: 239.255.255.250 and ff02::c, port 3702.
+    WsDiscovery,
 }
 
 impl DiscoveryProtocol {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::DnsSd, Self::Ssdp];
+    pub const ALL: [Self; 3] = [Self::DnsSd, Self::Ssdp, Self::WsDiscovery];
 
-    /// Its name, which [`FromStr`] reads: `dns-sd`, `ssdp`.
+    /// Its name, which [`FromStr`] reads: `dns-sd`, `ssdp`, `ws-discovery`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::DnsSd => "dns-sd",
             Self::Ssdp => "ssdp",
+            Self::WsDiscovery => "ws-discovery",
         }
     }
 }
@@ -56,13 +59,14 @@ impl FromStr for DiscoveryProtocol {
 pub struct Service {
     /// The protocol that tells of it.
     pub protocol: DiscoveryProtocol,
-    /// What it is known by within the protocol: the full name of an instance (`Web._http._tcp.local.`), or a USN
-    /// (`uuid:…::urn:…`).
+    /// What it is known by within the protocol: the full name of an instance (`Web._http._tcp.local.`), a USN
+    /// (`uuid:…::urn:…`), or an endpoint (`urn:uuid:…`).
     pub id: String,
-    /// Its name for people: that of an instance; of SSDP, what the device says its system and program are; empty where
-    /// nothing is said.
+    /// Its name for people: that of an instance; of SSDP, what the device says its system and program are; of WS-Discovery
+    /// the name of a camera; empty where nothing is said.
     pub name: String,
-    /// What it is: `_http._tcp`, or `urn:schemas-upnp-org:device:MediaServer:1`.
+    /// What it is: `_http._tcp`, `urn:schemas-upnp-org:device:MediaServer:1`, or types such as
+    /// `{http://www.onvif.org/ver10/network/wsdl}NetworkVideoTransmitter` with a space between them.
     pub kind: String,
     /// The UUID of its device, in lower case, without what stands around it.
     pub uuid: Option<String>,
@@ -72,7 +76,8 @@ pub struct Service {
     pub addresses: Vec<ServiceAddress>,
     /// Its port, where it is known.
     pub port: Option<u16>,
-    /// What else is said of it: the TXT record of DNS-SD; of SSDP the headers LOCATION, SECURELOCATION and SERVER.
+    /// What else is said of it: the TXT record of DNS-SD; of SSDP the headers LOCATION, SECURELOCATION and SERVER; of
+    /// WS-Discovery each of XADDRS, and each SCOPE.
     pub attributes: Vec<Attribute>,
     /// When it was heard last.
     pub heard: Instant,

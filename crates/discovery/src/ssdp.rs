@@ -13,19 +13,14 @@ use crate::{
 
 const SSDP: DiscoveryProtocol = DiscoveryProtocol::Ssdp;
 
-/// How SSDP is to look; it does nothing where it is not asked.
+/// How SSDP is to look.
 pub(crate) fn config(config: &BrowseConfig) -> ClientConfig {
-    let asks = config.asks(SSDP);
-    let mut ssdp = ClientConfig {
+    ClientConfig {
         targets: config.what.ssdp.clone(),
         interfaces: config.interfaces.clone(),
         entries: config.most,
         ..ClientConfig::default()
-    };
-    if !asks {
-        ssdp.groups.clear();
     }
-    ssdp
 }
 
 /// Takes in what the protocol tells.
@@ -127,7 +122,7 @@ fn service(entry: &Entry) -> Service {
 }
 
 /// The port in a URL whose host is this address: another host's port is not the device's.
-fn port_at(url: &str, host: IpAddr) -> Option<u16> {
+pub(crate) fn port_at(url: &str, host: IpAddr) -> Option<u16> {
     let (scheme, rest) = url.split_once("://")?;
     let authority = rest.split(['/', '?', '#']).next()?;
     let (name, port) = match authority.strip_prefix('[') {

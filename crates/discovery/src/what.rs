@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use manycast_proto::ssdp;
+use manycast_proto::ws_discovery::{Probe, device_type};
 use manycast_types::Malformed;
 
 use crate::DiscoveryProtocol;
@@ -15,6 +16,7 @@ use crate::DiscoveryProtocol;
 /// | --- | --- | --- |
 /// | `_http._tcp` | a service type (RFC 6763 §7); with a subtype `_printer._sub._http._tcp` | DNS-SD |
 /// | `ssdp:all`, `upnp:rootdevice`, `uuid:…`, `urn:…` | a search target (UDA 2.0 §1.3.2) | SSDP |
+/// | `wsdp:Device`, `dn:NetworkVideoTransmitter`, `{NAMESPACE}NAME` | a type (WS-Discovery 1.1 §5.2) | WS-Discovery |
 /// | `printer`, `camera` … | a [word](What::WORDS) for what people look for | all that have a name for it |
 ///
 /// ```
@@ -34,6 +36,8 @@ pub struct What {
     pub dns_sd: Vec<String>,
     /// Targets of SSDP, such as `ssdp:all`.
     pub ssdp: Vec<String>,
+    /// Questions of WS-Discovery: types, and scopes.
+    pub ws_discovery: Vec<Probe>,
 }
 
 impl Default for What {
@@ -42,6 +46,8 @@ impl Default for What {
         Self {
             dns_sd: vec![Self::ALL_TYPES.to_owned()],
             ssdp: vec![ssdp::ALL.to_owned()],
+            // Some answer to those alone who ask for their type.
+            ws_discovery: vec![Probe::default(), Probe::of(device_type())],
         }
     }
 }
@@ -51,6 +57,7 @@ struct Word {
     word: &'static str,
     dns_sd: &'static [&'static str],
     ssdp: &'static [&'static str],
+    ws_discovery: &'static [&'static str],
 }
 
 /// The names of UPnP that are no URNs of other standards all begin so.
@@ -61,6 +68,7 @@ const WORDS: [Word; 8] = [
         word: "camera",
         dns_sd: &["_axis-video._tcp", "_rtsp._tcp"],
         ssdp: &["DigitalSecurityCamera:1"],
+        ws_discovery: &["dn:NetworkVideoTransmitter"],
     },
     Word {
         word: "files",
@@ -72,11 +80,13 @@ const WORDS: [Word; 8] = [
             "_webdav._tcp",
         ],
         ssdp: &[],
+        ws_discovery: &["pub:Computer"],
     },
     Word {
         word: "media-server",
         dns_sd: &["_daap._tcp", "_dpap._tcp"],
         ssdp: &["MediaServer:1"],
+        ws_discovery: &[],
     },
     Word {
         word: "printer",
@@ -87,16 +97,19 @@ const WORDS: [Word; 8] = [
             "_pdl-datastream._tcp",
         ],
         ssdp: &["Printer:1"],
+        ws_discovery: &["wprt:PrintDeviceType"],
     },
     Word {
         word: "router",
         dns_sd: &[],
         ssdp: &["InternetGatewayDevice:1"],
+        ws_discovery: &[],
     },
     Word {
         word: "scanner",
         dns_sd: &["_uscan._tcp", "_uscans._tcp", "_scanner._tcp"],
         ssdp: &["Scanner:1"],
+        ws_discovery: &["wscn:ScanDeviceType"],
     },
     Word {
         word: "speaker",
@@ -108,11 +121,13 @@ const WORDS: [Word; 8] = [
             "_sonos._tcp",
         ],
         ssdp: &["MediaRenderer:1"],
+        ws_discovery: &[],
     },
     Word {
         word: "web",
         dns_sd: &["_http._tcp", "_https._tcp"],
         ssdp: &[],
+        ws_discovery: &[],
     },
 ];
 
@@ -134,6 +149,7 @@ impl What {
     const NOTHING: Self = Self {
         dns_sd: Vec::new(),
         ssdp: Vec::new(),
+        ws_discovery: Vec::new(),
     };
 
     /// Whether a protocol has something to ask for.
@@ -141,6 +157,7 @@ impl What {
         match protocol {
             DiscoveryProtocol::DnsSd => !self.dns_sd.is_empty(),
             DiscoveryProtocol::Ssdp => !self.ssdp.is_empty(),
+            DiscoveryProtocol::WsDiscovery => !self.ws_discovery.is_empty(),
         }
     }
 }
@@ -158,6 +175,9 @@ impl FromStr for What {
             return Ok(Self {
                 dns_sd: owned(word.dns_sd),
                 ssdp: word.ssdp.iter().map(|it| format!("{UPNP}{it}")).collect(),
+                ws_discovery: (word.ws_discovery.iter())
+                    .filter_map(|it| Some(Probe::of(crate::ws_discovery::name(it)?)))
+                    .collect(),
             });
         }
         if text.starts_with('_') {
@@ -175,6 +195,12 @@ impl FromStr for What {
             }
             return Ok(Self {
                 ssdp: vec![text.to_owned()],
+                ..Self::NOTHING
+            });
+        }
+        if let Some(name) = crate::ws_discovery::name(text) {
+            return Ok(Self {
+                ws_discovery: vec![Probe::of(name)],
                 ..Self::NOTHING
             });
         }

@@ -20,6 +20,7 @@
 //! | ask a group or a host, and gather the answers | [`ask()`] |
 //! | measure what a network does to a stream | `proto::measure`, with the feature `measure`; [`Driver`] |
 //! | find the devices on a link, and announce one (SSDP) | `proto::ssdp`, with the feature `ssdp`; [`Driver`] |
+//! | the same for printers, cameras and Windows hosts (WS-Discovery) | `proto::ws_discovery`, with the feature `ws-discovery`; [`Driver`] |
 //! | list what is on the link by all protocols, and announce services | the module `discovery`, with the feature of this name |
 //! | get and put files, and serve them | the module `transfer`, with the feature of this name |
 //! | write a protocol, and run it | [`Protocol`], [`Driver`] |

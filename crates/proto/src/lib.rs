@@ -8,8 +8,11 @@
 //! * [`measure`]: what a network does to a stream: loss, duplicates, reordering, delay.
 //! * `norm` (a feature that is off unless asked for): objects to many receivers, reliably.
 //! * [`probe`]: what lies between two hosts, and what the other one finds on itself.
+//! * `soap_udp`: messages of SOAP in datagrams, with the feature `soap-udp`.
 //! * `ssdp`: what devices say of themselves, and finding them, with the feature of this name.
 //! * `tftp`: reading and writing files, with the feature of this name.
+//! * `ws_discovery`: what printers, cameras and Windows hosts say of themselves, and finding them, with the feature
+//!   `ws-discovery`.
 //!
 //! [`Combined`] makes one of two that share their sockets.
 //!
@@ -49,14 +52,22 @@ pub mod pace;
 #[cfg(feature = "probe")]
 pub mod probe;
 pub mod random;
+#[cfg(feature = "soap-udp")]
+pub mod soap_udp;
 #[cfg(feature = "ssdp")]
 pub mod ssdp;
 #[cfg(feature = "tftp")]
 pub mod tftp;
 pub mod timers;
 pub mod wire;
+#[cfg(feature = "ws-discovery")]
+pub mod ws_discovery;
 
+#[cfg(any(feature = "ssdp", feature = "ws-discovery"))]
+mod cache;
 mod combine;
+#[cfg(any(feature = "ssdp", feature = "ws-discovery"))]
+mod local;
 mod network;
 mod protocol;
 

@@ -168,6 +168,11 @@ impl<K: Copy + Ord> Deadlines<K> {
         self.bound();
     }
 
+    /// Whether `key` has a deadline.
+    pub fn is_set(&self, key: K) -> bool {
+        self.set.contains_key(&key)
+    }
+
     /// Builds the heap anew where too many in it were moved or taken away.
     fn bound(&mut self) {
         if self.heap.len() > 2 * self.set.len() + STALE {

@@ -4,17 +4,18 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use manycast_types::{Group, InterfaceId, Received, Transmit};
+use manycast_types::{InterfaceId, Received, Transmit};
 use tracing::trace;
 
-use super::cache::Cache;
 use super::{
     Advertisement, Change, ClientConfig, ClientEvent, Deviations, Entry, Goodbye, Kind, Message,
     PORT, Search, matches, parse,
 };
+use crate::cache::{Cache, Known};
+use crate::local::joins;
 use crate::random::Random;
 use crate::timers::Deadlines;
-use crate::{NetworkEvent, Output, Protocol, Request};
+use crate::{NetworkEvent, Output, Protocol};
 
 /// In how many places is asked at most: groups on interfaces, and hosts.
 const MAX_PLACES: usize = 256;
@@ -49,7 +50,7 @@ pub struct Client {
     state: State,
     places: BTreeMap<usize, Place>,
     next_place: usize,
-    cache: Cache,
+    cache: Cache<Entry>,
     deadlines: Deadlines<Due>,
     /// Until when answers are taken.
     answers_until: Option<Instant>,
@@ -118,7 +119,7 @@ impl Client {
             state: State::New,
             places: BTreeMap::new(),
             next_place: 0,
-            cache: Cache::default(),
+            cache: Cache::new(),
             deadlines: Deadlines::new(),
             answers_until: None,
             deviating: BTreeMap::new(),
@@ -258,7 +259,7 @@ impl Client {
             self.stats.notifications += 1;
         }
         let (source, index) = (datagram.source.ip(), datagram.interface.index);
-        let known = self.cache.find(source, index, &said);
+        let known = self.cache.find(source, index, name(&said));
         match (said.kind, known) {
             (Kind::Byebye, Some(number)) => self.forget(number, Goodbye::Said),
             (Kind::Byebye | Kind::Update, None) => self.stats.unknown += 1,
@@ -358,6 +359,21 @@ impl Client {
     }
 }
 
+/// What a part of a device is known by.
+fn name(said: &Advertisement) -> &str {
+    said.usn.as_ref().unwrap_or(&said.target)
+}
+
+impl Known for Entry {
+    fn place(&self) -> (IpAddr, u32) {
+        (self.source.ip(), self.interface.index)
+    }
+
+    fn name(&self) -> &str {
+        name(&self.advertisement)
+    }
+}
+
 /// What is new in what a device says.
 fn change(before: &Advertisement, now: &Advertisement) -> Option<Change> {
     let differs =
@@ -387,7 +403,7 @@ impl Protocol for Client {
         }
         self.state = State::Running;
         let (groups, interfaces) = (&self.config.groups, &self.config.interfaces);
-        self.outputs.extend(joins(groups, interfaces));
+        self.outputs.extend(joins(groups, interfaces, PORT));
         for host in self.config.hosts.clone() {
             self.add_place(now, host, None);
         }
@@ -492,7 +508,7 @@ impl Protocol for Client {
             let Some(interface) = self.gone.front().cloned() else {
                 break;
             };
-            match self.cache.first_by(&interface) {
+            match self.cache.first_by(interface.index) {
                 Some(number) => self.forget(number, Goodbye::Interface),
                 None => drop(self.gone.pop_front()),
             }
@@ -502,20 +518,4 @@ impl Protocol for Client {
             reason: "devices",
         }
     }
-}
-
-/// What joins the groups on the interfaces.
-pub(super) fn joins<'a, E>(
-    groups: &'a [IpAddr],
-    interfaces: &'a [manycast_types::InterfaceSelector],
-) -> impl Iterator<Item = Output<E>> + 'a {
-    let join = |group| Output::Request(Request::Join { group, port: PORT });
-    groups.iter().flat_map(move |address| {
-        let group = Group::new(*address);
-        let everywhere = interfaces.is_empty().then(|| group.clone());
-        let named = interfaces
-            .iter()
-            .map(move |it| group.clone().on(it.clone()));
-        everywhere.into_iter().chain(named).map(join)
-    })
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use manycast_types::InterfaceSelector;
 
-use super::{ALL, MAX_SENT, MAX_TARGETS};
+use super::{ALL, LocalAddress, Location, MAX_SENT, MAX_TARGETS};
 
 /// The groups: 239.255.255.250 (UDA 2.0 §1.1), ff02::c and ff05::c (Annex A).
 pub const fn groups() -> [IpAddr; 3] {
@@ -151,51 +151,6 @@ pub struct Unit {
     pub services: Vec<String>,
 }
 
-/// Where the description of a device is (LOCATION).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Location {
-    /// The same for all.
-    Url(String),
-    /// `http://`, the device's address on the link where it is asked for, this port and path: for hosts with several
-    /// interfaces, or whose address changes.
-    Here {
-        /// The port.
-        port: u16,
-        /// The path, from the slash on.
-        path: String,
-    },
-    /// There is none.
-    None,
-}
-
-/// An address of the host that a device runs on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct LocalAddress {
-    /// The index of its interface.
-    pub interface: u32,
-    /// The address.
-    pub address: IpAddr,
-    /// How many bits of it are the network's.
-    pub prefix: u8,
-}
-
-impl LocalAddress {
-    /// Whether another address is of the same network.
-    pub fn has(&self, other: IpAddr) -> bool {
-        let same = |one: u128, other: u128, bits: u32| {
-            let host = bits.saturating_sub(u32::from(self.prefix));
-            one.checked_shr(host).unwrap_or(0) == other.checked_shr(host).unwrap_or(0)
-        };
-        match (self.address, other.to_canonical()) {
-            (IpAddr::V4(one), IpAddr::V4(other)) => {
-                same(u32::from(one).into(), u32::from(other).into(), 32)
-            }
-            (IpAddr::V6(one), IpAddr::V6(other)) => same(one.into(), other.into(), 128),
-            _ => false,
-        }
-    }
-}
-
 /// What a [`Device`](super::Device) is, and how it says so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceConfig {
@@ -306,10 +261,7 @@ impl DeviceConfig {
                 "its BOOTID is over 2147483647, or its CONFIGID over 16777215",
             ));
         }
-        let location = match &self.location {
-            Location::Url(text) | Location::Here { path: text, .. } => text.as_str(),
-            Location::None => "",
-        };
+        let location = self.location.text();
         let agent = [self.agent.system.as_str(), &self.agent.product];
         let texts = || {
             parts

@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use manycast_types::{InterfaceId, Received, Transmit};
 use tracing::trace;
 
-use super::client::joins;
 use super::config::Unsuitable;
 use super::target::versioned;
 use super::{
-    Advertisement, DeviceConfig, DeviceEvent, Kind, LocalAddress, Location, Message, PORT, Search,
-    Version, matches, parse,
+    Advertisement, DeviceConfig, DeviceEvent, Kind, LocalAddress, Message, PORT, Search, Version,
+    matches, parse,
 };
+use crate::local::{Allowance, joins, may_ask};
 use crate::random::Random;
 use crate::timers::Deadlines;
 use crate::{NetworkEvent, Output, Protocol};
@@ -65,8 +65,7 @@ pub struct Device {
     pending: BTreeMap<u64, Pending>,
     next_pending: u64,
     deadlines: Deadlines<Due>,
-    /// When the next answer may go at the rate that is allowed.
-    answer_due: Option<Instant>,
+    allowance: Allowance,
     work: VecDeque<Set>,
     /// Answers whose time has come.
     due: VecDeque<Pending>,
@@ -158,7 +157,7 @@ impl Device {
             pending: BTreeMap::new(),
             next_pending: 0,
             deadlines: Deadlines::new(),
-            answer_due: None,
+            allowance: Allowance::default(),
             work: VecDeque::new(),
             due: VecDeque::new(),
             outputs: VecDeque::new(),
@@ -329,43 +328,9 @@ impl Device {
 
     /// The location, if there is one; the outer `None` where the device has no address for it.
     fn location(&self, interface: u32, to: IpAddr) -> Option<Option<String>> {
-        let (port, path) = match &self.config.location {
-            Location::None => return Some(None),
-            Location::Url(url) => return Some(Some(url.clone())),
-            Location::Here { port, path } => (port, path),
-        };
-        let is_local = |it: IpAddr| matches!(it, IpAddr::V6(it) if it.is_unicast_link_local());
-        // Annex A: link-local addresses for those who are asked or told by link-local ones.
-        let of_link = matches!(to, IpAddr::V6(it) if it.octets()[..2] == [0xff, 2]) || is_local(to);
-        let here = || {
-            let addresses = self.config.addresses.iter();
-            addresses.filter(move |it| {
-                it.interface == interface
-                    && it.address.is_ipv4() == to.is_ipv4()
-                    && (to.is_ipv4() || is_local(it.address) == of_link)
-            })
-        };
-        let address = here().find(|it| it.has(to)).or_else(|| here().next())?;
-        let address = SocketAddr::new(address.address, *port);
-        Some(Some(format!("http://{address}{path}")))
-    }
-
-    /// Whether somebody who asks is answered.
-    fn is_near(&self, source: SocketAddr) -> bool {
-        let ip = source.ip().to_canonical();
-        let nobody = ip.is_unspecified()
-            || ip.is_multicast()
-            || source.port() == 0
-            || matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
-        if nobody {
-            return false;
-        }
-        let of_link = match ip {
-            IpAddr::V4(ip) => ip.is_link_local(),
-            IpAddr::V6(ip) => ip.is_unicast_link_local(),
-        };
-        let of_network = || self.config.addresses.iter().any(|it| it.has(ip));
-        self.config.strangers || of_link || ip.is_loopback() || of_network()
+        self.config
+            .location
+            .at(&self.config.addresses, interface, to)
     }
 
     fn search(&mut self, now: Instant, datagram: &Received<'_>, search: Search) {
@@ -379,7 +344,11 @@ impl Device {
             }
             _ => SHORT,
         };
-        if !self.is_near(datagram.source) {
+        if !may_ask(
+            datagram.source,
+            &self.config.addresses,
+            self.config.strangers,
+        ) {
             self.stats.strangers += 1;
             trace!(source = %datagram.source, "no answer: it is of another network");
             return;
@@ -403,7 +372,9 @@ impl Device {
                 self.stats.repeated += 1;
                 continue;
             }
-            if self.pending.len() + self.due.len() >= self.config.pending || !self.may_answer(now) {
+            if self.pending.len() + self.due.len() >= self.config.pending
+                || !self.allowance.take(now, self.config.rate, 1)
+            {
                 self.stats.overflowed += 1;
                 continue;
             }
@@ -430,17 +401,6 @@ impl Device {
             }));
         }
     }
-
-    /// Takes one answer from what is allowed: a second's worth at once, then at the rate.
-    fn may_answer(&mut self, now: Instant) -> bool {
-        let interval = Duration::from_secs(1) / self.config.rate.max(1);
-        let due = self.answer_due.map_or(now, |due| due.max(now));
-        if due.saturating_duration_since(now) > Duration::from_secs(1) {
-            return false;
-        }
-        self.answer_due = due.checked_add(interval);
-        true
-    }
 }
 
 impl Protocol for Device {
@@ -450,7 +410,7 @@ impl Protocol for Device {
         if self.state == State::New {
             self.state = State::Running;
             let (groups, interfaces) = (&self.config.groups, &self.config.interfaces);
-            self.outputs.extend(joins(groups, interfaces));
+            self.outputs.extend(joins(groups, interfaces, PORT));
         }
     }
 

@@ -43,7 +43,6 @@
 //! 350 bytes for each part: 12 times as much from a device with one service, 128 times as much from one with the most
 //! parts. A [`Client`] answers nothing at all.
 
-mod cache;
 mod client;
 mod config;
 mod deviation;
@@ -55,10 +54,9 @@ mod target;
 #[cfg(test)]
 mod tests;
 
+pub use crate::local::{LocalAddress, Location};
 pub use client::{Client, ClientStats};
-pub use config::{
-    Agent, ClientConfig, DeviceConfig, LocalAddress, Location, Unit, Unsuitable, Version, groups,
-};
+pub use config::{Agent, ClientConfig, DeviceConfig, Unit, Unsuitable, Version, groups};
 pub use deviation::{Deviation, Deviations};
 pub use device::{Device, DeviceStats};
 pub use event::{Change, ClientEvent, DeviceEvent, Entry, Goodbye};

@@ -1,0 +1,763 @@
+//! Who searches and listens.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use manycast_types::{InterfaceId, Received, Transmit};
+use tracing::trace;
+
+use super::account::{Account, differences, update};
+use super::asked::Asked;
+use super::{
+    Body, ClientConfig, ClientEvent, Deviation, Deviations, Entry, Goodbye, Message, PORT, Service,
+    Version, parse, proxy_type,
+};
+use crate::cache::Cache;
+use crate::local::{NotSent, joins};
+use crate::random::Random;
+use crate::soap_udp::{Seen, Transmissions, new_id};
+use crate::timers::Deadlines;
+use crate::{NetworkEvent, Output, Protocol};
+
+/// In how many places is asked at most: groups on interfaces, and hosts.
+const MAX_PLACES: usize = 256;
+
+/// How long a question to a proxy goes unanswered before the group is asked again (§2.2: `DP_MAX_TIMEOUT`).
+const PROXY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often a proxy in one place may fail before none is believed there any more.
+const MAX_LOST: u32 = 3;
+
+/// How often a service that was not heard of is asked for, and how long each question waits for an answer.
+const CHECKS: u32 = 3;
+const CHECK: Duration = Duration::from_secs(2);
+
+/// The longest wait before a service is asked for its addresses that has not told them.
+const SOON: Duration = Duration::from_millis(50);
+
+/// Of how many sources is remembered in which ways they deviate.
+const MAX_DEVIATING: usize = 1_024;
+
+/// How many messages it remembers, so that each counts once.
+const REMEMBERED: usize = 4_096;
+
+/// Finds services, and notices when they change or go.
+///
+/// It wants a driver with a socket on any free port, at which the answers come. It joins the groups
+/// itself, and asks in each place that its driver tells it of.
+///
+/// ```
+/// use std::time::Instant;
+///
+/// use manycast_proto::ws_discovery::{Client, ClientConfig};
+/// use manycast_proto::{Output, Protocol, Request};
+///
+/// let now = Instant::now();
+/// let mut client = Client::new(ClientConfig::default(), [7; 32]);
+/// client.start(now);
+/// let Output::Request(Request::Join { group, port }) = client.poll_output(now) else { panic!() };
+/// assert_eq!((group.to_string().as_str(), port), ("239.255.255.250", 3702));
+/// ```
+#[derive(Debug)]
+pub struct Client {
+    config: ClientConfig,
+    random: Random,
+    state: State,
+    places: BTreeMap<usize, Place>,
+    next_place: usize,
+    cache: Cache<Account>,
+    deadlines: Deadlines<Due>,
+    /// Deadlines that were reached.
+    due: VecDeque<Due>,
+    asked: Asked,
+    seen: Seen,
+    deviating: BTreeMap<(IpAddr, u32), Deviations>,
+    /// An interface that is gone, whose entries are still to be told.
+    gone: VecDeque<InterfaceId>,
+    questions: VecDeque<Question>,
+    transmissions: Transmissions,
+    not_sent: NotSent,
+    outputs: VecDeque<Output<ClientEvent>>,
+    stats: ClientStats,
+}
+
+/// What a [`Client`] has counted, in messages unless it says otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ClientStats {
+    /// Questions that it sent.
+    pub questions: u64,
+    /// Answers that came and fit.
+    pub answers: u64,
+    /// What services said unasked, and fits.
+    pub notifications: u64,
+    /// Messages that came again, as they are sent several times; in datagrams.
+    pub repeated: u64,
+    /// Those of both that differ from the standard and were understood.
+    pub deviating: u64,
+    /// What was not understood; in datagrams.
+    pub malformed: u64,
+    /// Questions of others.
+    pub searches: u64,
+    /// Answers to what was not asked, or too late, and what was said of that nobody searches for.
+    pub unasked: u64,
+    /// What is older than what had come before.
+    pub outdated: u64,
+    /// Entries that were left out because there were too many.
+    pub overflowed: u64,
+    /// Goodbyes of what was not known.
+    pub unknown: u64,
+    /// Questions that could not be sent; in datagrams.
+    pub not_sent: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    New,
+    Running,
+    Finished,
+}
+
+/// Where is asked.
+#[derive(Clone, Debug)]
+struct Place {
+    destination: SocketAddr,
+    interface: Option<InterfaceId>,
+    asked: u32,
+    /// Whom to ask rather than the group.
+    proxy: Option<SocketAddr>,
+    /// How many proxies did not answer.
+    lost: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Due {
+    End,
+    Ask(usize),
+    Proxy(usize),
+    Check(u64),
+}
+
+/// A question that is yet to be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Question {
+    Probe {
+        place: usize,
+        probe: usize,
+        version: Version,
+    },
+    Resolve {
+        entry: u64,
+    },
+}
+
+impl Client {
+    /// A client that is yet to be started. The seed varies the times of its questions, and their names.
+    pub fn new(config: ClientConfig, seed: [u8; 32]) -> Self {
+        Self {
+            config,
+            random: Random::new(seed),
+            state: State::New,
+            places: BTreeMap::new(),
+            next_place: 0,
+            cache: Cache::new(),
+            deadlines: Deadlines::new(),
+            due: VecDeque::new(),
+            asked: Asked::default(),
+            seen: Seen::new(REMEMBERED),
+            deviating: BTreeMap::new(),
+            gone: VecDeque::new(),
+            questions: VecDeque::new(),
+            transmissions: Transmissions::new(),
+            not_sent: NotSent::default(),
+            outputs: VecDeque::new(),
+            stats: ClientStats::default(),
+        }
+    }
+
+    /// What it has counted so far.
+    pub const fn stats(&self) -> ClientStats {
+        self.stats
+    }
+
+    /// What is known now.
+    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.cache.entries().map(|account| &account.entry)
+    }
+
+    fn tell(&mut self, event: ClientEvent) {
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    fn finish(&mut self) {
+        if self.state != State::Finished {
+            self.state = State::Finished;
+            self.deadlines = Deadlines::new();
+            self.due.clear();
+            self.questions.clear();
+            self.transmissions.clear();
+            self.gone.clear();
+            self.tell(ClientEvent::Finished);
+        }
+    }
+
+    fn add_place(&mut self, now: Instant, destination: SocketAddr, by: Option<InterfaceId>) {
+        let index = |by: &Option<InterfaceId>| by.as_ref().map(|it| it.index);
+        let known = |place: &Place| {
+            place.destination == destination && index(&place.interface) == index(&by)
+        };
+        if self.places.len() >= MAX_PLACES || self.places.values().any(known) {
+            return;
+        }
+        let place = Place {
+            destination,
+            interface: by,
+            asked: 0,
+            proxy: None,
+            lost: 0,
+        };
+        self.places.insert(self.next_place, place);
+        self.ask(now, self.next_place);
+        self.next_place += 1;
+    }
+
+    /// Asks all questions in one place, and sets the time for the next round there.
+    fn ask(&mut self, now: Instant, number: usize) {
+        let Some(place) = self.places.get_mut(&number) else {
+            return;
+        };
+        if place.asked >= self.config.attempts || self.config.probes.is_empty() {
+            return;
+        }
+        place.asked += 1;
+        let more = place.asked < self.config.attempts;
+        // A round that is still on its way need not be asked twice.
+        let is_here =
+            |it: &Question| matches!(it, Question::Probe { place, .. } if *place == number);
+        if !self.questions.iter().any(is_here) {
+            let versions = &self.config.versions;
+            let probes = 0..self.config.probes.len();
+            let questions = probes.flat_map(|probe| {
+                versions.iter().map(move |version| Question::Probe {
+                    place: number,
+                    probe,
+                    version: *version,
+                })
+            });
+            self.questions.extend(questions);
+        }
+        if more {
+            // Below a millisecond, many rounds would be a flood.
+            let interval = self.config.interval.max(Duration::from_millis(1));
+            let more = self.random.duration(Duration::ZERO..=interval / 10);
+            let at = now.checked_add(interval.saturating_add(more));
+            self.deadlines.set(Due::Ask(number), at);
+        }
+    }
+
+    /// The place where a datagram came by, or where one like it is asked.
+    fn place_of(&self, source: SocketAddr, interface: u32) -> Option<usize> {
+        let is = |place: &Place| {
+            place.destination.is_ipv4() == source.is_ipv4()
+                && place.interface.as_ref().map(|by| by.index) == Some(interface)
+        };
+        let mut places = self.places.iter();
+        places.find_map(|(number, place)| is(place).then_some(*number))
+    }
+
+    /// Asks one question.
+    fn question(&mut self, now: Instant, question: Question) {
+        let (place, body, version, target) = match question {
+            Question::Probe {
+                place,
+                probe,
+                version,
+            } => {
+                let probe = self.config.probes[probe].clone();
+                let types: Vec<String> = probe.types.iter().map(ToString::to_string).collect();
+                (Some(place), Body::Probe(probe), version, types.join(" "))
+            }
+            Question::Resolve { entry } => {
+                let Some(account) = self.cache.entry(entry) else {
+                    return;
+                };
+                let Entry {
+                    service, version, ..
+                } = &account.entry;
+                let endpoint = service.endpoint.clone();
+                let (version, source) = (*version, account.entry.source);
+                let index = account.entry.interface.index;
+                let place = self.place_of(source, index);
+                (place, Body::Resolve(endpoint.clone()), version, endpoint)
+            }
+        };
+        let (destination, interface) =
+            match (place.map(|number| self.places.get(&number)), question) {
+                (Some(Some(place)), _) => {
+                    let destination = place.proxy.unwrap_or(place.destination);
+                    (destination, place.interface.clone())
+                }
+                // It was a host that was asked by itself.
+                (None, Question::Resolve { entry }) => match self.cache.entry(entry) {
+                    Some(account) => (account.entry.source, None),
+                    None => return,
+                },
+                _ => return,
+            };
+        let id = new_id(&mut self.random);
+        let payload = Message::new(version, id.as_str(), body).emit();
+        let is_group = destination.ip().is_multicast();
+        let mut transmit = Transmit::new(destination, payload);
+        transmit.interface = interface.as_ref().map(|it| it.index);
+        let hops = self.config.hops.filter(|_| is_group);
+        transmit.hops = hops.map(|hops| hops.max(1));
+        let repeats = if is_group {
+            self.config.multicast_repeat
+        } else {
+            self.config.unicast_repeat
+        };
+        self.transmissions
+            .push(now, Duration::ZERO, transmit, repeats);
+        self.asked.add(now, id);
+        self.stats.questions += 1;
+        if let Some(number) = place
+            && self
+                .places
+                .get(&number)
+                .is_some_and(|it| it.proxy.is_some())
+            && !self.deadlines.is_set(Due::Proxy(number))
+        {
+            self.deadlines
+                .set(Due::Proxy(number), now.checked_add(PROXY_TIMEOUT));
+        }
+        self.tell(ClientEvent::Asked {
+            target,
+            destination,
+            interface,
+            version,
+        });
+    }
+
+    fn take(&mut self, now: Instant, datagram: &Received<'_>, message: Message) -> Deviations {
+        let mut deviations = Deviations::default();
+        let in_group = datagram.destination.ip().is_multicast();
+        let source = datagram.source;
+        let relates = message.relates_to.as_deref();
+        let asked = relates.and_then(|id| self.asked.find(now, id));
+        let is_answer = match &message.body {
+            Body::Probe(_) | Body::Resolve(_) => {
+                self.stats.searches += 1;
+                return deviations;
+            }
+            Body::ProbeMatches(_) | Body::ResolveMatches(_) => true,
+            Body::Hello(_) | Body::Bye(_) => false,
+        };
+        if let Some(id) = &message.id
+            && !self.seen.is_new(source.ip(), id)
+        {
+            self.stats.repeated += 1;
+            return deviations;
+        }
+        // A proxy says Hello to a client alone, and relates it to what that has asked (§2.2).
+        let proxied = match &message.body {
+            Body::Hello(service) => {
+                let is_proxy = service.types.contains(&proxy_type(message.version));
+                let for_us = in_group || asked.is_some();
+                is_proxy && for_us && self.obey(now, datagram)
+            }
+            _ => false,
+        };
+        let fits = if is_answer {
+            asked.is_some() && !in_group
+        } else {
+            in_group || proxied
+        };
+        if !fits {
+            self.stats.unasked += 1;
+            trace!(%source, "ignored: nobody has asked");
+            return deviations;
+        }
+        if is_answer {
+            if asked == Some(false) {
+                deviations.note(Deviation::RelatesTo);
+            }
+            self.stats.answers += 1;
+            let place = self.place_of(source, datagram.interface.index);
+            if let Some(number) = place
+                && self.places.get(&number).and_then(|it| it.proxy) == Some(source)
+            {
+                self.deadlines.set(Due::Proxy(number), None);
+            }
+        } else {
+            self.stats.notifications += 1;
+        }
+        let (version, sequence) = (message.version, message.sequence.as_ref());
+        let account = |service| {
+            let mut account = Account::new(now, datagram, version, service);
+            if let Some(sequence) = sequence {
+                account.order(sequence.clone());
+            }
+            account
+        };
+        match message.body {
+            Body::Bye(service) => self.bye(&account(service)),
+            Body::Hello(service) => self.hear(now, account(service), false),
+            Body::ProbeMatches(services) => {
+                for service in services {
+                    self.hear(now, account(service), true);
+                }
+            }
+            Body::ResolveMatches(Some(service)) => self.hear(now, account(service), true),
+            _ => {}
+        }
+        deviations
+    }
+
+    /// Takes note of a proxy, if it may be one that is to be asked.
+    fn obey(&mut self, now: Instant, datagram: &Received<'_>) -> bool {
+        let place = self.place_of(datagram.source, datagram.interface.index);
+        let Some((number, place)) =
+            place.and_then(|number| Some((number, self.places.get_mut(&number)?)))
+        else {
+            return false;
+        };
+        let is_host = place.destination.ip().is_multicast() && datagram.source.port() != 0;
+        if !self.config.proxies || !is_host || place.lost >= MAX_LOST {
+            return false;
+        }
+        if place.proxy.is_some() {
+            return true;
+        }
+        place.proxy = Some(datagram.source);
+        let (group, interface) = (place.destination, datagram.interface.clone());
+        // What was asked of the group is asked of the proxy, once at least.
+        place.asked = place.asked.min(self.config.attempts.saturating_sub(1));
+        let to_group =
+            |it: &Transmit| it.destination == group && it.interface == Some(interface.index);
+        self.transmissions.retain(|transmit| !to_group(transmit));
+        self.ask(now, number);
+        self.tell(ClientEvent::Proxy {
+            source: datagram.source,
+            interface,
+        });
+        true
+    }
+
+    /// The proxy of a place does not answer, or is gone.
+    fn lose_proxy(&mut self, now: Instant, number: usize) {
+        let Some(place) = self.places.get_mut(&number) else {
+            return;
+        };
+        let (Some(source), Some(interface)) = (place.proxy.take(), place.interface.clone()) else {
+            return;
+        };
+        place.lost += 1;
+        place.asked = place.asked.min(self.config.attempts.saturating_sub(1));
+        self.deadlines.set(Due::Proxy(number), None);
+        self.transmissions
+            .retain(|transmit| transmit.destination != source);
+        self.ask(now, number);
+        self.tell(ClientEvent::ProxyLost { source, interface });
+    }
+
+    fn is_wanted(&self, service: &Service, is_answer: bool) -> bool {
+        let probes = &self.config.probes;
+        // What was asked for need not be said again in the answer.
+        let untold = is_answer && service.types.is_empty();
+        probes.is_empty() || untold || probes.iter().any(|probe| probe.matches(service))
+    }
+
+    fn find(&self, account: &Account) -> Option<u64> {
+        let Entry {
+            service,
+            source,
+            interface,
+            ..
+        } = &account.entry;
+        self.cache
+            .find(source.ip(), interface.index, &service.endpoint)
+    }
+
+    fn bye(&mut self, said: &Account) {
+        let Some(number) = self.find(said) else {
+            self.stats.unknown += 1;
+            return;
+        };
+        let outdated = |known: &Account| said.is_older_than(known);
+        if self.cache.entry(number).is_some_and(|it| outdated(it)) {
+            self.stats.outdated += 1;
+            return;
+        }
+        self.forget(number, Goodbye::Said);
+    }
+
+    fn hear(&mut self, now: Instant, said: Account, is_answer: bool) {
+        let known = self.find(&said);
+        // A service that is known is so by what was asked for, and need not say all of itself again.
+        if known.is_none() && !self.is_wanted(&said.entry.service, is_answer) {
+            self.stats.unasked += 1;
+            return;
+        }
+        match known {
+            Some(number) => {
+                let Some(account) = self.cache.entry(number) else {
+                    return;
+                };
+                // An answer is as new as its question.
+                if !is_answer && said.is_older_than(account) {
+                    self.stats.outdated += 1;
+                    return;
+                }
+                let change = differences(account, &said);
+                update(account, said);
+                let entry = account.entry.clone();
+                self.schedule(now, number);
+                if let Some(change) = change {
+                    self.tell(ClientEvent::Changed { entry, change });
+                }
+            }
+            None => {
+                let (source, index) = (said.entry.source.ip(), said.entry.interface.index);
+                if self.cache.len() >= self.config.entries
+                    || self.cache.of_source(source, index) >= self.config.per_source
+                {
+                    self.stats.overflowed += 1;
+                    return;
+                }
+                let entry = said.entry.clone();
+                let number = self.cache.add(said);
+                self.schedule(now, number);
+                self.tell(ClientEvent::Found(entry));
+            }
+        }
+    }
+
+    /// Whether a service is to be asked for its addresses.
+    fn lacks(&self, account: &Account) -> bool {
+        let addresses = &account.entry.service.addresses;
+        self.config.resolve && addresses.is_empty() && account.resolves < CHECKS
+    }
+
+    /// Sets when a service is asked for that was just heard of.
+    fn schedule(&mut self, now: Instant, number: u64) {
+        let Some(account) = self.cache.entry(number) else {
+            return;
+        };
+        let account = account.clone();
+        let wait = if self.lacks(&account) {
+            Some(self.random.duration(Duration::ZERO..=SOON))
+        } else {
+            let age = self.config.age.map(|age| age.max(Duration::from_secs(1)));
+            age.map(|age| age + self.random.duration(Duration::ZERO..=age / 10))
+        };
+        let at = wait.and_then(|wait| now.checked_add(wait));
+        self.deadlines.set(Due::Check(number), at);
+    }
+
+    /// Asks for a service that has not told its addresses, or was not heard of for long; or gives it up.
+    fn check(&mut self, now: Instant, number: u64) {
+        let age = self.config.age.map(|age| age.max(Duration::from_secs(1)));
+        let Some(account) = self.cache.entry(number) else {
+            return;
+        };
+        let silence = now.saturating_duration_since(account.entry.heard);
+        let silent = age.is_some_and(|age| silence >= age);
+        if silent && account.checks >= CHECKS {
+            return self.forget(number, Goodbye::NoAnswer);
+        }
+        if silent {
+            account.checks += 1;
+        } else {
+            account.resolves += 1;
+        }
+        let account = account.clone();
+        if silent || account.resolves <= CHECKS {
+            self.questions
+                .push_back(Question::Resolve { entry: number });
+            let at = now.checked_add(CHECK);
+            self.deadlines.set(Due::Check(number), at);
+        } else {
+            self.schedule(now, number);
+        }
+    }
+
+    fn forget(&mut self, number: u64, why: Goodbye) {
+        self.deadlines.set(Due::Check(number), None);
+        if let Some(Account { entry, .. }) = self.cache.remove(number) {
+            self.tell(ClientEvent::Gone { entry, why });
+        }
+    }
+
+    fn deviates(&mut self, datagram: &Received<'_>, deviations: Deviations) {
+        if deviations.is_empty() {
+            return;
+        }
+        self.stats.deviating += 1;
+        let key = (datagram.source.ip(), datagram.interface.index);
+        if self.deviating.get(&key) == Some(&deviations)
+            || (self.deviating.len() >= MAX_DEVIATING && !self.deviating.contains_key(&key))
+        {
+            return;
+        }
+        self.deviating.insert(key, deviations);
+        self.tell(ClientEvent::Deviates {
+            source: datagram.source,
+            interface: datagram.interface.clone(),
+            deviations,
+        });
+    }
+
+    /// One thing that is to be done; `false` where there is none.
+    fn work(&mut self, now: Instant) -> bool {
+        if let Some(due) = self.due.pop_front() {
+            match due {
+                Due::End => self.finish(),
+                Due::Ask(number) => self.ask(now, number),
+                Due::Proxy(number) => self.lose_proxy(now, number),
+                Due::Check(number) => self.check(now, number),
+            }
+            return true;
+        }
+        if let Some(question) = self.questions.pop_front() {
+            self.question(now, question);
+            return true;
+        }
+        let Some(interface) = self.gone.front().cloned() else {
+            return false;
+        };
+        match self.cache.first_by(interface.index) {
+            Some(number) => self.forget(number, Goodbye::Interface),
+            None => drop(self.gone.pop_front()),
+        }
+        true
+    }
+
+    fn left(&mut self, group: SocketAddr, interface: InterfaceId) {
+        let on =
+            |place: &Place| place.interface.as_ref().map(|by| by.index) == Some(interface.index);
+        let there = |place: &Place| place.destination.ip() == group.ip() && on(place);
+        let mut places = self.places.iter();
+        let found = places.find_map(|(number, place)| there(place).then_some(*number));
+        if let Some(number) = found {
+            self.places.remove(&number);
+            self.deadlines.set(Due::Ask(number), None);
+            self.deadlines.set(Due::Proxy(number), None);
+        }
+        if !self.places.values().any(on) {
+            let index = interface.index;
+            self.transmissions
+                .retain(|transmit| transmit.interface != Some(index));
+            self.gone.retain(|other| *other != interface);
+            self.gone.push_back(interface);
+        }
+    }
+}
+
+impl Protocol for Client {
+    type Event = ClientEvent;
+
+    fn start(&mut self, now: Instant) {
+        if self.state != State::New {
+            return;
+        }
+        self.state = State::Running;
+        let (groups, interfaces) = (&self.config.groups, &self.config.interfaces);
+        self.outputs.extend(joins(groups, interfaces, PORT));
+        for host in self.config.hosts.clone() {
+            self.add_place(now, host, None);
+        }
+        if let Some(duration) = self.config.duration {
+            self.deadlines.set(Due::End, now.checked_add(duration));
+        }
+    }
+
+    fn stop(&mut self, _now: Instant) {
+        self.finish();
+    }
+
+    fn handle_datagram(&mut self, now: Instant, datagram: Received<'_>) {
+        if self.state != State::Running {
+            return;
+        }
+        match parse(datagram.payload) {
+            Ok((message, deviations)) => {
+                let is_question = matches!(message.body, Body::Probe(_) | Body::Resolve(_));
+                let more = self.take(now, &datagram, message);
+                if !is_question {
+                    self.deviates(&datagram, deviations.and(more));
+                }
+            }
+            Err(error) => {
+                self.stats.malformed += 1;
+                self.tell(ClientEvent::Malformed {
+                    source: datagram.source,
+                    interface: datagram.interface.clone(),
+                    error,
+                });
+            }
+        }
+    }
+
+    fn handle_network(&mut self, now: Instant, event: NetworkEvent) {
+        if self.state != State::Running {
+            return;
+        }
+        let ours = |config: &ClientConfig, group: IpAddr, port| {
+            port == PORT && config.groups.contains(&group)
+        };
+        match event {
+            NetworkEvent::Joined(it) if ours(&self.config, it.group.ip(), it.group.port()) => {
+                self.add_place(now, it.group, Some(it.interface));
+            }
+            NetworkEvent::Left(it) if ours(&self.config, it.group.ip(), it.group.port()) => {
+                self.left(it.group, it.interface);
+            }
+            NetworkEvent::NotJoined { group, port, error }
+                if ours(&self.config, group.address, port) =>
+            {
+                self.tell(ClientEvent::NotJoined { group, error });
+            }
+            NetworkEvent::NotSent {
+                destination,
+                count,
+                error,
+            } => {
+                self.stats.not_sent += count as u64;
+                if self.not_sent.is_new(destination, &error) {
+                    self.tell(ClientEvent::NotSent { destination, error });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        self.transmissions.handle_timeout(now);
+        while let Some(due) = self.deadlines.expired(now) {
+            self.due.push_back(due);
+        }
+    }
+
+    fn poll_output(&mut self, now: Instant) -> Output<ClientEvent> {
+        loop {
+            if let Some(output) = self.outputs.pop_front() {
+                return output;
+            }
+            if self.state == State::Finished {
+                return Output::Finished;
+            }
+            if let Some(transmit) = self.transmissions.poll(now, &mut self.random) {
+                return Output::Transmit(transmit);
+            }
+            if !self.work(now) {
+                break;
+            }
+        }
+        let (due, transmit) = (self.deadlines.earliest(), self.transmissions.earliest());
+        Output::Wait {
+            until: due.into_iter().chain(transmit).min(),
+            reason: "services",
+        }
+    }
+}
