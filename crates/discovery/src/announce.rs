@@ -15,7 +15,7 @@ use manycast_proto::{Combined, Either, NetworkEvent, Output, Protocol};
 use manycast_types::{InterfaceId, InterfaceSelector, Malformed, Received};
 
 use crate::dns_sd::{self, plain_uuid};
-use crate::optional::{Optional, is_ssdp};
+use crate::optional::{Optional, is_ssdp, loopback};
 use crate::register::{self, Registered, Registration};
 use crate::what::service_type;
 use crate::{Attribute, DiscoveryProtocol, Error, ws_discovery};
@@ -402,6 +402,7 @@ impl Announcing {
     fn new(announcement: &Announcement) -> Result<Self, Error> {
         announcement.check()?;
         let uuid = announcement.uuid();
+        let loopback = loopback(&announcement.interfaces);
         let device = match announcement.uses(DiscoveryProtocol::Ssdp) {
             true => Some(ssdp::Device::new(announcement.device(&uuid)?, seed())?),
             false => None,
@@ -414,7 +415,11 @@ impl Announcing {
             false => None,
         };
         Ok(Self {
-            wire: Combined::new(Optional::of(device), Optional::of(service), is_ssdp),
+            wire: Combined::new(
+                Optional::new(device, loopback),
+                Optional::new(service, loopback),
+                is_ssdp,
+            ),
             uuid,
             told: VecDeque::new(),
             look: None,

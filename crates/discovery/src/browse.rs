@@ -10,7 +10,7 @@ use manycast_proto::{Combined, Either, NetworkEvent, Output, Protocol, ssdp, ws_
 use manycast_types::{InterfaceSelector, Received};
 
 use crate::dns_sd::{self, Said, Search};
-use crate::optional::{Optional, is_ssdp};
+use crate::optional::{Optional, is_ssdp, loopback};
 use crate::services::Services;
 use crate::{Device, DiscoveryProtocol, Error, Event, Service, What, devices};
 
@@ -262,6 +262,7 @@ pub(crate) struct Browsing {
 
 impl Browsing {
     pub(crate) fn new(config: &BrowseConfig) -> Self {
+        let loopback = loopback(&config.interfaces);
         let ssdp = config.asks(DiscoveryProtocol::Ssdp).then(|| {
             let config = crate::ssdp::config(config);
             ssdp::Client::new(config, manycast_io::seed())
@@ -271,7 +272,11 @@ impl Browsing {
             ws_discovery::Client::new(config, manycast_io::seed())
         });
         Self {
-            wire: Combined::new(Optional::of(ssdp), Optional::of(ws_discovery), is_ssdp),
+            wire: Combined::new(
+                Optional::new(ssdp, loopback),
+                Optional::new(ws_discovery, loopback),
+                is_ssdp,
+            ),
             dns_sd: None,
             services: Services::new(config.most),
             duration: config.duration,

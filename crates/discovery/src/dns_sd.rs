@@ -7,11 +7,12 @@ use std::thread;
 use std::time::Instant;
 
 use flume::{Receiver, RecvError, Selector};
-use manycast_io::{Interface, find_interface, interfaces};
+use manycast_io::find_interface;
 use manycast_types::{InterfaceId, InterfaceSelector};
 use mdns_sd::{DaemonEvent, IfKind, ResolvedService, ScopedIp, ServiceDaemon, ServiceEvent};
 use tracing::debug;
 
+use crate::optional::loopback;
 use crate::services::Services;
 use crate::{Attribute, DiscoveryProtocol, Error, Event, Reason, Service, ServiceAddress, What};
 
@@ -93,7 +94,7 @@ pub(crate) fn daemon(on: &[InterfaceSelector]) -> Result<ServiceDaemon, Error> {
         if !on.is_empty() {
             daemon.disable_interface(IfKind::All)?;
             daemon.enable_interface(kinds)?;
-        } else if has_other_than_loopback() {
+        } else if !loopback(on) {
             daemon.disable_interface(vec![IfKind::LoopbackV4, IfKind::LoopbackV6])?;
         }
         Ok(())
@@ -109,11 +110,6 @@ pub(crate) fn if_kinds(on: &[InterfaceSelector]) -> Result<Vec<IfKind>, Error> {
         Ok(IfKind::Name(found.name.to_string()))
     });
     named.collect()
-}
-
-fn has_other_than_loopback() -> bool {
-    let is_other = |it: &Interface| !it.loopback && it.can_multicast() && !it.addresses.is_empty();
-    interfaces().is_ok_and(|all| all.iter().any(is_other))
 }
 
 struct Searching {

@@ -2,33 +2,37 @@
 
 use std::time::Instant;
 
+use manycast_io::{Interface, interfaces};
 use manycast_proto::{NetworkEvent, Output, Protocol};
-use manycast_types::Received;
+use manycast_types::{InterfaceSelector, Received};
 
 /// A protocol that is run, or nothing in its place, so that all choices of protocols are of one type.
 #[derive(Debug)]
-pub(crate) enum Optional<P> {
-    On(P),
-    Off { stopped: bool },
+pub(crate) struct Optional<P> {
+    protocol: Option<P>,
+    /// Whether it also works on the loopback interface. Where there is another, that brings nothing but failures.
+    loopback: bool,
+    stopped: bool,
 }
 
+/// The index of the loopback interface, which the kernel never gives to another (`LOOPBACK_IFINDEX`).
+const LOOPBACK: u32 = 1;
+
 impl<P> Optional<P> {
-    pub(crate) fn of(protocol: Option<P>) -> Self {
-        protocol.map_or(Self::Off { stopped: false }, Self::On)
+    pub(crate) const fn new(protocol: Option<P>, loopback: bool) -> Self {
+        Self {
+            protocol,
+            loopback,
+            stopped: false,
+        }
     }
 
     pub(crate) const fn get(&self) -> Option<&P> {
-        match self {
-            Self::On(protocol) => Some(protocol),
-            Self::Off { .. } => None,
-        }
+        self.protocol.as_ref()
     }
 
     pub(crate) const fn get_mut(&mut self) -> Option<&mut P> {
-        match self {
-            Self::On(protocol) => Some(protocol),
-            Self::Off { .. } => None,
-        }
+        self.protocol.as_mut()
     }
 }
 
@@ -36,46 +40,58 @@ impl<P: Protocol> Protocol for Optional<P> {
     type Event = P::Event;
 
     fn start(&mut self, now: Instant) {
-        if let Self::On(protocol) = self {
+        if let Some(protocol) = &mut self.protocol {
             protocol.start(now);
         }
     }
 
     fn stop(&mut self, now: Instant) {
-        match self {
-            Self::On(protocol) => protocol.stop(now),
-            Self::Off { stopped } => *stopped = true,
+        self.stopped = true;
+        if let Some(protocol) = &mut self.protocol {
+            protocol.stop(now);
         }
     }
 
     fn handle_datagram(&mut self, now: Instant, datagram: Received<'_>) {
-        if let Self::On(protocol) = self {
+        if let Some(protocol) = &mut self.protocol {
             protocol.handle_datagram(now, datagram);
         }
     }
 
     fn handle_network(&mut self, now: Instant, event: NetworkEvent) {
-        if let Self::On(protocol) = self {
+        if let NetworkEvent::Joined(it) = &event
+            && it.interface.index == LOOPBACK
+            && !self.loopback
+        {
+            return;
+        }
+        if let Some(protocol) = &mut self.protocol {
             protocol.handle_network(now, event);
         }
     }
 
     fn handle_timeout(&mut self, now: Instant) {
-        if let Self::On(protocol) = self {
+        if let Some(protocol) = &mut self.protocol {
             protocol.handle_timeout(now);
         }
     }
 
     fn poll_output(&mut self, now: Instant) -> Output<P::Event> {
-        match self {
-            Self::On(protocol) => protocol.poll_output(now),
-            Self::Off { stopped: true } => Output::Finished,
-            Self::Off { .. } => Output::Wait {
+        match &mut self.protocol {
+            Some(protocol) => protocol.poll_output(now),
+            None if self.stopped => Output::Finished,
+            None => Output::Wait {
                 until: None,
                 reason: "nothing",
             },
         }
     }
+}
+
+/// Whether loopback is asked on too: it was named, or there is nothing else.
+pub(crate) fn loopback(on: &[InterfaceSelector]) -> bool {
+    let is_other = |it: &Interface| !it.loopback && it.can_multicast() && !it.addresses.is_empty();
+    !on.is_empty() || !interfaces().is_ok_and(|all| all.iter().any(is_other))
 }
 
 /// Whether a datagram is one of SSDP, where it shares its sockets with WS-Discovery: that is told by the port of the

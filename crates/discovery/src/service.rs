@@ -86,6 +86,28 @@ pub struct Service {
 }
 
 impl Service {
+    /// A service of which no more is known than this; the other fields can be set after that.
+    pub fn new(
+        protocol: DiscoveryProtocol,
+        id: impl Into<String>,
+        kind: impl Into<String>,
+        heard: Instant,
+    ) -> Self {
+        Self {
+            protocol,
+            id: id.into(),
+            name: String::new(),
+            kind: kind.into(),
+            uuid: None,
+            host: None,
+            addresses: Vec::new(),
+            port: None,
+            attributes: Vec::new(),
+            heard,
+            lifetime: None,
+        }
+    }
+
     /// An attribute by its name, without case (RFC 6763 §6.4).
     pub fn attribute(&self, name: &str) -> Option<&Attribute> {
         let mut all = self.attributes.iter();

@@ -20,11 +20,11 @@ Examples:
 
 const EXPLANATION: &str = "\
 It is announced until Ctrl-C, and goodbye is said then. The form of a type says by which protocol: \
-_NAME._tcp or _NAME._udp is for DNS-SD, urn:… for SSDP. --protocol ssdp without such a type announces \
-a basic device. Where another host has the name already, DNS-SD takes another one, such as \
+_NAME._tcp or _NAME._udp is for DNS-SD, urn:… for SSDP, wsdp:Device or {NAMESPACE}NAME for WS-Discovery. --protocol ssdp or ws-discovery \
+without such a type announces a basic device. Where another host has the name already, DNS-SD takes another one, such as \
 'My web (2)', which is told.
 
-Nothing is served: the service itself must listen on the port. By SSDP others fetch the description \
+Nothing is served: the service itself must listen on the port. By SSDP and WS-Discovery others fetch the description \
 of the device from http://ADDRESS:PORT and --path.";
 
 /// Announce a service of this host, so that others discover it, until Ctrl-C
@@ -33,7 +33,7 @@ of the device from http://ADDRESS:PORT and --path.";
 pub(crate) struct Args {
     /// The name that people see
     name: String,
-    /// What it is: _http._tcp, or urn:schemas-upnp-org:device:NAME:1; can be repeated
+    /// What it is: _http._tcp, urn:schemas-upnp-org:device:NAME:1, wsdp:Device; can be repeated
     #[arg(long = "type", required = true, value_name = "TYPE")]
     kinds: Vec<String>,
     /// The port of the service
@@ -48,10 +48,10 @@ pub(crate) struct Args {
     /// Interface by name, index or address, or all; can be repeated
     #[arg(short, long, value_name = "IFACE")]
     interface: Vec<Interfaces>,
-    /// The UUID of the device, by SSDP [default: a random one]
+    /// The UUID of the device, by SSDP and WS-Discovery [default: a random one]
     #[arg(long)]
     uuid: Option<String>,
-    /// Where the description of the device is, by SSDP
+    /// Where the description of the device is, by SSDP and WS-Discovery
     #[arg(long, value_name = "URL-PATH", default_value = "/", value_hint = ValueHint::Other)]
     path: String,
 }
@@ -184,7 +184,12 @@ fn tell(
             (told.from, told.what) = (Some(source), Some(error.to_string()));
         }
         AnnounceEvent::Failed { protocol, what } => {
+            let line = (protocol, what.clone());
+            if announced.contains(&line) {
+                return Ok(());
+            }
             output.warn(&what);
+            announced.push(line);
             told.event = "failed";
             told.protocol = Some(protocol.name());
             told.what = Some(what);

@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
-use anyhow::bail;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use manycast::discovery::{BrowseConfig, Browser, DiscoveryProtocol, Event, What, browse};
 use manycast::{InterfaceSelector, Malformed, Next};
@@ -29,14 +28,14 @@ Examples:
 
 const EXPLANATION: &str = "\
 WHAT is a type of DNS-SD (_http._tcp), a search target of SSDP (ssdp:all, upnp:rootdevice, uuid:…, \
-urn:…), or a word for what people look for: camera, files, media-server, printer, router, scanner, \
+urn:…), a type of WS-Discovery (wsdp:Device, dn:NetworkVideoTransmitter, {NAMESPACE}NAME), or a word for what people look for: camera, files, media-server, printer, router, scanner, \
 speaker, web. Without it, everything is looked for.
 
 Devices are joined that have a UUID, a host name or an address in common. Nothing of what is told is \
 proved: whoever is on the link can say anything. -v shows what was asked, what came, and what else a \
 service says of itself.";
 
-/// List what is on the link: devices and services that DNS-SD and SSDP find
+/// List what is on the link: devices and services that DNS-SD, SSDP and WS-Discovery find
 #[derive(clap::Args, Debug)]
 #[command(before_help = EXAMPLES, after_help = EXPLANATION, help_template = HELP)]
 pub(crate) struct Args {
@@ -159,6 +158,7 @@ struct Heard {
     /// The last lines that were told of services.
     last: Vec<String>,
     asked: bool,
+    found: bool,
 }
 
 type Counted = BTreeMap<String, u64>;
@@ -220,23 +220,23 @@ impl Heard {
                 );
             }
             Event::Failed { what, .. } => {
-                if !self.failed.contains_key(what) {
-                    output.warn(what);
-                }
+                // Where nothing is found, it is told.
+                output.detail(what);
                 count(&mut self.failed, what.clone());
             }
             Event::Found(_) | Event::Changed { .. } | Event::Gone { .. } => {
+                self.found = true;
+                if told && output.is_json() {
+                    output.object(&report::Happened::new(&event))?;
+                }
                 if let Some(line) = report::line(&event) {
                     if self.last.len() == LAST {
                         self.last.remove(0);
                     }
                     self.last.push(line.clone());
-                    if told && output.is_json() {
-                        output.object(&report::Happened::new(&event))?;
-                    } else if told {
-                        output.text(line + "\n")?;
-                    } else {
-                        output.detail(line);
+                    match told && !output.is_json() {
+                        true => output.text(line + "\n")?,
+                        false => output.detail(line),
                     }
                 }
             }
@@ -272,8 +272,8 @@ fn end(
             }
         }
     }
-    let why = match devices.is_empty() {
-        true => nothing::why(&args.config(), browser, heard.asked, elapsed)?,
+    let why = match devices.is_empty() && !heard.found {
+        true => nothing::why(&args.config(), &heard.failed, heard.asked, elapsed)?,
         false => Vec::new(),
     };
     output.object(&report::Summary {
@@ -313,9 +313,6 @@ fn end(
                 _ => format!("what {} send is", counted(differ, "source")),
             }
         ));
-    }
-    if devices.is_empty() && !heard.asked && !heard.failed.is_empty() && why.is_empty() {
-        bail!("nothing was asked");
     }
     Ok(!devices.is_empty())
 }

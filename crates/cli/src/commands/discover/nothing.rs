@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-use manycast::discovery::{BrowseConfig, Browser};
+use manycast::discovery::BrowseConfig;
 use manycast::{Interface, find_interface};
 
+use super::Counted;
 use crate::output::Span;
 
 /// The reasons that can be seen from here, the most certain first, and what to do; at least one.
 pub(super) fn why(
     config: &BrowseConfig,
-    browser: &Browser,
+    failed: &Counted,
     asked: bool,
     elapsed: Duration,
 ) -> anyhow::Result<Vec<String>> {
@@ -59,13 +60,7 @@ pub(super) fn why(
         true => first,
         false => format!("{first}; {}", states.join(", ")),
     });
-    let others = browser.stats().ssdp.searches;
-    if others > 0 {
-        why.push(format!(
-            "groups do reach this host: it heard {} of others",
-            crate::output::counted(others, "question")
-        ));
-    }
+    why.extend(failed.keys().cloned());
     why.push("'manycast doctor 239.255.255.250:1900' examines this host and the link".to_owned());
     Ok(why)
 }

@@ -45,6 +45,10 @@ pub(super) fn line(event: &Event) -> Option<String> {
         name,
         ..
     } = service;
+    // Whatever has a UUID by SSDP says by another line what it is.
+    if *protocol == DiscoveryProtocol::Ssdp && kind.to_ascii_lowercase().starts_with("uuid:") {
+        return None;
+    }
     let kind = short_kind(kind);
     let at = match (word, service.addresses.first()) {
         ("changed", _) | (_, None) => String::new(),

@@ -97,7 +97,7 @@ fn block(device: &Device, verbose: bool, width: usize, lines: &mut Vec<String>) 
     fold(&addresses.join(", "), 2, 4, width, lines);
     let shown = shown(&device.services);
     let longest = |text: fn(&Service) -> usize| shown.iter().map(|it| text(it)).max().unwrap_or(0);
-    let kinds = longest(|it| Escaped(short_kind(&it.kind)).to_string().chars().count());
+    let kinds = longest(|it| Escaped(&short_kind(&it.kind)).to_string().chars().count());
     // A kind that takes more than half of a line stands on a line of its own.
     let kinds = kinds.min(width / 2);
     let ports = longest(|it| port(it).len());
@@ -122,7 +122,7 @@ fn row(
     let said = |other: &Service| other.protocol == service.protocol && other.name == service.name;
     let is_said = before.is_some_and(said) && service.protocol != DiscoveryProtocol::DnsSd;
     let name = if is_said { "" } else { &*service.name };
-    let kind = Escaped(short_kind(&service.kind)).to_string();
+    let kind = Escaped(&short_kind(&service.kind)).to_string();
     let port = port(service);
     let mut begin = format!("  {kind:kinds$}  {port:>ports$}");
     if kind.chars().count() > kinds {
@@ -205,13 +205,19 @@ fn shown(services: &[Service]) -> Vec<&Service> {
     shown
 }
 
-/// A kind without what all of its like begin with: `MediaServer:1`.
-pub(super) fn short_kind(kind: &str) -> &str {
+/// A kind without what all of its like begin with: `MediaServer:1`, `NetworkVideoTransmitter`.
+pub(super) fn short_kind(kind: &str) -> String {
+    if kind.starts_with('{') {
+        let locals = kind
+            .split(' ')
+            .map(|name| name.rsplit('}').next().unwrap_or(name));
+        return locals.collect::<Vec<_>>().join(", ");
+    }
     let end = [":device:", ":service:"].iter().find_map(|part| {
         let (_, end) = kind.split_once(part)?;
         (kind.starts_with("urn:") && !end.is_empty()).then_some(end)
     });
-    end.unwrap_or(kind)
+    end.unwrap_or(kind).to_owned()
 }
 
 /// The words in lines of at most `width` columns; the first begins in one column, the others in another. A word that is
@@ -245,3 +251,6 @@ fn fold(text: &str, first: usize, others: usize, width: usize, lines: &mut Vec<S
         lines.push(line.trim_end().to_owned());
     }
 }
+
+#[cfg(test)]
+mod tests;
