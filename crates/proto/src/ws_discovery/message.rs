@@ -336,7 +336,11 @@ impl Message {
             body,
             ..Envelope::default()
         };
-        envelope.emit(&[(namespace, "d")]).into()
+        // wsdd compares the type of devices with its prefix, and answers to this one alone.
+        let device = super::device_type().namespace;
+        envelope
+            .emit(&[(namespace, "d"), (&device, "wsdp")])
+            .into()
     }
 }
 
