@@ -338,9 +338,7 @@ impl Message {
         };
         // wsdd compares the type of devices with its prefix, and answers to this one alone.
         let device = super::device_type().namespace;
-        envelope
-            .emit(&[(namespace, "d"), (&device, "wsdp")])
-            .into()
+        envelope.emit(&[(namespace, "d"), (&device, "wsdp")]).into()
     }
 }
 
