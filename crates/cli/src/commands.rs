@@ -9,6 +9,7 @@ pub(crate) mod doctor;
 pub(crate) mod echo;
 pub(crate) mod input;
 pub(crate) mod interfaces;
+pub(crate) mod known;
 pub(crate) mod listen;
 pub(crate) mod man;
 pub(crate) mod measure;

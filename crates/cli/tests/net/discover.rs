@@ -393,3 +393,43 @@ pub(crate) fn the_table_is_live_on_a_terminal() {
     watching.interrupt();
     assert_eq!(code(&watching.finish()), 0);
 }
+
+/// The groups have names for those who try by hand.
+pub(crate) fn the_groups_are_known_by_name() {
+    let lab = Lab::new();
+    let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
+    let mut listening = start(&b, &["listen", "ssdp", "ws-discovery", "mdns", "--json"]);
+    let joined = listening.wait_for_line("\"event\":\"listening\"");
+    for group in ["239.255.255.250", "224.0.0.251", "ff02::c", "ff02::fb"] {
+        assert!(
+            joined.contains(&format!("\"{group}\"")),
+            "{group}: {joined}"
+        );
+    }
+    let types = [
+        "urn:schemas-upnp-org:device:Basic:1",
+        "wsdp:Device",
+        "_http._tcp",
+    ];
+    let arguments = types.map(|it| ["--type", it]).concat();
+    let mut announced = announce(&b, &[&["Web", "--port", "80"][..], &arguments].concat());
+    let mut missing = vec!["dns-sd", "ssdp", "ws-discovery"];
+    while !missing.is_empty() {
+        let object = json(&announced.wait_for_line("\"event\":\"announced\""));
+        missing.retain(|it| object["protocol"] != **it);
+    }
+    for (name, answer) in [
+        ("ssdp", "device:Basic:1"),
+        ("ws-discovery", "ProbeMatches"),
+        ("mdns", "_http"),
+    ] {
+        let asked = run(&a, &["ask", name, "-i", "eth0", "-t", "2s", "--json"]);
+        assert_eq!(code(&asked), 0, "{name}: {asked:?}");
+        let answers = asked.stdout.join("\n");
+        let hex: String = answer.bytes().map(|byte| format!("{byte:02x}")).collect();
+        assert!(
+            answers.contains(answer) || answers.contains(&hex),
+            "{name}: {answers}"
+        );
+    }
+}

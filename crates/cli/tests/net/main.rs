@@ -56,6 +56,7 @@ netns::tests!(
     discover::nothing_found_says_why,
     discover::what_cannot_be_looked_for_is_exit_2,
     discover::the_table_is_live_on_a_terminal,
+    discover::the_groups_are_known_by_name,
     discover_peers::discovery_avahi_is_found_and_finds,
     discover_peers::discovery_zeroconf_is_found_and_finds,
     discover_peers::discovery_wsdd_is_found_and_finds,
