@@ -54,3 +54,8 @@ pub use error::Error;
 pub use event::{Change, Event, Reason};
 pub use service::{Attribute, DiscoveryProtocol, Service, ServiceAddress};
 pub use what::What;
+
+/// The code in the guides is compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/write-your-own-discovery.md")]
+mod guide {}
