@@ -105,3 +105,318 @@ fn ninety_nine_of_a_hundred_are_found_in_five_seconds_where_one_in_ten_is_lost()
     }
     assert!(poor * 100 <= runs, "{poor} of {runs}");
 }
+
+#[test]
+fn a_thousand_answers_are_spread_over_half_a_second() {
+    for seed in seeds(1) {
+        let mut net = Net::new(seed, 1_000, 0.0, once());
+        let begin = net.sim.elapsed();
+        net.sim.run_for(SECOND * 3);
+        let mut tenths = [0_usize; 10];
+        for (at, event) in net.sim.events(net.client) {
+            if let ClientEvent::Found(_) = event {
+                let after = (*at - begin).as_millis();
+                assert!(after <= 510, "{after} ms");
+                tenths[usize::try_from(after / 50).expect("small").min(9)] += 1;
+            }
+        }
+        assert_eq!(tenths.iter().sum::<usize>(), 1_000);
+        // 100 each are expected; the standard deviation is 9.5.
+        assert!(tenths.iter().all(|it| (60..140).contains(it)), "{tenths:?}");
+        // Each was sent once more, after 50 to 250 ms; and none was answered again of the question's repetitions.
+        assert_eq!(net.sim.protocol(net.client).stats().answers, 1_000);
+        assert_eq!(net.sim.protocol(net.client).stats().repeated, 1_000);
+        for service in &net.services {
+            let stats = net.sim.protocol(*service).stats();
+            assert_eq!((stats.answers, stats.repeated), (1, 2));
+        }
+    }
+}
+
+fn gone(net: &Net, number: usize) -> Vec<Goodbye> {
+    let events = net.sim.events(net.client).iter();
+    let why = events.filter_map(|(_, event)| match event {
+        ClientEvent::Gone { entry, why } if entry.service.endpoint == endpoint(number) => {
+            Some(*why)
+        }
+        _ => None,
+    });
+    why.collect()
+}
+
+#[test]
+fn goodbyes_crashes_and_new_addresses_are_told() {
+    let mut net = Net::new(1, 3, 0.0, ClientConfig::default());
+    net.sim.run_for(SECOND * 5);
+    assert_eq!(net.found().len(), 3);
+
+    // One says goodbye, the second has a new address, the third is cut off.
+    net.sim.stop(net.services[0]);
+    let address = LocalAddress {
+        interface: 2,
+        address: [10, 9, 9, 9].into(),
+        prefix: 8,
+    };
+    net.sim.command(net.services[1], move |service, now| {
+        service.set_addresses(now, vec![address]);
+    });
+    net.sim.run_for(SECOND * 3);
+    assert_eq!(gone(&net, 0), [Goodbye::Said]);
+    let events = net.sim.events(net.client).iter();
+    let changes: Vec<_> = events
+        .filter_map(|(_, event)| match event {
+            ClientEvent::Changed { change, entry } => Some((*change, entry.service.clone())),
+            _ => None,
+        })
+        .collect();
+    let [(Change::Addresses, service)] = &changes[..] else {
+        panic!("{changes:?}")
+    };
+    assert_eq!(service.addresses, ["http://10.9.9.9:5357/d"]);
+    assert_eq!(service.metadata_version, Some(2));
+    assert_eq!(service.endpoint, endpoint(1));
+
+    net.sim.set_links(Link {
+        loss: 1.0,
+        ..Link::default()
+    });
+    net.sim.run_for(SECOND * 80);
+    assert_eq!(gone(&net, 2), [Goodbye::NoAnswer]);
+    assert_eq!(gone(&net, 0).len(), 1);
+}
+
+#[test]
+fn services_are_found_on_three_interfaces_by_ipv4_and_ipv6() {
+    for seed in seeds(20) {
+        let mut sim = Sim::new(seed);
+        sim.set_links(Link {
+            loss: 0.1,
+            ..Link::default()
+        });
+        let ours = [
+            ["10.0.1.1", "fd00:1::1"],
+            ["10.0.2.1", "fd00:2::1"],
+            ["10.0.3.1", "fd00:3::1"],
+        ];
+        let networks = ours.map(|_| sim.add_network());
+        for (number, network) in networks.iter().enumerate() {
+            let n = number + 1;
+            let [v4, v6] = [format!("10.0.{n}.9"), format!("fd00:{n}::9")];
+            let host = sim.add_host_on(*network, [v4.as_str(), v6.as_str()]);
+            let mut config = service(n, &[&v4, &v6]);
+            config.addresses.iter_mut().for_each(|it| {
+                it.prefix = if it.address.is_ipv4() { 24 } else { 64 };
+                // What those are told who ask in ff02::c is a link-local address; there is none here.
+            });
+            config.location = Location::Url(format!("http://{v4}/"));
+            let service = TargetService::new(config, sim.seed()).expect("it is suitable");
+            sim.bind(host, 50_000, service);
+        }
+        let host = sim.add_host_on(networks[0], ours[0]);
+        for (number, addresses) in ours.iter().enumerate().skip(1) {
+            sim.connect(host, networks[number], *addresses);
+        }
+        let client = Client::new(ClientConfig::default(), sim.seed());
+        let client = sim.bind(host, 40_000, client);
+        sim.run_for(SECOND * 5);
+        let mut places: BTreeMap<String, BTreeSet<(String, bool)>> = BTreeMap::new();
+        for (_, event) in sim.events(client) {
+            if let ClientEvent::Found(entry) = event {
+                let place = (entry.interface.name.to_string(), entry.source.is_ipv4());
+                let of = places.entry(entry.service.endpoint.clone()).or_default();
+                of.insert(place);
+            }
+        }
+        assert_eq!(places.len(), 3, "{places:?} with seed {seed}");
+        let interfaces: BTreeSet<_> = places.values().flatten().map(|(name, _)| name).collect();
+        assert_eq!(interfaces.len(), 3, "each by its own interface");
+        assert!(
+            places.values().all(|it| it.len() == 2),
+            "{places:?} with seed {seed}"
+        );
+    }
+}
+
+#[test]
+fn forged_questions_have_nobody_answered_who_is_far() {
+    let mut net = Net::new(1, 10, 0.0, once());
+    let victim: SocketAddr = ([192, 0, 2, 9], 4_000).into();
+    let liar = net.sim.add_host(["10.7.7.7"]);
+    net.sim.run_for(SECOND * 5);
+    let before = net.sim.traffic().unroutable;
+    let question = Message::new(
+        Version::V2005_04,
+        "urn:uuid:1",
+        Body::Probe(Probe::default()),
+    );
+    let group = (groups()[0], 3_702).into();
+    net.sim.forge(liar, victim, group, question.emit());
+    net.sim.run_for(SECOND * 3);
+    assert_eq!(net.sim.traffic().unroutable, before, "nothing went there");
+    for service in &net.services {
+        assert_eq!(net.sim.protocol(*service).stats().strangers, 1);
+    }
+}
+
+#[test]
+fn forged_endpoints_neither_fill_the_memory_nor_end_what_others_have_said() {
+    let mut net = Net::new(1, 3, 0.0, ClientConfig::default());
+    let liar: SocketAddr = ([10, 7, 7, 7], 3_702).into();
+    let host = net.sim.add_host(["10.7.7.7"]);
+    net.sim.run_for(SECOND * 5);
+    let group = (groups()[0], 3_702).into();
+    let said = |body: Body, number: usize| {
+        Message::new(Version::V2005_04, format!("urn:uuid:{number}"), body).emit()
+    };
+    let service = |number: usize| manycast_proto::ws_discovery::Service {
+        endpoint: endpoint(number),
+        types: vec![device_type()],
+        addresses: vec!["http://10.7.7.7/".to_owned()],
+        metadata_version: Some(u32::MAX),
+        ..Default::default()
+    };
+    // It says goodbye for all, in their name, and that there are thousands of others.
+    for number in 0..3 {
+        net.sim
+            .forge(host, liar, group, said(Body::Bye(service(number)), number));
+    }
+    for number in 0..3_000 {
+        let hello = said(Body::Hello(service(number)), 10_000 + number);
+        net.sim.forge(host, liar, group, hello);
+        net.sim.run_for(Duration::from_millis(1));
+    }
+    net.sim.run_for(SECOND);
+    for number in 0..3 {
+        assert_eq!(gone(&net, number), []);
+    }
+    let client = net.sim.protocol(net.client);
+    assert_eq!(client.entries().count(), 3 + 256);
+    assert_eq!(client.stats().overflowed, 3_000 - 256);
+    // What is true stays as it is.
+    let of = |number| {
+        let entries = client.entries();
+        let own = entries.filter(move |it| it.service.endpoint == endpoint(number));
+        own.filter(|it| it.source.ip() != liar.ip()).count()
+    };
+    assert_eq!([of(0), of(1), of(2)], [1, 1, 1]);
+}
+
+fn peers() -> [SocketAddr; 4] {
+    [
+        ([239, 255, 255, 250], 3_702).into(),
+        ([192, 0, 2, 1], 40_000).into(),
+        ([192, 0, 2, 7], 3_702).into(),
+        "[ff02::c%2]:3702".parse().expect("an address"),
+    ]
+}
+
+/// XML as services might send it, and not.
+fn text() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        Just("<?xml version='1.0' encoding='utf-8'?>"),
+        Just("<!DOCTYPE a [<!ENTITY b 'b'>]>"),
+        Just("<s:Envelope xmlns:s='http://www.w3.org/2003/05/soap-envelope'"),
+        Just(" xmlns:a='http://schemas.xmlsoap.org/ws/2004/08/addressing'"),
+        Just(" xmlns:d='http://schemas.xmlsoap.org/ws/2005/04/discovery'>"),
+        Just("<s:Header>"),
+        Just("<a:MessageID>urn:uuid:1</a:MessageID>"),
+        Just("</s:Header><s:Body>"),
+        Just("<d:Hello><a:EndpointReference><a:Address>"),
+        Just("</a:Address></a:EndpointReference>"),
+        Just("<d:Types>d:A b:C</d:Types>"),
+        Just("<d:Scopes MatchBy='&#27;[2J'>urn:&#155;</d:Scopes>"),
+        Just("<d:MetadataVersion>99999999999999999999</d:MetadataVersion>"),
+        Just("</d:Hello>"),
+        Just("<d:Probe/>"),
+        Just("</s:Body></s:Envelope>"),
+        Just("&b;"),
+        Just("<![CDATA["),
+        Just("]]>"),
+        Just("\u{1b}[2J"),
+    ];
+    let noise = prop::collection::vec(any::<u8>(), 0..10);
+    let piece = prop_oneof![9 => piece.prop_map(|it| it.as_bytes().to_vec()), 1 => noise];
+    prop::collection::vec(piece, 0..25).prop_map(|pieces| pieces.concat())
+}
+
+/// Whether a terminal might obey anything in a message, as it is shown for debugging but for what that escapes.
+fn drives(message: &Message) -> bool {
+    let services = match &message.body {
+        Body::Hello(it) | Body::Bye(it) => vec![it.clone()],
+        Body::ProbeMatches(all) => all.clone(),
+        Body::ResolveMatches(one) => one.iter().cloned().collect(),
+        Body::Probe(_) | Body::Resolve(_) => Vec::new(),
+    };
+    let texts = services.iter().flat_map(|it| {
+        let names = it
+            .types
+            .iter()
+            .flat_map(|name| [&name.namespace, &name.local]);
+        names
+            .chain(&it.scopes)
+            .chain(&it.addresses)
+            .chain([&it.endpoint])
+    });
+    let ids = [&message.id, &message.relates_to];
+    let mut all = texts.chain(ids.into_iter().flatten());
+    all.any(|text| text.contains(char::is_control))
+}
+
+proptest! {
+    #[test]
+    fn whatever_comes_is_read_or_refused_and_is_safe_to_show(payload in text()) {
+        match parse(&payload) {
+            Ok((message, _)) => prop_assert!(!drives(&message), "{message:?}"),
+            Err(error) => prop_assert!(!error.to_string().contains(char::is_control)),
+        }
+    }
+
+    #[test]
+    fn what_is_read_is_read_again_as_it_was_emitted(
+        types in prop::collection::vec(("urn:[a-z&<>]{0,5}", "[a-z]{1,5}"), 0..4),
+        texts in prop::collection::vec("[!-~äß€]{1,20}", 1..6),
+        metadata_version in any::<Option<u32>>(),
+        version in prop_oneof![Just(Version::V2005_04), Just(Version::V1_1)],
+    ) {
+        let service = manycast_proto::ws_discovery::Service {
+            endpoint: texts[0].clone(),
+            types: types.into_iter().map(|(uri, local)| Name::new(uri, local)).collect(),
+            scopes: texts.clone(),
+            addresses: texts,
+            metadata_version,
+        };
+        let message = Message::new(version, "urn:uuid:1", Body::ProbeMatches(vec![service]));
+        let (read, _) = parse(&message.emit()).unwrap();
+        prop_assert_eq!(read, message);
+    }
+
+    #[test]
+    fn client_in_any_order(
+        script in prop::collection::vec(any::<u8>(), 0..2_000),
+        seed in any::<[u8; 32]>(),
+        entries in 0..4_usize,
+        listens in any::<bool>(),
+    ) {
+        let mut config = ClientConfig { entries, hosts: vec![peers()[2]], ..ClientConfig::default() };
+        if listens {
+            config.probes.clear();
+        }
+        any_order(&mut Client::new(config, seed), &script, &peers());
+    }
+
+    #[test]
+    fn target_service_in_any_order(
+        script in prop::collection::vec(any::<u8>(), 0..2_000),
+        seed in any::<[u8; 32]>(),
+        rate in prop_oneof![Just(0), Just(1), Just(u32::MAX)],
+        pending in 0..4_usize,
+    ) {
+        let config = TargetServiceConfig {
+            rate,
+            pending,
+            strangers: true,
+            ..service(1, &["192.0.2.1"])
+        };
+        any_order(&mut TargetService::new(config, seed).unwrap(), &script, &peers());
+    }
+}

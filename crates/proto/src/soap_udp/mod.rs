@@ -31,6 +31,8 @@
 
 mod envelope;
 mod seen;
+#[cfg(test)]
+mod tests;
 mod transmissions;
 mod xml;
 

@@ -1,5 +1,6 @@
 //! XML as SOAP has it, of what anybody may have sent: within bounds, and with names by their URI.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use manycast_types::Malformed;
@@ -143,10 +144,7 @@ impl Element {
                     return Err(Malformed::new(shown(&error.to_string()), at));
                 }
             };
-            let namespace = match of {
-                ResolveResult::Bound(Namespace(uri)) => uri.to_owned(),
-                _ => String::new(),
-            };
+            let namespace = namespace(&of);
             let at = usize::try_from(reader.buffer_position()).unwrap_or(0);
             let fault = |what: &'static str| Malformed::new(what, at);
             match event {
@@ -378,9 +376,16 @@ fn attributes(start: &BytesStart<'_>) -> Result<Vec<(String, String)>, &'static 
 
 /// A qualified name in a text, where its element ends.
 fn resolve(reader: &NsReader<&[u8]>, word: &str) -> Name {
-    let (namespace, local) = reader.resolver().resolve_element(QName(word));
-    match namespace {
-        ResolveResult::Bound(Namespace(uri)) => Name::new(uri, local.into_inner()),
-        _ => Name::new("", local.into_inner()),
-    }
+    let (of, local) = reader.resolver().resolve_element(QName(word));
+    Name::new(namespace(&of), local.into_inner())
+}
+
+/// The URI that a prefix stands for; none where nobody declared it, or what was declared is none.
+fn namespace(of: &ResolveResult<'_>) -> String {
+    let uri = match of {
+        ResolveResult::Bound(Namespace(raw)) => unescape(raw).ok(),
+        _ => None,
+    };
+    let uri = uri.filter(|uri| !uri.contains(char::is_control));
+    uri.map(Cow::into_owned).unwrap_or_default()
 }

@@ -12,7 +12,7 @@ use super::{
     PORT, Search, matches, parse,
 };
 use crate::cache::{Cache, Known};
-use crate::local::joins;
+use crate::local::{NotSent, joins};
 use crate::random::Random;
 use crate::timers::Deadlines;
 use crate::{NetworkEvent, Output, Protocol};
@@ -58,6 +58,7 @@ pub struct Client {
     /// An interface that is gone, whose entries are still to be told.
     gone: VecDeque<InterfaceId>,
     questions: VecDeque<(usize, usize)>,
+    not_sent: NotSent,
     outputs: VecDeque<Output<ClientEvent>>,
     stats: ClientStats,
 }
@@ -125,6 +126,7 @@ impl Client {
             deviating: BTreeMap::new(),
             gone: VecDeque::new(),
             questions: VecDeque::new(),
+            not_sent: NotSent::default(),
             outputs: VecDeque::new(),
             stats: ClientStats::default(),
         }
@@ -475,10 +477,14 @@ impl Protocol for Client {
                 self.tell(ClientEvent::NotJoined { group, error });
             }
             NetworkEvent::NotSent {
-                destination, error, ..
+                destination,
+                count,
+                error,
             } => {
-                self.stats.not_sent += 1;
-                self.tell(ClientEvent::NotSent { destination, error });
+                self.stats.not_sent = self.stats.not_sent.saturating_add(count as u64);
+                if self.not_sent.is_new(destination, &error) {
+                    self.tell(ClientEvent::NotSent { destination, error });
+                }
             }
             _ => {}
         }

@@ -2,9 +2,11 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use manycast_types::InterfaceSelector;
+
+use crate::random::Random;
 
 use super::{ALL, LocalAddress, Location, MAX_SENT, MAX_TARGETS};
 
@@ -15,6 +17,22 @@ pub const fn groups() -> [IpAddr; 3] {
         IpAddr::V6(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0xc)),
         IpAddr::V6(Ipv6Addr::new(0xff05, 0, 0, 0, 0, 0, 0, 0xc)),
     ]
+}
+
+/// Ports for the socket of a [`Device`](super::Device) where questions to port 1900 of this host come to another
+/// program, at random (UDA 2.0 §1.2.2: from 49,152): the first that is free is its
+/// [search port](DeviceConfig::search_port).
+///
+/// ```
+/// use manycast_proto::ssdp::search_ports;
+///
+/// let ports: Vec<u16> = search_ports([7; 32]).take(3).collect();
+/// assert!(ports.iter().all(|port| *port >= 49_152));
+/// ```
+pub fn search_ports(seed: [u8; 32]) -> impl Iterator<Item = u16> {
+    let mut random = Random::new(seed);
+    let port = move || random.within(49_152..=u16::MAX.into()).try_into().ok();
+    std::iter::from_fn(port)
 }
 
 /// In the words of which version of the UPnP Device Architecture something is said. All are understood.
@@ -180,8 +198,11 @@ pub struct DeviceConfig {
     /// Changes with the description (CONFIGID.UPNP.ORG), up to 2²⁴ − 1.
     pub config_id: u32,
     /// The port of the driver's socket, where questions to this host alone come (SEARCHPORT.UPNP.ORG), from 49,152 by
-    /// UDA 2.0 §1.2.2; `None` where that is 1900.
+    /// UDA 2.0 §1.2.2: [`search_ports`](super::search_ports) has some to try. `None` where that is 1900.
     pub search_port: Option<u16>,
+    /// The time of day when the device is started, for DATE in its answers, which UDA 2.0 §1.3.3 recommends: mostly
+    /// [`SystemTime::now`], since a protocol has no clock. `None`, the default, sends none.
+    pub date: Option<SystemTime>,
     /// The system and the program (SERVER).
     pub agent: Agent,
     /// In which words it speaks; 2.0 by default.
@@ -214,6 +235,7 @@ impl DeviceConfig {
             boot_id: 1,
             config_id: 1,
             search_port: None,
+            date: None,
             agent: Agent::default(),
             version: Version::default(),
             pending: 1_024,
@@ -276,7 +298,7 @@ impl DeviceConfig {
             ));
         }
         // What stands around them, with the longest address, host and numbers.
-        const FRAME: usize = 420;
+        const FRAME: usize = 460;
         let longest = parts
             .iter()
             .map(|(target, usn)| target.len() + usn.len())

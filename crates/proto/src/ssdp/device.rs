@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use manycast_types::{InterfaceId, Received, Transmit};
 use tracing::trace;
@@ -13,7 +13,7 @@ use super::{
     Advertisement, DeviceConfig, DeviceEvent, Kind, LocalAddress, Message, PORT, Search, Version,
     matches, parse,
 };
-use crate::local::{Allowance, joins, may_ask};
+use crate::local::{Allowance, NotSent, joins, may_ask};
 use crate::random::Random;
 use crate::timers::Deadlines;
 use crate::{NetworkEvent, Output, Protocol};
@@ -69,6 +69,9 @@ pub struct Device {
     work: VecDeque<Set>,
     /// Answers whose time has come.
     due: VecDeque<Pending>,
+    not_sent: NotSent,
+    /// When it was started.
+    started: Option<Instant>,
     outputs: VecDeque<Output<DeviceEvent>>,
     stats: DeviceStats,
 }
@@ -97,6 +100,8 @@ pub struct DeviceStats {
     pub malformed: u64,
     /// Those that differ from the standard and were understood.
     pub deviating: u64,
+    /// What could not be sent.
+    pub not_sent: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,6 +165,8 @@ impl Device {
             allowance: Allowance::default(),
             work: VecDeque::new(),
             due: VecDeque::new(),
+            not_sent: NotSent::default(),
+            started: None,
             outputs: VecDeque::new(),
             stats: DeviceStats::default(),
         })
@@ -272,7 +279,7 @@ impl Device {
     }
 
     /// The next answer that is to go.
-    fn answer(&mut self) -> Option<Transmit> {
+    fn answer(&mut self, now: Instant) -> Option<Transmit> {
         while let Some(pending) = self.due.pop_front() {
             let to = pending.transmit.destination;
             let Some(mut said) = self.say(Kind::Response, pending.part, pending.interface, to.ip())
@@ -288,6 +295,7 @@ impl Device {
                 });
                 said.target = target;
             }
+            said.date = self.date(now);
             self.stats.answers += 1;
             let payload = said.emit(to, self.config.version);
             return Some(pending.transmit.with(payload));
@@ -310,6 +318,7 @@ impl Device {
                 _ => self.location(interface, to)?,
             },
             secure_location: None,
+            date: None,
             server: lasts.then(|| config.agent.text(config.version)),
             max_age: lasts.then_some(config.max_age),
             // An update bears the BOOTID that was, and the one that follows (§1.2.4).
@@ -331,6 +340,12 @@ impl Device {
         self.config
             .location
             .at(&self.config.addresses, interface, to)
+    }
+
+    /// The time of day, by the clock that the application has read at the start.
+    fn date(&self, now: Instant) -> Option<SystemTime> {
+        let passed = now.saturating_duration_since(self.started?);
+        self.config.date?.checked_add(passed)
     }
 
     fn search(&mut self, now: Instant, datagram: &Received<'_>, search: Search) {
@@ -406,9 +421,10 @@ impl Device {
 impl Protocol for Device {
     type Event = DeviceEvent;
 
-    fn start(&mut self, _now: Instant) {
+    fn start(&mut self, now: Instant) {
         if self.state == State::New {
             self.state = State::Running;
+            self.started = Some(now);
             let (groups, interfaces) = (&self.config.groups, &self.config.interfaces);
             self.outputs.extend(joins(groups, interfaces, PORT));
         }
@@ -493,6 +509,17 @@ impl Protocol for Device {
                 let event = DeviceEvent::NotJoined { group, error };
                 self.outputs.push_back(Output::Event(event));
             }
+            NetworkEvent::NotSent {
+                destination,
+                count,
+                error,
+            } => {
+                self.stats.not_sent = self.stats.not_sent.saturating_add(count as u64);
+                if self.not_sent.is_new(destination, &error) {
+                    let event = DeviceEvent::NotSent { destination, error };
+                    self.outputs.push_back(Output::Event(event));
+                }
+            }
             _ => {}
         }
     }
@@ -506,11 +533,11 @@ impl Protocol for Device {
         }
     }
 
-    fn poll_output(&mut self, _now: Instant) -> Output<DeviceEvent> {
+    fn poll_output(&mut self, now: Instant) -> Output<DeviceEvent> {
         if let Some(output) = self.outputs.pop_front() {
             return output;
         }
-        if let Some(transmit) = self.announcement().or_else(|| self.answer()) {
+        if let Some(transmit) = self.announcement().or_else(|| self.answer(now)) {
             return Output::Transmit(transmit);
         }
         if self.state == State::Stopped {

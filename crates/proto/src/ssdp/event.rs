@@ -105,7 +105,8 @@ pub enum ClientEvent {
         /// Why.
         error: NetworkError,
     },
-    /// A question could not be sent.
+    /// A question could not be sent. It is told once for each destination and kind of error, since the same
+    /// question is asked several times.
     NotSent {
         /// The group or host.
         destination: SocketAddr,
@@ -156,6 +157,13 @@ pub enum DeviceEvent {
     NotJoined {
         /// The group.
         group: Group,
+        /// Why.
+        error: NetworkError,
+    },
+    /// Something could not be sent to a group or a host; told once for each and kind of error.
+    NotSent {
+        /// The group or host.
+        destination: SocketAddr,
         /// Why.
         error: NetworkError,
     },

@@ -2,13 +2,13 @@
 
 use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use manycast_types::Malformed;
 
 use super::headers::Headers;
-use super::{Deviation, Deviations, Version};
+use super::{Deviation, Deviations, Version, date};
 
 /// What `ssdp:discover` stands for in MAN.
 const DISCOVER: &str = "ssdp:discover";
@@ -64,6 +64,8 @@ pub struct Advertisement {
     pub secure_location: Option<String>,
     /// Its system and program (SERVER).
     pub server: Option<String>,
+    /// When it was said (DATE), to the second; in a response.
+    pub date: Option<SystemTime>,
     /// How long it holds (CACHE-CONTROL: max-age).
     pub max_age: Option<Duration>,
     /// Rises with each start of the device, and when its addresses change (BOOTID.UPNP.ORG).
@@ -174,6 +176,7 @@ fn advertisement(
         location: owned(headers, "location"),
         secure_location: owned(headers, "securelocation.upnp.org"),
         server: owned(headers, "server"),
+        date: headers.text("date").and_then(date::parse),
         max_age,
         boot_id: headers.number("bootid.upnp.org"),
         next_boot_id: headers.number("nextbootid.upnp.org"),
@@ -268,6 +271,7 @@ impl Advertisement {
             lines.add("CACHE-CONTROL", format_args!("max-age={}", age.as_secs()));
         }
         if is_response {
+            lines.add_some("DATE", self.date.map(date::text));
             lines.add("EXT", "");
         }
         lines.add_some("LOCATION", self.location.as_ref());

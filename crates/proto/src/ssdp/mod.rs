@@ -28,8 +28,8 @@
 //! | 1.2.3 | `ssdp:byebye` | done, twice for each part |
 //! | 1.2.4 | `ssdp:update` | done, from UDA 1.1 on: [`Device::set_addresses`] |
 //! | 1.3.2 | `M-SEARCH`, multicast and unicast | done; TCPPORT.UPNP.ORG, by which a client asks for answers over TCP, is not |
-//! | 1.3.3 | response | done; DATE, which is only recommended, is not sent: a protocol has no clock. An MX over 5 counts as 5. Answers from the port that was asked |
-//! | 1.3.3 | `SEARCHPORT.UPNP.ORG` | done |
+//! | 1.3.3 | response | done; DATE where [`DeviceConfig::date`] tells the time. An MX over 5 counts as 5. Answers from the port that was asked |
+//! | 1.3.3 | `SEARCHPORT.UPNP.ORG` | done; [`search_ports`] has some to try |
 //! | 1.1.4 | `BOOTID`, `NEXTBOOTID`, `CONFIGID` | done from UDA 1.1 on |
 //! | Annex A | IPv6: link-local and site-local groups | done; 01-NLS is read, and sent in the words of UDA 1.0: since then BOOTID stands for it |
 //! | 1.2.2 | hop limit 2 (UDA 1.0: 4) | deviates: the socket's, which is 1, unless it is set |
@@ -45,6 +45,7 @@
 
 mod client;
 mod config;
+mod date;
 mod deviation;
 mod device;
 mod event;
@@ -56,7 +57,9 @@ mod tests;
 
 pub use crate::local::{LocalAddress, Location};
 pub use client::{Client, ClientStats};
-pub use config::{Agent, ClientConfig, DeviceConfig, Unit, Unsuitable, Version, groups};
+pub use config::{
+    Agent, ClientConfig, DeviceConfig, Unit, Unsuitable, Version, groups, search_ports,
+};
 pub use deviation::{Deviation, Deviations};
 pub use device::{Device, DeviceStats};
 pub use event::{Change, ClientEvent, DeviceEvent, Entry, Goodbye};

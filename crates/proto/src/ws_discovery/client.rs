@@ -723,7 +723,7 @@ impl Protocol for Client {
                 count,
                 error,
             } => {
-                self.stats.not_sent += count as u64;
+                self.stats.not_sent = self.stats.not_sent.saturating_add(count as u64);
                 if self.not_sent.is_new(destination, &error) {
                     self.tell(ClientEvent::NotSent { destination, error });
                 }

@@ -119,7 +119,8 @@ pub enum ClientEvent {
         /// Why.
         error: NetworkError,
     },
-    /// A question could not be sent.
+    /// A question could not be sent. It is told once for each destination and kind of error, since the same
+    /// question is asked several times.
     NotSent {
         /// The group or host.
         destination: SocketAddr,
@@ -171,7 +172,7 @@ pub enum TargetServiceEvent {
         /// Why.
         error: NetworkError,
     },
-    /// Something could not be sent to a group or a host.
+    /// Something could not be sent to a group or a host; told once for each and kind of error.
     NotSent {
         /// The group or host.
         destination: SocketAddr,

@@ -61,6 +61,8 @@ mod event;
 mod matching;
 mod message;
 mod target_service;
+#[cfg(test)]
+mod tests;
 
 pub use crate::local::{LocalAddress, Location};
 pub use crate::soap_udp::Name;

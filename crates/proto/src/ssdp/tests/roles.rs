@@ -1,7 +1,9 @@
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use manycast_types::{InterfaceId, Membership, Received, SourceFilter, Transmit};
+use manycast_types::{
+    ErrorKind, InterfaceId, Membership, NetworkError, Received, SourceFilter, Transmit,
+};
 
 use super::super::*;
 use crate::{NetworkEvent, Output, Protocol};
@@ -397,4 +399,44 @@ fn by_ipv6_a_device_of_uda_1_0_has_01_nls() {
     let v6 = answer("[fd00::9]:4000", "[ff02::c]:1900");
     assert_eq!((v6.network.as_deref(), v6.boot_id), (Some("1"), None));
     assert_eq!(answer("10.0.0.9:4000", GROUP).network, None);
+}
+
+#[test]
+fn an_answer_tells_the_time_of_day_where_the_device_was_told_it() {
+    let date = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+    let (mut device, now) = device(|config| config.date = Some(date));
+    let later = now + Duration::from_secs(60);
+    let question = search(ROOT_DEVICE, Some(1));
+    give(&mut device, later, "10.0.0.9:4000", GROUP, &question);
+    let (sent, _) = run(&mut device, later, Duration::from_secs(2));
+    let told = said(&sent[0]).date.unwrap().duration_since(date).unwrap();
+    assert!((60..=61).contains(&told.as_secs()), "{told:?}");
+}
+
+#[test]
+fn what_cannot_be_sent_somewhere_is_told_once() {
+    let (mut device, now) = device(|_| ());
+    let mut client = Client::new(ClientConfig::default(), [1; 32]);
+    client.start(now);
+    run(&mut client, now, Duration::ZERO);
+    let not_sent = || NetworkEvent::NotSent {
+        destination: "[ff05::c]:1900".parse().unwrap(),
+        count: 2,
+        error: NetworkError::new(ErrorKind::NetworkUnreachable, "no"),
+    };
+    for _ in 0..3 {
+        device.handle_network(now, not_sent());
+        client.handle_network(now, not_sent());
+    }
+    let (_, told) = run(&mut device, now, Duration::ZERO);
+    assert!(
+        matches!(&told[..], [DeviceEvent::NotSent { .. }]),
+        "{told:?}"
+    );
+    let (_, told) = run(&mut client, now, Duration::ZERO);
+    assert!(
+        matches!(&told[..], [ClientEvent::NotSent { .. }]),
+        "{told:?}"
+    );
+    assert_eq!((device.stats().not_sent, client.stats().not_sent), (6, 6));
 }

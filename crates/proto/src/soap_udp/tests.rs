@@ -1,0 +1,3 @@
+mod envelope;
+mod transmissions;
+mod xml;

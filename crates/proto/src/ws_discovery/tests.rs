@@ -1,0 +1,3 @@
+mod matching;
+mod message;
+mod roles;
