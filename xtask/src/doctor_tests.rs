@@ -1,5 +1,5 @@
-//! `docs/doctor-tests.md` names tests of the doctor: each must be there, and each code must have a
-//! row.
+//! `docs/doctor-tests.md` names tests of the doctor: each must be there, each code must have a row, and
+//! what the doctor tells to do about each must be done by a test.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,12 +15,99 @@ const CODES: &str = "docs/doctor.md";
 /// The file that lists the tests.
 const TESTS: &str = "crates/manycast/tests/doctor/main.rs";
 
+/// What stands at the end of a row whose tests do what the doctor tells to do.
+const DONE: &str = "8";
+
+/// By what a test shows that it reads the remedy.
+const READS: [&str; 4] = ["mend", "remedy", "told(", "commands("];
+
+/// The codes whose remedies no test does, and why.
+const NOT_DONE: [(&str, &str); 8] = [
+    ("delivered", "nothing is to be mended"),
+    ("other", "this version does not know what it is"),
+    (
+        "conntrack-full",
+        "the limit is one for all network namespaces",
+    ),
+    ("in-vrf", "this kernel has no VRF"),
+    ("wireless", "no network card is wireless in a namespace"),
+    (
+        "container-network",
+        "it takes the network of a container engine or a cloud",
+    ),
+    (
+        "bad-checksum",
+        "virtual devices compute no checksums that could be wrong",
+    ),
+    (
+        "receive-buffer-capped",
+        "no namespace may set net.core.rmem_max",
+    ),
+];
+
 /// Each fault of the page, as `FILE:LINE: what is wrong`.
 pub(crate) fn complaints(root: &Path) -> anyhow::Result<Vec<String>> {
     let read =
         |name| fs::read_to_string(root.join(name)).with_context(|| format!("reading {name}"));
-    let (tests, codes) = (read(TESTS)?, read(CODES)?);
-    Ok(complaints_on(&read(PAGE)?, &listed(&tests), &coded(&codes)))
+    let (tests, codes, page) = (read(TESTS)?, read(CODES)?, read(PAGE)?);
+    let mut complaints = complaints_on(&page, &listed(&tests), &coded(&codes));
+    let folder = root.join(TESTS).with_file_name("");
+    complaints.extend(remedies(&page, &coded(&codes), |test| {
+        let (module, name) = test.split_once("::")?;
+        let text = fs::read_to_string(folder.join(module).with_extension("rs")).ok()?;
+        body(&text, name).map(str::to_owned)
+    }));
+    Ok(complaints)
+}
+
+/// Codes whose remedy no test does, though nothing keeps it from that.
+fn remedies(
+    page: &str,
+    codes: &BTreeSet<&str>,
+    body_of: impl Fn(&str) -> Option<String>,
+) -> Vec<String> {
+    let mut complaints = Vec::new();
+    let mut done = BTreeSet::new();
+    for (number, line) in (1..).zip(page.lines()) {
+        let notes = line.trim_end_matches([' ', '|']).rsplit('`').next();
+        let notes = notes.unwrap_or_default().split([' ', ',']);
+        let quoted = || line.split('`').skip(1).step_by(2);
+        let names_tests = line.starts_with("| ") && quoted().any(|word| word.contains("::"));
+        if !names_tests || !notes.into_iter().any(|note| note == DONE) {
+            continue;
+        }
+        let reads = |test: &str| {
+            let body = body_of(test).unwrap_or_default();
+            READS.iter().any(|read| body.contains(read))
+        };
+        if quoted().filter(|word| word.contains("::")).any(reads) {
+            done.extend(quoted().filter(|word| codes.contains(word)));
+        } else {
+            complaints.push(format!(
+                "{PAGE}:{number}: no test of this row reads the remedy"
+            ));
+        }
+    }
+    for code in codes {
+        let reason = NOT_DONE.iter().find(|(known, _)| known == code);
+        match (done.contains(code), reason) {
+            (false, None) => complaints.push(format!(
+                "{PAGE}:1: no test does what the doctor tells to do about {code} (footnote {DONE})"
+            )),
+            (true, Some((_, reason))) => complaints.push(format!(
+                "xtask/src/doctor_tests.rs:1: a test does what is told about {code}, so it is no \
+                 exception any more ({reason})"
+            )),
+            _ => {}
+        }
+    }
+    complaints
+}
+
+/// The text of a test, up to its end.
+fn body<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(&format!("fn {name}()"))?;
+    rest.split("\n}\n").next()
 }
 
 fn complaints_on(page: &str, tests: &BTreeSet<&str>, codes: &BTreeSet<&str>) -> Vec<String> {
@@ -72,6 +159,31 @@ mod tests {
                 "docs/doctor-tests.md:2: there is no test b::one",
                 "docs/doctor-tests.md:1: wireless has no row"
             ]
+        );
+    }
+
+    #[test]
+    fn each_remedy_is_done_or_excused() {
+        let codes = BTreeSet::from(["no-route", "loss", "wireless"]);
+        let text = "fn one() {\n    mend(&b, &report);\n}\nfn two() {\n    wait();\n}\n";
+        let body_of = |test: &str| body(text, test.split_once("::")?.1).map(str::to_owned);
+        let on = |page: &str| remedies(page, &codes, body_of).join("\n");
+        let whole =
+            "| x | `no-route` | a | b | `a::one` 8 |\n| y | `loss` | `a::two`, `a::one` 2, 8 |\n";
+        assert_eq!(on(whole), "");
+        let idle = on("| x | `no-route` | `a::two` 8 |\n| y | `loss` | `a::one` |\n");
+        assert!(
+            idle.contains(":1: no test of this row reads the remedy"),
+            "{idle}"
+        );
+        assert!(
+            idle.contains("about no-route") && idle.contains("about loss"),
+            "{idle}"
+        );
+        let excused = on(&format!("{whole}| z | `wireless` | `a::one` 8 |\n"));
+        assert!(
+            excused.contains("about wireless, so it is no exception"),
+            "{excused}"
         );
     }
 }

@@ -1,6 +1,6 @@
 //! Bad arguments: one sentence that says what is wrong, and an example of what is right.
 
-mod similar;
+pub(crate) mod similar;
 
 use std::env;
 use std::error::Error;

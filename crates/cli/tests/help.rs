@@ -549,7 +549,19 @@ fn each_code_of_the_doctor_is_explained() {
     let unknown = manycast(&["doctor", "--explain", "gremlins"]);
     assert_eq!(unknown.status.code(), Some(2));
     let error = text(unknown.stderr);
-    assert!(error.contains("no-querier"), "{error}");
+    assert!(
+        error.contains("'manycast doctor --explain' lists all"),
+        "{error}"
+    );
+    let slip = manycast(&["doctor", "--explain", "no-querrier"]);
+    let error = text(slip.stderr);
+    assert!(error.contains("did you mean no-querier?"), "{error}");
+    let all = text(manycast(&["doctor", "--explain"]).stdout);
+    assert!(all.lines().count() > 40, "{all}");
+    assert!(
+        all.contains("wrong-port                The datagrams go to another port."),
+        "{all}"
+    );
 }
 
 /// Where the process may not have the memory, it says so, and is not aborted in the middle.

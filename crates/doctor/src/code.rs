@@ -77,6 +77,8 @@ pub enum Code {
     FirewallDrops,
     /// The table of tracked connections is full, and new ones are dropped.
     ConntrackFull,
+    /// A policy of IPsec blocks the datagrams, or wants them encrypted.
+    IpsecDrops,
     /// A translation of addresses turns the datagrams into others.
     NatRedirect,
     /// The checksum of the datagrams is wrong.
@@ -111,7 +113,7 @@ pub enum Code {
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 50] = [
+    pub const ALL: [Self; 51] = [
         Self::Delivered,
         Self::NothingSent,
         Self::EgressOtherInterface,
@@ -147,6 +149,7 @@ impl Code {
         Self::FirewallDropsIgmp,
         Self::FirewallDrops,
         Self::ConntrackFull,
+        Self::IpsecDrops,
         Self::NatRedirect,
         Self::BadChecksum,
         Self::PortInUse,
@@ -207,6 +210,7 @@ impl Code {
             Self::FirewallDrops => "firewall-drops",
             Self::ConntrackFull => "conntrack-full",
             Self::InVrf => "in-vrf",
+            Self::IpsecDrops => "ipsec-drops",
             Self::NatRedirect => "nat-redirect",
             Self::BadChecksum => "bad-checksum",
             Self::PortInUse => "port-in-use",
@@ -259,7 +263,9 @@ impl Code {
             | Self::OldQuerier
             | Self::InVrf
             | Self::DuplicateInterface => Step::Membership,
-            Self::FirewallDrops | Self::ConntrackFull | Self::NatRedirect => Step::Firewall,
+            Self::FirewallDrops | Self::ConntrackFull | Self::IpsecDrops | Self::NatRedirect => {
+                Step::Firewall
+            }
             Self::BadChecksum
             | Self::PortInUse
             | Self::WrongPort

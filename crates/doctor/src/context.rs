@@ -9,7 +9,8 @@ use manycast_net::{BufferSize, ErrorKind, Interface, JoinedGroup, sysctl};
 use manycast_types::{Address, InterfaceId, SourceFilter};
 
 use super::{
-    Captured, CapturedStream, LinkState, MulticastRoute, Rules, Surroundings, Translation,
+    Captured, CapturedStream, IpsecPolicy, LinkState, MulticastRoute, Rules, Surroundings,
+    Translation,
 };
 use manycast_io::Error;
 
@@ -40,6 +41,8 @@ pub struct Target {
     pub interface: Option<InterfaceId>,
     /// Whose datagrams are wanted.
     pub sources: SourceFilter,
+    /// The group that was asked, where what is to arrive are the answers.
+    pub asked: Option<SocketAddr>,
 }
 
 /// The state of this host at one moment.
@@ -84,6 +87,9 @@ pub struct Watched {
     pub buffer: Option<BufferSize>,
     /// Datagrams that were dropped since that buffer was full.
     pub dropped: u64,
+    /// Where a group was asked: how many packets of any kind came to IP and went no further in two
+    /// seconds before.
+    pub quiet: u64,
     /// What became of datagrams that this host sent to itself.
     pub self_tests: Vec<SelfTest>,
     /// What was captured on the wire, where this process may listen there.
@@ -95,6 +101,8 @@ pub struct Watched {
     /// How many packets of any kind the tracking of connections dropped meanwhile, since its table is
     /// full.
     pub conntrack_drops: u64,
+    /// The policies of IPsec that may match the datagrams, where this process may read them.
+    pub ipsec: Option<Vec<IpsecPolicy>>,
     /// Where this host routes groups, and what came for these routes meanwhile.
     pub multicast_routes: Vec<MulticastRoute>,
     /// The index of the interface by which this host would answer the sources that were captured; `None` where no route
@@ -155,6 +163,9 @@ pub struct SelfTest {
     /// How many packets of any kind came to IP and went no further while those to the group in
     /// question were sent, and while the others were.
     pub lost: [u64; 2],
+    /// How many packets of any kind policies of IPsec refused, and how many they held back, while those
+    /// to the group in question were sent.
+    pub ipsec: [u64; 2],
     /// How long those to the group in question took to be sent.
     pub took: Duration,
     /// Why sending failed, where it did.
@@ -227,6 +238,9 @@ pub struct Tally {
     pub unassembled: u64,
     /// Packets that policies of IPsec refused, of either version of IP.
     pub refused_by_ipsec: u64,
+    /// Packets that this host did not send since policies of IPsec block them or want encryption, of
+    /// either version of IP.
+    pub held_by_ipsec: u64,
 }
 
 impl Context {
@@ -374,6 +388,18 @@ impl Target {
         self.ip.is_multicast()
     }
 
+    /// What `nft` calls it, to let it pass.
+    pub(super) fn as_rule(&self) -> String {
+        match self.asked {
+            // The port that asked is another one each time.
+            Some(group) => format!("udp sport {}", group.port()),
+            None => {
+                let family = if self.is_ipv4() { "ip" } else { "ip6" };
+                format!("{family} daddr {} udp dport {}", self.ip, self.port)
+            }
+        }
+    }
+
     /// Whether a flow is what was asked for.
     pub(super) fn admits(&self, flow: &Flow) -> bool {
         let here = self
@@ -493,6 +519,7 @@ impl Tally {
     /// The counters of one version of IP.
     pub fn of(counters: &Counters, ipv4: bool) -> Self {
         let get = |v4, v6| counters.get(if ipv4 { v4 } else { v6 });
+        let sum = |names: [&str; 3]| names.map(|name| counters.get(name)).iter().sum();
         Self {
             received: get("Ip.InReceives", "Ip6InReceives"),
             multicast: get("IpExt.InMcastPkts", "Ip6InMcastPkts"),
@@ -507,10 +534,8 @@ impl Tally {
             reassembled: get("Ip.ReasmOKs", "Ip6ReasmOKs"),
             unassembled: get("Ip.ReasmFails", "Ip6ReasmFails")
                 .saturating_sub(get("Ip.ReasmTimeout", "Ip6ReasmTimeout")),
-            refused_by_ipsec: ["XfrmInPolBlock", "XfrmInNoPols", "XfrmInTmplMismatch"]
-                .map(|name| counters.get(name))
-                .iter()
-                .sum(),
+            refused_by_ipsec: sum(["XfrmInPolBlock", "XfrmInNoPols", "XfrmInTmplMismatch"]),
+            held_by_ipsec: sum(["XfrmOutPolBlock", "XfrmOutNoStates", "XfrmOutPolError"]),
         }
     }
 

@@ -53,6 +53,7 @@ impl Code {
             Self::FirewallDrops => include_str!("../../../docs/doctor/firewall-drops.md"),
             Self::InVrf => include_str!("../../../docs/doctor/in-vrf.md"),
             Self::ConntrackFull => include_str!("../../../docs/doctor/conntrack-full.md"),
+            Self::IpsecDrops => include_str!("../../../docs/doctor/ipsec-drops.md"),
             Self::NatRedirect => include_str!("../../../docs/doctor/nat-redirect.md"),
             Self::BadChecksum => include_str!("../../../docs/doctor/bad-checksum.md"),
             Self::PortInUse => include_str!("../../../docs/doctor/port-in-use.md"),
@@ -73,5 +74,17 @@ impl Code {
             Self::SocketFilter => include_str!("../../../docs/doctor/socket-filter.md"),
             Self::Other => include_str!("../../../docs/doctor/other.md"),
         }
+    }
+
+    /// What it means, in one sentence.
+    ///
+    /// ```
+    /// use manycast::doctor::Code;
+    ///
+    /// assert_eq!(Code::WrongPort.meaning(), "The datagrams go to another port.");
+    /// ```
+    pub fn meaning(self) -> &'static str {
+        // Under its name, which is the heading.
+        self.explanation().lines().nth(2).unwrap_or_default()
     }
 }

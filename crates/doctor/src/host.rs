@@ -4,6 +4,7 @@ pub(crate) mod conntrack;
 pub(crate) mod counters;
 pub(crate) mod firewall;
 pub(crate) mod foreign;
+pub(crate) mod ipsec;
 pub(crate) mod links;
 pub(crate) mod multicast_routes;
 pub(crate) mod open_sockets;

@@ -55,6 +55,7 @@ use std::time::Duration;
 
 use manycast_types::{Address, SourceFilter};
 
+pub use answers::{blocked_answers, examine_answers};
 pub use cancellation::Cancellation;
 pub use capture::{Captured, CapturedStream, Pieces};
 pub use code::{Code, Step};
@@ -68,6 +69,7 @@ pub use host::counters::{CounterTables, Counters, InterfaceCounters};
 pub use host::examine_host;
 pub use host::firewall::{FirewallRule, firewall_rules, legacy_firewall_tables};
 pub use host::foreign::{ForeignSocket, SocketOwner, socket_owners};
+pub use host::ipsec::IpsecPolicy;
 pub use host::links::LinkState;
 pub use host::multicast_routes::MulticastRoute;
 pub use host::open_sockets::{OpenSocket, open_sockets};
@@ -232,5 +234,6 @@ fn target(address: &Address) -> Result<Target, Error> {
         sources: address
             .group()
             .map_or_else(SourceFilter::any, |group| group.sources),
+        asked: None,
     })
 }

@@ -144,6 +144,7 @@ pub(super) fn weigh(findings: Vec<Finding>, context: &Context, sent: u64) -> Vec
             Code::WrongPort => tally.ignored,
             Code::Fragmentation => tally.fragments,
             Code::BadChecksum => tally.checksums,
+            Code::IpsecDrops if tally.refused_by_ipsec > 0 => tally.refused_by_ipsec,
             // What a host sends to itself, or captures on the wire, is a known number by itself.
             Code::FirewallDrops
                 if watched.captured.is_none() && watched.self_tests.iter().all(came_back) =>
@@ -161,6 +162,7 @@ pub(super) fn weigh(findings: Vec<Finding>, context: &Context, sent: u64) -> Vec
         let causes = [
             Code::ReversePathFilter,
             Code::BadChecksum,
+            Code::IpsecDrops,
             Code::FirewallDrops,
         ];
         let tested = finding.code != Code::FirewallDrops || !watched.self_tests.is_empty();
@@ -182,9 +184,28 @@ pub(super) fn weigh(findings: Vec<Finding>, context: &Context, sent: u64) -> Vec
     weighed.collect()
 }
 
-/// A host that cannot send to the group at all.
-pub(super) fn cannot_send(group: IpAddr, kind: ErrorKind, text: &str) -> Option<Finding> {
+/// A host that cannot send to the group at all; meanwhile, policies of IPsec have held back so many.
+pub(super) fn cannot_send(
+    group: IpAddr,
+    kind: ErrorKind,
+    text: &str,
+    held_by_ipsec: u64,
+) -> Option<Finding> {
     let finding = match kind {
+        ErrorKind::PermissionDenied if held_by_ipsec > 0 => Finding::fault(
+            Code::IpsecDrops,
+            // A firewall forbids it with the same error.
+            Doubt::Likely,
+            format!("a policy of IPsec forbids this host to send to {group}"),
+        )
+        .because(format!(
+            "policies of IPsec held back {} meanwhile (/proc/net/xfrm_stat)",
+            count(held_by_ipsec, "packet")
+        ))
+        .remedy(
+            "find the policy with 'sudo ip xfrm policy' (dir out), and take it away, or give the group \
+             one with a lower priority, which holds before it",
+        ),
         ErrorKind::PermissionDenied => Finding::fault(
             Code::FirewallDrops,
             Proof::Seen,

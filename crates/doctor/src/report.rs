@@ -294,6 +294,7 @@ fn tells_of_arrival(context: &Context, fault: &Finding) -> bool {
         Code::BadChecksum => tally.checksums > 0,
         Code::WrongPort => tally.ignored > 0,
         Code::ConntrackFull => watched.conntrack_drops > 0,
+        Code::IpsecDrops => tally.refused_by_ipsec > 0,
         _ => false,
     }
 }

@@ -58,6 +58,7 @@ pub(super) fn test(interface: &Interface, to: SocketAddr) -> Option<SelfTest> {
     Some(SelfTest {
         meanwhile: Tally::of(&moved, to.is_ipv4()),
         lost: [back.lost, lost_of_control],
+        ipsec: back.ipsec,
         took: back.took,
         interface: interface.id(),
         sent: COUNT,
@@ -74,6 +75,8 @@ struct Back {
     received: u64,
     /// Packets of any kind that came to IP and went no further while it was sent.
     lost: u64,
+    /// How many of any kind policies of IPsec refused meanwhile, and how many they held back.
+    ipsec: [u64; 2],
     /// How long it took to be sent.
     took: Duration,
 }
@@ -120,7 +123,7 @@ fn there_and_back(
     if let Some(rules) = rules {
         rules.end();
     }
-    let (lost, took) = (Tally::of(&moved, to.is_ipv4()).lost(), began.elapsed());
+    let (tally, took) = (Tally::of(&moved, to.is_ipv4()), began.elapsed());
     let mut batch = RecvBatch::with_capacity(16);
     let mut received = 0;
     let deadline = Instant::now() + PATIENCE;
@@ -137,7 +140,8 @@ fn there_and_back(
     }
     Ok(Back {
         received,
-        lost,
+        lost: tally.lost(),
+        ipsec: [tally.refused_by_ipsec, tally.held_by_ipsec],
         took,
     })
 }

@@ -60,6 +60,7 @@ fn context(moved: &CounterTables) -> Context {
                 control: 10,
                 meanwhile: Tally::default(),
                 lost: [0, 0],
+                ipsec: [0, 0],
                 took: Duration::ZERO,
                 refused: None,
                 rules: None,

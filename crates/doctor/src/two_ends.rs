@@ -105,7 +105,8 @@ pub fn examine_with(
     let refused = known.refused.as_ref();
     let refused = refused.and_then(|error| {
         let held_back = || held_back(group, error);
-        paths::cannot_send(group, error.kind, &error.message).or_else(held_back)
+        paths::cannot_send(group, error.kind, &error.message, known.held_by_ipsec)
+            .or_else(held_back)
     });
     let is_open = paths::passes(&known.trials, Toward::Here);
     if known.far_refused {
@@ -197,7 +198,7 @@ fn here(
     let mut wrong = vec![Code::NotArriving];
     if known.refused.is_some() {
         // That this host could not send is told already.
-        wrong.push(Code::FirewallDrops);
+        wrong.extend([Code::FirewallDrops, Code::IpsecDrops]);
     }
     report.without(&wrong);
     if explained {
@@ -226,6 +227,7 @@ fn there(known: &mut Known, between: &mut Vec<Finding>) {
     }
     let could_not_send = [
         Code::FirewallDrops,
+        Code::IpsecDrops,
         Code::NoRoute,
         Code::InterfaceDown,
         Code::InterfaceNotMulticast,

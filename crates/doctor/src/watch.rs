@@ -11,7 +11,7 @@ use super::capture::CaptureThread;
 use super::context::total;
 use super::host::links::LinkState;
 use super::host::multicast_routes::{self, MulticastRoute, multicast_routes};
-use super::host::{conntrack, links};
+use super::host::{conntrack, ipsec, links};
 use super::rules::RuleCounters;
 use super::{Cancellation, Context, Examination, Flow, Obstacle, Target, Watched, self_test};
 use manycast_io::{Error, Listener};
@@ -169,6 +169,11 @@ impl Meter {
         })
     }
 
+    /// Whether what comes by the wire is captured.
+    pub(super) const fn captures(&self) -> bool {
+        self.capture.is_some()
+    }
+
     pub(super) fn stop(
         mut self,
         context: &Context,
@@ -194,6 +199,7 @@ impl Meter {
         let routes = multicast_routes(target.is_ipv4());
         watched.multicast_routes = multicast_routes::since(routes, &self.routes);
         watched.translations = conntrack::translations(to).unwrap_or_default();
+        watched.ipsec = ipsec::policies(to).ok();
         watched.rules = self
             .rule_counters
             .and_then(|rule_counters| rule_counters.close(to, &names));
@@ -328,7 +334,7 @@ fn listen(listener: &mut Listener, until: &Until<'_>, watched: &mut Watched) -> 
 }
 
 /// Adds a datagram to the flow that it belongs to.
-fn count(flows: &mut Vec<Flow>, received: &Received<'_>, at: Duration) {
+pub(super) fn count(flows: &mut Vec<Flow>, received: &Received<'_>, at: Duration) {
     let hops = |flow: &Flow| match (flow.hops, received.hops) {
         (Some(least), Some(left)) => Some(least.min(left)),
         (least, left) => least.or(left),

@@ -15,6 +15,7 @@ use crate::Outcome;
 use crate::cli::HELP;
 use crate::interrupt::Interrupt;
 use crate::output::{Output, Span, fold, safe_json, safe_lines};
+use crate::usage::similar;
 use crate::values;
 use screen::Screen;
 
@@ -24,6 +25,7 @@ Examples:
   manycast doctor 239.1.1.1:5000                 # what becomes of a stream on this host
   manycast doctor 239.1.1.1:5000 --pid 4711      # why another program does not receive it
   manycast doctor 239.1.1.1:5000 --port          # the same, of whoever has port 5000
+  manycast doctor 239.255.255.250:1900 --answers # whether answers to a group come back
   manycast doctor serve                          # on the sender's host, and then here:
   manycast doctor 239.1.1.1:5000 --with HOST     # the way between both, in both directions";
 
@@ -71,9 +73,15 @@ pub(crate) struct Args {
     /// How many datagrams a second are to come; fewer are told as loss
     #[arg(long, value_name = "RATE", requires = "address", value_parser = expected_rate)]
     expect_rate: Option<f64>,
-    /// Print what a code means, how the doctor knows it, and what to do
-    #[arg(long, value_name = "CODE", exclusive = true, value_parser = code)]
-    explain: Option<Code>,
+    /// Ask the group, and see whether the answers come, which its members send by unicast
+    #[arg(long, requires = "address", conflicts_with_all = ["pid", "port", "with", "expect_rate"])]
+    answers: bool,
+    /// What to ask; without it, as the protocol of the port does: SLP, SSDP, WS-Discovery, mDNS, CoAP
+    #[arg(long, value_name = "TEXT", requires = "answers")]
+    question: Option<String>,
+    /// Print what a code means, how the doctor knows it, and what to do; without a code, all of them
+    #[arg(long, value_name = "CODE", exclusive = true, num_args = 0..=1, value_parser = code)]
+    explain: Option<Option<Code>>,
     #[command(subcommand)]
     serve: Option<Serve>,
 }
@@ -96,9 +104,18 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     if let Some(Serve::Serve { address, key }) = args.serve {
         return serve(&address, key, output);
     }
-    if let Some(code) = args.explain {
-        output.text(crate::output::fold_prose(code.explanation()))?;
-        return Ok(Outcome::Done);
+    match args.explain {
+        None => {}
+        Some(Some(code)) => {
+            output.text(crate::output::fold_prose(code.explanation()))?;
+            return Ok(Outcome::Done);
+        }
+        Some(None) => {
+            for code in Code::ALL {
+                output.text(fold(&format!("{code:<25} {}\n", code.meaning())))?;
+            }
+            return Ok(Outcome::Done);
+        }
     }
     let report = match &args.address {
         None => doctor::examine_host()?,
@@ -114,6 +131,15 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
                     None => args.port.then_some(ProgramChoice::Port),
                 },
             };
+            if args.answers {
+                output.note_in_text(format_args!(
+                    "asking {address}, and waiting for answers for {} at most; Ctrl-C ends it before",
+                    Span(args.duration.max(Examination::SHORTEST))
+                ));
+                let question = args.question.as_ref().map(String::as_bytes);
+                let report = doctor::examine_answers(address, question, &how)?;
+                return tell(&report, output);
+            }
             if let Some(host) = &args.with {
                 let far = FarEnd {
                     address: far_address(host)?,
@@ -142,9 +168,13 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
 
 /// A code by its name.
 fn code(name: &str) -> Result<Code, String> {
+    const ALL: &str = "'manycast doctor --explain' lists all codes";
     Code::named(name).ok_or_else(|| {
         let names: Vec<_> = Code::ALL.iter().map(ToString::to_string).collect();
-        format!("there is no such code; the codes are {}", names.join(", "))
+        match similar::closest(name, &names) {
+            Some(meant) => format!("there is no such code; did you mean {meant}? {ALL}"),
+            None => format!("there is no such code; {ALL}"),
+        }
     })
 }
 

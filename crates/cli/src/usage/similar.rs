@@ -187,7 +187,8 @@ fn one_of(table: &[(&[&str], &str)], typed: &str, there: &[String]) -> Option<St
 /// How alike two words must be, from 0 to 1; that of clap, which is a little bolder.
 const ALIKE: f64 = 0.75;
 
-fn closest(typed: &str, there: &[String]) -> Option<String> {
+/// The word among `there` that is most like what was typed, if any is.
+pub(crate) fn closest(typed: &str, there: &[String]) -> Option<String> {
     // A single letter is like every short word, and what is long is no slip.
     if typed.trim_start_matches('-').len() < 2 || typed.len() > 40 {
         return None;

@@ -60,8 +60,9 @@ pub(super) fn filter(context: &Context) -> Option<Finding> {
     let found = on_port
         .filter(|found| found.socket.local.port() == context.target.port)
         .max_by_key(|found| found.dropped)?;
-    // The socket counts wrong checksums as well.
-    (found.dropped > 0 && tally.overflow == 0 && tally.checksums == 0).then(|| {
+    // The socket counts wrong checksums as well, and what a policy of IPsec refuses.
+    let others = tally.overflow + tally.checksums + tally.refused_by_ipsec;
+    (found.dropped > 0 && others == 0).then(|| {
         Finding::fault(
             Code::SocketFilter,
             Doubt::Likely,

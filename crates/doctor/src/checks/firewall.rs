@@ -5,12 +5,12 @@ use crate::FirewallRule;
 use super::super::proof::{Doubt, Grade, Proof};
 use super::super::{Code, Context, Finding, Rules, SelfTest, Severity, Tally, Watched};
 use super::firewall_rule::named;
-use super::{below_ip, conntrack, nat};
+use super::{below_ip, conntrack, ipsec, nat};
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
     let watched = context.watched.as_ref()?;
-    // What takes them away before IP, and the tracking of connections, have findings of their own.
-    let elsewhere = [below_ip::run, conntrack::run, nat::run];
+    // What takes them away before IP, the tracking of connections and IPsec have findings of their own.
+    let elsewhere = [below_ip::run, conntrack::run, ipsec::run, nat::run];
     if elsewhere
         .iter()
         .any(|check| check(context).is_some_and(|finding| finding.severity == Severity::Fault))
@@ -81,13 +81,6 @@ fn by_group(context: &Context, test: &SelfTest) -> Option<Finding> {
         ))
     } else {
         finding
-    };
-    let finding = match test.meanwhile.refused_by_ipsec {
-        0 => finding,
-        refused => finding.because(format!(
-            "policies of IPsec refused {} meanwhile (/proc/net/xfrm_stat): sudo ip xfrm policy",
-            super::count(refused, "packet")
-        )),
     };
     Some(named(context, finding, rules, test.sent, |rule| {
         rule.is_inward() && (at_ip.is_none() || rule.hook != Some("ingress"))
@@ -197,6 +190,10 @@ fn by_rule(context: &Context, watched: &Watched) -> Option<Finding> {
         format!("a firewall of this host drops what {}", whose(context)),
     )
     .because(evidence);
+    let finding = match context.target.asked {
+        Some(_) => finding.because(super::answers::WHY),
+        None => finding,
+    };
     let tested = watched.self_tests.iter().any(|test| test.received > 0);
     let finding = if tested {
         finding.because(
@@ -217,6 +214,9 @@ fn by_rule(context: &Context, watched: &Watched) -> Option<Finding> {
 /// What is dropped: all that comes, or what one source sends while others get through.
 fn whose(context: &Context) -> String {
     let to = context.target.ip;
+    if let Some(asked) = context.target.asked {
+        return format!("answers questions to {asked}");
+    }
     match context.lost_streams().next() {
         Some(stream) if context.received() > 0 => {
             format!("{} sends to {to}", stream.source.ip())

@@ -1,10 +1,8 @@
 //! Which rule of the firewall it is, and what lets datagrams pass it.
 
-use std::net::IpAddr;
-
 use crate::FirewallRule;
 
-use super::super::{Context, Finding, Rules};
+use super::super::{Context, Finding, Rules, Target};
 
 /// How many rules are named at most.
 const NAMED: usize = 3;
@@ -18,13 +16,8 @@ pub(super) fn named(
     concerned: impl Fn(&FirewallRule) -> bool,
 ) -> Finding {
     let target = &context.target;
-    let (group, port) = (target.ip, target.port);
-    let (family, field) = if target.is_ipv4() {
-        ("ip", "ip daddr")
-    } else {
-        ("ip6", "ip6 daddr")
-    };
-    let pass = format!("{field} {group} udp dport {port} accept");
+    let family = if target.is_ipv4() { "ip" } else { "ip6" };
+    let pass = format!("{} accept", target.as_rule());
     let Some(rules) = rules else {
         return finding
             .remedy(format!(
@@ -93,7 +86,7 @@ pub(super) fn named(
             .confirm("sudo iptables-legacy-save --counters; sudo ip6tables-legacy-save --counters");
     }
     match suspects.first() {
-        Some(rule) => finding.remedy(kept(rules.keeper, (group, port), &mended(rule, &pass))),
+        Some(rule) => finding.remedy(kept(rules.keeper, target, &mended(rule, &pass))),
         None => finding
             .because("no rule of nftables shows that it was this one")
             .remedy(format!(
@@ -133,7 +126,22 @@ pub(super) fn mended(rule: &FirewallRule, pass: &str) -> String {
 }
 
 /// Who keeps the rules can keep this as well.
-fn kept(keeper: Option<&str>, (group, port): (IpAddr, u16), now: &str) -> String {
+fn kept(keeper: Option<&str>, target: &Target, now: &str) -> String {
+    let (group, port) = (target.ip, target.port);
+    if let Some(asked) = target.asked {
+        let from = asked.port();
+        return match keeper {
+            Some("ufw") => format!(
+                "let them pass for good: sudo ufw allow in proto udp from any port {from}; or for now \
+                 {now}"
+            ),
+            Some("firewalld") => format!(
+                "let them pass for good: sudo firewall-cmd --permanent --add-source-port={from}/udp; \
+                 sudo firewall-cmd --reload; or for now {now}"
+            ),
+            _ => now.to_owned(),
+        };
+    }
     match keeper {
         Some("ufw") => format!(
             "let them pass for good: sudo ufw allow in proto udp to {group} port {port}; or for \

@@ -1,5 +1,6 @@
 //! One check a file: each a function of what was recorded.
 
+mod answers;
 mod below_ip;
 mod bound;
 mod buffer;
@@ -16,6 +17,7 @@ mod forwarding;
 pub(super) mod fragmentation;
 mod interface;
 mod interface_drops;
+pub(super) mod ipsec;
 mod loopback;
 mod loss;
 mod martian;
@@ -43,7 +45,7 @@ use super::{Code, Confidence, Context, Finding, Severity};
 /// A check: what it found, if anything.
 type Check = fn(&Context) -> Option<Finding>;
 
-const CHECKS: [Check; 45] = [
+const CHECKS: [Check; 46] = [
     route::run,
     loopback::run,
     forwarding::run,
@@ -71,6 +73,7 @@ const CHECKS: [Check; 45] = [
     duplicate_interface::run,
     vrf::run,
     conntrack::run,
+    ipsec::run,
     nat::run,
     firewall::run,
     firewall_part::run,
@@ -128,13 +131,14 @@ pub(super) const OF_ADDRESS: [Code; 3] =
     [Code::ReservedGroup, Code::ScopeMissing, Code::SourceMissing];
 
 /// What rests on counters of all that comes to this host, whosever it is.
-const OF_ANYBODY: [Code; 8] = [
+const OF_ANYBODY: [Code; 9] = [
     Code::ForeignFrame,
     Code::InterfaceDrops,
     Code::XdpOrTc,
     Code::Fragmentation,
     Code::ReversePathFilter,
     Code::ConntrackFull,
+    Code::IpsecDrops,
     Code::BadChecksum,
     Code::WrongPort,
 ];

@@ -236,6 +236,9 @@ fn below(watched: &Watched) -> u64 {
 
 fn unicast(context: &Context) -> Option<Finding> {
     let watched = context.vain()?;
+    if let Some(asked) = context.target.asked {
+        return Some(super::answers::run(context, watched, asked));
+    }
     Some(
         Finding::fault(
             Code::NotArriving,

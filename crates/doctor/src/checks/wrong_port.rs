@@ -132,7 +132,8 @@ pub(super) fn of_program(context: &Context) -> Option<Finding> {
         own && sockets().any(|socket| socket.local.port() == flow.source.port())
     });
     let receives = sockets().any(|socket| socket.local.port() == port);
-    if comes_from_it || receives || super::loopback::run(context).is_some() {
+    let explained = [super::loopback::run, super::ipsec::run];
+    if comes_from_it || receives || explained.iter().any(|check| check(context).is_some()) {
         return None;
     }
     if !sender::receives(context, program) {

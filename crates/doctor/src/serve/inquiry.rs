@@ -12,7 +12,7 @@ use super::super::host::foreign;
 use super::super::paths::{self, cannot_send};
 use super::super::watch::{self, Meter};
 use super::super::{
-    Code, Confidence, Context, Finding, Flow, Obstacle, Report, Severity, Snapshot, Target,
+    Code, Confidence, Context, Finding, Flow, Obstacle, Report, Severity, Snapshot, Tally, Target,
     Watched, checks, self_test,
 };
 use crate::proof::Doubt;
@@ -198,7 +198,9 @@ impl Agreed {
             && !unusable.contains(&report.verdict())
         {
             // The steps are those of what comes here.
-            let refused = cannot_send(self.group.ip(), error.kind, &error.message);
+            let moved = Counters::read()?.since(&self.before);
+            let held = Tally::of(&moved, self.group.is_ipv4()).held_by_ipsec;
+            let refused = cannot_send(self.group.ip(), error.kind, &error.message, held);
             report.add_unmarked(refused);
         }
         Ok(report)
@@ -283,6 +285,7 @@ fn target(wanted: &Group, group: SocketAddr) -> Target {
         port: group.port(),
         interface: None,
         sources: wanted.sources.clone(),
+        asked: None,
     }
 }
 

@@ -28,6 +28,8 @@ pub(super) struct Known {
     pub(super) rewritten: Option<Rewritten>,
     /// Why this host could not send.
     pub(super) refused: Option<NetworkError>,
+    /// How many packets policies of IPsec held back until then.
+    pub(super) held_by_ipsec: u64,
     /// Whether the far host could not send.
     pub(super) far_refused: bool,
     /// What the counters of this host tell of the time when datagrams of a size came in neither of two

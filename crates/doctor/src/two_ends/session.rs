@@ -1,7 +1,7 @@
 //! A session with the far end: what is asked of it, one thing at a time.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::Counters;
 use manycast_net::{Operation, errno};
@@ -11,13 +11,16 @@ use manycast_proto::probe::{
 use manycast_types::{Address, Group, Host};
 
 use super::super::paths::{SHORT, Toward, Trial};
-use super::super::{Context, Examination, far};
+use super::super::{Context, Examination, Tally, far};
 use super::FarEnd;
 use super::known::{Examined, Known};
-use manycast_io::{Driver, Error, Socket, seed};
+use manycast_io::{Driver, Error, Next, Socket, seed};
 
 /// How many sources of an address are asked for.
 const MOST_SOURCES: usize = 8;
+
+/// How soon a far end answers where all is well.
+const SOON: Duration = Duration::from_secs(1);
 
 /// A session with the far end.
 pub(super) struct Session<'a> {
@@ -89,7 +92,7 @@ impl<'a> Session<'a> {
                 ..Known::default()
             },
         };
-        match session.next()? {
+        match session.first()? {
             ClientEvent::Welcome => {}
             other => return Err(session.failure(&other, false)),
         }
@@ -225,6 +228,8 @@ impl<'a> Session<'a> {
             ClientEvent::Counted { counts, not_sent } => {
                 let refused = not_sent.is_some();
                 if tells {
+                    let moved = Counters::read()?.since(&self.before);
+                    self.known.held_by_ipsec = Tally::of(&moved, true).held_by_ipsec;
                     self.known.refused = not_sent;
                 }
                 (counts, refused)
@@ -304,6 +309,21 @@ impl<'a> Session<'a> {
             other => return Err(self.failure(&other, true)),
         }
         Ok(())
+    }
+
+    /// Waits for the first answer of the far end. Where it is long in coming, what is awaited is told.
+    fn first(&mut self) -> Result<ClientEvent, Error> {
+        match self.driver.next_event(Some(SOON))? {
+            Next::TimedOut => {
+                let address = &self.address;
+                self.how.notes.tell(&format!(
+                    "no answer of {address} yet; 'manycast doctor serve' has to run there, and it is \
+                     asked for some seconds more"
+                ));
+                self.next()
+            }
+            other => other.event().ok_or(Error::Stopped),
+        }
     }
 
     /// Waits for the end of what was asked for.

@@ -3,11 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "a test says by a panic that it failed")]
 
 mod addresses;
+mod answers;
 mod arriving;
 mod far_host;
 mod firewall;
 mod healthy;
+mod ipsec;
 mod joining;
+mod mended;
 mod programs;
 mod remedies;
 mod routers;
@@ -31,6 +34,9 @@ netns::tests!(
     addresses::a_group_in_a_reserved_range,
     addresses::a_link_local_group_without_zone,
     addresses::a_source_specific_group_without_source,
+    answers::a_firewall_that_follows_connections_drops_them,
+    answers::nobody_answers,
+    answers::they_come,
     arriving::a_strict_reverse_path_filter,
     arriving::a_loose_reverse_path_filter,
     arriving::a_reverse_path_filter_for_one_source_of_two,
@@ -82,6 +88,12 @@ netns::tests!(
     healthy::a_host_that_lets_in_what_is_in_use,
     healthy::a_host_under_an_old_querier,
     healthy::a_host_without_a_route,
+    ipsec::between_two_ends,
+    ipsec::what_comes_in_is_refused,
+    ipsec::what_goes_out_is_held_back,
+    ipsec::what_is_for_a_program_is_refused,
+    ipsec::what_no_policy_lets_in,
+    ipsec::what_one_source_sends_is_refused,
     joining::an_interface_without_the_flag,
     joining::an_interface_that_is_down,
     joining::an_interface_without_ipv6,
@@ -92,6 +104,15 @@ netns::tests!(
     joining::another_source,
     joining::two_interfaces_on_one_segment,
     joining::a_port_that_is_not_shared,
+    mended::a_filter_is_taken_off_a_socket,
+    mended::a_group_of_its_own_is_used,
+    mended::a_program_is_restarted,
+    mended::a_program_keeps_up,
+    mended::a_querier_is_switched_on,
+    mended::a_sender_has_an_address_of_its_own,
+    mended::frames_bear_the_address_of_the_group,
+    mended::nothing_limits_the_rate,
+    mended::something_is_sent,
     programs::bound_to_a_unicast_address,
     programs::bound_to_another_group,
     programs::bound_to_another_device,

@@ -17,7 +17,7 @@ fn pid(process: &Process) -> Option<ProgramChoice> {
 }
 
 /// A stream that is slow enough for the buffer of a program that receives nothing.
-fn slow(host: &Host, group: &str) -> Stream {
+pub(crate) fn slow(host: &Host, group: &str) -> Stream {
     Stream::of(
         host,
         &address(&format!("{group}%eth0")),

@@ -114,11 +114,6 @@ impl Condition {
         }
     }
 
-    /// A fault that no code names: that it cannot be seen is the best that can be said.
-    const fn unnamed(self) -> Self {
-        self.right(&[])
-    }
-
     const fn also(self, also: &'static [&'static str]) -> Self {
         Self { also, ..self }
     }

@@ -1,17 +1,19 @@
 //! Who asks.
 
+mod protocol;
+
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use manycast_types::{Group, NetworkError, Received, Transmit};
+use manycast_types::{Group, NetworkError, Transmit};
 use tracing::trace;
 
-use super::message::{Body, CHUNK, Foreign, MAX_COUNT, Message};
-use super::report::MAX_REPORT;
+use super::arrivals::{Awaited, Seen};
+use super::message::{Body, CHUNK, MAX_COUNT, Message};
 use super::round::{Sending, Step};
-use super::{Burst, ClientConfig, Counts, Refusal, Report, Round};
+use super::{Burst, ClientConfig, ClientEvent, Counts, Refusal, Report, Round};
 use crate::timers::{Timer, Timers};
-use crate::{NetworkEvent, Output, Protocol, Request};
+use crate::{Output, Request};
 
 /// Asks a server for datagrams, counts those that come, sends some to it, and asks what the server's
 /// host finds on itself.
@@ -43,8 +45,6 @@ pub struct Client {
     /// Whether a join was requested, and what came of it so far: all of that comes before the next
     /// poll.
     joining: Option<Joining>,
-    /// How many datagrams are awaited, how many had come when that was last looked at, and how
-    /// often it was looked at since more had come.
     awaited: Awaited,
     /// The report that comes piece by piece, and its length.
     report: Vec<u8>,
@@ -56,58 +56,6 @@ pub struct Client {
     timers: Timers<Wait>,
     outputs: VecDeque<Output<ClientEvent>>,
     stopped: bool,
-}
-
-/// What a [`Client`] tells.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ClientEvent {
-    /// The server is there and has agreed to the group.
-    Welcome,
-    /// The datagrams that were asked for were sent, and so many of them have come.
-    Came(Counts),
-    /// The server's host could not send all datagrams that were asked for, and so many of them have
-    /// come: one at least.
-    CameInPart(Counts),
-    /// The own datagrams were sent, and so many of them have come to the server.
-    Counted {
-        /// How many.
-        counts: Counts,
-        /// Why the first of those that this host did not send was not.
-        not_sent: Option<NetworkError>,
-    },
-    /// The group was joined.
-    Joined,
-    /// The group could not be joined.
-    NotJoined(NetworkError),
-    /// The server's host counts from now on.
-    Watching,
-    /// What the server's host has found on itself.
-    Examined(Report),
-    /// The server does not do it.
-    Refused(Refusal),
-    /// What the server's host has found cannot be understood.
-    Unreadable,
-    /// The server does not answer, or has another key.
-    Silent,
-    /// The host says that nobody listens on the server's port.
-    Absent,
-    /// Somebody answers there, but in this version of the protocol, and not in ours.
-    Foreign(u8),
-}
-
-/// Which datagrams of a round have come, a bit for each.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Seen {
-    group: u64,
-    host: u64,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Awaited {
-    number: u32,
-    came: u32,
-    looks: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -135,11 +83,13 @@ const ATTEMPTS: u32 = 5;
 /// answers, and its host may be busy.
 const PATIENT_ATTEMPTS: u32 = 12;
 
-/// After how long it is looked again whether data has come that was sent, and how often nothing
-/// more must have come for it to be lost. Once is not enough: a host that is short of time takes a
-/// datagram from one socket long after it has taken a later one from another.
+/// The same of a host that says that nobody listens there. It may be true for a moment alone, or be said
+/// by somebody else, so it is asked again; but the answer of a server needs no longer than this.
+const REFUSED_TIMEOUT: Duration = Duration::from_millis(250);
+const REFUSED_ATTEMPTS: u32 = 3;
+
+/// After how long it is looked again whether data has come that was sent.
 const LOOK: Duration = Duration::from_millis(120);
-const LOOKS: u32 = 3;
 
 /// How many cookies a client brings back: one may grow old before it is back.
 const MOST_CHALLENGES: u8 = 3;
@@ -331,22 +281,11 @@ impl Client {
         }
     }
 
-    /// Takes in how many of a round have come so far. Whether that is all there is to wait for.
-    fn has_all(&mut self, counts: Counts) -> bool {
-        let came = u32::from(counts.group) + u32::from(counts.host);
-        let awaited = &mut self.awaited;
-        if came > awaited.came {
-            (awaited.came, awaited.looks) = (came, 0);
-        } else {
-            awaited.looks += 1;
-        }
-        came >= awaited.number || awaited.looks >= LOOKS
-    }
-
     /// Asks, for the first time or again, or gives up.
     fn attempt(&mut self, now: Instant) {
         let Some(asked) = &mut self.asked else { return };
         let most = match asked.body {
+            Body::Hello { .. } if self.is_refused => REFUSED_ATTEMPTS,
             Body::Hello { .. } => ATTEMPTS,
             _ => PATIENT_ATTEMPTS,
         };
@@ -365,13 +304,28 @@ impl Client {
             .emit(self.config.key.as_ref(), 0);
         let transmit = Transmit::new(self.config.server, datagram);
         self.outputs.push_back(Output::Transmit(transmit));
-        self.timers.set(Wait::Retry, now.checked_add(TIMEOUT));
+        let patience = if most == REFUSED_ATTEMPTS {
+            REFUSED_TIMEOUT
+        } else {
+            TIMEOUT
+        };
+        self.timers.set(Wait::Retry, now.checked_add(patience));
+    }
+
+    /// The server's host says that nobody listens there.
+    fn refused(&mut self, now: Instant) {
+        let hello = |asked: &Asked| matches!(asked.body, Body::Hello { .. });
+        if !self.is_refused && self.asked.as_ref().is_some_and(hello) {
+            self.timers
+                .set(Wait::Retry, now.checked_add(REFUSED_TIMEOUT));
+        }
+        self.is_refused = true;
     }
 
     /// Ends the wait for the server's data, or waits on.
     fn look(&mut self, now: Instant) {
         let counts = self.seen.counts();
-        if self.has_all(counts) {
+        if self.awaited.has_all(counts) {
             self.end(match (self.is_in_part, counts) {
                 (false, _) => ClientEvent::Came(counts),
                 (true, Counts { group: 0, host: 0 }) => ClientEvent::Refused(Refusal::CannotSend),
@@ -389,215 +343,12 @@ impl Client {
     }
 }
 
-impl Protocol for Client {
-    type Event = ClientEvent;
-
-    fn start(&mut self, now: Instant) {
-        let (group, source) = (self.config.group, self.config.source);
-        self.ask(now, Body::Hello { group, source });
-    }
-
-    fn stop(&mut self, _now: Instant) {
-        if self.stopped {
-            return;
-        }
-        self.stopped = true;
-        self.timers.clear();
-        self.outputs.clear();
-        self.sending = None;
-        self.joining = None;
-        // Where there is no session yet, there is nothing to end.
-        if self.cookie != [0; 16] {
-            let bye = self.message(self.number, Body::Bye);
-            let datagram = bye.emit(self.config.key.as_ref(), 0);
-            let transmit = Transmit::new(self.config.server, datagram);
-            self.outputs.push_back(Output::Transmit(transmit));
-        }
-    }
-
-    fn handle_datagram(&mut self, now: Instant, datagram: Received<'_>) {
-        let message = match Message::parse(datagram.payload, self.config.key.as_ref()) {
-            Ok(message) if message.nonce == self.nonce => message,
-            other => {
-                trace!(source = %datagram.source, ?other, "not of this session");
-                let foreign = Foreign::parse(datagram.payload);
-                // Anybody may claim it, so it counts only if nobody answers in our version.
-                if let Some(foreign) = foreign.filter(|foreign| foreign.nonce == self.nonce) {
-                    self.foreign = Some(foreign.version);
-                }
-                return;
-            }
-        };
-        if self.stopped {
-            return;
-        }
-        if let Body::Data { index, from_client } = message.body {
-            if !from_client && message.number == self.round && message.cookie == self.cookie {
-                self.seen
-                    .add(index, datagram.destination.ip().is_multicast());
-            }
-            return;
-        }
-        self.is_refused = false;
-        let Some(asked) = &self.asked else { return };
-        if asked.number != message.number {
-            return;
-        }
-        match (&asked.body, message.body) {
-            (Body::Hello { .. }, Body::Welcome) => {
-                let is_proved = self.cookie == message.cookie;
-                self.cookie = message.cookie;
-                if is_proved {
-                    self.end(ClientEvent::Welcome);
-                } else if self.challenges < MOST_CHALLENGES {
-                    // The cookie shows that the client is where it says.
-                    self.challenges += 1;
-                    let (group, source) = (self.config.group, self.config.source);
-                    self.ask(now, Body::Hello { group, source });
-                }
-            }
-            (Body::Send(_), Body::Sent) => {
-                // The same answer may come twice, and counts once.
-                self.asked = None;
-                self.timers.clear();
-                self.look(now);
-            }
-            (Body::Count { .. }, Body::Counted(counts)) => {
-                if self.has_all(counts) {
-                    let not_sent = self.not_sent.take();
-                    self.end(ClientEvent::Counted { counts, not_sent });
-                } else {
-                    self.asked = None;
-                    self.timers.clear();
-                    self.timers.set(Wait::Recount, now.checked_add(LOOK));
-                }
-            }
-            (Body::Watch, Body::Watching) => self.end(ClientEvent::Watching),
-            (Body::Examine { .. }, Body::Examined { length }) => {
-                self.length = length.into();
-                if self.length <= MAX_REPORT {
-                    self.read_on(now);
-                } else {
-                    self.end(ClientEvent::Unreadable);
-                }
-            }
-            (Body::Read { chunk }, Body::Chunk { chunk: this, bytes }) if *chunk == this => {
-                self.chunk(now, &bytes);
-            }
-            (Body::Send(_), Body::Refused(Refusal::CannotSend)) => {
-                // Some may have been sent before or after the one that was not.
-                self.asked = None;
-                self.timers.clear();
-                self.is_in_part = true;
-                self.look(now);
-            }
-            (_, Body::Refused(why)) => self.end(ClientEvent::Refused(why)),
-            _ => {}
-        }
-    }
-
-    fn handle_network(&mut self, now: Instant, event: NetworkEvent) {
-        if self.stopped {
-            return;
-        }
-        let sending = self.sending.as_mut();
-        if sending.is_some_and(|sending| sending.handle_network(now, &event)) {
-            return;
-        }
-        match event {
-            NetworkEvent::NotJoined { error, .. } => {
-                if let Some(joining) = &mut self.joining {
-                    *joining = Some(error);
-                }
-            }
-            NetworkEvent::Opened { socket, .. } => {
-                // It was wanted for datagrams that are wanted no more.
-                self.command(Request::Close { socket });
-            }
-            // It may be forged, or true for a moment alone, so it is asked again as ever.
-            event => self.is_refused |= event.refused_by() == Some(self.config.server),
-        }
-    }
-
-    fn handle_timeout(&mut self, now: Instant) {
-        while let Some(timer) = self.timers.expired(now) {
-            match timer {
-                Wait::Retry => self.attempt(now),
-                Wait::Recount => self.ask(now, Body::Count { round: self.sent }),
-                Wait::Look => self.look(now),
-            }
-        }
-    }
-
-    fn poll_output(&mut self, now: Instant) -> Output<ClientEvent> {
-        // All answers to a join have come by now.
-        if let Some(joining) = self.joining.take() {
-            return Output::Event(match joining {
-                None => ClientEvent::Joined,
-                Some(error) => ClientEvent::NotJoined(error),
-            });
-        }
-        loop {
-            match self.outputs.pop_front() {
-                Some(output) => {
-                    if let Output::Request(Request::Join { .. }) = output {
-                        self.joining = Some(None);
-                    }
-                    return output;
-                }
-                None if self.stopped => return Output::Finished,
-                None => {}
-            }
-            match self.poll_round(now) {
-                Ok(output) => return output,
-                Err(until) if self.sending.is_some() => {
-                    return Output::Wait {
-                        until,
-                        reason: "the time of the next datagram",
-                    };
-                }
-                Err(_) if self.outputs.is_empty() => return self.timers.wait("a command"),
-                Err(_) => {}
-            }
-        }
-    }
-}
-
-impl Awaited {
-    fn of(number: u8) -> Self {
-        Self {
-            number: number.into(),
-            ..Self::default()
-        }
-    }
-}
-
 impl Timer for Wait {
     fn reason(self) -> &'static str {
         match self {
             Self::Retry => "an answer of the server",
             Self::Look => "data that comes late",
             Self::Recount => "own data that comes late",
-        }
-    }
-}
-
-impl Seen {
-    /// Notes a datagram. Those with a number that no round has are ignored.
-    pub(super) fn add(&mut self, index: u8, by_group: bool) {
-        let bit = 1_u64.checked_shl(index.into()).unwrap_or(0);
-        if by_group {
-            self.group |= bit;
-        } else {
-            self.host |= bit;
-        }
-    }
-
-    pub(super) fn counts(self) -> Counts {
-        let ones = |bits: u64| u8::try_from(bits.count_ones()).unwrap_or(u8::MAX);
-        Counts {
-            group: ones(self.group),
-            host: ones(self.host),
         }
     }
 }

@@ -1,8 +1,48 @@
-//! What a server tells whoever runs it, and what it asks of them.
+//! What the two ends tell whoever runs them, and what a server asks of them.
 
 use std::net::{IpAddr, SocketAddr};
 
 use manycast_types::{InterfaceId, NetworkError};
+
+use super::{Counts, Refusal, Report};
+
+/// What a [`Client`](super::Client) tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ClientEvent {
+    /// The server is there and has agreed to the group.
+    Welcome,
+    /// The datagrams that were asked for were sent, and so many of them have come.
+    Came(Counts),
+    /// The server's host could not send all datagrams that were asked for, and so many of them have
+    /// come: one at least.
+    CameInPart(Counts),
+    /// The own datagrams were sent, and so many of them have come to the server.
+    Counted {
+        /// How many.
+        counts: Counts,
+        /// Why the first of those that this host did not send was not.
+        not_sent: Option<NetworkError>,
+    },
+    /// The group was joined.
+    Joined,
+    /// The group could not be joined.
+    NotJoined(NetworkError),
+    /// The server's host counts from now on.
+    Watching,
+    /// What the server's host has found on itself.
+    Examined(Report),
+    /// The server does not do it.
+    Refused(Refusal),
+    /// What the server's host has found cannot be understood.
+    Unreadable,
+    /// The server does not answer, or has another key.
+    Silent,
+    /// The host says that nobody listens on the server's port.
+    Absent,
+    /// Somebody answers there, but in this version of the protocol, and not in ours.
+    Foreign(u8),
+}
 
 /// What a [`Server`](super::Server) tells of itself, and asks about its host.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -57,6 +57,7 @@
 //! port. What a server tells of its host is taken for what it says, but not for what it does to a
 //! terminal: see [`Report`].
 
+mod arrivals;
 mod client;
 mod config;
 mod cookie;
@@ -71,9 +72,9 @@ mod server;
 #[cfg(test)]
 mod tests;
 
-pub use client::{Client, ClientEvent};
+pub use client::Client;
 pub use config::{ClientConfig, DEFAULT_PORT, Key, Round, ServerConfig};
-pub use event::{Arrival, Inquiry, ServerEvent};
+pub use event::{Arrival, ClientEvent, Inquiry, ServerEvent};
 pub use message::{Burst, Counts, MAX_COUNT, MIN_SIZE, Refusal};
 pub use report::{
     Finding, MAX_EVIDENCE, MAX_FINDINGS, MAX_REPORT, MAX_STEPS, MAX_TEXT, Report, Step,

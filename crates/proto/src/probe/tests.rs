@@ -235,10 +235,15 @@ fn agreed(key: Option<&str>, now: Instant) -> (Client, Server) {
 }
 
 /// Lets time pass until a client has something to tell.
-fn wait(client: &mut Client, mut now: Instant) -> Vec<ClientEvent> {
+fn wait(client: &mut Client, now: Instant) -> Vec<ClientEvent> {
+    waited(client, now).0
+}
+
+/// The same, and when that is.
+fn waited(client: &mut Client, mut now: Instant) -> (Vec<ClientEvent>, Instant) {
     loop {
         match client.poll_output(now) {
-            Output::Event(event) => return vec![event],
+            Output::Event(event) => return (vec![event], now),
             Output::Wait {
                 until: Some(until), ..
             } => {
@@ -246,7 +251,7 @@ fn wait(client: &mut Client, mut now: Instant) -> Vec<ClientEvent> {
                 client.handle_timeout(now);
             }
             Output::Transmit(_) | Output::Request(_) => {}
-            Output::Wait { until: None, .. } | Output::Finished => return Vec::new(),
+            Output::Wait { until: None, .. } | Output::Finished => return (Vec::new(), now),
         }
     }
 }

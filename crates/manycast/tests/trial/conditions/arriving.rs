@@ -106,7 +106,8 @@ pub(super) const ALL: &[Condition] = &[
             querier: false,
             ..QUERIER
         }),
-    Condition::new("blocked-by-ipsec", RECEIVING, &[Rules], blocked_by_ipsec).unnamed(),
+    Condition::new("blocked-by-ipsec", RECEIVING, &[Rules], blocked_by_ipsec)
+        .right(&["ipsec-drops"]),
     Condition::new("redirected-by-tc", HOST, &[Interfaces], redirected_by_tc)
         .right(&["xdp-or-tc"])
         .also(&["interface-down"]),
@@ -258,13 +259,14 @@ fn querier_gone(scene: &mut Scene) {
     scene.duration = Duration::from_secs(8);
 }
 
-/// A policy of IPsec lets in what is encrypted alone; its counters are in `/proc/net/xfrm_stat`.
+/// A policy of IPsec lets in nothing, or what is encrypted alone; its counters are in `/proc/net/xfrm_stat`.
 fn blocked_by_ipsec(scene: &mut Scene) {
     let any = scene.by_version("0.0.0.0/0", "::/0");
     let group = scene.asked.group.clone();
     let bits = scene.by_version(32, 128);
+    let action = scene.pick(&["action block", "tmpl proto esp mode transport"]);
     scene.b.output(&format!(
-        "ip xfrm policy add src {any} dst {group}/{bits} proto udp dir in action block"
+        "ip xfrm policy add src {any} dst {group}/{bits} proto udp dir in {action}"
     ));
 }
 

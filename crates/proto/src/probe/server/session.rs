@@ -6,7 +6,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use manycast_types::{Received, Transmit};
 
-use super::super::client::Seen;
+use super::super::arrivals::Seen;
 use super::super::event::Arrival;
 use super::super::message::{Body, CHUNK, Message};
 use super::super::{Counts, Refusal};

@@ -265,7 +265,15 @@ fn a_host_where_nobody_listens_is_told_from_one_that_is_silent() {
         client.handle_network(now, NetworkEvent::refused(ASKED, peer.into()));
     }
     assert_eq!(drain(&mut client, now).1, [], "it may start a moment later");
-    assert_eq!(wait(&mut client, now), [ClientEvent::Absent]);
+    // Whoever says so is believed sooner than silence is.
+    let (told, at) = waited(&mut client, now);
+    assert_eq!(told, [ClientEvent::Absent]);
+    assert!(at - now < Duration::from_secs(1), "{:?}", at - now);
+    let mut client = super::client(None);
+    client.start(now);
+    let (told, at) = waited(&mut client, now);
+    assert_eq!(told, [ClientEvent::Silent]);
+    assert!(at - now > Duration::from_secs(3), "{:?}", at - now);
 }
 
 #[test]

@@ -1,0 +1,75 @@
+//! No answer of a group came to who asked it.
+
+use std::net::SocketAddr;
+
+use super::super::answers::QUIET;
+use super::super::proof::Doubt;
+use super::super::{Code, Context, Finding, Watched};
+
+/// That no answer came; `asked` is the group.
+pub(super) fn run(context: &Context, watched: &Watched, asked: SocketAddr) -> Finding {
+    let target = &context.target;
+    let seconds = watched.lasted.as_secs_f64();
+    let waited = format!(
+        "no answer of another host came to {} in {seconds:.1} s",
+        target.address
+    );
+    let as_root = format!(
+        "as root, the doctor sees whether answers come in by the wire: sudo manycast doctor {asked} --answers"
+    );
+    let lost = context.tally().lost();
+    // What is lost anyhow, of others, as far as the time before tells.
+    let before = u128::from(watched.quiet) * watched.lasted.as_millis();
+    let usual = u64::try_from(before.div_ceil(QUIET.as_millis())).unwrap_or(u64::MAX);
+    if watched.captured.is_none() && lost > usual + FEW {
+        return Finding::fault(
+            Code::FirewallDrops,
+            Doubt::Likely,
+            format!("a firewall of this host seems to drop the answers to questions to {asked}"),
+        )
+        .because(waited)
+        .because(format!(
+            "meanwhile {} came to IP and went no further; in the {} s before the questions it were {}",
+            super::count(lost, "packet"),
+            QUIET.as_secs(),
+            watched.quiet
+        ))
+        .because(WHY)
+        .remedy(format!(
+            "let pass what comes from port {}, where its chain is '{family} filter INPUT': sudo nft \
+             insert rule {family} filter INPUT udp sport {} accept",
+            asked.port(),
+            asked.port(),
+            family = if target.is_ipv4() { "ip" } else { "ip6" }
+        ))
+        .confirm(as_root);
+    }
+    let finding = if watched.captured.is_some() {
+        Finding::fault(
+            Code::NotArriving,
+            Doubt::Likely,
+            format!("nobody answers to {asked}"),
+        )
+        .because(waited)
+        .because("none was captured on the wire")
+    } else {
+        Finding::fault(
+            Code::NotArriving,
+            Doubt::CannotSee,
+            format!("no answer to {asked} was received, and whether any arrives cannot be seen"),
+        )
+        .because(waited)
+        .confirm(as_root)
+    };
+    finding.remedy(format!(
+        "see whether a member runs, and whether the question reaches it: on its host, manycast doctor \
+         {asked}"
+    ))
+}
+
+/// Why a firewall that lets in what belongs to a connection does not know answers to a group.
+pub(super) const WHY: &str = "a rule that lets in what is established does not match answers to a group: \
+                              the question went there, and they come from elsewhere";
+
+/// By how many packets two such counts of a quiet host differ.
+const FEW: u64 = 2;
