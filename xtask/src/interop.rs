@@ -8,8 +8,16 @@ use crate::summary::Summary;
 use crate::{cargo, programs, unpacked};
 
 /// What the names of tests against a program of others have in common (`truncated` has an `ncat`).
-const TESTS: [&str; 8] = [
-    "iperf", "ncat_", NORM, "python_", "socat_", SSDP, "tftp_", AS_ROOT,
+const TESTS: [&str; 9] = [
+    "discovery_",
+    "iperf",
+    "ncat_",
+    NORM,
+    "python_",
+    "socat_",
+    SSDP,
+    "tftp_",
+    AS_ROOT,
 ];
 
 /// Our NORM beside that of its authors: a package of its own, since the command is not needed.

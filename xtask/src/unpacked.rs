@@ -14,22 +14,31 @@ use crate::succeeds;
 /// Where they are unpacked to.
 const FOLDER: &str = "target/interop";
 
-/// Debian packages: TFTP clients and servers, a daemon of SSDP, and what they need.
-const PACKAGES: [&str; 10] = [
+/// Debian packages: TFTP clients and servers, daemons of discovery, and what they need.
+const PACKAGES: [&str; 18] = [
     "atftp",
     "atftpd",
+    "avahi-daemon",
+    "avahi-utils",
     "busybox",
     "curl",
+    "dbus-daemon",
     "dnsmasq-base",
+    "libavahi-client3",
+    "libavahi-common3",
+    "libavahi-core7",
+    "libdaemon0",
     "libnetfilter-conntrack3",
     "libnfnetlink0",
     "minissdpd",
     "tftp-hpa",
     "tftpd-hpa",
+    "wsdd",
 ];
 
 /// What the names of the tests that need them have in common. They run in `cargo xtask interop` alone.
-pub(crate) const TESTS: [&str; 6] = [
+pub(crate) const TESTS: [&str; 7] = [
+    "discovery_",
     "ssdp_minissdpd",
     "tftp_atftp",
     "tftp_busybox",
@@ -59,8 +68,37 @@ pub(crate) fn unpack() -> anyhow::Result<Unpacked> {
             eprintln!("SKIPPED {package} cannot be unpacked; try: apt-get download {package}");
         }
     }
+    modules(&folder)?;
     Ok(Unpacked { folder })
 }
+
+/// Modules of Python that discover, each with the version that is known to do.
+const MODULES: [&str; 3] = [
+    "async-upnp-client==0.49.0",
+    "WSDiscovery==2.1.2",
+    "zeroconf==0.154.0",
+];
+
+fn modules(folder: &Path) -> anyhow::Result<()> {
+    let done = folder.join("modules.done");
+    if done.exists() {
+        return Ok(());
+    }
+    let mut pip = Command::new("python3");
+    pip.args(["-m", "pip", "--quiet", "install", "--target"])
+        .arg(folder.join(PYTHON))
+        .args(MODULES);
+    if succeeds(&mut pip).unwrap_or(false) {
+        fs::write(done, "")?;
+    } else {
+        let modules = MODULES.join(" ");
+        eprintln!("SKIPPED modules of Python; try: python3 -m pip install {modules}");
+    }
+    Ok(())
+}
+
+/// Where modules of Python are.
+const PYTHON: &str = "python";
 
 fn unpack_one(package: &str, folder: &Path) -> anyhow::Result<bool> {
     let downloads = folder.join("download");
@@ -89,10 +127,13 @@ impl Unpacked {
     /// Lets a command find them, after what is installed.
     pub(crate) fn add_to<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         let programs = ["usr/bin", "usr/sbin", "bin", "sbin"];
-        command.env("PATH", self.joined("PATH", &programs)).env(
-            "LD_LIBRARY_PATH",
-            self.joined("LD_LIBRARY_PATH", &["usr/lib/x86_64-linux-gnu"]),
-        )
+        command
+            .env("PATH", self.joined("PATH", &programs))
+            .env(
+                "LD_LIBRARY_PATH",
+                self.joined("LD_LIBRARY_PATH", &["usr/lib/x86_64-linux-gnu"]),
+            )
+            .env("PYTHONPATH", self.joined("PYTHONPATH", &[PYTHON]))
     }
 
     fn joined(&self, variable: &str, folders: &[&str]) -> OsString {

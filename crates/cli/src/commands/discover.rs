@@ -120,6 +120,7 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     if interrupt.is_requested() {
         output.after_interrupt();
     }
+    heard.interrupted = interrupt.is_requested();
     let found = end(&args, &browser, &heard, began.elapsed(), live, output)?;
     Ok(match found || args.watch && interrupt.is_requested() {
         true => Outcome::Done,
@@ -159,6 +160,8 @@ struct Heard {
     last: Vec<String>,
     asked: bool,
     found: bool,
+    /// Whoever asked for the end does not want to wait.
+    interrupted: bool,
 }
 
 type Counted = BTreeMap<String, u64>;
@@ -273,7 +276,13 @@ fn end(
         }
     }
     let why = match devices.is_empty() && !heard.found {
-        true => nothing::why(&args.config(), &heard.failed, heard.asked, elapsed)?,
+        true => {
+            if !heard.interrupted {
+                output.note_in_text("nothing was found; looking why …");
+            }
+            let Heard { failed, asked, .. } = heard;
+            nothing::why(&args.config(), failed, *asked, !heard.interrupted, elapsed)?
+        }
         false => Vec::new(),
     };
     output.object(&report::Summary {

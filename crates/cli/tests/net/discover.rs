@@ -342,6 +342,33 @@ pub(crate) fn nothing_found_says_why() {
     );
 }
 
+/// The firewall lets in what belongs to a connection, and no answer to a question to a group does.
+pub(crate) fn a_firewall_that_drops_answers_is_named() {
+    let lab = Lab::new();
+    let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
+    let kind = "urn:schemas-upnp-org:device:Basic:1";
+    let mut announced = announce(&b, &["Web", "--type", kind, "--port", "80"]);
+    announced.wait_for_line("\"event\":\"announced\"");
+    a.nft(
+        "table inet filter {
+            chain input {
+                type filter hook input priority 0; policy accept;
+                ct state established,related accept
+                iif lo accept
+                meta l4proto udp drop
+            }
+        }",
+    );
+    let nothing = run(&a, &["discover", kind, "-t", "1s"]);
+    assert_eq!(code(&nothing), 1);
+    let said = nothing.stderr.join("\n");
+    assert!(
+        said.contains("nothing was found: nobody has answered"),
+        "{said}"
+    );
+    assert!(said.contains("firewall") && said.contains("nft"), "{said}");
+}
+
 pub(crate) fn what_cannot_be_looked_for_is_exit_2() {
     let lab = Lab::new();
     let [a] = hosts_on(&lab, &lab.switch("sw"), ["a"]);

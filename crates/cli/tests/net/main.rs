@@ -57,6 +57,7 @@ netns::tests!(
     discover::what_cannot_be_looked_for_is_exit_2,
     discover::the_table_is_live_on_a_terminal,
     discover::the_groups_are_known_by_name,
+    discover::a_firewall_that_drops_answers_is_named,
     discover_peers::discovery_avahi_is_found_and_finds,
     discover_peers::discovery_zeroconf_is_found_and_finds,
     discover_peers::discovery_wsdd_is_found_and_finds,

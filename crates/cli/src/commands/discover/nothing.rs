@@ -2,17 +2,22 @@
 
 use std::time::Duration;
 
-use manycast::discovery::BrowseConfig;
+use manycast::discovery::{BrowseConfig, DiscoveryProtocol};
+use manycast::doctor::blocked_answers;
 use manycast::{Interface, find_interface};
 
 use super::Counted;
 use crate::output::Span;
+
+/// On how many interfaces it is looked whether answers are kept away; each takes some seconds.
+const EXAMINED: usize = 2;
 
 /// The reasons that can be seen from here, the most certain first, and what to do; at least one.
 pub(super) fn why(
     config: &BrowseConfig,
     failed: &Counted,
     asked: bool,
+    examine: bool,
     elapsed: Duration,
 ) -> anyhow::Result<Vec<String>> {
     let mut why = Vec::new();
@@ -61,8 +66,35 @@ pub(super) fn why(
         false => format!("{first}; {}", states.join(", ")),
     });
     why.extend(failed.keys().cloned());
-    why.push("'manycast doctor 239.255.255.250:1900' examines this host and the link".to_owned());
+    if examine {
+        why.extend(
+            usable
+                .iter()
+                .take(EXAMINED)
+                .find_map(|it| blocked(config, it)),
+        );
+    }
+    why.push(
+        "'manycast doctor --answers 239.255.255.250:1900' examines this host and the link"
+            .to_owned(),
+    );
     Ok(why)
+}
+
+/// What keeps answers away that come to this host alone, though a group was asked: a firewall mostly, which knows no
+/// connection that they belong to. Of DNS-SD they come to the group.
+fn blocked(config: &BrowseConfig, interface: &Interface) -> Option<String> {
+    let by = [
+        (DiscoveryProtocol::Ssdp, 1900),
+        (DiscoveryProtocol::WsDiscovery, 3702),
+    ];
+    let (_, port) = by
+        .into_iter()
+        .find(|(protocol, _)| config.asks(*protocol))?;
+    let address = format!("239.255.255.250%{}:{port}", interface.name);
+    let finding = blocked_answers(address.as_str(), None).ok()??;
+    let remedy = finding.remedy.map(|remedy| format!("; {remedy}"));
+    Some(finding.title + &remedy.unwrap_or_default())
 }
 
 /// Why an interface cannot be asked on, if it cannot.
