@@ -346,20 +346,35 @@ pub(crate) fn nothing_found_says_why() {
 pub(crate) fn a_firewall_that_drops_answers_is_named() {
     let lab = Lab::new();
     let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
-    let kind = "urn:schemas-upnp-org:device:Basic:1";
-    let mut announced = announce(&b, &["Web", "--type", kind, "--port", "80"]);
-    announced.wait_for_line("\"event\":\"announced\"");
+    // One that answers at once, so that each question has an answer.
+    let script = "
+import socket, struct
+own = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+own.bind(('', 1900))
+group = struct.pack('4s4sI', socket.inet_aton('239.255.255.250'), b'', socket.if_nametoindex('eth0'))
+own.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, group)
+print('joined', flush=True)
+while True:
+    question, who = own.recvfrom(2048)
+    own.sendto(b'HTTP/1.1 200 OK\\r\\nST: upnp:rootdevice\\r\\nUSN: uuid:1::upnp:rootdevice\\r\\n\\r\\n', who)
+";
+    let mut member = b.command("python3");
+    let mut member = Process::start(member.args(["-c", script]));
+    member.wait_for_line("joined");
+    let found = discover(&a, &["upnp:rootdevice", "-t", "1s"]);
+    assert_eq!(code(&found), 0, "{found:?}");
     a.nft(
-        "table inet filter {
-            chain input {
-                type filter hook input priority 0; policy accept;
-                ct state established,related accept
+        "table inet f {
+            chain i {
+                type filter hook input priority 0
                 iif lo accept
-                meta l4proto udp drop
+                ct state established,related accept
+                meta l4proto { icmpv6, igmp } accept
+                counter drop
             }
         }",
     );
-    let nothing = run(&a, &["discover", kind, "-t", "1s"]);
+    let nothing = run(&a, &["discover", "upnp:rootdevice", "-t", "1s"]);
     assert_eq!(code(&nothing), 1);
     let said = nothing.stderr.join("\n");
     assert!(
