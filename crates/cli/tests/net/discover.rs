@@ -215,7 +215,7 @@ pub(crate) fn an_interface_that_is_recreated_is_asked_on_again() {
     let mut told: Vec<(String, String)> = Vec::new();
     let both = |told: &[(String, String)], event: &str| {
         let has = |id: &&str| told.iter().any(|(it, of)| it == event && of.contains(*id));
-        ids.iter().all(|id| has(id))
+        ids.iter().all(has)
     };
     while !(both(&told, "gone") && both(&told, "found")) {
         let object = json(&watching.wait_for_line("\"id\":"));
