@@ -8,7 +8,8 @@ use crate::summary::Summary;
 use crate::{cargo, programs, unpacked};
 
 /// What the names of tests against a program of others have in common (`truncated` has an `ncat`).
-const TESTS: [&str; 9] = [
+const TESTS: [&str; 10] = [
+    "discovery_",
     "iperf",
     "ncat_",
     NORM,

@@ -14,16 +14,22 @@ use crate::{programs, succeeds};
 /// Where they are unpacked to.
 const FOLDER: &str = "target/interop";
 
-/// Debian packages: TFTP clients and servers, servers and libraries of SSDP, a server of WS-Discovery, and what they
-/// need.
-const PACKAGES: [&str; 16] = [
+/// Debian packages: TFTP clients and servers, daemons and libraries of discovery, and what they need.
+const PACKAGES: [&str; 23] = [
     "atftp",
     "atftpd",
+    "avahi-daemon",
+    "avahi-utils",
     "busybox",
     "curl",
+    "dbus-daemon",
     "dnsmasq-base",
     "gir1.2-gssdp-1.6",
     "gir1.2-soup-3.0",
+    "libavahi-client3",
+    "libavahi-common3",
+    "libavahi-core7",
+    "libdaemon0",
     "libgssdp-1.6-0",
     "libnetfilter-conntrack3",
     "libnfnetlink0",
@@ -51,11 +57,17 @@ const LIBRARIES: [(&str, &str); 6] = [
     ("/usr/lib/x86_64-linux-gnu/libjpeg.so.62", "libjpeg62-turbo"),
 ];
 
-/// Packages of PyPI: a client of SSDP, and both ends of WS-Discovery. Their versions are those that are known to do.
-const PYTHON: [&str; 2] = ["async-upnp-client==0.49.0", "WSDiscovery==2.1.2"];
+/// Packages of PyPI: a client of SSDP, both ends of WS-Discovery and of DNS-SD. Their versions are those that are
+/// known to do.
+const PYTHON: [&str; 3] = [
+    "async-upnp-client==0.49.0",
+    "WSDiscovery==2.1.2",
+    "zeroconf==0.154.0",
+];
 
 /// What the names of the tests that need them have in common. They run in `cargo xtask interop` alone.
-pub(crate) const TESTS: [&str; 11] = [
+pub(crate) const TESTS: [&str; 12] = [
+    "discovery_",
     "ssdp_async_upnp_client",
     "ssdp_gssdp",
     "ssdp_minidlna",

@@ -8,8 +8,8 @@ use std::ffi::OsString;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
-    ask, complete, demo, doctor, echo, interfaces, listen, man, measure, receive_files,
-    receive_stream, send, send_files, send_stream, tftp,
+    announce, ask, complete, demo, discover, doctor, echo, interfaces, listen, man, measure,
+    receive_files, receive_stream, send, send_files, send_stream, tftp,
 };
 
 /// Help begins with examples, since these are what most people look for.
@@ -87,6 +87,8 @@ pub(crate) enum Command {
     SendStream(send_stream::Args),
     ReceiveStream(receive_stream::Args),
     Tftp(tftp::Args),
+    Discover(discover::Args),
+    Announce(announce::Args),
     Demo(demo::Args),
     Completions(complete::Completions),
     Man(man::Man),

@@ -1,12 +1,15 @@
 //! One file a command: its arguments and its `run`.
 
+pub(crate) mod announce;
 pub(crate) mod ask;
 pub(crate) mod complete;
 pub(crate) mod demo;
+pub(crate) mod discover;
 pub(crate) mod doctor;
 pub(crate) mod echo;
 pub(crate) mod input;
 pub(crate) mod interfaces;
+pub(crate) mod known;
 pub(crate) mod listen;
 pub(crate) mod man;
 pub(crate) mod measure;
@@ -40,6 +43,8 @@ pub(crate) fn run(command: Command, output: &mut Output) -> anyhow::Result<Outco
         Command::SendStream(args) => send_stream::run(args, output),
         Command::ReceiveStream(args) => receive_stream::run(args, output),
         Command::Tftp(args) => tftp::run(args, output),
+        Command::Discover(args) => discover::run(args, output),
+        Command::Announce(args) => announce::run(args, output),
         Command::Demo(args) => demo::run(args, output),
         Command::Completions(args) => complete::completions(args, output),
         Command::Man(args) => man::man(args, output),

@@ -16,7 +16,7 @@ const fn codes(command: &'static str, done: &'static str, no: Option<&'static st
     Codes { command, done, no }
 }
 
-pub(crate) const CODES: [Codes; 20] = [
+pub(crate) const CODES: [Codes; 22] = [
     codes(
         "send",
         "the kernel took every datagram",
@@ -77,6 +77,12 @@ pub(crate) const CODES: [Codes; 20] = [
         Some("the server refused or did not answer, or a signal ended it"),
     ),
     codes("tftp serve", "a signal ended it", None),
+    codes(
+        "discover",
+        "something was found; with --watch: or a signal ended it",
+        Some("nothing was found"),
+    ),
+    codes("announce", "a signal ended it, and goodbye was said", None),
     codes("demo", "all came as expected", Some("something did not")),
     codes("completions", "the script is printed", None),
     codes("man", "the page is printed", None),

@@ -21,6 +21,7 @@
 //! | measure what a network does to a stream | `proto::measure`, with the feature `measure`; [`Driver`] |
 //! | find the devices on a link, and announce one (SSDP) | `proto::ssdp`, with the feature `ssdp`; [`Driver`] |
 //! | the same for printers, cameras and Windows hosts (WS-Discovery) | `proto::ws_discovery`, with the feature `ws-discovery`; [`Driver`] |
+//! | list what is on the link by all protocols, and announce services | the module `discovery`, with the feature of this name |
 //! | get and put files, and serve them | the module `transfer`, with the feature of this name |
 //! | write a protocol, and run it | [`Protocol`], [`Driver`] |
 //! | find out why nothing arrives | the module `doctor`, with the feature of this name |
@@ -45,6 +46,10 @@
 
 pub use manycast_io::*;
 pub use manycast_proto as proto;
+
+#[cfg(feature = "discovery")]
+#[doc(inline)]
+pub use manycast_discovery as discovery;
 
 #[cfg(feature = "doctor")]
 #[doc(inline)]

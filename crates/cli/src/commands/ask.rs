@@ -11,6 +11,7 @@ use manycast::{Address, AskConfig, Error, Next, Sender, asker, with_interface_na
 use serde::Serialize;
 
 use super::input::Inputs;
+use super::known::Place;
 use super::{Choice, choice, must_be_a_destination};
 use crate::Outcome;
 use crate::cli::HELP;
@@ -23,7 +24,8 @@ Examples:
   manycast ask localhost:8888 hello                # one answer of one host
   manycast ask 239.192.0.100:8888 'who is there?'  # all answers of a group, within a second
   manycast ask 192.0.2.7:8888 hello --retries 3    # ask again where an answer is lost
-  manycast ask localhost:8888                      # line by line";
+  manycast ask localhost:8888                      # line by line
+  manycast ask ssdp                                # a group by its name: ssdp, ws-discovery, mdns";
 
 const EXPLANATION: &str = "\
 Of one host, answers of others do not count. Each retry waits twice as long as the one before. \
@@ -33,8 +35,8 @@ Without MESSAGE, each line is a question of its own, from a port of its own.";
 #[derive(clap::Args, Debug)]
 #[command(before_help = EXAMPLES, after_help = EXPLANATION, help_template = HELP)]
 pub(crate) struct Args {
-    /// Whom to ask: HOST:PORT or GROUP:PORT
-    address: Address,
+    /// Whom to ask: HOST:PORT or GROUP:PORT; or ssdp, ws-discovery or mdns, with a question of theirs
+    address: Place,
     /// What to ask; without it, each line of standard input is a question
     #[arg(allow_negative_numbers = true)]
     message: Option<OsString>,
@@ -54,7 +56,8 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     let interrupt = Interrupt::install(Outcome::No)?;
-    let address = on_interface(&args)?;
+    let (address, usual) = args.address.asked();
+    let address = on_interface(address, &args.interface)?;
     if !address.sources().is_empty() {
         bail!("{address} names sources, which are for listening; leave them out");
     }
@@ -79,15 +82,15 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     };
     let egress = SentReport::from(&sent).egress();
     output.detail(format_args!("asking {egress}"));
-    match args.message {
-        Some(message) => once(&question, message.as_encoded_bytes(), &interrupt, output),
+    let typed = args.message.map(OsString::into_encoded_bytes);
+    match typed.or(usual) {
+        Some(message) => once(&question, &message, &interrupt, output),
         None => line_by_line(&question, &interrupt, output),
     }
 }
 
-fn on_interface(args: &Args) -> anyhow::Result<Address> {
-    let address = args.address.clone();
-    match choice(&address, &args.interface)? {
+fn on_interface(address: Address, interfaces: &[Interfaces]) -> anyhow::Result<Address> {
+    match choice(&address, interfaces)? {
         Choice::AsIs => Ok(address),
         Choice::These(these) if these.len() == 1 => {
             Ok(these.into_iter().fold(address, Address::on))

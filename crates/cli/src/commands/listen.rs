@@ -13,6 +13,7 @@ use manycast::{
 };
 use serde::Serialize;
 
+use super::known::Place;
 use super::to_listen_on;
 use crate::Outcome;
 use crate::cli::HELP;
@@ -30,7 +31,8 @@ Examples:
   manycast listen 10.0.0.5@232.1.1.1:5000 -c 10       # ten datagrams from one source (SSM)
   manycast listen '[ff15::1]:5000' 239.1.1.1:5000     # several groups at once
   manycast listen :5005 --json -t 1m                  # unicast, as JSON, for a minute
-  manycast listen 239.1.1.1:5000 --raw | ffplay -     # the payloads alone";
+  manycast listen 239.1.1.1:5000 --raw | ffplay -     # the payloads alone
+  manycast listen ssdp -i eth0                        # groups by name: ssdp, ws-discovery, mdns";
 
 const EXPLANATION: &str = "\
 Groups are joined on every interface that is up and can multicast, and on loopback, unless one is \
@@ -42,9 +44,9 @@ with --json they are UTC.";
 #[derive(clap::Args, Debug)]
 #[command(before_help = EXAMPLES, after_help = EXPLANATION, help_template = HELP)]
 pub(crate) struct Args {
-    /// Where to listen: GROUP:PORT, SOURCE@GROUP:PORT, or :PORT for this host's own addresses
+    /// Where to listen: GROUP:PORT, SOURCE@GROUP:PORT, or :PORT for this host's own addresses; or ssdp, ws-discovery or mdns
     #[arg(required = true)]
-    address: Vec<Address>,
+    address: Vec<Place>,
     /// Interface by name, index or address, or all; can be repeated
     #[arg(short, long, value_name = "IFACE")]
     interface: Vec<Interfaces>,
@@ -66,7 +68,8 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     if args.raw && output.is_json() {
         bail!("--raw and --json exclude each other; --json has the payload as \"text\" or \"hex\"");
     }
-    let addresses = to_listen_on(&args.address, &args.interface)?;
+    let typed: Vec<_> = args.address.iter().flat_map(Place::addresses).collect();
+    let addresses = to_listen_on(&typed, &args.interface)?;
     let interrupt = Interrupt::install(Outcome::Done)?;
     let mut listener = Listener::open(&addresses, SocketConfig::default())?;
     let stopper = listener.stopper()?;

@@ -111,7 +111,7 @@ impl Envelope {
             if child.is(soap.namespace(), "Header") {
                 header.extend(child.children);
             } else if child.is(soap.namespace(), "Body") {
-                body = body.or(child.children.into_iter().next());
+                body = body.or_else(|| child.children.into_iter().next());
             }
         }
         let body = body.ok_or_else(|| Malformed::new("the envelope has no body", 0))?;

@@ -42,7 +42,8 @@ impl Table {
         }
     }
 
-    fn draw(&mut self, lines: &[String]) {
+    /// Shows these lines, of which each is cut where the terminal ends.
+    pub(crate) fn draw(&mut self, lines: &[String]) {
         let mut text = self.back();
         let (width, _) = size();
         for line in lines {

@@ -1,0 +1,333 @@
+//! DNS-SD by the library `mdns-sd`, which has a thread and sockets of its own.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Instant;
+
+use flume::{Receiver, RecvError, Selector};
+use manycast_io::find_interface;
+use manycast_types::{InterfaceId, InterfaceSelector};
+use mdns_sd::{DaemonEvent, IfKind, ResolvedService, ScopedIp, ServiceDaemon, ServiceEvent};
+use tracing::debug;
+
+use crate::optional::loopback;
+use crate::services::Services;
+use crate::{Attribute, DiscoveryProtocol, Error, Event, Reason, Service, ServiceAddress, What};
+
+const DNS_SD: DiscoveryProtocol = DiscoveryProtocol::DnsSd;
+
+/// The only domain of Multicast DNS (RFC 6762 §3).
+pub(crate) const DOMAIN: &str = ".local.";
+
+/// How many types are looked for at most; hosts of a large office announce some 60.
+const MAX_TYPES: usize = 256;
+
+/// How much that is told may wait for whoever reads it. When it is full, the library is waited for, which then ends
+/// its subscription, and is asked anew.
+const WAITING: usize = 1_024;
+
+/// What the thread tells.
+#[derive(Debug)]
+pub(crate) enum Said {
+    Resolved(Box<ResolvedService>, Instant),
+    Removed(String),
+    Asked(String),
+    Failed(String),
+    /// There are more types than are looked for.
+    TooManyTypes,
+}
+
+/// A search that runs until it is dropped.
+pub(crate) struct Search {
+    daemon: ServiceDaemon,
+    /// Its end stops the thread.
+    _running: flume::Sender<()>,
+}
+
+impl Drop for Search {
+    fn drop(&mut self) {
+        let _ = self.daemon.shutdown();
+    }
+}
+
+/// What the thread says is read from the receiver, after `wake` was called.
+pub(crate) fn search(
+    what: &[String],
+    on: &[InterfaceSelector],
+    wake: impl Fn() + Send + 'static,
+) -> Result<(Search, mpsc::Receiver<Said>), Error> {
+    let daemon = daemon(on)?;
+    let monitor = daemon.monitor().map_err(Error::dns_sd("look"))?;
+    let (running, stopped) = flume::bounded(0);
+    let (sender, receiver) = mpsc::sync_channel(WAITING);
+    let mut searching = Searching {
+        daemon: daemon.clone(),
+        searches: Vec::new(),
+        sender,
+        wake: Box::new(wake),
+        told_of_too_many: false,
+    };
+    for kind in what {
+        searching.begin(format!("{kind}{DOMAIN}"))?;
+    }
+    thread::Builder::new()
+        .name("dns-sd".to_owned())
+        .spawn(move || searching.run(&stopped, &monitor))
+        .map_err(|error| Error::Unsuitable(format!("cannot start a thread: {error}")))?;
+    let search = Search {
+        daemon,
+        _running: running,
+    };
+    Ok((search, receiver))
+}
+
+/// The library's thread, on the interfaces that were named, or on all but loopback.
+pub(crate) fn daemon(on: &[InterfaceSelector]) -> Result<ServiceDaemon, Error> {
+    let kinds = if_kinds(on)?;
+    let daemon = ServiceDaemon::new().map_err(Error::dns_sd("begin"))?;
+    let set = || {
+        // It looks for changes of the host by itself, each 5 s unless it is told otherwise.
+        daemon.set_ip_check_interval(1)?;
+        daemon.set_service_name_len_max(30)?;
+        if !on.is_empty() {
+            daemon.disable_interface(IfKind::All)?;
+            daemon.enable_interface(kinds)?;
+        } else if !loopback(on) {
+            daemon.disable_interface(vec![IfKind::LoopbackV4, IfKind::LoopbackV6])?;
+        }
+        Ok(())
+    };
+    set().map_err(Error::dns_sd("choose the interfaces"))?;
+    Ok(daemon)
+}
+
+/// The interfaces by name, so that one that is recreated is the same.
+pub(crate) fn if_kinds(on: &[InterfaceSelector]) -> Result<Vec<IfKind>, Error> {
+    let named = on.iter().map(|selector| {
+        let found = find_interface(selector).map_err(manycast_io::Error::from)?;
+        Ok(IfKind::Name(found.name.to_string()))
+    });
+    named.collect()
+}
+
+struct Searching {
+    daemon: ServiceDaemon,
+    searches: Vec<(String, Receiver<ServiceEvent>)>,
+    sender: mpsc::SyncSender<Said>,
+    wake: Box<dyn Fn() + Send>,
+    told_of_too_many: bool,
+}
+
+enum Step {
+    Stop,
+    Daemon(DaemonEvent),
+    Event(ServiceEvent),
+    /// The library has ended a subscription, since what it told was not read in time.
+    Ended(usize),
+}
+
+impl Searching {
+    fn begin(&mut self, kind: String) -> Result<(), Error> {
+        let events = self.daemon.browse(&kind);
+        let events = events.map_err(Error::dns_sd(format!("look for {kind}")))?;
+        self.searches.push((kind, events));
+        Ok(())
+    }
+
+    fn run(mut self, stopped: &Receiver<()>, monitor: &Receiver<DaemonEvent>) {
+        while let Some(said) = self.step(stopped, monitor) {
+            if let Some(said) = said {
+                if self.sender.send(said).is_err() {
+                    break;
+                }
+                (self.wake)();
+            }
+        }
+    }
+
+    /// Waits for what comes next; `None` when it is over.
+    #[expect(clippy::option_option, reason = "over, or nothing to tell")]
+    fn step(
+        &mut self,
+        stopped: &Receiver<()>,
+        monitor: &Receiver<DaemonEvent>,
+    ) -> Option<Option<Said>> {
+        let mut selector = Selector::new()
+            .recv(stopped, |_| Step::Stop)
+            .recv(monitor, |event| event.map_or(Step::Stop, Step::Daemon));
+        for (index, (_, events)) in self.searches.iter().enumerate() {
+            selector = selector.recv(events, move |event: Result<_, RecvError>| {
+                event.map_or(Step::Ended(index), Step::Event)
+            });
+        }
+        Some(match selector.wait() {
+            Step::Stop => return None,
+            Step::Daemon(DaemonEvent::Error(error)) => {
+                Some(Said::Failed(format!("cannot look by DNS-SD: {error}")))
+            }
+            Step::Daemon(_) => None,
+            Step::Event(event) => self.take(event),
+            Step::Ended(index) => {
+                let (kind, _) = self.searches.swap_remove(index);
+                if self.begin(kind).is_err() {
+                    return None;
+                }
+                None
+            }
+        })
+    }
+
+    fn take(&mut self, event: ServiceEvent) -> Option<Said> {
+        match event {
+            ServiceEvent::SearchStarted(what) => {
+                // What follows is how many interfaces there are, and which.
+                let what = what.split(" on ").next().unwrap_or(&what);
+                Some(Said::Asked(bare(what).to_owned()))
+            }
+            ServiceEvent::ServiceFound(asked, found) if bare(&asked) == What::ALL_TYPES => {
+                self.found_type(found)
+            }
+            ServiceEvent::ServiceResolved(service) => Some(Said::Resolved(service, Instant::now())),
+            // A type that nobody offers any more is looked for all the same: it may come back.
+            ServiceEvent::ServiceRemoved(asked, _) if bare(&asked) == What::ALL_TYPES => None,
+            ServiceEvent::ServiceRemoved(_, name) => Some(Said::Removed(name)),
+            _ => None,
+        }
+    }
+
+    fn found_type(&mut self, kind: String) -> Option<Said> {
+        if self.searches.iter().any(|(known, _)| *known == kind) {
+            return None;
+        }
+        if self.searches.len() > MAX_TYPES {
+            return (!std::mem::replace(&mut self.told_of_too_many, true))
+                .then_some(Said::TooManyTypes);
+        }
+        if let Err(error) = self.begin(kind) {
+            debug!(%error, "a type that somebody announces");
+        }
+        None
+    }
+}
+
+/// A name without the domain.
+pub(crate) fn bare(name: &str) -> &str {
+    name.strip_suffix(DOMAIN).unwrap_or(name)
+}
+
+/// Takes in what the thread has said.
+pub(crate) fn take(services: &mut Services, said: Said) {
+    match said {
+        Said::Resolved(resolved, heard) => services.said(None, service(*resolved, heard), None),
+        Said::Removed(name) => services.gone(None, (DNS_SD, name), Reason::GoodbyeOrExpired),
+        Said::Asked(what) => services.events.push_back(Event::Asked {
+            protocol: DNS_SD,
+            what,
+            destination: None,
+            interface: None,
+        }),
+        Said::Failed(what) => services.events.push_back(Event::Failed {
+            protocol: DNS_SD,
+            what,
+        }),
+        Said::TooManyTypes => services.events.push_back(Event::Failed {
+            protocol: DNS_SD,
+            what: format!(
+                "cannot look for more than {MAX_TYPES} types by DNS-SD: somebody announces more; name the type"
+            ),
+        }),
+    }
+}
+
+fn service(resolved: ResolvedService, heard: Instant) -> Service {
+    let mut addresses: Vec<ServiceAddress> = resolved.addresses.iter().flat_map(places).collect();
+    addresses.sort_by_key(|it| (it.ip, it.interface.index));
+    let properties = resolved.txt_properties.iter();
+    let attributes: Vec<Attribute> = properties
+        .map(|property| Attribute {
+            name: property.key().to_owned(),
+            value: property.val().map(<[u8]>::to_vec),
+        })
+        .collect();
+    let uuid = attributes
+        .iter()
+        .find(|it| it.name.eq_ignore_ascii_case("uuid"));
+    let uuid = uuid.and_then(|it| it.text()).map(plain_uuid);
+    Service {
+        protocol: DNS_SD,
+        name: instance_name(&resolved.fullname, &resolved.ty_domain),
+        kind: bare(&resolved.ty_domain).to_owned(),
+        id: resolved.fullname,
+        uuid: uuid.filter(|uuid| !uuid.is_empty()),
+        host: Some(resolved.host.to_lowercase()),
+        addresses,
+        port: Some(resolved.port),
+        attributes,
+        heard,
+        // The library asks anew in time, and tells when nobody answers.
+        lifetime: None,
+    }
+}
+
+/// The addresses, each by one interface.
+fn places(address: &ScopedIp) -> Vec<ServiceAddress> {
+    let place = |ip: IpAddr, id: &mdns_sd::InterfaceId| ServiceAddress {
+        ip,
+        interface: InterfaceId::new(id.index, Arc::from(id.name.as_str())),
+    };
+    match address {
+        ScopedIp::V4(v4) => {
+            let interfaces = v4.interface_ids().iter();
+            interfaces
+                .map(|id| place((*v4.addr()).into(), id))
+                .collect()
+        }
+        ScopedIp::V6(v6) => vec![place((*v6.addr()).into(), v6.scope_id())],
+        _ => Vec::new(),
+    }
+}
+
+/// The first label of a full name, as people read it (RFC 6763 §4.3: dots and backslashes are escaped).
+fn instance_name(full: &str, kind: &str) -> String {
+    let escaped = full.strip_suffix(kind).unwrap_or(full);
+    let escaped = escaped.strip_suffix('.').unwrap_or(escaped);
+    let mut name = String::with_capacity(escaped.len());
+    let mut letters = escaped.chars();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\\' => name.extend(letters.next()),
+            letter => name.push(letter),
+        }
+    }
+    name
+}
+
+/// A UUID as all protocols are compared by it.
+pub(crate) fn plain_uuid(text: &str) -> String {
+    let lower = text.trim().to_ascii_lowercase();
+    let bare = lower.strip_prefix("urn:").unwrap_or(&lower);
+    bare.strip_prefix("uuid:").unwrap_or(bare).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_as_people_do() {
+        let kind = "_http._tcp.local.";
+        let name = |full: &str| instance_name(full, kind);
+        assert_eq!(name("My web (2)._http._tcp.local."), "My web (2)");
+        assert_eq!(name(r"No\. 5 \\ 6._http._tcp.local."), r"No. 5 \ 6");
+        assert_eq!(name(r"ends\"), "ends");
+    }
+
+    #[test]
+    fn uuids_are_compared_without_what_stands_around_them() {
+        assert_eq!(plain_uuid("urn:uuid:ABCD-1"), "abcd-1");
+        assert_eq!(plain_uuid(" uuid:abcd-1"), "abcd-1");
+        assert_eq!(plain_uuid("abcd-1"), "abcd-1");
+    }
+}

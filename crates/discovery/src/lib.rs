@@ -1,0 +1,61 @@
+//! What is on the link, in one list: services and devices that are found by DNS-SD, SSDP and
+//! WS-Discovery.
+//!
+//! [`discover`] looks for some seconds and gives the devices that are there; [`browse`] tells of each service as it
+//! comes, changes and goes; [`announce`] says that a service of this host is there.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use manycast::discovery::{BrowseConfig, discover};
+//!
+//! let devices = discover(BrowseConfig {
+//!     what: "printer".parse()?,
+//!     duration: Some(Duration::from_millis(500)),
+//! #   interfaces: vec!["lo".parse()?],
+//!     ..BrowseConfig::default()
+//! })?;
+//! for device in devices {
+//!     println!("{}: {} services", device.name, device.services.len());
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! All of it works as an ordinary user, for IPv4 and IPv6, on every interface that is up and can multicast or on those
+//! that are named. With the feature `tokio` the module `tokio` has the same on a runtime.
+//!
+//! Whoever is on the link can say anything: that it is another device, that another one is elsewhere. Nothing of what
+//! is found is proved; what one address says neither ends nor hides what another does.
+//!
+//! DNS-SD is the work of the crate `mdns-sd`, which has a thread and sockets of its own; what it cannot do stands in
+//! `docs/discover.md`. SSDP is [`manycast_proto::ssdp`], WS-Discovery is
+//! [`manycast_proto::ws_discovery`].
+
+mod announce;
+mod browse;
+mod devices;
+mod dns_sd;
+mod error;
+mod event;
+mod optional;
+mod register;
+mod service;
+mod services;
+mod ssdp;
+#[cfg(feature = "tokio")]
+pub mod tokio;
+mod what;
+mod ws_discovery;
+
+pub use announce::{AnnounceEvent, Announcement, Announcer, announce};
+pub use browse::{BrowseConfig, BrowseStats, Browser, browse, discover};
+pub use devices::{Device, devices};
+pub use error::Error;
+pub use event::{Change, Event, Reason};
+pub use service::{Attribute, DiscoveryProtocol, Service, ServiceAddress};
+pub use what::What;
+
+/// The code in the guides is compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/write-your-own-discovery.md")]
+mod guide {}

@@ -1,0 +1,149 @@
+//! What is known of services, within bounds.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
+
+use crate::{Change, DiscoveryProtocol, Event, Reason, Service};
+
+#[cfg(test)]
+mod tests;
+
+/// How many sources of one service are kept: addresses of the host on interfaces of this one.
+const MAX_SOURCES: usize = 64;
+
+type Id = (DiscoveryProtocol, String);
+
+/// Who has said something of a service. By SSDP each address of a host speaks for itself, so that no other can change
+/// or end what it has said; by DNS-SD all that is said is one.
+pub(crate) type Source = Option<(IpAddr, u32)>;
+
+/// The services, and what is to be told of them.
+#[derive(Debug)]
+pub(crate) struct Services {
+    known: BTreeMap<Id, Known>,
+    most: usize,
+    overflowed: u64,
+    pub(crate) events: VecDeque<Event>,
+}
+
+#[derive(Debug)]
+struct Known {
+    /// All sources together.
+    service: Service,
+    /// What each has said; the one that was found last comes first.
+    said: Vec<(Source, Service)>,
+}
+
+impl Services {
+    pub(crate) const fn new(most: usize) -> Self {
+        Self {
+            known: BTreeMap::new(),
+            most,
+            overflowed: 0,
+            events: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Service> {
+        self.known.values().map(|known| &known.service)
+    }
+
+    pub(crate) const fn overflowed(&self) -> u64 {
+        self.overflowed
+    }
+
+    /// Takes in what a source says now of a service; `change` is what the protocol itself knows to have changed.
+    pub(crate) fn said(&mut self, source: Source, said: Service, change: Option<Change>) {
+        let id = (said.protocol, said.id.clone());
+        let Some(known) = self.known.get_mut(&id) else {
+            if self.known.len() >= self.most {
+                self.overflowed += 1;
+                return;
+            }
+            self.events.push_back(Event::Found(said.clone()));
+            let known = Known {
+                service: said.clone(),
+                said: vec![(source, said)],
+            };
+            self.known.insert(id, known);
+            return;
+        };
+        match known.said.iter().position(|(other, _)| *other == source) {
+            Some(index) => known.said[index].1 = said,
+            None if known.said.len() >= MAX_SOURCES => {
+                self.overflowed += 1;
+                return;
+            }
+            None => known.said.insert(0, (source, said)),
+        }
+        self.events.extend(known.update(change));
+    }
+
+    /// Takes in that a source has said that a service is gone, or has not said anything of it for too long.
+    pub(crate) fn gone(&mut self, source: Source, id: Id, reason: Reason) {
+        let Some(known) = self.known.get_mut(&id) else {
+            return;
+        };
+        known.said.retain(|(other, _)| *other != source);
+        if known.said.is_empty() {
+            if let Some(Known { service, .. }) = self.known.remove(&id) {
+                self.events.push_back(Event::Gone { service, reason });
+            }
+        } else {
+            self.events.extend(known.update(None));
+        }
+    }
+}
+
+impl Known {
+    /// Puts together what the sources say, and tells what has changed by that.
+    fn update(&mut self, change: Option<Change>) -> Option<Event> {
+        let mut service = together(&self.said)?;
+        std::mem::swap(&mut service, &mut self.service);
+        let (before, now) = (service, &self.service);
+        let only_in = |one: &Service, other: &Service| {
+            let addresses = one.addresses.iter();
+            let others = addresses.filter(|address| !other.addresses.contains(address));
+            others.cloned().collect::<Vec<_>>()
+        };
+        let (added, removed) = (only_in(now, &before), only_in(&before, now));
+        let change = if !added.is_empty() || !removed.is_empty() {
+            Change::Addresses { added, removed }
+        } else if let Some(change) = change {
+            change
+        } else if (&before.name, before.port, &before.attributes, &before.host)
+            != (&now.name, now.port, &now.attributes, &now.host)
+        {
+            Change::Attributes
+        } else {
+            return None;
+        };
+        Some(Event::Changed {
+            service: now.clone(),
+            change,
+        })
+    }
+}
+
+/// One service of what its sources say. Nothing that one of them says hides what another does: all addresses and
+/// attributes are there, and of the other fields those of the source that was found last.
+fn together(said: &[(Source, Service)]) -> Option<Service> {
+    let (_, first) = said.first()?;
+    let mut service = first.clone();
+    for (_, other) in &said[1..] {
+        for address in &other.addresses {
+            if !service.addresses.contains(address) {
+                service.addresses.push(address.clone());
+            }
+        }
+        for attribute in &other.attributes {
+            if !service.attributes.contains(attribute) {
+                service.attributes.push(attribute.clone());
+            }
+        }
+        service.heard = service.heard.max(other.heard);
+        service.lifetime = service.lifetime.max(other.lifetime);
+        service.port = service.port.or(other.port);
+    }
+    Some(service)
+}

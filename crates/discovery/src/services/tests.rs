@@ -1,0 +1,111 @@
+use std::time::Instant;
+
+use manycast_types::InterfaceId;
+
+use super::*;
+use crate::{Attribute, ServiceAddress};
+
+const SSDP: DiscoveryProtocol = DiscoveryProtocol::Ssdp;
+
+/// What the host 10.0.0.`host` says of a service on an interface.
+fn said(id: &str, host: u8, interface: u32) -> (Source, Service) {
+    let ip = [10, 0, 0, host].into();
+    let service = Service {
+        protocol: SSDP,
+        id: id.to_owned(),
+        name: "web".to_owned(),
+        kind: "upnp:rootdevice".to_owned(),
+        uuid: None,
+        host: None,
+        addresses: vec![ServiceAddress {
+            ip,
+            interface: InterfaceId::new(interface, format!("eth{interface}")),
+        }],
+        port: Some(80),
+        attributes: vec![Attribute::new("LOCATION", format!("http://10.0.0.{host}/"))],
+        heard: Instant::now(),
+        lifetime: None,
+    };
+    (Some((ip, interface)), service)
+}
+
+fn next(services: &mut Services) -> Event {
+    services.events.pop_front().expect("something is told")
+}
+
+fn addresses(service: &Service) -> Vec<String> {
+    service.addresses.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_service_at_two_addresses_is_one_until_both_are_gone() {
+    let mut services = Services::new(8);
+    let (first, at_5) = said("uuid:1", 5, 1);
+    let (second, at_9) = said("uuid:1", 9, 1);
+    services.said(first, at_5, None);
+    assert!(matches!(next(&mut services), Event::Found(_)));
+    services.said(second, at_9, None);
+    let Event::Changed { service, change } = next(&mut services) else {
+        panic!("it is at another address")
+    };
+    assert_eq!(addresses(&service), ["10.0.0.9", "10.0.0.5"]);
+    let Change::Addresses { added, removed } = change else {
+        panic!("{change:?}")
+    };
+    assert_eq!(
+        (added[0].to_string().as_str(), removed.len()),
+        ("10.0.0.9", 0)
+    );
+
+    services.gone(first, (SSDP, "uuid:1".to_owned()), Reason::Expired);
+    let Event::Changed { service, .. } = next(&mut services) else {
+        panic!("one address is gone")
+    };
+    assert_eq!(addresses(&service), ["10.0.0.9"]);
+    assert_eq!(service.attributes.len(), 1);
+    services.gone(second, (SSDP, "uuid:1".to_owned()), Reason::Goodbye);
+    let Event::Gone { reason, .. } = next(&mut services) else {
+        panic!("it is gone")
+    };
+    assert_eq!((reason, services.all().count()), (Reason::Goodbye, 0));
+}
+
+#[test]
+fn what_another_says_neither_ends_nor_hides() {
+    let mut services = Services::new(8);
+    let (good, service) = said("uuid:1", 5, 1);
+    services.said(good, service, None);
+    let (forged, service) = said("uuid:1", 66, 1);
+    services.said(forged, service, None);
+    services.gone(forged, (SSDP, "uuid:1".to_owned()), Reason::Goodbye);
+    let (stranger, _) = said("uuid:1", 67, 1);
+    services.gone(stranger, (SSDP, "uuid:1".to_owned()), Reason::Goodbye);
+    let known: Vec<_> = services.all().collect();
+    assert_eq!(addresses(known[0]), ["10.0.0.5"]);
+}
+
+#[test]
+fn a_flood_is_counted_and_takes_no_more_memory() {
+    let mut services = Services::new(100);
+    for number in 0..1_000 {
+        let (source, service) = said(&format!("uuid:{number}"), 5, 1);
+        services.said(source, service, None);
+    }
+    assert_eq!((services.all().count(), services.overflowed()), (100, 900));
+    for host in 0..200 {
+        let (source, service) = said("uuid:1", host, 1);
+        services.said(source, service, None);
+    }
+    let first = services.all().find(|it| it.id == "uuid:1").unwrap();
+    assert_eq!(first.addresses.len(), MAX_SOURCES);
+}
+
+#[test]
+fn what_is_said_again_is_not_told_again() {
+    let mut services = Services::new(8);
+    for _ in 0..3 {
+        let (source, service) = said("uuid:1", 5, 1);
+        services.said(source, service, None);
+    }
+    assert_eq!(services.events.len(), 1);
+}
