@@ -5,12 +5,12 @@ use crate::FirewallRule;
 use super::super::proof::{Doubt, Grade, Proof};
 use super::super::{Code, Context, Finding, Rules, SelfTest, Severity, Tally, Watched};
 use super::firewall_rule::named;
-use super::{below_ip, conntrack, nat};
+use super::{below_ip, conntrack, nat, vrf};
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
     let watched = context.watched.as_ref()?;
-    // What takes them away before IP, and the tracking of connections, have findings of their own.
-    let elsewhere = [below_ip::run, conntrack::run, nat::run];
+    // What takes them away before IP, the tracking of connections, and a VRF have findings of their own.
+    let elsewhere = [below_ip::run, conntrack::run, nat::run, vrf::run];
     if elsewhere
         .iter()
         .any(|check| check(context).is_some_and(|finding| finding.severity == Severity::Fault))

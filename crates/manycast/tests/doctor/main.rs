@@ -8,6 +8,7 @@ mod far_host;
 mod firewall;
 mod healthy;
 mod joining;
+mod own_kernel;
 mod programs;
 mod remedies;
 mod routers;
@@ -92,6 +93,11 @@ netns::tests!(
     joining::another_source,
     joining::two_interfaces_on_one_segment,
     joining::a_port_that_is_not_shared,
+    own_kernel::a_full_table_of_connections,
+    own_kernel::an_interface_by_radio,
+    own_kernel::an_interface_in_a_vrf,
+    own_kernel::frames_with_the_tag_of_a_vlan,
+    own_kernel::the_network_of_a_container,
     programs::bound_to_a_unicast_address,
     programs::bound_to_another_group,
     programs::bound_to_another_device,
