@@ -142,7 +142,10 @@ impl Machine {
             .arg(self.folder.join(format!("boot/vmlinuz-{}", self.version)))
             .arg("-initrd")
             .arg(files)
-            .args(["-append", "console=ttyS0 loglevel=2 panic=-1 mitigations=off"])
+            .args([
+                "-append",
+                "console=ttyS0 loglevel=2 panic=-1 mitigations=off",
+            ])
             .args(["-virtfs", &share(Path::new("/"), "outside")])
             .args([
                 "-virtfs",
