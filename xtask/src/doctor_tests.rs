@@ -22,19 +22,9 @@ const DONE: &str = "8";
 const READS: [&str; 4] = ["mend", "remedy", "told(", "commands("];
 
 /// The codes whose remedies no test does, and why.
-const NOT_DONE: [(&str, &str); 8] = [
+const NOT_DONE: [(&str, &str); 4] = [
     ("delivered", "nothing is to be mended"),
     ("other", "this version does not know what it is"),
-    (
-        "conntrack-full",
-        "the limit is one for all network namespaces",
-    ),
-    ("in-vrf", "this kernel has no VRF"),
-    ("wireless", "no network card is wireless in a namespace"),
-    (
-        "container-network",
-        "it takes the network of a container engine or a cloud",
-    ),
     (
         "bad-checksum",
         "virtual devices compute no checksums that could be wrong",

@@ -20,6 +20,7 @@ mod test;
 mod toolchains;
 mod unpacked;
 mod unused;
+mod vm;
 
 use std::env;
 use std::path::Path;
@@ -44,6 +45,8 @@ Usage: cargo xtask COMMAND
   bench   manycast beside its peers, to docs/benchmarks.md; 'bench --quick' to see that it works,
           'bench --work group' for a part of the work
   python  the Python package: wheel and sdist, in target/python/dist
+  vm      the tests that need a kernel of their own, in a virtual machine; 'vm net FILTER' and
+          'vm doctor FILTER' run others there
 ";
 
 fn main() -> ExitCode {
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         ["docs"] => docs::run(),
         ["bench", ref arguments @ ..] => bench::run(arguments),
         ["python"] => python::run(),
+        ["vm", ref arguments @ ..] => vm::run(arguments),
         _ => {
             eprint!("{USAGE}");
             return ExitCode::from(2);

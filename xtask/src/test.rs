@@ -6,7 +6,7 @@ use std::process::Stdio;
 use anyhow::Context;
 
 use crate::summary::Summary;
-use crate::{cargo, fuzz, programs, python, unpacked};
+use crate::{cargo, fuzz, programs, python, unpacked, vm};
 
 const TESTS: &str = "test --workspace --all-features";
 
@@ -31,7 +31,7 @@ pub(crate) fn run() -> anyhow::Result<bool> {
     // One pipe for both streams keeps the name of a binary before what the binary says.
     let (reader, writer) = io::pipe().context("making a pipe for the output of cargo")?;
     let mut command = cargo(&format!("{TESTS} --no-fail-fast --"));
-    for test in unpacked::TESTS {
+    for test in unpacked::TESTS.into_iter().chain([vm::TESTS]) {
         command.args(["--skip", test]);
     }
     command

@@ -92,13 +92,7 @@ pub(crate) fn unpack() -> anyhow::Result<Unpacked> {
     let folder = env::current_dir()?.join(FOLDER);
     fs::create_dir_all(&folder).with_context(|| format!("making {FOLDER}"))?;
     for package in PACKAGES {
-        let done = folder.join(format!("{package}.done"));
-        if done.exists() {
-            continue;
-        }
-        if unpack_one(package, &folder)? {
-            fs::write(done, "")?;
-        } else {
+        if !once(package, &folder)? {
             eprintln!("SKIPPED {package} cannot be unpacked; try: apt-get download {package}");
         }
     }
@@ -123,6 +117,19 @@ fn install_python(folder: &Path) -> anyhow::Result<bool> {
         .arg(folder.join("python"))
         .args(PYTHON);
     succeeds(&mut pip)
+}
+
+/// Downloads and unpacks a package to a folder, unless that was done before. Says whether it is there.
+pub(crate) fn once(package: &str, folder: &Path) -> anyhow::Result<bool> {
+    let done = folder.join(format!("{package}.done"));
+    if done.exists() {
+        return Ok(true);
+    }
+    let unpacked = unpack_one(package, folder)?;
+    if unpacked {
+        fs::write(done, "")?;
+    }
+    Ok(unpacked)
 }
 
 fn unpack_one(package: &str, folder: &Path) -> anyhow::Result<bool> {

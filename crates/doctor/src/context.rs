@@ -427,6 +427,7 @@ impl Snapshot {
             "net.ipv6.conf.all.force_mld_version",
             "net.ipv4.ipfrag_high_thresh",
             "net.ipv6.ip6frag_high_thresh",
+            super::checks::conntrack::LIMIT,
             super::checks::vrf::ACCEPT,
         ]
         .map(String::from)

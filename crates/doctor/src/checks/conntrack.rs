@@ -3,7 +3,8 @@
 use super::super::proof::{Grade, Proof};
 use super::super::{Code, Context, Finding, Tally};
 
-const LIMIT: &str = "net.netfilter.nf_conntrack_max";
+/// How many connections are tracked at most.
+pub(crate) const LIMIT: &str = "net.netfilter.nf_conntrack_max";
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
     let watched = context.watched.as_ref()?;

@@ -5,12 +5,13 @@ use crate::FirewallRule;
 use super::super::proof::{Doubt, Grade, Proof};
 use super::super::{Code, Context, Finding, Rules, SelfTest, Severity, Tally, Watched};
 use super::firewall_rule::named;
-use super::{below_ip, conntrack, ipsec, nat};
+use super::{below_ip, conntrack, ipsec, nat, vrf};
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
     let watched = context.watched.as_ref()?;
-    // What takes them away before IP, the tracking of connections and IPsec have findings of their own.
-    let elsewhere = [below_ip::run, conntrack::run, ipsec::run, nat::run];
+    // What takes them away before IP, the tracking of connections, IPsec and a VRF have findings of
+    // their own.
+    let elsewhere = [below_ip::run, conntrack::run, ipsec::run, nat::run, vrf::run];
     if elsewhere
         .iter()
         .any(|check| check(context).is_some_and(|finding| finding.severity == Severity::Fault))

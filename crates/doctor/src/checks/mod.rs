@@ -5,7 +5,7 @@ mod below_ip;
 mod bound;
 mod buffer;
 mod checksum;
-mod conntrack;
+pub(super) mod conntrack;
 mod cross_talk;
 mod duplicate_interface;
 mod firewall;

@@ -26,7 +26,8 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     let title = format!("{on} is in the VRF {vrf}, and a socket outside receives nothing by it");
     let is_lost = match &watched.captured {
         Some(captured) => captured.count(context.target.port) > 0,
-        None => context.tally().lost() > super::FEW,
+        // What comes for a socket that is not of the VRF is counted as what no socket wanted.
+        None => context.tally().lost() + context.tally().ignored > super::FEW,
     };
     let finding = if is_lost {
         Finding::fault(Code::InVrf, Doubt::Likely, title)

@@ -1,8 +1,8 @@
 //! The datagrams go to another port.
 
 use super::super::proof::{Doubt, Grade, Proof};
-use super::super::{Code, Context, Finding};
-use super::sender;
+use super::super::{Code, Context, Finding, Severity};
+use super::{sender, vrf};
 
 /// How many senders are told of.
 const MOST_TOLD: usize = 5;
@@ -28,7 +28,8 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
         None if watched.captured.is_some() => return None,
         None => false,
     };
-    if !on_the_wire && (tally.ignored == 0 || watched.obstacle.is_some()) {
+    let in_vrf = || vrf::run(context).is_some_and(|finding| finding.severity == Severity::Fault);
+    if !on_the_wire && (tally.ignored == 0 || watched.obstacle.is_some() || in_vrf()) {
         return None;
     }
     let mut others: Vec<_> = context

@@ -21,8 +21,10 @@ const OWN_NAMESPACE: &str = "/proc/self/ns/net";
 /// The exit status of a test that cannot run here.
 const SKIPPED: u8 = 77;
 
-/// How long a test may take, in seconds, before it is killed.
+/// How long a test may take, in seconds, before it is killed; another number where this variable of the
+/// environment has one.
 const LIMIT: &str = "120";
+const OTHER_LIMIT: &str = "MANYCAST_LAB_LIMIT";
 
 /// Tries what every lab needs, so that a missing piece is found before the first test.
 const PROBE: &str = "mount -t tmpfs tmpfs /run && \
@@ -37,7 +39,8 @@ const PROBE: &str = "mount -t tmpfs tmpfs /run && \
 /// with any test binary, and what a test prints is shown when it fails, or with `--nocapture`.
 ///
 /// Where namespaces are not to be had, each test counts as ignored and the reason is printed; with
-/// `CI=true` in the environment they fail instead. A test is killed after two minutes.
+/// `CI=true` in the environment they fail instead. A test is killed after two minutes, or after
+/// as many seconds as `MANYCAST_LAB_LIMIT` says.
 pub fn main<const N: usize>(tests: [(&'static str, fn()); N]) -> ExitCode {
     let names = tests.iter().map(|(name, _)| (*name).to_owned());
     cases(names.collect(), None, |name| {
@@ -126,12 +129,13 @@ struct Skip(String);
 
 /// Starts the process that runs one test, and judges how it ended.
 fn run_outside(name: &str, flags: &str, capture: bool) -> Result<Completion, Failed> {
+    let limit = env::var(OTHER_LIMIT).unwrap_or_else(|_| LIMIT.to_owned());
     let mut command = Command::new("timeout");
     command
         .args([
             "--foreground",
             "--kill-after=1",
-            LIMIT,
+            &limit,
             "unshare",
             flags,
             "--",
@@ -162,7 +166,7 @@ fn run_outside(name: &str, flags: &str, capture: bool) -> Result<Completion, Fai
                 .unwrap_or("it does not tell why")
                 .to_owned(),
         ),
-        Some(124) => Err(format!("killed after {LIMIT} s\n{printed}").into()),
+        Some(124) => Err(format!("killed after {limit} s\n{printed}").into()),
         _ => Err(format!("{}\n{printed}", output.status).into()),
     }
 }

@@ -11,6 +11,7 @@ mod healthy;
 mod ipsec;
 mod joining;
 mod mended;
+mod own_kernel;
 mod programs;
 mod remedies;
 mod routers;
@@ -113,6 +114,11 @@ netns::tests!(
     mended::frames_bear_the_address_of_the_group,
     mended::nothing_limits_the_rate,
     mended::something_is_sent,
+    own_kernel::a_full_table_of_connections,
+    own_kernel::an_interface_by_radio,
+    own_kernel::an_interface_in_a_vrf,
+    own_kernel::frames_with_the_tag_of_a_vlan,
+    own_kernel::the_network_of_a_container,
     programs::bound_to_a_unicast_address,
     programs::bound_to_another_group,
     programs::bound_to_another_device,

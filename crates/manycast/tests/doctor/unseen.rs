@@ -22,7 +22,7 @@ fn assert_nothing_proved(report: &Report) {
 }
 
 /// The commands of a remedy, each of which begins with `sudo`.
-fn commands(report: &Report) -> Vec<String> {
+pub(crate) fn commands(report: &Report) -> Vec<String> {
     let clauses = remedy(report).split("; ");
     let commands = clauses.filter_map(|clause| Some(clause.split_once("sudo ")?.1.to_owned()));
     commands.collect()
