@@ -37,8 +37,7 @@ pub struct Sender {
     hops: u8,
     address: Address,
     config: SenderConfig,
-    opened: Instant,
-    /// When it last looked whether the host has changed, in microseconds after it was opened.
+    /// When it last looked whether the host has changed, in milliseconds of the coarse clock.
     looked: AtomicU64,
 }
 
@@ -53,8 +52,9 @@ struct State {
     is_lost: bool,
 }
 
-/// How often it looks whether the host has changed, while it sends.
-const LOOK: Duration = Duration::from_millis(50);
+/// How often it looks whether the host has changed, while it sends; the clock for that goes in steps of
+/// at most 10 ms.
+const LOOK: Duration = Duration::from_millis(40);
 
 /// How a [`Sender`] sends.
 ///
@@ -244,8 +244,7 @@ impl Sender {
             hops,
             address: address.clone(),
             config: config.clone(),
-            opened: Instant::now(),
-            looked: AtomicU64::new(0),
+            looked: AtomicU64::new(coarse_milliseconds()),
         })
     }
 
@@ -327,10 +326,9 @@ impl Sender {
     /// Looks whether the interface or the own address is another one now, if it is time to, or at
     /// once.
     fn follow(&self, at_once: bool) -> Result<(), Error> {
-        let elapsed = self.opened.elapsed();
-        let now = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
-        let looked = Duration::from_micros(self.looked.load(Ordering::Relaxed));
-        if !at_once && elapsed.saturating_sub(looked) < LOOK {
+        let now = coarse_milliseconds();
+        let passed = now.saturating_sub(self.looked.load(Ordering::Relaxed));
+        if !at_once && Duration::from_millis(passed) < LOOK {
             return Ok(());
         }
         self.looked.store(now, Ordering::Relaxed);
@@ -508,6 +506,10 @@ impl State {
         self.is_lost = false;
         Ok(())
     }
+}
+
+fn coarse_milliseconds() -> u64 {
+    u64::try_from(manycast_net::coarse_time().as_millis()).unwrap_or(u64::MAX)
 }
 
 impl From<Sender> for Endpoint {
