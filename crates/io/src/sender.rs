@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
-use manycast_net::{ErrorKind, Operation, RecvBatch, SocketConfig, Unreachable};
+use manycast_net::{ErrorKind, Operation, RecvBatch, Socket, SocketConfig, Unreachable};
 use manycast_types::{Address, Host, InterfaceId, Transmit};
 
 use crate::egress::Egress;
@@ -45,6 +45,8 @@ pub struct Sender {
 #[derive(Debug)]
 struct State {
     endpoint: Endpoint,
+    /// The one socket of the endpoint.
+    socket: Arc<Socket>,
     to: SocketAddr,
     from: SocketAddr,
     interface: InterfaceId,
@@ -226,11 +228,10 @@ impl Sender {
         let egress = Egress::to(destination, address.interface(), ip)?;
         endpoint.connect_by(&egress, address.interface(), from)?;
         let state = State::of(endpoint, &egress)?;
-        let socket = state.socket()?;
         let hops = if destination.ip().is_multicast() {
-            socket.multicast_hops()?
+            state.socket.multicast_hops()?
         } else {
-            socket.unicast_hops()?
+            state.socket.unicast_hops()?
         };
         if hops == 0 {
             tracing::warn!("a hop limit of 0 keeps datagrams here only if this host is a member");
@@ -318,7 +319,7 @@ impl Sender {
     fn send_now<P: AsRef<[u8]>>(&self, payloads: &[P], wait: bool) -> Result<usize, Error> {
         let (socket, to) = {
             let state = self.state();
-            (Arc::clone(state.endpoint.socket_for(state.to)?), state.to)
+            (Arc::clone(&state.socket), state.to)
         };
         Ok(socket.send_payloads(&Transmit::new(to, ()), payloads, wait)?)
     }
@@ -367,7 +368,7 @@ impl Sender {
         loop {
             let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
             // An answer is proof that it was delivered, but not what was asked for.
-            self.sending_socket()?.recv_batch(&mut batch, left)?;
+            self.sending_socket().recv_batch(&mut batch, left)?;
             let unreachable = batch.unreachable().first().copied();
             if unreachable.is_some() || left.is_some_and(|left| left.is_zero()) {
                 return Ok(unreachable);
@@ -448,8 +449,7 @@ impl AsRawFd for Sender {
     /// The descriptor of the socket as it is now, for another event loop: writable when the send
     /// buffer has room. After the host has changed it may be another one.
     fn as_raw_fd(&self) -> RawFd {
-        let socket = self.sending_socket();
-        socket.map_or(-1, |socket| socket.as_fd().as_raw_fd())
+        self.state().socket.as_fd().as_raw_fd()
     }
 }
 
@@ -462,32 +462,26 @@ impl Sender {
     ///
     /// Too many open files.
     pub fn sending_fd(&self) -> Result<OwnedFd, Error> {
-        let socket = self.sending_socket()?;
-        let fd = socket.as_fd().try_clone_to_owned();
+        let fd = self.state().socket.as_fd().try_clone_to_owned();
         Ok(fd.map_err(|error| manycast_net::Error::new(Operation::Wait, self.destination, error))?)
     }
 
-    pub(crate) fn sending_socket(&self) -> Result<Arc<manycast_net::Socket>, Error> {
-        let state = self.state();
-        state.endpoint.socket_for(state.to).map(Arc::clone)
+    pub(crate) fn sending_socket(&self) -> Arc<Socket> {
+        Arc::clone(&self.state().socket)
     }
 }
 
 impl State {
     fn of(endpoint: Endpoint, egress: &Egress) -> Result<Self, Error> {
-        let mut state = Self {
+        let socket = Arc::clone(endpoint.socket_for(egress.destination)?);
+        Ok(Self {
             endpoint,
             to: egress.destination,
-            from: egress.destination,
+            from: socket.local_addr()?,
+            socket,
             interface: egress.interface_id(),
             is_lost: false,
-        };
-        state.from = state.socket()?.local_addr()?;
-        Ok(state)
-    }
-
-    fn socket(&self) -> Result<&manycast_net::Socket, Error> {
-        self.endpoint.socket_for(self.to).map(|socket| &**socket)
+        })
     }
 
     /// Takes up another interface or address, where the host has changed.
@@ -500,7 +494,8 @@ impl State {
         if let Some(egress) = self.endpoint.follow_peer(0)? {
             self.to = egress.destination;
             self.interface = egress.interface_id();
-            self.from = self.socket()?.local_addr()?;
+            self.socket = Arc::clone(self.endpoint.socket_for(self.to)?);
+            self.from = self.socket.local_addr()?;
             tracing::debug!(from = %self.from, interface = %self.interface, "sends anew");
         }
         self.is_lost = false;
