@@ -302,6 +302,27 @@ impl Sender {
         self.send_payloads(payloads, false)
     }
 
+    /// Waits until the send buffer has room, after [`Sender::try_send_batch`] has found none, at most for
+    /// `timeout`, and says whether it has. So that who sends can look in between whether to stop, since
+    /// a slow interface may take minutes for what the buffer holds.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let sender = manycast::Sender::new("239.192.0.100%lo:5000")?;
+    /// while sender.try_send_batch(&["Hello, world!"])? == 0 {
+    ///     sender.wait_for_room(Duration::from_millis(100))?;
+    /// }
+    /// # Ok::<(), manycast::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Only where the machine itself fails.
+    pub fn wait_for_room(&self, timeout: Duration) -> Result<bool, Error> {
+        Ok(self.sending_socket().wait_for_room(Some(timeout))?)
+    }
+
     fn send_payloads<P: AsRef<[u8]>>(&self, payloads: &[P], wait: bool) -> Result<usize, Error> {
         self.follow(false)?;
         let result = self.send_now(payloads, wait);

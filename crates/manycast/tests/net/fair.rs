@@ -307,6 +307,21 @@ pub(crate) fn a_full_send_buffer_keeps_nobody_waiting() {
     }
 }
 
+/// A sender that waits for room can look in between whether to stop.
+pub(crate) fn a_sender_waits_for_room_as_long_as_it_wants() {
+    let lab = Lab::new();
+    let [a, _b] = hosts(&lab, ["a", "b"]);
+    a.output("tc qdisc add dev eth0 root tbf rate 8kbit burst 1600 limit 100000000");
+    let sender = crate::sender(&a, "10.0.0.2:5000");
+    let payload = [7; 1316];
+    assert!(sender.wait_for_room(Duration::ZERO).unwrap());
+    while sender.try_send_batch(&[payload]).unwrap() > 0 {}
+    assert!(!sender.wait_for_room(Duration::from_millis(1)).unwrap());
+    a.output("tc qdisc del dev eth0 root");
+    assert!(sender.wait_for_room(PATIENCE).unwrap());
+    assert_eq!(sender.try_send_batch(&[payload]).unwrap(), 1);
+}
+
 fn echo() -> Responder {
     Responder::new(ResponderConfig::default())
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use manycast_types::{MAX_PAYLOAD, Transmit};
-use rustix::event::{PollFd, PollFlags};
+use rustix::event::PollFlags;
 
 use super::queue::{Alike, Piece, Queue, Segments};
 use super::{MAX_EARLIER, Socket, interface_id};
@@ -323,18 +323,15 @@ impl Socket {
         (!is_peer).then_some(transmit.destination)
     }
 
-    /// Waits until the send buffer has room, for what [`Socket::try_send_batch`] did not take. A
-    /// signal ends it early.
+    /// Waits until the send buffer has room, for what [`Socket::try_send_batch`] did not take, at most
+    /// for `timeout` (`None`: for ever), and says whether it has. A signal ends it early.
     ///
     /// # Errors
     ///
     /// Only where the machine itself fails.
-    pub fn wait_for_room(&self) -> Result<(), Error> {
-        let mut fds = [PollFd::new(&self.inner, PollFlags::OUT)];
-        match rustix::event::poll(&mut fds, None) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
-            Err(error) => Err(Error::new(Operation::Wait, self.local, error.into())),
-        }
+    pub fn wait_for_room(&self, timeout: Option<Duration>) -> Result<bool, Error> {
+        let ready = self.wait(PollFlags::OUT, timeout)?;
+        Ok(ready.contains(PollFlags::OUT))
     }
 
     /// Puts datagrams into messages: neighbours of equal size that go alike into one, of which
