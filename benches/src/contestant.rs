@@ -29,8 +29,9 @@ pub(crate) enum Contestant {
 /// The limit that all others are compared with.
 pub(crate) const LIMIT: Contestant = Contestant::Own(Contender::RawOffload);
 
-pub(crate) const ALL: [Contestant; 16] = [
+pub(crate) const ALL: [Contestant; 17] = [
     LIMIT,
+    Contestant::Own(Contender::RawMetadata),
     Contestant::Own(Contender::RawBatch),
     Contestant::Manycast,
     Contestant::Own(Contender::Library),
@@ -155,6 +156,7 @@ impl Contestant {
             Self::Manycast
                 | Self::Own(
                     Contender::RawOffload
+                        | Contender::RawMetadata
                         | Contender::Library
                         | Contender::Tokio
                         | Contender::TokioSocket

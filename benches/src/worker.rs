@@ -39,7 +39,7 @@ pub(crate) struct Job {
 pub(crate) enum Contender {
     RawOffload,
     RawBatch,
-    /// The raw loop for round trips that asks for all that `manycast` tells of a datagram.
+    /// The raw loop that asks for all that `manycast` tells of a datagram.
     RawMetadata,
     Library,
     Tokio,
@@ -91,9 +91,8 @@ pub(crate) fn run(job: &Job) -> anyhow::Result<()> {
 
 fn send(job: &Job, schedule: &mut Schedule) -> anyhow::Result<()> {
     match job.contender {
-        Contender::RawOffload => raw::send_offload(job, schedule),
+        Contender::RawOffload | Contender::RawMetadata => raw::send_offload(job, schedule),
         Contender::RawBatch => raw::send_batch(job, schedule),
-        Contender::RawMetadata => bail!("it has nothing but round trips here"),
         Contender::Library => manycast_library::send(job, schedule),
         Contender::Tokio => manycast_library::send_tokio(job, schedule),
         Contender::Std => plain::send(job, schedule),
@@ -107,7 +106,7 @@ fn receive(job: &Job, counter: &Counter) -> anyhow::Result<()> {
     match job.contender {
         Contender::RawOffload => raw::receive_offload(job, counter),
         Contender::RawBatch => raw::receive_batch(job, counter),
-        Contender::RawMetadata => bail!("it has nothing but round trips here"),
+        Contender::RawMetadata => raw::receive_with_metadata(job, counter),
         Contender::Library => manycast_library::receive(job, counter),
         Contender::Tokio => manycast_library::receive_tokio(job, counter),
         Contender::Std => plain::receive(job, counter),

@@ -6,8 +6,8 @@ use std::os::fd::AsRawFd;
 
 use nix::cmsg_space;
 use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrIn, recvfrom, recvmmsg,
-    recvmsg, send, sendmmsg, sendmsg, sendto, setsockopt, sockopt,
+    ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrIn, SockaddrLike,
+    recvfrom, recvmmsg, recvmsg, send, sendmmsg, sendmsg, sendto, setsockopt, sockopt,
 };
 use nix::sys::time::TimeSpec;
 
@@ -43,14 +43,27 @@ pub(crate) fn send_offload(job: &Job, schedule: &mut Schedule) -> anyhow::Result
 pub(crate) fn receive_offload(job: &Job, counter: &Counter) -> anyhow::Result<()> {
     let socket = job.receiver()?;
     setsockopt(&socket, sockopt::UdpGroSegment, &true)?;
+    receive_gathered::<()>(&socket, cmsg_space!(i32), counter)
+}
+
+pub(crate) fn receive_with_metadata(job: &Job, counter: &Counter) -> anyhow::Result<()> {
+    let socket = with_metadata(job.receiver()?)?;
+    receive_gathered::<SockaddrIn>(&socket, metadata(), counter)
+}
+
+/// Receives with room for an address of this kind, if it is one, and for control messages.
+fn receive_gathered<S: SockaddrLike>(
+    socket: &UdpSocket,
+    mut control: Vec<u8>,
+    counter: &Counter,
+) -> anyhow::Result<()> {
     ready();
     let mut memory = vec![0; LARGEST + PAGE];
     let buffer = &mut from_page_on(&mut memory)[..LARGEST];
-    let mut control = cmsg_space!(i32);
     loop {
         let mut room = [IoSliceMut::new(buffer)];
         let flags = MsgFlags::empty();
-        let got = recvmsg::<()>(socket.as_raw_fd(), &mut room, Some(&mut control), flags)?;
+        let got = recvmsg::<S>(socket.as_raw_fd(), &mut room, Some(&mut control), flags)?;
         let segment = got.cmsgs()?.find_map(|message| match message {
             ControlMessageOwned::UdpGroSegments(size) => usize::try_from(size).ok(),
             _ => None,

@@ -45,6 +45,8 @@ const LEFT: Token = Token::MAX - 3;
 pub struct Endpoint {
     /// A slot that is empty belonged to a socket that is closed; its token may be given anew.
     ports: Vec<Option<Port>>,
+    /// Which slots are empty.
+    free: Vec<usize>,
     /// How many sockets were opened so far, for their identifiers.
     opened: u64,
     /// What sending needs of the ports, and the same for the other half of a split socket.
@@ -148,6 +150,7 @@ impl Endpoint {
     pub(crate) fn new(config: SocketConfig) -> Result<Self, Error> {
         Ok(Self {
             ports: Vec::new(),
+            free: Vec::new(),
             opened: 0,
             outlets: Arc::default(),
             shared: None,
@@ -185,8 +188,7 @@ impl Endpoint {
     }
 
     fn add(&mut self, socket: Socket, origin: Origin) -> Result<usize, Error> {
-        let free = self.ports.iter().position(Option::is_none);
-        let slot = free.unwrap_or(self.ports.len());
+        let slot = self.free.last().copied().unwrap_or(self.ports.len());
         if *self.polled.get_mut() {
             self.poller.add(&socket, slot as Token)?;
         }
@@ -203,9 +205,11 @@ impl Endpoint {
             retired: false,
             reply_by_interface: false,
         });
-        match self.ports.get_mut(slot) {
-            Some(place) => *place = port,
-            None => self.ports.push(port),
+        if self.free.pop().is_some() {
+            debug_assert!(self.ports[slot].is_none(), "slot {slot} is not free");
+            self.ports[slot] = port;
+        } else {
+            self.ports.push(port);
         }
         Ok(slot)
     }
@@ -215,6 +219,7 @@ impl Endpoint {
         let Some(port) = self.ports.get_mut(slot).and_then(Option::take) else {
             return;
         };
+        self.free.push(slot);
         if *self.polled.get_mut() {
             // The other half of a split socket may hold it open for a moment.
             let _ = self.poller.remove(&*port.socket);

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
-use manycast_net::{ErrorKind, Operation, RecvBatch, SocketConfig, Unreachable};
+use manycast_net::{ErrorKind, Operation, RecvBatch, Socket, SocketConfig, Unreachable};
 use manycast_types::{Address, Host, InterfaceId, Transmit};
 
 use crate::egress::Egress;
@@ -37,8 +37,7 @@ pub struct Sender {
     hops: u8,
     address: Address,
     config: SenderConfig,
-    opened: Instant,
-    /// When it last looked whether the host has changed, in microseconds after it was opened.
+    /// When it last looked whether the host has changed, in milliseconds of the coarse clock.
     looked: AtomicU64,
 }
 
@@ -46,6 +45,8 @@ pub struct Sender {
 #[derive(Debug)]
 struct State {
     endpoint: Endpoint,
+    /// The one socket of the endpoint.
+    socket: Arc<Socket>,
     to: SocketAddr,
     from: SocketAddr,
     interface: InterfaceId,
@@ -53,8 +54,9 @@ struct State {
     is_lost: bool,
 }
 
-/// How often it looks whether the host has changed, while it sends.
-const LOOK: Duration = Duration::from_millis(50);
+/// How often it looks whether the host has changed, while it sends; the clock for that goes in steps of
+/// at most 10 ms.
+const LOOK: Duration = Duration::from_millis(40);
 
 /// How a [`Sender`] sends.
 ///
@@ -226,11 +228,10 @@ impl Sender {
         let egress = Egress::to(destination, address.interface(), ip)?;
         endpoint.connect_by(&egress, address.interface(), from)?;
         let state = State::of(endpoint, &egress)?;
-        let socket = state.socket()?;
         let hops = if destination.ip().is_multicast() {
-            socket.multicast_hops()?
+            state.socket.multicast_hops()?
         } else {
-            socket.unicast_hops()?
+            state.socket.unicast_hops()?
         };
         if hops == 0 {
             tracing::warn!("a hop limit of 0 keeps datagrams here only if this host is a member");
@@ -244,8 +245,7 @@ impl Sender {
             hops,
             address: address.clone(),
             config: config.clone(),
-            opened: Instant::now(),
-            looked: AtomicU64::new(0),
+            looked: AtomicU64::new(coarse_milliseconds()),
         })
     }
 
@@ -302,6 +302,27 @@ impl Sender {
         self.send_payloads(payloads, false)
     }
 
+    /// Waits until the send buffer has room, after [`Sender::try_send_batch`] has found none, at most for
+    /// `timeout`, and says whether it has. So that who sends can look in between whether to stop, since
+    /// a slow interface may take minutes for what the buffer holds.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let sender = manycast::Sender::new("239.192.0.100%lo:5000")?;
+    /// while sender.try_send_batch(&["Hello, world!"])? == 0 {
+    ///     sender.wait_for_room(Duration::from_millis(100))?;
+    /// }
+    /// # Ok::<(), manycast::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Only where the machine itself fails.
+    pub fn wait_for_room(&self, timeout: Duration) -> Result<bool, Error> {
+        Ok(self.sending_socket().wait_for_room(Some(timeout))?)
+    }
+
     fn send_payloads<P: AsRef<[u8]>>(&self, payloads: &[P], wait: bool) -> Result<usize, Error> {
         self.follow(false)?;
         let result = self.send_now(payloads, wait);
@@ -319,7 +340,7 @@ impl Sender {
     fn send_now<P: AsRef<[u8]>>(&self, payloads: &[P], wait: bool) -> Result<usize, Error> {
         let (socket, to) = {
             let state = self.state();
-            (Arc::clone(state.endpoint.socket_for(state.to)?), state.to)
+            (Arc::clone(&state.socket), state.to)
         };
         Ok(socket.send_payloads(&Transmit::new(to, ()), payloads, wait)?)
     }
@@ -327,10 +348,9 @@ impl Sender {
     /// Looks whether the interface or the own address is another one now, if it is time to, or at
     /// once.
     fn follow(&self, at_once: bool) -> Result<(), Error> {
-        let elapsed = self.opened.elapsed();
-        let now = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
-        let looked = Duration::from_micros(self.looked.load(Ordering::Relaxed));
-        if !at_once && elapsed.saturating_sub(looked) < LOOK {
+        let now = coarse_milliseconds();
+        let passed = now.saturating_sub(self.looked.load(Ordering::Relaxed));
+        if !at_once && Duration::from_millis(passed) < LOOK {
             return Ok(());
         }
         self.looked.store(now, Ordering::Relaxed);
@@ -369,7 +389,7 @@ impl Sender {
         loop {
             let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
             // An answer is proof that it was delivered, but not what was asked for.
-            self.sending_socket()?.recv_batch(&mut batch, left)?;
+            self.sending_socket().recv_batch(&mut batch, left)?;
             let unreachable = batch.unreachable().first().copied();
             if unreachable.is_some() || left.is_some_and(|left| left.is_zero()) {
                 return Ok(unreachable);
@@ -450,8 +470,7 @@ impl AsRawFd for Sender {
     /// The descriptor of the socket as it is now, for another event loop: writable when the send
     /// buffer has room. After the host has changed it may be another one.
     fn as_raw_fd(&self) -> RawFd {
-        let socket = self.sending_socket();
-        socket.map_or(-1, |socket| socket.as_fd().as_raw_fd())
+        self.state().socket.as_fd().as_raw_fd()
     }
 }
 
@@ -464,32 +483,26 @@ impl Sender {
     ///
     /// Too many open files.
     pub fn sending_fd(&self) -> Result<OwnedFd, Error> {
-        let socket = self.sending_socket()?;
-        let fd = socket.as_fd().try_clone_to_owned();
+        let fd = self.state().socket.as_fd().try_clone_to_owned();
         Ok(fd.map_err(|error| manycast_net::Error::new(Operation::Wait, self.destination, error))?)
     }
 
-    pub(crate) fn sending_socket(&self) -> Result<Arc<manycast_net::Socket>, Error> {
-        let state = self.state();
-        state.endpoint.socket_for(state.to).map(Arc::clone)
+    pub(crate) fn sending_socket(&self) -> Arc<Socket> {
+        Arc::clone(&self.state().socket)
     }
 }
 
 impl State {
     fn of(endpoint: Endpoint, egress: &Egress) -> Result<Self, Error> {
-        let mut state = Self {
+        let socket = Arc::clone(endpoint.socket_for(egress.destination)?);
+        Ok(Self {
             endpoint,
             to: egress.destination,
-            from: egress.destination,
+            from: socket.local_addr()?,
+            socket,
             interface: egress.interface_id(),
             is_lost: false,
-        };
-        state.from = state.socket()?.local_addr()?;
-        Ok(state)
-    }
-
-    fn socket(&self) -> Result<&manycast_net::Socket, Error> {
-        self.endpoint.socket_for(self.to).map(|socket| &**socket)
+        })
     }
 
     /// Takes up another interface or address, where the host has changed.
@@ -502,12 +515,17 @@ impl State {
         if let Some(egress) = self.endpoint.follow_peer(0)? {
             self.to = egress.destination;
             self.interface = egress.interface_id();
-            self.from = self.socket()?.local_addr()?;
+            self.socket = Arc::clone(self.endpoint.socket_for(self.to)?);
+            self.from = self.socket.local_addr()?;
             tracing::debug!(from = %self.from, interface = %self.interface, "sends anew");
         }
         self.is_lost = false;
         Ok(())
     }
+}
+
+fn coarse_milliseconds() -> u64 {
+    u64::try_from(manycast_net::coarse_time().as_millis()).unwrap_or(u64::MAX)
 }
 
 impl From<Sender> for Endpoint {

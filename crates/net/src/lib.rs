@@ -33,7 +33,7 @@ pub use manycast_types::{ErrorKind, Unreachable};
 pub use membership::source_filter;
 pub use offload::{Offload, OffloadState};
 pub use packet::{Packet, PacketSocket, PacketType};
-pub use poller::{Alarm, Poller, Stopper, Token, Waker};
+pub use poller::{Alarm, Poller, Stopper, Token, Waker, coarse_time};
 pub use routes::{Route, route_from, route_to};
 pub use socket::Socket;
 pub use sysctl::sysctl;

@@ -10,7 +10,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{Mutex, OnceLock};
 use std::time::Instant;
 
 use manycast_types::InterfaceId;
@@ -47,7 +47,9 @@ pub struct Socket {
     explained: Mutex<Option<Instant>>,
     /// Whether a receiving call that waits does so for some time only.
     has_timeout: AtomicBool,
-    peer: RwLock<Option<SocketAddr>>,
+    /// The first peer, and whether there was another one since.
+    peer: OnceLock<SocketAddr>,
+    had_other_peers: AtomicBool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -90,7 +92,8 @@ impl Socket {
             dont_fragment: AtomicBool::new(false),
             explained: Mutex::new(None),
             has_timeout: AtomicBool::new(false),
-            peer: RwLock::new(None),
+            peer: OnceLock::new(),
+            had_other_peers: AtomicBool::new(false),
         };
         if offload::is_wanted() && config.merge_received {
             socket.gro = gro::enable(socket.fd());
@@ -175,7 +178,7 @@ impl Socket {
     }
 
     /// Sets the peer: only its datagrams are received, and datagrams to it need no route
-    /// lookup. A second call sets another peer.
+    /// lookup. A second call sets another peer; for datagrams to that one the route is looked up.
     ///
     /// Answers to a *group* come from the addresses of its members, so a socket that is connected
     /// to a group does not receive them.
@@ -184,11 +187,15 @@ impl Socket {
     ///
     /// [`NetworkUnreachable`](crate::ErrorKind::NetworkUnreachable): no route leads there.
     pub fn connect(&self, peer: SocketAddr) -> Result<(), Error> {
+        if self.peer.get().is_some_and(|first| *first != peer) {
+            // Before it is so, since others may be sending.
+            self.had_other_peers.store(true, Ordering::Release);
+        }
         self.inner.connect(&peer.into()).map_err(|error| {
             let interface = self.interface_to(peer, None);
             Error::new(Operation::Connect, peer, error).explained_by_host(peer, interface)
         })?;
-        *self.peer.write().unwrap_or_else(PoisonError::into_inner) = Some(peer);
+        self.peer.get_or_init(|| peer);
         Ok(())
     }
 

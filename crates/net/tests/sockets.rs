@@ -56,6 +56,24 @@ fn a_batch_keeps_order_and_boundaries() {
     }
 }
 
+/// Datagrams to the peer are sent without its address, which must hold for the peer of now alone.
+#[test]
+fn after_a_change_of_the_peer_each_datagram_goes_where_it_says() {
+    for local in LOCAL {
+        let ((first, to_first), (second, to_second)) = (bind(local), bind(local));
+        let (sender, _) = bind(local);
+        for peer in [to_first, to_second, to_first] {
+            sender.connect(peer).unwrap();
+            let transmits = [to_first, to_second].map(|to| Transmit::new(to, to.to_string()));
+            assert_eq!(sender.send_batch(&transmits).unwrap(), 2);
+            for (socket, address) in [(&first, to_first), (&second, to_second)] {
+                let came = receive(socket, &mut RecvBatch::new(), 1);
+                assert_eq!(came, [address.to_string().into_bytes()]);
+            }
+        }
+    }
+}
+
 #[test]
 fn a_batch_goes_to_many_destinations() {
     for local in LOCAL {

@@ -148,6 +148,7 @@ netns::tests!(
     peers::socat_listens_and_sends,
     send::a_file_goes_in_pieces,
     send::an_interrupt_ends_it_with_a_summary,
+    send::an_interrupt_ends_it_while_the_send_buffer_is_full,
     send::broadcasts_reach_all_hosts,
     send::each_line_is_a_datagram,
     send::row_01_a_closed_port_is_told,

@@ -400,6 +400,25 @@ pub(crate) fn an_interrupt_ends_it_with_a_summary() {
     assert_eq!(code(&waiting.finish()), 0);
 }
 
+pub(crate) fn an_interrupt_ends_it_while_the_send_buffer_is_full() {
+    let lab = Lab::new();
+    let [a, _b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
+    a.output("tc qdisc add dev eth0 root tbf rate 8kbit burst 1600 limit 100000000");
+    // So many datagrams fill a send buffer of that size.
+    let other = a.run(|| manycast::Sender::new("10.0.0.2:5000").unwrap());
+    let mut room = 0;
+    while other.try_send_batch(&[[0; 1316]]).unwrap() > 0 {
+        room += 1;
+    }
+    let mut stuck = start(&a, &["send", "10.0.0.2:5000", "--file", "/dev/zero"]);
+    for _ in 10..room {
+        stuck.wait_for_line("1316 bytes to 10.0.0.2:5000");
+    }
+    stuck.interrupt();
+    stuck.wait_for_error_line("sent ");
+    stuck.finish();
+}
+
 pub(crate) fn broadcasts_reach_all_hosts() {
     let lab = Lab::new();
     let [a, b, c] = hosts_on(&lab, &lab.switch("sw"), ["a", "b", "c"]);

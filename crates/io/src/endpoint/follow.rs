@@ -201,6 +201,8 @@ impl Endpoint {
         if *self.polled.get_mut() {
             self.poller.add(&*new.socket, slot as Token)?;
         }
+        // It is the slot that became free last.
+        self.free.pop();
         self.ports[slot] = Some(new);
         Ok(())
     }
@@ -218,6 +220,7 @@ impl Endpoint {
         let Some(mut port) = self.ports[slot].take() else {
             return;
         };
+        self.free.push(slot);
         port.retired = true;
         let place = self.ports.len();
         if *self.polled.get_mut()

@@ -60,7 +60,7 @@ impl Sender {
         let mut sent = 0;
         while sent < payloads.len() {
             match self.inner.try_send_batch(&payloads[sent..]) {
-                Ok(0) => self.room.wait(&self.inner.sending_socket()?).await?,
+                Ok(0) => self.room.wait(&self.inner.sending_socket()).await?,
                 Ok(count) => sent += count,
                 Err(_) if sent > 0 => break,
                 Err(error) => return Err(error),

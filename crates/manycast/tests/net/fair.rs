@@ -1,6 +1,6 @@
 //! Drivers under load: a protocol that always has something to send keeps nobody waiting.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use manycast::proto::ask::{Responder, ResponderConfig};
 use manycast::{
-    Commands, Driver, Listener, NetworkEvent, Next, Output, Protocol, Received, Request, Socket,
+    Commands, Driver, Endpoint, Listener, NetworkEvent, Next, Output, Protocol, Received, Request,
     SocketConfig, SocketId, Stopper, Transmit,
 };
 use manycast_lab::netns::{Host, Lab, Task};
@@ -94,26 +94,27 @@ const BOTH: [bool; 2] = [false, true];
 fn drive<P>(
     host: &Host,
     runtime: bool,
-    socket: Socket,
+    endpoint: impl Into<Endpoint>,
     protocol: P,
 ) -> (Task<()>, Stopper, Commands<P>)
 where
-    P: Protocol<Event = ()> + Send + 'static,
+    P: Protocol + Send + 'static,
 {
+    let endpoint = endpoint.into();
     let (tell, told) = std::sync::mpsc::channel();
     let task = host.spawn(move || {
         if runtime {
             block_on(async {
-                let mut driver = manycast::tokio::Driver::new(socket, protocol).unwrap();
+                let mut driver = manycast::tokio::Driver::new(endpoint, protocol).unwrap();
                 tell.send((driver.stopper().unwrap(), driver.commands().unwrap()))
                     .unwrap();
-                assert!(driver.next_event().await.unwrap().is_none());
+                while driver.next_event().await.unwrap().is_some() {}
             });
         } else {
-            let mut driver = Driver::new(socket, protocol);
+            let mut driver = Driver::new(endpoint, protocol);
             tell.send((driver.stopper().unwrap(), driver.commands().unwrap()))
                 .unwrap();
-            assert_eq!(driver.next_event(None).unwrap(), Next::Finished);
+            driver.run(|_, _| {}).unwrap();
         }
     });
     let (stopper, commands) = told.recv().unwrap();
@@ -306,24 +307,60 @@ pub(crate) fn a_full_send_buffer_keeps_nobody_waiting() {
     }
 }
 
-/// Opens many sockets, sends its number by each, and counts the echoes that came by the same.
+/// A sender that waits for room can look in between whether to stop.
+pub(crate) fn a_sender_waits_for_room_as_long_as_it_wants() {
+    let lab = Lab::new();
+    let [a, _b] = hosts(&lab, ["a", "b"]);
+    a.output("tc qdisc add dev eth0 root tbf rate 8kbit burst 1600 limit 100000000");
+    let sender = crate::sender(&a, "10.0.0.2:5000");
+    let payload = [7; 1316];
+    assert!(sender.wait_for_room(Duration::ZERO).unwrap());
+    while sender.try_send_batch(&[payload]).unwrap() > 0 {}
+    assert!(!sender.wait_for_room(Duration::from_millis(1)).unwrap());
+    a.output("tc qdisc del dev eth0 root");
+    assert!(sender.wait_for_room(PATIENCE).unwrap());
+    assert_eq!(sender.try_send_batch(&[payload]).unwrap(), 1);
+}
+
+fn echo() -> Responder {
+    Responder::new(ResponderConfig::default())
+}
+
+/// Opens so many sockets, sends its number by each, and ends when each echo came by the same.
 struct Ports {
     server: SocketAddr,
-    left: u64,
-    tags: Vec<(u64, SocketId)>,
-    outputs: Vec<Output<usize>>,
-    right: usize,
+    count: usize,
+    opened: HashMap<SocketId, u64>,
+    came: Arc<AtomicU64>,
+    outputs: Vec<Output<()>>,
+}
+
+impl Ports {
+    fn new(server: SocketAddr, count: usize) -> Self {
+        let open = |tag| {
+            Output::Request(Request::Open {
+                tag,
+                local: "127.0.0.1:0".parse().unwrap(),
+            })
+        };
+        Self {
+            server,
+            count,
+            opened: HashMap::new(),
+            came: Arc::default(),
+            outputs: (0..count as u64).map(open).collect(),
+        }
+    }
 }
 
 impl Protocol for Ports {
-    type Event = usize;
+    type Event = ();
 
     fn handle_datagram(&mut self, _now: Instant, datagram: Received<'_>) {
         let tag = u64::from_be_bytes(datagram.payload.try_into().unwrap());
-        assert!(self.tags.contains(&(tag, datagram.socket)), "{tag}");
-        self.right += 1;
-        self.outputs.push(Output::Event(self.right));
         let socket = datagram.socket;
+        assert_eq!(self.opened.get(&socket), Some(&tag));
+        self.came.fetch_add(1, Ordering::Relaxed);
         self.outputs
             .push(Output::Request(Request::Close { socket }));
     }
@@ -333,7 +370,8 @@ impl Protocol for Ports {
             panic!("{event:?}");
         };
         assert_ne!(local.port(), 0);
-        self.tags.push((tag, socket));
+        let before = self.opened.insert(socket, tag);
+        assert_eq!(before, None, "each has an identifier of its own");
         let payload = Bytes::copy_from_slice(&tag.to_be_bytes());
         let mut question = Transmit::new(self.server, payload);
         question.socket = Some(socket);
@@ -342,16 +380,12 @@ impl Protocol for Ports {
 
     fn handle_timeout(&mut self, _now: Instant) {}
 
-    fn poll_output(&mut self, _now: Instant) -> Output<usize> {
+    fn poll_output(&mut self, _now: Instant) -> Output<()> {
         if let Some(output) = self.outputs.pop() {
             return output;
         }
-        if self.left > 0 {
-            self.left -= 1;
-            return Output::Request(Request::Open {
-                tag: self.left,
-                local: "127.0.0.1:0".parse().unwrap(),
-            });
+        if self.came.load(Ordering::Relaxed) == self.count as u64 {
+            return Output::Finished;
         }
         Output::Wait {
             until: None,
@@ -361,70 +395,51 @@ impl Protocol for Ports {
 }
 
 pub(crate) fn a_protocol_has_two_hundred_sockets_of_its_own() {
-    const COUNT: u64 = 200;
+    const COUNT: usize = 200;
     let lab = Lab::new();
     let [a] = hosts(&lab, ["a"]);
-    let server = bind(&a, "127.0.0.1:8888");
-    let mut echo = Driver::new(server, Responder::new(ResponderConfig::default()));
-    let stopper = echo.stopper().unwrap();
-    let task = a.spawn(move || echo.run(|_, _| {}).unwrap());
-    let ports = Ports {
-        server: ([127, 0, 0, 1], 8888).into(),
-        left: COUNT,
-        tags: Vec::new(),
-        outputs: Vec::new(),
-        right: 0,
-    };
-    let mut driver = Driver::new(bind(&a, "127.0.0.1:0"), ports);
-    a.run(|| {
-        loop {
-            let event = driver.next_event(Some(PATIENCE)).unwrap();
-            if event.event().expect("an echo is missing") as u64 == COUNT {
-                break;
-            }
-        }
-    });
-    let local: HashSet<SocketId> = driver.protocol().tags.iter().map(|(_, id)| *id).collect();
-    assert_eq!(
-        local.len() as u64,
-        COUNT,
-        "each has an identifier of its own"
-    );
-    stopper.stop();
-    task.join();
+    for runtime in BOTH {
+        let (server, stopper, _) = drive(&a, runtime, bind(&a, "127.0.0.1:8888"), echo());
+        let ports = Ports::new(([127, 0, 0, 1], 8888).into(), COUNT);
+        let came = Arc::clone(&ports.came);
+        let (task, ..) = drive(&a, runtime, bind(&a, "127.0.0.1:0"), ports);
+        wait_until(&came, COUNT as u64);
+        task.join();
+        stopper.stop();
+        server.join();
+    }
 }
 
 pub(crate) fn a_protocol_answers_ten_thousand_peers_on_one_socket() {
     const PEERS: u32 = 10_000;
     let lab = Lab::new();
     let [a] = hosts(&lab, ["a"]);
-    let config = ResponderConfig::default();
-    let mut echo = Driver::new(bind(&a, "127.0.0.1:8888"), Responder::new(config));
-    let stopper = echo.stopper().unwrap();
-    let task = a.spawn(move || echo.run(|_, _| {}).unwrap());
+    for runtime in BOTH {
+        let (task, stopper, _) = drive(&a, runtime, bind(&a, "127.0.0.1:8888"), echo());
 
-    // Each address of 127.0.0.0/8 is one of this host.
-    let mut peers = bind(&a, "0.0.0.0:4000");
-    let mut answered = HashSet::new();
-    for block in 0..PEERS / 100 {
-        let questions: Vec<_> = (0..100)
-            .map(|peer| {
-                let number = block * 100 + peer;
-                let address = Ipv4Addr::from_bits(0x7f01_0000 + number);
-                let mut question = Transmit::new(([127, 0, 0, 1], 8888).into(), [3; 32]);
-                question.source = Some(address.into());
-                question
-            })
-            .collect();
-        assert_eq!(peers.send_batch(&questions).unwrap(), 100);
-        for _ in 0..100 {
-            let answer = receive(&a, &mut peers);
-            answered.insert(answer.destination.ip());
+        // Each address of 127.0.0.0/8 is one of this host.
+        let mut peers = bind(&a, "0.0.0.0:4000");
+        let mut answered = HashSet::new();
+        for block in 0..PEERS / 100 {
+            let questions: Vec<_> = (0..100)
+                .map(|peer| {
+                    let number = block * 100 + peer;
+                    let address = Ipv4Addr::from_bits(0x7f01_0000 + number);
+                    let mut question = Transmit::new(([127, 0, 0, 1], 8888).into(), [3; 32]);
+                    question.source = Some(address.into());
+                    question
+                })
+                .collect();
+            assert_eq!(peers.send_batch(&questions).unwrap(), 100);
+            for _ in 0..100 {
+                let answer = receive(&a, &mut peers);
+                answered.insert(answer.destination.ip());
+            }
         }
+        assert_eq!(answered.len(), PEERS as usize);
+        stopper.stop();
+        task.join();
     }
-    assert_eq!(answered.len(), PEERS as usize);
-    stopper.stop();
-    task.join();
 }
 
 /// Two links with the same addresses: an answer by the other one would be lost.
@@ -442,22 +457,22 @@ pub(crate) fn an_answer_leaves_by_the_socket_that_was_asked() {
         "239.1.1.1%eth0:8889",
         "239.1.1.1%eth1:8889",
     ];
-    let listener = b.run(|| Listener::open(addresses, SocketConfig::default()).unwrap());
-    let mut echo = Driver::new(listener, Responder::new(ResponderConfig::default()));
-    let stopper = echo.stopper().unwrap();
-    let task = b.spawn(move || echo.run(|_, _| {}).unwrap());
     let ask = |host: &Host, to: &str| {
         let mut socket = bind(host, ":0");
         host.run(|| socket.send_to(to, to).unwrap());
         assert_eq!(text(&receive(host, &mut socket)), to);
     };
-    for host in [&a, &c] {
-        for to in ["192.168.1.1:8888", "[fd07::1]:8888", "239.1.1.1%eth0:8889"] {
-            ask(host, to);
+    for runtime in BOTH {
+        let listener = b.run(|| Listener::open(addresses, SocketConfig::default()).unwrap());
+        let (task, stopper, _) = drive(&b, runtime, listener, echo());
+        for host in [&a, &c] {
+            for to in ["192.168.1.1:8888", "[fd07::1]:8888", "239.1.1.1%eth0:8889"] {
+                ask(host, to);
+            }
         }
+        stopper.stop();
+        task.join();
     }
-    stopper.stop();
-    task.join();
 }
 
 /// Sends one datagram to a group, and no more.

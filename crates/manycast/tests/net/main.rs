@@ -94,6 +94,7 @@ netns::tests!(
     fair::a_time_out_ends_while_a_protocol_sends_at_full_speed,
     fair::what_comes_is_taken_in_while_a_protocol_sends_at_full_speed,
     fair::a_full_send_buffer_keeps_nobody_waiting,
+    fair::a_sender_waits_for_room_as_long_as_it_wants,
     fair::a_protocol_has_two_hundred_sockets_of_its_own,
     fair::a_protocol_answers_ten_thousand_peers_on_one_socket,
     fair::an_answer_leaves_by_the_socket_that_was_asked,

@@ -2,13 +2,13 @@
 
 use manycast_types::{MAX_PAYLOAD, Transmit};
 
-use crate::sys::Messages;
+use crate::sys::Span;
 use crate::sys::features::gso;
 
 /// Datagrams that lie side by side: all of `size` bytes, but the last perhaps shorter.
 #[derive(Clone, Copy)]
 pub(super) struct Piece<'a> {
-    pub(super) payload: &'a [u8],
+    pub(super) payloads: Span<'a>,
     pub(super) size: usize,
     pub(super) count: usize,
 }
@@ -16,11 +16,16 @@ pub(super) struct Piece<'a> {
 impl<'a> Piece<'a> {
     pub(super) const fn single(payload: &'a [u8]) -> Self {
         Self {
-            payload,
+            payloads: Span::of(payload),
             size: payload.len(),
             count: 1,
         }
     }
+}
+
+/// How many datagrams of a size one message has at most, for the kernel to cut it apart.
+pub(super) fn most_segments(size: usize) -> usize {
+    (MAX_PAYLOAD / size.max(1)).clamp(1, gso::MAX_SEGMENTS)
 }
 
 /// What one call is to send. Nothing of it is copied on the way to the kernel.
@@ -30,21 +35,10 @@ pub(super) trait Queue<'a>: Copy {
     fn len(self) -> usize;
     /// Where a datagram goes and how.
     fn transmit(self, index: usize) -> &'a Transmit<Self::Payload>;
-    /// From a datagram on as many as one message can have, where it is known without a look at each
-    /// that they are alike and lie side by side.
+    /// From a datagram on those that one message can have, as far as it is seen at a glance that they
+    /// are alike and lie side by side.
     fn piece(self, index: usize) -> Piece<'a> {
         Piece::single(self.payload(index))
-    }
-    /// Adds to a message, from a datagram on, what can be seen at a glance to be of the same `size`, to
-    /// differ in nothing else and to lie side by side, at most so many; and says how many.
-    fn push_adjacent(
-        self,
-        _messages: &mut Messages<'a>,
-        _from: usize,
-        _most: usize,
-        _size: usize,
-    ) -> usize {
-        0
     }
     fn payload(self, index: usize) -> &'a [u8];
     /// Whether two datagrams differ in nothing but their payloads.
@@ -96,15 +90,15 @@ impl<'a, P: AsRef<[u8]>> Queue<'a> for Alike<'a, P> {
         self.transmit
     }
 
-    fn push_adjacent(
-        self,
-        messages: &mut Messages<'a>,
-        from: usize,
-        most: usize,
-        size: usize,
-    ) -> usize {
-        let payloads = &self.payloads[from..];
-        messages.push_adjacent(&payloads[..most.min(payloads.len())], size)
+    #[inline]
+    fn piece(self, index: usize) -> Piece<'a> {
+        let mut piece = Piece::single(self.payload(index));
+        let rest = &self.payloads[index + 1..];
+        let most = (most_segments(piece.size) - 1).min(rest.len());
+        if piece.size > 0 {
+            piece.count += piece.payloads.extend(&rest[..most], piece.size);
+        }
+        piece
     }
 
     fn payload(self, index: usize) -> &'a [u8] {
@@ -160,10 +154,9 @@ impl<'a, P: AsRef<[u8]>> Queue<'a> for Segments<'a, P> {
 
     fn piece(self, index: usize) -> Piece<'a> {
         let rest = &self.payload[index * self.size..];
-        let most = (MAX_PAYLOAD / self.size).clamp(1, gso::MAX_SEGMENTS);
-        let count = most.min(self.count - index);
+        let count = most_segments(self.size).min(self.count - index);
         Piece {
-            payload: &rest[..rest.len().min(count * self.size)],
+            payloads: Span::of(&rest[..rest.len().min(count * self.size)]),
             size: self.size.min(rest.len()),
             count,
         }

@@ -46,7 +46,7 @@ impl Socket {
                 let deadline = deadline.get_or_insert_with(|| now.checked_add(timeout));
                 deadline.map(|deadline| deadline.saturating_duration_since(now))
             });
-            let ready = self.wait(left)?;
+            let ready = self.wait(PollFlags::IN, left)?;
             if ready.contains(PollFlags::ERR) {
                 self.drain_error_queue(batch);
             }
@@ -134,12 +134,16 @@ impl Socket {
 
     /// Whether a datagram is there to be received, as far as can be seen without receiving it.
     pub fn has_datagram(&self) -> bool {
-        self.wait(Some(Duration::ZERO))
+        self.wait(PollFlags::IN, Some(Duration::ZERO))
             .is_ok_and(|ready| ready.contains(PollFlags::IN))
     }
 
-    fn wait(&self, timeout: Option<Duration>) -> Result<PollFlags, Error> {
-        let mut fds = [PollFd::new(&self.inner, PollFlags::IN)];
+    pub(super) fn wait(
+        &self,
+        events: PollFlags,
+        timeout: Option<Duration>,
+    ) -> Result<PollFlags, Error> {
+        let mut fds = [PollFd::new(&self.inner, events)];
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
         match rustix::event::poll(&mut fds, timeout.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(fds[0].revents()),

@@ -7,12 +7,12 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use manycast_types::{MAX_PAYLOAD, Transmit};
-use rustix::event::{PollFd, PollFlags};
+use rustix::event::PollFlags;
 
 use super::queue::{Alike, Piece, Queue, Segments};
 use super::{MAX_EARLIER, Socket, interface_id};
 use crate::sys::features::{self, ControlWriter, fragment, gso};
-use crate::sys::{self, Messages};
+use crate::sys::{self, Messages, Span};
 use crate::{Error, ErrorKind, Operation, offload};
 
 /// What IPv6 carries in a UDP datagram without the option for more, in bytes: its length is told by
@@ -256,15 +256,13 @@ impl Socket {
     /// What lies side by side from `index` on and may go as one message.
     #[inline]
     fn piece<'a>(&self, queue: impl Queue<'a>, index: usize, may_merge: bool) -> Piece<'a> {
-        if may_merge
-            && let piece = queue.piece(index)
-            && piece.count > 1
-            && let destination = queue.transmit(index).destination.ip()
-            && self.segment_limits.allow(piece.size, destination)
-        {
-            return piece;
+        let destination = queue.transmit(index).destination.ip();
+        let payload = queue.payload(index);
+        if may_merge && self.segment_limits.allow(payload.len(), destination) {
+            queue.piece(index)
+        } else {
+            Piece::single(payload)
         }
-        Piece::single(queue.payload(index))
     }
 
     /// Sends one message: a datagram, or several that lie side by side.
@@ -277,7 +275,7 @@ impl Socket {
     ) -> io::Result<usize> {
         let control = self.control(transmit, by, piece.size, piece.count);
         let destination = self.destination(transmit);
-        sys::send(self.fd(), piece.payload, destination, &control, flags).map(|()| piece.count)
+        sys::send(self.fd(), piece.payloads, destination, &control, flags).map(|()| piece.count)
     }
 
     /// The control messages of a message of so many datagrams, of `size` bytes each.
@@ -318,24 +316,22 @@ impl Socket {
     }
 
     /// What to name to the kernel: nothing for the peer, the route to whom is known already, and
-    /// would with an address be looked up again.
+    /// would with an address be looked up again. Where the peer has changed, each is named.
     fn destination<P>(&self, transmit: &Transmit<P>) -> Option<SocketAddr> {
-        let peer = *self.peer.read().unwrap_or_else(PoisonError::into_inner);
-        (peer != Some(transmit.destination)).then_some(transmit.destination)
+        let is_peer = self.peer.get() == Some(&transmit.destination)
+            && !self.had_other_peers.load(Ordering::Acquire);
+        (!is_peer).then_some(transmit.destination)
     }
 
-    /// Waits until the send buffer has room, for what [`Socket::try_send_batch`] did not take. A
-    /// signal ends it early.
+    /// Waits until the send buffer has room, for what [`Socket::try_send_batch`] did not take, at most
+    /// for `timeout` (`None`: for ever), and says whether it has. A signal ends it early.
     ///
     /// # Errors
     ///
     /// Only where the machine itself fails.
-    pub fn wait_for_room(&self) -> Result<(), Error> {
-        let mut fds = [PollFd::new(&self.inner, PollFlags::OUT)];
-        match rustix::event::poll(&mut fds, None) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
-            Err(error) => Err(Error::new(Operation::Wait, self.local, error.into())),
-        }
+    pub fn wait_for_room(&self, timeout: Option<Duration>) -> Result<bool, Error> {
+        let ready = self.wait(PollFlags::OUT, timeout)?;
+        Ok(ready.contains(PollFlags::OUT))
     }
 
     /// Puts datagrams into messages: neighbours of equal size that go alike into one, of which
@@ -359,20 +355,14 @@ impl Socket {
             let first = next;
             let piece = self.piece(queue, first, may_merge);
             let size = piece.size;
-            let (mut total, mut last) = (size, size);
-            messages.push(piece.payload, piece.count);
+            let mut total = piece.payloads.len();
+            let mut last = total - (piece.count - 1) * size;
+            messages.push(piece.payloads, piece.count);
             next += piece.count;
             let may_merge = may_merge
-                && piece.count == 1
                 && self
                     .segment_limits
                     .allow(size, queue.transmit(first).destination.ip());
-            if may_merge && size > 0 {
-                let most = (MAX_PAYLOAD / size).clamp(1, gso::MAX_SEGMENTS) - 1;
-                let more = queue.push_adjacent(messages, next, most, size);
-                total += more * size;
-                next += more;
-            }
             // Equal ones and at the end a shorter one are what the kernel cuts apart again.
             while may_merge
                 && messages.has_room()
@@ -387,7 +377,7 @@ impl Socket {
                 {
                     break;
                 }
-                messages.push(payload, 1);
+                messages.push(Span::of(payload), 1);
                 next += 1;
             }
             let is_merged = next - first > 1;

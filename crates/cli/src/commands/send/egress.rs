@@ -105,10 +105,18 @@ impl Egress {
         output: &Output,
     ) -> anyhow::Result<Option<Sent>> {
         loop {
-            let error = match self.sender.send(payload) {
-                Ok(sent) => {
+            let error = match self.sender.try_send_batch(&[payload]) {
+                Ok(0) => {
+                    // A slow interface may take minutes for what the send buffer holds.
+                    self.sender.wait_for_room(AGAIN)?;
+                    if interrupt.is_requested() {
+                        return Ok(None);
+                    }
+                    continue;
+                }
+                Ok(_) => {
                     self.is_stuck = false;
-                    return Ok(Some(sent));
+                    return Ok(Some(self.sender.sent(payload.len())));
                 }
                 Err(error) if error.is_transient() && patience != Patience::None => error,
                 Err(error) => return Err(error.into()),

@@ -13,7 +13,6 @@
 mod tests;
 
 use std::io;
-use std::marker::PhantomData;
 use std::mem::{self, MaybeUninit};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -24,6 +23,7 @@ use libc::{c_int, c_void};
 
 use super::address::{Name, size_of_len, to_name, to_socket_addr, to_storage};
 use super::features::{CONTROL_LEN, ControlWriter};
+use super::span::Span;
 
 /// A call that does not wait, be it to receive or to send.
 pub(crate) const DONT_WAIT: c_int = libc::MSG_DONTWAIT;
@@ -41,9 +41,9 @@ pub(crate) const MCAST_BLOCK_SOURCE: c_int = 43;
 pub(crate) const MCAST_LEAVE_GROUP: c_int = 45;
 pub(crate) const MCAST_JOIN_SOURCE_GROUP: c_int = 46;
 
-/// How many messages and how many pieces of memory one system call sends at most.
+/// How many messages and how many spans one system call sends at most.
 const MAX_MESSAGES: usize = 64;
-const MAX_VECTORS: usize = 512;
+const MAX_SPANS: usize = 512;
 
 /// Room for the control messages of one datagram, aligned as the kernel wants them.
 #[repr(align(8))]
@@ -203,26 +203,24 @@ impl Slots {
 /// one payload or of several that the kernel cuts apart.
 pub(crate) struct Messages<'a> {
     headers: [MaybeUninit<libc::mmsghdr>; MAX_MESSAGES],
-    vectors: [MaybeUninit<libc::iovec>; MAX_VECTORS],
+    spans: [MaybeUninit<Span<'a>>; MAX_SPANS],
     names: [MaybeUninit<Name>; MAX_MESSAGES],
     controls: [MaybeUninit<ControlWriter>; MAX_MESSAGES],
     /// Up to which payload each message goes.
     ends: [MaybeUninit<usize>; MAX_MESSAGES],
-    /// How many messages, vectors and payloads there are.
+    /// How many messages, spans and payloads there are.
     messages: usize,
     used: usize,
     payloads: usize,
-    /// The first vector of the message that is being gathered.
+    /// The first span of the message that is being gathered.
     begin: usize,
-    /// The payloads that the vectors point to stay borrowed.
-    borrowed: PhantomData<&'a [u8]>,
 }
 
 impl<'a> Messages<'a> {
     pub(crate) const fn new() -> Self {
         Self {
             headers: [const { MaybeUninit::uninit() }; MAX_MESSAGES],
-            vectors: [const { MaybeUninit::uninit() }; MAX_VECTORS],
+            spans: [const { MaybeUninit::uninit() }; MAX_SPANS],
             names: [const { MaybeUninit::uninit() }; MAX_MESSAGES],
             controls: [const { MaybeUninit::uninit() }; MAX_MESSAGES],
             ends: [const { MaybeUninit::uninit() }; MAX_MESSAGES],
@@ -230,65 +228,26 @@ impl<'a> Messages<'a> {
             used: 0,
             payloads: 0,
             begin: 0,
-            borrowed: PhantomData,
         }
     }
 
     /// Whether there is room for one more payload and, with [`Messages::end`], one more message.
     pub(crate) const fn has_room(&self) -> bool {
-        self.messages < MAX_MESSAGES && self.used < MAX_VECTORS
+        self.messages < MAX_MESSAGES && self.used < MAX_SPANS
     }
 
-    /// Adds the payload of `count` datagrams to the message that is being gathered. What lies side by
-    /// side in memory goes as one piece, since each piece costs the kernel as much as to copy some
-    /// hundred bytes.
-    pub(crate) fn push(&mut self, payload: &'a [u8], count: usize) {
+    /// Adds the payloads of `count` datagrams to the message that is being gathered.
+    pub(crate) fn push(&mut self, payloads: Span<'a>, count: usize) {
         self.payloads += count;
         if self.used > self.begin {
-            // SAFETY: the first `used` vectors are initialised.
-            let last = unsafe { self.vectors[self.used - 1].assume_init_mut() };
-            if last.iov_base.addr() + last.iov_len == payload.as_ptr().addr() {
-                // The kernel finds these bytes by their address, and not by the pointer to those
-                // before them.
-                payload.as_ptr().expose_provenance();
-                last.iov_len += payload.len();
+            // SAFETY: the first `used` spans are initialised.
+            let last = unsafe { self.spans[self.used - 1].assume_init_mut() };
+            if last.push(payloads) {
                 return;
             }
         }
-        self.vectors[self.used].write(libc::iovec {
-            iov_base: payload.as_ptr().cast_mut().cast(),
-            iov_len: payload.len(),
-        });
+        self.spans[self.used].write(payloads);
         self.used += 1;
-    }
-
-    /// Adds those of `payloads` that are `size` bytes long and go on side by side in memory where the
-    /// last payload ended, up to the first that does not, and says how many.
-    pub(crate) fn push_adjacent<P: AsRef<[u8]>>(
-        &mut self,
-        payloads: &'a [P],
-        size: usize,
-    ) -> usize {
-        if self.used == self.begin {
-            return 0;
-        }
-        // SAFETY: the first `used` vectors are initialised.
-        let last = unsafe { self.vectors[self.used - 1].assume_init_mut() };
-        let mut end = last.iov_base.addr() + last.iov_len;
-        let mut count = 0;
-        for payload in payloads {
-            let payload = payload.as_ref();
-            if payload.len() != size || payload.as_ptr().addr() != end {
-                break;
-            }
-            // As in `push`.
-            payload.as_ptr().expose_provenance();
-            end += size;
-            count += 1;
-        }
-        last.iov_len += count * size;
-        self.payloads += count;
-        count
     }
 
     /// Ends the message that is being gathered.
@@ -341,7 +300,7 @@ impl<'a> Messages<'a> {
     /// all of it may have moved before.
     fn prepare(&mut self) -> *mut libc::mmsghdr {
         let headers: *mut libc::mmsghdr = self.headers.as_mut_ptr().cast();
-        let vectors: *mut libc::iovec = self.vectors.as_mut_ptr().cast();
+        let vectors: *mut libc::iovec = self.spans.as_mut_ptr().cast();
         let names: *mut Name = self.names.as_mut_ptr().cast();
         let controls: *mut ControlWriter = self.controls.as_mut_ptr().cast();
         let mut begin = 0;
@@ -366,11 +325,12 @@ impl<'a> Messages<'a> {
     }
 }
 
-/// Sends one payload, by the oldest call that can, since it costs the least. It keeps clear of
-/// [`Messages`], whose memory would be cold when a dialogue goes on after a wait.
+/// Sends one message whose payloads lie side by side, by the oldest call that can, since it costs the
+/// least. It keeps clear of [`Messages`], whose memory would be cold when a dialogue goes on after a
+/// wait, or when much was copied by the call before.
 pub(crate) fn send(
     fd: BorrowedFd<'_>,
-    payload: &[u8],
+    payloads: Span<'_>,
     destination: Option<SocketAddr>,
     control: &ControlWriter,
     flags: c_int,
@@ -381,24 +341,20 @@ pub(crate) fn send(
         None => (ptr::null_mut(), 0),
     };
     let control = control.as_bytes();
-    let base: *mut c_void = payload.as_ptr().cast_mut().cast();
+    let mut vector = payloads.vector;
     let sent = if control.is_empty() {
-        // SAFETY: payload and name are valid for reading as many bytes as is said.
+        // SAFETY: payloads and name are valid for reading as many bytes as is said.
         unsafe {
             libc::sendto(
                 fd.as_raw_fd(),
-                base,
-                payload.len(),
+                vector.iov_base,
+                vector.iov_len,
                 flags,
                 name.cast(),
                 name_len,
             )
         }
     } else {
-        let mut vector = libc::iovec {
-            iov_base: base,
-            iov_len: payload.len(),
-        };
         // SAFETY: all-zero bytes are a valid value of this plain C structure.
         let mut header: libc::msghdr = unsafe { mem::zeroed() };
         header.msg_name = name;

@@ -10,6 +10,7 @@ pub(crate) mod options;
 pub(crate) mod packet;
 pub(crate) mod poller;
 pub(crate) mod routes;
+mod span;
 pub(crate) mod sysctl;
 pub(crate) mod watch;
 
@@ -18,6 +19,7 @@ pub(crate) use calls::{
     Messages, PROBE, Slots, WAIT_FOR_ONE, dropped, error_queue, group_filter, send, set_group,
     set_group_source, set_multicast_interface_v4,
 };
+pub(crate) use span::Span;
 
 /// Errors that a datagram sent earlier met on its way, as ICMP tells them (`icmp(7)`, `udp(7)`):
 /// EACCES for instance where an IPv6 firewall rejects it.

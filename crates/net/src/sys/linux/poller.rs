@@ -9,11 +9,18 @@ use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
 use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
+    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, clock_gettime,
+    timerfd_create, timerfd_settime,
 };
 
 /// A wait that is longer than this may end up to a millisecond late.
 const EXACT: Duration = Duration::from_millis(20);
+
+/// The clock that goes on with the kernel's tick (`clock_gettime(2)`).
+pub(crate) fn coarse_time() -> Duration {
+    let time = clock_gettime(ClockId::MonotonicCoarse);
+    Duration::try_from(time).unwrap_or_default()
+}
 
 /// A set of descriptors.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use std::ptr;
 use std::slice;
 
 use super::super::features::ControlWriter;
-use super::{Messages, Name, Slots, to_name};
+use super::{Messages, Name, Slots, Span, to_name};
 
 fn address(port: u16) -> SocketAddr {
     ([127, 0, 0, 1], port).into()
@@ -117,18 +117,19 @@ fn what_is_gathered_is_sent_after_a_move() {
     let mut control = ControlWriter::new();
     control.push(1, 2, &[3; 4]);
     let mut messages = Messages::new();
-    messages.push(a, 1);
-    messages.push(b, 1);
-    messages.push(&apart, 1);
+    messages.push(Span::of(a), 1);
+    messages.push(Span::of(b), 1);
+    messages.push(Span::of(&apart), 1);
     messages.end(Some(address(1)), &control);
-    messages.push(&apart, 1);
+    messages.push(Span::of(&apart), 1);
     messages.end(None, &ControlWriter::new());
     let rows: Vec<&[u8]> = memory.chunks(4).collect();
     let one_more = [rows[1], &apart[..4]];
-    messages.push(rows[0], 1);
-    assert_eq!(messages.push_adjacent(&rows[2..], 4), 0, "one is between");
-    assert_eq!(messages.push_adjacent(&rows[1..], 3), 0, "another length");
-    assert_eq!(messages.push_adjacent(&one_more, 4), 1);
+    let mut span = Span::of(rows[0]);
+    assert_eq!(span.extend(&rows[2..], 4), 0, "one is between");
+    assert_eq!(span.extend(&rows[1..], 3), 0, "another length");
+    assert_eq!(span.extend(&one_more, 4), 1);
+    messages.push(span, 2);
     messages.end(None, &ControlWriter::new());
     let mut messages = *Box::new(messages);
     let headers = messages.prepare();
@@ -137,5 +138,22 @@ fn what_is_gathered_is_sent_after_a_move() {
         assert_eq!(read(headers), (b"side by side, apart".to_vec(), true, 24));
         assert_eq!(read(headers.add(1)), (b", apart".to_vec(), false, 0));
         assert_eq!(read(headers.add(2)), (b"side by ".to_vec(), false, 0));
+    }
+}
+
+#[test]
+fn a_span_ends_before_the_first_payload_that_does_not_go_on() {
+    const COUNT: usize = 40;
+    let memory = [0; COUNT * 4 + 4];
+    let rows: Vec<&[u8]> = memory.chunks(4).collect();
+    let others = [&memory[..4], &memory[..3], &[]];
+    for index in 1..=COUNT {
+        for other in others {
+            let mut payloads = rows.clone();
+            payloads[index] = other;
+            let mut span = Span::of(payloads[0]);
+            let count = span.extend(&payloads[1..], 4);
+            assert_eq!((count, span.len()), (index - 1, index * 4));
+        }
     }
 }

@@ -69,7 +69,9 @@ pub(crate) fn encode<P>(
     source: Option<IpAddr>,
     writer: &mut ControlWriter,
 ) {
-    pktinfo::encode(ipv4, source, interface, writer);
+    if source.is_some() || interface.is_some() {
+        pktinfo::encode(ipv4, source, interface, writer);
+    }
     if let Some(hops) = transmit.hops {
         hops::encode(ipv4, hops, writer);
     }

@@ -48,16 +48,13 @@ pub(crate) fn decode(message: &ControlMessage<'_>, metadata: &mut Metadata) -> b
     }
 }
 
-/// Sends from `source` and by `interface`, where they are given.
+/// Sends from `source` and by `interface`, as far as they are given.
 pub(crate) fn encode(
     ipv4: bool,
     source: Option<IpAddr>,
     interface: Option<u32>,
     writer: &mut ControlWriter,
 ) {
-    if source.is_none() && interface.is_none() {
-        return;
-    }
     let index = interface.unwrap_or(0).to_ne_bytes();
     if ipv4 {
         let source = match source {
