@@ -10,6 +10,7 @@ use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use super::entry::{Entry, temporary};
 use crate::folder::{Folder, Upload};
@@ -25,6 +26,9 @@ const RUN: u64 = 16;
 /// How many runs that do not touch are looked at. What lies in others is asked for again.
 const MOST: usize = 65_536;
 
+/// After how long without a word of its sender a file gives way to another one's.
+const IDLE: Duration = Duration::from_secs(1);
+
 /// A file on its way. Dropped, it stays under its temporary name where something of it was recorded,
 /// and is gone otherwise.
 #[derive(Debug)]
@@ -34,6 +38,8 @@ pub(super) struct Partial {
     record: Option<Record>,
     /// Whether an earlier attempt wrote a part of it.
     pub(super) is_resumed: bool,
+    /// When something of it was last written.
+    written: Instant,
 }
 
 #[derive(Debug, Default)]
@@ -65,6 +71,7 @@ impl Partial {
             upload,
             record,
             is_resumed,
+            written: Instant::now(),
         };
         let runs = found.unwrap_or_default();
         if partial.record.is_some() {
@@ -89,8 +96,15 @@ impl Partial {
         self.record.is_some()
     }
 
+    /// Whether another sender may take its place: with the same content it goes on with what is
+    /// there, and one that was started again may have another.
+    pub(super) fn gives_way_to(&self, entry: &Entry) -> bool {
+        head(&self.entry) == head(entry) || self.written.elapsed() >= IDLE
+    }
+
     /// Writes a part of it.
     pub(super) fn write(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.written = Instant::now();
         self.upload.file.write_all_at(bytes, offset)?;
         self.add(offset..offset + bytes.len() as u64)
     }

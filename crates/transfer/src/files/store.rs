@@ -233,6 +233,12 @@ impl Shared {
     }
 }
 
+fn two_senders() -> io::Error {
+    io::Error::other(
+        "another sender is sending it with other content; send it again when that has ended",
+    )
+}
+
 fn in_the_way() -> io::Error {
     io::Error::new(
         io::ErrorKind::AlreadyExists,
@@ -250,10 +256,13 @@ fn write(
     for job in jobs {
         match job {
             Job::Begin(token, entry, compared) => {
-                // A sender that was started again begins what the one before it had not ended.
                 let mut others = files.iter();
                 let other = others.find(|(_, other)| other.entry.path == entry.path);
-                if let Some(&other) = other.map(|(token, _)| token) {
+                if let Some((&other, its)) = other {
+                    if !its.gives_way_to(&entry) {
+                        shared.fail(token, &entry, two_senders());
+                        continue;
+                    }
                     files.remove(&other);
                     (shared.tell)(Outcome::Failed {
                         token: other,
