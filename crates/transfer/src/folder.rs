@@ -25,6 +25,19 @@ impl Folder {
         })
     }
 
+    /// Whether a file can be made in it: its permissions allow that, and its disk has room.
+    pub(crate) fn check_writable(&self) -> io::Result<()> {
+        use rustix::fs::Access;
+        let access = Access::WRITE_OK | Access::EXEC_OK;
+        rustix::fs::accessat(&*self.handle, ".", access, AtFlags::EACCESS)?;
+        let disk = rustix::fs::fstatvfs(&*self.handle)?;
+        // Some file systems do not say how much they have.
+        match disk.f_blocks > 0 && disk.f_bavail == 0 {
+            true => Err(rustix::io::Errno::NOSPC.into()),
+            false => Ok(()),
+        }
+    }
+
     fn beneath(&self, name: &Path, flags: OFlags) -> io::Result<OwnedFd> {
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
         let flags = flags | OFlags::CLOEXEC;

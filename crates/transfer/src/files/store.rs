@@ -96,6 +96,9 @@ impl Store {
         let shown = path.display().to_string();
         let folder =
             Folder::open(path).map_err(|error| Error::file("receive into", &shown, error))?;
+        folder
+            .check_writable()
+            .map_err(|error| Error::file("receive into", &shown, error))?;
         let shared = Arc::new(Shared {
             folder,
             shown,
