@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use manycast_lab::netns::{self, Finished, Hook, Host, Lab, Pick, Process, RateLimit};
 use serde_json::Value;
 
-use crate::{code, hosts_on, json, send_signal, start};
+use crate::{code, hosts_on, json, run, send_signal, start};
 
 pub(crate) const GROUP: &str = "239.192.0.7:5013";
 
@@ -133,6 +133,8 @@ pub(crate) fn what_is_lost_is_repaired_for_each() {
     let [a, b, c, d] = hosts_on(&lab, &lab.switch("sw"), ["a", "b", "c", "d"]);
     let folder = Folder::new("loss");
     let from = folder.fill(3_000_000);
+    // What others chose is no tag on the page.
+    fs::write(Path::new(&from).join("<script>alert(1)"), "").unwrap();
     for host in [&b, &c, &d] {
         host.lose("eth0", Pick::Percent(10));
     }
@@ -145,7 +147,7 @@ pub(crate) fn what_is_lost_is_repaired_for_each() {
     let told = report(&sent);
     assert_eq!(
         (&told["complete"], &told["files"]),
-        (&true.into(), &24.into())
+        (&true.into(), &25.into())
     );
     assert!(told["repairs"].as_u64().unwrap() > 0);
     let told = told["receivers"].as_array().unwrap();
@@ -175,6 +177,7 @@ class Page(html.parser.HTMLParser):
         assert not any(name in ('src', 'href') for name, _ in attributes), attributes
         if tag == 'polyline':
             self.curves += len(dict(attributes)['points'].split()) > 1
+        assert tag != 'script'
         if tag not in ('meta', 'path', 'polyline'):
             self.open.append(tag)
     def handle_startendtag(self, tag, attributes):
@@ -308,6 +311,49 @@ pub(crate) fn a_full_disk_stops_that_receiver_alone() {
     );
     let unmounted = std::process::Command::new("umount").arg(&small).status();
     assert!(unmounted.is_ok());
+}
+
+/// Where nothing can be written, that is told at the start, before anybody sends.
+pub(crate) fn a_folder_that_cannot_be_written_is_told_at_the_start() {
+    let lab = Lab::new();
+    let [a] = hosts_on(&lab, &lab.switch("sw"), ["a"]);
+    let folder = Folder::new("into");
+    let (fixed, full) = (folder.sub("fixed"), folder.sub("full"));
+    let file = folder.text("file");
+    fs::write(&file, "").unwrap();
+    for (into, options) in [(&fixed, "ro"), (&full, "size=4k")] {
+        let mut mount = std::process::Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", options, "tmpfs", into]);
+        assert!(mount.status().unwrap().success());
+    }
+    fs::write(Path::new(&full).join("all"), [0; 4096]).unwrap();
+    let missing = folder.text("missing");
+    for (into, why) in [
+        (
+            &fixed,
+            "Read-only file system (os error 30); choose another place",
+        ),
+        (
+            &full,
+            "No space left on device (os error 28); make room, or choose another place",
+        ),
+        (
+            &file,
+            "Not a directory (os error 20); it, or what it lies in, is no folder",
+        ),
+        (
+            &missing,
+            "No such file or directory (os error 2); see whether it is there",
+        ),
+    ] {
+        let finished = run(&a, &["receive-files", GROUP, "--into", into]);
+        assert_eq!(code(&finished), 2, "{finished:?}");
+        let expected = format!("manycast: cannot receive into {into}: {why}");
+        assert_eq!(finished.stderr, [expected]);
+    }
+    for into in [&fixed, &full] {
+        let _ = std::process::Command::new("umount").arg(into).status();
+    }
 }
 
 /// A receiver behind a narrow link gets all, if later.

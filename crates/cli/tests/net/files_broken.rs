@@ -258,7 +258,7 @@ pub(crate) fn an_interrupt_tells_what_is_known() {
             .stdout
             .last()
             .unwrap()
-            .starts_with("stopped; 24 files, "),
+            .starts_with("stopped; 21 files and 3 folders, "),
         "{finished:?}"
     );
     // The receiver is told, and keeps what is complete; and of the large one a part, under another name.

@@ -79,9 +79,7 @@ impl fmt::Display for Failure {
             Self::Aborted(refusal) => refusal.fmt(f),
             Self::Silent(time) => write!(f, "nothing came for {:.1} s", time.as_secs_f64()),
             Self::Unreachable(peer) => write!(f, "nobody listens on {peer}"),
-            Self::HostUnreachable { peer, errno } => {
-                write!(f, "{peer}: {}", io::Error::from_raw_os_error(*errno))
-            }
+            Self::HostUnreachable { errno, .. } => io::Error::from_raw_os_error(*errno).fmt(f),
             Self::BadOptions => f.write_str("the other end answered with options not asked for"),
             Self::Network(message) => f.write_str(message),
             Self::Displaced => f.write_str("the other end never answered"),
