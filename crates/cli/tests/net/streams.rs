@@ -54,7 +54,7 @@ pub(crate) fn a_stream_comes_whole_and_in_order() {
     );
     assert_eq!(code(&absent), 1, "{absent:?}");
     assert!(
-        absent.stderr[0].contains("d did not answer; start 'manycast receive-stream'"),
+        absent.stderr[1].contains("d did not answer; start 'manycast receive-stream'"),
         "{absent:?}"
     );
 }
