@@ -22,7 +22,7 @@ const MAGIC: [u8; 8] = *b"MCPART\0\x01";
 /// Its length without the runs: the name, the permissions, the length, the hash.
 const HEAD: usize = 8 + 2 + 8 + 32;
 /// The length of a run: where it begins and where it ends.
-const RUN: u64 = 16;
+const RUN: usize = 16;
 /// How many runs that do not touch are looked at. What lies in others is asked for again.
 const MOST: usize = 65_536;
 
@@ -123,10 +123,10 @@ impl Partial {
             return Ok(());
         }
         let (start, end) = (record.last.start, record.last.end);
-        let mut octets = [0; RUN as usize];
+        let mut octets = [0; RUN];
         octets[..8].copy_from_slice(&start.to_be_bytes());
         octets[8..].copy_from_slice(&end.to_be_bytes());
-        let at = self.entry.size + HEAD as u64 + (record.count - 1) * RUN;
+        let at = self.entry.size + HEAD as u64 + (record.count - 1) * RUN as u64;
         self.upload.file.write_all_at(&octets, at)?;
         self.upload.keep = true;
         Ok(())
@@ -173,9 +173,9 @@ fn runs(left: &File, entry: &Entry) -> io::Result<Vec<Range<u64>>> {
         return Ok(Vec::new());
     }
     let most = entry.size / LEAST * 32;
-    let mut reader = reader.take(most * RUN);
+    let mut reader = reader.take(most * RUN as u64);
     let mut runs: BTreeMap<u64, u64> = BTreeMap::new();
-    let mut octets = [0; RUN as usize];
+    let mut octets = [0; RUN];
     while reader.read_exact(&mut octets).is_ok() && runs.len() < MOST {
         let (start, end) = octets.split_at(8);
         let number = |octets: &[u8]| u64::from_be_bytes(octets.try_into().unwrap_or_default());
@@ -196,6 +196,10 @@ fn runs(left: &File, entry: &Entry) -> io::Result<Vec<Range<u64>>> {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::single_range_in_vec_init,
+    reason = "a file may have one run alone"
+)]
 mod tests {
     use std::fs;
 
@@ -292,7 +296,7 @@ mod tests {
             partial.write(&[1], at * 2).unwrap();
         }
         let length = partial.upload.file.metadata().unwrap().len();
-        assert_eq!(length, SIZE + HEAD as u64 + 96 * RUN);
+        assert_eq!(length, SIZE + (HEAD + 96 * RUN) as u64);
         partial.complete().unwrap();
         partial.upload.finish().unwrap();
         let file = fs::metadata(place.path().join("file")).unwrap();
