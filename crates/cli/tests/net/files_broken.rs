@@ -33,7 +33,8 @@ impl Dice {
 
 /// Killed at any time, by the hardest signal, either end leaves no wrong file, and nothing but the one
 /// temporary file of what was on its way; who is started again completes, and a receiver beside it is
-/// not disturbed. `KILLS` sets how often, `SEED` when and whom.
+/// not disturbed. `KILLS` sets how often, `SEED` when and whom; a test has 120 s, which is enough for
+/// some 40.
 pub(crate) fn whoever_is_killed_at_any_time_leaves_no_wrong_file() {
     let kills: u64 = std::env::var("KILLS").map_or(6, |kills| kills.parse().unwrap());
     let lab = Lab::new();
