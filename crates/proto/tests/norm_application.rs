@@ -195,6 +195,45 @@ fn what_is_there_is_not_asked_for_again() {
     }
 }
 
+/// Nothing but its information is asked for of an object that the application has yet to look at.
+#[test]
+fn what_may_be_there_is_not_asked_for_before_it_is_wanted() {
+    let config = SenderConfig {
+        receivers: vec![1],
+        ..config()
+    };
+    let mut session = Session::new(1, Link::default(), config, 0);
+    session.enqueue(600_000);
+    session.sim.run_for(MILLISECOND * 400);
+    let receiver = session.add_receiver(1, |config| ReceiverConfig {
+        waits: true,
+        ..config
+    });
+    let mut known = None;
+    session.sim.run_until(SECOND * 2, |sim| {
+        let mut events = sim.events(receiver).iter();
+        known = events.find_map(|(_, event)| match event {
+            ReceiverEvent::Info { object, .. } => Some(*object),
+            _ => None,
+        });
+        known.is_some()
+    });
+    let object = known.expect("it asks for what the object is");
+    session.sim.run_for(MILLISECOND * 50);
+    assert_eq!(session.sim.protocol(session.sender).stats().repairs, 1);
+    let had = session.sim.command(receiver, |receiver, _| {
+        let had = receiver.have(object, 0..400_000);
+        receiver.want(object);
+        had
+    });
+    assert_eq!(had, 400_000);
+    session.finish();
+    assert!(session.run(SECOND * 60));
+    assert_eq!(session.sim.protocol(receiver).stats().completed, 1);
+    let repairs = session.sim.protocol(session.sender).stats().repairs;
+    assert!((200..250).contains(&repairs), "{repairs}");
+}
+
 /// With all of it there, nothing more is needed.
 #[test]
 fn with_all_there_it_is_complete() {

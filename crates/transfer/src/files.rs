@@ -22,6 +22,7 @@ mod entry;
 mod error;
 mod inbox;
 mod message;
+mod partial;
 mod peers;
 mod receive;
 mod report;

@@ -25,6 +25,19 @@ impl Folder {
         })
     }
 
+    /// Whether a file can be made in it: its permissions allow that, and its disk has room.
+    pub(crate) fn check_writable(&self) -> io::Result<()> {
+        use rustix::fs::Access;
+        let access = Access::WRITE_OK | Access::EXEC_OK;
+        rustix::fs::accessat(&*self.handle, ".", access, AtFlags::EACCESS)?;
+        let disk = rustix::fs::fstatvfs(&*self.handle)?;
+        // Some file systems do not say how much they have.
+        match disk.f_blocks > 0 && disk.f_bavail == 0 {
+            true => Err(rustix::io::Errno::NOSPC.into()),
+            false => Ok(()),
+        }
+    }
+
     fn beneath(&self, name: &Path, flags: OFlags) -> io::Result<OwnedFd> {
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
         let flags = flags | OFlags::CLOEXEC;
@@ -77,6 +90,8 @@ impl Folder {
             temporary: Some(temporary),
             last: last.into(),
             overwrite,
+            keep: false,
+            mode: None,
         })
     }
 }
@@ -99,35 +114,75 @@ impl Folder {
         self.beneath(path, flags)
     }
 
-    /// Begins a file under a temporary name beside its own, and makes the folders above it. What a
-    /// process left there that was killed is removed; what another still writes is not.
-    pub(crate) fn begin(&self, path: &Path, temporary: &str, mode: u16) -> io::Result<Upload> {
+    /// Begins a file under a temporary name beside its own, and makes the folders above it. What was
+    /// left there under that name is taken where `accept` says so, and removed otherwise; what
+    /// another process still writes is neither.
+    pub(crate) fn begin(
+        &self,
+        path: &Path,
+        temporary: &str,
+        mode: u16,
+        accept: impl FnOnce(&File) -> bool,
+    ) -> io::Result<Upload> {
         let (above, last) = parts(path)?;
         let parent = self.make(above)?;
-        let temporary = PathBuf::from(temporary);
-        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        match rustix::fs::openat(&parent, &temporary, flags, Mode::empty()) {
-            Ok(left) => {
-                lock(&left)?;
-                rustix::fs::unlinkat(&parent, &temporary, AtFlags::empty())?;
-            }
-            Err(rustix::io::Errno::NOENT) => {}
-            Err(error) => return Err(error.into()),
-        }
-        let flags = flags | OFlags::CREATE | OFlags::EXCL;
-        // The umask of the process holds, as for every file that it makes.
-        let mode = Mode::from_raw_mode(u32::from(mode) & 0o777);
-        let file = rustix::fs::openat(&parent, &temporary, flags, mode)?;
-        let upload = Upload {
-            file: file.into(),
+        let file = match left_over(&parent, temporary, accept)? {
+            Some(file) => file,
+            None => create(&parent, temporary, mode)?,
+        };
+        Ok(Upload {
+            file,
             parent,
-            temporary: Some(temporary),
+            temporary: Some(temporary.into()),
             last: last.into(),
             overwrite: true,
-        };
-        lock(&upload.file)?;
-        Ok(upload)
+            keep: false,
+            mode: Some(mode),
+        })
     }
+}
+
+const PART: OFlags = OFlags::RDWR
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::NONBLOCK)
+    .union(OFlags::CLOEXEC);
+
+/// What is there under a temporary name, where `accept` takes it; otherwise it is removed.
+fn left_over(
+    parent: &OwnedFd,
+    temporary: &str,
+    accept: impl FnOnce(&File) -> bool,
+) -> io::Result<Option<File>> {
+    let left = match rustix::fs::openat(parent, temporary, PART, Mode::empty()) {
+        Err(rustix::io::Errno::NOENT) => return Ok(None),
+        left => File::from(left?),
+    };
+    lock(&left)?;
+    // Whoever had it until then may have given it its name, or removed it.
+    let its = rustix::fs::fstat(&left)?;
+    let there = rustix::fs::statat(parent, temporary, AtFlags::SYMLINK_NOFOLLOW);
+    if !there.is_ok_and(|it| (it.st_dev, it.st_ino) == (its.st_dev, its.st_ino)) {
+        return Err(busy());
+    }
+    if accept(&left) {
+        return Ok(Some(left));
+    }
+    rustix::fs::unlinkat(parent, temporary, AtFlags::empty())?;
+    Ok(None)
+}
+
+fn create(parent: &OwnedFd, temporary: &str, mode: u16) -> io::Result<File> {
+    let flags = PART | OFlags::CREATE | OFlags::EXCL;
+    // The umask of the process holds, as for every file that it makes. Until the file has its name,
+    // its owner can go on with it.
+    let mode = Mode::from_raw_mode(u32::from(mode) & 0o777 | 0o600);
+    let file = match rustix::fs::openat(parent, temporary, flags, mode) {
+        Err(rustix::io::Errno::EXIST) => return Err(busy()),
+        file => File::from(file?),
+    };
+    // Another process may be faster, and has it then.
+    lock(&file)?;
+    Ok(file)
 }
 
 /// A path without its last part, and that.
@@ -144,22 +199,28 @@ fn parts(path: &Path) -> io::Result<(&Path, &std::ffi::OsStr)> {
 fn lock(file: impl std::os::fd::AsFd) -> io::Result<()> {
     use rustix::fs::FlockOperation;
     match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
-        Err(rustix::io::Errno::WOULDBLOCK) => {
-            let text = "another process is receiving it into the same folder";
-            Err(io::Error::new(io::ErrorKind::WouldBlock, text))
-        }
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(busy()),
         result => Ok(result?),
     }
 }
 
-/// A file that is being written. Dropped before its end, it is gone.
+fn busy() -> io::Error {
+    let text = "another process is receiving it into the same folder";
+    io::Error::new(io::ErrorKind::WouldBlock, text)
+}
+
+/// A file that is being written. Dropped before its end, it is gone, unless it is to be kept.
 #[derive(Debug)]
 pub(crate) struct Upload {
     pub(crate) file: File,
     pub(crate) parent: OwnedFd,
     temporary: Option<PathBuf>,
     last: PathBuf,
-    overwrite: bool,
+    pub(crate) overwrite: bool,
+    /// Whether it stays under its temporary name where it does not come to its end.
+    pub(crate) keep: bool,
+    /// The permissions that it may have in the end, where it has more until then.
+    mode: Option<u16>,
 }
 
 impl Upload {
@@ -168,12 +229,25 @@ impl Upload {
         let Some(temporary) = &self.temporary else {
             return Ok(());
         };
+        if let Some(mode) = self.mode {
+            let own = rustix::fs::fstat(&self.file)?.st_mode;
+            let mode = Mode::from_raw_mode(own & 0o777 & u32::from(mode));
+            rustix::fs::fchmod(&self.file, mode)?;
+        }
         let flags = match self.overwrite {
             true => RenameFlags::empty(),
             false => RenameFlags::NOREPLACE,
         };
         let parent = &self.parent;
-        rustix::fs::renameat_with(parent, temporary, parent, &self.last, flags)?;
+        match rustix::fs::renameat_with(parent, temporary, parent, &self.last, flags) {
+            // Some network file systems know no such flag.
+            Err(rustix::io::Errno::INVAL) if !self.overwrite => {
+                let none = AtFlags::empty();
+                rustix::fs::linkat(parent, temporary, parent, &self.last, none)?;
+                rustix::fs::unlinkat(parent, temporary, none)?;
+            }
+            result => result?,
+        }
         self.temporary = None;
         Ok(())
     }
@@ -181,7 +255,9 @@ impl Upload {
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        if let Some(temporary) = &self.temporary {
+        if let Some(temporary) = &self.temporary
+            && !self.keep
+        {
             let _ = rustix::fs::unlinkat(&self.parent, temporary, AtFlags::empty());
         }
     }

@@ -9,6 +9,7 @@ mod aside;
 pub mod files;
 mod folder;
 mod limits;
+mod remedy;
 pub mod stream;
 pub mod tftp;
 

@@ -15,9 +15,14 @@ use crate::files;
 pub use receive::{StreamReceiveOptions, StreamReceived, receive_stream};
 pub use send::{StreamSendOptions, StreamSent, send_stream};
 
-/// The acknowledgement in which receivers say that they are there (ack_type). It has no content.
+/// The acknowledgement in which receivers say that they are there (ack_type).
 // RFC 5740 §4.3.2: 16 to 255 are the application's.
 const HERE: u8 = 17;
+
+/// What a sender asks all: who is there? Within so many milliseconds, two octets, each answers as
+/// [`HERE`], with its name.
+// RFC 5740 §4.2.3.7: NORM_CMD(APPLICATION).
+const WHO: [u8; 4] = *b"MCS\x01";
 
 /// The error of everything here.
 pub type Error = files::Error;

@@ -9,7 +9,7 @@ use manycast::SocketConfig;
 use manycast::transfer::files::{Delivered, FileState, ReceiveEvent, ReceiveOptions, Receiving};
 use serde::Serialize;
 
-use super::send_files::{Table, bar, percent, state_of};
+use super::send_files::{Table, bar, entries, percent, state_of, verified};
 use crate::Outcome;
 use crate::cli::HELP;
 use crate::commands::to_listen_on;
@@ -157,7 +157,7 @@ fn tell(
             bytes,
         } => {
             table.clear();
-            let (count, sum) = (counted(files as u64, "file"), counted(bytes, "byte"));
+            let (count, sum) = (entries(files), counted(bytes, "byte"));
             output.note_in_text(format_args!("sender {sender:08x} has {count}, {sum}"));
             output.object(&Began {
                 event: "began",
@@ -183,11 +183,14 @@ fn tell(
         } => {
             let part = percent(bytes, total);
             let lost = loss * 100.0;
-            table.line(&format!(
-                "{} {part:3} %  {}, {lost:.1} % lost",
-                bar(part, 20),
-                counted(bytes, "byte")
-            ));
+            table.line(
+                sender,
+                format!(
+                    "{} {part:3} %  {}, {lost:.1} % lost",
+                    bar(part, 20),
+                    counted(bytes, "byte")
+                ),
+            );
             if told.elapsed() >= OFTEN {
                 *told = Instant::now();
                 if !table.is_shown() {
@@ -203,7 +206,7 @@ fn tell(
             }
         }
         ReceiveEvent::Ended(delivered) => {
-            table.clear();
+            table.remove(delivered.sender);
             output.report(&DeliveryEnded::new(&delivered, output))?;
         }
         ReceiveEvent::Warning(warning) => {
@@ -293,22 +296,25 @@ struct DeliveryEnded {
     mark: String,
     #[serde(skip)]
     elapsed: Duration,
+    #[serde(skip)]
+    summary: String,
 }
 
 impl DeliveryEnded {
     fn new(delivered: &Delivered, output: &Output) -> Self {
-        let verified = delivered.files.iter();
-        let verified = verified.filter(|(_, state)| *state == FileState::Verified);
+        let there = delivered.files.iter();
+        let there = there.filter(|(_, state)| *state == FileState::Verified);
         Self {
             event: "ended",
             sender: format!("{:08x}", delivered.sender),
             complete: delivered.is_complete(),
             files: delivered.files.len(),
-            verified: verified.count(),
+            verified: there.count(),
             bytes: delivered.bytes,
             seconds: delivered.elapsed.as_secs_f64(),
             mark: output.mark(delivered.is_complete()),
             elapsed: delivered.elapsed,
+            summary: verified(delivered.files.iter().map(|(file, state)| (file, state))),
         }
     }
 }
@@ -317,10 +323,9 @@ impl fmt::Display for DeliveryEnded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} {} of {} files verified, {} in {}",
+            "{} {}, {} in {}",
             self.mark,
-            self.verified,
-            self.files,
+            self.summary,
             counted(self.bytes, "byte"),
             Span(self.elapsed)
         )

@@ -46,7 +46,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
-    let addresses = to_listen_on(&[args.address], &args.interface)?;
+    let addresses = to_listen_on(std::slice::from_ref(&args.address), &args.interface)?;
     let [address] = &addresses[..] else {
         bail!("a stream comes by one address; name one interface with -i, or none");
     };
@@ -73,6 +73,18 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     };
     if interrupt.is_requested() {
         output.after_interrupt();
+    }
+    if !received.has_begun {
+        output.note(match args.timeout {
+            Some(timeout) if !interrupt.is_requested() => {
+                format!("no stream began within {}", Span(timeout))
+            }
+            _ => "no stream has begun".to_owned(),
+        });
+        output.note(format_args!(
+            "'manycast doctor {address}' tells why nothing comes"
+        ));
+        return Ok(Outcome::No);
     }
     output.note(format_args!(
         "{} in {}",

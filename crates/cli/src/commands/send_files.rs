@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use manycast::transfer::files::{Error, SendEvent, SendOptions, Sending};
-use manycast::{Address, SenderConfig, SocketConfig};
+use manycast::{Address, AddressError, SenderConfig, SocketConfig};
 
 use crate::Outcome;
 use crate::cli::HELP;
@@ -19,7 +19,7 @@ use crate::interrupt::Interrupt;
 use crate::output::{Escaped, Output, SentReport, counted};
 use crate::values::{self, Interfaces, Local, Rate};
 use report::{Ended, Heard, Reported, Started, Underway};
-pub(crate) use report::{percent, state_of};
+pub(crate) use report::{entries, percent, state_of, verified};
 pub(crate) use table::{Table, bar};
 
 const EXAMPLES: &str = "\
@@ -46,6 +46,7 @@ pub(crate) struct Args {
     #[arg(value_name = "PATH", required = true, num_args = 1..)]
     paths: Vec<PathBuf>,
     /// Where to send: GROUP:PORT or HOST:PORT
+    #[arg(value_parser = destination)]
     address: Address,
     /// Bits per second, such as 100M or 1G
     #[arg(long, value_name = "BITRATE", default_value = "100M", value_parser = values::rate)]
@@ -80,11 +81,28 @@ pub(crate) struct Args {
     from: Option<Local>,
 }
 
+/// The last argument, which is easily forgotten behind the paths.
+fn destination(text: &str) -> Result<Address, Box<dyn std::error::Error + Send + Sync>> {
+    let is_host = text.contains(':') || text.parse::<std::net::IpAddr>().is_ok();
+    let is_path = fs::symlink_metadata(text).is_ok();
+    text.parse().map_err(|error: AddressError| {
+        let what = match (is_path, is_host) {
+            (true, _) => "a file or folder here".to_owned(),
+            (false, true) => return error.into(),
+            (false, false) => format!("no address; if it is a host, write {text}:5013"),
+        };
+        format!(
+            "the last argument says where to send, such as 239.192.0.7:5013, and {text:?} is {what}"
+        )
+        .into()
+    })
+}
+
 /// How much parity goes unasked.
 #[derive(Clone, Copy, Debug)]
-struct Parity(Option<u8>);
+pub(crate) struct Parity(pub(crate) Option<u8>);
 
-fn parity(text: &str) -> Result<Parity, String> {
+pub(crate) fn parity(text: &str) -> Result<Parity, String> {
     match text.parse() {
         _ if text == "auto" => Ok(Parity(None)),
         Ok(count @ 0..=64) => Ok(Parity(Some(count))),
@@ -175,17 +193,17 @@ fn tell(
 ) -> std::io::Result<()> {
     match event {
         SendEvent::Scanned { bytes } => {
-            table.line(&format!("reading: {}", counted(bytes, "byte")));
+            table.line(0, format!("reading: {}", counted(bytes, "byte")));
         }
         SendEvent::Started {
             files,
             bytes,
             egress,
         } => {
-            table.clear();
+            table.remove(0);
             output.note_in_text(format_args!(
                 "sending {}, {}, to {}",
-                counted(files as u64, "file"),
+                entries(files),
                 counted(bytes, "byte"),
                 SentReport::from(&egress).egress()
             ));

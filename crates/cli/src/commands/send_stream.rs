@@ -10,12 +10,13 @@ use manycast::transfer::stream::{self, Error, StreamSendOptions, StreamSent};
 use manycast::{Address, SenderConfig, SocketConfig};
 use serde::Serialize;
 
+use super::send_files::{Parity, parity};
 use crate::Outcome;
 use crate::cli::HELP;
 use crate::commands::send::destinations;
 use crate::interrupt::Interrupt;
 use crate::output::{Escaped, Output, Span, counted};
-use crate::values::{self, Interfaces, Rate};
+use crate::values::{self, Interfaces, Local, Rate};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -25,9 +26,11 @@ Examples:
 
 const EXPLANATION: &str = "\
 Each host runs 'manycast receive-stream ADDRESS', and listens before this begins: what was sent before \
-is not sent again. With --receiver it waits until they are there, and the slowest of them slows it \
-down; others may be left behind, and then say so. It is 0 if all that were expected have all of it, \
-and 1 otherwise.";
+is not sent again. With --receivers and --receiver it waits until they are there, and the slowest of \
+them slows it down; others may be left behind, and then say so.
+
+It is 0 if all that were expected have all of it, and 1 otherwise. Where none is expected, 0 says that \
+all was sent, not that anybody has it.";
 
 /// Send standard input to many, reliably and in order
 #[derive(clap::Args, Debug)]
@@ -41,13 +44,16 @@ pub(crate) struct Args {
     /// Follow what the network carries, beside other flows; then BITRATE is the most
     #[arg(long)]
     congestion_control: bool,
+    /// How many receivers are expected
+    #[arg(long, value_name = "N", value_parser = values::count)]
+    receivers: Option<u64>,
     /// A receiver that is expected, by its name; can be repeated
     #[arg(long, value_name = "NAME")]
     receiver: Vec<String>,
-    /// Parity sent unasked with each 64 packets, 0 to 64 [default: none where receivers are expected,
-    /// else 8]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=64))]
-    parity: Option<u8>,
+    /// Parity sent unasked with each 64 packets: 0 to 64, or auto: none where receivers are expected,
+    /// else 8
+    #[arg(long, value_name = "N", default_value = "auto", value_parser = parity)]
+    parity: Parity,
     /// How long to wait for receivers at the beginning
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = values::duration)]
     wait: Duration,
@@ -57,6 +63,9 @@ pub(crate) struct Args {
     /// Hop limit; groups: 1 by default, which stays on the link; hosts: the system's, often 64
     #[arg(long, value_name = "N", value_parser = values::hops)]
     hops: Option<u8>,
+    /// Local address to send from, with a port if wanted, or :PORT alone
+    #[arg(long, value_name = "ADDR[:PORT]", value_parser = values::local)]
+    from: Option<Local>,
 }
 
 pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
@@ -73,9 +82,12 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     options.rate = args.rate.bits();
     options.congestion_control = args.congestion_control;
     options.receivers = args.receiver;
-    options.parity = args.parity;
+    options.count = usize::try_from(args.receivers.unwrap_or(0)).unwrap_or(usize::MAX);
+    options.parity = args.parity.0;
     options.wait = args.wait;
     options.sender = SenderConfig::default().socket(socket);
+    options.sender.from = args.from.map(|from| from.towards(address).into());
+    output.note_in_text(expectation(&options));
     let stop = Stop::default();
     interrupt.then({
         let stop = stop.clone();
@@ -103,6 +115,27 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
         true => Outcome::Done,
         false => Outcome::No,
     })
+}
+
+/// What is waited for, and what the exit code will tell.
+fn expectation(options: &StreamSendOptions) -> String {
+    let names = options.receivers.iter().map(|it| Escaped(it).to_string());
+    let names: Vec<_> = names.collect();
+    let who = match (options.count > names.len(), names.is_empty()) {
+        (false, true) => {
+            return "no receiver is expected, so nobody is waited for, and exit code 0 says that all \
+                    was sent, not that anybody has it"
+                .to_owned();
+        }
+        (true, true) => counted(options.count as u64, "receiver"),
+        (true, false) => format!(
+            "{}, among them {}",
+            counted(options.count as u64, "receiver"),
+            names.join(", ")
+        ),
+        (false, false) => names.join(", "),
+    };
+    format!("waiting for {who}, for at most {}", Span(options.wait))
 }
 
 /// What came of it.

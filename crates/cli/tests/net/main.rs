@@ -11,6 +11,7 @@ mod doctor;
 mod dropped;
 mod echo;
 mod files;
+mod files_broken;
 mod interfaces;
 mod listen;
 mod listen_events;
@@ -18,6 +19,7 @@ mod measure;
 mod measure_runs;
 mod peers;
 mod send;
+mod streams;
 mod terminal;
 mod tftp;
 mod tftp_load;
@@ -85,16 +87,19 @@ netns::tests!(
     echo::row_09_the_address_that_was_asked_answers,
     echo::row_68_a_question_to_a_group_is_answered_by_unicast,
     echo::two_servers_do_not_play_ping_pong_for_ever,
+    files::a_folder_that_cannot_be_written_is_told_at_the_start,
     files::a_full_disk_stops_that_receiver_alone,
     files::a_receiver_needs_no_more_for_a_large_file,
     files::a_slow_receiver_gets_all,
     files::a_source_specific_group_is_repaired_by_unicast,
-    files::a_stream_comes_whole_and_in_order,
-    files::an_interrupt_tells_what_is_known,
     files::the_rate_follows_what_the_network_carries,
     files::there_is_no_way_back,
     files::what_is_lost_is_repaired_for_each,
-    files::whoever_is_killed_at_any_time_leaves_no_wrong_file,
+    files_broken::an_interrupt_tells_what_is_known,
+    files_broken::two_receivers_can_have_one_folder,
+    files_broken::two_senders_do_not_mix,
+    files_broken::who_is_killed_within_a_file_goes_on_there,
+    files_broken::whoever_is_killed_at_any_time_leaves_no_wrong_file,
     interfaces::it_fits_a_narrow_terminal,
     interfaces::row_50_allmulti_is_not_a_membership,
     interfaces::row_51_the_choice_of_the_route_is_told,
@@ -166,9 +171,12 @@ netns::tests!(
     send::the_rate_is_kept,
     send::a_stream_outlives_its_interface,
     send::the_source_can_be_chosen,
+    streams::a_stream_waits_for_so_many,
+    streams::a_stream_comes_whole_and_in_order,
     terminal::no_word_is_broken_on_a_narrow_terminal,
     tftp::a_file_comes_and_goes_and_each_transfer_is_a_line,
     tftp::whoever_is_killed_leaves_no_half_file,
+    tftp::a_host_that_is_not_there_is_told,
     tftp::a_full_disk_is_one_sentence,
     tftp::several_get_one_file_by_multicast,
     tftp::tftp_atftpd_serves_us_with_windows_and_to_a_group,

@@ -107,6 +107,44 @@ pub(crate) fn a_file_comes_and_goes_and_each_transfer_is_a_line() {
         again.stderr[0].ends_with("the file is there already (error 6)"),
         "{again:?}"
     );
+    let nowhere = run(
+        &a,
+        &["tftp", "put", &here.path("back"), "10.0.0.2/no/where/x"],
+    );
+    assert_eq!(code(&nowhere), 1);
+    assert!(
+        nowhere.stderr[0]
+            .ends_with("the other end says: the folder no/where is not there (error 1)"),
+        "{nowhere:?}"
+    );
+}
+
+/// Nobody has the address: the kernel says so when nobody has answered to ARP, long before the
+/// time-out; and before that it is told what is waited for.
+pub(crate) fn a_host_that_is_not_there_is_told() {
+    let lab = Lab::new();
+    let [a] = hosts_on(&lab, &lab.switch("sw"), ["a"]);
+    let here = Folder::new("no-host");
+    let get = run(
+        &a,
+        &[
+            "tftp",
+            "get",
+            "10.0.0.9/file",
+            &here.path("file"),
+            "-t",
+            "1m",
+        ],
+    );
+    assert_eq!(code(&get), 1, "{get:?}");
+    assert_eq!(
+        get.stderr,
+        [
+            "no answer yet from 10.0.0.9:69, trying for 60 s",
+            "manycast: cannot get file from 10.0.0.9:69: No route to host (os error 113); \
+             see whether the host is up, and its address is right"
+        ]
+    );
 }
 
 /// Killing either end, by the hardest signal and at any time, leaves no file under the final name.

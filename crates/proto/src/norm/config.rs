@@ -103,6 +103,10 @@ pub struct ReceiverConfig {
     /// How many objects before the first that is seen are asked for too, as far as the sender
     /// has them; none by default. Of one whose identifiers begin at 0, that is all there were.
     pub earlier: u16,
+    /// Whether nothing but its information is asked for of an object until it is
+    /// [wanted](super::Receiver::want), so that what is there already is not asked for before the
+    /// application has looked; no by default. It is for senders whose objects all have information.
+    pub waits: bool,
     /// How many bytes are kept of what is not complete; 64 MiB by default. No sender gets more than
     /// half of it. What there is no room for is asked for again later.
     pub memory: usize,
@@ -135,6 +139,7 @@ impl ReceiverConfig {
             senders: 8,
             objects: 64,
             earlier: 0,
+            waits: false,
             memory: 64 << 20,
             robust: 20,
         }

@@ -18,6 +18,8 @@ pub(super) struct Incoming {
     pub(super) code: Code,
     /// Whether there is information that has not come yet.
     pub(super) wants_info: bool,
+    /// Whether nothing else is asked for, since the application has yet to say what it wants.
+    pub(super) waits: bool,
     /// One bit for each block that is through, from the word of the first that is not as far as any
     /// is: of what is through without a gap nothing is kept.
     done: VecDeque<u64>,
@@ -53,6 +55,7 @@ impl Incoming {
             parity,
             code,
             wants_info: info,
+            waits: false,
             done: VecDeque::new(),
             past: 0,
             low: 0,
@@ -152,19 +155,29 @@ impl Incoming {
         }
     }
 
-    /// Takes the blocks that lie wholly within `bytes` for received.
-    pub(super) fn have(&mut self, bytes: std::ops::Range<u64>) {
+    /// Takes the blocks that lie wholly within `bytes` for received, and says how many bytes were not
+    /// before.
+    pub(super) fn have(&mut self, bytes: std::ops::Range<u64>) -> u64 {
+        let mut had = 0;
         for block in self.layout.blocks_within(bytes) {
             if !self.is_done(block) {
                 self.open.remove(&block);
                 self.finish_block(block);
+                let range = self.layout.bytes(block);
+                had += range.end - range.start;
             }
         }
+        had
     }
 
     /// Whether something is missing of the blocks before `end`.
     pub(super) fn lacks(&self, end: u32) -> bool {
         self.wants_info || self.low < end.min(self.layout.blocks())
+    }
+
+    /// Whether something is to be asked for of the blocks before `end`.
+    pub(super) fn asks(&self, end: u32) -> bool {
+        self.wants_info || !self.waits && self.lacks(end)
     }
 
     /// The first block that is not through.
@@ -186,6 +199,9 @@ impl Incoming {
     ) {
         if self.wants_info && !heard.covers_info(number) {
             requests.info(number);
+        }
+        if self.waits {
+            return;
         }
         let end = end.min(self.layout.blocks());
         // No more is asked for than there is room for, since the sender would send it in vain.

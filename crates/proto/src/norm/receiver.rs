@@ -84,18 +84,30 @@ impl Receiver {
         }
     }
 
+    /// Wants all of an object, where that is [waited for](ReceiverConfig::waits).
+    pub fn want(&mut self, object: ObjectKey) {
+        for ((_, node), remote) in &mut self.senders {
+            if *node == object.node && remote.instance() == object.instance {
+                remote.want(object.object);
+                remote.look(self.now, &mut self.random);
+            }
+        }
+    }
+
     /// Says that some bytes of an object are there already, of an earlier attempt: they are not asked
     /// for and not told. Said at [`ReceiverEvent::Started`], it saves the sender most. Of a block of
     /// which a part is missing, all is.
     ///
-    /// With all of them the object is complete.
-    pub fn have(&mut self, object: ObjectKey, bytes: std::ops::Range<u64>) {
+    /// With all of them the object is complete. Returns how many bytes are not told for it.
+    pub fn have(&mut self, object: ObjectKey, bytes: std::ops::Range<u64>) -> u64 {
+        let mut had = 0;
         for ((_, node), remote) in &mut self.senders {
             if *node == object.node && remote.instance() == object.instance {
                 let bytes = bytes.clone();
-                remote.have(object.object, bytes, &mut self.stats, &mut self.outputs);
+                had = remote.have(object.object, bytes, &mut self.stats, &mut self.outputs);
             }
         }
+        had
     }
 
     /// Answers what the application of a sender [asked](ReceiverEvent::Asked), or tells it something

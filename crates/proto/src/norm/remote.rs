@@ -82,6 +82,7 @@ pub(super) struct Remote {
     variant: Variant,
     silent: bool,
     most_objects: usize,
+    waits: bool,
     objects: BTreeMap<Number, State>,
     /// The first object that is of interest; those before it are not.
     first: Option<Number>,
@@ -147,6 +148,7 @@ impl Remote {
             variant: config.variant,
             silent: config.feedback == FeedbackTo::Nobody,
             most_objects: config.objects,
+            waits: config.waits,
             objects: BTreeMap::new(),
             first: None,
             frontier: (0, 0),
@@ -347,7 +349,8 @@ impl Remote {
             };
             let code = Code::new(self.variant, layout.max_block().into());
             let info = object.flags.has(Flags::INFO);
-            let incoming = Incoming::new(layout, fti.parity, code, info);
+            let mut incoming = Incoming::new(layout, fti.parity, code, info);
+            incoming.waits = info && self.waits;
             self.objects
                 .insert(number, State::Incoming(Box::new(incoming)));
             outputs.push_back(Output::Event(ReceiverEvent::Started {
@@ -432,18 +435,26 @@ impl Remote {
         }
     }
 
-    /// Bytes that are there already.
+    pub(super) fn want(&mut self, number: Number) {
+        if let Some(State::Incoming(incoming)) = self.objects.get_mut(&number) {
+            incoming.waits = false;
+        }
+    }
+
+    /// Bytes that are there already, and how many were taken for it.
     pub(super) fn have(
         &mut self,
         number: Number,
         bytes: std::ops::Range<u64>,
         stats: &mut ReceiverStats,
         outputs: &mut VecDeque<Output<ReceiverEvent>>,
-    ) {
-        if let Some(State::Incoming(incoming)) = self.objects.get_mut(&number) {
-            incoming.have(bytes);
-            self.complete(number, stats, outputs);
-        }
+    ) -> u64 {
+        let Some(State::Incoming(incoming)) = self.objects.get_mut(&number) else {
+            return 0;
+        };
+        let had = incoming.have(bytes);
+        self.complete(number, stats, outputs);
+        had
     }
 
     /// Takes an object for complete, if it is.

@@ -1,6 +1,7 @@
 //! What is told of transfers.
 
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -54,6 +55,13 @@ pub enum Failure {
     Silent(Duration),
     /// Nobody listens on the port of the peer.
     Unreachable(SocketAddr),
+    /// No way leads to the host of the peer, or it is not there: what the kernel said as an errno.
+    HostUnreachable {
+        /// The peer.
+        peer: SocketAddr,
+        /// `EHOSTUNREACH` or `ENETUNREACH` (`icmp(7)`).
+        errno: i32,
+    },
     /// The peer answered with options that were not asked for, or make no sense.
     BadOptions,
     /// The port or the group for it could not be had.
@@ -71,6 +79,7 @@ impl fmt::Display for Failure {
             Self::Aborted(refusal) => refusal.fmt(f),
             Self::Silent(time) => write!(f, "nothing came for {:.1} s", time.as_secs_f64()),
             Self::Unreachable(peer) => write!(f, "nobody listens on {peer}"),
+            Self::HostUnreachable { errno, .. } => io::Error::from_raw_os_error(*errno).fmt(f),
             Self::BadOptions => f.write_str("the other end answered with options not asked for"),
             Self::Network(message) => f.write_str(message),
             Self::Displaced => f.write_str("the other end never answered"),

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io;
 
+use crate::remedy::remedy;
+
 /// What went wrong, why, and what to do next, in one sentence.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -52,8 +54,7 @@ impl fmt::Display for Error {
                 target,
                 source,
             } => {
-                write!(f, "cannot {verb} {target}: {source}")?;
-                f.write_str(remedy(source))
+                write!(f, "cannot {verb} {target}: {source}{}", remedy(source))
             }
             Self::Unsendable { path, why } => {
                 write!(f, "cannot send {path}: {why}; leave it out, or rename it")
@@ -61,20 +62,6 @@ impl fmt::Display for Error {
             Self::Unsuitable(why) | Self::Absent(why) => f.write_str(why),
             Self::Stopped => f.write_str("it was stopped"),
         }
-    }
-}
-
-/// What to do next, as the end of a sentence.
-fn remedy(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "; make room, or choose another place"
-        }
-        io::ErrorKind::PermissionDenied => "; change its permissions, or choose another place",
-        io::ErrorKind::NotFound => "; see whether it is there",
-        io::ErrorKind::CrossesDevices => "; a link leads out of the folder: remove it",
-        io::ErrorKind::WouldBlock => "; choose another folder",
-        _ => "",
     }
 }
 

@@ -264,6 +264,8 @@ impl Run {
             },
             senders: SENDERS,
             objects: OBJECTS,
+            // The information says which file it is, of which a part may be there.
+            waits: true,
             ..norm::ReceiverConfig::new(
                 group.unwrap_or_else(|| ([0, 0, 0, 0], 0).into()),
                 node_of(&options.name),

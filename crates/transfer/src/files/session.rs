@@ -12,6 +12,7 @@ use manycast_proto::norm::{ObjectKey, Receiver};
 use super::entry::{Entry, MOST_NAMES, Names};
 use super::inbox::Count;
 use super::message::{LONGEST_MANIFEST, Report, Said, Status, parse_manifest};
+use super::partial::Partial;
 use super::store::{Outcome, Store, Token, weight};
 
 /// How many bytes are kept of objects of which it is not known yet what they are.
@@ -194,6 +195,13 @@ impl Session {
         self.held = self.held.saturating_sub(kept);
         match self.begin(length, info, store) {
             Ok(incoming) => {
+                let waits = match incoming {
+                    Incoming::File(_) => Partial::is_kept(length),
+                    _ => false,
+                };
+                if !waits {
+                    receiver.want(key);
+                }
                 self.objects.insert(key.object, incoming);
                 for (offset, bytes) in held {
                     self.data(key, offset, bytes, receiver, store);
@@ -376,17 +384,22 @@ impl Session {
         }
     }
 
-    /// No more is to come of a file.
-    fn refuse(&mut self, index: u32, receiver: &mut Receiver) {
+    /// The object that a file comes as.
+    fn object_of(&self, index: u32) -> Option<ObjectKey> {
         let mut objects = self.objects.iter();
         let found = objects.find(|(_, it)| matches!(it, Incoming::File(its) if *its == index));
-        if let Some((&object, _)) = found {
-            self.objects.remove(&object);
-            receiver.refuse(ObjectKey {
-                node: self.node,
-                instance: self.instance,
-                object,
-            });
+        found.map(|(&object, _)| ObjectKey {
+            node: self.node,
+            instance: self.instance,
+            object,
+        })
+    }
+
+    /// No more is to come of a file.
+    fn refuse(&mut self, index: u32, receiver: &mut Receiver) {
+        if let Some(key) = self.object_of(index) {
+            self.objects.remove(&key.object);
+            receiver.refuse(key);
         }
     }
 
@@ -412,6 +425,14 @@ impl Session {
                 }
                 Some(self.fail(index, why))
             }
+            Outcome::Begun(token, runs) => {
+                let index = index_of(token);
+                let key = self.object_of(index)?;
+                let had: u64 = runs.into_iter().map(|run| receiver.have(key, run)).sum();
+                receiver.want(key);
+                *self.coming.get_mut(&index)? += had;
+                None
+            }
             Outcome::Compared {
                 index, is_there, ..
             } => match is_there {
@@ -432,7 +453,9 @@ impl Session {
     /// The number of the session that an outcome is of.
     pub(super) const fn key_of(outcome: &Outcome) -> u64 {
         match outcome {
-            Outcome::Stored(token) | Outcome::Failed { token, .. } => *token >> 32,
+            Outcome::Stored(token) | Outcome::Failed { token, .. } | Outcome::Begun(token, _) => {
+                *token >> 32
+            }
             Outcome::Compared { session, .. } => *session,
         }
     }

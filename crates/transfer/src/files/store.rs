@@ -4,7 +4,8 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Seek};
-use std::os::unix::fs::FileExt;
+use std::ops::Range;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
@@ -13,9 +14,10 @@ use std::thread;
 use bytes::Bytes;
 use rustix::fs::{Timespec, Timestamps};
 
-use super::entry::{Entry, temporary};
+use super::entry::Entry;
+use super::partial::Partial;
 use super::{Error, scan};
-use crate::folder::{Folder, Upload};
+use crate::folder::Folder;
 
 /// How many bytes wait to be written at most. Who gives more waits, and what comes meanwhile is lost
 /// and asked for again: that is how a slow disk slows down what it is sent.
@@ -43,6 +45,8 @@ pub(super) enum Outcome {
         again: bool,
         why: String,
     },
+    /// A long file is begun, of which so much is there of an earlier attempt.
+    Begun(Token, Vec<Range<u64>>),
     /// An entry of a session was compared with what is there: whether it is the same, or why it
     /// cannot be taken.
     Compared {
@@ -92,6 +96,9 @@ impl Store {
         let shown = path.display().to_string();
         let folder =
             Folder::open(path).map_err(|error| Error::file("receive into", &shown, error))?;
+        folder
+            .check_writable()
+            .map_err(|error| Error::file("receive into", &shown, error))?;
         let shared = Arc::new(Shared {
             folder,
             shown,
@@ -207,23 +214,32 @@ impl Shared {
         Error::file(verb, format_args!("{}/{}", self.shown, entry.path), error).to_string()
     }
 
-    /// Begins a file, where there is room for it and nothing in its way.
-    fn begin(&self, entry: &Entry) -> io::Result<Upload> {
-        let path = Path::new(&entry.path);
-        match self.folder.read(entry.path.as_bytes()) {
-            Ok(_) if !self.overwrite => return Err(in_the_way()),
-            Err(error) if error.kind() == io::ErrorKind::IsADirectory => return Err(error),
-            _ => {}
+    /// Begins a file, where there is room for it and nothing in its way. `None` where it is there.
+    fn begin(
+        &self,
+        entry: &Entry,
+        is_missing: bool,
+    ) -> io::Result<Option<(Partial, Vec<Range<u64>>)>> {
+        // What was missing may have come by another sender, or another process.
+        let is_to_replace = is_missing && self.overwrite;
+        if !is_to_replace && is_there(self, entry)? {
+            return Ok(None);
         }
-        let upload = self
-            .folder
-            .begin(path, &temporary(&entry.path), entry.mode)?;
-        let disk = rustix::fs::fstatvfs(&upload.parent)?;
-        if disk.f_bavail.saturating_mul(disk.f_frsize) < entry.size {
+        let (mut partial, runs) = Partial::begin(&self.folder, entry.clone())?;
+        partial.upload.overwrite = self.overwrite;
+        let disk = rustix::fs::fstatvfs(&partial.upload.parent)?;
+        let taken = partial.upload.file.metadata()?.blocks() * 512;
+        if disk.f_bavail.saturating_mul(disk.f_frsize) < entry.size.saturating_sub(taken) {
             return Err(rustix::io::Errno::NOSPC.into());
         }
-        Ok(upload)
+        Ok(Some((partial, runs)))
     }
+}
+
+fn two_senders() -> io::Error {
+    io::Error::other(
+        "another sender is sending it with other content; send it again when that has ended",
+    )
 }
 
 fn in_the_way() -> io::Error {
@@ -237,16 +253,19 @@ fn in_the_way() -> io::Error {
 fn write(
     shared: &Shared,
     jobs: &mpsc::Receiver<Job>,
-    finished: &mpsc::SyncSender<(Token, Entry, Upload)>,
+    finished: &mpsc::SyncSender<(Token, Partial)>,
 ) {
-    let mut files: HashMap<Token, (Entry, Upload)> = HashMap::new();
+    let mut files: HashMap<Token, Partial> = HashMap::new();
     for job in jobs {
         match job {
             Job::Begin(token, entry, compared) => {
-                // A sender that was started again begins what the one before it had not ended.
                 let mut others = files.iter();
-                let other = others.find(|(_, (other, _))| other.path == entry.path);
-                if let Some(&other) = other.map(|(token, _)| token) {
+                let other = others.find(|(_, other)| other.entry.path == entry.path);
+                if let Some((&other, its)) = other {
+                    if !its.gives_way_to(&entry) {
+                        shared.fail(token, &entry, two_senders());
+                        continue;
+                    }
                     files.remove(&other);
                     (shared.tell)(Outcome::Failed {
                         token: other,
@@ -254,35 +273,34 @@ fn write(
                         why: format!("{} is begun by another sender too", entry.path),
                     });
                 }
-                let begun = match compared {
-                    false if is_there(shared, &entry).is_ok_and(|it| it) => Ok(None),
-                    _ => shared.begin(&entry).map(Some),
-                };
-                match begun {
-                    Ok(Some(upload)) => drop(files.insert(token, (entry, upload))),
+                match shared.begin(&entry, compared) {
+                    Ok(Some((partial, runs))) => {
+                        if partial.is_recorded() {
+                            (shared.tell)(Outcome::Begun(token, runs));
+                        }
+                        files.insert(token, partial);
+                    }
                     Ok(None) => (shared.tell)(Outcome::Stored(token)),
                     Err(error) => shared.fail(token, &entry, error),
                 }
             }
             Job::Write(token, offset, bytes) => {
-                let result = match files.get(&token) {
-                    Some((_, upload)) if !shared.is_ending() => {
-                        upload.file.write_all_at(&bytes, offset)
-                    }
+                let result = match files.get_mut(&token) {
+                    Some(partial) if !shared.is_ending() => partial.write(&bytes, offset),
                     _ => Ok(()),
                 };
                 *lock(&shared.waiting) -= weight(&bytes);
                 shared.room.notify_one();
                 if let Err(error) = result
-                    && let Some((entry, upload)) = files.remove(&token)
+                    && let Some(mut partial) = files.remove(&token)
                 {
-                    drop(upload);
-                    shared.fail(token, &entry, error);
+                    partial.discard();
+                    shared.fail(token, &partial.entry, error);
                 }
             }
             Job::Finish(token) => {
-                if let Some((entry, upload)) = files.remove(&token) {
-                    let _ = finished.send((token, entry, upload));
+                if let Some(partial) = files.remove(&token) {
+                    let _ = finished.send((token, partial));
                 }
             }
             Job::Drop(token) => drop(files.remove(&token)),
@@ -291,9 +309,10 @@ fn write(
 }
 
 /// Reads back what was written, and gives it its name where it has the right hash.
-fn verify(shared: &Shared, finished: &mpsc::Receiver<(Token, Entry, Upload)>) {
-    for (token, entry, upload) in finished {
-        match name(shared, &entry, upload) {
+fn verify(shared: &Shared, finished: &mpsc::Receiver<(Token, Partial)>) {
+    for (token, partial) in finished {
+        let entry = partial.entry.clone();
+        match name(shared, partial) {
             Ok(true) => (shared.tell)(Outcome::Stored(token)),
             Ok(false) => return,
             Err(error) => shared.fail(token, &entry, error),
@@ -302,21 +321,39 @@ fn verify(shared: &Shared, finished: &mpsc::Receiver<(Token, Entry, Upload)>) {
 }
 
 /// Gives a file its name; false where it is to end.
-fn name(shared: &Shared, entry: &Entry, upload: Upload) -> io::Result<bool> {
-    (&upload.file).rewind()?;
-    let hash = scan::hash(&upload.file, entry.size, |_| !shared.is_ending())?;
+fn name(shared: &Shared, mut partial: Partial) -> io::Result<bool> {
+    (&partial.upload.file).rewind()?;
+    let (file, entry) = (&partial.upload.file, &partial.entry);
+    let hash = scan::hash(file, entry.size, |_| !shared.is_ending())?;
     let Some(hash) = hash else {
         return Ok(false);
     };
-    if hash != entry.hash || upload.file.metadata()?.len() != entry.size {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "what came has another hash than the sender said",
-        ));
+    let is_right = hash == entry.hash;
+    partial.complete()?;
+    let Partial {
+        upload,
+        entry,
+        is_resumed,
+        ..
+    } = partial;
+    if !is_right || upload.file.metadata()?.len() != entry.size {
+        let text = match is_resumed {
+            true => "what was kept of an earlier attempt does not fit it; all of it is asked for",
+            false => "what came has another hash than the sender said",
+        };
+        return Err(io::Error::new(io::ErrorKind::InvalidData, text));
     }
-    set_time(&upload.file, entry)?;
-    upload.finish()?;
-    Ok(true)
+    set_time(&upload.file, &entry)?;
+    match upload.finish() {
+        // Another process was faster.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            match is_there(shared, &entry)? {
+                true => Ok(true),
+                false => Err(error),
+            }
+        }
+        result => result.map(|()| true),
+    }
 }
 
 fn set_time(file: &File, entry: &Entry) -> io::Result<()> {

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use manycast_io::{Driver, IntoAddress, Listener, Next, SocketConfig};
 use manycast_proto::norm::{self, FeedbackTo, ObjectKey, ReceiverEvent};
+use manycast_proto::random::Random;
 
-use super::{Error, HERE};
+use super::{Error, HERE, WHO};
 use crate::files::inner::{LOOK, check_name, node_of};
 use crate::files::{ReceiveOptions, Stop};
 
@@ -45,6 +46,8 @@ pub struct StreamReceived {
     pub bytes: u64,
     /// From the first word of the stream on.
     pub elapsed: Duration,
+    /// Whether a stream has begun.
+    pub has_begun: bool,
     /// Whether all of the stream has come; otherwise why not, in a whole sentence.
     pub result: Result<(), String>,
 }
@@ -83,10 +86,18 @@ pub fn receive_stream(
     // The stream that is taken, and whether all of it has come.
     let (mut stream, mut complete): (Option<ObjectKey>, _) = (None, false);
     let mut bytes = 0;
+    // When to say that it is here, and to which sender.
+    let mut answer: Option<(Instant, (u32, u16))> = None;
+    let mut random = Random::new(manycast_io::seed());
     let failure = |error| Error::file("write", "the stream", error);
     let result = loop {
-        let next = driver.next_event(Some(LOOK))?;
+        let wait = answer.map_or(LOOK, |(at, _)| at.saturating_duration_since(Instant::now()));
+        let next = driver.next_event(Some(wait.min(LOOK)))?;
         let now = Instant::now();
+        if let Some((_, sender)) = answer.take_if(|(at, _)| *at <= now) {
+            let name = Bytes::from(options.name.clone());
+            driver.protocol_mut().answer(sender, (HERE, 0), name);
+        }
         if stop.is_requested() {
             break Err("it was stopped".to_owned());
         }
@@ -95,9 +106,10 @@ pub fn receive_stream(
             Next::TimedOut => {
                 let silent = now.saturating_duration_since(heard);
                 if options.timeout.is_some_and(|most| silent >= most) {
-                    break match complete {
-                        true => Ok(()),
-                        false => Err("nothing came any more".to_owned()),
+                    break match (complete, begun) {
+                        (true, _) => Ok(()),
+                        (_, None) => Err("no stream has begun".to_owned()),
+                        _ => Err("nothing came any more".to_owned()),
                     };
                 }
                 continue;
@@ -115,6 +127,18 @@ pub fn receive_stream(
             } => {
                 let receiver = driver.protocol_mut();
                 receiver.answer((node, instance), (HERE, id), Bytes::new());
+            }
+            ReceiverEvent::Announced {
+                node,
+                instance,
+                payload,
+            } => {
+                if let Some(within) = within(&payload)
+                    && answer.is_none()
+                {
+                    let wait = random.duration(Duration::ZERO..=within);
+                    answer = Some((now + wait, (node, instance)));
+                }
             }
             ReceiverEvent::StreamStarted { object, .. } => {
                 if stream.is_none() {
@@ -157,7 +181,15 @@ pub fn receive_stream(
     };
     Ok(StreamReceived {
         bytes,
+        has_begun: begun.is_some(),
         elapsed: begun.map_or(Duration::ZERO, |at: Instant| at.elapsed()),
         result,
     })
+}
+
+/// Within which time all who are there are to say so, where that is what a sender asks.
+fn within(payload: &[u8]) -> Option<Duration> {
+    let within = payload.strip_prefix(&WHO)?;
+    let within = u16::from_be_bytes(within.try_into().ok()?);
+    Some(Duration::from_millis(within.into()))
 }

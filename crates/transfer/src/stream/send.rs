@@ -10,7 +10,7 @@ use bytes::{Buf, Bytes};
 use manycast_io::{Driver, IntoAddress, Next, SenderConfig};
 use manycast_proto::norm::{self, ObjectId, SenderEvent};
 
-use super::{Error, HERE};
+use super::{Error, HERE, WHO};
 use crate::files::Stop;
 use crate::files::inner::{Inbox, LOOK, Mail, check_name, node_of, open, segment};
 
@@ -25,6 +25,9 @@ pub struct StreamSendOptions {
     /// The receivers that are expected, by their names; none by default. It begins when all of them
     /// are there.
     pub receivers: Vec<String>,
+    /// How many receivers are expected, where not all are named, 4,096 at most; 0 by default. All that
+    /// are there when it begins count as expected from then on.
+    pub count: usize,
     /// How many parity symbols go with each block of 64 unasked, 0 to 64; `None`: none where
     /// receivers are expected, and 8 otherwise.
     pub parity: Option<u8>,
@@ -42,6 +45,7 @@ impl Default for StreamSendOptions {
             rate: 100_000_000,
             congestion_control: false,
             receivers: Vec::new(),
+            count: 0,
             parity: None,
             wait: Duration::from_secs(5),
             window: 8 << 20,
@@ -117,24 +121,35 @@ pub fn send_stream(
         check_name(name)?;
     }
     let (socket, egress) = open(&address, &options.sender)?;
-    let nodes: Vec<_> = options.receivers.iter().map(|name| node_of(name)).collect();
-    let automatic = if nodes.is_empty() { 8 } else { 0 };
+    let is_expected = options.count > 0 || !options.receivers.is_empty();
+    let automatic = if is_expected { 0 } else { 8 };
     let seed = manycast_io::seed();
     let number = u32::from_be_bytes([seed[0], seed[1], seed[2], seed[3]]);
-    let config = norm::SenderConfig {
-        rate: options.rate.max(8_000),
-        congestion_control: options.congestion_control,
-        segment: segment(egress.to),
-        parity: 64,
-        proactive: options.parity.unwrap_or(automatic).min(64),
-        grtt: Duration::from_millis(100),
-        group_size: nodes.len().max(10) as u64,
-        receivers: nodes.clone(),
-        ..norm::SenderConfig::new(egress.to, number.clamp(1, u32::MAX - 1))
+    let sender = |node: u32, receivers: Vec<u32>| {
+        let config = norm::SenderConfig {
+            rate: options.rate.max(8_000),
+            congestion_control: options.congestion_control,
+            segment: segment(egress.to),
+            parity: 64,
+            proactive: options.parity.unwrap_or(automatic).min(64),
+            grtt: Duration::from_millis(100),
+            group_size: options.count.max(receivers.len()).max(10) as u64,
+            receivers,
+            ..norm::SenderConfig::new(egress.to, node.clamp(1, u32::MAX - 1))
+        };
+        Inbox::new(norm::Sender::new(
+            config,
+            manycast_io::seed(),
+            Instant::now(),
+        ))
     };
-    let sender = norm::Sender::new(config, manycast_io::seed(), Instant::now());
-    let mut driver = Driver::new(socket, Inbox::new(sender));
-    gather(&mut driver, &options.receivers, &nodes, options.wait, stop)?;
+    let mut driver = Driver::new(socket, sender(number, Vec::new()));
+    let names = gather(&mut driver, options, stop)?;
+    let nodes: Vec<_> = names.iter().map(|name| node_of(name)).collect();
+    // Whose acknowledgements count is settled with the first word of a sender, so another one sends.
+    let mut sending = sender(number ^ 1 << 31, nodes.clone());
+    manycast_io::Protocol::start(&mut sending, Instant::now());
+    *driver.protocol_mut() = sending;
 
     let commands = driver.commands()?;
     let (permit, permits) = mpsc::sync_channel(PARTS);
@@ -163,63 +178,90 @@ pub fn send_stream(
     let stopped = run.run(stop)?;
     let stats = run.driver.protocol().protocol.stats();
     let has_all = |node| run.acknowledged.get(node).copied().unwrap_or_default();
-    let receivers = options.receivers.iter().cloned();
     Ok(StreamSent {
         bytes: run.bytes,
         elapsed: now.elapsed(),
         datagrams: stats.datagrams,
         repairs: stats.repairs,
-        receivers: receivers.zip(nodes.iter().map(has_all)).collect(),
+        receivers: names.into_iter().zip(nodes.iter().map(has_all)).collect(),
         stopped,
     })
 }
 
 type Sending = Driver<Inbox<norm::Sender, Part>>;
 
-/// Waits until all that are expected have said that they are there.
+/// How many receivers are kept while they are waited for.
+const MOST: usize = 4096;
+
+/// Waits until all that are expected have said that they are there, and gives the names of all that
+/// have.
 fn gather(
     driver: &mut Sending,
-    names: &[String],
-    nodes: &[u32],
-    wait: Duration,
+    options: &StreamSendOptions,
     stop: &Stop,
-) -> Result<(), Error> {
+) -> Result<Vec<String>, Error> {
     let begun = Instant::now();
-    let mut missing: Vec<_> = nodes.to_vec();
+    let named = options.receivers.iter().map(|name| (node_of(name), name));
+    let named: BTreeMap<u32, &String> = named.collect();
+    let count = options.count.min(MOST);
+    let mut there: BTreeMap<u32, String> = BTreeMap::new();
     let mut asked = None;
-    while !missing.is_empty() {
+    loop {
+        let missing: Vec<_> = named.keys().filter(|it| !there.contains_key(it)).collect();
+        if missing.is_empty() && there.len() >= count {
+            return Ok(there.into_values().collect());
+        }
+        if begun.elapsed() >= options.wait {
+            let missing: Vec<_> = missing.iter().map(|node| named[node].as_str()).collect();
+            let who = match missing.is_empty() {
+                true => format!("{} of {count} receivers answered", there.len()),
+                false => format!("{} did not answer", missing.join(", ")),
+            };
+            return Err(Error::Absent(format!(
+                "cannot send the stream: {who}; start 'manycast receive-stream' there, or wait longer"
+            )));
+        }
         let now = Instant::now();
         if asked.is_none_or(|at: Instant| now.saturating_duration_since(at) >= LOOK) {
             let sender = &mut driver.protocol_mut().protocol;
+            let missing: Vec<_> = missing.into_iter().copied().collect();
             // Before it is started, which the driver does, nobody is asked.
-            if sender.request(now, HERE, 0, &missing) > 0 {
+            let mut is_asked = !missing.is_empty() && sender.request(now, HERE, 0, &missing) > 0;
+            if there.len() < count {
+                // Eight receivers a millisecond, so that the answers of many do not come as one.
+                let within = u16::try_from(count / 8).unwrap_or(u16::MAX);
+                is_asked |= sender.announce(&[&WHO[..], &within.to_be_bytes()].concat());
+            }
+            if is_asked {
                 asked = Some(now);
             }
         }
         match driver.next_event(Some(Duration::from_millis(10)))? {
             Next::Event(Mail::Event(SenderEvent::Answered {
-                node, kind: HERE, ..
-            })) => missing.retain(|other| *other != node),
+                node,
+                kind: HERE,
+                payload,
+                ..
+            })) => {
+                let name = match named.get(&node) {
+                    Some(name) => Some((*name).clone()),
+                    None => String::from_utf8(payload.to_vec()).ok(),
+                };
+                // The number of a receiver follows from its name.
+                let name = name.filter(|it| node_of(it) == node && check_name(it).is_ok());
+                if let Some(name) = name
+                    && there.len() < MOST
+                {
+                    there.insert(node, name);
+                }
+            }
             Next::Finished => return Err(Error::Stopped),
             _ => {}
         }
         if stop.is_requested() {
             return Err(Error::Stopped);
         }
-        if begun.elapsed() >= wait && !missing.is_empty() {
-            let absent = names.iter().zip(nodes);
-            let absent: Vec<_> = absent
-                .filter(|(_, node)| missing.contains(node))
-                .map(|(name, _)| name.as_str())
-                .collect();
-            return Err(Error::Absent(format!(
-                "cannot send the stream: {} did not answer; start 'manycast receive-stream' there, or \
-                 wait longer",
-                absent.join(", ")
-            )));
-        }
     }
-    Ok(())
 }
 
 /// Reads until the end, a part for each permit.

@@ -58,6 +58,8 @@ pub struct Progress {
     pub bytes: u64,
     /// The bytes in the file, where they are known.
     pub total: Option<u64>,
+    /// Whether the server has answered.
+    pub has_answered: bool,
 }
 
 /// What came of a transfer.
@@ -237,6 +239,7 @@ impl Transfer {
                 progress(Progress {
                     bytes: self.driver.protocol().summary(now).bytes,
                     total: self.total,
+                    has_answered: self.agreed.is_some(),
                 });
             }
             match next {

@@ -12,7 +12,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use manycast_io::Commands;
 use manycast_proto::tftp::netascii::{Decoder, Encoder};
-use manycast_proto::tftp::{ErrorCode, FileRequest, Mode, Refusal, Server, TransferId};
+use manycast_proto::tftp::{ErrorCode, Failure, FileRequest, Mode, Refusal, Server, TransferId};
 
 use super::Error;
 use super::client::refusal_of;
@@ -325,7 +325,10 @@ impl Shared {
                 return Err(wrong(io::ErrorKind::FileTooLarge.into()));
             }
             let upload = self.folder.write(&request.name, self.rules.overwrite);
-            let upload = upload.map_err(wrong)?;
+            let upload = upload.map_err(|error| match error.kind() {
+                io::ErrorKind::NotFound => no_folder(&name),
+                _ => wrong(error),
+            })?;
             let open = Open::Upload {
                 upload,
                 decoder: is_text.then(Decoder::new),
@@ -461,5 +464,16 @@ impl Text {
         }
         let rest = self.left.split_off(self.left.len().min(length));
         Ok(std::mem::replace(&mut self.left, rest).into())
+    }
+}
+
+/// That the folder is not there in which a file was to be written.
+fn no_folder(name: &str) -> Error {
+    let folder = name.trim_start_matches('/').rsplit_once('/');
+    let folder = folder.map_or(".", |(folder, _)| folder);
+    let text = format!("the folder {folder} is not there");
+    Error::Transfer {
+        what: format!("write {name}"),
+        failure: Failure::Refused(Refusal::new(ErrorCode::FileNotFound, text)),
     }
 }

@@ -5,6 +5,8 @@ use std::io;
 
 use manycast_proto::tftp::Failure;
 
+use crate::remedy::remedy;
+
 /// What went wrong, why, and what to do next, in one sentence.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -60,23 +62,20 @@ impl fmt::Display for Error {
                 source,
             } => {
                 write!(f, "cannot {verb} {target}: {source}")?;
-                match source.kind() {
-                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                        f.write_str("; make room, or choose another place")
-                    }
-                    io::ErrorKind::PermissionDenied => {
-                        f.write_str("; change its permissions, or choose another place")
-                    }
-                    io::ErrorKind::NotFound if *verb == "read" => f.write_str("; check its name"),
-                    io::ErrorKind::NotFound => f.write_str("; see whether the folder is there"),
-                    _ => Ok(()),
-                }
+                f.write_str(match source.kind() {
+                    io::ErrorKind::NotFound if *verb == "read" => "; check its name",
+                    io::ErrorKind::NotFound => "; see whether the folder is there",
+                    _ => remedy(source),
+                })
             }
             Self::Transfer { what, failure } => {
                 write!(f, "cannot {what}: {failure}")?;
                 match failure {
                     Failure::Unreachable(_) => {
                         f.write_str("; start a server there, or name its port: HOST:PORT/FILE")
+                    }
+                    Failure::HostUnreachable { .. } => {
+                        f.write_str("; see whether the host is up, and its address is right")
                     }
                     Failure::Silent(_) => f.write_str(
                         "; see whether a server is there and no firewall drops its answers, which \

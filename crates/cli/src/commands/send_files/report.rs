@@ -3,7 +3,7 @@
 use std::fmt;
 
 use manycast::Sent;
-use manycast::transfer::files::{FileState, Progress, ReceiverReport, SendReport};
+use manycast::transfer::files::{FileInfo, FileState, Progress, ReceiverReport, SendReport};
 use serde::Serialize;
 
 use crate::output::{Escaped, Output, Span, counted, grouped, named};
@@ -179,6 +179,45 @@ impl fmt::Display for Underway<'_> {
     }
 }
 
+/// So many files and folders, of which it is not known which are which.
+pub(crate) fn entries(count: usize) -> String {
+    match count {
+        1 => "1 file or folder".to_owned(),
+        _ => format!("{} files and folders", grouped(count as u64)),
+    }
+}
+
+/// `21 files and 3 folders`
+pub(crate) fn contents<'a>(files: impl Iterator<Item = &'a FileInfo>) -> String {
+    let (mut count, mut folders) = (0, 0);
+    for file in files {
+        *(if file.is_folder {
+            &mut folders
+        } else {
+            &mut count
+        }) += 1;
+    }
+    match (count, folders) {
+        (_, 0) => counted(count, "file"),
+        (0, _) => counted(folders, "folder"),
+        _ => format!(
+            "{} and {}",
+            counted(count, "file"),
+            counted(folders, "folder")
+        ),
+    }
+}
+
+/// `20 of 21 files verified`, in which folders do not count.
+pub(crate) fn verified<'a>(files: impl Iterator<Item = (&'a FileInfo, &'a FileState)>) -> String {
+    let (mut all, mut verified) = (0, 0);
+    for (_, state) in files.filter(|(file, _)| !file.is_folder) {
+        all += 1;
+        verified += u64::from(*state == FileState::Verified);
+    }
+    format!("{} of {} verified", grouped(verified), counted(all, "file"))
+}
+
 /// A part in percent; of nothing it is all.
 pub(crate) fn percent(part: u64, whole: u64) -> u64 {
     let percent = u128::from(part) * 100;
@@ -275,34 +314,28 @@ impl fmt::Display for Reported<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for receiver in &self.report.receivers {
             let mark = &self.marks[usize::from(receiver.is_complete())];
-            let verified = receiver.files.iter();
-            let verified = verified.filter(|it| **it == FileState::Verified).count();
             write!(f, "{mark} {}: ", Escaped(&receiver.name))?;
             if !receiver.is_heard {
                 writeln!(f, "was not heard of")?;
                 continue;
             }
-            let all = receiver.files.len();
             let loss = receiver.loss * 100.0;
             if receiver.is_complete() {
-                let all = counted(all as u64, "file");
+                let all = contents(self.report.files.iter());
                 writeln!(f, "complete and verified, {all}; {loss:.1} % lost")?;
                 continue;
             }
-            writeln!(f, "{verified} of {all} files verified; {loss:.1} % lost")?;
-            let lacks = self.report.files.iter().zip(&receiver.files);
-            let lacks = lacks.filter(|(_, state)| **state != FileState::Verified);
+            let files = self.report.files.iter().zip(&receiver.files);
+            writeln!(f, "{}; {loss:.1} % lost", verified(files.clone()))?;
+            let lacks = files.filter(|(_, state)| **state != FileState::Verified);
+            let more = lacks.clone().count().saturating_sub(LINES) as u64;
             for (file, state) in lacks.take(LINES) {
                 let (state, error) = state_of(state);
                 let why = Escaped(error.unwrap_or(state)).to_string();
                 writeln!(f, "    {}: {why}", Escaped(&file.path))?;
             }
-            if all - verified > LINES {
-                writeln!(
-                    f,
-                    "    and {} more",
-                    grouped((all - verified - LINES) as u64)
-                )?;
+            if more > 0 {
+                writeln!(f, "    and {} more", grouped(more))?;
             }
         }
         let heard = self.report.receivers.iter().filter(|it| it.is_heard);
@@ -327,7 +360,7 @@ impl fmt::Display for Reported<'_> {
         write!(
             f,
             "{stopped}{}, {} in {}, {:.1} Mbit/s; {}, {}",
-            counted(self.files as u64, "file"),
+            contents(self.report.files.iter()),
             counted(self.bytes, "byte"),
             Span(self.report.elapsed),
             rate(self.report) / 1e6,

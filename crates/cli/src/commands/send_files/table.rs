@@ -1,5 +1,6 @@
 //! The table on a terminal: each receiver, and how far it is.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 
@@ -12,14 +13,18 @@ use crate::output::{Escaped, Output, Span, counted};
 /// Lines at the end of a terminal that are written anew each time.
 pub(crate) struct Table {
     wanted: bool,
-    lines: usize,
+    /// Lines of which each tells of something of its own.
+    lines: BTreeMap<u32, String>,
+    /// How many characters each line has that is on the terminal.
+    drawn: Vec<usize>,
 }
 
 impl Table {
     pub(crate) fn new(output: &Output) -> Self {
         Self {
             wanted: io::stderr().is_terminal() && !output.is_quiet() && !output.is_json(),
-            lines: 0,
+            lines: BTreeMap::new(),
+            drawn: Vec::new(),
         }
     }
 
@@ -35,39 +40,51 @@ impl Table {
         }
     }
 
-    /// Shows one line.
-    pub(crate) fn line(&mut self, line: &str) {
+    /// Shows a line beside those of other subjects.
+    pub(crate) fn line(&mut self, subject: u32, line: String) {
         if self.wanted {
-            self.draw(&[line.to_owned()]);
+            self.lines.insert(subject, line);
+            let lines: Vec<_> = self.lines.values().cloned().collect();
+            self.draw(&lines);
         }
+    }
+
+    /// Takes all away, and does not show the line of a subject again.
+    pub(crate) fn remove(&mut self, subject: u32) {
+        self.lines.remove(&subject);
+        self.clear();
     }
 
     /// Shows these lines, of which each is cut where the terminal ends.
     pub(crate) fn draw(&mut self, lines: &[String]) {
-        let mut text = self.back();
         let (width, _) = size();
+        let mut text = self.back(width);
+        self.drawn.clear();
         for line in lines {
             // One that is folded would count as two.
-            text.extend(line.chars().take(width.saturating_sub(1)));
+            let line: String = line.chars().take(width.saturating_sub(1)).collect();
+            self.drawn.push(line.chars().count());
+            text.push_str(&line);
             text.push('\n');
         }
-        self.lines = lines.len();
         // Where nobody sees it, there is nobody to tell so.
         let _ = io::stderr().write_all(text.as_bytes());
     }
 
     /// Takes it away, so that other lines can be written.
     pub(crate) fn clear(&mut self) {
-        if self.lines > 0 {
-            let _ = io::stderr().write_all(self.back().as_bytes());
-            self.lines = 0;
-        }
+        let text = self.back(size().0);
+        let _ = io::stderr().write_all(text.as_bytes());
+        self.drawn.clear();
     }
 
-    fn back(&self) -> String {
-        match self.lines {
+    /// Back to where it begins, on a terminal that is so wide by now: one that has become narrower
+    /// has folded what was wider.
+    fn back(&self, width: usize) -> String {
+        let rows = |length: &usize| length.div_ceil(width.max(1)).max(1);
+        match self.drawn.iter().map(rows).sum::<usize>() {
             0 => String::new(),
-            lines => format!("\x1b[{lines}A\x1b[J"),
+            rows => format!("\x1b[{rows}A\x1b[J"),
         }
     }
 }
@@ -103,33 +120,42 @@ fn lines(progress: &Progress, width: usize, height: usize) -> Vec<String> {
         all.push("nobody answers yet".to_owned());
     }
     let most = height.saturating_sub(4).max(1);
-    let shown = &progress.receivers[..most.min(progress.receivers.len())];
+    let mut shown: Vec<_> = progress.receivers.iter().collect();
+    if shown.len() > most {
+        // Those that lack most are worth a look.
+        shown.sort_by_key(|receiver| receiver.bytes);
+        shown.truncate(most);
+    }
+    shown.sort_by(|one, other| one.name.cmp(&other.name));
     let names = shown.iter().map(|receiver| {
         let name = Escaped(&receiver.name).to_string();
-        name.chars().take(20).collect::<String>()
+        match name.chars().count() > NAME {
+            true => name.chars().take(NAME - 1).collect::<String>() + "…",
+            false => name,
+        }
     });
     let names: Vec<_> = names.collect();
     let longest = names.iter().map(|name| name.chars().count()).max();
     let longest = longest.unwrap_or(0);
     for (receiver, name) in shown.iter().zip(&names) {
         let part = percent(receiver.bytes, progress.bytes);
-        let mut numbers = format!(
-            "{part:3} %  {}/{} files  {:.1} Mbit/s  {:.1} % lost",
-            receiver.verified,
-            progress.files,
-            receiver.rate / 1e6,
-            receiver.loss * 100.0
-        );
+        let mut numbers = format!("{part:3} %  {}/{}", receiver.verified, progress.files);
         if receiver.failed > 0 {
             let _ = write!(numbers, "  {} failed", receiver.failed);
         }
+        let (rate, loss) = (receiver.rate / 1e6, receiver.loss * 100.0);
+        let _ = write!(numbers, "  {rate:5.1} Mbit/s  {loss:4.1} % lost");
         all.push(row(name, longest, part, &numbers, width));
     }
-    if progress.receivers.len() > most {
-        all.push(format!("and {} more", progress.receivers.len() - most));
+    let more = progress.receivers.len() - shown.len();
+    if more > 0 {
+        all.push(format!("and {more} more, which have as much or more"));
     }
     all
 }
+
+/// How many characters of a name are shown.
+const NAME: usize = 20;
 
 /// The line of a receiver: the bar has what the numbers leave.
 fn row(name: &str, longest: usize, part: u64, numbers: &str, width: usize) -> String {
@@ -147,12 +173,27 @@ mod tests {
 
     #[test]
     fn on_a_narrow_terminal_the_bar_gives_way_to_the_numbers() {
-        let numbers = " 50 %  3/12 files  1.0 Mbit/s  1.0 % lost";
+        let numbers = " 50 %  3/12    1.0 Mbit/s   1.0 % lost";
         let line = |width| row("lab1", 12, 50, numbers, width);
-        assert_eq!(line(60), format!("lab1         ██░░ {numbers}"));
-        assert_eq!(line(60).chars().count(), 59);
-        assert_eq!(line(58), format!("lab1         {numbers}"));
-        assert_eq!(line(0), line(58));
+        assert_eq!(line(57), format!("lab1         ██░░ {numbers}"));
+        assert_eq!(line(57).chars().count(), 56);
+        assert_eq!(line(55), format!("lab1         {numbers}"));
+        assert_eq!(line(0), line(55));
         assert!(line(120).contains(&bar(50, 20)));
+    }
+
+    /// What was drawn is folded where a terminal has become narrower: all of it is taken away.
+    #[test]
+    fn a_terminal_that_becomes_narrower_is_cleared_whole() {
+        let mut table = Table {
+            wanted: true,
+            lines: BTreeMap::new(),
+            drawn: vec![79, 60, 0],
+        };
+        assert_eq!(table.back(80), "\x1b[3A\x1b[J");
+        assert_eq!(table.back(40), "\x1b[5A\x1b[J");
+        assert_eq!(table.back(0), format!("\x1b[{}A\x1b[J", 79 + 60 + 1));
+        table.drawn.clear();
+        assert_eq!(table.back(80), "");
     }
 }

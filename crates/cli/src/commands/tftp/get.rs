@@ -63,5 +63,6 @@ pub(super) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     } else {
         Transfer::get(&args.remote, PathBuf::from(local), &options)?
     };
-    transfer::run(get, "got", &args.remote, &interrupt, output)
+    let timeout = options.timeout;
+    transfer::run(get, "got", &args.remote, timeout, &interrupt, output)
 }

@@ -41,5 +41,6 @@ pub(super) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     } else {
         Transfer::put(&args.local, &args.remote, &options)?
     };
-    transfer::run(put, "put", &args.remote, &interrupt, output)
+    let timeout = options.timeout;
+    transfer::run(put, "put", &args.remote, timeout, &interrupt, output)
 }

@@ -1,7 +1,7 @@
 //! What `get` and `put` have in common: options, progress, and how it ends.
 
 use std::io::{self, IsTerminal, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use manycast::proto::tftp::{Failure, Mode, RollOver};
@@ -10,7 +10,7 @@ use manycast::transfer::tftp::{Error, Location, Options, Progress, Transfer};
 use super::report::Done;
 use crate::Outcome;
 use crate::interrupt::Interrupt;
-use crate::output::{self, Output, grouped};
+use crate::output::{self, Output, Span, grouped};
 use crate::values;
 
 /// How a file is encoded on the wire. The values have no help of their own: with it, clap would put
@@ -75,17 +75,33 @@ impl TransferArgs {
     }
 }
 
+/// After how long without an answer it is told what is waited for.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// Runs a transfer, and tells how far it is and what came of it.
 pub(super) fn run(
     mut transfer: Transfer,
     verb: &'static str,
     location: &Location,
+    timeout: Duration,
     interrupt: &Interrupt,
     output: &mut Output,
 ) -> anyhow::Result<Outcome> {
     interrupt.stops(transfer.stopper()?);
     let mut bar = Bar::new(output);
-    let result = transfer.run(|progress| bar.show(progress));
+    let (began, mut is_told) = (Instant::now(), false);
+    let result = transfer.run(|progress| {
+        if progress.has_answered {
+            bar.show(progress);
+        } else if !is_told && began.elapsed() >= PATIENCE {
+            is_told = true;
+            output.note_in_text(format_args!(
+                "no answer yet from {}, trying for {}",
+                location.server(),
+                Span(timeout)
+            ));
+        }
+    });
     bar.clear();
     match result {
         Ok(report) => {
@@ -122,6 +138,7 @@ fn is_answer(error: &Error) -> bool {
             failure: Failure::Refused(_)
                 | Failure::Silent(_)
                 | Failure::Unreachable(_)
+                | Failure::HostUnreachable { .. }
                 | Failure::BadOptions,
             ..
         }

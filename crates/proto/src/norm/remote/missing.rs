@@ -9,7 +9,7 @@ use crate::norm::repair::{Requests, WHOLE, backoff};
 use crate::random::Random;
 
 impl Remote {
-    /// Whether something is missing before the frontier.
+    /// Whether something is missing before the frontier that is to be asked for.
     pub(super) fn lacks(&self) -> bool {
         let Some(first) = self.first else {
             return false;
@@ -17,7 +17,7 @@ impl Remote {
         let (last, end) = self.frontier;
         (first..=last).any(|number| match self.objects.get(&number) {
             Some(State::Incoming(incoming)) => {
-                incoming.lacks(if number < last { u32::MAX } else { end })
+                incoming.asks(if number < last { u32::MAX } else { end })
             }
             Some(State::Stream(stream)) => stream.lacks(),
             Some(State::Through) => false,
@@ -114,6 +114,8 @@ impl Remote {
                 Some(State::Through) => {}
                 None if number == last && end == 0 => {}
                 None if self.heard.covers(number, 0, WHOLE) => {}
+                None if self.waits && self.heard.covers_info(number) => {}
+                None if self.waits => requests.info(number),
                 None => requests.object(number),
             }
         }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use manycast_types::{NetworkError, Received, Transmit};
+use manycast_types::{ErrorKind, NetworkError, Received, Transmit};
 use tracing::trace;
 
 use super::{Client, State, same_host};
@@ -109,6 +109,20 @@ impl Protocol for Client {
                 trace!(%error, "not sent");
                 if let State::Requesting(_) = self.state {
                     self.fail(now, Failure::Network(error.message));
+                }
+            }
+            // A router on the way, or the neighbour that does not answer to ARP.
+            NetworkEvent::Unreachable { unreachable, .. }
+                if unreachable.peer == peer
+                    && matches!(
+                        unreachable.kind,
+                        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable
+                    ) =>
+            {
+                // Of a transfer that runs, the time-out decides: the way may come back.
+                if let State::Requesting(_) = self.state {
+                    let errno = unreachable.errno;
+                    self.fail(now, Failure::HostUnreachable { peer, errno });
                 }
             }
             event if event.refused_by() == Some(peer) => match &mut self.state {
