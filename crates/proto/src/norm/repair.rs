@@ -495,7 +495,7 @@ mod tests {
     #[test]
     fn what_was_taken_out_leaves_room() {
         let mut repairs = Wanted::default();
-        for block in 0..3 * MOST_BLOCKS as u32 {
+        for block in (0..).take(3 * MOST_BLOCKS) {
             let mut requests = Requests::new(FecId::ReedSolomon8, 1000);
             requests.symbols(7, block, 20, [3]);
             let mut asked = Wanted::default();

@@ -64,8 +64,9 @@ mod tests {
     fn who_asks_for_the_same_is_not_served() {
         for (less, back) in [(0, 0), (1, 0), (0, 1)] {
             let mut rounds = Rounds::default();
-            let served = (0..1000).take_while(|count| {
-                rounds.add(5000 - less * count, (1, 5000 - back * *count as u32));
+            let served = (0..1000_u32).take_while(|count| {
+                let symbols = u64::from(5000 - less * count);
+                rounds.add(symbols, (1, 5000 - back * count));
                 !rounds.are_in_vain(20)
             });
             assert_eq!(served.count(), 20, "{less} {back}");
