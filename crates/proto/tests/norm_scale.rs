@@ -128,7 +128,7 @@ fn expected_most(receivers: u32, block: u32, loss: f64) -> f64 {
 
 /// The same by trial, where losses come in bursts: repairs come later, when a burst is over.
 fn expected_most_of_bursts(receivers: u32, bursts: Bursts) -> f64 {
-    const TRIALS: u32 = 20;
+    const TRIALS: u32 = 200;
     let mut random = Random::new([1; 32]);
     let share = bursts.begin / (bursts.begin + bursts.end);
     let mut sum = 0;
