@@ -85,6 +85,9 @@ pub(crate) fn table(wanted: impl Fn(&str) -> bool, steady: Duration) -> anyhow::
             "Not measured: a wire with a delay needs {TUN} ({error}), so run it as root.\n\n"
         ));
     }
+    if !found("manycast")?.is_file() {
+        return Ok("Not measured: `manycast` is not built beside this program.\n\n".to_owned());
+    }
     let mut text = format!(
         "A link of {} Mbit/s (`tbf`) that `manycast send-stream --congestion-control` has alone for {} s, \
          with two receivers behind it. Then a flow of the kernel's TCP begins to a host there. Mbit/s \
