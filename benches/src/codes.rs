@@ -1,12 +1,9 @@
 //! The erasure code of NORM: how fast blocks are encoded and decoded, by each kind of instructions.
 
 use std::fmt::Write;
-use std::fs;
 use std::hint::black_box;
-use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context;
 use manycast_proto::norm::fec::{Code, Kernel, Variant};
 use nix::time::{ClockId, clock_gettime};
 
@@ -14,10 +11,6 @@ use crate::report::median;
 
 /// The title of the table.
 pub(crate) const TITLE: &str = "Erasure code of NORM";
-
-/// Where the table stands on a page that has more than it.
-const BEGIN: &str = "<!-- figures of cargo xtask bench: begin -->\n";
-const END: &str = "<!-- figures of cargo xtask bench: end -->\n";
 
 /// Blocks, as source and parity symbols: those that NORM has by default are in the middle.
 const BLOCKS: [(usize, usize); 4] = [(64, 16), (64, 32), (20, 5), (200, 55)];
@@ -90,17 +83,6 @@ pub(crate) fn table(rounds: usize, turn: Duration) -> String {
         }
     }
     text
-}
-
-/// Puts the table where it belongs on a page.
-pub(crate) fn write_to(page: &Path, table: &str) -> anyhow::Result<()> {
-    let text = fs::read_to_string(page).with_context(|| format!("reading {}", page.display()))?;
-    let parts = text.split_once(BEGIN).and_then(|(before, rest)| {
-        let (_, after) = rest.split_once(END)?;
-        Some(format!("{before}{BEGIN}\n{table}\n{END}{after}"))
-    });
-    let text = parts.with_context(|| format!("{} has no markers", page.display()))?;
-    fs::write(page, text).with_context(|| format!("writing {}", page.display()))
 }
 
 /// A code by one kind of instructions, and what it works on.

@@ -4,6 +4,7 @@
 //! network namespaces that are made for it.
 
 mod arena;
+mod beside_tcp;
 mod codes;
 mod contender;
 mod contestant;
@@ -47,9 +48,9 @@ struct Cli {
     /// Where to write the report, beside standard output
     #[arg(long, conflicts_with_all = ["quick", "work"])]
     report: Option<PathBuf>,
-    /// The page whose table of the erasure code is written anew, where that is measured
+    /// The page whose tables of NORM are written anew, where they are measured
     #[arg(long, conflicts_with = "quick")]
-    code_page: Option<PathBuf>,
+    norm_page: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -153,10 +154,28 @@ fn main() -> anyhow::Result<()> {
     if wanted(codes::TITLE) {
         let milliseconds = if cli.quick { 1 } else { 20 };
         let table = codes::table(plan.rounds, Duration::from_millis(milliseconds));
-        if let Some(page) = &cli.code_page {
-            codes::write_to(page, &table)?;
+        if let Some(page) = &cli.norm_page {
+            report::write_to(page, codes::TITLE, &table)?;
         }
         part(format!("## {}\n\n{table}\n", codes::TITLE));
+    }
+    let first = beside_tcp::titles().next();
+    let beside = |title: &str| wanted(title) && (!cli.quick || first.as_deref() == Some(title));
+    if beside_tcp::titles().any(|title| beside(&title)) {
+        let steady = Duration::from_secs(if cli.quick { 1 } else { 20 });
+        match beside_tcp::table(beside, steady) {
+            Ok(table) => {
+                let all = cli
+                    .work
+                    .as_ref()
+                    .is_none_or(|work| work == beside_tcp::TITLE);
+                if let Some(page) = cli.norm_page.as_ref().filter(|_| all) {
+                    report::write_to(page, beside_tcp::TITLE, &table)?;
+                }
+                part(format!("## {}\n\n{table}\n", beside_tcp::TITLE));
+            }
+            Err(error) => eprintln!("FAILED: {}: {error:#}", beside_tcp::TITLE),
+        }
     }
     part(marks::table(&results, &trips));
     if let Some(path) = &cli.report {

@@ -2,7 +2,10 @@
 
 use std::fmt::Write;
 use std::fs;
+use std::path::Path;
 use std::process::Command;
+
+use anyhow::Context;
 
 use crate::contestant::{Contestant, LIMIT, Workload};
 use crate::round_trip;
@@ -187,6 +190,19 @@ pub(crate) fn title(load: &Workload) -> String {
 /// The title of a table of round trips.
 pub(crate) fn trip_title(load: &Workload) -> String {
     format!("{}, {} bytes, round trips", load.path.name(), load.size)
+}
+
+/// Puts a table where it belongs on a page that has more than it: between two comments.
+pub(crate) fn write_to(page: &Path, title: &str, table: &str) -> anyhow::Result<()> {
+    let text = fs::read_to_string(page).with_context(|| format!("reading {}", page.display()))?;
+    let [begin, end] = ["begin", "end"]
+        .map(|edge| format!("<!-- figures of cargo xtask bench, {title}: {edge} -->\n"));
+    let parts = text.split_once(&begin).and_then(|(before, rest)| {
+        let (_, after) = rest.split_once(&end)?;
+        Some(format!("{before}{begin}\n{table}\n{end}{after}"))
+    });
+    let text = parts.with_context(|| format!("{} has no markers of {title}", page.display()))?;
+    fs::write(page, text).with_context(|| format!("writing {}", page.display()))
 }
 
 fn cell(text: &str) -> String {

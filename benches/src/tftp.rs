@@ -315,7 +315,7 @@ fn part(folder: &Path) -> Option<fs::Metadata> {
 }
 
 /// Where a program is: ours beside this one, others on the search path.
-fn found(program: &str) -> anyhow::Result<PathBuf> {
+pub(crate) fn found(program: &str) -> anyhow::Result<PathBuf> {
     if program == "manycast" {
         return Ok(std::env::current_exe()?.with_file_name("manycast"));
     }

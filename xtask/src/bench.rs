@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::{cargo, python, root, succeeds, unpacked};
 
 /// Builds the benchmark and the command, and runs it. A full run rewrites `docs/benchmarks.md`; one that
-/// measures the erasure code, its figures in `docs/norm.md`.
+/// measures the erasure code, or NORM beside TCP, those figures in `docs/norm.md`.
 pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<bool> {
     let build = "build --release --package manycast-cli --package manycast-bench";
     if !succeeds(&mut cargo(build))? {
@@ -22,7 +22,7 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<bool> {
             .any(|argument| argument.starts_with(option))
     };
     if !has("--quick") {
-        bench.arg("--code-page").arg(root().join("docs/norm.md"));
+        bench.arg("--norm-page").arg(root().join("docs/norm.md"));
     }
     if has("--work") {
         // A part of the work, for whoever has just changed something.

@@ -5,14 +5,14 @@ mod norm_group;
 use std::time::Duration;
 
 use bytes::Bytes;
-use manycast_lab::sim::{Bursts, Link, seeds};
+use manycast_lab::sim::{Link, seeds};
 use manycast_proto::norm::fec::Variant;
 use manycast_proto::norm::message::FecId;
 use manycast_proto::norm::{
-    Content, EnqueueError, FeedbackTo, Object, ReceiverConfig, ReceiverEvent, Sender, SenderConfig,
+    Content, EnqueueError, FeedbackTo, Object, ReceiverConfig, ReceiverEvent, SenderConfig,
 };
-use manycast_types::Group;
-use norm_group::{MILLISECOND, SECOND, Session, config};
+use norm_group::choice::choice;
+use norm_group::{MILLISECOND, SECOND, Session, config, rough};
 use proptest::prelude::*;
 
 /// Several objects, an empty one and one of a byte among them.
@@ -62,19 +62,11 @@ fn what_is_lost_is_repaired_up_to_half_of_all() {
 #[test]
 fn bursts_duplicates_and_reordering_change_nothing() {
     for seed in seeds(5) {
-        let link = Link {
-            bursts: Some(Bursts::new(0.05, 30.0)),
-            duplicate: 0.1,
-            reorder: 0.1,
-            hold: MILLISECOND * 15,
-            jitter: MILLISECOND * 2,
-            ..Link::default()
-        };
         let config = SenderConfig {
             receivers: vec![1, 2, 3],
             ..config()
         };
-        let mut session = Session::new(seed, link, config, 3);
+        let mut session = Session::new(seed, rough(), config, 3);
         enqueue_some(&mut session);
         session.finish();
         assert!(session.run(SECOND * 120));
@@ -339,18 +331,7 @@ fn a_sender_that_is_started_again_begins_anew() {
         let mut session = Session::new(seed, Link::default(), config(), 2);
         session.enqueue(1_000_000);
         session.sim.run_for(MILLISECOND * 200);
-        let host = session.sender_host;
-        session.sim.partition([host]);
-        session.sim.stop(session.sender);
-        session.sim.run_for(MILLISECOND * 100);
-        session.sim.heal();
-        let (now, secret) = (session.sim.now(), session.sim.seed());
-        let again = Sender::new(config(), secret, now);
-        session.sender = session.sim.bind(host, norm_group::PORT, again);
-        session
-            .sim
-            .join(session.sender, Group::new(norm_group::GROUP.into()));
-        session.objects.clear();
+        session.restart_sender(config());
         session.enqueue(1_000_000);
         session.finish();
         assert!(session.run(SECOND * 60));
@@ -443,53 +424,42 @@ proptest! {
     /// is completed where everybody is waited for.
     #[test]
     fn what_is_completed_is_what_was_sent(
-        seed in 0..1_000_000_u64,
-        loss in 0.0..0.3,
-        (duplicate, reorder) in (0.0..0.3, 0.0..0.3),
-        delay in 0..30_u64,
-        receivers in 1..5_u32,
-        (segment, block, parity, proactive) in (1..2_000_u16, 1..100_u8, 0..100_u8, 0..10_u8),
+        choice in choice(),
         lengths in prop::collection::vec(0..40_000_usize, 1..5),
-        small_block: bool,
-        unicast: bool,
-        disk: bool,
-        merging: bool,
+        (disk, file, merging) in any::<(bool, bool, bool)>(),
     ) {
-        let link = Link {
-            loss,
-            duplicate,
-            reorder,
-            delay: MILLISECOND * u32::try_from(delay).unwrap(),
-            ..Link::default()
-        };
-        // No more than a few hundred segments, or it takes long.
-        let segment = segment.max(100);
-        let config = SenderConfig {
-            segment,
-            block,
-            parity,
-            proactive,
-            fec: if small_block { FecId::SmallBlock } else { FecId::ReedSolomon8 },
-            receivers: (1..=receivers).collect(),
-            robust: 200,
-            memory: 0,
-            ..config()
-        };
-        let change = |config| ReceiverConfig {
-            feedback: if unicast { FeedbackTo::Sender } else { FeedbackTo::Group },
-            ..config
-        };
-        let mut session = Session::with(seed, link, config, receivers, change);
+        let mut session = choice.session();
         session.sim.set_merging(merging.then_some(Duration::from_micros(50)));
         for length in lengths {
-            if disk {
-                session.enqueue_elsewhere(length);
-            } else {
-                session.enqueue(length);
-            }
+            session.enqueue_as(length, file, disk);
         }
         session.finish();
         prop_assert!(session.run_with_disk(SECOND * 600).is_some());
+        session.assert_all_delivered();
+    }
+
+    /// A sender that dies at any time and is started again, and a receiver that does: what is
+    /// completed of either time is what was sent.
+    #[test]
+    fn what_is_completed_after_a_restart_is_what_was_sent(
+        choice in choice(),
+        (length, again) in (1..200_000_usize, 1..100_000_usize),
+        killed in prop::array::uniform2(0..400_u64),
+        file: bool,
+    ) {
+        let mut session = choice.session();
+        session.enqueue_as(length, file, false);
+        session.sim.run_for(Duration::from_millis(killed[0]));
+        session.restart_receiver(0);
+        session.sim.run_for(Duration::from_millis(killed[1]));
+        // What the first sender sent is checked against its own objects.
+        (0..session.receivers.len()).for_each(|receiver| {
+            session.received(receiver);
+        });
+        session.restart_sender(choice.config());
+        session.enqueue_as(again, file, false);
+        session.finish();
+        prop_assert!(session.run(SECOND * 600));
         session.assert_all_delivered();
     }
 }

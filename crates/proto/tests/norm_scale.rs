@@ -2,19 +2,55 @@
 
 mod norm_group;
 
-use manycast_lab::sim::{Link, seeds};
+use manycast_lab::sim::{Bursts, Link, seeds};
 use manycast_proto::norm::{FeedbackTo, ReceiverConfig, SenderConfig};
+use manycast_proto::random::Random;
 use norm_group::{MILLISECOND, SECOND, Session};
 
 /// How many blocks the object has.
 const BLOCKS: usize = 40;
+
+/// How many source symbols a block has.
+const BLOCK: u8 = 32;
+
+/// How each receiver loses by itself.
+#[derive(Clone, Copy, Debug)]
+enum Loss {
+    /// Each datagram with the same probability.
+    Single(f64),
+    /// In bursts of eight datagrams on average, the same share of all.
+    Bursts(f64),
+}
+
+impl Loss {
+    fn link(self) -> Link {
+        let (loss, bursts) = match self {
+            Self::Single(loss) => (loss, None),
+            Self::Bursts(share) => (0.0, Some(Bursts::new(share, 8.0))),
+        };
+        Link {
+            loss,
+            bursts,
+            delay: MILLISECOND * 10,
+            ..Link::default()
+        }
+    }
+
+    /// The mean of the most that one of `receivers` loses of a block, repairs included.
+    fn expected_most(self, receivers: u32) -> f64 {
+        match self {
+            Self::Single(loss) => expected_most(receivers, BLOCK.into(), loss),
+            Self::Bursts(share) => expected_most_of_bursts(receivers, Bursts::new(share, 8.0)),
+        }
+    }
+}
 
 /// What one session cost.
 #[derive(Debug)]
 #[allow(dead_code, reason = "some of it is for those who read it")]
 struct Cost {
     receivers: u32,
-    blocks: usize,
+    loss: Loss,
     /// NACKs per receiver and block.
     nacks: f64,
     /// Datagrams sent again per datagram sent.
@@ -25,16 +61,14 @@ struct Cost {
     suppressed: f64,
 }
 
-/// 40 blocks of 32 segments, and 1 % of loss at each receiver by itself. Segments are short, so that
-/// ten thousand receivers fit into memory.
-fn run(seed: u64, receivers: u32, loss: f64, feedback: FeedbackTo) -> Cost {
-    let block = 32_u8;
+/// 40 blocks of 32 segments. Segments are short, so that ten thousand receivers fit into memory.
+fn run(seed: u64, receivers: u32, loss: Loss, feedback: FeedbackTo) -> Cost {
     let segment = 32_u16;
     let config = SenderConfig {
         rate: 1_000_000,
         segment,
-        block,
-        parity: 32,
+        block: BLOCK,
+        parity: 64,
         grtt: MILLISECOND * 30,
         group_size: receivers.into(),
         robust: 100,
@@ -43,18 +77,13 @@ fn run(seed: u64, receivers: u32, loss: f64, feedback: FeedbackTo) -> Cost {
             norm_group::NODE,
         )
     };
-    let link = Link {
-        loss,
-        delay: MILLISECOND * 10,
-        ..Link::default()
-    };
     let change = |config| ReceiverConfig {
         feedback,
         memory: 400_000,
         ..config
     };
-    let mut session = Session::with(seed, link, config, receivers, change);
-    let segments = usize::from(block) * usize::from(segment);
+    let mut session = Session::with(seed, loss.link(), config, receivers, change);
+    let segments = usize::from(BLOCK) * usize::from(segment);
     let length = BLOCKS * segments;
     session.enqueue(length);
     session.finish();
@@ -66,13 +95,12 @@ fn run(seed: u64, receivers: u32, loss: f64, feedback: FeedbackTo) -> Cost {
         suppressed += stats.suppressed;
     }
     let stats = session.sim.protocol(session.sender).stats();
-    let most = expected_most(receivers, block.into(), loss);
     Cost {
         receivers,
-        blocks: BLOCKS,
+        loss,
         nacks: session.nacks() as f64 / f64::from(receivers) / BLOCKS as f64,
         repairs: stats.repairs as f64 / stats.datagrams as f64,
-        least: most / f64::from(block),
+        least: loss.expected_most(receivers) / f64::from(BLOCK),
         suppressed: suppressed as f64 / f64::from(receivers) / BLOCKS as f64,
     }
 }
@@ -98,6 +126,31 @@ fn expected_most(receivers: u32, block: u32, loss: f64) -> f64 {
         .sum()
 }
 
+/// The same by trial, where losses come in bursts: repairs come later, when a burst is over.
+fn expected_most_of_bursts(receivers: u32, bursts: Bursts) -> f64 {
+    const TRIALS: u32 = 200;
+    let mut random = Random::new([1; 32]);
+    let share = bursts.begin / (bursts.begin + bursts.end);
+    let mut sum = 0;
+    for _ in 0..TRIALS {
+        let extra = (0..receivers).map(|_| {
+            let (mut missing, mut sent) = (u32::from(BLOCK), 0);
+            let mut bad = random.chance(share);
+            while missing > 0 {
+                if sent == u32::from(BLOCK) {
+                    bad = random.chance(share);
+                }
+                missing -= u32::from(!bad);
+                sent += 1;
+                bad = random.chance(if bad { 1.0 - bursts.end } else { bursts.begin });
+            }
+            sent - u32::from(BLOCK)
+        });
+        sum += extra.max().unwrap_or(0);
+    }
+    f64::from(sum) / f64::from(TRIALS)
+}
+
 fn check(cost: &Cost) {
     println!("{cost:.3?}");
     assert!(cost.nacks < 1.0, "{cost:?}");
@@ -105,28 +158,48 @@ fn check(cost: &Cost) {
     assert!(cost.repairs <= 1.5 * cost.least + 0.02, "{cost:?}");
 }
 
+const GROUP: FeedbackTo = FeedbackTo::Group;
+
 #[test]
 fn requests_and_repairs_stay_bounded_up_to_a_hundred() {
     for receivers in [1, 10, 100] {
         for seed in seeds(2) {
-            check(&run(seed, receivers, 0.01, FeedbackTo::Group));
+            check(&run(seed, receivers, Loss::Single(0.01), GROUP));
         }
     }
 }
 
 #[test]
+fn requests_and_repairs_stay_bounded_whatever_is_lost() {
+    for loss in [0.001, 0.05, 0.1] {
+        check(&run(1, 100, Loss::Single(loss), GROUP));
+    }
+    check(&run(1, 100, Loss::Bursts(0.01), GROUP));
+}
+
+#[test]
 fn a_thousand_receivers() {
-    check(&run(1, 1_000, 0.01, FeedbackTo::Group));
+    check(&run(1, 1_000, Loss::Single(0.01), GROUP));
 }
 
 #[test]
 fn a_thousand_receivers_that_answer_the_sender_alone() {
-    check(&run(1, 1_000, 0.01, FeedbackTo::Sender));
+    check(&run(1, 1_000, Loss::Single(0.01), FeedbackTo::Sender));
 }
 
-/// It takes minutes and some gigabytes; `cargo test -- --ignored ten_thousand` runs it.
+/// It takes some minutes; `cargo test --release -- --ignored a_thousand` runs it.
+#[test]
+#[ignore = "it takes minutes"]
+fn a_thousand_receivers_whatever_is_lost() {
+    for loss in [0.001, 0.05, 0.1] {
+        check(&run(1, 1_000, Loss::Single(loss), GROUP));
+    }
+    check(&run(1, 1_000, Loss::Bursts(0.01), GROUP));
+}
+
+/// It takes minutes and some gigabytes; `cargo test --release -- --ignored ten_thousand` runs it.
 #[test]
 #[ignore = "it takes minutes"]
 fn ten_thousand_receivers() {
-    check(&run(1, 10_000, 0.01, FeedbackTo::Group));
+    check(&run(1, 10_000, Loss::Single(0.01), GROUP));
 }

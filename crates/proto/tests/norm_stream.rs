@@ -4,143 +4,17 @@ mod norm_group;
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use manycast_lab::sim::{Bursts, Link, seeds};
+use manycast_lab::sim::{Link, seeds};
 use manycast_proto::norm::{
-    EnqueueError, FeedbackTo, ObjectId, ReceiverConfig, ReceiverEvent, SenderConfig, SenderEvent,
-    WriteError,
+    EnqueueError, FeedbackTo, ReceiverConfig, ReceiverEvent, SenderConfig, SenderEvent, WriteError,
 };
-use norm_group::{MILLISECOND, SECOND, Session, config, made_up};
+use norm_group::choice::choice;
+use norm_group::stream::{Writer, assert_whole, delivered, taken, taken_of};
+use norm_group::{MILLISECOND, SECOND, Session, config, rough};
 use proptest::prelude::*;
 
 /// 100 kB: five blocks of 20 segments of 1,000 bytes.
 const WINDOW: usize = 100_000;
-
-/// A stream of a session, written as there is room.
-struct Writer {
-    stream: ObjectId,
-    bytes: Bytes,
-    written: usize,
-    /// How many events of the sender were looked at.
-    seen: usize,
-}
-
-impl Writer {
-    fn new(session: &mut Session, window: usize, length: usize) -> Self {
-        let open = session.sim.command(session.sender, |sender, _| {
-            sender.open_stream(window, Some("of numbers".into()))
-        });
-        Self {
-            stream: open.expect("nothing is open"),
-            bytes: made_up(length, 7),
-            written: 0,
-            seen: 0,
-        }
-    }
-
-    /// Writes until there is no room, or all that is before `end` is written.
-    fn write(&mut self, session: &mut Session, end: usize) {
-        let (stream, rest) = (self.stream, self.bytes.slice(self.written..end));
-        let taken = session
-            .sim
-            .command(session.sender, |sender, _| sender.write(stream, &rest));
-        self.written += taken.expect("it is open");
-    }
-
-    /// Whether the sender has said that there is room, since this was asked last.
-    fn has_room(&mut self, session: &Session) -> bool {
-        let events = session.sim.events(session.sender);
-        let new = events[self.seen..].iter();
-        self.seen = events.len();
-        let mut new = new.filter(|(_, event)| *event == SenderEvent::Room(self.stream));
-        new.next().is_some()
-    }
-
-    /// Writes all of it, and only where the sender has said that there is room. False where it takes
-    /// longer.
-    fn write_all(&mut self, session: &mut Session, limit: Duration) -> bool {
-        self.write(session, self.bytes.len());
-        while self.written < self.bytes.len() {
-            if session.sim.elapsed() > limit || !session.sim.step() {
-                return false;
-            }
-            if self.has_room(session) {
-                self.write(session, self.bytes.len());
-            }
-        }
-        true
-    }
-
-    fn close(&self, session: &mut Session) {
-        session
-            .sim
-            .command(session.sender, |sender, _| sender.close(self.stream));
-    }
-}
-
-/// What a receiver has of a stream.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Taken {
-    bytes: usize,
-    gaps: Vec<(usize, usize)>,
-    messages: Vec<u64>,
-    infos: usize,
-    completed: usize,
-    abandoned: usize,
-}
-
-/// Checked: in order, each byte once, and those that were sent.
-fn taken(session: &Session, receiver: usize, sent: &[u8]) -> Taken {
-    let mut taken = Taken::default();
-    let mut at = 0;
-    let index = |offset: u64| usize::try_from(offset).expect("it is small");
-    for (_, event) in session.sim.events(session.receivers[receiver]) {
-        match event {
-            ReceiverEvent::Data { offset, bytes, .. } => {
-                assert_eq!(index(*offset), at, "in order");
-                assert!(!bytes.is_empty());
-                assert!(sent[at..at + bytes.len()] == bytes[..], "what was sent");
-                at += bytes.len();
-                taken.bytes += bytes.len();
-            }
-            ReceiverEvent::Gap { from, to, .. } => {
-                assert_eq!(index(*from), at);
-                at = index(*to);
-                taken.gaps.push((index(*from), at));
-            }
-            ReceiverEvent::Message { offset, .. } => taken.messages.push(*offset),
-            ReceiverEvent::Info { info, .. } => {
-                assert_eq!(*info, "of numbers");
-                taken.infos += 1;
-            }
-            ReceiverEvent::Completed(_) => {
-                assert_eq!(at, sent.len(), "nothing is missing at the end");
-                taken.completed += 1;
-            }
-            ReceiverEvent::Abandoned { .. } => taken.abandoned += 1,
-            _ => {}
-        }
-    }
-    taken
-}
-
-fn assert_whole(session: &Session, sent: &[u8]) {
-    for receiver in 0..session.receivers.len() {
-        let taken = taken(session, receiver, sent);
-        let stats = session.sim.protocol(session.receivers[receiver]).stats();
-        assert_eq!(taken.gaps, [], "receiver {receiver}: {stats:?}");
-        assert_eq!(
-            (taken.bytes, taken.infos, taken.completed, taken.abandoned),
-            (sent.len(), 1, 1, 0),
-            "receiver {receiver}: {stats:?}"
-        );
-    }
-}
-
-fn delivered(session: &Session, stream: ObjectId) -> bool {
-    let mut events = session.sim.events(session.sender).iter();
-    events.any(|(_, event)| *event == SenderEvent::Delivered(stream))
-}
 
 #[test]
 fn what_is_lost_is_repaired_up_to_half_of_all() {
@@ -192,21 +66,13 @@ fn a_window_does_not_slow_down() {
 #[test]
 fn bursts_duplicates_and_reordering_change_nothing() {
     for seed in seeds(3) {
-        let link = Link {
-            bursts: Some(Bursts::new(0.05, 30.0)),
-            duplicate: 0.1,
-            reorder: 0.1,
-            hold: MILLISECOND * 15,
-            jitter: MILLISECOND * 2,
-            ..Link::default()
-        };
         // A burst is as long in datagrams where few are sent.
         let config = SenderConfig {
             receivers: vec![1, 2, 3],
             robust: 200,
             ..config()
         };
-        let mut session = Session::new(seed, link, config, 3);
+        let mut session = Session::new(seed, rough(), config, 3);
         let mut writer = Writer::new(&mut session, WINDOW, 500_000);
         assert!(writer.write_all(&mut session, SECOND * 120));
         session.finish();
@@ -489,44 +355,13 @@ proptest! {
     /// come where everybody is waited for.
     #[test]
     fn what_comes_is_what_was_sent(
-        seed in 0..1_000_000_u64,
-        loss in 0.0..0.3,
-        (duplicate, reorder) in (0.0..0.3, 0.0..0.3),
-        delay in 0..30_u64,
-        receivers in 1..4_u32,
-        (segment, block, parity, proactive) in (100..2_000_u16, 1..100_u8, 0..100_u8, 0..10_u8),
+        choice in choice(),
         (window, length) in (0..200_000_usize, 0..200_000_usize),
         pushes in prop::collection::vec(0..200_000_usize, 0..20),
-        small_block: bool,
-        unicast: bool,
         named: bool,
     ) {
-        let link = Link {
-            loss,
-            duplicate,
-            reorder,
-            delay: MILLISECOND * u32::try_from(delay).unwrap(),
-            ..Link::default()
-        };
-        let config = SenderConfig {
-            segment,
-            block,
-            parity,
-            proactive,
-            fec: if small_block {
-                manycast_proto::norm::message::FecId::SmallBlock
-            } else {
-                manycast_proto::norm::message::FecId::ReedSolomon8
-            },
-            receivers: if named { (1..=receivers).collect() } else { Vec::new() },
-            robust: 200,
-            ..config()
-        };
-        let change = |config| ReceiverConfig {
-            feedback: if unicast { FeedbackTo::Sender } else { FeedbackTo::Group },
-            ..config
-        };
-        let mut session = Session::with(seed, link, config, receivers, change);
+        let choice = if named { choice } else { choice.unnamed() };
+        let mut session = choice.session();
         let mut writer = Writer::new(&mut session, window, length);
         let stream = writer.stream;
         for end in pushes {
@@ -543,6 +378,31 @@ proptest! {
         }
         if named {
             assert_whole(&session, &writer.bytes);
+        }
+    }
+
+    /// A sender that dies in the middle of a stream and is started again writes another one: of both
+    /// come the right bytes, and all of the second.
+    #[test]
+    fn a_stream_of_a_sender_that_was_started_again_is_another_one(
+        choice in choice(),
+        lengths in (1..200_000_usize, 1..100_000_usize),
+        killed in 0..400_u64,
+    ) {
+        let mut session = choice.session();
+        let mut first = Writer::new(&mut session, 200_000, lengths.0);
+        first.write(&mut session, lengths.0);
+        session.sim.run_for(Duration::from_millis(killed));
+        let before = session.instance();
+        session.restart_sender(choice.config());
+        let mut second = Writer::new(&mut session, 50_000, lengths.1);
+        prop_assert!(second.write_all(&mut session, SECOND * 600));
+        session.finish();
+        prop_assert!(session.run(SECOND * 1200));
+        for receiver in 0..session.receivers.len() {
+            taken_of(&session, receiver, &first.bytes, |it| it.instance == before);
+            let taken = taken_of(&session, receiver, &second.bytes, |it| it.instance != before);
+            prop_assert!(taken.completed == 1 && taken.gaps.is_empty(), "{taken:?}");
         }
     }
 }

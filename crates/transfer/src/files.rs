@@ -20,6 +20,9 @@ pub mod tokio;
 mod delivery;
 mod entry;
 mod error;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod inbox;
 mod message;
 mod partial;

@@ -192,12 +192,21 @@ impl Rule {
     /// How many packets it has struck.
     #[track_caller]
     pub fn count(&self) -> u64 {
+        self.counter("packets")
+    }
+
+    /// How long all packets were that it has struck, in bytes with the headers of IP.
+    #[track_caller]
+    pub fn bytes(&self) -> u64 {
+        self.counter("bytes")
+    }
+
+    #[track_caller]
+    fn counter(&self, name: &str) -> u64 {
         let listing = self
             .namespace
             .run("nft", &format!("list table {}", self.table));
-        let mut words = listing
-            .split_whitespace()
-            .skip_while(|word| *word != "packets");
+        let mut words = listing.split_whitespace().skip_while(|word| *word != name);
         let count = words.nth(1).and_then(|count| count.parse().ok());
         count.unwrap_or_else(|| panic!("no counter in {listing:?}"))
     }

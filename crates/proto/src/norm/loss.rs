@@ -111,6 +111,35 @@ impl Losses {
     }
 }
 
+/// How much longer probes take now than they took lately.
+///
+/// A queue can fill within a round trip, and the sender's measure of round-trip times comes a few of
+/// them later. Losses of one full queue would be taken for several events in the meantime.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Delay {
+    /// When the first probe was sent by the sender's clock, and when it came.
+    first: Option<(Duration, Instant)>,
+    /// How much later than the first the last one came, and what that was lately, in seconds.
+    last: f64,
+    mean: f64,
+}
+
+impl Delay {
+    /// Takes in a probe that was sent at `time` by the sender's clock.
+    pub(super) fn add(&mut self, time: Duration, now: Instant) {
+        let (sent, came) = *self.first.get_or_insert((time, now));
+        let taken = now.saturating_duration_since(came).as_secs_f64();
+        self.last = taken + sent.as_secs_f64() - time.as_secs_f64();
+        // As round-trip times are smoothed: a drift of the clocks does not count.
+        self.mean += 0.1 * (self.last - self.mean);
+    }
+
+    /// No more than a second: a clock that was set says nothing.
+    pub(super) fn excess(&self) -> Duration {
+        Duration::from_secs_f64((self.last - self.mean).clamp(0.0, 1.0))
+    }
+}
+
 /// The rate at which something comes.
 #[derive(Clone, Debug)]
 pub(super) struct Meter {
@@ -212,6 +241,31 @@ mod tests {
         losses.datagram(1, now, TRIP);
         assert!(losses.datagram(1000, now, TRIP));
         assert!(!losses.datagram(1001, now, TRIP));
+    }
+
+    #[test]
+    fn a_queue_that_fills_shows_at_once() {
+        let (mut delay, start) = (Delay::default(), start());
+        let mut probe = |count: u32, queue| {
+            // The sender's clock is a day ahead, and runs a thousandth slower.
+            let sent = Duration::from_secs(86_400) + TRIP.mul_f64(f64::from(count) * 0.999);
+            delay.add(sent, start + TRIP * count + queue);
+            delay.excess()
+        };
+        for count in 0..1000 {
+            assert!(probe(count, Duration::ZERO) < Duration::from_millis(1));
+        }
+        let excess = probe(1000, TRIP * 3);
+        assert!(excess > TRIP * 2, "{excess:?}");
+        for count in 1001..1100 {
+            probe(count, TRIP * 3);
+        }
+        assert!(probe(1100, TRIP * 3) < Duration::from_millis(1));
+        assert_eq!(probe(1101, Duration::ZERO), Duration::ZERO);
+        assert_eq!(
+            probe(1102, Duration::from_secs(100)),
+            Duration::from_secs(1)
+        );
     }
 
     #[test]

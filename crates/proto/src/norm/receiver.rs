@@ -1,6 +1,7 @@
 //! The receiving side.
 
 use std::collections::{HashMap, VecDeque};
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use manycast_types::{Received, Transmit};
 use super::config::{FeedbackTo, ReceiverConfig};
 use super::event::{Abandonment, ObjectKey, ReceiverEvent, ReceiverStats};
 use super::message::{
-    Body, Command, Extensions, Feedback, Message, ObjectInfo, PayloadId, SenderInfo,
+    Body, Command, Extensions, Feedback, Flags, Message, ObjectInfo, PayloadId, SenderInfo,
 };
 use super::remote::{Remote, Reply};
 use crate::random::Random;
@@ -19,7 +20,6 @@ use crate::{Output, Protocol};
 /// Receives objects of many senders, and asks for what it misses.
 ///
 /// See the [module](super) for what it does, and [`ReceiverEvent`] for what it tells.
-#[derive(Debug)]
 pub struct Receiver {
     config: ReceiverConfig,
     now: Instant,
@@ -199,7 +199,11 @@ impl Receiver {
         // No sender has more than half of the memory, so that another always has some.
         let own = (memory / 2).saturating_sub(remote.memory());
         let room = own.min(memory.saturating_sub(used));
+        let before = stats.symbols;
         remote.object(extensions, object, symbol, info, room, stats, outputs);
+        if stats.symbols > before && object.flags.has(Flags::REPAIR) {
+            remote.repaired();
+        }
         remote.look(now, random);
     }
 
@@ -410,5 +414,19 @@ impl Protocol for Receiver {
                 }
             }
         }
+    }
+}
+
+/// In short: not the bytes that it keeps.
+impl fmt::Debug for Receiver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let keys: Vec<_> = self.senders.keys().collect();
+        f.debug_struct("Receiver")
+            .field("node", &self.config.node)
+            .field("phase", &self.phase)
+            .field("senders", &keys)
+            .field("outputs", &self.outputs.len())
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
     }
 }

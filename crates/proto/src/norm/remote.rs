@@ -61,6 +61,10 @@ impl Timer for Wait {
     }
 }
 
+/// How often in a row others' requests keep a receiver from asking where no repair follows that is of
+/// use: the sender may not have heard them, or nobody who misses something sent them.
+const QUIET: u32 = 3;
+
 /// The least time between two requests.
 const HOLDOFF: Duration = Duration::from_millis(5);
 
@@ -94,6 +98,8 @@ pub(super) struct Remote {
     segment: u16,
     /// What others asked for since the last time that this one might have.
     heard: Wanted,
+    /// How often in a row it did not ask because others had, and no repair was of use since.
+    quiet: u32,
     probe: Option<(Timestamp, Instant)>,
     /// The position that is to be acknowledged.
     acknowledge: Option<Position>,
@@ -156,6 +162,7 @@ impl Remote {
             fec: FecId::default(),
             segment: 0,
             heard: Wanted::default(),
+            quiet: 0,
             probe: None,
             acknowledge: None,
             asked: VecDeque::new(),
@@ -547,9 +554,11 @@ impl Remote {
                         self.ask(config.memory)
                     };
                     if !requests.is_empty() {
+                        self.quiet = 0;
                         reply(Reply::Nack(self.feedback(now), requests));
                     } else if self.lacks() {
                         stats.suppressed += 1;
+                        self.quiet += u32::from(!behind);
                     }
                     self.heard.clear();
                     let holdoff = self.grtt() * (u32::from(self.info.backoff) + 2);

@@ -41,8 +41,8 @@ pub(super) struct WantedObject {
     pub(super) whole: bool,
     /// Whole blocks: first and last of each range, both included; ranges do not overlap.
     ranges: BTreeMap<u32, u32>,
-    /// Symbols of blocks.
-    pub(super) blocks: BTreeMap<u32, WantedBlock>,
+    /// Symbols of blocks; the set counts those of all objects.
+    blocks: BTreeMap<u32, WantedBlock>,
 }
 
 /// What is wanted of one block.
@@ -67,6 +67,13 @@ impl Wanted {
     pub(super) fn first(&mut self) -> Option<(Number, &mut WantedObject)> {
         let (number, object) = self.objects.iter_mut().next()?;
         Some((*number, object))
+    }
+
+    /// Takes out what is wanted of a block by symbols.
+    pub(super) fn take_block(&mut self, number: Number, block: u32) -> Option<WantedBlock> {
+        let wanted = self.objects.get_mut(&number)?.blocks.remove(&block)?;
+        self.blocks = self.blocks.saturating_sub(1);
+        Some(wanted)
     }
 
     pub(super) fn remove(&mut self, number: Number) {
@@ -235,6 +242,17 @@ impl Wanted {
         object.whole || object.has(block) || named.is_some_and(|block| block.count >= count)
     }
 
+    /// The first place of which something is wanted, and about how many symbols are in all.
+    pub(super) fn extent(&self) -> Option<((Number, u32), u64)> {
+        let (&number, first) = self.objects.first_key_value()?;
+        let block = match first.whole || first.info {
+            true => 0,
+            false => first.first_block().map_or(0, |(block, _)| block),
+        };
+        let symbols = self.objects.values().map(WantedObject::symbols).sum();
+        Some(((number, block), symbols))
+    }
+
     /// Whether something of a block is asked for.
     pub(super) fn wants(&self, number: Number, block: u32) -> bool {
         let object = self.objects.get(&number);
@@ -272,6 +290,21 @@ impl Wanted {
 impl WantedObject {
     pub(super) fn is_empty(&self) -> bool {
         !self.info && !self.whole && self.ranges.is_empty() && self.blocks.is_empty()
+    }
+
+    /// About how many symbols are wanted: a whole block counts as the longest that there is.
+    fn symbols(&self) -> u64 {
+        let whole = self
+            .ranges
+            .iter()
+            .map(|(first, last)| u64::from(last - first) + 1);
+        let blocks = whole.sum::<u64>() + if self.whole { u64::from(u32::MAX) } else { 0 };
+        let named: u64 = self
+            .blocks
+            .values()
+            .map(|block| u64::from(block.count))
+            .sum();
+        blocks * 256 + named + u64::from(self.info)
     }
 
     pub(super) fn add_range(&mut self, first: u32, last: u32) {
@@ -450,6 +483,28 @@ impl Requests {
             let first = self.item(number, block, length, first);
             let last = self.item(number, block, length, last);
             self.range(Request::SEGMENT, first, last);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A sender repairs more blocks in its life than a set names at a time.
+    #[test]
+    fn what_was_taken_out_leaves_room() {
+        let mut repairs = Wanted::default();
+        for block in (0..).take(3 * MOST_BLOCKS) {
+            let mut requests = Requests::new(FecId::ReedSolomon8, 1000);
+            requests.symbols(7, block, 20, [3]);
+            let mut asked = Wanted::default();
+            asked.add(&requests.finish().0, 7, 7..8, |_, first, last| {
+                (Some((first, last)), false)
+            });
+            repairs.merge(&asked);
+            let taken = repairs.take_block(7, block);
+            assert_eq!(taken.map(|block| block.count), Some(1), "{block}");
         }
     }
 }

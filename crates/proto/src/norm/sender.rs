@@ -24,6 +24,7 @@ use super::outgoing::{Object, Outgoing};
 use super::peers::{Peer, Peers, bits};
 use super::rate::Rate;
 use super::repair::Wanted;
+use super::rounds::Rounds;
 use crate::buffers::Buffers;
 use crate::pace::Pacer;
 use crate::random::Random;
@@ -77,6 +78,8 @@ pub struct Sender {
     phase: Phase,
     /// Whether it was told to finish.
     finishing: bool,
+    /// The rounds of repairs since then and since all was sent.
+    rounds: Rounds,
     stats: SenderStats,
 }
 
@@ -202,6 +205,7 @@ impl Sender {
             outputs: VecDeque::new(),
             phase: Phase::New,
             finishing: false,
+            rounds: Rounds::default(),
             stats: SenderStats::default(),
             now,
             config,

@@ -5,12 +5,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use manycast_lab::sim::{Endpoint, Host, Link, Sim};
+use manycast_lab::sim::{Bursts, Endpoint, Host, Link, Sim};
 use manycast_proto::norm::{
     Content, Object, ObjectKey, Receiver, ReceiverConfig, ReceiverEvent, Sender, SenderConfig,
     SenderEvent,
 };
 use manycast_types::Group;
+
+pub(crate) mod choice;
+pub(crate) mod stream;
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 pub(crate) const MILLISECOND: Duration = Duration::from_millis(1);
@@ -27,6 +30,8 @@ pub(crate) struct Session {
     pub(crate) hosts: Vec<Host>,
     /// What was enqueued.
     pub(crate) objects: Vec<Bytes>,
+    /// The instances of the senders before this one, and what was enqueued at each.
+    pub(crate) before: Vec<(u16, Vec<Bytes>)>,
 }
 
 /// 20 Mbit/s in segments of 1,000 bytes, 20 in a block.
@@ -40,6 +45,27 @@ pub(crate) fn config() -> SenderConfig {
         group_size: 10,
         ..SenderConfig::new((GROUP, PORT).into(), NODE)
     }
+}
+
+/// Bursts of losses, duplicates and reordering.
+pub(crate) fn rough() -> Link {
+    Link {
+        bursts: Some(Bursts::new(0.05, 30.0)),
+        duplicate: 0.1,
+        reorder: 0.1,
+        hold: MILLISECOND * 15,
+        jitter: MILLISECOND * 2,
+        ..Link::default()
+    }
+}
+
+/// The instance of a sender, as everybody can see it.
+fn instance_of(sender: &Sender) -> u16 {
+    // Its debug form names it.
+    let text = format!("{sender:?}");
+    let (_, rest) = text.split_once("instance: ").expect("it has one");
+    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().expect("a number")
 }
 
 impl Session {
@@ -67,6 +93,7 @@ impl Session {
             receivers: Vec::new(),
             hosts: Vec::new(),
             objects: Vec::new(),
+            before: Vec::new(),
         };
         for node in 1..=receivers {
             session.add_receiver(node, &change);
@@ -93,13 +120,65 @@ impl Session {
         receiver
     }
 
+    /// The instance of the sender.
+    pub(crate) fn instance(&self) -> u16 {
+        instance_of(self.sim.protocol(self.sender))
+    }
+
+    /// Kills the sender, and starts another one in its place.
+    pub(crate) fn restart_sender(&mut self, config: SenderConfig) {
+        let (host, instance) = (self.sender_host, self.instance());
+        // It dies without a word.
+        self.sim.partition([host]);
+        self.sim.stop(self.sender);
+        self.sim.run_for(MILLISECOND * 100);
+        self.sim.heal();
+        let again = loop {
+            let (now, seed) = (self.sim.now(), self.sim.seed());
+            let again = Sender::new(config.clone(), seed, now);
+            if instance_of(&again) != instance {
+                break again;
+            }
+        };
+        self.sender = self.sim.bind(host, PORT, again);
+        self.sim.join(self.sender, Group::new(GROUP.into()));
+        self.before
+            .push((instance, std::mem::take(&mut self.objects)));
+    }
+
+    /// Kills a receiver, and starts another one in its place.
+    pub(crate) fn restart_receiver(&mut self, receiver: usize) {
+        let host = self.hosts[receiver];
+        let config = self.sim.protocol(self.receivers[receiver]).config().clone();
+        self.sim.stop(self.receivers[receiver]);
+        self.sim.run_for(MILLISECOND);
+        let (now, seed) = (self.sim.now(), self.sim.seed());
+        let again = self.sim.bind(host, PORT, Receiver::new(config, seed, now));
+        self.sim.join(again, Group::new(GROUP.into()));
+        self.receivers[receiver] = again;
+    }
+
     /// Enqueues an object of made-up bytes.
     pub(crate) fn enqueue(&mut self, length: usize) {
-        let bytes = made_up(length, self.objects.len() as u64 + 1);
+        self.enqueue_as(length, true, false);
+    }
+
+    /// Enqueues an object of which the sender has to ask for the bytes.
+    pub(crate) fn enqueue_elsewhere(&mut self, length: usize) {
+        self.enqueue_as(length, true, true);
+    }
+
+    /// Enqueues an object of made-up bytes, a file or not, in memory or elsewhere.
+    pub(crate) fn enqueue_as(&mut self, length: usize, file: bool, elsewhere: bool) {
+        let seed = (self.before.len() * 1000 + self.objects.len() + 1) as u64;
+        let bytes = made_up(length, seed);
         self.objects.push(bytes.clone());
         let object = Object {
-            content: Content::Memory(bytes),
-            file: true,
+            content: match elsewhere {
+                true => Content::Elsewhere(length as u64),
+                false => Content::Memory(bytes),
+            },
+            file,
             info: Some(format!("object {}", self.objects.len()).into()),
         };
         let result = self
@@ -111,21 +190,6 @@ impl Session {
     pub(crate) fn finish(&mut self) {
         self.sim
             .command(self.sender, |sender, now| sender.finish(now));
-    }
-
-    /// Enqueues an object of which the sender has to ask for the bytes.
-    pub(crate) fn enqueue_elsewhere(&mut self, length: usize) {
-        let bytes = made_up(length, self.objects.len() as u64 + 1);
-        self.objects.push(bytes);
-        let object = Object {
-            content: Content::Elsewhere(length as u64),
-            file: true,
-            info: Some(format!("object {}", self.objects.len()).into()),
-        };
-        let result = self
-            .sim
-            .command(self.sender, |sender, _| sender.enqueue(object));
-        result.expect("there is room for it");
     }
 
     /// Runs until the sender has ended. False where it has not by then.
@@ -175,8 +239,17 @@ impl Session {
         }
     }
 
-    /// What a receiver made of what came, checked: each byte once, and complete objects exact.
+    /// What was enqueued at the sender of that instance.
+    fn sent(&self, instance: u16) -> &[Bytes] {
+        let mut before = self.before.iter();
+        let before = before.find(|(other, _)| *other == instance);
+        before.map_or(&self.objects, |(_, objects)| objects)
+    }
+
+    /// What a receiver made of what came, checked: each byte once, and complete objects exact. Counted
+    /// is what this sender sent, and not those before it.
     pub(crate) fn received(&self, receiver: usize) -> Delivery {
+        let own = self.instance();
         let mut objects: BTreeMap<ObjectKey, (Vec<u8>, u64)> = BTreeMap::new();
         let mut delivery = Delivery::default();
         for (_, event) in self.sim.events(self.receivers[receiver]) {
@@ -201,16 +274,18 @@ impl Session {
                     assert_eq!(whole.len() as u64, *count, "each byte comes once");
                     let index = usize::try_from(object.object & 0xffff).expect("it is small");
                     assert!(
-                        self.objects[index] == whole[..],
+                        self.sent(object.instance)[index] == whole[..],
                         "object {index} is not what was sent"
                     );
-                    delivery.completed.push(index);
+                    if object.instance == own {
+                        delivery.completed.push(index);
+                    }
                 }
                 ReceiverEvent::Abandoned { object, .. } => delivery.abandoned.push(*object),
                 ReceiverEvent::Info { object, info } => {
                     let index = usize::try_from(object.object & 0xffff).expect("it is small");
                     assert_eq!(*info, format!("object {}", index + 1));
-                    delivery.infos += 1;
+                    delivery.infos += usize::from(object.instance == own);
                 }
                 ReceiverEvent::Gone { .. } => delivery.gone += 1,
                 _ => {}

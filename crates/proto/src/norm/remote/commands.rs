@@ -33,7 +33,7 @@ impl Remote {
                     self.probe = Some((*time, now));
                 }
                 if let Some(rate) = extensions.rate {
-                    self.congestion_probe(*sequence, rate, nodes, now, random);
+                    self.congestion_probe((*sequence, *time), rate, nodes, now, random);
                 } else if nodes.iter().any(|it| it.node == self.own) && !self.silent {
                     self.timers.set(Wait::Answer, Some(now));
                 }

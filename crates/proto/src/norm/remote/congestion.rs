@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use super::{Remote, Wait};
-use crate::norm::loss::{Losses, Meter};
+use crate::norm::grtt::duration;
+use crate::norm::loss::{Delay, Losses, Meter};
 use crate::norm::message::{
-    CcFeedback, CcFlags, CcNode, quantize_rate, quantize_rtt, unquantize_group_size,
+    CcFeedback, CcFlags, CcNode, Timestamp, quantize_rate, quantize_rtt, unquantize_group_size,
     unquantize_rate, unquantize_rtt,
 };
 use crate::norm::rate::{loss_for, tcp_rate};
@@ -28,6 +29,7 @@ pub(super) struct Congestion {
     role: CcFlags,
     /// The round-trip time that the sender has measured with this receiver.
     round_trip: Option<Duration>,
+    delay: Delay,
     /// The sender's rate, in bytes a second.
     rate: f64,
 }
@@ -41,6 +43,7 @@ impl Congestion {
             sequence: 0,
             role: CcFlags::default(),
             round_trip: None,
+            delay: Delay::default(),
             rate: 0.0,
         }
     }
@@ -55,7 +58,8 @@ impl Congestion {
         }
         self.meter.datagram(length, now, round_trip);
         let first = !self.losses.any();
-        if self.losses.datagram(sequence, now, round_trip) && first {
+        let longest = round_trip + self.delay.excess();
+        if self.losses.datagram(sequence, now, longest) && first {
             let received = self.meter.rate().max(1.0);
             self.losses
                 .begin_with(loss_for(self.size, round_trip, received));
@@ -116,7 +120,7 @@ impl Remote {
     // earlier the lower their rate is.
     pub(super) fn congestion_probe(
         &mut self,
-        sequence: u16,
+        (sequence, time): (u16, Timestamp),
         rate: u16,
         nodes: &[CcNode],
         now: Instant,
@@ -127,6 +131,7 @@ impl Remote {
             .congestion
             .get_or_insert_with(|| Box::new(Congestion::new(now)));
         congestion.sequence = sequence;
+        congestion.delay.add(duration(time), now);
         congestion.rate = unquantize_rate(rate);
         let own = nodes.iter().find(|it| it.node == self.own);
         congestion.role = own.map_or_else(CcFlags::default, |node| node.flags);

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Place, Remote, State, Wait};
+use super::{Place, QUIET, Remote, State, Wait};
 use crate::norm::message::{Request, unquantize_group_size};
 use crate::norm::object::Number;
 use crate::norm::repair::{Requests, WHOLE, backoff};
@@ -77,9 +77,15 @@ impl Remote {
         self.timers.set(Wait::Backoff, now.checked_add(wait));
     }
 
+    /// A repair was of use: somebody's requests are heard.
+    pub(in crate::norm) const fn repaired(&mut self) {
+        self.quiet = 0;
+    }
+
     pub(in crate::norm) fn overheard(&mut self, requests: &[Request]) {
         if let Some(first) = self.first
             && self.timers.is_set(Wait::Backoff)
+            && self.quiet < QUIET
         {
             let mut heard = std::mem::take(&mut self.heard);
             let (near, known) = (self.frontier.0, first..self.frontier.0 + 1);

@@ -18,6 +18,7 @@ use crate::norm::outgoing::Outgoing;
 use crate::norm::peers::bits;
 use crate::norm::rate::Said;
 use crate::norm::repair::Wanted;
+use crate::norm::rounds::Rounds;
 use crate::pace::Pacer;
 
 impl Sender {
@@ -41,6 +42,9 @@ impl Sender {
     // RFC 5740 §5.4: sender processing of NACKs.
     pub(super) fn nack(&mut self, requests: &[Request], by_unicast: bool) {
         self.stats.nacks += 1;
+        if self.rounds.are_in_vain(self.config.robust) {
+            return;
+        }
         let Some((&first, _)) = self.objects.first_key_value() else {
             return;
         };
@@ -161,6 +165,12 @@ impl Sender {
         let (now, grtt) = (self.now, self.grtt.get());
         self.answered
             .retain(|_, (_, at)| now.saturating_duration_since(*at) < grtt);
+        if self.phase == Phase::Finishing
+            && self.objects.values().all(Outgoing::is_sent)
+            && let Some((place, symbols)) = self.asked.extent()
+        {
+            self.rounds.add(symbols, place);
+        }
         self.repairs.merge(&self.asked);
         self.asked.clear();
     }
@@ -394,6 +404,7 @@ impl Sender {
             return;
         }
         self.stats.acks += 1;
+        self.rounds = Rounds::default();
         if mark == all_of(number) {
             self.tell(SenderEvent::Acknowledged {
                 object: ObjectId(number),

@@ -163,7 +163,7 @@ impl Sender {
                     self.repairing = Some((number, block, symbols));
                     self.answer(number, block, WHOLE);
                 }
-            } else if let Some(part) = wanted.blocks.remove(&block)
+            } else if let Some(part) = self.repairs.take_block(number, block)
                 && sent > 0
             {
                 let symbols = outgoing.repairs(block, part.count, &part.named);
