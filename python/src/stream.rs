@@ -107,6 +107,7 @@ pub(crate) fn send_stream(
     address, /, *, name=None, timeout=None, silent=false, interface=None, sources=None,
     receive_buffer=None
 ))]
+#[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
 pub(crate) fn receive_stream(
     py: Python<'_>,
     address: &Bound<'_, PyAny>,
