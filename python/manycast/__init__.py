@@ -15,6 +15,8 @@ send to a group or a host                 send, Sender
 do both, with one peer or with many       Socket
 ask a group or a host, gather answers     ask
 measure loss, delay, jitter, throughput   manycast.measure
+send files to many, and receive them      send_files, receive_files
+send a stream to many, and receive it     send_stream, receive_stream
 get, put and serve files by TFTP          manycast.tftp
 see the interfaces as multicast does      interfaces, ifconfig
 find out why nothing arrives              doctor
@@ -45,8 +47,12 @@ from ._manycast import (
     doctor,
     interfaces,
     open_plain as _open_plain,
+    receive_files,
+    receive_stream,
     resolve,
     send,
+    send_files,
+    send_stream,
 )
 from .address import SocketAddress
 from .error import (
@@ -67,7 +73,8 @@ if TYPE_CHECKING:
     import socket as standard
     from collections.abc import Iterable
 
-    from . import aio as aio, measure as measure, server as server, tftp as tftp
+    from . import aio as aio, files as files, measure as measure, server as server
+    from . import stream as stream, tftp as tftp
     from .types import AddressLike, InterfaceLike, InterfacesLike, Payload
     from .value import Answer, Dropped, Finding, Interface, Membership, Report
 
@@ -109,8 +116,12 @@ __all__ = [
     "ifconfig",
     "interfaces",
     "listen",
+    "receive_files",
+    "receive_stream",
     "resolve",
     "send",
+    "send_files",
+    "send_stream",
     "socket",
 ]
 
@@ -118,10 +129,7 @@ __all__ = [
 # Imported when they are first asked for: the standard modules that they need take longer to import
 # than all the rest.
 _LATER = {
-    "aio": "aio",
-    "measure": "measure",
-    "server": "server",
-    "tftp": "tftp",
+    **{name: name for name in ("aio", "files", "measure", "server", "stream", "tftp")},
     **dict.fromkeys(("AddressLike", "InterfaceLike", "InterfacesLike", "Payload"), "types"),
     **dict.fromkeys(("Answer", "Dropped", "Finding", "Interface", "Membership", "Report"), "value"),
 }

@@ -7,7 +7,9 @@ from typing import IO, Any, Generic, TypeVar, final
 from typing_extensions import Buffer, Self
 
 from .address import SocketAddress
+from .files import ReceiveEvent, ReceiveReport, SendEvent, SendReport
 from .measure import Began, Finished, Freed, Interval, ReceiverStats, SenderStats
+from .stream import StreamReceiver, StreamSender
 from .tftp import Report as TftpReport, Transfer
 from .types import AddressLike, InterfaceLike, InterfacesLike, Payload
 from .value import Answer, Dropped, Interface, Membership, Report
@@ -108,7 +110,10 @@ class Pending(Generic[_T]):
     """
 
     def result(self) -> _T:
-        """What came of the work; waits until it is done."""
+        """What came of the work; waits until it is done. Ctrl-C ends the work too, where it can be ended."""
+
+    def cancel(self) -> bool:
+        """Ends the work, and says whether it can be ended: ``fileno`` is readable soon then."""
 
     def fileno(self) -> int:
         """The descriptor that is readable when the work is done."""
@@ -542,7 +547,7 @@ class Sender:
 
     They leave by ``interface`` (a name, an index or a local address); else as the route says; else,
     for a group, by the first interface that is up and can multicast. ``source`` is the local address
-    to send from. ``hops`` is the hop limit from 0 to 255: to a group 1 by default, which stays on the
+    to send from, with a port if wanted, or a port alone: "192.0.2.1", "192.0.2.1:5000", ":5000". ``hops`` is the hop limit from 0 to 255: to a group 1 by default, which stays on the
     link. ``loopback`` says whether members on this host receive it too. ``dscp`` is from 0 to 63 (RFC
     2474); ``send_buffer`` is the size in bytes to ask the kernel for.
 
@@ -917,7 +922,171 @@ def begin_doctor(
     with_: AddressLike | None = None,
     key: str | None = None,
 ) -> Pending[Report]:
-    """Begins an examination. The result of the Pending is that of ``doctor``."""
+    """Begins what the function without ``begin_`` does. The result of the Pending is what that returns."""
+
+def send_files(
+    address: AddressLike,
+    paths: str | PathLike[str] | Iterable[str | PathLike[str]],
+    /,
+    *,
+    receivers: int = 0,
+    names: str | Iterable[str] | None = None,
+    rate: float = 100e6,
+    congestion_control: bool = False,
+    parity: int | None = None,
+    wait: float = 5.0,
+    interface: InterfaceLike | None = None,
+    source: str | None = None,
+    hops: int | None = None,
+    loopback: bool = True,
+    dscp: int | None = None,
+    send_buffer: int | None = None,
+    progress: Callable[[SendEvent], object] | None = None,
+) -> SendReport:
+    """Sends files and folders to all receivers at an address, a group or a host, and returns a SendReport.
+
+    ``paths`` is a path or several. What is lost on the way is asked for and repaired. It ends when each
+    receiver that answers has all, or does not come on; who has what is in the report, and no error.
+
+    ``receivers`` is how many are expected, ``names`` the name of one or of several of them: it begins when
+    they are there, or after ``wait`` seconds, and waits for them so long at the end. ``rate`` is in bits a
+    second, 8,000 or more; with ``congestion_control`` it is the most, and what the network carries beside
+    other flows decides. ``parity``, 0 to 64, is how many repairs go unasked with each 64 datagrams, for
+    receivers with no way back; None: none where receivers are expected, 8 otherwise. ``source``, which may
+    be ":5013", is the local address that receivers answer to. The other arguments are those of a Sender.
+
+    ``progress`` is called with each event by the thread that sends: Scanned, Started, Heard, FileSent,
+    SendProgress, some four times a second, and Warned. What it raises ends the transfer.
+
+        report = manycast.send_files("239.192.0.7:5013", ["firmware.bin", "dir"], receivers=3)
+        print(report.complete, *report.receivers, sep="\n")
+
+    >>> report = manycast.send_files("239.192.0.7%lo:5013", "conftest.py")
+    >>> report.files, report.receivers, report.expected
+    (1, (), 0)
+
+    FileError: a file cannot be read or sent. Raises also what opening a Sender raises. Ctrl-C ends it, and
+    receivers are told.
+    """
+
+begin_send_files: Callable[..., Pending[SendReport]]
+
+def receive_files(
+    address: AddressLike | list[Any],
+    folder: str | PathLike[str],
+    /,
+    *,
+    name: str | None = None,
+    count: int = 1,
+    timeout: float | None = None,
+    limit: int | None = None,
+    overwrite: bool = False,
+    silent: bool = False,
+    interface: InterfaceLike | None = None,
+    sources: str | Iterable[str] | None = None,
+    receive_buffer: int | None = None,
+    progress: Callable[[ReceiveEvent], object] | None = None,
+) -> ReceiveReport:
+    """Receives files into a folder, and returns a ReceiveReport when ``count`` deliveries have ended.
+
+    ``address`` is a group or ":PORT", or a list of them. A file has its name once it is complete and has
+    the hash that it has at the sender; what is there already is not asked for again. Nothing is written
+    outside of ``folder``. There is no password: whoever can send to the address can write into it.
+
+    ``name`` is that of this receiver, another one for each: 1 to 64 bytes, by default that of the host.
+    With a ``count`` of 0 it goes on until something ends it, such as what ``progress`` raises. ``timeout`` is
+    how many seconds nothing may come; then it ends too. ``limit`` is how many bytes a delivery may have.
+    ``overwrite`` lets a file take the place of one with other content. With ``silent`` it says nothing to
+    the sender, where there is no way back. The other arguments are those of a Listener.
+
+    ``progress`` is called with each event by the thread that receives: Listening, Began, FileReceived,
+    ReceiveProgress, some four times a second, Ended and Warned. What it raises ends the transfer.
+
+        report = manycast.receive_files("239.192.0.7:5013", "/srv", name="lab1", limit=2**30)
+        for file in report.deliveries[0].files:
+            print(file)
+
+    >>> manycast.receive_files("239.192.0.7%lo:5013", ".", timeout=0.01)
+    ReceiveReport(deliveries=(), timed_out=True)
+
+    FileError: there is no such folder. Raises also what opening a Listener raises. What becomes of files is
+    no error, but in the report. Ctrl-C ends it at once, and leaves no half file.
+    """
+
+begin_receive_files: Callable[..., Pending[ReceiveReport]]
+
+def send_stream(
+    address: AddressLike,
+    /,
+    *,
+    names: str | Iterable[str] | None = None,
+    rate: float = 100e6,
+    congestion_control: bool = False,
+    parity: int | None = None,
+    wait: float = 5.0,
+    window: int = 8388608,
+    interface: InterfaceLike | None = None,
+    source: str | None = None,
+    hops: int | None = None,
+    loopback: bool = True,
+    dscp: int | None = None,
+    send_buffer: int | None = None,
+) -> StreamSender:
+    """Begins to send a stream of bytes to all receivers at an address, and returns a StreamSender to write
+    it to. A with statement ends the stream, and waits until those that were expected have all of it.
+
+    ``names`` is the name of a receiver that is expected, or of several: it begins when they are there, in
+    ``wait`` seconds, and the slowest of them slows it down, since ``window`` bytes at most, 65,536 or more,
+    are kept of what they lack. Who is not named and lacks more than that is left behind; who listens from
+    the beginning gets all. The other arguments are those of ``send_files``.
+
+        with manycast.send_stream("239.192.0.8:5014", names=["lab1", "lab2"]) as out:
+            with tarfile.open(fileobj=out, mode="w|") as tar:
+                tar.add("dir")
+
+    >>> with manycast.send_stream("239.192.0.8%lo:5014") as out:
+    ...     out.write(b"some bytes")
+    10
+    >>> out.report.bytes, out.report.complete
+    (10, True)
+
+    TimedOut: a receiver that is expected is not there in time; ``write`` or the end raises it.
+    TransferError, at the end: one has not said that it has all. Raises also, there, what opening a Sender
+    raises. What leaves the with statement by an error breaks off the stream, and receivers hear no end.
+    """
+
+def receive_stream(
+    address: AddressLike,
+    /,
+    *,
+    name: str | None = None,
+    timeout: float | None = None,
+    silent: bool = False,
+    interface: InterfaceLike | None = None,
+    sources: str | Iterable[str] | None = None,
+    receive_buffer: int | None = None,
+) -> StreamReceiver:
+    """Begins to receive a stream of bytes, the first that begins, and returns a StreamReceiver: iterate over
+    it for the bytes as they come, or ``read`` it as a file.
+
+    ``timeout`` is how many seconds nothing may come. The other arguments are those of ``receive_files``.
+    While nothing is read, what comes is lost and asked for again; a sender that expects this receiver by
+    its name waits for it.
+
+        with manycast.receive_stream("239.192.0.8:5014", name="lab1") as stream:
+            with tarfile.open(fileobj=stream, mode="r|") as tar:
+                tar.extractall("into", filter="data")
+
+    >>> with manycast.receive_stream("239.192.0.8%lo:5014", name="lab1") as stream:
+    ...     with manycast.send_stream("239.192.0.8%lo:5014", names="lab1") as out:
+    ...         out.write(b"some bytes")
+    ...     b"".join(stream)
+    10
+    b'some bytes'
+
+    TransferError, behind the bytes that came: bytes are missing, or the sender fell silent before the end;
+    nothing that follows is returned. Raises also, when it is read, what opening a Listener raises.
+    """
 
 def interfaces() -> list[Interface]:
     """Lists the interfaces of this host, by index; each is an Interface.
@@ -979,20 +1148,7 @@ def tftp_get(
     once. Whatever ends it leaves no half file.
     """
 
-def begin_tftp_get(
-    location: str,
-    local: str | PathLike[str] | IO[bytes],
-    /,
-    *,
-    block_size: int | None = None,
-    window: int | None = None,
-    mode: str = "octet",
-    multicast: bool = False,
-    timeout: float = 30.0,
-    rollover: int = 0,
-    progress: Callable[[int, int | None], object] | None = None,
-) -> Pending[TftpReport]:
-    """Begins to get a file. The result of the Pending is that of ``get``; dropped before, it ends it."""
+begin_tftp_get: Callable[..., Pending[TftpReport]]
 
 def tftp_put(
     local: str | PathLike[str] | IO[bytes],
@@ -1016,19 +1172,7 @@ def tftp_put(
     5
     """
 
-def begin_tftp_put(
-    local: str | PathLike[str] | IO[bytes],
-    location: str,
-    /,
-    *,
-    block_size: int | None = None,
-    window: int | None = None,
-    mode: str = "octet",
-    timeout: float = 30.0,
-    rollover: int = 0,
-    progress: Callable[[int, int | None], object] | None = None,
-) -> Pending[TftpReport]:
-    """Begins to put a file. The result of the Pending is that of ``put``; dropped before, it ends it."""
+begin_tftp_put: Callable[..., Pending[TftpReport]]
 
 @final
 class Server:

@@ -8,7 +8,7 @@ use manycast::{Host, InterfaceSelector, IntoAddress as _};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::{MutexExt, PyOnceLock};
-use pyo3::types::{PyInt, PyString, PyTuple, PyType};
+use pyo3::types::{PyInt, PyList, PyString, PyTuple, PyType};
 
 use crate::aside::{LOOK_UPS, Pending, unlocked};
 use crate::error;
@@ -312,6 +312,18 @@ pub(crate) fn many(
         .collect()
 }
 
+/// One address, or a list of them.
+pub(crate) fn listed(
+    addresses: &Bound<'_, PyAny>,
+    interface: Option<Interface>,
+    sources: Option<Sources>,
+) -> PyResult<Vec<manycast::Address>> {
+    match addresses.cast::<PyList>() {
+        Ok(list) => many(&list.to_tuple(), interface, sources),
+        Err(_) => one(addresses, None, interface, sources).map(|address| vec![address]),
+    }
+}
+
 /// The one address of a call's arguments.
 pub(crate) fn one(
     address: &Bound<'_, PyAny>,
@@ -412,6 +424,19 @@ pub(crate) fn in_numbers(object: &Bound<'_, PyAny>) -> PyResult<SocketAddr> {
 pub(crate) fn index(name: &str) -> u32 {
     let selector = InterfaceSelector::Name(name.to_owned());
     manycast::find_interface(&selector).map_or(0, |found| found.index)
+}
+
+/// A local address to send from, with a port if wanted, or a port alone, as text.
+pub(crate) fn local(text: &str) -> PyResult<manycast::Address> {
+    if let Ok(ip) = text.parse::<IpAddr>() {
+        return Ok(SocketAddr::new(ip, 0).into());
+    }
+    match text.parse::<manycast::Address>() {
+        Ok(address) if !is_name(&address) => Ok(address),
+        _ => Err(error::address(format!(
+            "{text:?}: it is no IP address; write it in numbers, with a port if wanted"
+        ))),
+    }
 }
 
 /// A local address without a port, as text.

@@ -10,7 +10,7 @@ use std::thread;
 use manycast::{Error, Stopper};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use rustix::event::PollFlags;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::error;
 use crate::fork::Birth;
@@ -66,6 +66,10 @@ pub(crate) static EXAMINATIONS: Pool = Pool::of(16);
 
 /// Transfers files. Each takes as long as its file.
 pub(crate) static TRANSFERS: Pool = Pool::of(64);
+
+/// Sends and receives files and streams to many. Each goes on for as long as its caller wants, and must
+/// not wait for others.
+pub(crate) static DELIVERIES: Pool = Pool::of(1024);
 
 struct Waiting {
     tasks: VecDeque<Task>,
@@ -206,41 +210,72 @@ type Finish = Box<dyn FnOnce(Python<'_>) -> PyResult<Py<PyAny>> + Send>;
 #[pyclass(frozen, module = "manycast._manycast", skip_from_py_object)]
 pub(crate) struct Pending {
     aside: Aside<Finish>,
-    /// What is dropped when nobody waits any more.
-    _guard: Box<dyn Send + Sync>,
+    /// Ends the work when nobody waits any more, where it can be ended.
+    end: Option<End>,
 }
+
+type End = Box<dyn Fn() + Send + Sync>;
 
 impl Pending {
     /// Starts `work`; `finish` makes of its outcome what Python sees.
     pub(crate) fn start<T: Send + 'static>(
         pool: &'static Pool,
         work: impl FnOnce() -> Result<T, Error> + Send + 'static,
-        finish: fn(Python<'_>, T) -> PyResult<Py<PyAny>>,
-    ) -> PyResult<Self> {
-        Self::start_guarded(pool, work, finish, ())
-    }
-
-    /// As [`Pending::start`]; `guard` is dropped when nobody waits any more, and may end the work.
-    pub(crate) fn start_guarded<T: Send + 'static>(
-        pool: &'static Pool,
-        work: impl FnOnce() -> Result<T, Error> + Send + 'static,
-        finish: fn(Python<'_>, T) -> PyResult<Py<PyAny>>,
-        guard: impl Send + Sync + 'static,
+        finish: impl FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
     ) -> PyResult<Self> {
         let aside = Aside::start(pool, move || -> Finish {
             let outcome = work();
             Box::new(move |py| finish(py, outcome.map_err(error::exception)?))
         })?;
-        let _guard = Box::new(guard);
-        Ok(Self { aside, _guard })
+        Ok(Self { aside, end: None })
+    }
+
+    /// Calls `end` when nobody waits any more.
+    pub(crate) fn ended_by(mut self, end: impl Fn() + Send + Sync + 'static) -> Self {
+        self.end = Some(Box::new(end));
+        self
+    }
+
+    /// Waits a moment for work that was ended, until it has let go of its files.
+    fn let_go(&self, py: Python<'_>) {
+        const AT_MOST: Timespec = Timespec {
+            tv_sec: 0,
+            tv_nsec: 300_000_000,
+        };
+        let ended = &self.aside.shared.ended;
+        py.detach(|| {
+            // Whether it has or not, the wait is over.
+            let _ = poll(&mut [PollFd::new(ended, PollFlags::IN)], Some(&AT_MOST));
+        });
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if let Some(end) = &self.end {
+            end();
+        }
     }
 }
 
 #[pymethods]
 impl Pending {
-    /// What came of the work; waits until it is done.
+    /// What came of the work; waits until it is done. Ctrl-C ends the work too, where it can be ended.
     pub(crate) fn result(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        self.aside.wait(py)?(py)
+        let finish = self.aside.wait(py).inspect_err(|_| {
+            if self.cancel() {
+                self.let_go(py);
+            }
+        })?;
+        finish(py)
+    }
+
+    /// Ends the work, and says whether it can be ended: ``fileno`` is readable soon then.
+    fn cancel(&self) -> bool {
+        if let Some(end) = &self.end {
+            end();
+        }
+        self.end.is_some()
     }
 
     /// The descriptor that is readable when the work is done.
@@ -248,3 +283,31 @@ impl Pending {
         self.aside.shared.ended.as_fd().as_raw_fd()
     }
 }
+
+/// Defines two functions of one list of keywords: one that waits, and has the documentation, and one that
+/// begins and returns the Pending, for event loops.
+macro_rules! waits_or_begins {
+    (
+        $(#[doc = $documentation:literal])*
+        signature = $signature:tt
+        fn $waits:ident, $begins:ident($($name:ident: $type:ty),* $(,)?) $begin:block
+    ) => {
+        $(#[doc = $documentation])*
+        #[pyo3::pyfunction]
+        #[pyo3(signature = $signature)]
+        #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
+        pub(crate) fn $waits(
+            py: pyo3::Python<'_>,
+            $($name: $type),*
+        ) -> pyo3::PyResult<pyo3::Py<pyo3::PyAny>> {
+            $begins($($name),*)?.result(py)
+        }
+
+        /// Begins what the function without ``begin_`` does. The result of the Pending is what that returns.
+        #[pyo3::pyfunction]
+        #[pyo3(signature = $signature)]
+        #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
+        pub(crate) fn $begins($($name: $type),*) -> pyo3::PyResult<crate::aside::Pending> $begin
+    };
+}
+pub(crate) use waits_or_begins;

@@ -7,99 +7,77 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use crate::address::{self, Interface, Sources};
-use crate::aside::{EXAMINATIONS, Pending};
+use crate::aside::{EXAMINATIONS, Pending, waits_or_begins};
 use crate::error;
 use crate::value;
 use crate::wait::timeout;
 
-/// Finds out what becomes of datagrams to a group or a local address on this host, and why nothing
-/// arrives; without an address, what this host can do with groups.
-///
-/// It listens meanwhile as a Listener does, for ``duration`` seconds, at least two and ten by default,
-/// and reads the kernel's counters before and after. ``pid`` is the number of another program, to be
-/// told why that does not receive. Nothing of the host is changed.
-///
-/// ``with_`` is a far host on which ``manycast doctor serve`` runs, as HOST or HOST:PORT: a group is then
-/// tried in both directions, and the far host examines itself too. ``key`` is the secret that was given
-/// there.
-///
-///     print(doctor("239.1.1.1", 5000))
-///     for finding in doctor("239.1.1.1", 5000).findings:
-///         print(finding.title, finding.remedy)
-///
-/// >>> report = doctor()
-/// >>> print(report.subject)
-/// this host
-///
-/// AddressError: the address is of another host, or has no port. SocketError: there is no such
-/// interface or program. Faults are no errors, but findings. Ctrl-C ends the wait at once; the
-/// listening then goes on in the background until ``duration`` is over.
-#[pyfunction]
-#[pyo3(signature = (
-    address=None, port=None, /, *, interface=None, sources=None, duration=10.0, pid=None, with_=None,
-    key=None
-))]
-#[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
-pub(crate) fn doctor(
-    py: Python<'_>,
-    address: Option<&Bound<'_, PyAny>>,
-    port: Option<&Bound<'_, PyAny>>,
-    interface: Option<Interface>,
-    sources: Option<Sources>,
-    duration: f64,
-    pid: Option<u32>,
-    with_: Option<&Bound<'_, PyAny>>,
-    key: Option<&str>,
-) -> PyResult<Py<PyAny>> {
-    let pending = begin_doctor(address, port, interface, sources, duration, pid, with_, key)?;
-    pending.result(py)
-}
-
-/// Begins an examination. The result of the Pending is that of ``doctor``.
-#[pyfunction]
-#[pyo3(signature = (
-    address=None, port=None, /, *, interface=None, sources=None, duration=10.0, pid=None, with_=None,
-    key=None
-))]
-#[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
-pub(crate) fn begin_doctor(
-    address: Option<&Bound<'_, PyAny>>,
-    port: Option<&Bound<'_, PyAny>>,
-    interface: Option<Interface>,
-    sources: Option<Sources>,
-    duration: f64,
-    pid: Option<u32>,
-    with_: Option<&Bound<'_, PyAny>>,
-    key: Option<&str>,
-) -> PyResult<Pending> {
-    let Some(address) = address else {
-        return Pending::start(&EXAMINATIONS, library::examine_host, finish);
-    };
-    let address = address::one(address, port, interface, sources)?;
-    let how = Examination {
-        duration: timeout(Some(duration))?
-            .filter(|duration| duration.as_secs() < 1 << 32)
-            .ok_or_else(|| PyValueError::new_err("an examination has an end"))?,
-        program: pid.map(ProgramChoice::Pid),
-        ..Examination::default()
-    };
-    let Some(with) = with_ else {
-        return Pending::start(
-            &EXAMINATIONS,
-            move || library::examine(address, &how),
-            finish,
-        );
-    };
-    let far = FarEnd {
-        address: far_address(with)?,
-        key: key.map(|key| Key::new(key.to_owned())),
-        soak: None,
-    };
-    Pending::start(
-        &EXAMINATIONS,
-        move || library::examine_with(address, &how, &far),
-        finish,
+waits_or_begins! {
+    /// Finds out what becomes of datagrams to a group or a local address on this host, and why nothing
+    /// arrives; without an address, what this host can do with groups.
+    ///
+    /// It listens meanwhile as a Listener does, for ``duration`` seconds, at least two and ten by default,
+    /// and reads the kernel's counters before and after. ``pid`` is the number of another program, to be
+    /// told why that does not receive. Nothing of the host is changed.
+    ///
+    /// ``with_`` is a far host on which ``manycast doctor serve`` runs, as HOST or HOST:PORT: a group is then
+    /// tried in both directions, and the far host examines itself too. ``key`` is the secret that was given
+    /// there.
+    ///
+    ///     print(doctor("239.1.1.1", 5000))
+    ///     for finding in doctor("239.1.1.1", 5000).findings:
+    ///         print(finding.title, finding.remedy)
+    ///
+    /// >>> report = doctor()
+    /// >>> print(report.subject)
+    /// this host
+    ///
+    /// AddressError: the address is of another host, or has no port. SocketError: there is no such
+    /// interface or program. Faults are no errors, but findings. Ctrl-C ends the wait at once; the
+    /// listening then goes on in the background until ``duration`` is over.
+    signature = (
+        address=None, port=None, /, *, interface=None, sources=None, duration=10.0, pid=None, with_=None,
+        key=None
     )
+    fn doctor, begin_doctor(
+        address: Option<&Bound<'_, PyAny>>,
+        port: Option<&Bound<'_, PyAny>>,
+        interface: Option<Interface>,
+        sources: Option<Sources>,
+        duration: f64,
+        pid: Option<u32>,
+        with_: Option<&Bound<'_, PyAny>>,
+        key: Option<&str>,
+    ) {
+        let Some(address) = address else {
+            return Pending::start(&EXAMINATIONS, library::examine_host, finish);
+        };
+        let address = address::one(address, port, interface, sources)?;
+        let how = Examination {
+            duration: timeout(Some(duration))?
+                .filter(|duration| duration.as_secs() < 1 << 32)
+                .ok_or_else(|| PyValueError::new_err("an examination has an end"))?,
+            program: pid.map(ProgramChoice::Pid),
+            ..Examination::default()
+        };
+        let Some(with) = with_ else {
+            return Pending::start(
+                &EXAMINATIONS,
+                move || library::examine(address, &how),
+                finish,
+            );
+        };
+        let far = FarEnd {
+            address: far_address(with)?,
+            key: key.map(|key| Key::new(key.to_owned())),
+            soak: None,
+        };
+        Pending::start(
+            &EXAMINATIONS,
+            move || library::examine_with(address, &how, &far),
+            finish,
+        )
+    }
 }
 
 /// The far end's address; with the usual port, where none is given.

@@ -90,6 +90,11 @@ pub(crate) fn file(cause: &std::io::Error, message: String) -> PyErr {
     with_errno("FileError", errno, message)
 }
 
+/// A file of this host is none that can be sent.
+pub(crate) fn unsendable(message: String) -> PyErr {
+    with_errno("FileError", None, message)
+}
+
 /// The other end refused or ended a transfer; `code` is what it gave.
 pub(crate) fn transfer(message: String, code: Option<u16>) -> PyErr {
     raise("TransferError", (message, code))

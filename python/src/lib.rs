@@ -12,6 +12,7 @@ mod datagram;
 mod doctor;
 mod driver;
 mod error;
+mod files;
 mod fork;
 mod interfaces;
 mod listener;
@@ -24,7 +25,9 @@ mod readiness;
 mod receive;
 mod sender;
 mod socket;
+mod stream;
 mod tftp;
+mod transfer;
 mod value;
 mod wait;
 
@@ -48,6 +51,8 @@ mod _manycast {
     #[pymodule_export]
     use crate::driver::Driver;
     #[pymodule_export]
+    use crate::files::{begin_receive_files, begin_send_files, receive_files, send_files};
+    #[pymodule_export]
     use crate::interfaces::interfaces;
     #[pymodule_export]
     use crate::listener::{Listener, open_plain};
@@ -59,6 +64,8 @@ mod _manycast {
     use crate::sender::{Sender, Sent, send};
     #[pymodule_export]
     use crate::socket::Socket;
+    #[pymodule_export]
+    use crate::stream::{receive_stream, send_stream};
     #[pymodule_export]
     use crate::tftp::{TftpServer, begin_tftp_get, begin_tftp_put, tftp_get, tftp_put};
 

@@ -68,7 +68,7 @@ pub(crate) fn measure_send(
     if count == Some(0) {
         return Err(PyValueError::new_err("a stream has at least one datagram"));
     }
-    let (rate, burst) = (rate.map(bits).transpose()?, seconds(burst)?);
+    let (rate, burst) = (rate.map(options::rate).transpose()?, seconds(burst)?);
     let duration = match (timeout(duration)?, count) {
         (None, None) => Some(Duration::from_secs(10)),
         (duration, _) => duration.filter(|duration| *duration < Duration::MAX),
@@ -93,21 +93,6 @@ pub(crate) fn measure_send(
         addresses.iter().map(open).collect::<Result<Vec<_>, _>>()
     })?;
     begin_all(py, what, senders, None)
-}
-
-fn bits(rate: f64) -> PyResult<u64> {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "it is in the range"
-    )]
-    if (1.0..1e15).contains(&rate) {
-        Ok(rate as u64)
-    } else {
-        Err(PyValueError::new_err(format!(
-            "a rate of {rate} bits a second cannot be held; give 1 or more, or None for no limit"
-        )))
-    }
 }
 
 fn seconds(seconds: f64) -> PyResult<Duration> {

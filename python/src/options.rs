@@ -5,6 +5,7 @@ use std::fmt::Display;
 use manycast::SocketConfig;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::types::PyString;
 
 /// The set-up of a socket that only receives.
 pub(crate) fn receiving(receive_buffer: Option<usize>, share_port: bool) -> PyResult<SocketConfig> {
@@ -39,6 +40,49 @@ pub(crate) fn buffer(what: &str, size: Option<usize>, default: usize) -> PyResul
             "a {what} buffer has at least 1 byte"
         ))),
         size => Ok(size.unwrap_or(default)),
+    }
+}
+
+/// A rate in bits a second.
+pub(crate) fn rate(rate: f64) -> PyResult<u64> {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it is in the range"
+    )]
+    if (1.0..1e15).contains(&rate) {
+        Ok(rate as u64)
+    } else {
+        Err(PyValueError::new_err(format!(
+            "a rate of {rate} bits a second cannot be held; give 1 or more, below 1e15"
+        )))
+    }
+}
+
+/// How many parity symbols go unasked with each block.
+pub(crate) struct Parity(pub(crate) u8);
+
+impl FromPyObject<'_, '_> for Parity {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
+        number(&object, "parity", 64, PyValueError::new_err).map(Self)
+    }
+}
+
+/// The names of receivers: one or several.
+#[derive(Default)]
+pub(crate) struct Names(pub(crate) Vec<String>);
+
+impl FromPyObject<'_, '_> for Names {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
+        if object.is_instance_of::<PyString>() {
+            return Ok(Self(vec![object.extract()?]));
+        }
+        let names = object.try_iter()?.map(|name| name?.extract());
+        names.collect::<PyResult<_>>().map(Self)
     }
 }
 

@@ -1,7 +1,6 @@
 //! Sending to one destination.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -29,7 +28,7 @@ use crate::wait::{Deadline, wait};
 ///
 /// They leave by ``interface`` (a name, an index or a local address); else as the route says; else,
 /// for a group, by the first interface that is up and can multicast. ``source`` is the local address
-/// to send from. ``hops`` is the hop limit from 0 to 255: to a group 1 by default, which stays on the
+/// to send from, with a port if wanted, or a port alone: "192.0.2.1", "192.0.2.1:5000", ":5000". ``hops`` is the hop limit from 0 to 255: to a group 1 by default, which stays on the
 /// link. ``loopback`` says whether members on this host receive it too. ``dscp`` is from 0 to 63 (RFC
 /// 2474); ``send_buffer`` is the size in bytes to ask the kernel for.
 ///
@@ -99,9 +98,8 @@ fn open(
 
 /// How to send from a local address, if one is given.
 pub(crate) fn config(source: Option<&str>, socket: SocketConfig) -> PyResult<SenderConfig> {
-    let from = source.map(address::ip).transpose()?;
     let mut config = SenderConfig::default().socket(socket);
-    config.from = from.map(|ip| SocketAddr::new(ip, 0).into());
+    config.from = source.map(address::local).transpose()?;
     Ok(config)
 }
 
@@ -408,7 +406,7 @@ impl Drop for Sender {
 /// '13 bytes to 239.192.0.100:5000 from ... by lo, hop limit 1'
 #[pyclass(frozen, eq, hash, weakref, module = "manycast", skip_from_py_object)]
 #[derive(PartialEq)]
-pub(crate) struct Sent(manycast::Sent);
+pub(crate) struct Sent(pub(crate) manycast::Sent);
 
 impl std::hash::Hash for Sent {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {

@@ -4,10 +4,7 @@ mod server;
 mod stream;
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
-use std::time::Duration;
 
-use manycast::Stopper;
 use manycast::proto::tftp::{Agreed, Failure, Mode, RollOver, Summary};
 use manycast::transfer::tftp::{Error, Location, Options, Progress, Report, Transfer};
 use pyo3::exceptions::PyValueError;
@@ -15,14 +12,15 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::address::socket_address;
-use crate::aside::{Pending, TRANSFERS};
+use crate::aside::{Pending, TRANSFERS, waits_or_begins};
 use crate::error;
+use crate::transfer::{self, Caller};
 use crate::wait::timeout;
 
 pub(crate) use server::TftpServer;
 use stream::Stream;
 
-/// The other end of a transfer: a file of this host, or an object of Python.
+/// The end of a transfer at this host: a file, or an object of Python.
 enum Local {
     Path(PathBuf),
     Object(Py<PyAny>),
@@ -38,110 +36,16 @@ impl Local {
     }
 }
 
-/// Ends a transfer that may not have begun yet.
-#[derive(Default)]
-struct Halt {
-    state: Mutex<Halted>,
-}
-
-#[derive(Default)]
-struct Halted {
-    stopped: bool,
-    stopper: Option<Stopper>,
-    /// What the caller's own function raised.
-    raised: Option<PyErr>,
-}
-
-impl Halt {
-    fn lock(&self) -> MutexGuard<'_, Halted> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn stop(&self) {
-        let mut state = self.lock();
-        state.stopped = true;
-        if let Some(stopper) = &state.stopper {
-            stopper.stop();
-        }
-    }
-
-    fn stops(&self, stopper: Stopper) {
-        let mut state = self.lock();
-        if state.stopped {
-            stopper.stop();
-        }
-        state.stopper = Some(stopper);
-    }
-
-    fn raised(&self, error: PyErr) {
-        self.lock().raised.get_or_insert(error);
-        self.stop();
-    }
-}
-
-/// Ends the transfer when nobody waits for it any more.
-struct StopOnDrop(Arc<Halt>);
-
-impl Drop for StopOnDrop {
-    fn drop(&mut self) {
-        self.0.stop();
-    }
-}
-
-/// What came of the thread of a transfer.
-type Outcome = (Result<Report, Error>, Arc<Halt>);
-
-/// A transfer that a thread does.
-struct Begun {
-    pending: Pending,
-    halt: Arc<Halt>,
-    /// Disconnected when the thread is done.
-    done: mpsc::Receiver<()>,
-}
-
-impl Begun {
-    fn new(
-        location: &str,
-        local: Local,
-        write: bool,
-        options: Options,
-        progress: Option<Py<PyAny>>,
-    ) -> PyResult<Self> {
-        let location: Location = location.parse().map_err(exception)?;
-        let halt = Arc::new(Halt::default());
-        let (alive, done) = mpsc::channel();
-        let own = Arc::clone(&halt);
-        let work = move || {
-            // It is dropped last.
-            let _alive: mpsc::Sender<()> = alive;
-            let outcome = run(&location, local, write, &options, progress, &own);
-            Ok::<Outcome, manycast::Error>((outcome, own))
-        };
-        let guard = StopOnDrop(Arc::clone(&halt));
-        let pending = Pending::start_guarded(&TRANSFERS, work, finish, guard)?;
-        Ok(Self {
-            pending,
-            halt,
-            done,
-        })
-    }
-
-    /// Waits for the end. Ctrl-C ends the transfer, and nothing is left behind.
-    fn result(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        /// How long is waited for a thread that lets go of its file.
-        const LET_GO: Duration = Duration::from_secs(1);
-        let Self {
-            pending,
-            halt,
-            done,
-        } = self;
-        let result = pending.result(py);
-        if result.is_err() {
-            halt.stop();
-            let _ = py.detach(move || done.recv_timeout(LET_GO));
-        }
-        result
-    }
+fn begin(
+    location: &str,
+    local: Local,
+    write: bool,
+    options: Options,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<Pending> {
+    let location: Location = location.parse().map_err(exception)?;
+    let work = move |caller: &Caller| run(&location, local, write, &options, caller);
+    transfer::begin(&TRANSFERS, progress, work, finish)
 }
 
 fn run(
@@ -149,8 +53,7 @@ fn run(
     local: Local,
     write: bool,
     options: &Options,
-    progress: Option<Py<PyAny>>,
-    halt: &Arc<Halt>,
+    caller: &Caller,
 ) -> Result<Report, Error> {
     let mut transfer = match (local, write) {
         (Local::Path(path), false) => Transfer::get(location, path, options)?,
@@ -160,22 +63,15 @@ fn run(
             Transfer::put_from(Stream::new(object), location, options)?
         }
     };
-    halt.stops(transfer.stopper()?);
+    let stopper = transfer.stopper()?;
+    caller.ends_it_by(move || stopper.stop());
     transfer.run(|Progress { bytes, total, .. }| {
-        if let Some(progress) = &progress {
-            let told = Python::attach(|py| progress.call1(py, (bytes, total)));
-            if let Err(error) = told {
-                halt.raised(error);
-            }
-        }
+        caller.tell(|py, progress| progress.call1(py, (bytes, total)));
     })
 }
 
-fn finish(py: Python<'_>, (outcome, halt): Outcome) -> PyResult<Py<PyAny>> {
-    if let Some(raised) = halt.lock().raised.take() {
-        return Err(raised);
-    }
-    let report = outcome.map_err(exception)?;
+fn finish(py: Python<'_>, report: Result<Report, Error>) -> PyResult<Py<PyAny>> {
+    let report = report.map_err(exception)?;
     let fields = counted(py, &report.summary, report.agreed.as_ref())?;
     fields.set_item("server", socket_address(py, report.server)?)?;
     make(py, "Report", &fields)
@@ -269,122 +165,75 @@ fn roll_over(number: u8) -> PyResult<RollOver> {
     }
 }
 
-/// Gets a file from a TFTP server, and returns a Report.
-///
-/// ``location`` is HOST/FILE, HOST:PORT/FILE or tftp://HOST/FILE; the port is 69 unless it is named.
-/// ``local`` is the path that it gets, in place of a file that is there, once it is complete; or an
-/// object with a ``write`` method, such as ``io.BytesIO``.
-///
-/// ``block_size``, 8 to 65,464 bytes, and ``window``, in blocks, are chosen for the path unless they are
-/// given; a server that knows no options sends 512 bytes at a time. ``mode`` is "octet", or "netascii"
-/// for text. With ``multicast`` one stream serves many clients, where the server does that. After
-/// ``timeout`` seconds in which nothing comes it is given up. ``rollover`` is the number that follows on
-/// block 65,535, 0 or 1. ``progress`` is called some ten times a second with the bytes that have come and
-/// the bytes in the file, or None, by the thread that transfers; what it raises ends the transfer.
-///
-/// >>> with manycast.tftp.Server(".", "127.0.0.1:0") as server:
-/// ...     into = io.BytesIO()
-/// ...     report = manycast.tftp.get(f"{server.local_addresses[0]}/conftest.py", into)
-/// ...     report.bytes == len(into.getvalue())
-/// True
-///
-/// TransferError: the server refuses it; its ``code`` is the server's. ConnectionRefused: nobody listens
-/// there. TimedOut: nothing came for too long. FileError: the file cannot be written. Ctrl-C ends it at
-/// once. Whatever ends it leaves no half file.
-#[pyfunction]
-#[pyo3(signature = (
-    location, local, /, *, block_size=None, window=None, mode="octet", multicast=false, timeout=30.0,
-    rollover=0, progress=None
-))]
-#[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
-pub(crate) fn tftp_get(
-    py: Python<'_>,
-    location: &str,
-    local: &Bound<'_, PyAny>,
-    block_size: Option<u16>,
-    window: Option<u16>,
-    mode: &str,
-    multicast: bool,
-    timeout: f64,
-    rollover: u8,
-    progress: Option<Py<PyAny>>,
-) -> PyResult<Py<PyAny>> {
-    let options = options(block_size, window, mode, multicast, timeout, rollover)?;
-    let local = Local::new(local, "write")?;
-    Begun::new(location, local, false, options, progress)?.result(py)
+waits_or_begins! {
+    /// Gets a file from a TFTP server, and returns a Report.
+    ///
+    /// ``location`` is HOST/FILE, HOST:PORT/FILE or tftp://HOST/FILE; the port is 69 unless it is named.
+    /// ``local`` is the path that it gets, in place of a file that is there, once it is complete; or an
+    /// object with a ``write`` method, such as ``io.BytesIO``.
+    ///
+    /// ``block_size``, 8 to 65,464 bytes, and ``window``, in blocks, are chosen for the path unless they are
+    /// given; a server that knows no options sends 512 bytes at a time. ``mode`` is "octet", or "netascii"
+    /// for text. With ``multicast`` one stream serves many clients, where the server does that. After
+    /// ``timeout`` seconds in which nothing comes it is given up. ``rollover`` is the number that follows on
+    /// block 65,535, 0 or 1. ``progress`` is called some ten times a second with the bytes that have come and
+    /// the bytes in the file, or None, by the thread that transfers; what it raises ends the transfer.
+    ///
+    /// >>> with manycast.tftp.Server(".", "127.0.0.1:0") as server:
+    /// ...     into = io.BytesIO()
+    /// ...     report = manycast.tftp.get(f"{server.local_addresses[0]}/conftest.py", into)
+    /// ...     report.bytes == len(into.getvalue())
+    /// True
+    ///
+    /// TransferError: the server refuses it; its ``code`` is the server's. ConnectionRefused: nobody listens
+    /// there. TimedOut: nothing came for too long. FileError: the file cannot be written. Ctrl-C ends it at
+    /// once. Whatever ends it leaves no half file.
+    signature = (
+        location, local, /, *, block_size=None, window=None, mode="octet", multicast=false, timeout=30.0,
+        rollover=0, progress=None
+    )
+    fn tftp_get, begin_tftp_get(
+        location: &str,
+        local: &Bound<'_, PyAny>,
+        block_size: Option<u16>,
+        window: Option<u16>,
+        mode: &str,
+        multicast: bool,
+        timeout: f64,
+        rollover: u8,
+        progress: Option<Py<PyAny>>,
+    ) {
+        let options = options(block_size, window, mode, multicast, timeout, rollover)?;
+        let local = Local::new(local, "write")?;
+        begin(location, local, false, options, progress)
+    }
 }
 
-/// Begins to get a file. The result of the Pending is that of ``get``; dropped before, it ends it.
-#[pyfunction]
-#[pyo3(signature = (
-    location, local, /, *, block_size=None, window=None, mode="octet", multicast=false, timeout=30.0,
-    rollover=0, progress=None
-))]
-#[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
-pub(crate) fn begin_tftp_get(
-    location: &str,
-    local: &Bound<'_, PyAny>,
-    block_size: Option<u16>,
-    window: Option<u16>,
-    mode: &str,
-    multicast: bool,
-    timeout: f64,
-    rollover: u8,
-    progress: Option<Py<PyAny>>,
-) -> PyResult<Pending> {
-    let options = options(block_size, window, mode, multicast, timeout, rollover)?;
-    let local = Local::new(local, "write")?;
-    Ok(Begun::new(location, local, false, options, progress)?.pending)
-}
-
-/// Puts a file to a TFTP server that allows it, and returns a Report.
-///
-/// ``local`` is a path, or an object with a ``read`` method, such as ``io.BytesIO``. The other arguments
-/// and what it raises are those of ``get``; FileError: the file cannot be read.
-///
-/// >>> with manycast.tftp.Server(folder, "127.0.0.1:0", write=True) as server:    # doctest: +SKIP
-/// ...     manycast.tftp.put(io.BytesIO(b"hello"), f"{server.local_addresses[0]}/greeting").bytes
-/// 5
-#[pyfunction]
-#[pyo3(signature = (
-    local, location, /, *, block_size=None, window=None, mode="octet", timeout=30.0, rollover=0,
-    progress=None
-))]
-#[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
-pub(crate) fn tftp_put(
-    py: Python<'_>,
-    local: &Bound<'_, PyAny>,
-    location: &str,
-    block_size: Option<u16>,
-    window: Option<u16>,
-    mode: &str,
-    timeout: f64,
-    rollover: u8,
-    progress: Option<Py<PyAny>>,
-) -> PyResult<Py<PyAny>> {
-    let options = options(block_size, window, mode, false, timeout, rollover)?;
-    let local = Local::new(local, "read")?;
-    Begun::new(location, local, true, options, progress)?.result(py)
-}
-
-/// Begins to put a file. The result of the Pending is that of ``put``; dropped before, it ends it.
-#[pyfunction]
-#[pyo3(signature = (
-    local, location, /, *, block_size=None, window=None, mode="octet", timeout=30.0, rollover=0,
-    progress=None
-))]
-#[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
-pub(crate) fn begin_tftp_put(
-    local: &Bound<'_, PyAny>,
-    location: &str,
-    block_size: Option<u16>,
-    window: Option<u16>,
-    mode: &str,
-    timeout: f64,
-    rollover: u8,
-    progress: Option<Py<PyAny>>,
-) -> PyResult<Pending> {
-    let options = options(block_size, window, mode, false, timeout, rollover)?;
-    let local = Local::new(local, "read")?;
-    Ok(Begun::new(location, local, true, options, progress)?.pending)
+waits_or_begins! {
+    /// Puts a file to a TFTP server that allows it, and returns a Report.
+    ///
+    /// ``local`` is a path, or an object with a ``read`` method, such as ``io.BytesIO``. The other arguments
+    /// and what it raises are those of ``get``; FileError: the file cannot be read.
+    ///
+    /// >>> with manycast.tftp.Server(folder, "127.0.0.1:0", write=True) as server:    # doctest: +SKIP
+    /// ...     manycast.tftp.put(io.BytesIO(b"hello"), f"{server.local_addresses[0]}/greeting").bytes
+    /// 5
+    signature = (
+        local, location, /, *, block_size=None, window=None, mode="octet", timeout=30.0, rollover=0,
+        progress=None
+    )
+    fn tftp_put, begin_tftp_put(
+        local: &Bound<'_, PyAny>,
+        location: &str,
+        block_size: Option<u16>,
+        window: Option<u16>,
+        mode: &str,
+        timeout: f64,
+        rollover: u8,
+        progress: Option<Py<PyAny>>,
+    ) {
+        let options = options(block_size, window, mode, false, timeout, rollover)?;
+        let local = Local::new(local, "read")?;
+        begin(location, local, true, options, progress)
+    }
 }

@@ -15,7 +15,9 @@ import time
 import pytest
 
 import manycast
-from manycast import aio, server, tftp
+from manycast import aio, files, server, stream, tftp
+
+MODULES = (manycast, aio, files, server, stream, tftp, aio.tftp)
 
 
 def test_the_line_that_sends():
@@ -45,7 +47,7 @@ def test_all_names_are_there_and_documented():
     for name in manycast.__all__:
         thing = getattr(manycast, name)
         assert not callable(thing) or name.endswith(("Like", "Payload")) or inspect.getdoc(thing), name
-    for module in (manycast, aio, server, tftp, aio.tftp):
+    for module in MODULES:
         for thing in vars(module).values():
             if inspect.isclass(thing) and thing.__module__.startswith("manycast"):
                 for name, member in vars(thing).items():
@@ -55,7 +57,7 @@ def test_all_names_are_there_and_documented():
 
 
 def test_each_class_has_an_example():
-    for module in (manycast, aio, server, tftp, aio.tftp):
+    for module in MODULES:
         for name in module.__all__:
             thing = getattr(module, name)
             if inspect.isclass(thing):
@@ -67,7 +69,7 @@ def test_the_examples_of_the_documentation():
     names.update(manycast=manycast, aio=aio, server=server, socketserver=socketserver)
     finder, runner = doctest.DocTestFinder(), doctest.DocTestRunner(optionflags=doctest.FAIL_FAST)
     tried = 0
-    for module in (manycast, aio, server, tftp, aio.tftp):
+    for module in MODULES:
         for name in module.__all__:
             for example in finder.find(getattr(module, name), name, False, extraglobs=names):
                 if "match" in example.docstring and sys.version_info < (3, 10):
@@ -164,6 +166,10 @@ WAITS = {
     "Socket.recv": "manycast.Socket('127.0.0.1:0').recv()",
     "doctor": "manycast.doctor('239.192.0.101%lo:5000')",
     "ask": "manycast.ask('?', '239.192.0.101%lo:5000', timeout=50)",
+    "receive_files": "manycast.receive_files('239.192.0.101%lo:5000', '.')",
+    "receive_stream": "manycast.receive_stream('239.192.0.101%lo:5000').read()",
+    "send_files": "manycast.send_files('239.192.0.101%lo:5000', signal.__file__, names='r', wait=60)",
+    "send_stream": "manycast.send_stream('239.192.0.101%lo:5000', names='r', wait=60).close()",
 }
 
 
@@ -223,6 +229,7 @@ LOOKUPS = {
     "ask": "manycast.ask('?', 'example.org:5000')",
     "doctor": "manycast.doctor('example.org:5000')",
     "socket": "manycast.socket('example.org:5000')",
+    "send_files": "manycast.send_files('example.org:5000', '/etc/nsswitch.conf')",
     "aio.resolve": "asyncio.run(aio.resolve('example.org:5000'))",
     "aio.ask": "asyncio.run(aio.ask('?', 'example.org:5000'))",
     "aio.doctor": "asyncio.run(aio.doctor('example.org:5000'))",

@@ -18,6 +18,9 @@ HOVERS = {
     "manycast.interfaces()[0]": "``mtu``: the largest IP packet",
     "manycast.measure.send": "Sends a stream of numbered datagrams",
     "manycast.tftp.get": "Gets a file from a TFTP server",
+    "manycast.send_files": "Sends files and folders to all receivers",
+    "manycast.files.Delivery": "A delivery that was received",
+    "manycast.send_stream('').write": "Sends bytes, and returns how many",
 }
 
 

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(
 # What is inferred of calls, and what must be refused.
 RIGHT = """
 import manycast
-from manycast import AddressLike, InterfaceLike, Payload, aio, measure
+from manycast import AddressLike, InterfaceLike, Payload, aio, files, measure, stream
 from typing_extensions import assert_type
 
 def greet(whom: AddressLike, text: Payload, by: InterfaceLike) -> manycast.Sent:
@@ -37,7 +37,25 @@ def blocking() -> None:
             case measure.Interval(streams):
                 assert_type(streams, tuple[measure.Stream, ...])
 
+    def told(event: files.SendEvent) -> None:
+        match event:
+            case files.SendProgress(receivers=receivers):
+                assert_type(receivers, tuple[files.ReceiverProgress, ...])
+    sent = manycast.send_files("239.1.1.1:5013", ["dir"], names="lab1", progress=told)
+    assert_type(sent.receivers[0].files[0].reason, "str | None")
+    with manycast.send_stream("239.1.1.1:5014", names=["lab1"]) as out:
+        assert_type(out.write(b"x"), int)
+        assert_type(out.report, "stream.StreamSent | None")
+    for part in manycast.receive_stream(("239.1.1.1", 5014)):
+        assert_type(part, bytes)
+
 async def waiting() -> None:
+    assert_type(await aio.receive_files([":5013"], "."), files.ReceiveReport)
+    assert_type(await aio.tftp.get("host/file", "file"), manycast.tftp.Report)
+    async with aio.receive_stream(":5014") as incoming:
+        assert_type(await incoming.read(5), bytes)
+        async for part in incoming:
+            assert_type(part, bytes)
     assert_type(await aio.ask("?", ":1"), list[manycast.Answer])
     sending = aio.measure.send("239.1.1.1:5001", rate=None)
     assert_type(await sending.next_event(timeout=1), "measure.Finished | None")
@@ -51,6 +69,8 @@ WRONG = [
     'manycast.measure.send("239.1.1.1:5001", rate="50M")',
     "manycast.Membership(interface=3)",
     "manycast.listen(excluded=3)",
+    'manycast.send_files("239.1.1.1:5013", 7)',
+    'manycast.aio.send_stream("239.1.1.1:5014", rate="50M")',
 ]
 
 

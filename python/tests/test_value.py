@@ -11,7 +11,7 @@ import weakref
 import pytest
 
 import manycast
-from manycast import measure
+from manycast import files, measure, stream
 
 SOURCE = manycast.SocketAddress("192.0.2.7", 4000)
 GROUP = manycast.SocketAddress("239.1.1.1", 5000)
@@ -20,6 +20,10 @@ DATAGRAM = manycast.Datagram(
 )
 STREAM = measure.Stream(SOURCE, GROUP, "lo", 2.0, 100, 1000, lost=100)
 FINDING = manycast.Finding("no-route", True, "proved", "there is none", ("seen",), "add one")
+
+FILE = files.File("dir/a", 5, "failed", "No space left on device")
+RECEIVER = files.Receiver("lab1", False, (FILE,), samples=(files.Sample(0.5, 80e6, 0.01),))
+DELIVERY = files.Delivery("5a77f9d3", False, (FILE,), 5, 0.5)
 
 VALUES = [
     SOURCE,
@@ -41,6 +45,24 @@ VALUES = [
     measure.ServerReport(1000, 1.0, 2, 0, 100, 0.1),
     measure.Finished(),
     measure.SenderStats(GROUP, 5, 500),
+    FILE,
+    RECEIVER,
+    files.SendReport(False, (RECEIVER,), 1, 1, 5, 0.5),
+    files.Scanned(5),
+    files.Started(1, 5, manycast.Sent(0, GROUP, SOURCE, "lo", 1)),
+    files.Heard("lab1"),
+    files.FileSent("lab1", "dir/a", "verified"),
+    files.SendProgress(0.5, 1, 5, 5, 1, 0, (files.ReceiverProgress("lab1", 1, 0, 5, 80e6, 0.0),)),
+    files.Warned("two receivers call themselves lab1"),
+    DELIVERY,
+    files.ReceiveReport((DELIVERY,)),
+    files.Listening("lab1", (GROUP,)),
+    files.Began("5a77f9d3", 1, 5),
+    files.FileReceived("5a77f9d3", "dir/a", 5, "verified"),
+    files.ReceiveProgress("5a77f9d3", 5, 5, 0.0),
+    files.Ended(DELIVERY),
+    stream.StreamSent(False, 5, 0.5, receivers=(("lab1", False),)),
+    stream.StreamReceived(5, 0.5, "cannot receive the stream: nothing came any more"),
 ]
 ERRORS = [
     manycast.Error("it failed"),
@@ -52,6 +74,8 @@ ERRORS = [
     manycast.PermissionDenied(errno.EACCES, "denied"),
     manycast.TimedOut(errno.ETIMEDOUT, "too late"),
     manycast.ResolveError(socket.EAI_AGAIN, "no answer"),
+    manycast.FileError(errno.ENOSPC, "cannot write"),
+    manycast.TransferError("cannot receive the stream"),
 ]
 
 

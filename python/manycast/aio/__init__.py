@@ -16,8 +16,10 @@ from . import measure as measure, tftp as tftp
 from .aside import doctor, resolve
 from .driver import Driver, ask
 from .endpoint import create_datagram_endpoint
+from .files import receive_files, send_files
 from .listener import Listener, MulticastListener, MulticastUDPReceiver, listen
 from .sender import Sender, send
+from .stream import StreamReceiver, StreamSender, receive_stream, send_stream
 from .transport import DatagramTransport
 from .unicast import Socket
 
@@ -29,13 +31,19 @@ __all__ = [
     "MulticastUDPReceiver",
     "Sender",
     "Socket",
+    "StreamReceiver",
+    "StreamSender",
     "ask",
     "create_datagram_endpoint",
     "doctor",
     "listen",
     "measure",
+    "receive_files",
+    "receive_stream",
     "resolve",
     "send",
+    "send_files",
+    "send_stream",
     "tftp",
 ]
 

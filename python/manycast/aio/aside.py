@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
+from functools import wraps
 
 from .._manycast import Address, begin_doctor, begin_resolve, begin_settle
 from ..error import AddressError, SocketError
@@ -10,16 +12,19 @@ from .readiness import Readiness, turn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from typing import TypeVar
+    from collections.abc import Callable, Coroutine, Iterable
+    from typing import Any, TypeVar
+
+    from typing_extensions import ParamSpec
 
     from .._manycast import Pending
     from ..types import AddressLike
     from ..value import Report
 
+    _P = ParamSpec("_P")
     _T = TypeVar("_T")
 
-__all__ = ["doctor", "in_numbers", "patiently", "refuse_names", "resolve"]
+__all__ = ["awaited", "doctor", "in_numbers", "patiently", "refuse_names", "resolve"]
 
 
 async def resolve(address: AddressLike, port: int | None = None, /) -> list[Address]:
@@ -70,11 +75,29 @@ async def doctor(
     )
 
 
+def awaited(
+    waits: Callable[_P, _T], begins: Callable[..., Pending[_T]]
+) -> Callable[_P, Coroutine[Any, Any, _T]]:
+    """The coroutine of a function that waits, by the one that begins the same."""
+
+    @wraps(waits)
+    async def wait(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        return await result(begins(*args, **kwargs))
+
+    return wait
+
+
 async def result(pending: Pending[_T]) -> _T:
-    """What comes of work that a thread does, as soon as it is done."""
+    """What comes of work that a thread does, as soon as it is done. Where this is cancelled, the work is
+    ended, if it can be, and has let go of its files.
+    """
     readiness = Readiness(pending.fileno())
     try:
         await readiness.wait()
+    except asyncio.CancelledError:
+        if pending.cancel():
+            await readiness.wait(asyncio.get_running_loop().time() + 1)
+        raise
     finally:
         readiness.unwatch()
     return pending.result()

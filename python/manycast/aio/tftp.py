@@ -7,40 +7,26 @@ Threads transfer, so that no disk holds up the loop; one that is cancelled ends 
 
 from __future__ import annotations
 
-from functools import wraps
-
 from .. import tftp as _blocking
 from .._manycast import begin_tftp_get, begin_tftp_put
 from ..error import ClosedError
 from ..tftp import Report, Transfer
-from .aside import result
+from .aside import awaited
 from .readiness import Readiness, turn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
     from typing import Any
 
-    from typing_extensions import ParamSpec, Self
+    from typing_extensions import Self
 
-    from .._manycast import Pending
     from ..address import SocketAddress
-
-    _P = ParamSpec("_P")
 
 __all__ = ["Report", "Server", "Transfer", "get", "put"]
 
 
-def _awaited(begin: Callable[_P, Pending[Report]]) -> Callable[_P, Coroutine[Any, Any, Report]]:
-    @wraps(begin)
-    async def wait(*args: _P.args, **kwargs: _P.kwargs) -> Report:
-        return await result(begin(*args, **kwargs))
-
-    return wait
-
-
-get = _awaited(begin_tftp_get)
-put = _awaited(begin_tftp_put)
+get = awaited(_blocking.get, begin_tftp_get)
+put = awaited(_blocking.put, begin_tftp_put)
 
 
 class Server:
