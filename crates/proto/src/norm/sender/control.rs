@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use manycast_types::Transmit;
 
-use super::{AHEAD, ENDINGS, LATE_FLUSH, PATIENCE, PROBE, PROBE_MOST, PROBED, Phase, QUEUE, Sender, Wait};
+use super::{
+    AHEAD, ENDINGS, LATE_FLUSH, PATIENCE, PROBE, PROBE_MOST, PROBED, Phase, QUEUE, Sender, Wait,
+};
 use crate::Output;
 use crate::norm::ack::{Mark, all_of};
 use crate::norm::event::{ObjectId, SenderEvent};

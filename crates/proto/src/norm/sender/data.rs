@@ -7,6 +7,7 @@ use bytes::Bytes;
 use manycast_types::{MAX_PAYLOAD, Transmit};
 
 use super::{AHEAD, ANSWERED, BATCH, HEADER_MOST, Sender, TICK, Wait};
+use crate::Output;
 use crate::norm::event::{ObjectId, SenderEvent};
 use crate::norm::message::{
     Body, Extensions, FLAGS_AT, Flags, Message, PAYLOAD_ID_AT, PayloadId, SEQUENCE_AT,
@@ -14,7 +15,6 @@ use crate::norm::message::{
 use crate::norm::object::{Number, Symbols};
 use crate::norm::outgoing::{Outgoing, Source};
 use crate::norm::repair::WHOLE;
-use crate::Output;
 use crate::pace::Pacer;
 
 impl Sender {
