@@ -8,6 +8,7 @@ mod beside_tcp;
 mod codes;
 mod contender;
 mod contestant;
+mod files;
 mod marks;
 mod report;
 mod round_trip;
@@ -149,6 +150,12 @@ fn main() -> anyhow::Result<()> {
         match tftp::many(megabytes.min(50)) {
             Ok(table) => part(table),
             Err(error) => eprintln!("FAILED: {}: {error:#}", tftp::MANY),
+        }
+    }
+    if wanted(files::TITLE) {
+        match files::tables(if cli.quick { 20 } else { 1000 }) {
+            Ok(tables) => part(format!("## {}\n\n{tables}", files::TITLE)),
+            Err(error) => eprintln!("FAILED: {}: {error:#}", files::TITLE),
         }
     }
     if wanted(codes::TITLE) {

@@ -16,6 +16,8 @@ pub(super) struct Grtt {
     /// When the clock of the probes shows a second.
     epoch: Instant,
     estimate: Duration,
+    /// Whether it was ever measured; until then the estimate is a guess.
+    measured: bool,
     /// The greatest since the last probe.
     peak: Option<Duration>,
     /// How many probes in a row were answered by smaller times alone.
@@ -27,6 +29,7 @@ impl Grtt {
         Self {
             epoch: now,
             estimate: initial.clamp(MIN, MAX),
+            measured: false,
             peak: None,
             smaller: 0,
         }
@@ -63,6 +66,11 @@ impl Grtt {
     /// Takes in a round-trip time that was measured.
     pub(super) fn add(&mut self, rtt: Duration) {
         self.peak = Some(self.peak.map_or(rtt, |peak| peak.max(rtt)));
+        if !self.measured {
+            // A guess gives way at once, but for room for those who have not answered yet.
+            self.measured = true;
+            self.estimate = self.estimate.min(rtt * 2);
+        }
         if rtt > self.estimate {
             self.smaller = 0;
             self.estimate = (self.estimate + rtt * 3) / 4;

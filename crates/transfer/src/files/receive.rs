@@ -220,6 +220,9 @@ impl Receiving {
 const SENDERS: usize = 4;
 /// How many objects of each: twice as many as a sender has on their way.
 const OBJECTS: usize = 128;
+/// How many bytes are kept of blocks that are not through; a sender has half of it. At 1 Gbit/s each
+/// takes that long until its repairs have come: a quarter of a second, with the parity.
+const MEMORY: usize = 256 << 20;
 /// How often it is told how far it is.
 const OFTEN: Duration = Duration::from_millis(250);
 
@@ -266,6 +269,7 @@ impl Run {
             objects: OBJECTS,
             // The information says which file it is, of which a part may be there.
             waits: true,
+            memory: MEMORY,
             ..norm::ReceiverConfig::new(
                 group.unwrap_or_else(|| ([0, 0, 0, 0], 0).into()),
                 node_of(&options.name),

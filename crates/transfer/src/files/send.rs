@@ -273,6 +273,16 @@ pub(crate) fn segment(to: SocketAddr) -> u16 {
     fits.clamp(SEGMENT_LEAST, 8192)
 }
 
+/// How many round-trip times receivers wait for one another at most before they ask: K of RFC 5740
+/// §7.1.1. Few ask at once without harm, and what is lost is repaired sooner.
+const fn backoff(count: usize) -> u8 {
+    match count {
+        1..=8 => 1,
+        9..=32 => 2,
+        _ => 4,
+    }
+}
+
 /// A delivery that runs.
 struct Run {
     driver: Driver<Protocol>,
@@ -305,12 +315,18 @@ impl Run {
             names: options.receivers,
         };
         let automatic = if expected.count > 0 { 0 } else { 8 };
+        let proactive = options.parity.unwrap_or(automatic).min(64);
+        // The longer a block is, the less differs what receivers lose of it, and the fewer repairs
+        // serve all of them. Parity that is sent unasked is counted by 64.
+        let block = if proactive == 0 { 160 } else { 64 };
         let config = norm::SenderConfig {
             rate: options.rate.max(8_000),
             congestion_control: options.congestion_control,
             segment: segment(egress.to),
+            block,
             parity: 64,
-            proactive: options.parity.unwrap_or(automatic).min(64),
+            proactive,
+            backoff: backoff(expected.count),
             grtt: options.round_trip,
             group_size: expected.count.max(10) as u64,
             objects: WINDOW + 4,

@@ -16,7 +16,7 @@ use super::partial::Partial;
 use super::store::{Outcome, Store, Token, weight};
 
 /// How many bytes are kept of objects of which it is not known yet what they are.
-const HELD: usize = 8 << 20;
+const HELD: usize = 32 << 20;
 /// How many entries are kept while the manifest has not come.
 const EARLY: usize = 1024;
 

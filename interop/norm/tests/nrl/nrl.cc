@@ -16,6 +16,7 @@
 #include <fstream>
 #include <iterator>
 #include <map>
+#include <sstream>
 #include <string>
 
 #include <normApi.h>
@@ -60,7 +61,8 @@ static int send(NormInstanceHandle instance, NormSessionHandle session) {
     NormSetBackoffFactor(session, number("backoff", 4));
     NormSetGroupSize(session, 10);
     NormSetTxRobustFactor(session, number("robust", 200));
-    if (words.count("receiver")) NormAddAckingNode(session, number("receiver", 0));
+    std::istringstream receivers(word("receiver"));
+    for (std::string node; std::getline(receivers, node, ',');) NormAddAckingNode(session, atoi(node.c_str()));
     if (!NormStartSender(session, 1, 16 << 20, 1400, number("block", 64), number("parity", 16), number("fec", 0))) {
         return 3;
     }

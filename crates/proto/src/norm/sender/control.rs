@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use manycast_types::Transmit;
 
-use super::{AHEAD, ENDINGS, LATE_FLUSH, PATIENCE, PROBE_MOST, PROBED, Phase, QUEUE, Sender, Wait};
+use super::{
+    AHEAD, ENDINGS, LATE_FLUSH, PATIENCE, PROBE, PROBE_MOST, PROBED, Phase, QUEUE, Sender, Wait,
+};
 use crate::Output;
 use crate::norm::ack::{Mark, all_of};
 use crate::norm::event::{ObjectId, SenderEvent};
@@ -250,9 +252,22 @@ impl Sender {
             time,
             nodes,
         });
-        self.probe.interval = (self.probe.interval * 3 / 2).min(PROBE_MOST);
+        // While it sends, the queues on the way change, and with them the round-trip times.
+        let most = match self.has_work() {
+            true => self.busy_interval(),
+            false => PROBE_MOST,
+        };
+        self.probe.interval = (self.probe.interval * 3 / 2).min(most);
         let interval = self.probe.interval.max(self.grtt.get());
         self.timers.set(Wait::Probe, self.now.checked_add(interval));
+    }
+
+    /// The longest time between two probes while something is sent: short, but so long that probes
+    /// take a hundredth of the rate at most.
+    fn busy_interval(&self) -> Duration {
+        const BITS: u64 = 100 * 8 * 64;
+        let least = Duration::from_nanos(BITS.saturating_mul(1_000_000_000) / self.bits().max(1));
+        least.clamp(PROBE, PROBE_MOST)
     }
 
     /// The last symbol of all that was sent, and the mark of those who have it.

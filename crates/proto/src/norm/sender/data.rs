@@ -7,6 +7,7 @@ use bytes::Bytes;
 use manycast_types::{MAX_PAYLOAD, Transmit};
 
 use super::{AHEAD, ANSWERED, BATCH, HEADER_MOST, Sender, TICK, Wait};
+use crate::Output;
 use crate::norm::event::{ObjectId, SenderEvent};
 use crate::norm::message::{
     Body, Extensions, FLAGS_AT, Flags, Message, PAYLOAD_ID_AT, PayloadId, SEQUENCE_AT,
@@ -67,6 +68,7 @@ impl Sender {
         self.stats.datagrams += u64::from(count);
         self.ahead = self.ahead.saturating_sub(3 * usize::from(count));
         if self.objects.get_mut(&number)?.advance(count, proactive) {
+            self.repeat_info(number, block);
             self.forget(number, block);
             let now = self.now;
             if let Some(window) = self.window(number) {
@@ -76,6 +78,22 @@ impl Sender {
         }
         self.if_sent(number);
         Some(transmit)
+    }
+
+    /// Without its information an application can make little of an object, so that of a long one goes
+    /// again after the first block: both are lost far more seldom than one.
+    fn repeat_info(&mut self, number: Number, block: u32) {
+        let is_long = |outgoing: &Outgoing| {
+            let follows = outgoing.layout.blocks() > 1 && outgoing.window().is_none();
+            follows && outgoing.info.is_some()
+        };
+        if block == 0
+            && self.objects.get(&number).is_some_and(is_long)
+            && let Some(transmit) = self.info_message(number, Flags::REPAIR)
+        {
+            self.pacer.spend(transmit.payload.len());
+            self.outputs.push_back(Output::Transmit(transmit));
+        }
     }
 
     fn if_sent(&mut self, number: Number) {

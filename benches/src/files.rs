@@ -1,0 +1,495 @@
+//! Files to many, beside other programs that deliver to groups.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use manycast_lab::netns::{Host, Lab, RateLimit};
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// How many receive.
+const RECEIVERS: usize = 4;
+/// How long a delivery may take.
+const LIMIT: Duration = Duration::from_secs(45);
+/// What a link carries, in bits a second, Ethernet's header included.
+const LINK: u64 = 1_000_000_000;
+/// How many datagrams of a thousand each receiver loses.
+const LOSSES: [u32; 4] = [0, 10, 50, 100];
+const GROUP: &str = "239.5.5.5";
+
+/// Who delivers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Contestant {
+    Manycast,
+    Uftp,
+    Udpcast,
+    Nrl,
+}
+
+const CONTESTANTS: [Contestant; 4] = [
+    Contestant::Manycast,
+    Contestant::Uftp,
+    Contestant::Udpcast,
+    Contestant::Nrl,
+];
+
+/// What a delivery goes over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Work {
+    /// Links of [`LINK`], and so many datagrams of a thousand lost at each receiver.
+    Limited(u32),
+    /// Links without a limit or a loss, on which the kernel may carry many datagrams as one.
+    Unlimited,
+}
+
+/// What a delivery took.
+#[derive(Clone, Copy, Debug)]
+struct Outcome {
+    /// From the start of the sender to its end.
+    seconds: f64,
+    /// Processor time of the sender, and of a receiver, the mean.
+    sender: f64,
+    receiver: f64,
+}
+
+/// The title of the tables.
+pub(crate) const TITLE: &str = "Files to many";
+
+/// The folder that is sent and those that receive, in memory, so that no disk is measured.
+struct Place {
+    folder: PathBuf,
+    bytes: u64,
+    nrl: Option<PathBuf>,
+}
+
+/// All tables, for a folder of so many megabytes.
+pub(crate) fn tables(megabytes: usize) -> anyhow::Result<String> {
+    let place = Place::new(megabytes)?;
+    let mut text = format!(
+        "One sender and {RECEIVERS} receivers on a switch, {megabytes} MB; nothing is read from a disk or \
+         written to one. Seconds are from the start of the sender's program, hashing and the search for \
+         receivers included, until it ends knowing that all have all; then every file is compared. \
+         manycast and uftp send a folder of files, the others one file. Shares of the link are those of \
+         the files' bytes, of a link that counts the headers from Ethernet on.\n\n"
+    );
+    for loss in LOSSES {
+        text += &table(&place, Work::Limited(loss))?;
+    }
+    text += &table(&place, Work::Unlimited)?;
+    Ok(text)
+}
+
+fn table(place: &Place, work: Work) -> anyhow::Result<String> {
+    let outcomes = CONTESTANTS.map(|contestant| {
+        let outcome = trial(place, contestant, work);
+        if let Err(error) = &outcome {
+            eprintln!("MISSING: {contestant:?}, {work:?}: {error:#}");
+        }
+        outcome.map_err(|error| error.to_string())
+    });
+    let seconds = outcomes[1..].iter().flatten().map(|it| it.seconds);
+    let fastest = seconds.fold(f64::NAN, f64::min);
+    let mut text = String::new();
+    match work {
+        Work::Limited(loss) => {
+            let lost = f64::from(loss) / 10.0;
+            writeln!(
+                text,
+                "### {TITLE}, links of 1 Gbit/s, {lost} % lost at each\n"
+            )?;
+        }
+        Work::Unlimited => writeln!(text, "### {TITLE}, links without a limit\n")?,
+    }
+    text += "| | s | of the link | of what is not lost | times as fast as the fastest peer | processor s/GB, \
+             sender | processor s/GB, receiver |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: |\n";
+    for (contestant, outcome) in CONTESTANTS.iter().zip(&outcomes) {
+        let name = contestant.name();
+        let outcome = match outcome {
+            Ok(outcome) => outcome,
+            Err(why) => {
+                writeln!(text, "| {name} | {why} | | | | | |")?;
+                continue;
+            }
+        };
+        let share = place.bytes as f64 * 8.0 / outcome.seconds / LINK as f64;
+        let (link, kept) = match work {
+            Work::Limited(loss) => {
+                let kept = 1.0 - f64::from(loss) / 1000.0;
+                (
+                    format!("{:.1} %", share * 100.0),
+                    format!("{:.1} %", share / kept * 100.0),
+                )
+            }
+            Work::Unlimited => (String::new(), String::new()),
+        };
+        let times = match fastest.is_nan() {
+            true => "no peer is there".to_owned(),
+            false => format!("{:.2}", fastest / outcome.seconds),
+        };
+        let gigabytes = place.bytes as f64 / 1e9;
+        writeln!(
+            text,
+            "| {name} | {:.2} | {link} | {kept} | {times} | {:.2} | {:.2} |",
+            outcome.seconds,
+            outcome.sender / gigabytes,
+            outcome.receiver / gigabytes
+        )?;
+    }
+    text.push('\n');
+    Ok(text)
+}
+
+impl Place {
+    fn new(megabytes: usize) -> anyhow::Result<Self> {
+        let folder = std::env::temp_dir().join(format!("files-bench-{}", std::process::id()));
+        fs::create_dir_all(&folder)?;
+        // It is mounted in the namespace of this process alone, and gone with it.
+        must(
+            Command::new("mount")
+                .args(["-t", "tmpfs", "tmpfs"])
+                .arg(&folder),
+        )?;
+        // uftp looks up the name of each host, and waits for an answer where there is none.
+        let mut hosts = "127.0.0.1 localhost\n".to_owned();
+        for number in 1..=RECEIVERS + 1 {
+            writeln!(hosts, "10.0.0.{number} host{number}")?;
+        }
+        let name = fs::read_to_string("/proc/sys/kernel/hostname")?;
+        writeln!(hosts, "127.0.0.1 {}", name.trim())?;
+        fs::write(folder.join("hosts"), hosts)?;
+        must(
+            Command::new("mount")
+                .arg("--bind")
+                .arg(folder.join("hosts"))
+                .arg("/etc/hosts"),
+        )?;
+        let sent = folder.join("sent");
+        fs::create_dir(&sent)?;
+        // A large file, some of middling size, and many small ones.
+        let bytes = megabytes * 1_000_000;
+        let mut lengths = vec![bytes / 2];
+        lengths.extend([bytes / 25; 10]);
+        lengths.extend([bytes / 1000; 100]);
+        let mut number = 1_u64;
+        let mut whole = Vec::with_capacity(bytes);
+        for (index, length) in lengths.into_iter().enumerate() {
+            let start = whole.len();
+            while whole.len() < start + length {
+                number = number
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1_442_695_040_888_963_407);
+                whole.extend_from_slice(&(number ^ number >> 29).to_be_bytes());
+            }
+            whole.truncate(start + length);
+            fs::write(sent.join(format!("file{index:03}")), &whole[start..])?;
+        }
+        fs::write(folder.join("whole"), &whole)?;
+        let nrl = folder.join("nrl");
+        let text = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../interop/norm/tests/nrl/nrl.cc"
+        );
+        let mut build = Command::new("c++");
+        build
+            .args(["-std=c++17", "-O2", "-o"])
+            .arg(&nrl)
+            .arg(text)
+            .arg("-lnorm");
+        let built = must(&mut build);
+        if let Err(error) = &built {
+            eprintln!("MISSING: NRL's norm takes no part: {error:#}");
+        }
+        Ok(Self {
+            folder,
+            bytes: whole.len() as u64,
+            nrl: built.is_ok().then_some(nrl),
+        })
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.join(name).display().to_string()
+    }
+
+    /// Whether a receiver has all that was sent.
+    fn check(&self, contestant: Contestant, number: usize) -> anyhow::Result<()> {
+        let into = self.folder.join(format!("into{number}"));
+        if !contestant.has_folders() {
+            return same(&self.folder.join("whole"), &into.join("whole"));
+        }
+        for entry in fs::read_dir(self.folder.join("sent"))? {
+            let name = entry?.file_name();
+            same(
+                &self.folder.join("sent").join(&name),
+                &into.join("sent").join(&name),
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = must(Command::new("umount").arg("/etc/hosts"));
+        let _ = must(Command::new("umount").arg(&self.folder));
+        let _ = fs::remove_dir(&self.folder);
+    }
+}
+
+fn same(one: &Path, other: &Path) -> anyhow::Result<()> {
+    let read =
+        |path: &Path| fs::read(path).with_context(|| format!("cannot read {}", path.display()));
+    ensure!(read(one)? == read(other)?, "{} differs", other.display());
+    Ok(())
+}
+
+fn must(command: &mut Command) -> anyhow::Result<()> {
+    let output = command
+        .output()
+        .with_context(|| format!("cannot run {command:?}"))?;
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    ensure!(
+        output.status.success(),
+        "{command:?} failed: {}",
+        complaint.trim()
+    );
+    Ok(())
+}
+
+impl Contestant {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Manycast => "**manycast**",
+            Self::Uftp => "uftp",
+            Self::Udpcast => "udpcast",
+            Self::Nrl => "NRL's norm",
+        }
+    }
+
+    /// Whether it sends folders; the others send one file.
+    const fn has_folders(self) -> bool {
+        matches!(self, Self::Manycast | Self::Uftp)
+    }
+
+    fn receiver(self, place: &Place, host: &Host, number: usize) -> anyhow::Result<Command> {
+        let into = place.path(&format!("into{number}"));
+        let line = match self {
+            Self::Manycast => format!(
+                "receive-files {GROUP}%eth0:6003 --into {into} --name host{number} --count 1 --quiet"
+            ),
+            Self::Uftp => {
+                format!(
+                    "-d -I eth0 -B 4194304 -D {into} -T {into}-other -L {into}.log -F {into}.status"
+                )
+            }
+            Self::Udpcast => format!("--interface eth0 --nokbd --file {into}/whole"),
+            Self::Nrl => format!(
+                "receive to={GROUP} port=6003 node={} file={into}/whole cache={into}/",
+                number + 1
+            ),
+        };
+        let program = match self {
+            Self::Manycast => found("manycast")?,
+            Self::Uftp => found("uftpd")?,
+            Self::Udpcast => found("udp-receiver")?,
+            Self::Nrl => place.nrl.clone().context("not there")?,
+        };
+        let mut command = host.command(&program.display().to_string());
+        command.args(line.split_whitespace());
+        Ok(command)
+    }
+
+    fn sender(self, place: &Place, host: &Host, work: Work) -> anyhow::Result<Command> {
+        let (sent, whole) = (place.path("sent"), place.path("whole"));
+        let is_limited = work != Work::Unlimited;
+        // Each is told the rate at which its packets fill the link, with Ethernet's 14 bytes, or that
+        // there is no limit.
+        let line = match self {
+            Self::Manycast => {
+                // The kernel holds back what the link does not take.
+                let rate = if is_limited { "970M" } else { "100G" };
+                format!(
+                    "send-files {sent} {GROUP}%eth0:6003 --receivers {RECEIVERS} --rate {rate} --quiet"
+                )
+            }
+            Self::Uftp => {
+                let rate = if is_limited { "960000" } else { "-1" };
+                format!("-I eth0 -B 4194304 -b 1400 -q -R {rate} {sent}")
+            }
+            Self::Udpcast => format!(
+                "--interface eth0 --file {whole} --min-receivers {RECEIVERS} --nokbd --full-duplex"
+            ),
+            Self::Nrl => {
+                let rate = if is_limited { "970e6" } else { "100e9" };
+                let nodes: Vec<_> = (1..=RECEIVERS).map(|node| (node + 1).to_string()).collect();
+                let nodes = nodes.join(",");
+                format!(
+                    "send kind=file to={GROUP} port=6003 node=1 file={whole} rate={rate} receiver={nodes} \
+                     block=64 parity=32"
+                )
+            }
+        };
+        let program = match self {
+            Self::Manycast => found("manycast")?,
+            Self::Uftp => found("uftp")?,
+            Self::Udpcast => found("udp-sender")?,
+            Self::Nrl => place.nrl.clone().context("not there")?,
+        };
+        let mut command = host.command(&program.display().to_string());
+        command.args(line.split_whitespace());
+        Ok(command)
+    }
+
+    /// Waits until a receiver listens.
+    fn wait_for(self, host: &Host) {
+        let (group, port) = match self {
+            Self::Manycast | Self::Nrl => (GROUP, 6003),
+            Self::Uftp => ("230.4.4.1", 1044),
+            // It finds its sender by broadcasts.
+            Self::Udpcast => return host.wait_for_udp_port(9000),
+        };
+        host.wait_for_udp_port(port);
+        host.wait_for_group("eth0", group.parse().expect("it is an address"));
+    }
+}
+
+/// Where a program is: ours beside this one, others on the search path.
+fn found(program: &str) -> anyhow::Result<PathBuf> {
+    if program == "manycast" {
+        return Ok(std::env::current_exe()?.with_file_name("manycast"));
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(program))
+        .find(|path| path.is_file())
+        .context("not there")
+}
+
+fn network(work: Work) -> (Host, Vec<Host>) {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let connect = |number: usize| {
+        let host = lab.host(&format!("host{number}"));
+        host.connect(&switch, "eth0", &[&format!("10.0.0.{}/24", number + 1)]);
+        // udpcast needs the address of broadcasts.
+        host.output(&format!(
+            "ip address replace 10.0.0.{}/24 broadcast 10.0.0.255 dev eth0",
+            number + 1
+        ));
+        host.add_route("224.0.0.0/4 dev eth0");
+        if let Work::Limited(loss) = work {
+            // Each datagram is lost by itself, so none may travel with others.
+            host.output("ip link set dev eth0 gso_max_segs 1");
+            host.limit_rate("eth0", RateLimit::new(LINK));
+            host.output(&format!(
+                "tc qdisc replace dev eth0 root tbf rate {LINK}bit burst 131072b limit 16777216b"
+            ));
+            if loss > 0 && number > 0 {
+                host.nft(&format!(
+                    "table inet losses {{\nchain input {{\ntype filter hook input priority 0\n\
+                     meta l4proto udp numgen random mod 1000 < {loss} drop\n}}\n}}\n"
+                ));
+            }
+        }
+        host
+    };
+    (connect(0), (1..=RECEIVERS).map(connect).collect())
+}
+
+/// The processor time of all processes that have ended and were waited for, in seconds.
+fn spent() -> anyhow::Result<f64> {
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
+    let seconds =
+        |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
+    Ok(seconds(usage.user_time()) + seconds(usage.system_time()))
+}
+
+fn silent(command: &mut Command) -> anyhow::Result<Child> {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command
+        .spawn()
+        .with_context(|| format!("cannot run {command:?}"))
+}
+
+fn trial(place: &Place, contestant: Contestant, work: Work) -> anyhow::Result<Outcome> {
+    let (sender, receivers) = network(work);
+    let mut running = Vec::new();
+    for (host, number) in receivers.iter().zip(1..) {
+        let into = place.folder.join(format!("into{number}"));
+        for folder in [
+            into.clone(),
+            into.with_file_name(format!("into{number}-other")),
+        ] {
+            let _ = fs::remove_dir_all(&folder);
+            fs::create_dir(&folder)?;
+        }
+        running.push(silent(&mut contestant.receiver(place, host, number)?)?);
+    }
+    receivers.iter().for_each(|host| contestant.wait_for(host));
+    let result = deliver(&mut contestant.sender(place, &sender, work)?);
+    let before = spent()?;
+    end(running)?;
+    let receiver = (spent()? - before) / RECEIVERS as f64;
+    let (seconds, sender) = result?;
+    for number in 1..=RECEIVERS {
+        place.check(contestant, number)?;
+    }
+    Ok(Outcome {
+        seconds,
+        sender,
+        receiver,
+    })
+}
+
+/// Runs a sender to its end: for how long, and how much processor time it took.
+fn deliver(command: &mut Command) -> anyhow::Result<(f64, f64)> {
+    let before = spent()?;
+    let start = Instant::now();
+    let mut sending = silent(command)?;
+    let status = loop {
+        if let Some(status) = sending.try_wait()? {
+            break status;
+        }
+        if start.elapsed() > LIMIT {
+            let _ = sending.kill();
+            let _ = sending.wait();
+            bail!("over {} s", LIMIT.as_secs());
+        }
+        thread::sleep(Duration::from_millis(1));
+    };
+    let seconds = start.elapsed().as_secs_f64();
+    ensure!(status.success(), "failed");
+    Ok((seconds, spent()? - before))
+}
+
+/// Ends receivers: those that do not end by themselves within a second are told to.
+fn end(running: Vec<Child>) -> anyhow::Result<()> {
+    let start = Instant::now();
+    let mut waiting: BTreeSet<usize> = (0..running.len()).collect();
+    let mut running = running;
+    while !waiting.is_empty() {
+        for index in waiting.clone() {
+            if running[index].try_wait()?.is_some() {
+                waiting.remove(&index);
+                continue;
+            }
+            let signal = match start.elapsed().as_secs() {
+                0 => continue,
+                1 => Signal::SIGTERM,
+                _ => Signal::SIGKILL,
+            };
+            let _ = kill(Pid::from_raw(i32::try_from(running[index].id())?), signal);
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
+}
