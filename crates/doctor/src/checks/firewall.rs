@@ -11,7 +11,13 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     let watched = context.watched.as_ref()?;
     // What takes them away before IP, the tracking of connections, IPsec and a VRF have findings of
     // their own.
-    let elsewhere = [below_ip::run, conntrack::run, ipsec::run, nat::run, vrf::run];
+    let elsewhere = [
+        below_ip::run,
+        conntrack::run,
+        ipsec::run,
+        nat::run,
+        vrf::run,
+    ];
     if elsewhere
         .iter()
         .any(|check| check(context).is_some_and(|finding| finding.severity == Severity::Fault))

@@ -6,7 +6,7 @@ use std::fs;
 use manycast::doctor::{Code, Confidence, Report, Severity};
 use manycast_lab::netns::{self, Host, Lab};
 
-use crate::unseen::{commands, mend};
+use crate::unseen::commands;
 use crate::{
     GROUPS, Stream, address, assert_delivered, assert_fault, examine, examine_privileged, program,
     remedy, two_hosts,
@@ -94,7 +94,7 @@ pub(crate) fn a_full_table_of_connections() {
             let report = examine_privileged(&b, &address(group), None);
             // What is sent to test is not tracked either, and counted along.
             assert_fault(&report, Code::ConntrackFull, Confidence::Likely);
-            let (track_more, untracked) = two_ways(&report);
+            let (track_more, untracked) = ways_of_the_remedy(&report);
             if way == 0 {
                 on_the_machine(&b, track_more);
             } else {
@@ -108,7 +108,7 @@ pub(crate) fn a_full_table_of_connections() {
 }
 
 /// The command that lets the host track more, and those that let it not track the stream.
-fn two_ways(report: &Report) -> (&str, String) {
+fn ways_of_the_remedy(report: &Report) -> (&str, String) {
     let (_, track_more) = remedy(report).split_once("sudo ").unwrap();
     let (track_more, untracked) = track_more.split_once("; or do not track these: ").unwrap();
     (track_more, untracked.replace("sudo ", ""))
@@ -139,19 +139,16 @@ pub(crate) fn an_interface_by_radio() {
     let _stream = Stream::start(a, &address("239.1.2.3%eth0"));
     let report = examine(b, &address("239.1.2.3"));
     assert_delivered(&report);
-    let by_radio = |report: &Report| {
-        let mut findings = report.findings.iter();
-        findings.any(|found| found.code == Code::Wireless && found.severity == Severity::Warning)
-    };
-    assert!(by_radio(&report), "{report:#?}");
-    // The remedy: a cable instead.
+    let by_radio = |report: &Report| found(report, Code::Wireless);
+    let remedy = by_radio(&report).unwrap();
+    assert!(remedy.contains("use a cable"), "{remedy}");
     let switch = lab.switch("sw");
     a.connect(&switch, "eth1", &["10.1.0.1/24"]);
     b.connect(&switch, "eth1", &["10.1.0.2/24"]);
     let _stream = Stream::start(a, &address("239.1.2.4%eth1"));
     let report = examine(b, &address("239.1.2.4%eth1"));
     assert_delivered(&report);
-    assert!(!by_radio(&report), "{report:#?}");
+    assert_eq!(by_radio(&report), None, "{report:#?}");
 }
 
 /// A container on a bridge of its host, which forwards no group from outside; a macvlan gets them.
@@ -165,9 +162,10 @@ pub(crate) fn the_network_of_a_container() {
     for group in GROUPS {
         let _stream = Stream::start(&a, &address(&format!("{group}%eth0")));
         let report = examine(&b, &address(group));
-        assert!(names_container(&report), "{report:#?}");
+        let remedy = found(&report, Code::ContainerNetwork).unwrap();
+        assert!(remedy.contains("a macvlan"), "{remedy}");
     }
-    // The remedy: a macvlan, of a link to the network outside.
+    // The link to the network outside, of which a macvlan is made.
     b.connect(&outside, "wire", &[]);
     b.output("ip link add link wire name eth1 type macvlan mode bridge");
     b.output("ip addr add 10.0.0.2/24 dev eth1");
@@ -176,11 +174,14 @@ pub(crate) fn the_network_of_a_container() {
         let _stream = Stream::start(&a, &address(&format!("{group}%eth0")));
         let report = examine(&b, &address(&format!("{group}%eth1")));
         assert_delivered(&report);
-        assert!(!names_container(&report), "{report:#?}");
+        assert_eq!(found(&report, Code::ContainerNetwork), None, "{report:#?}");
     }
 }
 
-fn names_container(report: &Report) -> bool {
+/// The remedy of a warning, if there is that one.
+fn found(report: &Report, code: Code) -> Option<String> {
     let mut findings = report.findings.iter();
-    findings.any(|found| found.code == Code::ContainerNetwork)
+    let found = findings.find(|found| found.code == code)?;
+    assert_eq!(found.severity, Severity::Warning, "{report:#?}");
+    found.remedy.clone()
 }

@@ -35,7 +35,7 @@ pub(crate) fn addresses() -> Vec<LocalAddress> {
 /// A device whose description is at the address of the link where it is asked for.
 fn device(host: &Host) -> Driver<Device> {
     host.run(|| {
-        let bind = |port| Some((Socket::bind(&format!(":{port}")).ok()?, port));
+        let bind = |port| Some((Socket::bind(format!(":{port}")).ok()?, port));
         let (socket, port) = search_ports([1; 32]).find_map(bind).unwrap();
         let config = DeviceConfig {
             location: Location::Here {
