@@ -12,7 +12,7 @@ use crate::cache::Known;
 #[derive(Clone, Debug)]
 pub(super) struct Account {
     pub(super) entry: Entry,
-    /// Where the last message of it stands.
+    /// Where the last message of it stands that it sent unasked.
     sequence: Option<Sequence>,
     /// Whether it is one that is searched for, and was told; not so while it has not said what it is.
     pub(super) told: bool,
@@ -45,9 +45,11 @@ impl Account {
         }
     }
 
-    pub(super) fn order(&mut self, sequence: Sequence) {
+    /// Takes note of where a message stands. The identifier of the question proves that an answer is new, so its place
+    /// is not needed; and WSDiscovery makes one up for each answer, after which its goodbye would count as old.
+    pub(super) fn order(&mut self, sequence: Sequence, is_answer: bool) {
         self.entry.instance = Some(sequence.instance);
-        self.sequence = Some(sequence);
+        self.sequence = Some(sequence).filter(|_| !is_answer);
     }
 
     /// Whether it was sent before another (§7). Many devices send the same numbers all the time, so equal ones are not.

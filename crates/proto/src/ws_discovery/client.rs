@@ -414,7 +414,7 @@ impl Client {
         let account = |service| {
             let mut account = Account::new(now, datagram, version, service);
             if let Some(sequence) = sequence {
-                account.order(sequence.clone());
+                account.order(sequence.clone(), is_answer);
             }
             account
         };
@@ -562,8 +562,7 @@ impl Client {
         let Some(account) = self.cache.entry(number) else {
             return;
         };
-        // An answer is as new as its question.
-        if !is_answer && said.is_older_than(account) {
+        if said.is_older_than(account) {
             self.stats.outdated += 1;
             return;
         }

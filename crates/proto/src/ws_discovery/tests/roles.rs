@@ -571,6 +571,40 @@ fn what_is_older_than_what_was_heard_is_left_out() {
     );
 }
 
+/// WSDiscovery makes up the instance of each answer, so a goodbye may bear a lower one.
+#[test]
+fn a_goodbye_counts_whatever_instance_an_answer_had() {
+    let (mut client, mut now) = client(|_| ());
+    joined(&mut client, now);
+    let (sent, _) = run(&mut client, &mut now, Duration::ZERO);
+    give(
+        &mut client,
+        now,
+        HOST,
+        GROUP,
+        &said(Body::Hello, 1, "http://a/"),
+    );
+    let mut answer = said(|it| Body::ProbeMatches(vec![it]), 2, "http://a/");
+    answer.relates_to = read(&sent[0].1).id;
+    answer.sequence.as_mut().unwrap().instance = u32::MAX;
+    give(&mut client, now, HOST, US, &answer);
+    run(&mut client, &mut now, Duration::ZERO);
+    let mut bye = said(Body::Bye, 1, "");
+    bye.id = Some("urn:uuid:bye".to_owned());
+    give(&mut client, now, HOST, GROUP, &bye);
+    let (_, told) = run(&mut client, &mut now, Duration::ZERO);
+    let gone = |it: &ClientEvent| {
+        matches!(
+            it,
+            ClientEvent::Gone {
+                why: Goodbye::Said,
+                ..
+            }
+        )
+    };
+    assert!(told.iter().any(gone), "{told:?}");
+}
+
 /// A proxy's Hello to a client that has asked.
 fn proxy(relates_to: Option<String>) -> Message {
     let service = Service {
