@@ -91,12 +91,14 @@ pub(crate) fn a_service_is_found_on_every_interface_and_says_goodbye() {
     });
 }
 
-/// Searches until a service was found with an address in all these places, and then until it is gone there.
+/// Searches until a service was found with an address in all these places, and then until it has said goodbye in so
+/// many of them.
 #[track_caller]
 fn find_and_lose(
     host: &Host,
     probes: Vec<Probe>,
     wanted: &BTreeSet<(String, bool)>,
+    goodbyes: usize,
     stop: impl FnOnce(),
 ) -> Vec<Entry> {
     let mut client = client(host, probes);
@@ -117,7 +119,7 @@ fn find_and_lose(
             assert_eq!(why, Goodbye::Said);
             gone.insert(place(&entry));
         }
-        gone.is_superset(wanted)
+        gone.intersection(wanted).count() >= goodbyes
     });
     entries
 }
@@ -141,7 +143,10 @@ pub(crate) fn ws_discovery_wsdd_is_found_and_says_goodbye() {
     let mut peer = wsdd(&b, &["--no-http"]);
     let wanted = places(&["eth0", "eth1", "eth2"]);
     let stop = || peer.interrupt();
-    let entries = find_and_lose(&a, vec![Probe::of(device_type())], &wanted, stop);
+    // At its end it goes through a list of places and takes each out of it, and so passes over every second one.
+    let goodbyes = wanted.len() / 2;
+    let probes = vec![Probe::of(device_type())];
+    let entries = find_and_lose(&a, probes, &wanted, goodbyes, stop);
     assert!(
         entries
             .iter()
@@ -157,6 +162,10 @@ pub(crate) fn ws_discovery_wsdd_finds_us_and_hears_goodbye() {
     let stopper = service.stopper().unwrap();
     let task = a.spawn(move || service.run(|_, _| {}).unwrap());
     let mut peer = wsdd(&b, &["--discovery", "--no-host"]);
+    // It stands still for up to three seconds before it asks in each place.
+    for _ in places(&["eth0", "eth1", "eth2"]) {
+        peer.wait_for_error_line("scheduling Probe message");
+    }
     // By IPv6 it asks from its link-local address, and is told ours.
     for address in ["10.0.0.1", "10.0.1.1", "10.0.2.1", "[fe80:"] {
         let found = format!("probe match for {ENDPOINT} on http://{address}");
@@ -167,6 +176,7 @@ pub(crate) fn ws_discovery_wsdd_finds_us_and_hears_goodbye() {
     stopper.stop();
     task.join();
     peer.wait_for_error_line("Bye urn:uuid:");
+    peer.wait_for_error_line(ENDPOINT);
 }
 
 /// A program with the library WSDiscovery, which says `ready` when it has begun.
@@ -185,6 +195,9 @@ fn wsdiscovery(host: &Host, script: &str) -> Process {
 pub(crate) fn ws_discovery_python_is_found_and_says_goodbye() {
     let lab = Lab::new();
     let [a, b] = hosts(&lab, ["a", "b"]);
+    // Its thread that sends ends at the first question by IPv6, which it answers by a socket of IPv4.
+    b.sysctl("net.ipv6.conf.all.disable_ipv6", "1");
+    // Its `stop` alone says no goodbye.
     let mut peer = wsdiscovery(
         &b,
         "w = ThreadedWSPublishing()\n\
@@ -193,6 +206,7 @@ pub(crate) fn ws_discovery_python_is_found_and_says_goodbye() {
          xAddrs=['http://10.0.0.2:8080/x'])\n\
          print('ready', flush=True)\n\
          input()\n\
+         w.clearLocalServices()\n\
          w.stop()\n",
     );
     peer.wait_for_line("ready");
@@ -200,10 +214,9 @@ pub(crate) fn ws_discovery_python_is_found_and_says_goodbye() {
         scopes: vec!["http://example.com/a".to_owned()],
         ..Probe::of(Name::new("urn:x", "Thing"))
     };
-    // It has no other than IPv4 by default.
-    let wanted = ["eth0", "eth1", "eth2"].map(|name| (name.to_owned(), true));
+    let wanted = BTreeSet::from(["eth0", "eth1", "eth2"].map(|name| (name.to_owned(), true)));
     let stop = || peer.write_line("");
-    find_and_lose(&a, vec![probe], &wanted.into(), stop);
+    find_and_lose(&a, vec![probe], &wanted, wanted.len(), stop);
 }
 
 pub(crate) fn ws_discovery_python_finds_us() {
