@@ -1019,6 +1019,7 @@ def send_stream(
     address: AddressLike,
     /,
     *,
+    receivers: int = 0,
     names: str | Iterable[str] | None = None,
     rate: float = 100e6,
     congestion_control: bool = False,
@@ -1035,10 +1036,10 @@ def send_stream(
     """Begins to send a stream of bytes to all receivers at an address, and returns a StreamSender to write
     it to. A with statement ends the stream, and waits until those that were expected have all of it.
 
-    ``names`` is the name of a receiver that is expected, or of several: it begins when they are there, in
-    ``wait`` seconds, and the slowest of them slows it down, since ``window`` bytes at most, 65,536 or more,
-    are kept of what they lack. Who is not named and lacks more than that is left behind; who listens from
-    the beginning gets all. The other arguments are those of ``send_files``.
+    ``receivers`` is how many are expected, ``names`` the name of one or of several of them: it begins when
+    they are there, in ``wait`` seconds, and the slowest of them slows it down, since ``window`` bytes at
+    most, 65,536 or more, are kept of what they lack. Who is not expected and lacks more than that is left
+    behind; who listens from the beginning gets all. The other arguments are those of ``send_files``.
 
         with manycast.send_stream("239.192.0.8:5014", names=["lab1", "lab2"]) as out:
             with tarfile.open(fileobj=out, mode="w|") as tar:

@@ -24,10 +24,10 @@ use crate::wait::timeout;
 /// Begins to send a stream of bytes to all receivers at an address, and returns a StreamSender to write
 /// it to. A with statement ends the stream, and waits until those that were expected have all of it.
 ///
-/// ``names`` is the name of a receiver that is expected, or of several: it begins when they are there, in
-/// ``wait`` seconds, and the slowest of them slows it down, since ``window`` bytes at most, 65,536 or more,
-/// are kept of what they lack. Who is not named and lacks more than that is left behind; who listens from
-/// the beginning gets all. The other arguments are those of ``send_files``.
+/// ``receivers`` is how many are expected, ``names`` the name of one or of several of them: it begins when
+/// they are there, in ``wait`` seconds, and the slowest of them slows it down, since ``window`` bytes at
+/// most, 65,536 or more, are kept of what they lack. Who is not expected and lacks more than that is left
+/// behind; who listens from the beginning gets all. The other arguments are those of ``send_files``.
 ///
 ///     with manycast.send_stream("239.192.0.8:5014", names=["lab1", "lab2"]) as out:
 ///         with tarfile.open(fileobj=out, mode="w|") as tar:
@@ -44,14 +44,15 @@ use crate::wait::timeout;
 /// raises. What leaves the with statement by an error breaks off the stream, and receivers hear no end.
 #[pyfunction]
 #[pyo3(signature = (
-    address, /, *, names=None, rate=100e6, congestion_control=false, parity=None, wait=5.0,
-    window=8_388_608, interface=None, source=None, hops=None, loopback=true, dscp=None,
+    address, /, *, receivers=0, names=None, rate=100e6, congestion_control=false, parity=None,
+    wait=5.0, window=8_388_608, interface=None, source=None, hops=None, loopback=true, dscp=None,
     send_buffer=None
 ))]
 #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
 pub(crate) fn send_stream(
     py: Python<'_>,
     address: &Bound<'_, PyAny>,
+    receivers: usize,
     names: Option<Names>,
     rate: f64,
     congestion_control: bool,
@@ -68,6 +69,7 @@ pub(crate) fn send_stream(
     let address = address::one(address, None, interface, None)?;
     let mut options = StreamSendOptions::default();
     options.receivers = names.unwrap_or_default().0;
+    options.count = receivers;
     options.rate = options::rate(rate)?;
     options.congestion_control = congestion_control;
     options.parity = parity.map(|parity| parity.0);

@@ -126,6 +126,16 @@ def test_a_receiver_that_is_not_there(group):
     assert out.closed and out.report is None
 
 
+def test_so_many_receivers_are_expected_whoever_they_are(group):
+    reading = [Reading(group, name) for name in ("one", "two")]
+    with manycast.send_stream(group, receivers=2, rate=400e6) as out:
+        out.write(CONTENT)
+    assert dict(out.report.receivers) == {"one": True, "two": True}
+    assert [one.result for one in reading] == [CONTENT, CONTENT]
+    with pytest.raises(manycast.TimedOut, match="0 of 3 receivers answered"):
+        manycast.send_stream(group, receivers=3, wait=0.1).close()
+
+
 def test_a_receiver_that_goes_is_told(group):
     with manycast.receive_stream(group, name="r") as stream:
         out = manycast.send_stream(group, names="r", wait=10)

@@ -157,13 +157,7 @@ fn left_over(
         Err(rustix::io::Errno::NOENT) => return Ok(None),
         left => File::from(left?),
     };
-    lock(&left)?;
-    // Whoever had it until then may have given it its name, or removed it.
-    let its = rustix::fs::fstat(&left)?;
-    let there = rustix::fs::statat(parent, temporary, AtFlags::SYMLINK_NOFOLLOW);
-    if !there.is_ok_and(|it| (it.st_dev, it.st_ino) == (its.st_dev, its.st_ino)) {
-        return Err(busy());
-    }
+    take(parent, temporary, &left)?;
     if accept(&left) {
         return Ok(Some(left));
     }
@@ -181,8 +175,20 @@ fn create(parent: &OwnedFd, temporary: &str, mode: u16) -> io::Result<File> {
         file => File::from(file?),
     };
     // Another process may be faster, and has it then.
-    lock(&file)?;
+    take(parent, temporary, &file)?;
     Ok(file)
+}
+
+/// Makes a file under a temporary name this process's own.
+fn take(parent: &OwnedFd, temporary: &str, file: &File) -> io::Result<()> {
+    lock(file)?;
+    // Whoever had it until then may have given it its name, or removed it.
+    let its = rustix::fs::fstat(file)?;
+    let there = rustix::fs::statat(parent, temporary, AtFlags::SYMLINK_NOFOLLOW);
+    match there.is_ok_and(|it| (it.st_dev, it.st_ino) == (its.st_dev, its.st_ino)) {
+        true => Ok(()),
+        false => Err(busy()),
+    }
 }
 
 /// A path without its last part, and that.
@@ -271,4 +277,23 @@ fn relative(name: &[u8]) -> io::Result<PathBuf> {
         return Err(io::ErrorKind::NotFound.into());
     }
     Ok(PathBuf::from(std::ffi::OsStr::from_bytes(name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Another process took it for left over before it was locked, and has its own under that name.
+    #[test]
+    fn a_file_that_was_replaced_is_not_taken() {
+        let place = tempfile::tempdir().unwrap();
+        let parent = OwnedFd::from(File::open(place.path()).unwrap());
+        let file = File::create(place.path().join("part")).unwrap();
+        take(&parent, "part", &file).unwrap();
+        std::fs::remove_file(place.path().join("part")).unwrap();
+        let other = File::create(place.path().join("part")).unwrap();
+        let error = take(&parent, "part", &file).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        take(&parent, "part", &other).unwrap();
+    }
 }

@@ -45,6 +45,9 @@ pub(super) enum Source {
     Stream(Box<Window>),
 }
 
+/// How often information goes again at most, without being asked for.
+const AGAIN: u16 = 8;
+
 /// An object, and how far it is sent.
 #[derive(Clone, Debug)]
 pub(super) struct Outgoing {
@@ -54,7 +57,10 @@ pub(super) struct Outgoing {
     pub(super) layout: Layout,
     pub(super) code: Code,
     parity: u16,
-    pub(super) info_sent: bool,
+    /// How many parity symbols of each block go without being asked for.
+    pub(super) proactive: u16,
+    /// How often the information was sent, repairs not counted.
+    pub(super) infos: u16,
     /// The next symbol that was never sent.
     pub(super) block: u32,
     pub(super) symbol: u16,
@@ -133,7 +139,8 @@ impl Outgoing {
             layout,
             code,
             parity,
-            info_sent: false,
+            proactive: 0,
+            infos: 0,
             block: 0,
             symbol: 0,
             parity_sent: Vec::new(),
@@ -218,7 +225,60 @@ impl Outgoing {
             Some(window) => (self.block, self.symbol) >= window.ready(),
             None => self.block >= self.layout.blocks(),
         };
-        symbols && (self.info_sent || self.info.is_none())
+        symbols && !self.is_info_due()
+    }
+
+    /// Whether the information goes next.
+    pub(super) fn is_info_due(&self) -> bool {
+        self.info.is_some() && self.infos < self.infos_due()
+    }
+
+    /// How often the information is to be sent by now.
+    ///
+    /// Without it an application can make little of an object, and no parity makes up for it. So it goes
+    /// again once for each proactive parity symbol of a block, up to a bound: it is not lost sooner than
+    /// a block. In short objects these are spread over the symbols; in longer ones one follows each of the
+    /// first blocks, so that not much is kept in vain. Without proactive parity it goes again after the
+    /// first block of several, since both are lost far more seldom than one.
+    fn infos_due(&self) -> u16 {
+        if self.window().is_some() {
+            return 1;
+        }
+        let again = self.proactive.min(AGAIN);
+        if again == 0 {
+            return 1 + u16::from(self.block > 0 && self.layout.blocks() > 1);
+        }
+        if self.block >= self.layout.blocks() {
+            return 1 + again;
+        }
+        let step = self.info_step(again);
+        1 + u16::try_from(self.position() / step).map_or(again, |due| due.min(again))
+    }
+
+    /// After how many symbols the information goes again.
+    fn info_step(&self, again: u16) -> u64 {
+        let blocks = u64::from(self.layout.blocks()).min(u64::from(again) + 1);
+        (self.symbols_of_a_block() * blocks / (u64::from(again) + 1)).max(1)
+    }
+
+    fn symbols_of_a_block(&self) -> u64 {
+        u64::from(self.layout.segments(0)) + u64::from(self.proactive)
+    }
+
+    /// How many symbols were sent, repairs not counted.
+    fn position(&self) -> u64 {
+        u64::from(self.block) * self.symbols_of_a_block() + u64::from(self.symbol)
+    }
+
+    /// How many symbols go before the information goes again.
+    fn before_info(&self) -> u16 {
+        let again = self.proactive.min(AGAIN);
+        if self.window().is_some() || self.infos == 0 || self.infos > again {
+            return u16::MAX;
+        }
+        let next = self.info_step(again) * u64::from(self.infos);
+        let left = next.saturating_sub(self.position()).max(1);
+        u16::try_from(left).unwrap_or(u16::MAX)
     }
 
     /// Whether all was sent once, and nothing follows.
@@ -228,26 +288,27 @@ impl Outgoing {
 
     /// Whether something of it was sent.
     pub(super) const fn is_begun(&self) -> bool {
-        self.info_sent || self.block > 0 || self.symbol > 0
+        self.infos > 0 || self.block > 0 || self.symbol > 0
     }
 
     /// The next symbols that were never sent, all source or all parity: the block, the first, and
     /// how many at most.
-    pub(super) fn unsent(&self, proactive: u16) -> (u32, u16, u16) {
+    pub(super) fn unsent(&self) -> (u32, u16, u16) {
         let source = self.segments(self.block);
         let ready = self.window().map(Window::ready);
         let end = match ready {
-            _ if self.symbol >= source => source + proactive.min(self.parity),
+            _ if self.symbol >= source => source + self.proactive,
             Some((block, symbol)) if block == self.block => symbol,
             _ => source,
         };
-        (self.block, self.symbol, end.saturating_sub(self.symbol))
+        let count = end.saturating_sub(self.symbol).min(self.before_info());
+        (self.block, self.symbol, count)
     }
 
     /// Takes note that `count` of them were sent. True where the block is through.
-    pub(super) fn advance(&mut self, count: u16, proactive: u16) -> bool {
+    pub(super) fn advance(&mut self, count: u16) -> bool {
         self.symbol += count;
-        let (source, proactive) = (self.segments(self.block), proactive.min(self.parity));
+        let (source, proactive) = (self.segments(self.block), self.proactive);
         if self.symbol < source + proactive {
             return false;
         }

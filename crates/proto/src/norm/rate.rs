@@ -12,6 +12,8 @@ use super::message::{CcFeedback, CcFlags, CcNode, quantize_rate, quantize_rtt, u
 const WATCHED: usize = 5;
 /// After how many round trips without a word a receiver is watched no more.
 const SILENT: u32 = 20;
+/// How many probes it may leave unanswered at least: at a low rate they are farther apart than that.
+const UNANSWERED: u32 = 4;
 
 /// The rate that a flow of TCP would have, in bytes a second: with segments of `size` bytes, a
 /// round trip of `round_trip`, and a loss event for each 1 / `loss` datagrams.
@@ -226,8 +228,10 @@ impl Rate {
     /// A probe is sent: who is silent is watched no more, and without anybody the rate falls.
     pub(super) fn probe(&mut self, grtt: Duration, busy: bool, now: Instant) {
         let limiting = self.nodes.first().map(|node| node.node);
+        // At a low rate there is one datagram's time from probe to probe.
+        let datagram = Duration::from_secs_f64((self.size / self.rate.max(1.0)).min(1.0));
         self.nodes.retain(|node| {
-            let patience = node.round_trip.max(grtt) * SILENT;
+            let patience = (node.round_trip.max(grtt) * SILENT).max(datagram * UNANSWERED);
             now.saturating_duration_since(node.heard) < patience
         });
         if self.nodes.is_empty() && busy {

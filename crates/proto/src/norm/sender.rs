@@ -243,7 +243,7 @@ impl Sender {
         self.add(outgoing.ok_or(EnqueueError::TooLong)?)
     }
 
-    fn add(&mut self, outgoing: Outgoing) -> Result<ObjectId, EnqueueError> {
+    fn add(&mut self, mut outgoing: Outgoing) -> Result<ObjectId, EnqueueError> {
         if self.finishing || !matches!(self.phase, Phase::New | Phase::Sending) {
             return Err(EnqueueError::Finished);
         }
@@ -260,6 +260,7 @@ impl Sender {
         }
         let number = self.next;
         self.next += 1;
+        outgoing.proactive = self.config.proactive.into();
         self.objects.insert(number, outgoing);
         self.awake();
         Ok(ObjectId(number))

@@ -267,11 +267,14 @@ fn write(
                         continue;
                     }
                     files.remove(&other);
-                    (shared.tell)(Outcome::Failed {
-                        token: other,
-                        again: true,
-                        why: format!("{} is begun by another sender too", entry.path),
-                    });
+                    // One that is begun anew must not hear that it failed.
+                    if other != token {
+                        (shared.tell)(Outcome::Failed {
+                            token: other,
+                            again: true,
+                            why: format!("{} is begun by another sender too", entry.path),
+                        });
+                    }
                 }
                 match shared.begin(&entry, compared) {
                     Ok(Some((partial, runs))) => {
@@ -413,5 +416,41 @@ fn is_there(shared: &Shared, entry: &Entry) -> io::Result<bool> {
         true => Ok(true),
         false if shared.overwrite => Ok(false),
         false => Err(in_the_way()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_begun_anew_goes_on() {
+        let place = tempfile::tempdir().unwrap();
+        let (tell, told) = mpsc::channel();
+        let tell = move |outcome| drop(tell.send(outcome));
+        let store = Store::open(place.path(), false, tell).unwrap();
+        let entry = Entry {
+            path: "file".to_owned(),
+            is_folder: false,
+            mode: 0o644,
+            modified: (0, 0),
+            size: 2 << 20,
+            hash: *blake3::hash(&[7; 2 << 20]).as_bytes(),
+        };
+        store.begin(1, entry.clone(), true);
+        store.write(1, 0, Bytes::from(vec![7; 1 << 20]));
+        store.begin(1, entry, true);
+        store.write(1, 1 << 20, Bytes::from(vec![7; 1 << 20]));
+        store.finish(1);
+        let told: Vec<_> = told.iter().take(3).collect();
+        let kept = std::iter::once(0..1 << 20).collect();
+        assert_eq!(
+            told,
+            [
+                Outcome::Begun(1, vec![]),
+                Outcome::Begun(1, kept),
+                Outcome::Stored(1)
+            ]
+        );
     }
 }

@@ -245,10 +245,10 @@ fn gather(
             })) => {
                 let name = match named.get(&node) {
                     Some(name) => Some((*name).clone()),
-                    None => String::from_utf8(payload.to_vec()).ok(),
+                    // Who says unasked that it is there is not waited for.
+                    None if count > named.len() => own_name(node, &payload),
+                    None => None,
                 };
-                // The number of a receiver follows from its name.
-                let name = name.filter(|it| node_of(it) == node && check_name(it).is_ok());
                 if let Some(name) = name
                     && there.len() < MOST
                 {
@@ -262,6 +262,12 @@ fn gather(
             return Err(Error::Stopped);
         }
     }
+}
+
+/// The name that a receiver says it has, where it is right: its number follows from it.
+fn own_name(node: u32, payload: &[u8]) -> Option<String> {
+    let name = str::from_utf8(payload).ok()?;
+    (node_of(name) == node && check_name(name).is_ok()).then(|| name.to_owned())
 }
 
 /// Reads until the end, a part for each permit.
@@ -349,5 +355,22 @@ impl Run {
             sender.push(self.stream);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_says_a_name_must_have_its_number() {
+        assert_eq!(own_name(node_of("lab1"), b"lab1").as_deref(), Some("lab1"));
+        for (node, name) in [
+            (node_of("lab2"), &b"lab1"[..]),
+            (node_of(""), b""),
+            (1, b"\xff"),
+        ] {
+            assert_eq!(own_name(node, name), None);
+        }
     }
 }

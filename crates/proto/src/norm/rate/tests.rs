@@ -166,3 +166,23 @@ fn a_forged_word_changes_nothing() {
     rate.said(&forged, TRIP, true, now);
     assert!((rate.get() - before).abs() < 1.0);
 }
+
+/// With a short round trip there is one in many between two probes.
+#[test]
+fn who_answers_each_probe_is_watched_at_a_low_rate_too() {
+    let (mut rate, mut now) = (Rate::new(1e9, SIZE, TRIP), start());
+    (0..100).for_each(|_| rate.probe(TRIP, true, now));
+    let trip = Duration::from_millis(1);
+    for sequence in 1..10 {
+        let said = Said {
+            node: 1,
+            address: address(1),
+            round_trip: Some(trip),
+            cc: &lossless(sequence, 1e8),
+        };
+        rate.said(&said, trip, true, now);
+        now += Duration::from_secs_f64(SIZE / rate.get());
+        rate.probe(trip, true, now);
+    }
+    assert!(rate.get() > 100_000.0, "{}", rate.get());
+}

@@ -7,7 +7,6 @@ use bytes::Bytes;
 use manycast_types::{MAX_PAYLOAD, Transmit};
 
 use super::{AHEAD, ANSWERED, BATCH, HEADER_MOST, Sender, TICK, Wait};
-use crate::Output;
 use crate::norm::event::{ObjectId, SenderEvent};
 use crate::norm::message::{
     Body, Extensions, FLAGS_AT, Flags, Message, PAYLOAD_ID_AT, PayloadId, SEQUENCE_AT,
@@ -51,15 +50,19 @@ impl Sender {
 
     /// Symbols that were never sent.
     fn unsent(&mut self, most: usize) -> Option<Transmit> {
-        let proactive = u16::from(self.config.proactive);
         let (&number, outgoing) = self.objects.iter().find(|(_, object)| !object.is_sent())?;
-        if outgoing.info.is_some() && !outgoing.info_sent {
-            let transmit = self.info_message(number, Flags::default())?;
-            self.objects.get_mut(&number)?.info_sent = true;
+        if outgoing.is_info_due() {
+            let flags = match outgoing.infos {
+                0 => Flags::default(),
+                _ => Flags::REPAIR,
+            };
+            let transmit = self.info_message(number, flags)?;
+            self.objects.get_mut(&number)?.infos += 1;
+            self.stats.datagrams += 1;
             self.if_sent(number);
             return Some(transmit);
         }
-        let (block, first, count) = outgoing.unsent(proactive);
+        let (block, first, count) = outgoing.unsent();
         self.prefetch(number, block);
         let source = self.source(number, block)?;
         let count = count.min(u16::try_from(most).unwrap_or(u16::MAX));
@@ -67,8 +70,7 @@ impl Sender {
         let transmit = self.symbols(number, block, &source, first, count, Flags::default())?;
         self.stats.datagrams += u64::from(count);
         self.ahead = self.ahead.saturating_sub(3 * usize::from(count));
-        if self.objects.get_mut(&number)?.advance(count, proactive) {
-            self.repeat_info(number, block);
+        if self.objects.get_mut(&number)?.advance(count) {
             self.forget(number, block);
             let now = self.now;
             if let Some(window) = self.window(number) {
@@ -78,22 +80,6 @@ impl Sender {
         }
         self.if_sent(number);
         Some(transmit)
-    }
-
-    /// Without its information an application can make little of an object, so that of a long one goes
-    /// again after the first block: both are lost far more seldom than one.
-    fn repeat_info(&mut self, number: Number, block: u32) {
-        let is_long = |outgoing: &Outgoing| {
-            let follows = outgoing.layout.blocks() > 1 && outgoing.window().is_none();
-            follows && outgoing.info.is_some()
-        };
-        if block == 0
-            && self.objects.get(&number).is_some_and(is_long)
-            && let Some(transmit) = self.info_message(number, Flags::REPAIR)
-        {
-            self.pacer.spend(transmit.payload.len());
-            self.outputs.push_back(Output::Transmit(transmit));
-        }
     }
 
     fn if_sent(&mut self, number: Number) {
@@ -279,7 +265,6 @@ impl Sender {
             payload: &payload,
         };
         let datagram = self.message(extensions, body).emit();
-        self.stats.datagrams += u64::from(flags == Flags::default());
         Some(Transmit::new(self.config.destination, datagram))
     }
 
