@@ -16,8 +16,9 @@ use nix::unistd::Pid;
 
 /// How many receive.
 const RECEIVERS: usize = 4;
-/// How long a delivery may take.
+/// How long a delivery may take, and in a quick run.
 const LIMIT: Duration = Duration::from_secs(45);
+const QUICK_LIMIT: Duration = Duration::from_secs(5);
 /// What a link carries, in bits a second, Ethernet's header included.
 const LINK: u64 = 1_000_000_000;
 /// How many datagrams of a thousand each receiver loses.
@@ -67,11 +68,18 @@ struct Place {
     folder: PathBuf,
     bytes: u64,
     nrl: Option<PathBuf>,
+    /// How long a delivery may take.
+    limit: Duration,
 }
 
-/// All tables, for a folder of so many megabytes.
-pub(crate) fn tables(megabytes: usize) -> anyhow::Result<String> {
-    let place = Place::new(megabytes)?;
+/// All tables; of a quick run one, of a small folder.
+pub(crate) fn tables(quick: bool) -> anyhow::Result<String> {
+    let (megabytes, losses) = if quick {
+        (20, &LOSSES[1..2])
+    } else {
+        (1000, &LOSSES[..])
+    };
+    let place = Place::new(megabytes, if quick { QUICK_LIMIT } else { LIMIT })?;
     let mut text = format!(
         "One sender and {RECEIVERS} receivers on a switch, {megabytes} MB; nothing is read from a disk or \
          written to one. Seconds are from the start of the sender's program, hashing and the search for \
@@ -79,10 +87,12 @@ pub(crate) fn tables(megabytes: usize) -> anyhow::Result<String> {
          manycast and uftp send a folder of files, the others one file. Shares of the link are those of \
          the files' bytes, of a link that counts the headers from Ethernet on.\n\n"
     );
-    for loss in LOSSES {
-        text += &table(&place, Work::Limited(loss))?;
+    for loss in losses {
+        text += &table(&place, Work::Limited(*loss))?;
     }
-    text += &table(&place, Work::Unlimited)?;
+    if !quick {
+        text += &table(&place, Work::Unlimited)?;
+    }
     Ok(text)
 }
 
@@ -147,7 +157,7 @@ fn table(place: &Place, work: Work) -> anyhow::Result<String> {
 }
 
 impl Place {
-    fn new(megabytes: usize) -> anyhow::Result<Self> {
+    fn new(megabytes: usize, limit: Duration) -> anyhow::Result<Self> {
         let folder = std::env::temp_dir().join(format!("files-bench-{}", std::process::id()));
         fs::create_dir_all(&folder)?;
         // It is mounted in the namespace of this process alone, and gone with it.
@@ -210,6 +220,7 @@ impl Place {
             folder,
             bytes: whole.len() as u64,
             nrl: built.is_ok().then_some(nrl),
+            limit,
         })
     }
 
@@ -435,7 +446,7 @@ fn trial(place: &Place, contestant: Contestant, work: Work) -> anyhow::Result<Ou
         running.push(silent(&mut contestant.receiver(place, host, number)?)?);
     }
     receivers.iter().for_each(|host| contestant.wait_for(host));
-    let result = deliver(&mut contestant.sender(place, &sender, work)?);
+    let result = deliver(&mut contestant.sender(place, &sender, work)?, place.limit);
     let before = spent()?;
     end(running)?;
     let receiver = (spent()? - before) / RECEIVERS as f64;
@@ -451,7 +462,7 @@ fn trial(place: &Place, contestant: Contestant, work: Work) -> anyhow::Result<Ou
 }
 
 /// Runs a sender to its end: for how long, and how much processor time it took.
-fn deliver(command: &mut Command) -> anyhow::Result<(f64, f64)> {
+fn deliver(command: &mut Command, limit: Duration) -> anyhow::Result<(f64, f64)> {
     let before = spent()?;
     let start = Instant::now();
     let mut sending = silent(command)?;
@@ -459,10 +470,10 @@ fn deliver(command: &mut Command) -> anyhow::Result<(f64, f64)> {
         if let Some(status) = sending.try_wait()? {
             break status;
         }
-        if start.elapsed() > LIMIT {
+        if start.elapsed() > limit {
             let _ = sending.kill();
             let _ = sending.wait();
-            bail!("over {} s", LIMIT.as_secs());
+            bail!("over {} s", limit.as_secs());
         }
         thread::sleep(Duration::from_millis(1));
     };

@@ -153,7 +153,7 @@ fn main() -> anyhow::Result<()> {
         }
     }
     if wanted(files::TITLE) {
-        match files::tables(if cli.quick { 20 } else { 1000 }) {
+        match files::tables(cli.quick) {
             Ok(tables) => part(format!("## {}\n\n{tables}", files::TITLE)),
             Err(error) => eprintln!("FAILED: {}: {error:#}", files::TITLE),
         }

@@ -171,10 +171,9 @@ impl Searching {
             Step::Event(event) => self.take(event),
             Step::Ended(index) => {
                 let (kind, _) = self.searches.swap_remove(index);
-                if self.begin(kind).is_err() {
-                    return None;
-                }
-                None
+                let begun = self.begin(kind.clone());
+                let failed = |error| format!("cannot look for {} by DNS-SD: {error}", bare(&kind));
+                begun.err().map(failed).map(Said::Failed)
             }
         })
     }
@@ -241,9 +240,14 @@ pub(crate) fn take(services: &mut Services, said: Said) {
     }
 }
 
+/// How many addresses of one service are kept.
+const MAX_ADDRESSES: usize = 64;
+
 fn service(resolved: ResolvedService, heard: Instant) -> Service {
     let mut addresses: Vec<ServiceAddress> = resolved.addresses.iter().flat_map(places).collect();
     addresses.sort_by_key(|it| (it.ip, it.interface.index));
+    // The library keeps as many as anybody announces.
+    addresses.truncate(MAX_ADDRESSES);
     let properties = resolved.txt_properties.iter();
     let attributes: Vec<Attribute> = properties
         .map(|property| Attribute {

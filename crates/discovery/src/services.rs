@@ -11,6 +11,9 @@ mod tests;
 /// How many sources of one service are kept: addresses of the host on interfaces of this one.
 const MAX_SOURCES: usize = 64;
 
+/// How many attributes of one service are kept, of all sources together.
+const MAX_ATTRIBUTES: usize = 256;
+
 type Id = (DiscoveryProtocol, String);
 
 /// Who has said something of a service. By SSDP each address of a host speaks for itself, so that no other can change
@@ -137,6 +140,9 @@ fn together(said: &[(Source, Service)]) -> Option<Service> {
             }
         }
         for attribute in &other.attributes {
+            if service.attributes.len() >= MAX_ATTRIBUTES {
+                break;
+            }
             if !service.attributes.contains(attribute) {
                 service.attributes.push(attribute.clone());
             }

@@ -20,6 +20,12 @@ const MAX_ELEMENTS: usize = 1_024;
 /// How many attributes an element may have. Programs made by gSOAP declare all namespaces that they know, some 60.
 const MAX_ATTRIBUTES: usize = 128;
 
+/// How many qualified names of a list are read; each keeps the URI of its namespace.
+const MAX_NAMES: usize = 256;
+
+/// How long the URI of a namespace may be; one that is longer is none. Those of the standards have some 60 bytes.
+const MAX_URI: usize = 256;
+
 /// A name and the namespace that it is of: what XML calls a qualified name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name {
@@ -171,6 +177,7 @@ impl Element {
                         element.names = element
                             .text
                             .split_ascii_whitespace()
+                            .take(MAX_NAMES)
                             .map(|word| resolve(&reader, word))
                             .collect();
                     }
@@ -380,12 +387,12 @@ fn resolve(reader: &NsReader<&[u8]>, word: &str) -> Name {
     Name::new(namespace(&of), local.into_inner())
 }
 
-/// The URI that a prefix stands for; none where nobody declared it, or what was declared is none.
+/// The URI that a prefix stands for; none where nobody declared it, what was declared is none, or it is too long.
 fn namespace(of: &ResolveResult<'_>) -> String {
     let uri = match of {
         ResolveResult::Bound(Namespace(raw)) => unescape(raw).ok(),
         _ => None,
     };
-    let uri = uri.filter(|uri| !uri.contains(char::is_control));
+    let uri = uri.filter(|uri| uri.len() <= MAX_URI && !uri.contains(char::is_control));
     uri.map(Cow::into_owned).unwrap_or_default()
 }

@@ -9,6 +9,9 @@ use crate::soap_udp::{Addressing, Element, Envelope, Name, Soap};
 /// How many services are read of a message at most, and names, scopes and addresses of each.
 const MAX_LISTED: usize = 128;
 
+/// How long the address of an endpoint may be, so that what asks for it fits into a datagram that nothing fragments.
+const MAX_ENDPOINT: usize = 512;
+
 /// The prefixes that others use. Some, such as `wsdd`, compare types with them as texts.
 const PREFIXES: [(&str, &str); 3] = [
     (DEVICES, "wsdp"),
@@ -230,6 +233,9 @@ impl Reader {
     fn endpoint(&self, of: &Element) -> Result<String, Malformed> {
         let reference = of.child(self.addressing, "EndpointReference");
         let address = reference.and_then(|it| it.child(self.addressing, "Address"));
+        if address.is_some_and(|it| it.text.len() > MAX_ENDPOINT) {
+            return Err(Malformed::new("the address of the endpoint is too long", 0));
+        }
         address
             .map(|it| it.text.clone())
             .filter(|it| !it.is_empty())

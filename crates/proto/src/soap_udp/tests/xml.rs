@@ -67,6 +67,21 @@ fn what_is_too_deep_too_much_or_too_long_is_refused() {
     refused("<a>".to_owned() + &"x".repeat(MAX_READ), "too long");
 }
 
+/// Each name owns the URI of its namespace, so a message of 32 KiB could keep many megabytes.
+#[test]
+fn names_keep_little_more_than_was_sent() {
+    let words = "a ".repeat(8_000);
+    let of = |length: usize| {
+        let uri = "u".repeat(length);
+        let text = format!("<Types xmlns='{uri}'>{words}</Types>");
+        let names = Element::parse(text.as_bytes(), "Types").unwrap().names;
+        names.iter().map(|it| it.namespace.len()).sum::<usize>()
+    };
+    assert_eq!(of(256), 256 * 256);
+    assert_eq!(of(257), 0);
+    assert_eq!(of(16_000), 0);
+}
+
 #[test]
 fn what_is_no_whole_document_is_refused() {
     for text in [

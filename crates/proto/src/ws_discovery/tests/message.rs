@@ -163,6 +163,9 @@ fn what_cannot_be_used_is_malformed() {
     let nameless = Service::default();
     assert!(parse(&emit(Body::Hello(nameless))).is_err());
     assert!(parse(&emit(Body::Resolve(String::new()))).is_err());
+    // Who hears of it would ask for it by a datagram as long.
+    assert!(parse(&emit(Body::Resolve("u".repeat(512)))).is_ok());
+    assert!(parse(&emit(Body::Resolve("u".repeat(513)))).is_err());
     let question = Message {
         id: None,
         ..Message::new(Version::V1_1, "", Body::Probe(Probe::default()))
