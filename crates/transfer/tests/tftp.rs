@@ -374,8 +374,11 @@ fn a_thousand_at_once() {
         match record.result {
             Ok(()) => done += 1,
             // On a busy machine a client asks again before it is answered; what the server makes of
-            // that is ended by the client (RFC 1350 §4).
-            Err(error) => assert!(error.contains("(error 5)"), "{error}"),
+            // that is ended by the client (RFC 1350 §4), or by its host where the client has ended.
+            Err(error) => assert!(
+                error.contains("(error 5)") || error.contains("nobody listens"),
+                "{error}"
+            ),
         }
         if done == COUNT {
             break;
