@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn each_remedy_is_done_or_excused() {
-        let codes = BTreeSet::from(["no-route", "loss", "wireless"]);
+        let codes = BTreeSet::from(["no-route", "loss", "bad-checksum"]);
         let text = "fn one() {\n    mend(&b, &report);\n}\nfn two() {\n    wait();\n}\n";
         let body_of = |test: &str| body(text, test.split_once("::")?.1).map(str::to_owned);
         let on = |page: &str| remedies(page, &codes, body_of).join("\n");
@@ -170,9 +170,9 @@ mod tests {
             idle.contains("about no-route") && idle.contains("about loss"),
             "{idle}"
         );
-        let excused = on(&format!("{whole}| z | `wireless` | `a::one` 8 |\n"));
+        let excused = on(&format!("{whole}| z | `bad-checksum` | `a::one` 8 |\n"));
         assert!(
-            excused.contains("about wireless, so it is no exception"),
+            excused.contains("about bad-checksum, so it is no exception"),
             "{excused}"
         );
     }
