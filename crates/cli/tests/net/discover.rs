@@ -207,24 +207,29 @@ pub(crate) fn an_interface_that_is_recreated_is_asked_on_again() {
     announced.wait_for_line("_http._tcp");
     let mut watching = watch(&a, &["--protocol", "ssdp", "--protocol", "ws-discovery"]);
     let ids = ["urn:uuid:", "Basic:1"];
-    for id in ids {
-        next(&mut watching, "found", id);
-    }
+    // Which of the two comes first is by chance.
+    let mut wait_for = |events: &[&str]| {
+        let mut told: Vec<(String, String)> = Vec::new();
+        let all = |told: &[(String, String)]| {
+            let has =
+                |event: &str, id: &str| told.iter().any(|(it, of)| it == event && of.contains(id));
+            events
+                .iter()
+                .all(|event| ids.iter().all(|id| has(event, id)))
+        };
+        while !all(&told) {
+            let object = json(&watching.wait_for_line("\"id\":"));
+            if object["event"] == "gone" {
+                assert_eq!(object["why"], "interface", "{object}");
+            }
+            let text = |key: &str| object[key].as_str().unwrap().to_owned();
+            told.push((text("event"), text("id")));
+        }
+    };
+    wait_for(&["found"]);
     a.delete_device("eth0");
     a.recreate_device("eth0");
-    let mut told: Vec<(String, String)> = Vec::new();
-    let both = |told: &[(String, String)], event: &str| {
-        let has = |id: &&str| told.iter().any(|(it, of)| it == event && of.contains(*id));
-        ids.iter().all(has)
-    };
-    while !(both(&told, "gone") && both(&told, "found")) {
-        let object = json(&watching.wait_for_line("\"id\":"));
-        if object["event"] == "gone" {
-            assert_eq!(object["why"], "interface", "{object}");
-        }
-        let text = |key: &str| object[key].as_str().unwrap().to_owned();
-        told.push((text("event"), text("id")));
-    }
+    wait_for(&["gone", "found"]);
 }
 
 pub(crate) fn hostile_answers_hide_no_good_ones() {
