@@ -220,7 +220,7 @@ class StreamReceiver(Incoming):
     >>> with manycast.receive_stream("239.192.0.8%lo:5014", timeout=0.01) as stream:
     ...     stream.read()
     Traceback (most recent call last):
-    manycast.TransferError: cannot receive the stream: nothing came any more
+    manycast.TransferError: cannot receive the stream: no stream has begun
     """
 
     def read(self, size: int = -1, /) -> bytes:

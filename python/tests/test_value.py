@@ -62,7 +62,7 @@ VALUES = [
     files.ReceiveProgress("5a77f9d3", 5, 5, 0.0),
     files.Ended(DELIVERY),
     stream.StreamSent(False, 5, 0.5, receivers=(("lab1", False),)),
-    stream.StreamReceived(5, 0.5, "cannot receive the stream: nothing came any more"),
+    stream.StreamReceived(5, 0.5, "cannot receive the stream: no stream has begun"),
 ]
 ERRORS = [
     manycast.Error("it failed"),

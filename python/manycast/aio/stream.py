@@ -87,7 +87,7 @@ class StreamReceiver(Incoming):
     ...         return await stream.read()
     >>> asyncio.run(main())
     Traceback (most recent call last):
-    manycast.TransferError: cannot receive the stream: nothing came any more
+    manycast.TransferError: cannot receive the stream: no stream has begun
     """
 
     async def read(self, size: int = -1, /) -> bytes:
