@@ -69,7 +69,11 @@ mod combine;
 #[cfg(any(feature = "ssdp", feature = "ws-discovery"))]
 mod local;
 mod network;
+#[cfg(any(feature = "ssdp", feature = "ws-discovery"))]
+mod places;
 mod protocol;
+#[cfg(any(feature = "ssdp", feature = "ws-discovery"))]
+mod told;
 
 pub use combine::{Combined, Either};
 pub use network::{NetworkEvent, Request};

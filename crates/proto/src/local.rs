@@ -3,10 +3,6 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use manycast_types::{ErrorKind, Group, InterfaceSelector, NetworkError};
-
-use crate::{Output, Request};
-
 /// Where what is announced can be reached by HTTP.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Location {
@@ -120,43 +116,6 @@ impl Allowance {
             return false;
         }
         self.0 = due.checked_add(interval * count);
-        true
-    }
-}
-
-/// What joins the groups on the interfaces.
-pub(crate) fn joins<'a, E>(
-    groups: &'a [IpAddr],
-    interfaces: &'a [InterfaceSelector],
-    port: u16,
-) -> impl Iterator<Item = Output<E>> + 'a {
-    let join = move |group| Output::Request(Request::Join { group, port });
-    groups.iter().flat_map(move |address| {
-        let group = Group::new(*address);
-        let everywhere = interfaces.is_empty().then(|| group.clone());
-        let named = interfaces
-            .iter()
-            .map(move |it| group.clone().on(it.clone()));
-        everywhere.into_iter().chain(named).map(join)
-    })
-}
-
-/// Where something could not be sent, so that each place is told of once: a group that an interface cannot send to
-/// would be told of with each question again.
-#[derive(Debug, Default)]
-pub(crate) struct NotSent(Vec<(SocketAddr, ErrorKind)>);
-
-impl NotSent {
-    /// How many places are told of at most.
-    const MOST: usize = 64;
-
-    /// Whether it is told of.
-    pub(crate) fn is_new(&mut self, destination: SocketAddr, error: &NetworkError) -> bool {
-        let place = (destination, error.kind);
-        if self.0.len() >= Self::MOST || self.0.contains(&place) {
-            return false;
-        }
-        self.0.push(place);
         true
     }
 }

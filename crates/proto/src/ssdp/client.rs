@@ -1,6 +1,6 @@
 //! Who searches and listens: the control point.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -12,19 +12,14 @@ use super::{
     PORT, Search, matches, parse,
 };
 use crate::cache::{Cache, Known};
-use crate::local::{NotSent, joins};
+use crate::places::{Place as _, Places, joins};
 use crate::random::Random;
 use crate::timers::Deadlines;
+use crate::told::{Deviating, NotSent};
 use crate::{NetworkEvent, Output, Protocol};
-
-/// In how many places is asked at most: groups on interfaces, and hosts.
-const MAX_PLACES: usize = 256;
 
 /// How long after the last moment for an answer it is still taken.
 const LATE: Duration = Duration::from_secs(3);
-
-/// Of how many sources is remembered in which ways they deviate.
-const MAX_DEVIATING: usize = 1_024;
 
 /// Finds devices, and notices when they change or go.
 ///
@@ -48,13 +43,12 @@ pub struct Client {
     config: ClientConfig,
     random: Random,
     state: State,
-    places: BTreeMap<usize, Place>,
-    next_place: usize,
+    places: Places<Place>,
     cache: Cache<Entry>,
     deadlines: Deadlines<Due>,
     /// Until when answers are taken.
     answers_until: Option<Instant>,
-    deviating: BTreeMap<(IpAddr, u32), Deviations>,
+    deviating: Deviating<Deviations>,
     /// An interface that is gone, whose entries are still to be told.
     gone: VecDeque<InterfaceId>,
     questions: VecDeque<(usize, usize)>,
@@ -104,6 +98,16 @@ struct Place {
     asked: u32,
 }
 
+impl crate::places::Place for Place {
+    fn destination(&self) -> SocketAddr {
+        self.destination
+    }
+
+    fn interface(&self) -> Option<&InterfaceId> {
+        self.interface.as_ref()
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Due {
     End,
@@ -118,12 +122,11 @@ impl Client {
             config,
             random: Random::new(seed),
             state: State::New,
-            places: BTreeMap::new(),
-            next_place: 0,
+            places: Places::new(),
             cache: Cache::new(),
             deadlines: Deadlines::new(),
             answers_until: None,
-            deviating: BTreeMap::new(),
+            deviating: Deviating::new(),
             gone: VecDeque::new(),
             questions: VecDeque::new(),
             not_sent: NotSent::default(),
@@ -157,27 +160,20 @@ impl Client {
     }
 
     fn add_place(&mut self, now: Instant, destination: SocketAddr, by: Option<InterfaceId>) {
-        let index = |by: &Option<InterfaceId>| by.as_ref().map(|it| it.index);
-        let known = |place: &Place| {
-            place.destination == destination && index(&place.interface) == index(&by)
-        };
-        if self.places.len() >= MAX_PLACES || self.places.values().any(known) {
-            return;
-        }
         let place = Place {
             destination,
             interface: by,
             asked: 0,
         };
-        self.places.insert(self.next_place, place);
-        self.ask(now, self.next_place);
-        self.next_place += 1;
+        if let Some(number) = self.places.add(place) {
+            self.ask(now, number);
+        }
     }
 
     /// Asks all questions in one place, and sets the time for the next round there.
     fn ask(&mut self, now: Instant, number: usize) {
         let max_wait = Duration::from_secs(self.max_wait().into());
-        let Some(place) = self.places.get_mut(&number) else {
+        let Some(place) = self.places.get_mut(number) else {
             return;
         };
         if place.asked >= self.config.attempts || self.config.targets.is_empty() {
@@ -208,7 +204,7 @@ impl Client {
     /// The next question, if there is one.
     fn question(&mut self) -> Option<Transmit> {
         while let Some((number, target)) = self.questions.pop_front() {
-            let Some(place) = self.places.get(&number).cloned() else {
+            let Some(place) = self.places.get(number).cloned() else {
                 continue;
             };
             let is_group = place.destination.ip().is_multicast();
@@ -346,13 +342,9 @@ impl Client {
             return;
         }
         self.stats.deviating += 1;
-        let key = (datagram.source.ip(), datagram.interface.index);
-        if self.deviating.get(&key) == Some(&deviations)
-            || (self.deviating.len() >= MAX_DEVIATING && !self.deviating.contains_key(&key))
-        {
+        if !self.deviating.is_new(datagram, deviations) {
             return;
         }
-        self.deviating.insert(key, deviations);
         self.tell(ClientEvent::Deviates {
             source: datagram.source,
             interface: datagram.interface.clone(),
@@ -451,22 +443,11 @@ impl Protocol for Client {
                 self.add_place(now, it.group, Some(it.interface));
             }
             NetworkEvent::Left(it) if ours(&self.config, it.group.ip(), it.group.port()) => {
-                let there = |place: &Place| {
-                    place.destination.ip() == it.group.ip()
-                        && place.interface.as_ref().map(|by| by.index) == Some(it.interface.index)
-                };
-                if let Some(number) = self
-                    .places
-                    .iter()
-                    .find_map(|(number, place)| there(place).then_some(*number))
-                {
-                    self.places.remove(&number);
+                if let Some(number) = self.places.leave(it.group, it.interface.index) {
                     self.deadlines.set(Due::Ask(number), None);
                 }
-                let remains = |place: &Place| {
-                    place.interface.as_ref().map(|by| by.index) == Some(it.interface.index)
-                };
-                if !self.places.values().any(remains) {
+                let remains = |place: &Place| place.is_on(it.interface.index);
+                if self.places.find(remains).is_none() {
                     self.gone.retain(|other| *other != it.interface);
                     self.gone.push_back(it.interface);
                 }

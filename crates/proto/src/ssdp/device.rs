@@ -13,13 +13,12 @@ use super::{
     Advertisement, DeviceConfig, DeviceEvent, Kind, LocalAddress, Message, PORT, Search, Version,
     matches, parse,
 };
-use crate::local::{Allowance, NotSent, joins, may_ask};
+use crate::local::{Allowance, may_ask};
+use crate::places::{Places, joins};
 use crate::random::Random;
 use crate::timers::Deadlines;
+use crate::told::NotSent;
 use crate::{NetworkEvent, Output, Protocol};
-
-/// In how many places it announces itself at most: groups on interfaces.
-const MAX_PLACES: usize = 256;
 
 /// The longest wait before an answer (UDA 2.0 §1.3.3).
 const MOST_MX: u8 = 5;
@@ -60,8 +59,7 @@ pub struct Device {
     parts: Vec<(String, String)>,
     random: Random,
     state: State,
-    places: BTreeMap<usize, Place>,
-    next_place: usize,
+    places: Places<Place>,
     pending: BTreeMap<u64, Pending>,
     next_pending: u64,
     deadlines: Deadlines<Due>,
@@ -119,6 +117,16 @@ struct Place {
     sets: u32,
 }
 
+impl crate::places::Place for Place {
+    fn destination(&self) -> SocketAddr {
+        self.group
+    }
+
+    fn interface(&self) -> Option<&InterfaceId> {
+        Some(&self.interface)
+    }
+}
+
 /// An answer that waits.
 #[derive(Clone, Debug)]
 struct Pending {
@@ -157,8 +165,7 @@ impl Device {
             config,
             random: Random::new(seed),
             state: State::New,
-            places: BTreeMap::new(),
-            next_place: 0,
+            places: Places::new(),
             pending: BTreeMap::new(),
             next_pending: 0,
             deadlines: Deadlines::new(),
@@ -187,13 +194,13 @@ impl Device {
         if self.state != State::Running {
             return;
         }
-        let numbers: Vec<usize> = self.places.keys().copied().collect();
+        let numbers = self.places.numbers();
         self.work.clear();
         for number in numbers {
             if self.config.version >= Version::V1_1 {
                 self.begin(number, Kind::Update);
             }
-            if let Some(place) = self.places.get_mut(&number) {
+            if let Some(place) = self.places.get_mut(number) {
                 place.sets = 0;
             }
             let wait = self.random.duration(BETWEEN..=BETWEEN * 2);
@@ -221,7 +228,7 @@ impl Device {
 
     /// Begins a set of announcements, and sets the time of the next.
     fn announce(&mut self, now: Instant, number: usize) {
-        let Some(place) = self.places.get_mut(&number) else {
+        let Some(place) = self.places.get_mut(number) else {
             return;
         };
         place.sets = place.sets.saturating_add(1);
@@ -253,7 +260,7 @@ impl Device {
         while let Some(set) = self.work.front_mut() {
             let (kind, number, part) = (set.kind, set.place, set.next);
             set.next += 1;
-            let Some(place) = self.places.get(&number).cloned() else {
+            let Some(place) = self.places.get(number).cloned() else {
                 self.work.pop_front();
                 continue;
             };
@@ -436,7 +443,7 @@ impl Protocol for Device {
             self.pending.clear();
             self.due.clear();
             self.work.clear();
-            let numbers: Vec<usize> = self.places.keys().copied().collect();
+            let numbers = self.places.numbers();
             for number in numbers {
                 self.begin(number, Kind::Byebye);
             }
@@ -473,35 +480,21 @@ impl Protocol for Device {
         }
         let groups = &self.config.groups;
         let ours = |group: IpAddr, port| port == PORT && groups.contains(&group);
-        let is = |place: &Place, group: SocketAddr, interface: &InterfaceId| {
-            place.group == group && place.interface.index == interface.index
-        };
         match event {
             NetworkEvent::Joined(it) if ours(it.group.ip(), it.group.port()) => {
-                let known = self
-                    .places
-                    .values()
-                    .any(|place| is(place, it.group, &it.interface));
-                if known || self.places.len() >= MAX_PLACES {
-                    return;
-                }
                 let place = Place {
                     group: it.group,
                     interface: it.interface,
                     sets: 0,
                 };
-                let number = self.next_place;
-                self.next_place += 1;
-                self.places.insert(number, place);
-                let wait = self.random.duration(Duration::from_nanos(1)..=SHORT);
-                self.deadlines
-                    .set(Due::Announce(number), now.checked_add(wait));
+                if let Some(number) = self.places.add(place) {
+                    let wait = self.random.duration(Duration::from_nanos(1)..=SHORT);
+                    self.deadlines
+                        .set(Due::Announce(number), now.checked_add(wait));
+                }
             }
             NetworkEvent::Left(it) => {
-                let mut places = self.places.iter();
-                let found = places.find(|(_, place)| is(place, it.group, &it.interface));
-                if let Some(number) = found.map(|(number, _)| *number) {
-                    self.places.remove(&number);
+                if let Some(number) = self.places.leave(it.group, it.interface.index) {
                     self.deadlines.set(Due::Announce(number), None);
                 }
             }

@@ -1,6 +1,6 @@
 //! Who searches and listens.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -14,14 +14,13 @@ use super::{
     Version, parse, proxy_type,
 };
 use crate::cache::Cache;
-use crate::local::{Allowance, NotSent, joins};
+use crate::local::Allowance;
+use crate::places::{Place as _, Places, joins};
 use crate::random::Random;
 use crate::soap_udp::{Seen, Transmissions, new_id};
 use crate::timers::Deadlines;
+use crate::told::{Deviating, NotSent};
 use crate::{NetworkEvent, Output, Protocol};
-
-/// In how many places is asked at most: groups on interfaces, and hosts.
-const MAX_PLACES: usize = 256;
 
 /// How long a question to a proxy goes unanswered before the group is asked again (§2.2: `DP_MAX_TIMEOUT`).
 const PROXY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -38,9 +37,6 @@ const SOON: Duration = Duration::from_millis(50);
 
 /// How many services are asked for a second at most: what others say must not make it flood a group.
 const RATE: u32 = 200;
-
-/// Of how many sources is remembered in which ways they deviate.
-const MAX_DEVIATING: usize = 1_024;
 
 /// How many messages it remembers, so that each counts once.
 const REMEMBERED: usize = 4_096;
@@ -67,15 +63,14 @@ pub struct Client {
     config: ClientConfig,
     random: Random,
     state: State,
-    places: BTreeMap<usize, Place>,
-    next_place: usize,
+    places: Places<Place>,
     cache: Cache<Account>,
     deadlines: Deadlines<Due>,
     /// Deadlines that were reached.
     due: VecDeque<Due>,
     asked: Asked,
     seen: Seen,
-    deviating: BTreeMap<(IpAddr, u32), Deviations>,
+    deviating: Deviating<Deviations>,
     /// An interface that is gone, whose entries are still to be told.
     gone: VecDeque<InterfaceId>,
     questions: VecDeque<Question>,
@@ -135,6 +130,16 @@ struct Place {
     lost: u32,
 }
 
+impl crate::places::Place for Place {
+    fn destination(&self) -> SocketAddr {
+        self.destination
+    }
+
+    fn interface(&self) -> Option<&InterfaceId> {
+        self.interface.as_ref()
+    }
+}
+
 #[derive(Clone, Debug)]
 struct Proxy {
     source: SocketAddr,
@@ -169,14 +174,13 @@ impl Client {
             config,
             random: Random::new(seed),
             state: State::New,
-            places: BTreeMap::new(),
-            next_place: 0,
+            places: Places::new(),
             cache: Cache::new(),
             deadlines: Deadlines::new(),
             due: VecDeque::new(),
             asked: Asked::default(),
             seen: Seen::new(REMEMBERED),
-            deviating: BTreeMap::new(),
+            deviating: Deviating::new(),
             gone: VecDeque::new(),
             questions: VecDeque::new(),
             transmissions: Transmissions::new(),
@@ -215,13 +219,6 @@ impl Client {
     }
 
     fn add_place(&mut self, now: Instant, destination: SocketAddr, by: Option<InterfaceId>) {
-        let index = |by: &Option<InterfaceId>| by.as_ref().map(|it| it.index);
-        let known = |place: &Place| {
-            place.destination == destination && index(&place.interface) == index(&by)
-        };
-        if self.places.len() >= MAX_PLACES || self.places.values().any(known) {
-            return;
-        }
         let place = Place {
             destination,
             interface: by,
@@ -229,14 +226,14 @@ impl Client {
             proxy: None,
             lost: 0,
         };
-        self.places.insert(self.next_place, place);
-        self.ask(now, self.next_place);
-        self.next_place += 1;
+        if let Some(number) = self.places.add(place) {
+            self.ask(now, number);
+        }
     }
 
     /// Asks all questions in one place, and sets the time for the next round there.
     fn ask(&mut self, now: Instant, number: usize) {
-        let Some(place) = self.places.get_mut(&number) else {
+        let Some(place) = self.places.get_mut(number) else {
             return;
         };
         if place.asked >= self.config.attempts || self.config.probes.is_empty() {
@@ -270,12 +267,9 @@ impl Client {
 
     /// The place where a datagram came by, or where one like it is asked.
     fn place_of(&self, source: SocketAddr, interface: u32) -> Option<usize> {
-        let is = |place: &Place| {
-            place.destination.is_ipv4() == source.is_ipv4()
-                && place.interface.as_ref().map(|by| by.index) == Some(interface)
-        };
-        let mut places = self.places.iter();
-        places.find_map(|(number, place)| is(place).then_some(*number))
+        let of_version = |place: &Place| place.destination.is_ipv4() == source.is_ipv4();
+        self.places
+            .find(|place| of_version(place) && place.is_on(interface))
     }
 
     /// Asks one question.
@@ -304,20 +298,20 @@ impl Client {
                 (place, Body::Resolve(endpoint.clone()), version, endpoint)
             }
         };
-        let (destination, interface) =
-            match (place.map(|number| self.places.get(&number)), question) {
-                (Some(Some(place)), _) => {
-                    let proxy = place.proxy.as_ref().map(|it| it.source);
-                    let destination = proxy.unwrap_or(place.destination);
-                    (destination, place.interface.clone())
-                }
-                // It was a host that was asked by itself.
-                (None, Question::Resolve { entry }) => match self.cache.entry(entry) {
-                    Some(account) => (account.entry.source, None),
-                    None => return,
-                },
-                _ => return,
-            };
+        let (destination, interface) = match (place.map(|number| self.places.get(number)), question)
+        {
+            (Some(Some(place)), _) => {
+                let proxy = place.proxy.as_ref().map(|it| it.source);
+                let destination = proxy.unwrap_or(place.destination);
+                (destination, place.interface.clone())
+            }
+            // It was a host that was asked by itself.
+            (None, Question::Resolve { entry }) => match self.cache.entry(entry) {
+                Some(account) => (account.entry.source, None),
+                None => return,
+            },
+            _ => return,
+        };
         let id = new_id(&mut self.random);
         let payload = Message::new(version, id.as_str(), body).emit();
         let is_group = destination.ip().is_multicast();
@@ -335,10 +329,7 @@ impl Client {
         self.asked.add(now, id);
         self.stats.questions += 1;
         if let Some(number) = place
-            && self
-                .places
-                .get(&number)
-                .is_some_and(|it| it.proxy.is_some())
+            && self.places.get(number).is_some_and(|it| it.proxy.is_some())
             && !self.deadlines.is_set(Due::Proxy(number))
         {
             self.deadlines
@@ -402,7 +393,7 @@ impl Client {
             self.stats.answers += 1;
             let place = self.place_of(source, datagram.interface.index);
             if let Some((number, proxy)) =
-                place.and_then(|it| Some((it, self.places.get(&it)?.proxy.as_ref()?)))
+                place.and_then(|it| Some((it, self.places.get(it)?.proxy.as_ref()?)))
                 && proxy.source == source
             {
                 self.deadlines.set(Due::Proxy(number), None);
@@ -436,7 +427,7 @@ impl Client {
     fn obey(&mut self, now: Instant, datagram: &Received<'_>, endpoint: &str) -> bool {
         let place = self.place_of(datagram.source, datagram.interface.index);
         let Some((number, place)) =
-            place.and_then(|number| Some((number, self.places.get_mut(&number)?)))
+            place.and_then(|number| Some((number, self.places.get_mut(number)?)))
         else {
             return false;
         };
@@ -469,7 +460,7 @@ impl Client {
     fn miss(&mut self, now: Instant, datagram: &Received<'_>, endpoint: &str) {
         let place = self.place_of(datagram.source, datagram.interface.index);
         if let Some(number) = place
-            && let Some(proxy) = self.places.get(&number).and_then(|it| it.proxy.as_ref())
+            && let Some(proxy) = self.places.get(number).and_then(|it| it.proxy.as_ref())
             && proxy.source.ip() == datagram.source.ip()
             && proxy.endpoint == endpoint
         {
@@ -479,7 +470,7 @@ impl Client {
 
     /// The proxy of a place does not answer, or is gone.
     fn lose_proxy(&mut self, now: Instant, number: usize) {
-        let Some(place) = self.places.get_mut(&number) else {
+        let Some(place) = self.places.get_mut(number) else {
             return;
         };
         let (Some(proxy), Some(interface)) = (place.proxy.take(), place.interface.clone()) else {
@@ -663,13 +654,9 @@ impl Client {
             return;
         }
         self.stats.deviating += 1;
-        let key = (datagram.source.ip(), datagram.interface.index);
-        if self.deviating.get(&key) == Some(&deviations)
-            || (self.deviating.len() >= MAX_DEVIATING && !self.deviating.contains_key(&key))
-        {
+        if !self.deviating.is_new(datagram, deviations) {
             return;
         }
-        self.deviating.insert(key, deviations);
         self.tell(ClientEvent::Deviates {
             source: datagram.source,
             interface: datagram.interface.clone(),
@@ -703,18 +690,12 @@ impl Client {
     }
 
     fn left(&mut self, group: SocketAddr, interface: InterfaceId) {
-        let on =
-            |place: &Place| place.interface.as_ref().map(|by| by.index) == Some(interface.index);
-        let there = |place: &Place| place.destination.ip() == group.ip() && on(place);
-        let mut places = self.places.iter();
-        let found = places.find_map(|(number, place)| there(place).then_some(*number));
-        if let Some(number) = found {
-            self.places.remove(&number);
+        let index = interface.index;
+        if let Some(number) = self.places.leave(group, index) {
             self.deadlines.set(Due::Ask(number), None);
             self.deadlines.set(Due::Proxy(number), None);
         }
-        if !self.places.values().any(on) {
-            let index = interface.index;
+        if self.places.find(|place| place.is_on(index)).is_none() {
             self.transmissions
                 .retain(|transmit| transmit.interface != Some(index));
             self.gone.retain(|other| *other != interface);

@@ -1,6 +1,6 @@
 //! Who is searched for: the target service.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -11,14 +11,13 @@ use super::{
     Body, LocalAddress, MAX_SENT, Message, PORT, Sequence, Service, TargetServiceConfig,
     TargetServiceEvent, Unsuitable, Version, parse,
 };
-use crate::local::{Allowance, NotSent, joins, may_ask};
+use crate::local::{Allowance, may_ask};
+use crate::places::{Places, joins};
 use crate::random::Random;
 use crate::soap_udp::{Seen, Transmissions, new_id, same_id};
 use crate::timers::Deadlines;
+use crate::told::NotSent;
 use crate::{NetworkEvent, Output, Protocol};
-
-/// In how many places it announces itself at most: groups on interfaces.
-const MAX_PLACES: usize = 256;
 
 /// How long the identifier of a question may be that is answered; a UUID has 45 characters.
 pub(super) const MAX_ID: usize = 128;
@@ -53,8 +52,7 @@ pub struct TargetService {
     config: TargetServiceConfig,
     random: Random,
     state: State,
-    places: BTreeMap<usize, Place>,
-    next_place: usize,
+    places: Places<Place>,
     deadlines: Deadlines<usize>,
     transmissions: Transmissions,
     seen: Seen,
@@ -109,6 +107,16 @@ struct Place {
     interface: InterfaceId,
 }
 
+impl crate::places::Place for Place {
+    fn destination(&self) -> SocketAddr {
+        self.group
+    }
+
+    fn interface(&self) -> Option<&InterfaceId> {
+        Some(&self.interface)
+    }
+}
+
 impl TargetService {
     /// A service that is yet to be started. The seed varies its waits, and the names of its messages.
     ///
@@ -121,8 +129,7 @@ impl TargetService {
             config,
             random: Random::new(seed),
             state: State::New,
-            places: BTreeMap::new(),
-            next_place: 0,
+            places: Places::new(),
             deadlines: Deadlines::new(),
             transmissions: Transmissions::new(),
             seen: Seen::new(REMEMBERED),
@@ -149,8 +156,7 @@ impl TargetService {
         self.config.addresses = addresses;
         self.config.metadata_version = self.config.metadata_version.saturating_add(1);
         if self.state == State::Running {
-            let numbers: Vec<usize> = self.places.keys().copied().collect();
-            for number in numbers {
+            for number in self.places.numbers() {
                 self.announce_soon(now, number);
             }
         }
@@ -195,7 +201,7 @@ impl TargetService {
     }
 
     fn announce(&mut self, now: Instant, number: usize) {
-        let Some(place) = self.places.get(&number).cloned() else {
+        let Some(place) = self.places.get(number).cloned() else {
             return;
         };
         let (group, interface) = (place.group, place.interface.clone());
@@ -302,8 +308,10 @@ impl Protocol for TargetService {
         if self.state == State::Running {
             self.deadlines = Deadlines::new();
             self.transmissions.clear();
-            let places: Vec<Place> = self.places.values().cloned().collect();
-            for place in places {
+            for number in self.places.numbers() {
+                let Some(place) = self.places.get(number).cloned() else {
+                    continue;
+                };
                 for version in self.config.versions.clone() {
                     let service = Service {
                         endpoint: self.config.endpoint.clone(),
@@ -346,30 +354,18 @@ impl Protocol for TargetService {
         }
         let groups = &self.config.groups;
         let ours = |group: IpAddr, port| port == PORT && groups.contains(&group);
-        let is = |place: &Place, group: SocketAddr, interface: &InterfaceId| {
-            place.group == group && place.interface.index == interface.index
-        };
         match event {
             NetworkEvent::Joined(it) if ours(it.group.ip(), it.group.port()) => {
-                let mut places = self.places.values();
-                let known = places.any(|place| is(place, it.group, &it.interface));
-                if known || self.places.len() >= MAX_PLACES {
-                    return;
-                }
                 let place = Place {
                     group: it.group,
                     interface: it.interface,
                 };
-                let number = self.next_place;
-                self.next_place += 1;
-                self.places.insert(number, place);
-                self.announce_soon(now, number);
+                if let Some(number) = self.places.add(place) {
+                    self.announce_soon(now, number);
+                }
             }
             NetworkEvent::Left(it) => {
-                let mut places = self.places.iter();
-                let found = places.find(|(_, place)| is(place, it.group, &it.interface));
-                if let Some(number) = found.map(|(number, _)| *number) {
-                    self.places.remove(&number);
+                if let Some(number) = self.places.leave(it.group, it.interface.index) {
                     self.deadlines.set(number, None);
                     let there = |transmit: &Transmit| {
                         transmit.destination == it.group
