@@ -136,21 +136,8 @@ pub(crate) fn name(text: &str) -> Option<ws_discovery::Name> {
         return is_name.then(|| ws_discovery::Name::new(namespace, local));
     }
     let (prefix, local) = text.split_once(':')?;
-    let (_, namespace) = PREFIXES.iter().find(|(known, _)| *known == prefix)?;
+    let (_, namespace) = ws_discovery::TYPE_PREFIXES
+        .iter()
+        .find(|(known, _)| *known == prefix)?;
     (!local.is_empty()).then(|| ws_discovery::Name::new(*namespace, local))
 }
-
-/// Prefixes that stand for one namespace wherever they are written.
-pub(crate) const PREFIXES: [(&str, &str); 5] = [
-    ("wsdp", "http://schemas.xmlsoap.org/ws/2006/02/devprof"),
-    ("dn", "http://www.onvif.org/ver10/network/wsdl"),
-    ("pub", "http://schemas.microsoft.com/windows/pub/2005/07"),
-    (
-        "wprt",
-        "http://schemas.microsoft.com/windows/2006/08/wdp/print",
-    ),
-    (
-        "wscn",
-        "http://schemas.microsoft.com/windows/2006/08/wdp/scan",
-    ),
-];

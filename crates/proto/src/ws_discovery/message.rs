@@ -12,11 +12,20 @@ const MAX_LISTED: usize = 128;
 /// How long the address of an endpoint may be, so that what asks for it fits into a datagram that nothing fragments.
 const MAX_ENDPOINT: usize = 512;
 
-/// The prefixes that others use. Some, such as `wsdd`, compare types with them as texts.
-const PREFIXES: [(&str, &str); 3] = [
-    (DEVICES, "wsdp"),
-    ("http://schemas.microsoft.com/windows/pub/2005/07", "pub"),
-    ("http://www.onvif.org/ver10/network/wsdl", "dn"),
+/// The prefixes that everybody writes for the namespaces of types, and those namespaces. Some programs, such as
+/// `wsdd`, compare types with their prefixes as texts.
+pub const TYPE_PREFIXES: [(&str, &str); 5] = [
+    ("wsdp", DEVICES),
+    ("dn", "http://www.onvif.org/ver10/network/wsdl"),
+    ("pub", "http://schemas.microsoft.com/windows/pub/2005/07"),
+    (
+        "wprt",
+        "http://schemas.microsoft.com/windows/2006/08/wdp/print",
+    ),
+    (
+        "wscn",
+        "http://schemas.microsoft.com/windows/2006/08/wdp/scan",
+    ),
 ];
 
 /// A message.
@@ -366,7 +375,7 @@ impl Message {
             ..Envelope::default()
         };
         let mut prefixes = vec![(namespace, "d")];
-        prefixes.extend(PREFIXES);
+        prefixes.extend(TYPE_PREFIXES.map(|(prefix, namespace)| (namespace, prefix)));
         envelope.emit(&prefixes).into()
     }
 }

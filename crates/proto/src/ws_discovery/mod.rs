@@ -74,7 +74,7 @@ pub use config::{ClientConfig, TargetServiceConfig, Unsuitable, Version, groups}
 pub use deviation::{Deviation, Deviations};
 pub use event::{Change, ClientEvent, Entry, Goodbye, TargetServiceEvent};
 pub use matching::Rule;
-pub use message::{Body, Message, Probe, Sequence, Service, parse};
+pub use message::{Body, Message, Probe, Sequence, Service, TYPE_PREFIXES, parse};
 pub use target_service::{TargetService, TargetServiceStats};
 
 /// The port of the groups (WS-Discovery 1.1 §3.1).
