@@ -466,10 +466,12 @@ impl Announcing {
                 source,
                 error,
             },
-            DeviceEvent::NotJoined { error, .. } => AnnounceEvent::Failed {
-                protocol,
-                what: error.to_string(),
-            },
+            DeviceEvent::NotJoined { error, .. } | DeviceEvent::NotSent { error, .. } => {
+                AnnounceEvent::Failed {
+                    protocol,
+                    what: error.to_string(),
+                }
+            }
             // There is no address on that interface, or not yet.
             _ => return Told::Look,
         })

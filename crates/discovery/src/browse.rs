@@ -40,7 +40,8 @@ pub struct BrowseConfig {
     /// When to end; `None`, the default, looks until it is stopped.
     pub duration: Option<Duration>,
     /// How many services are kept; 4,096 by default. Later ones are counted and not told. A service takes as much
-    /// memory as what is said of it, 8 KiB at most by SSDP, for each address that it is heard from.
+    /// memory as what is said of it, some 8 KiB at most by SSDP and 64 KiB by WS-Discovery, for each address that it is
+    /// heard from.
     pub most: usize,
 }
 
