@@ -1,5 +1,6 @@
 //! A sender, as a receiver knows it: its objects, its place in them, and when to ask what.
 
+mod choices;
 mod commands;
 mod congestion;
 mod missing;
@@ -434,34 +435,6 @@ impl Remote {
                 reason,
             }));
         }
-    }
-
-    pub(super) fn refuse(&mut self, number: Number) {
-        if let Some(state) = self.objects.get_mut(&number) {
-            *state = State::Through;
-        }
-    }
-
-    pub(super) fn want(&mut self, number: Number) {
-        if let Some(State::Incoming(incoming)) = self.objects.get_mut(&number) {
-            incoming.waits = false;
-        }
-    }
-
-    /// Bytes that are there already, and how many were taken for it.
-    pub(super) fn have(
-        &mut self,
-        number: Number,
-        bytes: std::ops::Range<u64>,
-        stats: &mut ReceiverStats,
-        outputs: &mut VecDeque<Output<ReceiverEvent>>,
-    ) -> u64 {
-        let Some(State::Incoming(incoming)) = self.objects.get_mut(&number) else {
-            return 0;
-        };
-        let had = incoming.have(bytes);
-        self.complete(number, stats, outputs);
-        had
     }
 
     /// Takes an object for complete, if it is.

@@ -1,5 +1,7 @@
 //! Sending files to many: over sockets, from the disk.
 
+mod account;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::fs::File;
@@ -21,8 +23,8 @@ use manycast_types::Address;
 
 use super::delivery::{Delivery, Expected, WINDOW};
 use super::inbox::{Inbox, Mail};
-use super::message::{LONGEST_NAME, REPORT, Status};
-use super::report::{FileInfo, FileState, Progress, ReceiverProgress, ReceiverReport, SendReport};
+use super::message::{LONGEST_NAME, REPORT};
+use super::report::{FileState, Progress, SendReport};
 use super::scan::{Origin, scan};
 use super::stop::{LOOK, Stop};
 use super::{Error, SEGMENT_LEAST};
@@ -449,7 +451,7 @@ impl Run {
             return;
         }
         for index in news.ended {
-            let state = state(&self.delivery, peer, index as usize);
+            let state = account::state(&self.delivery, peer, index as usize);
             let Some(origin) = self.origins.get(index as usize) else {
                 continue;
             };
@@ -521,94 +523,6 @@ impl Run {
         self.files.remove(&index);
         let sender = &mut self.driver.protocol_mut().protocol;
         self.delivery.fail(index, why, sender);
-    }
-
-    fn progress(&self, now: Instant) -> Progress {
-        let stats = self.driver.protocol().protocol.stats();
-        let bytes = self.delivery.bytes();
-        let heard = self.delivery.peers.known.values();
-        let receivers: Vec<_> = heard
-            .filter(|peer| peer.heard.is_some())
-            .map(|peer| {
-                let (rate, loss) = peer.of_late();
-                ReceiverProgress {
-                    name: peer.name.clone(),
-                    verified: peer.count(Status::Verified),
-                    failed: peer.count(Status::Failed),
-                    bytes: peer.bytes,
-                    rate,
-                    loss,
-                }
-            })
-            .collect();
-        let left = receivers.iter().map(|receiver| {
-            let missing = bytes.saturating_sub(receiver.bytes) as f64 * 8.0;
-            match receiver.rate {
-                rate if rate > 0.0 => Duration::try_from_secs_f64(missing / rate).ok(),
-                _ => (missing == 0.0).then_some(Duration::ZERO),
-            }
-        });
-        let left = left.collect::<Option<Vec<_>>>();
-        Progress {
-            elapsed: now.saturating_duration_since(self.delivery.begun()),
-            files: self.delivery.entries().len(),
-            bytes,
-            sent: (stats.datagrams * self.segment).min(bytes),
-            datagrams: stats.datagrams,
-            repairs: stats.repairs,
-            receivers,
-            left: left.and_then(|left| left.into_iter().max()),
-        }
-    }
-
-    fn report(&self) -> SendReport {
-        let stats = self.driver.protocol().protocol.stats();
-        let entries = self.delivery.entries();
-        let receivers = self
-            .delivery
-            .peers
-            .known
-            .values()
-            .map(|peer| ReceiverReport {
-                name: peer.name.clone(),
-                is_named: peer.is_named,
-                is_heard: peer.heard.is_some(),
-                files: (0..entries.len())
-                    .map(|index| state(&self.delivery, peer, index))
-                    .collect(),
-                loss: peer.loss(),
-                samples: peer.samples.clone(),
-            });
-        let mut receivers: Vec<_> = receivers.collect();
-        receivers.sort_by(|one, other| one.name.cmp(&other.name));
-        SendReport {
-            files: entries
-                .iter()
-                .map(|entry| FileInfo {
-                    path: entry.path.clone(),
-                    size: entry.size,
-                    is_folder: entry.is_folder,
-                })
-                .collect(),
-            receivers,
-            expected: self.delivery.expected().count,
-            bytes: self.delivery.bytes(),
-            elapsed: self.ended.saturating_duration_since(self.delivery.begun()),
-            datagrams: stats.datagrams,
-            repairs: stats.repairs,
-            nacks: stats.nacks,
-            stopped: self.stop.is_requested(),
-        }
-    }
-}
-
-fn state(delivery: &Delivery, peer: &super::peers::Peer, index: usize) -> FileState {
-    match delivery.status(peer, index) {
-        (Status::Verified, _) => FileState::Verified,
-        (Status::Failed, why) => {
-            FileState::Failed(why.unwrap_or_else(|| "the receiver did not say why".to_owned()))
-        }
-        _ => FileState::Incomplete,
     }
 }
 

@@ -1,0 +1,101 @@
+//! What is told of a delivery: how far it is, and its report.
+
+use std::time::{Duration, Instant};
+
+use super::Run;
+use crate::files::delivery::Delivery;
+use crate::files::message::Status;
+use crate::files::peers::Peer;
+use crate::files::report::{
+    FileInfo, FileState, Progress, ReceiverProgress, ReceiverReport, SendReport,
+};
+
+impl Run {
+    pub(super) fn progress(&self, now: Instant) -> Progress {
+        let stats = self.driver.protocol().protocol.stats();
+        let bytes = self.delivery.bytes();
+        let heard = self.delivery.peers.known.values();
+        let receivers: Vec<_> = heard
+            .filter(|peer| peer.heard.is_some())
+            .map(|peer| {
+                let (rate, loss) = peer.of_late();
+                ReceiverProgress {
+                    name: peer.name.clone(),
+                    verified: peer.count(Status::Verified),
+                    failed: peer.count(Status::Failed),
+                    bytes: peer.bytes,
+                    rate,
+                    loss,
+                }
+            })
+            .collect();
+        let left = receivers.iter().map(|receiver| {
+            let missing = bytes.saturating_sub(receiver.bytes) as f64 * 8.0;
+            match receiver.rate {
+                rate if rate > 0.0 => Duration::try_from_secs_f64(missing / rate).ok(),
+                _ => (missing == 0.0).then_some(Duration::ZERO),
+            }
+        });
+        let left = left.collect::<Option<Vec<_>>>();
+        Progress {
+            elapsed: now.saturating_duration_since(self.delivery.begun()),
+            files: self.delivery.entries().len(),
+            bytes,
+            sent: (stats.datagrams * self.segment).min(bytes),
+            datagrams: stats.datagrams,
+            repairs: stats.repairs,
+            receivers,
+            left: left.and_then(|left| left.into_iter().max()),
+        }
+    }
+
+    pub(super) fn report(&self) -> SendReport {
+        let stats = self.driver.protocol().protocol.stats();
+        let entries = self.delivery.entries();
+        let receivers = self
+            .delivery
+            .peers
+            .known
+            .values()
+            .map(|peer| ReceiverReport {
+                name: peer.name.clone(),
+                is_named: peer.is_named,
+                is_heard: peer.heard.is_some(),
+                files: (0..entries.len())
+                    .map(|index| state(&self.delivery, peer, index))
+                    .collect(),
+                loss: peer.loss(),
+                samples: peer.samples.clone(),
+            });
+        let mut receivers: Vec<_> = receivers.collect();
+        receivers.sort_by(|one, other| one.name.cmp(&other.name));
+        SendReport {
+            files: entries
+                .iter()
+                .map(|entry| FileInfo {
+                    path: entry.path.clone(),
+                    size: entry.size,
+                    is_folder: entry.is_folder,
+                })
+                .collect(),
+            receivers,
+            expected: self.delivery.expected().count,
+            bytes: self.delivery.bytes(),
+            elapsed: self.ended.saturating_duration_since(self.delivery.begun()),
+            datagrams: stats.datagrams,
+            repairs: stats.repairs,
+            nacks: stats.nacks,
+            stopped: self.stop.is_requested(),
+        }
+    }
+}
+
+pub(super) fn state(delivery: &Delivery, peer: &Peer, index: usize) -> FileState {
+    match delivery.status(peer, index) {
+        (Status::Verified, _) => FileState::Verified,
+        (Status::Failed, why) => {
+            FileState::Failed(why.unwrap_or_else(|| "the receiver did not say why".to_owned()))
+        }
+        _ => FileState::Incomplete,
+    }
+}
