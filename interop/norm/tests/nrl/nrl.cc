@@ -113,6 +113,8 @@ static void read(NormObjectHandle stream) {
 static int receive(NormInstanceHandle instance, NormSessionHandle session) {
     NormSetDefaultUnicastNack(session, number("unicast", 0));
     NormSetSilentReceiver(session, number("silent", 0));
+    // By itself the library begins a stream with the first segment that comes, and asks for none before it.
+    NormSetDefaultSyncPolicy(session, NORM_SYNC_STREAM);
     if (!NormStartReceiver(session, 64 << 20)) return 3;
     NormSetRxSocketBuffer(session, 4 << 20);
     printf("ready\n");
