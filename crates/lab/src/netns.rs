@@ -73,7 +73,7 @@ pub use self::host::{Host, Task};
 pub use self::nat::Nat;
 pub use self::process::{Finished, Process};
 pub use self::switch::{Snooping, Switch};
-pub use self::wait::wait_until;
+pub use self::wait::{patience, wait_until};
 pub use self::wire::{Wire, WireCounters};
 pub use crate::netns_tests as tests;
 

@@ -14,7 +14,7 @@ const PAYLOADS: usize = 200;
 fn receive(listener: &mut Listener, expected: usize) {
     let mut count = 0;
     while count < expected {
-        let batch = listener.recv_batch(Some(Duration::from_secs(5))).unwrap();
+        let batch = listener.recv_batch(Some(Duration::from_secs(60))).unwrap();
         let came = batch
             .map(|received| assert_eq!(received.payload.len(), 100))
             .count();

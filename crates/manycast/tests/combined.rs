@@ -9,7 +9,7 @@ use manycast::proto::ask::{Responder, ResponderConfig};
 use manycast::proto::{Combined, Either, NetworkEvent, Request};
 use manycast::{Driver, Next, Output, Protocol, Received, Socket};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Opens a socket of its own, joins a group, tells of both, and answers what comes by its name.
 struct Answering {

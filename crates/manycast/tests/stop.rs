@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use manycast::{Driver, Error, Next, Output, Protocol, Received, Sender, Socket};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// More than one look takes in, and no more than a receive buffer holds.
 const COUNT: usize = 200;
 

@@ -279,7 +279,7 @@ fn an_interface_that_is_gone_is_an_error_and_not_a_missing_route() {
 fn drain_until(watch: &mut Watch, wanted: &[Change]) -> Vec<Change> {
     let poller = Poller::new().unwrap();
     poller.add(&*watch, 0).unwrap();
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + netns::patience();
     let (mut seen, mut ready) = (Vec::new(), Vec::new());
     while !wanted.iter().all(|change| seen.contains(change)) {
         let left = deadline.saturating_duration_since(Instant::now());

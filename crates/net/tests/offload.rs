@@ -10,7 +10,7 @@ use manycast_net::{OffloadState, RecvBatch, Socket, SocketConfig};
 use manycast_types::Transmit;
 use proptest::prelude::*;
 
-const WAIT: Option<Duration> = Some(Duration::from_secs(5));
+const WAIT: Option<Duration> = Some(Duration::from_secs(60));
 
 fn pair(host: &str) -> (Socket, Socket) {
     let any: SocketAddr = format!("{host}:0").parse().unwrap();

@@ -2,7 +2,6 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test says by a panic that it failed")]
 
-use std::time::Duration;
 
 use manycast_lab::netns::{self, Host, Lab};
 use manycast_net::{ErrorKind, OffloadState, RecvBatch, Socket, SocketConfig};
@@ -84,7 +83,7 @@ fn a_path_with_a_small_mtu_slows_no_other_destination() {
             let (mut count, mut calls) = (0, 0);
             while count < 64 {
                 count += socket
-                    .recv_batch(&mut batch, Some(Duration::from_secs(5)))
+                    .recv_batch(&mut batch, Some(netns::patience()))
                     .unwrap();
                 calls += 1;
                 assert!(calls <= count, "only {count} came");

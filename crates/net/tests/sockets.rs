@@ -10,7 +10,7 @@ use manycast_net::{ErrorKind, RecvBatch, Socket, SocketConfig};
 use manycast_types::{Ecn, Transmit};
 
 const LOCAL: [&str; 2] = ["127.0.0.1:0", "[::1]:0"];
-const PATIENCE: Option<Duration> = Some(Duration::from_secs(10));
+const PATIENCE: Option<Duration> = Some(Duration::from_secs(60));
 
 fn bind(local: &str) -> (Socket, SocketAddr) {
     let socket = Socket::bind(local.parse().unwrap(), &SocketConfig::default()).unwrap();

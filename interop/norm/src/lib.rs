@@ -14,8 +14,8 @@ use manycast_proto::norm::{
 /// What goes wrong on the way.
 pub type Failure = Box<dyn Error + Send + Sync>;
 
-/// After how long a session is given up.
-const LIMIT: Duration = Duration::from_secs(30);
+/// After how long a session is given up: before a test of a lab is killed, which cannot tell why.
+const LIMIT: Duration = Duration::from_secs(90);
 
 /// How often it is looked whether a session shall end.
 const LOOK: Duration = Duration::from_millis(50);

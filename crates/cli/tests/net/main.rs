@@ -337,13 +337,11 @@ fn code(finished: &Finished) -> i32 {
         .unwrap_or_else(|| panic!("{finished:?}"))
 }
 
-/// A plain socket on a host, for what the command is tried against. It gives up after ten seconds.
+/// A plain socket on a host, for what the command is tried against. It does not wait for ever.
 fn socket(host: &Host, local: &str) -> UdpSocket {
     let local: SocketAddr = local.parse().unwrap();
     let socket = host.run(|| UdpSocket::bind(local).unwrap());
-    socket
-        .set_read_timeout(Some(Duration::from_secs(10)))
-        .unwrap();
+    socket.set_read_timeout(Some(netns::patience())).unwrap();
     socket
 }
 

@@ -92,7 +92,6 @@ pub(crate) fn a_flood_of_forged_requests_changes_neither_memory_nor_service() {
         "{before} KiB, then {after} KiB"
     );
     // A request that is lost in the flood is sent again after a second, then after two and four more.
-    // `run` waits for ten seconds at most.
     assert!(slowest < quiet + Duration::from_secs(10), "{slowest:?}");
     drop(socket);
 }

@@ -5,10 +5,12 @@ use std::ffi::OsString;
 use std::fs;
 use std::panic::{self, RefUnwindSafe, UnwindSafe};
 use std::process::{Command, ExitCode, Output};
+use std::thread;
+use std::time::Duration;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
-use super::command;
+use super::{command, wait};
 
 /// Names the test that a process is for, which is then in namespaces of its own.
 const TEST: &str = "MANYCAST_LAB_TEST";
@@ -23,7 +25,7 @@ const SKIPPED: u8 = 77;
 
 /// How long a test may take, in seconds, before it is killed; another number where this variable of the
 /// environment has one.
-const LIMIT: &str = "120";
+const LIMIT: u64 = 120;
 const OTHER_LIMIT: &str = "MANYCAST_LAB_LIMIT";
 
 /// Tries what every lab needs, so that a missing piece is found before the first test.
@@ -41,9 +43,12 @@ const PROBE: &str = "mount -t tmpfs tmpfs /run && \
 /// Where namespaces are not to be had, each test counts as ignored and the reason is printed; with
 /// `CI=true` in the environment they fail instead. A test is killed after two minutes, or after
 /// as many seconds as `MANYCAST_LAB_LIMIT` says.
-pub fn main<const N: usize>(tests: [(&'static str, fn()); N]) -> ExitCode {
+///
+/// `at_once` tests wait or run at a time for each processor of the machine, where the command line
+/// does not say otherwise.
+pub fn main<const N: usize>(at_once: usize, tests: [(&'static str, fn()); N]) -> ExitCode {
     let names = tests.iter().map(|(name, _)| (*name).to_owned());
-    cases(names.collect(), None, |name| {
+    cases(names.collect(), at_once, |name| {
         let Some((_, test)) = tests.iter().find(|(known, _)| *known == name) else {
             panic!("there is no test {name}");
         };
@@ -53,18 +58,14 @@ pub fn main<const N: usize>(tests: [(&'static str, fn()); N]) -> ExitCode {
 
 /// Like [`main`], for tests whose names are not known before the binary runs, such as drawn ones.
 ///
-/// `run` makes the test of a name. So many `threads` wait for tests at a time, where the command
-/// line does not say otherwise; by default as many as the machine has processors.
-pub fn cases(
-    names: Vec<String>,
-    threads: Option<usize>,
-    run: impl Fn(&str) + RefUnwindSafe,
-) -> ExitCode {
+/// `run` makes the test of a name.
+pub fn cases(names: Vec<String>, at_once: usize, run: impl Fn(&str) + RefUnwindSafe) -> ExitCode {
     if let Ok(name) = env::var(TEST) {
         return run_inside(|| run(&name));
     }
     let mut arguments = Arguments::from_args();
-    arguments.test_threads = arguments.test_threads.or(threads);
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    arguments.test_threads = arguments.test_threads.or(Some(at_once * processors));
     let flags = if arguments.list {
         Ok("")
     } else {
@@ -85,12 +86,18 @@ pub fn cases(
 }
 
 /// Makes a `main` that runs these tests, each a `fn()`; see [`netns`](crate::netns).
+///
+/// One test runs at a time for each processor. Tests that do little but wait can run more densely:
+/// `tests!(at_once: 8; these, and_those)` runs eight for each processor.
 #[macro_export]
 macro_rules! netns_tests {
-    ($($test:path),+ $(,)?) => {
+    (at_once: $at_once:expr; $($test:path),+ $(,)?) => {
         fn main() -> std::process::ExitCode {
-            $crate::netns::main([$((stringify!($test), $test as fn())),+])
+            $crate::netns::main($at_once, [$((stringify!($test), $test as fn())),+])
         }
+    };
+    ($($test:path),+ $(,)?) => {
+        $crate::netns_tests!(at_once: 1; $($test),+);
     };
 }
 
@@ -127,15 +134,24 @@ pub fn skip(reason: impl Into<String>) -> ! {
 /// What [`skip`] unwinds with.
 struct Skip(String);
 
+/// How long a test may take before it is killed.
+pub(super) fn limit() -> Duration {
+    let seconds = env::var(OTHER_LIMIT).map_or(LIMIT, |text| {
+        text.parse()
+            .unwrap_or_else(|_| panic!("{OTHER_LIMIT} is a number of seconds, and not {text:?}"))
+    });
+    Duration::from_secs(seconds)
+}
+
 /// Starts the process that runs one test, and judges how it ended.
 fn run_outside(name: &str, flags: &str, capture: bool) -> Result<Completion, Failed> {
-    let limit = env::var(OTHER_LIMIT).unwrap_or_else(|_| LIMIT.to_owned());
+    let limit = limit().as_secs();
     let mut command = Command::new("timeout");
     command
         .args([
             "--foreground",
             "--kill-after=1",
-            &limit,
+            &limit.to_string(),
             "unshare",
             flags,
             "--",
@@ -173,6 +189,8 @@ fn run_outside(name: &str, flags: &str, capture: bool) -> Result<Completion, Fai
 
 /// Runs one test, in the process that is for it alone.
 fn run_inside(test: impl FnOnce() + UnwindSafe) -> ExitCode {
+    // The time of the test begins.
+    wait::deadline();
     let outside = env::var_os(ORIGIN).expect("it is set along with the name of the test");
     let here = fs::read_link(OWN_NAMESPACE).expect("it could be read outside");
     assert_ne!(

@@ -10,7 +10,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::command;
-use super::wait::{PATIENCE, wait_until};
+use super::wait::{deadline, wait_until};
 
 /// A program in the background, whose output is kept; it is killed on drop.
 ///
@@ -65,8 +65,9 @@ impl Process {
 
     /// Waits for a line of standard output that contains `text`, and gives it.
     ///
-    /// The search goes on where the one before stopped, so each line is found once. After ten
-    /// seconds, or when the program ends without such a line, it panics with what was printed.
+    /// The search goes on where the one before stopped, so each line is found once. When the program
+    /// ends without such a line, or a little before the test would be killed, it panics with what
+    /// was printed.
     #[track_caller]
     pub fn wait_for_line(&mut self, text: &str) -> String {
         match self.stdout.find(text) {
@@ -133,8 +134,7 @@ impl Process {
         }
     }
 
-    /// Closes the program's standard input, waits for its own end, ten seconds at most, and gives
-    /// all that it printed.
+    /// Closes the program's standard input, waits for its own end, and gives all that it printed.
     #[track_caller]
     pub fn finish(mut self) -> Finished {
         self.close_stdin();
@@ -252,12 +252,11 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    /// Waits until `done`, or until the patience is at its end.
+    /// Waits until `done`, or until a wait is in vain.
     fn wait(&self, mut done: impl FnMut(&Text) -> bool) {
-        let deadline = Instant::now() + PATIENCE;
         let mut state = self.lock();
         while !done(&state) {
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = deadline().saturating_duration_since(Instant::now());
             if left == Duration::ZERO {
                 return;
             }

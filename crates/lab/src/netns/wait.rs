@@ -1,12 +1,42 @@
 //! Waiting for what the kernel does in its own time.
 
+use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long anything in a lab may take before it counts as failed.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+use super::enter;
 
-/// Reads a state again and again until `reached` says so, and panics with `what` after ten seconds.
+/// When all waits of this process are in vain: a little before the test is killed, so that it is
+/// told what was waited for. A wait has no shorter limit of its own: a machine that is slow is no
+/// failure.
+///
+/// The time counts from the first call, with which each test begins.
+pub(super) fn deadline() -> Instant {
+    static DEADLINE: OnceLock<Instant> = OnceLock::new();
+    *DEADLINE.get_or_init(|| Instant::now() + enter::limit() * 9 / 10)
+}
+
+/// How long a test may still wait for anything before it counts as failed: the bound for what one
+/// can be told of, such as a datagram.
+///
+/// ```
+/// use std::net::UdpSocket;
+///
+/// use manycast_lab::netns::patience;
+///
+/// let socket = UdpSocket::bind("127.0.0.1:0")?;
+/// socket.set_read_timeout(Some(patience()))?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn patience() -> Duration {
+    // Sockets take a timeout of zero for none at all.
+    deadline()
+        .saturating_duration_since(Instant::now())
+        .max(Duration::from_millis(1))
+}
+
+/// Reads a state again and again until `reached` says so, and panics with `what` a little before
+/// the test would be killed.
 ///
 /// It is for states that nothing tells of, such as a socket that a program has opened. What one can
 /// be told of (a line of output, a datagram) is better waited for itself.
@@ -22,11 +52,12 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 /// ```
 #[track_caller]
 pub fn wait_until(what: &str, mut reached: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+    let begin = Instant::now();
     while !reached() {
         assert!(
-            Instant::now() < deadline,
-            "waited {PATIENCE:?} in vain for {what}"
+            Instant::now() < deadline(),
+            "waited {:.0?} in vain for {what}",
+            begin.elapsed()
         );
         thread::sleep(Duration::from_millis(1));
     }

@@ -45,6 +45,7 @@ netns::tests!(
     nats::a_symmetric_nat_maps_for_each_that_is_sent_to,
     processes::a_line_is_found_once,
     processes::a_missing_line_shows_what_was_printed,
+    processes::a_wait_in_vain_is_told_of_before_the_test_is_killed,
     processes::a_process_ends_at_an_interrupt,
     processes::a_process_is_killed_on_drop,
     processes::ncat_and_socat_talk_across_a_switch,
@@ -165,8 +166,6 @@ fn first_ipv4(host: &Host, device: &str) -> Ipv4Addr {
 
 /// A lost datagram ends a test rather than keeping it for ever.
 fn patient(socket: Socket) -> UdpSocket {
-    socket
-        .set_read_timeout(Some(Duration::from_secs(10)))
-        .unwrap();
+    socket.set_read_timeout(Some(netns::patience())).unwrap();
     socket.into()
 }

@@ -1,10 +1,11 @@
 //! Programs in the background.
 
+use std::env;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 use std::process::Command;
 
-use manycast_lab::netns::{self, Lab, Process};
+use manycast_lab::netns::{self, Lab, Process, wait_until};
 
 use crate::hosts_on;
 
@@ -33,6 +34,20 @@ pub(crate) fn a_missing_line_shows_what_was_printed() {
     for part in ["sh -c echo one", "\"three\"", "one\n", "two"] {
         assert!(message.contains(part), "{part:?} is missing in: {message}");
     }
+}
+
+/// A wait lasts as long as its test may, and then tells what it waited for.
+pub(crate) fn a_wait_in_vain_is_told_of_before_the_test_is_killed() {
+    if env::var_os("IN_VAIN").is_some() {
+        wait_until("nothing", || false);
+    }
+    // The same test once more, for two seconds.
+    let mut again = Command::new(env::current_exe().unwrap());
+    again.envs([("IN_VAIN", "yes"), ("MANYCAST_LAB_LIMIT", "2")]);
+    let finished = Process::start(&mut again).finish();
+    assert!(!finished.status.success());
+    let told = finished.stderr.join("\n");
+    assert!(told.contains("waited 2s in vain for nothing"), "{told}");
 }
 
 pub(crate) fn a_process_ends_at_an_interrupt() {

@@ -31,7 +31,9 @@ use manycast_lab::netns::{self, Host, Lab, Rule, Switch};
 
 use self::stream::Stream;
 
+// Nearly all of a test is waiting for what comes within two seconds.
 netns::tests!(
+    at_once: 8;
     addresses::a_group_in_a_reserved_range,
     addresses::a_link_local_group_without_zone,
     addresses::a_source_specific_group_without_source,

@@ -38,8 +38,9 @@ const JUDGE: &str = "the_judge";
 /// How many cases are run where nobody says how many.
 const USUAL: u64 = 48;
 
-/// How many run side by side: most of a case is waiting for what comes within two seconds.
-const THREADS: usize = 6;
+/// How many run side by side for each processor: most of a case is waiting for what comes within two
+/// seconds.
+const AT_ONCE: usize = 6;
 
 fn main() -> ExitCode {
     let name = |seed: u64| format!("seed_{seed}");
@@ -56,7 +57,7 @@ fn main() -> ExitCode {
             seeds.map(name).chain([JUDGE.to_owned()]).collect()
         }
     };
-    netns::cases(names, Some(THREADS), |name| {
+    netns::cases(names, AT_ONCE, |name| {
         if name == JUDGE {
             judge::tests::all();
         } else {

@@ -136,10 +136,11 @@ pub(crate) struct Receiving {
 }
 
 impl Receiving {
-    /// Ends it when so many bytes have come, or some seconds have passed, and gives what came.
+    /// Ends it when so many bytes have come, or long before the test would be killed, and gives what
+    /// came.
     pub(crate) fn end(self, bytes: usize) -> Came {
         // What came by then tells more than that it was not all.
-        let deadline = Instant::now() + Duration::from_secs(9);
+        let deadline = Instant::now() + netns::patience() / 2;
         netns::wait_until("all bytes", || {
             self.bytes.load(Ordering::Relaxed) >= bytes || Instant::now() >= deadline
         });
