@@ -7,7 +7,6 @@ use std::thread;
 
 use anyhow::Context;
 
-use crate::outcome::Outcome;
 use crate::summary::{Counts, Summary};
 use crate::{cargo, programs, root, succeeds, toolchains};
 
@@ -17,26 +16,15 @@ const SECONDS: u32 = 5;
 /// How long one input may take, in seconds, until it counts as one that hangs.
 const SECONDS_OF_AN_INPUT: u32 = 10;
 
-/// Builds all fuzzers; where that cannot be done, checks their types at least.
-pub(crate) fn build() -> anyhow::Result<Outcome> {
-    match builder()? {
-        Ok(nightly) => Ok(succeeds(&mut build_with(&nightly))?.into()),
-        Err(why) => {
-            let mut check = cargo("check --manifest-path fuzz/Cargo.toml");
-            // What a check does not link need not be compiled from C++.
-            check
-                .env("RUSTFLAGS", "--cfg fuzzing")
-                .env("CARGO_TARGET_DIR", "fuzz/target/check")
-                .env("CUSTOM_LIBFUZZER_PATH", "/none/libfuzzer.a");
-            if succeeds(&mut check)? {
-                Ok(Outcome::skipped(format!(
-                    "only their types were checked: {why}"
-                )))
-            } else {
-                Ok(Outcome::Failed)
-            }
-        }
-    }
+/// Checks the types of all fuzzers, which takes no nightly compiler.
+pub(crate) fn check() -> anyhow::Result<bool> {
+    let mut check = cargo("check --manifest-path fuzz/Cargo.toml");
+    // What a check does not link need not be compiled from C++.
+    check
+        .env("RUSTFLAGS", "--cfg fuzzing")
+        .env("CARGO_TARGET_DIR", "fuzz/target/check")
+        .env("CUSTOM_LIBFUZZER_PATH", "/none/libfuzzer.a");
+    succeeds(&mut check)
 }
 
 /// `cargo xtask fuzz`: runs those named, or all, for so many seconds each.
@@ -51,20 +39,26 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<bool> {
         names => (60, names),
     };
     let mut summary = Summary::default();
-    let passed = run_all(names, seconds, &mut summary)?;
+    let built = build(builder()?)?;
+    let passed = run_all(names, seconds, built, &mut summary)?;
     print!("{summary}");
     println!("{}", summary.total());
     Ok(passed)
 }
 
-/// Runs all fuzzers for a short time each.
-pub(crate) fn test(summary: &mut Summary) -> anyhow::Result<bool> {
-    run_all(&[], SECONDS, summary)
+/// Runs all fuzzers for a short time each, if they were [built](build).
+pub(crate) fn test(built: Result<bool, String>, summary: &mut Summary) -> anyhow::Result<bool> {
+    run_all(&[], SECONDS, built, summary)
 }
 
-fn run_all(wanted: &[&str], seconds: u32, summary: &mut Summary) -> anyhow::Result<bool> {
-    let nightly = match builder()? {
-        Ok(nightly) => nightly,
+fn run_all(
+    wanted: &[&str],
+    seconds: u32,
+    built: Result<bool, String>,
+    summary: &mut Summary,
+) -> anyhow::Result<bool> {
+    let built = match built {
+        Ok(built) => built,
         Err(why) => {
             summary.skip("fuzz", &why);
             return Ok(true);
@@ -79,7 +73,7 @@ fn run_all(wanted: &[&str], seconds: u32, summary: &mut Summary) -> anyhow::Resu
         "there is no such fuzzer; there are {}",
         fuzzers()?.join(", ")
     );
-    if !succeeds(&mut build_with(&nightly))? {
+    if !built {
         summary.fail("fuzz", "cargo fuzz build");
         return Ok(false);
     }
@@ -118,7 +112,7 @@ fn run_all(wanted: &[&str], seconds: u32, summary: &mut Summary) -> anyhow::Resu
 }
 
 /// The toolchain that builds fuzzers, or why there is none.
-fn builder() -> anyhow::Result<Result<String, String>> {
+pub(crate) fn builder() -> anyhow::Result<Result<String, String>> {
     let Some(nightly) = toolchains::find("nightly") else {
         return Ok(Err(
             "no nightly compiler; install one with: rustup toolchain install nightly".to_owned(),
@@ -131,8 +125,12 @@ fn builder() -> anyhow::Result<Result<String, String>> {
     })
 }
 
-fn build_with(nightly: &str) -> Command {
-    toolchains::cargo(nightly, "fuzz build")
+/// Builds all fuzzers and tells whether that succeeded, or why there is no [builder].
+pub(crate) fn build(builder: Result<String, String>) -> anyhow::Result<Result<bool, String>> {
+    Ok(match builder {
+        Ok(nightly) => Ok(succeeds(&mut toolchains::cargo(&nightly, "fuzz build"))?),
+        Err(why) => Err(why),
+    })
 }
 
 /// The names of all fuzzers, by their sources.

@@ -39,7 +39,7 @@ pub(crate) fn bench(seconds: u32) -> anyhow::Result<String> {
     let environment = Environment::fresh("bench")?;
     let dist = emptied("bench-dist")?;
     let ready = environment.pip(&["maturin>=1.9,<2", "uvloop>=0.21"])?
-        && environment.build_wheel(&dist)?
+        && environment.build_wheel("release", &dist)?
         && environment.pip(&[only(&dist, "whl")?])?;
     ensure!(ready, "the Python package could not be built and installed");
     let mut bench = environment.program("python");
@@ -55,23 +55,27 @@ pub(crate) fn bench(seconds: u32) -> anyhow::Result<String> {
 /// `cargo xtask test python`: the tests of the package, without those of cargo.
 pub(crate) fn test_alone() -> anyhow::Result<bool> {
     let mut summary = Summary::default();
-    let passed = test(&mut summary)?;
+    let passed = test(&prepare()?, &mut summary)?;
     println!("{}", summary.total());
     Ok(passed)
 }
 
-/// Installs the built wheel in a fresh environment and tests it: pytest, the types of the package
-/// and of the examples, and the stubs against the binary.
-pub(crate) fn test(summary: &mut Summary) -> anyhow::Result<bool> {
+/// Builds the wheel and installs it in a fresh environment, with what its tests need.
+pub(crate) fn prepare() -> anyhow::Result<Environment> {
     let environment = Environment::fresh("test")?;
     let dist = emptied("test-dist")?;
     let requirements = package().join("tests/requirements.txt");
     let ready = environment.pip(&["maturin>=1.9,<2"])?
         && environment.pip(&["-r".as_ref(), requirements.as_os_str()])?
-        && environment.build_wheel(&dist)?
+        && environment.build_wheel("tested", &dist)?
         && environment.pip(&[only(&dist, "whl")?])?;
     ensure!(ready, "the Python package could not be built and installed");
+    Ok(environment)
+}
 
+/// Tests what was [prepared](prepare): pytest, the types of the package and of the examples, and the
+/// stubs against the binary.
+pub(crate) fn test(environment: &Environment, summary: &mut Summary) -> anyhow::Result<bool> {
     let mut pytest = environment.program("pytest");
     pytest.args(["-p", "no:cacheprovider"]);
     let (passed, counts) = counted(&mut pytest)?;
@@ -97,7 +101,7 @@ pub(crate) fn test(summary: &mut Summary) -> anyhow::Result<bool> {
 }
 
 /// A virtual environment of Python.
-struct Environment {
+pub(crate) struct Environment {
     folder: PathBuf,
 }
 
@@ -136,13 +140,13 @@ impl Environment {
     fn build(&self, dist: &Path) -> anyhow::Result<bool> {
         let mut sdist = self.program("maturin");
         sdist.args(["sdist", "--out"]).arg(dist);
-        Ok(self.build_wheel(dist)? && succeeds(&mut sdist)?)
+        Ok(self.build_wheel("release", dist)? && succeeds(&mut sdist)?)
     }
 
-    fn build_wheel(&self, dist: &Path) -> anyhow::Result<bool> {
+    fn build_wheel(&self, profile: &str, dist: &Path) -> anyhow::Result<bool> {
         let mut wheel = self.program("maturin");
         wheel
-            .args(["build", "--release", "--locked", "--out"])
+            .args(["build", "--profile", profile, "--locked", "--out"])
             .arg(dist);
         succeeds(&mut wheel)
     }

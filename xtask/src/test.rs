@@ -1,9 +1,12 @@
 //! `cargo xtask test`: all tests, and what came of them.
 
+use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow, ensure};
 
 use crate::summary::Summary;
 use crate::{cargo, fuzz, programs, python, unpacked, vm};
@@ -28,6 +31,16 @@ pub(crate) fn run() -> anyhow::Result<bool> {
         summary.read_artifact(line);
     }
 
+    // Many tests do little but wait. Meanwhile all is built that is needed later.
+    let builder = fuzz::builder()?;
+    let (prepared, environment) = mpsc::channel();
+    let fuzzers = thread::spawn(move || {
+        run_where_nothing_else_does()?;
+        // Nobody takes it where the tests could not be run at all.
+        let _ = prepared.send(python::prepare());
+        fuzz::build(builder)
+    });
+
     // One pipe for both streams keeps the name of a binary before what the binary says.
     let (reader, writer) = io::pipe().context("making a pipe for the output of cargo")?;
     let mut command = cargo(&format!("{TESTS} --no-fail-fast --"));
@@ -50,8 +63,13 @@ pub(crate) fn run() -> anyhow::Result<bool> {
         line.clear();
     }
     let status = child.wait()?;
-    let python = python::test(&mut summary)?;
-    let fuzzed = fuzz::test(&mut summary)?;
+    let python = match environment.recv() {
+        Ok(environment) => python::test(&environment?, &mut summary)?,
+        // The thread ended before, and tells why.
+        Err(mpsc::RecvError) => false,
+    };
+    let fuzzers = fuzzers.join().map_err(|_| anyhow!("the builds failed"))?;
+    let fuzzed = fuzz::test(fuzzers?, &mut summary)?;
 
     let total = summary.total();
     print!("\nwhat ran:\n{summary}");
@@ -60,4 +78,16 @@ pub(crate) fn run() -> anyhow::Result<bool> {
     }
     println!("{total}");
     Ok(status.success() && python && fuzzed)
+}
+
+/// Lets the kernel run this thread, and what it starts, where nothing else wants to (sched(7):
+/// `SCHED_IDLE`), so that no test is kept waiting by it.
+fn run_where_nothing_else_does() -> anyhow::Result<()> {
+    let thread = fs::read_link("/proc/thread-self").context("reading /proc/thread-self")?;
+    let number = thread.file_name().unwrap_or_default();
+    let mut chrt = Command::new("chrt");
+    let status = chrt.args(["--idle", "--pid", "0"]).arg(number).status();
+    let status = status.context("starting chrt, of what Debian calls util-linux")?;
+    ensure!(status.success(), "chrt failed ({status})");
+    Ok(())
 }
