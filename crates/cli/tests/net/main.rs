@@ -26,7 +26,6 @@ mod tftp_load;
 
 use std::net::{SocketAddr, UdpSocket};
 use std::process::Command;
-use std::time::Duration;
 
 use manycast_lab::netns::{self, Finished, Host, Lab, Process, Switch};
 use serde_json::Value;

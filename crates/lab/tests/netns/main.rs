@@ -11,7 +11,6 @@ mod wires;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::time::Duration;
 
 use manycast_lab::netns::{self, Host, Lab, Switch};
 use socket2::{Domain, InterfaceIndexOrAddress, Socket, Type};
