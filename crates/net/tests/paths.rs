@@ -2,7 +2,6 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test says by a panic that it failed")]
 
-
 use manycast_lab::netns::{self, Host, Lab};
 use manycast_net::{ErrorKind, OffloadState, RecvBatch, Socket, SocketConfig};
 use manycast_types::Transmit;
