@@ -61,8 +61,8 @@ pub struct Client {
     asked: Asked,
     seen: Seen,
     deviating: Deviating<Deviations>,
-    /// An interface that is gone, whose entries are still to be told.
-    gone: VecDeque<InterfaceId>,
+    /// Entries of interfaces that are gone, which is still to be told.
+    gone: VecDeque<u64>,
     questions: VecDeque<Question>,
     transmissions: Transmissions,
     allowance: Allowance,
@@ -348,7 +348,7 @@ impl Client {
             Body::Hello(_) | Body::Bye(_) => false,
         };
         if let Some(id) = &message.id
-            && !self.seen.is_new(source.ip(), id)
+            && !self.seen.is_new(source.ip(), datagram.interface.index, id)
         {
             self.stats.repeated += 1;
             return deviations;
@@ -443,18 +443,14 @@ impl Client {
             self.question(now, question);
             return true;
         }
-        let Some(interface) = self.gone.front().cloned() else {
+        let Some(number) = self.gone.pop_front() else {
             return false;
         };
-        match self.cache.first_by(interface.index) {
-            Some(number) => self.forget(number, Goodbye::Interface),
-            None => drop(self.gone.pop_front()),
-        }
+        self.forget(number, Goodbye::Interface);
         true
     }
 
-    fn left(&mut self, group: SocketAddr, interface: InterfaceId) {
-        let index = interface.index;
+    fn left(&mut self, group: SocketAddr, index: u32) {
         if let Some(number) = self.places.leave(group, index) {
             self.deadlines.set(Due::Ask(number), None);
             self.deadlines.set(Due::Proxy(number), None);
@@ -462,8 +458,7 @@ impl Client {
         if self.places.find(|place| place.is_on(index)).is_none() {
             self.transmissions
                 .retain(|transmit| transmit.interface != Some(index));
-            self.gone.retain(|other| *other != interface);
-            self.gone.push_back(interface);
+            self.gone.extend(self.cache.by(index));
         }
     }
 }
@@ -525,7 +520,7 @@ impl Protocol for Client {
                 self.add_place(now, it.group, Some(it.interface));
             }
             NetworkEvent::Left(it) if ours(&self.config, it.group.ip(), it.group.port()) => {
-                self.left(it.group, it.interface);
+                self.left(it.group, it.interface.index);
             }
             NetworkEvent::NotJoined { group, port, error }
                 if ours(&self.config, group.address, port) =>
