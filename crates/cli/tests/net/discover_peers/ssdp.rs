@@ -62,14 +62,20 @@ fn gssdp(host: &Host, address: &str, script: &str) -> Process {
     process
 }
 
+/// By IPv6 it is given its link-local address, so that it asks in ff02::c: by a global one it asks in ff0e::c alone.
 pub(crate) fn discovery_gssdp_is_found_and_finds() {
     let lab = Lab::new();
     let (a, others) = host_between::<3>(&lab);
     let others = with_route(others);
-    let addresses = |number: usize| [format!("10.0.{number}.2"), format!("fd0{number}::2")];
+    let addresses = |number: usize, host: &Host| {
+        [
+            format!("10.0.{number}.2"),
+            host.link_local("eth0").to_string(),
+        ]
+    };
     let mut groups = Vec::new();
     for (number, host) in (1..).zip(&others) {
-        for address in addresses(number) {
+        for address in addresses(number, host) {
             let group = format!(
                 "g = GSSDP.ResourceGroup.new(c)\n\
                  g.add_resource_simple('upnp:rootdevice', 'uuid:7-{number}::upnp:rootdevice', 'http://host/')\n\
@@ -87,7 +93,7 @@ pub(crate) fn discovery_gssdp_is_found_and_finds() {
     let usn = format!("uuid:{uuid}::upnp:rootdevice");
     let mut browsers = Vec::new();
     for (number, host) in (1..).zip(&others) {
-        for address in addresses(number) {
+        for address in addresses(number, host) {
             let browser = "\
                 b = GSSDP.ResourceBrowser.new(c, 'upnp:rootdevice')\n\
                 b.connect('resource-available', lambda b, usn, at: print('found', usn, at[0], flush=True))\n\
@@ -96,7 +102,7 @@ pub(crate) fn discovery_gssdp_is_found_and_finds() {
             let mut browser = gssdp(host, &address, browser);
             let is_v6 = address.contains(':');
             let at = if is_v6 {
-                "http://[".to_owned()
+                "http://[fe80:".to_owned()
             } else {
                 format!("http://10.0.{number}.1:8080/")
             };
