@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use crate::{DiscoveryProtocol, Service, ServiceAddress};
+use crate::{DiscoveryProtocol, Service, ServiceAddress, natural_order};
 
 /// A device, and all that the protocols tell of it.
 ///
@@ -12,7 +12,7 @@ use crate::{DiscoveryProtocol, Service, ServiceAddress};
 #[non_exhaustive]
 pub struct Device {
     /// Its name for people: that of its host without the domain, else that of its first service that has one, else its
-    /// address.
+    /// first address. Since the services are sorted, it does not depend on which was found first.
     pub name: String,
     /// The UUIDs that it has; a host with several programs has several.
     pub uuids: Vec<String>,
@@ -20,7 +20,8 @@ pub struct Device {
     pub protocols: Vec<DiscoveryProtocol>,
     /// Its addresses, and by which interfaces they were heard.
     pub addresses: Vec<ServiceAddress>,
-    /// What it offers, at least one.
+    /// What it offers, at least one: by protocol, as [`DiscoveryProtocol::ALL`] has them, and by name as
+    /// [`natural_order`] has it.
     pub services: Vec<Service>,
 }
 
@@ -32,7 +33,7 @@ enum Mark<'a> {
     Address(IpAddr, u32),
 }
 
-/// Joins services to the devices that they are of, sorted by name and address.
+/// Joins services to the devices that they are of, sorted by name as [`natural_order`] has it, and by address.
 pub fn devices<'a>(services: impl IntoIterator<Item = &'a Service>) -> Vec<Device> {
     let services: Vec<&Service> = services.into_iter().collect();
     let mut joined = Joined((0..services.len()).collect());
@@ -53,8 +54,8 @@ pub fn devices<'a>(services: impl IntoIterator<Item = &'a Service>) -> Vec<Devic
     }
     let mut devices: Vec<Device> = groups.into_values().filter_map(device).collect();
     devices.sort_by(|one, other| {
-        let key = |it: &Device| (it.name.to_lowercase(), it.addresses.first().map(|it| it.ip));
-        key(one).cmp(&key(other))
+        let address = |it: &Device| it.addresses.first().map(|it| it.ip);
+        natural_order(&one.name, &other.name).then_with(|| address(one).cmp(&address(other)))
     });
     devices
 }
@@ -67,15 +68,16 @@ fn device(services: Vec<&Service>) -> Option<Device> {
         addresses: Vec::new(),
         services: services.into_iter().cloned().collect(),
     };
+    device.services.sort_by(|one, other| {
+        let order = one.protocol.cmp(&other.protocol);
+        let order = order.then_with(|| natural_order(&one.name, &other.name));
+        order.then_with(|| natural_order(&one.id, &other.id))
+    });
     let services = &device.services;
     for service in services {
         device.uuids.extend(service.uuid.clone());
         device.protocols.push(service.protocol);
-        for address in &service.addresses {
-            if !device.addresses.contains(address) {
-                device.addresses.push(address.clone());
-            }
-        }
+        device.addresses.extend(service.addresses.iter().cloned());
     }
     device.uuids.sort();
     device.uuids.dedup();
@@ -91,6 +93,7 @@ fn device(services: Vec<&Service>) -> Option<Device> {
             address.interface.index,
         )
     });
+    device.addresses.dedup();
     let host = services.iter().find_map(|service| service.host.as_deref());
     let host = host.map(|host| host.trim_end_matches('.').trim_end_matches(".local"));
     let names = services.iter().map(|service| service.name.as_str());
@@ -171,10 +174,33 @@ mod tests {
             .iter()
             .map(|device| device.services.iter().map(|it| it.id.as_str()).collect())
             .collect();
-        assert_eq!(ids, [vec!["d"], vec!["a", "b", "c"]]);
+        // DNS-SD comes first.
+        assert_eq!(ids, [vec!["d"], vec!["b", "a", "c"]]);
         assert_eq!(found[1].name, "nas");
         assert_eq!(found[1].protocols, DiscoveryProtocol::ALL[..2]);
         let addresses: Vec<_> = found[1].addresses.iter().map(ToString::to_string).collect();
         assert_eq!(addresses, ["10.0.0.5", "10.0.1.5", "fe80::5%eth1"]);
+    }
+
+    #[test]
+    fn names_are_sorted_as_people_do_whatever_was_found_first() {
+        let named = |id: &str, name: &str, number: u8| Service {
+            name: name.to_owned(),
+            ..service(id, None, None, &[(&format!("10.0.0.{number}"), 1)])
+        };
+        let mut services = vec![
+            named("a", "Camera 10", 1),
+            named("b", "camera 9", 2),
+            named("c", "Camera 2", 3),
+            named("d", "tray 10", 3),
+            named("e", "tray 9", 3),
+        ];
+        let found = devices(&services);
+        let names: Vec<&str> = found.iter().map(|it| it.name.as_str()).collect();
+        assert_eq!(names, ["Camera 2", "camera 9", "Camera 10"]);
+        let offers: Vec<&str> = found[0].services.iter().map(|it| &*it.name).collect();
+        assert_eq!(offers, ["Camera 2", "tray 9", "tray 10"]);
+        services.reverse();
+        assert_eq!(devices(&services), found);
     }
 }

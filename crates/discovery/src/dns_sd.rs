@@ -1,5 +1,6 @@
 //! DNS-SD by the library `mdns-sd`, which has a thread and sockets of its own.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -10,7 +11,6 @@ use flume::{Receiver, RecvError, Selector};
 use manycast_io::find_interface;
 use manycast_types::{InterfaceId, InterfaceSelector};
 use mdns_sd::{DaemonEvent, IfKind, ResolvedService, ScopedIp, ServiceDaemon, ServiceEvent};
-use tracing::debug;
 
 use crate::optional::loopback;
 use crate::services::Services;
@@ -65,6 +65,7 @@ pub(crate) fn search(
     let mut searching = Searching {
         daemon: daemon.clone(),
         searches: Vec::new(),
+        refused: BTreeSet::new(),
         sender,
         wake: Box::new(wake),
         told_of_too_many: false,
@@ -115,6 +116,8 @@ pub(crate) fn if_kinds(on: &[InterfaceSelector]) -> Result<Vec<IfKind>, Error> {
 struct Searching {
     daemon: ServiceDaemon,
     searches: Vec<(String, Receiver<ServiceEvent>)>,
+    /// Types that somebody announces and the library does not look for.
+    refused: BTreeSet<String>,
     sender: mpsc::SyncSender<Said>,
     wake: Box<dyn Fn() + Send>,
     told_of_too_many: bool,
@@ -171,9 +174,7 @@ impl Searching {
             Step::Event(event) => self.take(event),
             Step::Ended(index) => {
                 let (kind, _) = self.searches.swap_remove(index);
-                let begun = self.begin(kind.clone());
-                let failed = |error| format!("cannot look for {} by DNS-SD: {error}", bare(&kind));
-                begun.err().map(failed).map(Said::Failed)
+                self.begin(kind).err().map(failed)
             }
         })
     }
@@ -197,18 +198,22 @@ impl Searching {
     }
 
     fn found_type(&mut self, kind: String) -> Option<Said> {
-        if self.searches.iter().any(|(known, _)| *known == kind) {
+        let is_known = self.searches.iter().any(|(known, _)| *known == kind);
+        if is_known || self.refused.contains(&kind) {
             return None;
         }
-        if self.searches.len() > MAX_TYPES {
+        if self.searches.len() + self.refused.len() > MAX_TYPES {
             return (!std::mem::replace(&mut self.told_of_too_many, true))
                 .then_some(Said::TooManyTypes);
         }
-        if let Err(error) = self.begin(kind) {
-            debug!(%error, "a type that somebody announces");
-        }
-        None
+        let error = self.begin(kind.clone()).err()?;
+        self.refused.insert(kind);
+        Some(failed(error))
     }
+}
+
+fn failed(error: Error) -> Said {
+    Said::Failed(error.to_string())
 }
 
 /// A name without the domain.
@@ -318,6 +323,39 @@ pub(crate) fn plain_uuid(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A type that cannot be looked for is told, and once: whoever announces it does so again and again.
+    #[test]
+    fn a_type_that_cannot_be_looked_for_is_told_once() {
+        let (sender, _receiver) = mpsc::sync_channel(1);
+        let mut searching = Searching {
+            daemon: daemon(&["lo".parse().unwrap()]).unwrap(),
+            searches: Vec::new(),
+            refused: BTreeSet::new(),
+            sender,
+            wake: Box::new(|| ()),
+            told_of_too_many: false,
+        };
+        let mut find = |kind: &str| match searching.found_type(kind.to_owned()) {
+            Some(Said::Failed(why)) => Some(why),
+            Some(Said::TooManyTypes) => Some("too many".to_owned()),
+            _ => None,
+        };
+        let why = find("_http._tcp.example.").expect("it is told");
+        assert!(
+            why.starts_with("cannot look for _http._tcp.example"),
+            "{why}"
+        );
+        assert_eq!(find("_http._tcp.example."), None);
+        assert_eq!(find("_http._tcp.local."), None);
+        // They count as those that are looked for, so that they fill no memory.
+        let told: Vec<_> = (0..1_000)
+            .filter_map(|number| find(&format!("_x{number}.example.")))
+            .collect();
+        assert_eq!(told.last().map(String::as_str), Some("too many"));
+        assert_eq!(told.len(), MAX_TYPES);
+        searching.daemon.shutdown().unwrap();
+    }
 
     #[test]
     fn names_are_read_as_people_do() {

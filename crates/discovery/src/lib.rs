@@ -38,6 +38,7 @@ mod dns_sd;
 mod error;
 mod event;
 mod optional;
+mod order;
 mod register;
 mod service;
 mod services;
@@ -52,6 +53,7 @@ pub use browse::{BrowseConfig, BrowseStats, Browser, browse, discover};
 pub use devices::{Device, devices};
 pub use error::Error;
 pub use event::{Change, Event, Reason};
+pub use order::natural_order;
 pub use service::{Attribute, DiscoveryProtocol, Service, ServiceAddress};
 pub use what::What;
 

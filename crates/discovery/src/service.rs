@@ -53,6 +53,10 @@ impl FromStr for DiscoveryProtocol {
 
 /// Something that a device offers, as one protocol tells of it.
 ///
+/// Several addresses may tell of it, and not the same. All of their addresses and attributes are there; its name, its kind,
+/// its host and its port are what that one says which is known for longest. So whoever comes later can add to it, and
+/// not change it.
+///
 /// Texts are what the device has sent: they may be long, wrong, or hold characters that a terminal obeys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -72,7 +76,7 @@ pub struct Service {
     pub uuid: Option<String>,
     /// The name of its host (`nas.local.`), which DNS-SD tells.
     pub host: Option<String>,
-    /// Where it can be reached, and by which interfaces of this host; those that were heard last come first.
+    /// Where it can be reached, and by which interfaces of this host; those that were found last come first.
     pub addresses: Vec<ServiceAddress>,
     /// Its port, where it is known.
     pub port: Option<u16>,

@@ -1,6 +1,7 @@
 //! What is known of services, within bounds.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::hash::Hash;
 use std::net::IpAddr;
 
 use crate::{Change, DiscoveryProtocol, Event, Reason, Service};
@@ -33,7 +34,7 @@ pub(crate) struct Services {
 struct Known {
     /// All sources together.
     service: Service,
-    /// What each has said; the one that was found last comes first.
+    /// What each has said; the one that is known for longest comes first.
     said: Vec<(Source, Service)>,
 }
 
@@ -77,7 +78,7 @@ impl Services {
                 self.overflowed += 1;
                 return;
             }
-            None => known.said.insert(0, (source, said)),
+            None => known.said.push((source, said)),
         }
         self.events.extend(known.update(change));
     }
@@ -129,27 +130,33 @@ impl Known {
 }
 
 /// One service of what its sources say. Nothing that one of them says hides what another does: all addresses and
-/// attributes are there, and of the other fields those of the source that was found last.
+/// attributes are there. Of what there is but once, the name and the port above all, the source decides that is known
+/// for longest: whoever comes later can add to a service, and cannot change it.
 fn together(said: &[(Source, Service)]) -> Option<Service> {
     let (_, first) = said.first()?;
+    let all = || said.iter().map(|(_, service)| service);
     let mut service = first.clone();
-    for (_, other) in &said[1..] {
-        for address in &other.addresses {
-            if !service.addresses.contains(address) {
-                service.addresses.push(address.clone());
-            }
-        }
-        for attribute in &other.attributes {
-            if service.attributes.len() >= MAX_ATTRIBUTES {
-                break;
-            }
-            if !service.attributes.contains(attribute) {
-                service.attributes.push(attribute.clone());
-            }
-        }
-        service.heard = service.heard.max(other.heard);
-        service.lifetime = service.lifetime.max(other.lifetime);
-        service.port = service.port.or(other.port);
+    // Where it was found last, it is most likely to be.
+    let addresses = all().rev().flat_map(|it| &it.addresses);
+    service.addresses = distinct(addresses, usize::MAX);
+    service.attributes = distinct(all().flat_map(|it| &it.attributes), MAX_ATTRIBUTES);
+    let heard = all().map(|it| it.heard);
+    service.heard = heard.max().unwrap_or(first.heard);
+    service.lifetime = all().map(|it| it.lifetime).max().flatten();
+    service.port = all().find_map(|it| it.port);
+    if service.name.is_empty() {
+        let name = all().map(|it| &it.name).find(|name| !name.is_empty());
+        service.name = name.cloned().unwrap_or_default();
     }
     Some(service)
+}
+
+/// The first of those that are equal, and no more than so many.
+fn distinct<'a, T: Clone + Eq + Hash + 'a>(
+    all: impl Iterator<Item = &'a T>,
+    most: usize,
+) -> Vec<T> {
+    let mut known = HashSet::new();
+    let new = all.filter(|it| known.insert(*it));
+    new.take(most).cloned().collect()
 }

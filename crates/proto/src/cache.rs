@@ -80,11 +80,11 @@ impl<T: Known> Cache<T> {
         Some(entry)
     }
 
-    /// The number of the first entry that came by an interface.
-    pub(crate) fn first_by(&self, interface: u32) -> Option<u64> {
-        let mut all = self.entries.iter();
-        let found = all.find(|(_, entry)| entry.place().1 == interface);
-        found.map(|(number, _)| *number)
+    /// The numbers of the entries that came by an interface.
+    pub(crate) fn by(&self, interface: u32) -> impl Iterator<Item = u64> {
+        let all = self.entries.iter();
+        let here = all.filter(move |(_, entry)| entry.place().1 == interface);
+        here.map(|(number, _)| *number)
     }
 
     pub(crate) fn entries(&self) -> impl Iterator<Item = &T> {

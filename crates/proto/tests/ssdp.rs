@@ -95,20 +95,15 @@ impl Net {
     }
 }
 
+/// `MANYCAST_SEEDS=1000` tries as many seeds.
 #[test]
 fn ninety_nine_of_a_hundred_are_found_in_five_seconds_where_one_in_ten_is_lost() {
-    let (mut runs, mut poor) = (0, 0);
     for seed in seeds(20) {
         let mut net = Net::new(seed, 100, 0.1, ClientConfig::default());
         net.sim.run_for(SECOND * 5);
         let found = net.found().len();
-        assert!(found >= 98, "{found} of 100 with seed {seed}");
-        poor += usize::from(found < 99);
-        runs += 1;
+        assert!(found >= 99, "{found} of 100 with seed {seed}");
     }
-    // All four questions to a device are lost one time in 10,000, so two of a hundred are missed in
-    // one of 20,000 runs.
-    assert!(poor * 100 <= runs, "{poor} of {runs}");
 }
 
 #[test]

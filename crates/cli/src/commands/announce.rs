@@ -1,5 +1,7 @@
 //! `manycast announce`
 
+use std::collections::VecDeque;
+
 use clap::ValueHint;
 use manycast::Next;
 use manycast::discovery::{AnnounceEvent, Announcement, Attribute, DiscoveryProtocol, announce};
@@ -92,14 +94,35 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
         ..Announcement::new(args.name, "", args.port)
     })?;
     interrupt.stops(announcer.stopper()?);
-    let mut announced = Vec::new();
+    let mut told = Lately::default();
     while let Next::Event(event) = announcer.next_event(None)? {
-        tell(event, &mut announced, output)?;
+        tell(event, &mut told, output)?;
         output.flush()?;
     }
     output.after_interrupt();
     output.note_in_text("goodbye was said");
     Ok(Outcome::Done)
+}
+
+/// What was told lately. Interfaces come and go, and others ask again and again, for as long as this runs.
+#[derive(Default)]
+struct Lately(VecDeque<String>);
+
+impl Lately {
+    /// How many lines are remembered; what comes again after so many others is told again.
+    const MOST: usize = 256;
+
+    /// Whether a line was not told lately; from now on it was.
+    fn is_new(&mut self, line: &str) -> bool {
+        if self.0.iter().any(|told| told == line) {
+            return false;
+        }
+        if self.0.len() == Self::MOST {
+            self.0.pop_front();
+        }
+        self.0.push_back(line.to_owned());
+        true
+    }
 }
 
 /// Something that has happened to what is announced.
@@ -121,11 +144,7 @@ struct Told {
 }
 
 /// Tells what is new: what is announced again, each some minutes, is not.
-fn tell(
-    event: AnnounceEvent,
-    announced: &mut Vec<(DiscoveryProtocol, String)>,
-    output: &mut Output,
-) -> anyhow::Result<()> {
+fn tell(event: AnnounceEvent, lately: &mut Lately, output: &mut Output) -> anyhow::Result<()> {
     let mut told = Told {
         event: "announced",
         protocol: None,
@@ -143,11 +162,10 @@ fn tell(
         } => {
             let on = interface.as_ref().map(|it| format!(" on {it}"));
             let line = format!("announced {id} by {protocol}{}", on.unwrap_or_default());
-            if announced.contains(&(protocol, line.clone())) {
+            if !lately.is_new(&line) {
                 return Ok(());
             }
             output.note_in_text(Escaped(&line));
-            announced.push((protocol, line));
             told.protocol = Some(protocol.name());
             told.id = Some(id);
             told.interface = interface.map(|it| it.to_string());
@@ -184,12 +202,10 @@ fn tell(
             (told.from, told.what) = (Some(source), Some(error.to_string()));
         }
         AnnounceEvent::Failed { protocol, what } => {
-            let line = (protocol, what.clone());
-            if announced.contains(&line) {
+            if !lately.is_new(&what) {
                 return Ok(());
             }
             output.warn(&what);
-            announced.push(line);
             told.event = "failed";
             told.protocol = Some(protocol.name());
             told.what = Some(what);
@@ -198,4 +214,19 @@ fn tell(
     }
     output.object(&told)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_told_is_not_told_again_and_takes_bounded_memory() {
+        let mut lately = Lately::default();
+        for number in 0..10_000 {
+            let line = format!("announced x on veth{number}");
+            assert!(lately.is_new(&line) && !lately.is_new(&line));
+        }
+        assert_eq!(lately.0.len(), Lately::MOST);
+    }
 }

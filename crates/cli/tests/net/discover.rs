@@ -5,10 +5,13 @@ use std::net::UdpSocket;
 use manycast_lab::netns::{Finished, Host, Lab, Process};
 use serde_json::Value;
 
-use crate::{BINARY, code, host_between, hosts_on, json, run, start, start_on_terminal};
+use crate::{BINARY, code, dns, host_between, hosts_on, json, run, start, start_on_terminal};
 
 /// Where SSDP is said.
-const SSDP: &str = "239.255.255.250:1900";
+pub(crate) const SSDP: &str = "239.255.255.250:1900";
+
+/// Where Multicast DNS is said.
+pub(crate) const MDNS: &str = "224.0.0.251:5353";
 
 /// The command as an ordinary user runs it.
 pub(crate) fn discover(host: &Host, arguments: &[&str]) -> Finished {
@@ -23,19 +26,19 @@ pub(crate) fn devices(finished: &Finished) -> Vec<Value> {
     objects.filter(|it| it["event"] == "device").collect()
 }
 
-fn announce(host: &Host, arguments: &[&str]) -> Process {
+pub(crate) fn announce(host: &Host, arguments: &[&str]) -> Process {
     let all = [&["announce", "--json"], arguments].concat();
     start(host, &all)
 }
 
 /// A command that tells what comes, changes and goes.
-fn watch(host: &Host, arguments: &[&str]) -> Process {
+pub(crate) fn watch(host: &Host, arguments: &[&str]) -> Process {
     let all = [&["discover", "--watch", "--json"], arguments].concat();
     start(host, &all)
 }
 
 /// The next object of an event about a service of this identity.
-fn next(watching: &mut Process, event: &str, id: &str) -> Value {
+pub(crate) fn next(watching: &mut Process, event: &str, id: &str) -> Value {
     loop {
         let object = json(&watching.wait_for_line(&format!("\"event\":\"{event}\"")));
         if object["id"].as_str().is_some_and(|it| it.contains(id)) {
@@ -101,60 +104,8 @@ pub(crate) fn what_is_announced_is_found_on_every_link() {
     }
 }
 
-/// All three say goodbye at the end, and it is told.
-pub(crate) fn a_goodbye_is_told() {
-    let lab = Lab::new();
-    let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
-    let mut watching = watch(&a, &[]);
-    let uuid = "9f3c6a52-7a61-4a56-b7a1-3d8b9d7a1c11";
-    let all = ["dns-sd", "ssdp", "ws-discovery"]
-        .map(|it| ["--protocol", it])
-        .concat();
-    let web = [
-        "Web",
-        "--type",
-        "_http._tcp",
-        "--port",
-        "80",
-        "--uuid",
-        uuid,
-    ];
-    let mut announced = announce(&b, &[&web[..], &all].concat());
-    let ids = [
-        "Web._http._tcp.local.",
-        "urn:schemas-upnp-org:device:Basic:1",
-        "urn:uuid:",
-    ];
-    let mut found: Vec<&str> = Vec::new();
-    while found.len() < ids.len() {
-        let object = json(&watching.wait_for_line("\"event\":\"found\""));
-        let id = object["id"].as_str().unwrap();
-        found.extend(ids.iter().filter(|known| id.contains(**known)));
-    }
-    announced.interrupt();
-    let mut gone: Vec<(String, String)> = Vec::new();
-    while !ids
-        .iter()
-        .all(|known| gone.iter().any(|(id, _)| id.contains(*known)))
-    {
-        let object = json(&watching.wait_for_line("\"event\":\"gone\""));
-        let text = |key: &str| object[key].as_str().unwrap().to_owned();
-        gone.push((text("id"), text("why")));
-    }
-    for (id, why) in gone {
-        let expected = if id.contains("_http._tcp") {
-            "goodbye-or-expired"
-        } else {
-            "goodbye"
-        };
-        assert_eq!(why, expected, "{id}");
-    }
-    watching.interrupt();
-    assert_eq!(code(&watching.finish()), 0);
-}
-
 /// A device of SSDP in one datagram.
-fn alive(uuid: &str, host: u8, max_age: u32) -> String {
+pub(crate) fn alive(uuid: &str, host: u8, max_age: u32) -> String {
     format!(
         "NOTIFY * HTTP/1.1\r\nHOST: 239.255.255.250:1900\r\nCACHE-CONTROL: max-age={max_age}\r\n\
          LOCATION: http://10.0.0.{host}:80/\r\nNT: upnp:rootdevice\r\nNTS: ssdp:alive\r\nSERVER: a/1 UPnP/1.1 b/1\r\n\
@@ -163,73 +114,9 @@ fn alive(uuid: &str, host: u8, max_age: u32) -> String {
 }
 
 /// A socket of a host that says things to groups.
-fn speaker(host: &Host, address: &str) -> UdpSocket {
-    host.add_route("239.0.0.0/8 dev eth0");
+pub(crate) fn speaker(host: &Host, address: &str) -> UdpSocket {
+    host.add_route("224.0.0.0/4 dev eth0");
     host.run(|| UdpSocket::bind(address).unwrap())
-}
-
-pub(crate) fn a_crash_and_a_new_address_are_told() {
-    let lab = Lab::new();
-    let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
-    b.output("ip addr add 10.0.0.77/24 dev eth0");
-    let first = speaker(&b, "10.0.0.2:0");
-    let second = b.run(|| UdpSocket::bind("10.0.0.77:0").unwrap());
-    let mut watching = watch(&a, &["ssdp:all", "-v"]);
-    watching.wait_for_error_line("asked for ssdp:all by ssdp at 239.255.255.250:1900 on eth0");
-
-    first
-        .send_to(alive("moves", 2, 60).as_bytes(), SSDP)
-        .unwrap();
-    next(&mut watching, "found", "moves");
-    second
-        .send_to(alive("moves", 77, 60).as_bytes(), SSDP)
-        .unwrap();
-    let moved = next(&mut watching, "changed", "moves");
-    assert_eq!(moved["why"], "addresses", "{moved}");
-    assert_eq!(moved["added"][0]["address"], "10.0.0.77", "{moved}");
-
-    // It is not heard any more.
-    first
-        .send_to(alive("crashes", 2, 1).as_bytes(), SSDP)
-        .unwrap();
-    next(&mut watching, "found", "crashes");
-    assert_eq!(next(&mut watching, "gone", "crashes")["why"], "expired");
-}
-
-pub(crate) fn an_interface_that_is_recreated_is_asked_on_again() {
-    let lab = Lab::new();
-    let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
-    let all = ["dns-sd", "ssdp", "ws-discovery"]
-        .map(|it| ["--protocol", it])
-        .concat();
-    let web = ["Web", "--type", "_http._tcp", "--port", "80"];
-    let mut announced = announce(&b, &[&web[..], &all].concat());
-    announced.wait_for_line("_http._tcp");
-    let mut watching = watch(&a, &["--protocol", "ssdp", "--protocol", "ws-discovery"]);
-    let ids = ["urn:uuid:", "Basic:1"];
-    // Which of the two comes first is by chance.
-    let mut wait_for = |events: &[&str]| {
-        let mut told: Vec<(String, String)> = Vec::new();
-        let all = |told: &[(String, String)]| {
-            let has =
-                |event: &str, id: &str| told.iter().any(|(it, of)| it == event && of.contains(id));
-            events
-                .iter()
-                .all(|event| ids.iter().all(|id| has(event, id)))
-        };
-        while !all(&told) {
-            let object = json(&watching.wait_for_line("\"id\":"));
-            if object["event"] == "gone" {
-                assert_eq!(object["why"], "interface", "{object}");
-            }
-            let text = |key: &str| object[key].as_str().unwrap().to_owned();
-            told.push((text("event"), text("id")));
-        }
-    };
-    wait_for(&["found"]);
-    a.delete_device("eth0");
-    a.recreate_device("eth0");
-    wait_for(&["gone", "found"]);
 }
 
 pub(crate) fn hostile_answers_hide_no_good_ones() {
@@ -239,6 +126,9 @@ pub(crate) fn hostile_answers_hide_no_good_ones() {
     let mut watching = start(&a, &["discover", "--watch", "-v"]);
     watching.wait_for_error_line("asked for ssdp:all by ssdp at 239.255.255.250:1900 on eth0");
     watching.wait_for_error_line("at 239.255.255.250:3702 on eth0");
+    let dns = b.run(|| UdpSocket::bind("10.0.0.2:5353").unwrap());
+    dns.send_to(&dns::kinds(), MDNS).unwrap();
+    watching.wait_for_error_line("asked for _http._tcp by dns-sd");
     let laughs = "<!DOCTYPE a [<!ENTITY b 'ha'><!ENTITY c '&b;&b;&b;&b;'>]><a>&c;</a>";
     let deep = "<a>".repeat(20_000);
     let endless = alive("endless", 2, 60).repeat(100);
@@ -257,6 +147,15 @@ pub(crate) fn hostile_answers_hide_no_good_ones() {
         .send_to(alive("good", 2, 60).as_bytes(), SSDP)
         .unwrap();
     watching.wait_for_line("found upnp:rootdevice a/1 UPnP/1.1 b/1 at 10.0.0.2 on eth0 (ssdp)");
+    let own = [10, 0, 0, 2].into();
+    for answer in dns::hostile() {
+        dns.send_to(&answer, MDNS).unwrap();
+    }
+    for (instance, host) in [("\u{1b}[2J\u{202e}red", "red"), ("Good", "good")] {
+        let answer = dns::web(instance.as_bytes(), host, own, 120);
+        dns.send_to(&answer, MDNS).unwrap();
+    }
+    watching.wait_for_line("found _http._tcp Good at 10.0.0.2 on eth0 (dns-sd)");
     let mut missing = vec!["eth0, ws-discovery:", "eth0, ssdp:"];
     while !missing.is_empty() {
         let line = watching.wait_for_error_line("not understood: 10.0.0.2 on");

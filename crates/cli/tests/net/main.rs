@@ -7,6 +7,8 @@ mod ask;
 mod demo;
 mod discover;
 mod discover_peers;
+mod discover_told;
+mod dns;
 mod doctor;
 mod dropped;
 mod echo;
@@ -48,9 +50,11 @@ netns::tests!(
     demo::without_any_network_all_is_right,
     demo::without_loopback_it_says_what_to_do,
     discover::what_is_announced_is_found_on_every_link,
-    discover::a_goodbye_is_told,
-    discover::a_crash_and_a_new_address_are_told,
-    discover::an_interface_that_is_recreated_is_asked_on_again,
+    discover_told::a_goodbye_is_told,
+    discover_told::by_dns_sd_a_crash_and_a_new_address_are_told,
+    discover_told::by_ssdp_a_crash_and_a_new_address_are_told,
+    discover_told::by_ws_discovery_a_new_address_is_told,
+    discover_told::an_interface_that_is_recreated_is_asked_on_again,
     discover::hostile_answers_hide_no_good_ones,
     discover::a_flood_of_names_is_counted,
     discover::a_name_that_is_taken_is_changed_and_told,
@@ -59,14 +63,15 @@ netns::tests!(
     discover::the_table_is_live_on_a_terminal,
     discover::the_groups_are_known_by_name,
     discover::a_firewall_that_drops_answers_is_named,
-    discover_peers::discovery_avahi_is_found_and_finds,
-    discover_peers::discovery_zeroconf_is_found_and_finds,
-    discover_peers::discovery_wsdd_is_found_and_finds,
-    discover_peers::discovery_wsdiscovery_is_found_and_finds,
-    discover_peers::discovery_minidlna_is_found,
-    discover_peers::discovery_upnp_client_finds,
-    discover_peers::discovery_minissdpd_is_found_and_finds,
-    discover_peers::discovery_tshark_understands_all,
+    discover_peers::dns_sd::discovery_avahi_is_found_and_finds,
+    discover_peers::dns_sd::discovery_zeroconf_is_found_and_finds,
+    discover_peers::ws_discovery::discovery_wsdd_is_found_and_finds,
+    discover_peers::ws_discovery::discovery_wsdiscovery_is_found_and_finds,
+    discover_peers::ssdp::discovery_gssdp_is_found_and_finds,
+    discover_peers::ssdp::discovery_minidlna_is_found,
+    discover_peers::ssdp::discovery_async_upnp_client_is_found_and_finds,
+    discover_peers::ssdp::discovery_minissdpd_is_found_and_finds,
+    discover_peers::dns_sd::discovery_tshark_understands_all,
     doctor::a_busy_host_that_is_well_is_exit_0,
     doctor::a_fault_is_exit_1_and_one_object,
     doctor::a_firewall_of_the_far_host_is_named_as_its,

@@ -85,6 +85,30 @@ fn what_another_says_neither_ends_nor_hides() {
 }
 
 #[test]
+fn name_and_port_are_those_of_who_is_known_for_longest() {
+    let mut services = Services::new(8);
+    let (good, service) = said("uuid:1", 5, 1);
+    let (forged, mut other) = said("uuid:1", 66, 1);
+    (other.name, other.port) = ("evil".to_owned(), Some(666));
+    for (source, said) in [
+        (good, &service),
+        (forged, &other),
+        (good, &service),
+        (forged, &other),
+    ] {
+        services.said(source, said.clone(), None);
+        let known = services.all().next().unwrap();
+        assert_eq!((known.name.as_str(), known.port), ("web", Some(80)));
+    }
+    let known = services.all().next().unwrap();
+    assert_eq!(addresses(known), ["10.0.0.66", "10.0.0.5"]);
+    assert_eq!(known.attributes.len(), 2);
+    services.gone(good, (SSDP, "uuid:1".to_owned()), Reason::Expired);
+    let known = services.all().next().unwrap();
+    assert_eq!((known.name.as_str(), known.port), ("evil", Some(666)));
+}
+
+#[test]
 fn a_flood_is_counted_and_takes_no_more_memory() {
     let mut services = Services::new(100);
     for number in 0..1_000 {

@@ -15,19 +15,20 @@
 //!
 //! # What is done
 //!
-//! The sections are those of SOAP-over-UDP 1.1 (OASIS, 2009); the draft of 2004/09 has the same ones in other words.
+//! The parts are those of SOAP-over-UDP 1.1 (OASIS, 2009). The text of 2004/09 has the same ones; its numbers stand beside
+//! those of which they are certain.
 //!
-//! | section | | |
+//! | part | 2004/09 | |
 //! | --- | --- | --- |
-//! | 3 | one-way, and request and response, to a host or a group | done: an answer goes to the source of the datagram, by the socket that was asked |
-//! | 3 | one message in one datagram | done: what follows a message makes it malformed |
-//! | 3.1 | `soap.udp` addresses | not done: nothing here sends to an address out of a message |
-//! | 3.2, 3.3 | `wsa:MessageID`, `wsa:RelatesTo` | done; both WS-Addressing of 2004/08 and of 2005/08 |
-//! | 3.3 | `wsa:ReplyTo` | anonymous alone: an answer to anywhere else would go to who has not asked |
-//! | 3.4, App. A | retransmission with random waits | done: [`Transmissions`] |
-//! | 4 | SOAP 1.2 and 1.1, UTF-8 | done; UTF-16 is refused by name |
-//! | 4 | size | read up to [`MAX_READ`] bytes; sent up to what the protocol says |
-//! | 5 | signatures | not done, and not read |
+//! | one message in one datagram | §3.2 | done: what follows a message makes it malformed |
+//! | size | §3.2 | read up to [`MAX_READ`] bytes; sent up to what the protocol says |
+//! | one-way, and request and response, to a host or a group | §4 | done: an answer goes to the source of the datagram, by the socket that was asked |
+//! | `wsa:MessageID`, `wsa:RelatesTo` | | done; both WS-Addressing of 2004/08 and of 2005/08 |
+//! | `wsa:ReplyTo` | | anonymous alone: an answer to anywhere else would go to who has not asked |
+//! | retransmission with random waits | App. I | done: [`Transmissions`] |
+//! | SOAP 1.2 and 1.1, UTF-8 | | done; UTF-16 is refused by name |
+//! | `soap.udp` addresses | | not done: nothing here sends to an address out of a message |
+//! | signatures | | not done, and not read |
 
 mod envelope;
 mod seen;

@@ -49,8 +49,8 @@ pub struct Client {
     /// Until when answers are taken.
     answers_until: Option<Instant>,
     deviating: Deviating<Deviations>,
-    /// An interface that is gone, whose entries are still to be told.
-    gone: VecDeque<InterfaceId>,
+    /// Entries of interfaces that are gone, which is still to be told.
+    gone: VecDeque<u64>,
     questions: VecDeque<(usize, usize)>,
     not_sent: NotSent,
     outputs: VecDeque<Output<ClientEvent>>,
@@ -448,8 +448,7 @@ impl Protocol for Client {
                 }
                 let remains = |place: &Place| place.is_on(it.interface.index);
                 if self.places.find(remains).is_none() {
-                    self.gone.retain(|other| *other != it.interface);
-                    self.gone.push_back(it.interface);
+                    self.gone.extend(self.cache.by(it.interface.index));
                 }
             }
             NetworkEvent::NotJoined { group, port, error }
@@ -492,13 +491,10 @@ impl Protocol for Client {
             if let Some(question) = self.question() {
                 return Output::Transmit(question);
             }
-            let Some(interface) = self.gone.front().cloned() else {
+            let Some(number) = self.gone.pop_front() else {
                 break;
             };
-            match self.cache.first_by(interface.index) {
-                Some(number) => self.forget(number, Goodbye::Interface),
-                None => drop(self.gone.pop_front()),
-            }
+            self.forget(number, Goodbye::Interface);
         }
         Output::Wait {
             until: self.deadlines.earliest(),

@@ -389,6 +389,7 @@ impl Device {
                 it.part == part
                     && it.version == version
                     && it.transmit.destination == datagram.source
+                    && it.interface == datagram.interface.index
             };
             if self.pending.values().chain(&self.due).any(same) {
                 self.stats.repeated += 1;

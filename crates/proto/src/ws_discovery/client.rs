@@ -25,7 +25,7 @@ use crate::timers::Deadlines;
 use crate::told::{Deviating, NotSent};
 use crate::{NetworkEvent, Output, Protocol};
 
-/// How long a question to a proxy goes unanswered before the group is asked again (§2.2: `DP_MAX_TIMEOUT`).
+/// How long a question to a proxy goes unanswered before it is asked no more (`DP_MAX_TIMEOUT`).
 const PROXY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How many messages it remembers, so that each counts once.
@@ -61,8 +61,8 @@ pub struct Client {
     asked: Asked,
     seen: Seen,
     deviating: Deviating<Deviations>,
-    /// An interface that is gone, whose entries are still to be told.
-    gone: VecDeque<InterfaceId>,
+    /// Entries of interfaces that are gone, which is still to be told.
+    gone: VecDeque<u64>,
     questions: VecDeque<Question>,
     transmissions: Transmissions,
     allowance: Allowance,
@@ -114,7 +114,7 @@ struct Place {
     destination: SocketAddr,
     interface: Option<InterfaceId>,
     asked: u32,
-    /// Whom to ask rather than the group.
+    /// Whom to ask beside the group.
     proxy: Option<Proxy>,
     /// How many proxies did not answer.
     lost: u32,
@@ -151,6 +151,8 @@ enum Question {
         place: usize,
         probe: usize,
         version: Version,
+        /// Whether the proxy of the place is asked, and not the group.
+        to_proxy: bool,
     },
     Resolve {
         entry: u64,
@@ -235,16 +237,8 @@ impl Client {
         let is_here =
             |it: &Question| matches!(it, Question::Probe { place, .. } if *place == number);
         if !self.questions.iter().any(is_here) {
-            let versions = &self.config.versions;
-            let probes = 0..self.config.probes.len();
-            let questions = probes.flat_map(|probe| {
-                versions.iter().map(move |version| Question::Probe {
-                    place: number,
-                    probe,
-                    version: *version,
-                })
-            });
-            self.questions.extend(questions);
+            self.questions.extend(self.round(number, false));
+            self.questions.extend(self.round(number, true));
         }
         if more {
             // Below a millisecond, many rounds would be a flood.
@@ -253,6 +247,22 @@ impl Client {
             let at = now.checked_add(interval.saturating_add(more));
             self.deadlines.set(Due::Ask(number), at);
         }
+    }
+
+    /// All questions to a group or a host, or to the proxy beside it, if there is one.
+    fn round(&self, place: usize, to_proxy: bool) -> Vec<Question> {
+        let has_proxy = self.places.get(place).is_some_and(|it| it.proxy.is_some());
+        let probes = 0..self.config.probes.len();
+        let questions = probes.flat_map(|probe| {
+            let versions = self.config.versions.iter();
+            versions.map(move |version| Question::Probe {
+                place,
+                probe,
+                version: *version,
+                to_proxy,
+            })
+        });
+        questions.filter(|_| has_proxy || !to_proxy).collect()
     }
 
     /// The place where a datagram came by, or where one like it is asked.
@@ -264,15 +274,17 @@ impl Client {
 
     /// Asks one question.
     fn question(&mut self, now: Instant, question: Question) {
-        let (place, body, version, target) = match question {
+        let (place, body, version, target, to_proxy) = match question {
             Question::Probe {
                 place,
                 probe,
                 version,
+                to_proxy,
             } => {
                 let probe = self.config.probes[probe].clone();
                 let types: Vec<String> = probe.types.iter().map(ToString::to_string).collect();
-                (Some(place), Body::Probe(probe), version, types.join(" "))
+                let target = types.join(" ");
+                (Some(place), Body::Probe(probe), version, target, to_proxy)
             }
             Question::Resolve { entry } => {
                 let Some(account) = self.cache.entry(entry) else {
@@ -285,14 +297,20 @@ impl Client {
                 let (version, source) = (*version, account.entry.source);
                 let index = account.entry.interface.index;
                 let place = self.place_of(source, index);
-                (place, Body::Resolve(endpoint.clone()), version, endpoint)
+                // What a proxy has told, it is asked for.
+                let to_proxy = place.is_some_and(|it| self.is_proxy(it, source));
+                let body = Body::Resolve(endpoint.clone());
+                (place, body, version, endpoint, to_proxy)
             }
         };
         let (destination, interface) = match (place.map(|number| self.places.get(number)), question)
         {
             (Some(Some(place)), _) => {
-                let proxy = place.proxy.as_ref().map(|it| it.source);
-                let destination = proxy.unwrap_or(place.destination);
+                let destination = match (to_proxy, &place.proxy) {
+                    (false, _) => place.destination,
+                    (true, Some(proxy)) => proxy.source,
+                    (true, None) => return,
+                };
                 (destination, place.interface.clone())
             }
             // It was a host that was asked by itself.
@@ -318,8 +336,7 @@ impl Client {
             .push(now, Duration::ZERO, transmit, repeats);
         self.asked.add(now, id);
         self.stats.questions += 1;
-        if let Some(number) = place
-            && self.places.get(number).is_some_and(|it| it.proxy.is_some())
+        if let Some(number) = place.filter(|_| to_proxy)
             && !self.deadlines.is_set(Due::Proxy(number))
         {
             self.deadlines
@@ -348,7 +365,7 @@ impl Client {
             Body::Hello(_) | Body::Bye(_) => false,
         };
         if let Some(id) = &message.id
-            && !self.seen.is_new(source.ip(), id)
+            && !self.seen.is_new(source.ip(), datagram.interface.index, id)
         {
             self.stats.repeated += 1;
             return deviations;
@@ -358,10 +375,10 @@ impl Client {
             Body::Hello(service) => {
                 let is_proxy = service.types.contains(&proxy_type(message.version));
                 let for_us = in_group || asked.is_some();
-                is_proxy && for_us && self.obey(now, datagram, &service.endpoint)
+                is_proxy && for_us && self.heed(datagram, &service.endpoint)
             }
             Body::Bye(service) if in_group => {
-                self.miss(now, datagram, &service.endpoint);
+                self.miss(datagram, &service.endpoint);
                 false
             }
             _ => false,
@@ -382,9 +399,8 @@ impl Client {
             }
             self.stats.answers += 1;
             let place = self.place_of(source, datagram.interface.index);
-            if let Some((number, proxy)) =
-                place.and_then(|it| Some((it, self.places.get(it)?.proxy.as_ref()?)))
-                && proxy.source == source
+            if let Some(number) = place
+                && self.is_proxy(number, source)
             {
                 self.deadlines.set(Due::Proxy(number), None);
             }
@@ -434,7 +450,7 @@ impl Client {
             match due {
                 Due::End => self.finish(),
                 Due::Ask(number) => self.ask(now, number),
-                Due::Proxy(number) => self.lose_proxy(now, number),
+                Due::Proxy(number) => self.lose_proxy(number),
                 Due::Check(number) => self.check(now, number),
             }
             return true;
@@ -443,18 +459,14 @@ impl Client {
             self.question(now, question);
             return true;
         }
-        let Some(interface) = self.gone.front().cloned() else {
+        let Some(number) = self.gone.pop_front() else {
             return false;
         };
-        match self.cache.first_by(interface.index) {
-            Some(number) => self.forget(number, Goodbye::Interface),
-            None => drop(self.gone.pop_front()),
-        }
+        self.forget(number, Goodbye::Interface);
         true
     }
 
-    fn left(&mut self, group: SocketAddr, interface: InterfaceId) {
-        let index = interface.index;
+    fn left(&mut self, group: SocketAddr, index: u32) {
         if let Some(number) = self.places.leave(group, index) {
             self.deadlines.set(Due::Ask(number), None);
             self.deadlines.set(Due::Proxy(number), None);
@@ -462,8 +474,7 @@ impl Client {
         if self.places.find(|place| place.is_on(index)).is_none() {
             self.transmissions
                 .retain(|transmit| transmit.interface != Some(index));
-            self.gone.retain(|other| *other != interface);
-            self.gone.push_back(interface);
+            self.gone.extend(self.cache.by(index));
         }
     }
 }
@@ -525,7 +536,7 @@ impl Protocol for Client {
                 self.add_place(now, it.group, Some(it.interface));
             }
             NetworkEvent::Left(it) if ours(&self.config, it.group.ip(), it.group.port()) => {
-                self.left(it.group, it.interface);
+                self.left(it.group, it.interface.index);
             }
             NetworkEvent::NotJoined { group, port, error }
                 if ours(&self.config, group.address, port) =>

@@ -108,7 +108,8 @@ pub struct ClientConfig {
     /// How long a service is believed to be there without a word; 60 s by default. Then it is asked for 3 times, each
     /// 2 s long, and is gone if it does not answer. `None` believes it until it says goodbye.
     pub age: Option<Duration>,
-    /// Whether a discovery proxy that says so is asked in place of the group; by default it is.
+    /// Whether a discovery proxy that says so is asked too; by default it is. The group is asked all the same: anybody can
+    /// say that it is a proxy, and would hide all others if it were asked in place of them.
     pub proxies: bool,
     /// When to end; `None`, the default, listens until it is stopped.
     pub duration: Option<Duration>,

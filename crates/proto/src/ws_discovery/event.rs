@@ -79,14 +79,14 @@ pub enum ClientEvent {
         /// Why.
         why: Goodbye,
     },
-    /// A discovery proxy says that it is to be asked in place of the group on an interface; the client does.
+    /// A discovery proxy says that it is to be asked on an interface; the client does, beside the group.
     Proxy {
         /// Who.
         source: SocketAddr,
         /// On which interface.
         interface: InterfaceId,
     },
-    /// A discovery proxy did not answer, so the group is asked again.
+    /// A discovery proxy did not answer, or has said goodbye, and is asked no more.
     ProxyLost {
         /// Who.
         source: SocketAddr,

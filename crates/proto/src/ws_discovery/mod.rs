@@ -29,7 +29,8 @@
 //!
 //! | section | | |
 //! | --- | --- | --- |
-//! | 2.2 | ad hoc mode, and a proxy that suppresses multicast | done: [`ClientEvent::Proxy`]; a proxy that does not answer within 5 s is asked no more |
+//! | 2.2 | ad hoc mode | done |
+//! | 2.2 | a proxy that suppresses multicast | it is asked too ([`ClientEvent::Proxy`]), and the group all the same; see below |
 //! | 2.2 | managed mode, where the proxy is configured | done by [`ClientConfig::hosts`] |
 //! | 3.1 | assigned addresses and ports; `APP_MAX_DELAY` | done; 500 ms |
 //! | 3.1 | hop limit 1 | the socket's, which is 1 |
@@ -51,9 +52,18 @@
 //! times 1,000 bytes usually, which is 7 times as much, and 2,904 at most: 11 times. A question that came before is
 //! not answered again.
 //!
-//! A [`Client`] answers nothing at all. Of what others say, a proxy's Hello makes it ask the source of that the questions
-//! that it would have asked the group; and one that tells no address makes it ask the group for that up to three times,
-//! for all together 200 times a second at most.
+//! A [`Client`] answers nothing at all. Of what others say, a proxy's Hello makes it ask the source of that what it asks
+//! the group, once at once and then in each round that is left; and one that tells no address makes it ask the group for
+//! that up to three times, for all together 200 times a second at most.
+//!
+//! # Discovery proxies
+//!
+//! The standard has a client ask a proxy that says Hello *in place of* the group. Nothing proves that somebody is a proxy:
+//! one datagram would then hide all services that say nothing unasked. So a [`Client`] asks a proxy *beside* the group, and
+//! the group as often as without one. Whoever lies adds entries of its own, within [`ClientConfig::per_source`], and hides
+//! nobody. There is one proxy for each group on each interface; one that does not answer within 5 s or says goodbye is
+//! asked no more, and after three of those nobody is believed there any more. Where a proxy is to be asked alone, which
+//! is the managed mode, name it in [`ClientConfig::hosts`], and leave [`ClientConfig::groups`] empty.
 
 mod account;
 mod asked;

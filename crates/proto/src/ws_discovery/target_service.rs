@@ -235,7 +235,7 @@ impl TargetService {
             trace!(%source, "no answer: it is of another network");
             return;
         }
-        if !self.seen.is_new(source.ip(), id) {
+        if !self.seen.is_new(source.ip(), interface, id) {
             self.stats.repeated += 1;
             return;
         }

@@ -1,9 +1,9 @@
 //! The table: devices, and what each offers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
-use manycast::discovery::{Device, DiscoveryProtocol, Service};
+use manycast::discovery::{Device, DiscoveryProtocol, Service, natural_order};
 use terminal_size::{Height, Width, terminal_size_of};
 
 use crate::output::{Escaped, Payload};
@@ -54,7 +54,9 @@ pub(super) fn live(devices: &[Device], last: &[String]) -> Vec<String> {
 /// A titled list of what was counted.
 pub(super) fn section(title: &str, lines: &BTreeMap<String, u64>, width: usize) -> String {
     let mut text = String::new();
-    for (index, (line, count)) in lines.iter().enumerate() {
+    let mut lines: Vec<_> = lines.iter().collect();
+    lines.sort_by(|one, other| natural_order(one.0, other.0));
+    for (index, (line, count)) in lines.into_iter().enumerate() {
         if index == 0 {
             text += &format!("\n{title}:\n");
         }
@@ -77,13 +79,9 @@ pub(super) fn section(title: &str, lines: &BTreeMap<String, u64>, width: usize) 
 
 fn block(device: &Device, verbose: bool, width: usize, lines: &mut Vec<String>) {
     let protocols: Vec<_> = device.protocols.iter().map(|it| it.name()).collect();
-    let mut on: Vec<String> = Vec::new();
-    for address in &device.addresses {
-        let name = address.interface.to_string();
-        if !on.contains(&name) {
-            on.push(name);
-        }
-    }
+    let all = device.addresses.iter().map(|it| it.interface.to_string());
+    let mut on: Vec<String> = all.collect::<BTreeSet<_>>().into_iter().collect();
+    on.sort_by(|one, other| natural_order(one, other));
     let name = Escaped(&device.name).to_string();
     let (on, protocols) = (on.join(", "), protocols.join(", "));
     fold(
@@ -178,28 +176,23 @@ fn shown(services: &[Service]) -> Vec<&Service> {
         let kind = service.kind.to_ascii_lowercase();
         service.protocol == DiscoveryProtocol::Ssdp && !kind.starts_with("urn:")
     };
-    let tells_more = |plain: &Service| {
-        let mut all = services.iter();
-        all.any(|other| {
-            other.uuid == plain.uuid && other.protocol == plain.protocol && !is_plain(other)
-        })
-    };
-    let is_first = |plain: &Service| {
-        let mut all = services.iter();
-        let first = all.find(|other| other.uuid == plain.uuid && is_plain(other));
-        first.is_some_and(|first| first.is_same(plain))
-    };
-    let all = services.iter();
-    let mut shown: Vec<_> = all
-        .filter(|it| !is_plain(it) || !tells_more(it) && is_first(it))
+    // Of devices that tell more than that, and of those that are shown already.
+    let mut known: BTreeSet<Option<&str>> = services
+        .iter()
+        .filter(|it| it.protocol == DiscoveryProtocol::Ssdp && !is_plain(it))
+        .map(|it| it.uuid.as_deref())
         .collect();
+    let mut shown: Vec<_> = services
+        .iter()
+        .filter(|it| !is_plain(it) || known.insert(it.uuid.as_deref()))
+        .collect();
+    // Those of one kind stay in the order of their names.
     shown.sort_by_key(|it| {
         (
             it.protocol,
             &it.uuid,
             !it.kind.contains(":device:"),
             &it.kind,
-            &it.name,
         )
     });
     shown

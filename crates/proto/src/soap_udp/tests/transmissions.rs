@@ -78,20 +78,24 @@ fn those_that_are_not_wanted_any_more_do_not_go() {
 fn a_million_messages_are_not_remembered_and_nobody_displaces_others() {
     let mut seen = Seen::new(800);
     let [honest, flood]: [IpAddr; 2] = [[192, 0, 2, 1].into(), [192, 0, 2, 2].into()];
-    assert!(seen.is_new(honest, "urn:uuid:1"));
+    assert!(seen.is_new(honest, 2, "urn:uuid:1"));
     for number in 0..1_000_000 {
-        assert!(seen.is_new(flood, &number.to_string()));
-        assert!(seen.len() <= 101);
+        assert!(seen.is_new(flood, 2, &number.to_string()));
+        assert!(seen.len() <= 101, "an eighth for each");
     }
-    assert!(!seen.is_new(honest, "urn:uuid:1"), "it is still known");
-    assert!(!seen.is_new(flood, "999999"));
+    assert!(!seen.is_new(honest, 2, "urn:uuid:1"), "it is still known");
+    assert!(!seen.is_new(flood, 2, "999999"));
+    assert!(
+        seen.is_new(honest, 3, "urn:uuid:1"),
+        "on another link it is another host"
+    );
     // Also from many addresses.
     for number in 0..100_000_u32 {
-        seen.is_new(IpAddr::V4(number.into()), "urn:uuid:1");
+        seen.is_new(IpAddr::V4(number.into()), 2, "urn:uuid:1");
         assert!(seen.len() <= 800);
     }
     assert!(
-        !seen.is_new(honest, &"x".repeat(257)),
+        !seen.is_new(honest, 2, &"x".repeat(257)),
         "that is no identifier"
     );
 }

@@ -115,6 +115,19 @@ fn who_is_not_answered() {
 }
 
 #[test]
+fn the_same_address_on_another_link_is_another_host() {
+    let (mut device, now) = device(|_| ());
+    let question = search(ROOT_DEVICE, Some(1));
+    let (from, to) = ("10.0.0.9:4000".parse().unwrap(), GROUP.parse().unwrap());
+    for index in [2, 3, 2] {
+        let interface = InterfaceId::new(index, format!("eth{index}"));
+        device.handle_datagram(now, Received::new(&question, from, to, &interface));
+    }
+    let (sent, _) = run(&mut device, now, Duration::from_secs(1));
+    assert_eq!((sent.len(), device.stats().repeated), (2, 1));
+}
+
+#[test]
 fn a_flood_of_questions_is_bounded() {
     let (mut device, now) = device(|config| {
         config.pending = 100;

@@ -1,6 +1,6 @@
-//! Discovery proxies: whom to ask rather than the group (§2.2).
+//! Discovery proxies: whom to ask beside the group (§2.2).
 
-use std::time::Instant;
+use std::net::SocketAddr;
 
 use manycast_types::{Received, Transmit};
 
@@ -11,8 +11,8 @@ use crate::ws_discovery::ClientEvent;
 const MAX_LOST: u32 = 3;
 
 impl Client {
-    /// Takes note of a proxy, if it may be one that is to be asked.
-    pub(super) fn obey(&mut self, now: Instant, datagram: &Received<'_>, endpoint: &str) -> bool {
+    /// Takes note of a proxy, if it may be one that is to be asked too.
+    pub(super) fn heed(&mut self, datagram: &Received<'_>, endpoint: &str) -> bool {
         let place = self.place_of(datagram.source, datagram.interface.index);
         let Some((number, place)) =
             place.and_then(|number| Some((number, self.places.get_mut(number)?)))
@@ -30,47 +30,46 @@ impl Client {
             source: datagram.source,
             endpoint: endpoint.to_owned(),
         });
-        let (group, interface) = (place.destination, datagram.interface.clone());
-        // What was asked of the group is asked of the proxy, once at least.
-        place.asked = place.asked.min(self.config.attempts.saturating_sub(1));
-        let to_group =
-            |it: &Transmit| it.destination == group && it.interface == Some(interface.index);
-        self.transmissions.retain(|transmit| !to_group(transmit));
-        self.ask(now, number);
+        self.questions.extend(self.round(number, true));
         self.tell(ClientEvent::Proxy {
             source: datagram.source,
-            interface,
+            interface: datagram.interface.clone(),
         });
         true
     }
 
+    /// Whether something was said by the proxy of a place.
+    pub(super) fn is_proxy(&self, place: usize, source: SocketAddr) -> bool {
+        let proxy = self.places.get(place).and_then(|it| it.proxy.as_ref());
+        proxy.is_some_and(|proxy| proxy.source == source)
+    }
+
     /// Takes note that an endpoint goes: it may be the proxy of a place.
-    pub(super) fn miss(&mut self, now: Instant, datagram: &Received<'_>, endpoint: &str) {
+    pub(super) fn miss(&mut self, datagram: &Received<'_>, endpoint: &str) {
         let place = self.place_of(datagram.source, datagram.interface.index);
         if let Some(number) = place
             && let Some(proxy) = self.places.get(number).and_then(|it| it.proxy.as_ref())
             && proxy.source.ip() == datagram.source.ip()
             && proxy.endpoint == endpoint
         {
-            self.lose_proxy(now, number);
+            self.lose_proxy(number);
         }
     }
 
     /// The proxy of a place does not answer, or is gone.
-    pub(super) fn lose_proxy(&mut self, now: Instant, number: usize) {
+    pub(super) fn lose_proxy(&mut self, number: usize) {
         let Some(place) = self.places.get_mut(number) else {
             return;
         };
         let (Some(proxy), Some(interface)) = (place.proxy.take(), place.interface.clone()) else {
             return;
         };
-        let source = proxy.source;
         place.lost += 1;
-        place.asked = place.asked.min(self.config.attempts.saturating_sub(1));
         self.deadlines.set(Due::Proxy(number), None);
-        self.transmissions
-            .retain(|transmit| transmit.destination != source);
-        self.ask(now, number);
+        let source = proxy.source;
+        let to_proxy =
+            |it: &Transmit| it.destination == source && it.interface == Some(interface.index);
+        self.transmissions.retain(|transmit| !to_proxy(transmit));
         self.tell(ClientEvent::ProxyLost { source, interface });
     }
 }

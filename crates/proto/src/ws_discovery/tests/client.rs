@@ -296,12 +296,18 @@ fn proxy(relates_to: Option<String>) -> Message {
     hello
 }
 
+/// Where each of what was sent goes.
+fn destinations(sent: &[(Duration, Transmit)]) -> Vec<SocketAddr> {
+    sent.iter().map(|(_, it)| it.destination).collect()
+}
+
 #[test]
-fn a_proxy_is_asked_in_place_of_the_group_until_it_does_not_answer() {
+fn a_proxy_is_asked_beside_the_group_until_it_does_not_answer() {
     let (mut client, mut now) = client(|config| {
         config.multicast_repeat = 4;
         config.resolve = false;
     });
+    let (host, group): (SocketAddr, SocketAddr) = (HOST.parse().unwrap(), GROUP.parse().unwrap());
     joined(&mut client, now);
     let (sent, _) = run(&mut client, &mut now, Duration::ZERO);
     let id = read(&sent[0].1).id;
@@ -319,11 +325,13 @@ fn a_proxy_is_asked_in_place_of_the_group_until_it_does_not_answer() {
             .any(|it| matches!(it, ClientEvent::Proxy { .. })),
         "{told:?}"
     );
-    let to: Vec<SocketAddr> = sent.iter().map(|(_, it)| it.destination).collect();
-    assert_eq!(to, [HOST.parse().unwrap(); 2], "the group is asked no more");
+    let to = destinations(&sent);
+    let count = |to: &[SocketAddr], wanted| to.iter().filter(|it| **it == wanted).count();
+    assert_eq!((count(&to, host), count(&to, group)), (2, 4), "{to:?}");
     // It answers for another host, which is found by it.
+    let question = sent.iter().find(|(_, it)| it.destination == host).unwrap();
     let mut answer = said(|it| Body::ProbeMatches(vec![it]), 1, "http://a/");
-    answer.relates_to = read(&sent[0].1).id;
+    answer.relates_to = read(&question.1).id;
     give(&mut client, now, HOST, US, &answer);
     let (sent, told) = run(&mut client, &mut now, SECOND * 20);
     assert!(matches!(&told[..], [ClientEvent::Found(_)]), "{told:?}");
@@ -335,8 +343,41 @@ fn a_proxy_is_asked_in_place_of_the_group_until_it_does_not_answer() {
             .any(|it| matches!(it, ClientEvent::ProxyLost { .. })),
         "{told:?}"
     );
-    assert_eq!(sent[0].1.destination, HOST.parse().unwrap());
-    assert_eq!(sent.last().unwrap().1.destination, GROUP.parse().unwrap());
+    assert!(destinations(&sent).iter().all(|it| *it == host), "{sent:?}");
+    assert_eq!(client.entries().count(), 0);
+}
+
+/// Whoever says that it is a proxy hides nobody, however often it does.
+#[test]
+fn the_group_is_asked_as_often_whoever_says_that_it_is_a_proxy() {
+    let asked = |liar: bool| {
+        let (mut client, mut now) = client(|config| {
+            (config.attempts, config.multicast_repeat) = (3, 0);
+            config.resolve = false;
+        });
+        joined(&mut client, now);
+        let mut to = Vec::new();
+        for number in 0..50 {
+            if liar {
+                let hello = Message {
+                    id: Some(number.to_string()),
+                    ..proxy(None)
+                };
+                let from = format!("10.0.0.66:{}", 1_024 + number);
+                give(&mut client, now, &from, GROUP, &hello);
+            }
+            let (sent, _) = run(&mut client, &mut now, SECOND);
+            to.extend(destinations(&sent));
+        }
+        let (group, others): (Vec<_>, Vec<_>) =
+            to.into_iter().partition(|it| it.ip().is_multicast());
+        (group.len(), others.len())
+    };
+    assert_eq!(asked(false), (3, 0));
+    let (group, proxies) = asked(true);
+    assert_eq!(group, 3);
+    // They are asked themselves, and few times: that could be a host that has said nothing.
+    assert!((1..=12).contains(&proxies), "{proxies}");
 }
 
 #[test]
@@ -370,9 +411,14 @@ fn a_proxy_that_says_goodbye_is_asked_no_more() {
     };
     give(&mut client, now, HOST, GROUP, &goodbye);
     let (sent, told) = run(&mut client, &mut now, SECOND);
-    let lost = |it: &ClientEvent| matches!(it, ClientEvent::ProxyLost { .. });
-    assert!(told.iter().any(lost), "{told:?}");
-    assert_eq!(sent[0].1.destination, GROUP.parse().unwrap());
+    assert!(
+        matches!(
+            &told[..],
+            [ClientEvent::ProxyLost { .. }, ClientEvent::Gone { .. }]
+        ),
+        "{told:?}"
+    );
+    assert_eq!(sent, []);
 }
 
 #[test]
@@ -394,4 +440,37 @@ fn what_cannot_be_sent_somewhere_is_told_once() {
         "{told:?}"
     );
     assert_eq!(client.stats().not_sent, 5);
+}
+
+#[test]
+fn a_client_asks_anew_on_an_interface_that_was_recreated() {
+    let (mut client, mut now) = client(|config| config.multicast_repeat = 0);
+    joined(&mut client, now);
+    run(&mut client, &mut now, SECOND);
+    let hello = said(Body::Hello, 1, "http://a/");
+    give(&mut client, now, HOST, GROUP, &hello);
+    run(&mut client, &mut now, SECOND);
+    let on = |index: u32| {
+        let interface = InterfaceId::new(index, "eth0");
+        Membership::new(GROUP.parse().unwrap(), interface, SourceFilter::any())
+    };
+    client.handle_network(now, NetworkEvent::Left(on(2)));
+    let (sent, told) = run(&mut client, &mut now, SECOND);
+    assert_eq!(sent, []);
+    let [ClientEvent::Gone { why, .. }] = &told[..] else {
+        panic!("{told:?}")
+    };
+    assert_eq!((*why, client.entries().count()), (Goodbye::Interface, 0));
+
+    client.handle_network(now, NetworkEvent::Joined(on(3)));
+    let (sent, _) = run(&mut client, &mut now, SECOND);
+    assert_eq!(sent.len(), 1);
+    assert_eq!(sent[0].1.interface, Some(3));
+    // What it says there is new, though its Hello came before on the other.
+    let interface = InterfaceId::new(3, "eth0");
+    let (from, to) = (HOST.parse().unwrap(), GROUP.parse().unwrap());
+    let payload = hello.emit();
+    client.handle_datagram(now, Received::new(&payload, from, to, &interface));
+    let (_, told) = run(&mut client, &mut now, SECOND);
+    assert!(matches!(&told[..], [ClientEvent::Found(_)]), "{told:?}");
 }

@@ -97,3 +97,11 @@ fn nothing_that_a_device_says_drives_the_terminal() {
         assert!(text.chars().all(safe), "{text:?}");
     }
 }
+
+#[test]
+fn what_is_listed_is_in_the_order_that_people_look_for() {
+    let lines = ["10.0.0.10 on eth0", "10.0.0.9 on eth0"].map(|line| (line.to_owned(), 1));
+    let text = section("not understood", &lines.into(), 80);
+    let at = |address: &str| text.find(address).unwrap();
+    assert!(at("10.0.0.9 ") < at("10.0.0.10 "), "{text}");
+}
