@@ -18,6 +18,8 @@ measure loss, delay, jitter, throughput   manycast.measure
 send files to many, and receive them      send_files, receive_files
 send a stream to many, and receive it     send_stream, receive_stream
 get, put and serve files by TFTP          manycast.tftp
+find devices and services on the link     discover, browse
+announce a service of this host           announce
 see the interfaces as multicast does      interfaces, ifconfig
 find out why nothing arrives              doctor
 do all this in asyncio                    manycast.aio
@@ -43,7 +45,9 @@ from ._manycast import (
     Sent,
     Socket,
     __version__,
+    announce,
     begin_ask as _begin_ask,
+    browse,
     doctor,
     interfaces,
     open_plain as _open_plain,
@@ -73,8 +77,9 @@ if TYPE_CHECKING:
     import socket as standard
     from collections.abc import Iterable
 
-    from . import aio as aio, files as files, measure as measure, server as server
-    from . import stream as stream, tftp as tftp
+    from . import aio as aio, discovery as discovery, files as files, measure as measure
+    from . import server as server, stream as stream, tftp as tftp
+    from .discovery import discover
     from .types import AddressLike, InterfaceLike, InterfacesLike, Payload
     from .value import Answer, Dropped, Finding, Interface, Membership, Report
 
@@ -111,7 +116,10 @@ __all__ = [
     "TransferError",
     "TruncatedError",
     "__version__",
+    "announce",
     "ask",
+    "browse",
+    "discover",
     "doctor",
     "ifconfig",
     "interfaces",
@@ -129,7 +137,11 @@ __all__ = [
 # Imported when they are first asked for: the standard modules that they need take longer to import
 # than all the rest.
 _LATER = {
-    **{name: name for name in ("aio", "files", "measure", "server", "stream", "tftp")},
+    **{
+        name: name
+        for name in ("aio", "discovery", "files", "measure", "server", "stream", "tftp")
+    },
+    "discover": "discovery",
     **dict.fromkeys(("AddressLike", "InterfaceLike", "InterfacesLike", "Payload"), "types"),
     **dict.fromkeys(("Answer", "Dropped", "Finding", "Interface", "Membership", "Report"), "value"),
 }

@@ -1,12 +1,13 @@
 """The compiled part of the package, which ``manycast`` passes on."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from os import PathLike
 from typing import IO, Any, Generic, TypeVar, final
 
 from typing_extensions import Buffer, Self
 
 from .address import SocketAddress
+from .discovery import AnnounceEvent, BrowseEvent, BrowseStats
 from .files import ReceiveEvent, ReceiveReport, SendEvent, SendReport
 from .measure import Began, Finished, Freed, Interval, ReceiverStats, SenderStats
 from .stream import StreamReceiver, StreamSender
@@ -1310,6 +1311,111 @@ def measure_receive(
 
     Raises what opening a Listener raises.
     """
+
+def browse(
+    what: str | Iterable[str] | None = None,
+    *,
+    timeout: float | None = None,
+    protocol: str | Iterable[str] | None = None,
+    interface: InterfacesLike | None = None,
+) -> Driver[BrowseEvent, BrowseStats]:
+    """Looks for services on the link, and returns a Driver that tells of each as it comes, changes and goes:
+    Found, Changed and Gone, each with its ``service``, all of which is known at once.
+
+    ``what`` is a type of DNS-SD ("_http._tcp"), a search target of SSDP ("upnp:rootdevice"), a type of
+    WS-Discovery ("dn:NetworkVideoTransmitter"), or a word: "camera", "files", "media-server", "printer",
+    "router", "scanner", "speaker", "web". It may be several; None is everything. ``protocol`` is one or
+    several of "dns-sd", "ssdp" and "ws-discovery", ``interface`` one or several, by default all. It ends after
+    ``timeout`` seconds, or goes on until it is closed. Its ``stats`` are BrowseStats, with the devices that
+    are there.
+
+        with manycast.browse("printer") as browsing:
+            for event in browsing:
+                print(type(event).__name__, event.service)
+
+    >>> stats = manycast.browse("printer", interface="lo", timeout=0.1).run()
+    >>> stats.devices, stats.overflowed
+    ((), 0)
+
+    ValueError: ``what`` is nothing that can be looked for, or no protocol has words for it. SocketError:
+    there is no such interface.
+    """
+
+def announce(
+    name: str,
+    kind: str | Iterable[str],
+    port: int,
+    *,
+    attributes: Mapping[str, str | bytes | None] | None = None,
+    protocol: str | Iterable[str] | None = None,
+    interface: InterfacesLike | None = None,
+    uuid: str | None = None,
+    path: str = "/",
+) -> Announcer:
+    """Announces a service of this host until the end of the with statement, and says goodbye then. Returns an
+    Announcer.
+
+    ``name`` is what people see. ``kind`` is what it is, and says by which protocol it is announced:
+    "_http._tcp" by DNS-SD, "urn:schemas-upnp-org:device:Basic:1" by SSDP, "wsdp:Device" by WS-Discovery; it
+    may be several. ``port`` is that of the service, which listens by itself.
+
+    ``attributes`` is what else is to be known, by DNS-SD, such as {"path": "/index.html"}. ``protocol`` is
+    one or several of "dns-sd", "ssdp" and "ws-discovery", whatever the kind; ``interface`` one or several, by
+    default all. ``uuid`` is that of the device, by SSDP and WS-Discovery, a random one by default; ``path``
+    is where its description is, as http://ADDRESS:PORT and this path.
+
+        with manycast.announce("My web", "_http._tcp", 8080, attributes={"path": "/"}):
+            server.serve_forever()
+
+    >>> kind = "urn:schemas-upnp-org:device:Basic:1"
+    >>> with manycast.announce("My web", kind, 8080, interface="lo") as announcer:
+    ...     announcer.next_event(timeout=10).interface
+    'lo'
+
+    ValueError: a kind or a name is none, or is too long. SocketError: there is no such interface.
+    """
+
+@final
+class Announcer:
+    """Announces a service of this host, in a thread of its own, until it is closed: what ``announce`` returns.
+
+    It answers those who look for the service, and follows the interfaces and addresses of this host. Iterate
+    over it, or wait by ``next_event``, for what happens: Announced, Renamed, Asked and Warned. The latest
+    thousand wait to be asked for; it goes on whether or not anybody asks. Close it, or use it as a context
+    manager: goodbye is said then. ``aio.announce`` is the same for asyncio.
+
+    >>> with manycast.announce("Cam", "dn:NetworkVideoTransmitter", 80, interface="lo") as announcer:
+    ...     print(announcer)
+    <Announcer of "Cam">
+    """
+
+    def next_event(self, *, timeout: float | None = None) -> AnnounceEvent | None:
+        """Waits for what happens next, and returns it; None: it was closed.
+
+        ``timeout`` is in seconds; None waits for ever. TimedOut: nothing happened in time.
+        """
+
+    def try_next_event(self) -> AnnounceEvent | None:
+        """What has happened, without waiting, or None. For event loops, which call it when ``fileno`` is
+        readable.
+        """
+
+    def fileno(self) -> int:
+        """The descriptor that is readable when something has happened that was not taken, or when it was
+        closed.
+        """
+
+    def close(self) -> None:
+        """Says goodbye, which takes some tenths of a second, and ends it. Repeating it is harmless."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed."""
+
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> AnnounceEvent: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_exception: object) -> None: ...
 
 def run_command(words: list[str], /) -> int:
     """Runs the command ``manycast`` with the words that were typed, of which the first is its name, and

@@ -23,8 +23,8 @@ use crate::origin::Origin;
 use crate::sender::duplicate;
 use crate::wait::{Deadline, timeout, wait};
 
-pub(crate) use run::PythonProtocol;
-use run::{One, Run, Together};
+use run::{One, Together};
+pub(crate) use run::{PythonProtocol, Run, Tell};
 
 /// Begins to run a protocol; `what` it does stands in messages.
 pub(crate) fn begin<P: PythonProtocol>(
@@ -33,6 +33,11 @@ pub(crate) fn begin<P: PythonProtocol>(
     driver: manycast::Driver<P>,
 ) -> PyResult<Driver> {
     Driver::new(py, what, Box::new(One::new(driver)?), None)
+}
+
+/// As [`begin`], of something that runs a protocol by itself.
+pub(crate) fn begin_own(py: Python<'_>, what: String, run: Box<dyn Run>) -> PyResult<Driver> {
+    Driver::new(py, what, run, None)
 }
 
 /// As [`begin`], but several that run as one, until `enough` events are told of in all; their

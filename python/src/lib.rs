@@ -7,8 +7,10 @@
 mod address;
 mod aside;
 mod ask;
+mod background;
 mod command;
 mod datagram;
+mod discovery;
 mod doctor;
 mod driver;
 mod error;
@@ -46,6 +48,8 @@ mod _manycast {
     use crate::command::run_command;
     #[pymodule_export]
     use crate::datagram::Datagram;
+    #[pymodule_export]
+    use crate::discovery::{Announcer, announce, browse};
     #[pymodule_export]
     use crate::doctor::{begin_doctor, doctor};
     #[pymodule_export]

@@ -15,9 +15,9 @@ import time
 import pytest
 
 import manycast
-from manycast import aio, files, server, stream, tftp
+from manycast import aio, discovery, files, server, stream, tftp
 
-MODULES = (manycast, aio, files, server, stream, tftp, aio.tftp)
+MODULES = (manycast, aio, discovery, files, server, stream, tftp, aio.tftp)
 
 
 def test_the_line_that_sends():
@@ -166,6 +166,9 @@ WAITS = {
     "Socket.recv": "manycast.Socket('127.0.0.1:0').recv()",
     "doctor": "manycast.doctor('239.192.0.101%lo:5000')",
     "ask": "manycast.ask('?', '239.192.0.101%lo:5000', timeout=50)",
+    "browse": "list(manycast.browse())",
+    "discover": "manycast.discover(timeout=50)",
+    "Announcer.next_event": "a = manycast.announce('x', '_http._tcp', 80); list(a)",
     "receive_files": "manycast.receive_files('239.192.0.101%lo:5000', '.')",
     "receive_stream": "manycast.receive_stream('239.192.0.101%lo:5000').read()",
     "send_files": "manycast.send_files('239.192.0.101%lo:5000', signal.__file__, names='r', wait=60)",

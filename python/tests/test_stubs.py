@@ -20,6 +20,9 @@ HOVERS = {
     "manycast.tftp.get": "Gets a file from a TFTP server",
     "manycast.send_files": "Sends files and folders to all receivers",
     "manycast.files.Delivery": "A delivery that was received",
+    "manycast.browse": "Looks for services on the link",
+    "manycast.announce('x', 'y', 1).close": "Says goodbye",
+    "manycast.discovery.Service": "Something that a device offers",
     "manycast.send_stream('').write": "Sends bytes, and returns how many",
 }
 

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(
 # What is inferred of calls, and what must be refused.
 RIGHT = """
 import manycast
-from manycast import AddressLike, InterfaceLike, Payload, aio, files, measure, stream
+from manycast import AddressLike, InterfaceLike, Payload, aio, discovery, files, measure, stream
 from typing_extensions import assert_type
 
 def greet(whom: AddressLike, text: Payload, by: InterfaceLike) -> manycast.Sent:
@@ -48,6 +48,17 @@ def blocking() -> None:
         assert_type(out.report, "stream.StreamSent | None")
     for part in manycast.receive_stream(("239.1.1.1", 5014)):
         assert_type(part, bytes)
+    for device in manycast.discover(["_http._tcp"], timeout=1, protocol="dns-sd"):
+        assert_type(device.services[0].socket_addresses, tuple[manycast.SocketAddress, ...])
+    browsing = manycast.browse(interface="eth0")
+    assert_type(browsing.stats, discovery.BrowseStats)
+    for happened in browsing:
+        assert_type(happened.service.attribute("path"), "str | None")
+        if isinstance(happened, discovery.Changed):
+            assert_type(happened.added, tuple[discovery.ServiceAddress, ...])
+    with manycast.announce("x", "_http._tcp", 80, attributes={"path": "/", "flag": None}) as announcer:
+        for said in announcer:
+            assert_type(said, discovery.AnnounceEvent)
 
 async def waiting() -> None:
     assert_type(await aio.receive_files([":5013"], "."), files.ReceiveReport)
@@ -57,6 +68,11 @@ async def waiting() -> None:
         async for part in incoming:
             assert_type(part, bytes)
     assert_type(await aio.ask("?", ":1"), list[manycast.Answer])
+    assert_type(await aio.discover("printer"), list[discovery.Device])
+    async for happened in aio.browse("printer"):
+        assert_type(happened.service, discovery.Service)
+    async with aio.announce("x", ["_http._tcp"], 80) as announcer:
+        assert_type(await announcer.next_event(timeout=1), "discovery.AnnounceEvent | None")
     sending = aio.measure.send("239.1.1.1:5001", rate=None)
     assert_type(await sending.next_event(timeout=1), "measure.Finished | None")
     assert_type(await sending.run(), measure.SenderStats)
@@ -71,6 +87,8 @@ WRONG = [
     "manycast.listen(excluded=3)",
     'manycast.send_files("239.1.1.1:5013", 7)',
     'manycast.aio.send_stream("239.1.1.1:5014", rate="50M")',
+    'manycast.announce("x", "_http._tcp", "80")',
+    "manycast.discover(timeout=None)",
 ]
 
 

@@ -11,7 +11,7 @@ import weakref
 import pytest
 
 import manycast
-from manycast import files, measure, stream
+from manycast import discovery, files, measure, stream
 
 SOURCE = manycast.SocketAddress("192.0.2.7", 4000)
 GROUP = manycast.SocketAddress("239.1.1.1", 5000)
@@ -24,6 +24,12 @@ FINDING = manycast.Finding("no-route", True, "proved", "there is none", ("seen",
 FILE = files.File("dir/a", 5, "failed", "No space left on device")
 RECEIVER = files.Receiver("lab1", False, (FILE,), samples=(files.Sample(0.5, 80e6, 0.01),))
 DELIVERY = files.Delivery("5a77f9d3", False, (FILE,), 5, 0.5)
+
+PLACE = discovery.ServiceAddress("fe80::1%eth0", "eth0")
+SERVICE = discovery.Service(
+    "My web", "_http._tcp", addresses=(PLACE,), port=80, attributes=(discovery.Attribute("x", b"1"),), heard=1.5
+)
+DEVICE = discovery.Device("nas", (PLACE,), (SERVICE,), ("dns-sd",))
 
 VALUES = [
     SOURCE,
@@ -61,6 +67,17 @@ VALUES = [
     files.FileReceived("5a77f9d3", "dir/a", 5, "verified"),
     files.ReceiveProgress("5a77f9d3", 5, 5, 0.0),
     files.Ended(DELIVERY),
+    PLACE,
+    SERVICE,
+    DEVICE,
+    discovery.Found(SERVICE),
+    discovery.Changed(SERVICE, "addresses", added=(PLACE,)),
+    discovery.Gone(SERVICE, "goodbye"),
+    discovery.BrowseStats((DEVICE,), warnings=("it failed",)),
+    discovery.Announced("ssdp", "uuid:1", "eth0"),
+    discovery.Renamed("My web._http._tcp.local.", "My web (2)._http._tcp.local."),
+    discovery.Asked("ssdp", SOURCE, "ssdp:all"),
+    discovery.Warned("cannot join"),
     stream.StreamSent(False, 5, 0.5, receivers=(("lab1", False),)),
     stream.StreamReceived(5, 0.5, "cannot receive the stream: no stream has begun"),
 ]

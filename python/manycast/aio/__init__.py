@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from . import measure as measure, tftp as tftp
 from .aside import doctor, resolve
+from .discovery import Announcer, announce, browse, discover
 from .driver import Driver, ask
 from .endpoint import create_datagram_endpoint
 from .files import receive_files, send_files
@@ -24,6 +25,7 @@ from .transport import DatagramTransport
 from .unicast import Socket
 
 __all__ = [
+    "Announcer",
     "DatagramTransport",
     "Driver",
     "Listener",
@@ -33,8 +35,11 @@ __all__ = [
     "Socket",
     "StreamReceiver",
     "StreamSender",
+    "announce",
     "ask",
+    "browse",
     "create_datagram_endpoint",
+    "discover",
     "doctor",
     "listen",
     "measure",

@@ -9,16 +9,13 @@ from __future__ import annotations
 
 from .. import tftp as _blocking
 from .._manycast import begin_tftp_get, begin_tftp_put
-from ..error import ClosedError
 from ..tftp import Report, Transfer
 from .aside import awaited
-from .readiness import Readiness, turn
+from .background import Background
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
-
-    from typing_extensions import Self
 
     from ..address import SocketAddress
 
@@ -29,7 +26,7 @@ get = awaited(_blocking.get, begin_tftp_get)
 put = awaited(_blocking.put, begin_tftp_put)
 
 
-class Server:
+class Server(Background[_blocking.Server, Transfer]):
     """Serves the files of a folder, as manycast.tftp.Server does, whose arguments it has.
 
     >>> async def main():
@@ -42,51 +39,25 @@ class Server:
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._server = _blocking.Server(*args, **kwargs)
-        self._readiness = Readiness(self._server.fileno())
+        super().__init__(_blocking.Server(*args, **kwargs))
 
     @property
     def local_addresses(self) -> list[SocketAddress]:
         """The addresses that it listens on, with their ports."""
-        return self._server.local_addresses
+        return self._running.local_addresses
 
-    @property
-    def closed(self) -> bool:
-        """Whether it serves no longer."""
-        return self._server.closed
+    def _take(self) -> Transfer | None:
+        return self._running.try_next_transfer()
 
     async def next_transfer(self) -> Transfer | None:
         """Waits for the next transfer that ends, and returns it; None: the server was closed."""
-        await turn()
-        while True:
-            transfer = self._server.try_next_transfer()
-            if transfer is not None or self._server.closed:
-                return transfer
-            await self._readiness.wait()
+        return await self._next()
 
     def close(self) -> None:
         """Ends it, and tells those who have transfers. Repeating it is harmless."""
         self._readiness.unwatch()
-        self._server.close()
-        self._readiness.fail(ClosedError("the Server is closed; open another"))
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Transfer:
-        try:
-            transfer = await self.next_transfer()
-        except ClosedError:
-            transfer = None
-        if transfer is None:
-            raise StopAsyncIteration
-        return transfer
-
-    async def __aenter__(self) -> Self:
-        return self
+        self._running.close()
+        self._fail()
 
     async def __aexit__(self, *exception: object) -> None:
         self.close()
-
-    def __repr__(self) -> str:
-        return repr(self._server)

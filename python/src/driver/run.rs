@@ -35,12 +35,12 @@ pub(crate) trait PythonProtocol: Protocol<Event: Send> + Send + Sized + 'static 
 pub(crate) type Command<P> = Box<dyn FnOnce(&mut P, Instant) + Send>;
 
 /// An event, which becomes an object of Python once the interpreter is held.
-pub(super) type Told = Box<dyn FnOnce(Python<'_>) -> PyResult<Option<Py<PyAny>>> + Send>;
+pub(crate) type Tell = Box<dyn FnOnce(Python<'_>) -> PyResult<Option<Py<PyAny>>> + Send>;
 
 /// A driver of whatever protocol.
-pub(super) trait Run: Send {
+pub(crate) trait Run: Send {
     /// Does what there is to do, without waiting, until something is to be told.
-    fn step(&mut self) -> Result<Option<Told>, Error>;
+    fn step(&mut self) -> Result<Option<Tell>, Error>;
 
     /// When it wants to go on even if nothing comes.
     fn until(&self) -> Option<Instant>;
@@ -82,11 +82,11 @@ impl<P: PythonProtocol> One<P> {
 }
 
 impl<P: PythonProtocol> Run for One<P> {
-    fn step(&mut self) -> Result<Option<Told>, Error> {
+    fn step(&mut self) -> Result<Option<Tell>, Error> {
         let next = self.driver.next_event(Some(Duration::ZERO))?;
         Ok(next
             .event()
-            .map(|event| -> Told { Box::new(move |py| P::event(py, event)) }))
+            .map(|event| -> Tell { Box::new(move |py| P::event(py, event)) }))
     }
 
     fn until(&self) -> Option<Instant> {
@@ -149,7 +149,7 @@ impl<P: PythonProtocol> Together<P> {
 }
 
 impl<P: PythonProtocol> Run for Together<P> {
-    fn step(&mut self) -> Result<Option<Told>, Error> {
+    fn step(&mut self) -> Result<Option<Tell>, Error> {
         let (count, first) = (self.all.len(), self.last + 1);
         for place in first..first + count {
             let place = place % count;

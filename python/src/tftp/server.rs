@@ -1,27 +1,18 @@
 //! A server for a folder, which a thread runs.
 
-use std::collections::VecDeque;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::RawFd;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::Duration;
 
-use manycast::Stopper;
 use manycast::transfer::tftp::{Error, Event, Record, Server, ServerOptions};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
-use rustix::event::{EventfdFlags, PollFlags, eventfd};
 
 use super::{counted, exception, make, roll_over};
 use crate::address::{self, Interface, Sources, socket_address};
+use crate::background::Background;
 use crate::error;
-use crate::fork::Birth;
-use crate::origin::Origin;
-use crate::wait::{Deadline, timeout, wait};
-
-/// How many transfers are remembered that nobody asks for.
-const REMEMBERED: usize = 1_000;
+use crate::wait::timeout;
 
 /// Serves the files of a folder by TFTP, in a thread of its own, until it is closed.
 ///
@@ -52,101 +43,16 @@ const REMEMBERED: usize = 1_000;
     skip_from_py_object
 )]
 pub(crate) struct TftpServer {
-    what: String,
-    birth: Birth,
-    origin: Origin,
     local: Vec<std::net::SocketAddr>,
-    shared: Arc<Shared>,
-    stopper: Stopper,
-    thread: Mutex<Option<thread::JoinHandle<()>>>,
-}
-
-struct Shared {
-    told: Mutex<Told>,
-    /// Readable when there is something to take.
-    signal: OwnedFd,
-}
-
-#[derive(Default)]
-struct Told {
-    records: VecDeque<Record>,
-    failure: Option<Error>,
-    ended: bool,
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Told> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn tell(&self, record: Record) {
-        let mut told = self.lock();
-        if told.records.len() == REMEMBERED {
-            told.records.pop_front();
-        }
-        told.records.push_back(record);
-        self.signal();
-    }
-
-    fn end(&self, failure: Option<Error>) {
-        let mut told = self.lock();
-        told.ended = true;
-        told.failure = failure;
-        self.signal();
-    }
-
-    fn signal(&self) {
-        let _ = rustix::io::write(&self.signal, &1_u64.to_ne_bytes());
-    }
-
-    /// The next record, if there is one; whether more may come.
-    fn take(&self) -> Result<(Option<Record>, bool), Error> {
-        let mut told = self.lock();
-        let record = told.records.pop_front();
-        if told.records.is_empty() && !told.ended {
-            let _ = rustix::io::read(&self.signal, &mut [0_u8; 8]);
-        }
-        match (&record, told.failure.take()) {
-            (None, Some(failure)) => Err(failure),
-            (_, failure) => {
-                told.failure = failure;
-                Ok((record, !told.ended))
-            }
-        }
-    }
+    /// What it tells are the transfers that have ended, and at the end perhaps a failure.
+    background: Background<Result<Record, Error>>,
 }
 
 impl TftpServer {
     fn next(&self, py: Python<'_>, timeout: Option<Duration>) -> PyResult<Option<Py<PyAny>>> {
-        self.birth.check("Server")?;
-        let deadline = Deadline::after(timeout);
-        loop {
-            match self.shared.take().map_err(exception)? {
-                (Some(record), _) => return transfer(py, &record).map(Some),
-                (None, false) => return Ok(None),
-                (None, true) => {}
-            }
-            if deadline.is_over() {
-                let seconds = timeout.unwrap_or_default().as_secs_f64();
-                let what = &self.what;
-                return Err(error::timed_out(format!(
-                    "no transfer of {what} has ended within {seconds} s"
-                )));
-            }
-            wait(py, &[self.shared.signal.as_fd()], PollFlags::IN, deadline)?;
-        }
-    }
-
-    fn end(&self, py: Python<'_>) {
-        let thread = self
-            .thread
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(thread) = thread {
-            self.stopper.stop();
-            py.detach(|| drop(thread.join()));
-        }
+        let what = self.background.what();
+        let late = |seconds| format!("no transfer of {what} has ended within {seconds} s");
+        transfer(py, self.background.next(py, timeout, late)?)
     }
 }
 
@@ -201,33 +107,17 @@ impl TftpServer {
             .map_err(exception)?;
         let local = server.local_addrs().to_vec();
         let stopper = server.stopper().map_err(exception)?;
-        let signal = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
-            .map_err(|errno| error::machine("make an event descriptor", &errno.into()))?;
-        let shared = Arc::new(Shared {
-            told: Mutex::default(),
-            signal,
-        });
-        let own = Arc::clone(&shared);
-        let thread = thread::Builder::new()
-            .name("tftp-server".to_owned())
-            .spawn(move || {
-                let served = server.run(|event| {
-                    if let Event::Ended(record) = event {
-                        own.tell(record);
-                    }
-                });
-                own.end(served.err());
-            })
-            .map_err(|error| error::machine("start a thread", &error))?;
-        Ok(Self {
-            what,
-            birth: Birth::now(),
-            origin: Origin::here(py)?,
-            local,
-            shared,
-            stopper,
-            thread: Mutex::new(Some(thread)),
-        })
+        let background = Background::start(py, "Server", what, stopper, move |told| {
+            let served = server.run(|event| {
+                if let Event::Ended(record) = event {
+                    told.tell(Ok(record));
+                }
+            });
+            if let Err(failure) = served {
+                told.tell(Err(failure));
+            }
+        })?;
+        Ok(Self { local, background })
     }
 
     /// The addresses that it listens on, with their ports.
@@ -250,28 +140,24 @@ impl TftpServer {
     /// The next transfer that has ended, without waiting, or None. For event loops, which call it when
     /// ``fileno`` is readable.
     fn try_next_transfer(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        self.birth.check("Server")?;
-        let (record, _) = self.shared.take().map_err(exception)?;
-        record.map(|record| transfer(py, &record)).transpose()
+        transfer(py, self.background.try_next()?)
     }
 
     /// The descriptor that is readable when a transfer has ended that was not taken, or when the server
     /// was closed.
     fn fileno(&self) -> RawFd {
-        self.shared.signal.as_raw_fd()
+        self.background.fileno()
     }
 
     /// Ends it, and tells those who have transfers. Repeating it is harmless.
     fn close(&self, py: Python<'_>) {
-        if self.birth == Birth::now() {
-            self.end(py);
-        }
+        self.background.close(py);
     }
 
     /// Whether it serves no longer.
     #[getter]
     fn closed(&self) -> bool {
-        self.shared.lock().ended
+        self.background.has_ended()
     }
 
     fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
@@ -293,35 +179,19 @@ impl TftpServer {
     }
 
     fn __repr__(&self) -> String {
-        let closed = if self.closed() { ", closed" } else { "" };
-        format!("<Server of {}{closed}>", self.what)
+        self.background.repr()
     }
 }
 
-impl Drop for TftpServer {
-    /// Warns, as Python's own sockets do, when nobody closed it.
-    fn drop(&mut self) {
-        let thread = self
-            .thread
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if thread.is_some() && self.birth == Birth::now() {
-            self.stopper.stop();
-            Python::try_attach(|py| {
-                self.origin
-                    .warn_unclosed(py, &format!("unclosed <Server of {}>", self.what));
-            });
-        }
-    }
-}
-
-/// A Transfer.
-fn transfer(py: Python<'_>, record: &Record) -> PyResult<Py<PyAny>> {
+/// A Transfer, or what has ended the server.
+fn transfer(py: Python<'_>, told: Option<Result<Record, Error>>) -> PyResult<Option<Py<PyAny>>> {
+    let Some(record) = told.transpose().map_err(exception)? else {
+        return Ok(None);
+    };
     let fields = counted(py, &record.summary, record.agreed.as_ref())?;
     fields.set_item("peer", socket_address(py, record.peer)?)?;
     fields.set_item("write", record.write)?;
     fields.set_item("name", &record.name)?;
     fields.set_item("error", record.result.as_ref().err())?;
-    make(py, "Transfer", &fields)
+    make(py, "Transfer", &fields).map(Some)
 }
