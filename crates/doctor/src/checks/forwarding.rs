@@ -113,9 +113,9 @@ fn threshold(context: &Context, route: &MulticastRoute) -> Option<Finding> {
             "the route forwards by {name} what has more than {threshold} hops left"
         ))
         .remedy(format!(
-            "let the sender set a hop limit above {}, or lower the threshold of {name} in the \
-             routing daemon",
-            threshold.saturating_add(1)
+            "let the sender set a hop limit that is higher by {}, or lower the threshold of {name} in \
+             the routing daemon",
+            (threshold - hops).saturating_add(1)
         )),
     )
 }
