@@ -210,6 +210,7 @@ fn no_link<'a>(mut links: impl Iterator<Item = &'a Interface>) -> Finding {
             Proof::Kernel,
             format!("no interface can multicast: {name} lacks the flag MULTICAST"),
         )
+        .because("the kernel lists the flags of each interface ('ip link')")
         .remedy(format!(
             "where the link can carry multicast: sudo ip link set {name} multicast on"
         ))
@@ -219,6 +220,7 @@ fn no_link<'a>(mut links: impl Iterator<Item = &'a Interface>) -> Finding {
             Proof::Kernel,
             format!("no interface can multicast: {name} is down"),
         )
+        .because("the kernel lists the flags of each interface ('ip link')")
         .remedy(format!("sudo ip link set {name} up"))
     }
 }

@@ -9,8 +9,8 @@ use manycast_lab::netns::{Hook, Lab, Snooping, wait_until};
 use crate::drop_fragments;
 use crate::unseen::{commands, mend};
 use crate::{
-    FORGED, GROUPS, QUERY, QUERY_6, Stream, address, assert_delivered, assert_fault, evidence,
-    examine, examine_for, examine_privileged, examine_privileged_for, examine_with,
+    FORGED, GROUPS, QUERY, QUERY_6, READS, Stream, address, assert_delivered, assert_fault,
+    evidence, examine, examine_for, examine_privileged, examine_privileged_for, examine_with,
     privileged_program, program, remedy, two_hosts,
 };
 
@@ -66,7 +66,8 @@ pub(crate) fn a_reverse_path_filter_that_strikes_others() {
     assert!(!report.findings.iter().any(warned), "{report:#?}");
 
     // A program is a member as long as it is looked at, so that an ordinary user knows less.
-    let process = program(&b, "s = udp('239.1.2.3'); join(s, '239.1.2.3', 'eth0')");
+    let script = format!("s = udp('239.1.2.3'); join(s, '239.1.2.3', 'eth0'){READS}");
+    let process = program(&b, &script);
     let pid = Some(ProgramChoice::Pid(process.id()));
     let report = examine_with(&b, "239.1.2.3:5000", pid);
     assert_fault(&report, Code::ReversePathFilter, Confidence::Likely);

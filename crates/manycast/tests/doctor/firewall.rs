@@ -432,7 +432,12 @@ pub(crate) fn a_firewall_that_forbids_sending_to_all_groups() {
         let switch = lab.switch("sw");
         let [a, b] = two_hosts(&lab, &switch);
         b.nft(&format!(
-            "table inet t {{ chain c {{ type filter hook output priority 0; {rules}; }} }}"
+            "table inet t {{
+                chain c {{
+                    type filter hook output priority 0
+                    {rules}
+                }}
+            }}"
         ));
         let report = examine(&b, &address(group));
         assert_unnamed(&report, Confidence::Proved);
@@ -469,7 +474,7 @@ pub(crate) fn a_firewall_that_forbids_sending_to_all_groups() {
     }
 }
 
-/// What is lost there on its way back to this host is refused to nobody.
+/// Of IPv4, what is lost there on its way back to this host is refused to nobody.
 pub(crate) fn a_drop_at_the_postrouting_hook() {
     let lab = Lab::new();
     let switch = lab.switch("sw");
@@ -482,14 +487,15 @@ pub(crate) fn a_drop_at_the_postrouting_hook() {
             }
         }",
     );
-    let report = examine_privileged(&b, "239.1.2.3:5000", None);
-    assert_named(&b, &report);
-    let title = &report.findings[0].title;
-    assert!(title.contains("drops what it sends to"), "{report:#?}");
-    mend(&b, &report);
-    assert_fault(
-        &examine_privileged(&b, "239.1.2.3:5000", None),
-        Code::NotArriving,
-        Confidence::Likely,
-    );
+    for (group, title) in GROUPS
+        .into_iter()
+        .zip(["drops what it sends to", "forbids sending to"])
+    {
+        let report = examine_privileged(&b, &address(group), None);
+        assert_named(&b, &report);
+        assert!(report.findings[0].title.contains(title), "{report:#?}");
+        mend(&b, &report);
+        let report = examine_privileged(&b, &address(group), None);
+        assert_fault(&report, Code::NotArriving, Confidence::Likely);
+    }
 }

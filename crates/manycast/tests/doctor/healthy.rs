@@ -8,7 +8,9 @@ use manycast_lab::netns::{Hook, Host, Lab, Snooping, wait_until};
 
 use crate::stream::Flood;
 use crate::unseen::mend;
-use crate::{GROUPS, Stream, address, assert_delivered, assert_fault, examine, program, two_hosts};
+use crate::{
+    GROUPS, READS, Stream, address, assert_delivered, assert_fault, examine, program, two_hosts,
+};
 
 pub(crate) fn a_healthy_host() {
     let lab = Lab::new();
@@ -29,9 +31,7 @@ pub(crate) fn a_healthy_host_that_is_busy_with_other_groups() {
     let [a, b] = two_hosts(&lab, &switch);
     let _reader = program(
         &b,
-        "s = udp('239.9.9.9'); join(s, '239.9.9.9', 'eth0')
-import threading
-threading.Thread(target=lambda: [s.recv(2048) for _ in iter(int, 1)], daemon=True).start()",
+        &format!("s = udp('239.9.9.9'); join(s, '239.9.9.9', 'eth0'){READS}"),
     );
     // One of the groups is joined here, the others flood.
     let _others = Flood::start(&a, 20_000);

@@ -261,6 +261,11 @@ fn how(duration: Duration, program: Option<ProgramChoice>) -> Examination {
     }
 }
 
+/// What a program does that reads what comes to its socket `s`.
+const READS: &str = "
+import threading
+threading.Thread(target=lambda: [s.recv(2048) for _ in iter(int, 1)], daemon=True).start()";
+
 /// Loses all fragments but the first of what a host sends, as many a firewall on the way does.
 fn drop_fragments(host: &Host) -> [Rule; 2] {
     ["ip frag-off & 0x1fff != 0", "frag frag-off != 0"].map(|later| host.lose_sent("eth0", later))

@@ -7,7 +7,7 @@ use manycast_lab::netns::{Hook, Host, Lab, wait_until};
 
 use crate::unseen::mend;
 use crate::{
-    GROUPS, Stream, address, assert_delivered, assert_fault, examine, examine_privileged,
+    GROUPS, READS, Stream, address, assert_delivered, assert_fault, examine, examine_privileged,
     examine_with, ip, program, remedy, sending,
 };
 
@@ -100,7 +100,7 @@ pub(crate) fn what_is_forwarded_comes_twice() {
             ("", "False")
         };
         let joined = ["eth0", "eth1"].map(|device| format!("join(s, '{group}', '{device}')"));
-        let script = format!("s = udp('{any}', {v6}); {}", joined.join("; "));
+        let script = format!("s = udp('{any}', {v6}); {}{READS}", joined.join("; "));
         let process = program(&router, &script);
         let pid = Some(ProgramChoice::Pid(process.id()));
         let report = examine_privileged(&router, &address(group), None);

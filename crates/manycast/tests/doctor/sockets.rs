@@ -222,7 +222,13 @@ pub(crate) fn that_may_not_send() {
     let lab = Lab::new();
     let switch = lab.switch("sw");
     let [_a, b] = two_hosts(&lab, &switch);
-    b.nft("table inet t { chain c { type filter hook output priority 0; policy drop; } }");
+    b.nft(
+        "table inet t {
+            chain c {
+                type filter hook output priority 0; policy drop
+            }
+        }",
+    );
     for (group, connected) in GROUPS.into_iter().zip([true, false]) {
         let process = sender(&b, group, connected, "eth0");
         for report in [
