@@ -68,7 +68,7 @@ fn a_drop_at(hook: Hook) {
         .to_owned();
     b.output(&insert);
     let _stream = Stream::start(&a, "239.1.2.3%eth0:5000");
-    crate::assert_delivered(&examine(&b, "239.1.2.3:5000"));
+    assert_delivered(&examine(&b, "239.1.2.3:5000"));
 }
 
 pub(crate) fn a_drop_at_the_ingress_hook() {
@@ -117,7 +117,7 @@ pub(crate) fn a_drop_in_the_bridge_of_the_host() {
     b.output("ip address add fd00::22/64 dev br0 nodad");
     {
         let _stream = Stream::start(&a, "239.1.2.3%eth0:5000");
-        crate::assert_delivered(&examine(&b, "239.1.2.3:5000"));
+        assert_delivered(&examine(&b, "239.1.2.3:5000"));
     }
     b.nft(
         "table bridge t {
@@ -358,7 +358,7 @@ pub(crate) fn a_drop_of_a_part() {
     for group in GROUPS {
         let _stream = Stream::start(&a, &address(&format!("{group}%eth0")));
         // Without a capture, what is missing may be for other ports of the group.
-        crate::assert_delivered(&examine(&b, &address(group)));
+        assert_delivered(&examine(&b, &address(group)));
         assert_named(&b, &examine_privileged(&b, &address(group), None));
         // Of a program, the wire tells how much was to come.
         let v6 = if group.contains(':') { "True" } else { "False" };
@@ -382,7 +382,7 @@ pub(crate) fn a_drop_of_one_source_of_two() {
     {
         let rule = b.drop_at(Hook::Prerouting, &format!("{source} udp dport 5000"));
         let _streams = [&a, &c].map(|host| Stream::start(host, &address(&format!("{group}%eth0"))));
-        crate::assert_delivered(&examine(&b, &address(group)));
+        assert_delivered(&examine(&b, &address(group)));
         assert_named(&b, &examine_privileged(&b, &address(group), None));
         // Asked for by its source, it is no matter of the source.
         let source = source.rsplit_once(' ').unwrap().1;
