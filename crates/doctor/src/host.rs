@@ -175,13 +175,18 @@ fn blocked(test: &SelfTest) -> Option<Finding> {
     };
     let finding = Finding::warning(Code::FirewallDrops, Doubt::Possible, title).because(evidence);
     let rules = test.rules.iter();
-    let rules = rules.flat_map(|rules| {
-        let dropped = rules.dropped.iter().map(|dropped| &dropped.rule);
-        dropped.chain(&rules.certain)
-    });
-    let finding = match rules.filter(|rule| way.has(rule)).next() {
-        Some(rule) => finding.because(format!("{} drops them", described(rule))),
-        None => finding,
+    let mut dropped = rules.clone().flat_map(|rules| &rules.dropped);
+    let mut certain = rules.flat_map(|rules| &rules.certain);
+    let finding = if let Some(dropped) = dropped.find(|dropped| way.has(&dropped.rule)) {
+        let packets = checks::count(dropped.most, "packet");
+        finding.because(format!(
+            "{} dropped {packets} meanwhile",
+            described(&dropped.rule)
+        ))
+    } else if let Some(rule) = certain.find(|rule| way.has(rule)) {
+        finding.because(format!("{} matches them", described(rule)))
+    } else {
+        finding
     };
     let finding = finding
         .because(use_of)

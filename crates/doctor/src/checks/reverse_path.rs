@@ -139,29 +139,32 @@ fn busiest(context: &Context, watched: &Watched) -> String {
 
 /// Something else is dropped than what was received: perhaps another source of the same group.
 fn others(context: &Context) -> Option<Finding> {
-    let (watched, tally) = (context.watched.as_ref()?, context.tally());
-    let dropped = tally.reverse_path;
+    let watched = context.watched.as_ref()?;
+    let dropped = context.tally().reverse_path;
     // Who captures the wire knows that it is not of this group.
     let captured = watched.captured.is_some();
-    (!captured && dropped > super::FEW && context.target.is_group()).then(|| {
-        let finding = Finding::warning(
-            Code::ReversePathFilter,
-            Doubt::Possible,
-            "the reverse-path filter drops something, perhaps of further sources",
-        )
-        .because(format!("TcpExt.IPReversePathFilter moved by {dropped}"));
-        let finding = match watched.filtered_of_others {
-            Some(count) => finding.because(format!(
-                "and by {count} in a second in which {} was not joined, so by others",
-                context.target.ip
-            )),
-            None => finding,
-        };
+    if captured || dropped <= super::FEW || !context.target.is_group() {
+        return None;
+    }
+    let finding = Finding::warning(
+        Code::ReversePathFilter,
+        Doubt::Possible,
+        "the reverse-path filter drops something, perhaps of further sources",
+    )
+    .because(format!("TcpExt.IPReversePathFilter moved by {dropped}"));
+    let finding = match watched.filtered_of_others {
+        Some(count) => finding.because(format!(
+            "in a second in which {} was not joined, it moved by {count}: by others",
+            context.target.ip
+        )),
+        None => finding,
+    };
+    Some(
         finding
             .remedy("give the networks of the sources routes by the interface that they come in by")
             .confirm(format!(
                 "as root, the doctor sees the sources: sudo manycast doctor {}",
                 context.target.address
-            ))
-    })
+            )),
+    )
 }

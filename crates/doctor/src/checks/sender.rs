@@ -164,7 +164,7 @@ fn by_option(context: &Context, program: &Program, better: &str) -> Option<Findi
     let mut names = of_version.map(|found| {
         let named = found.multicast_interface.filter(|_| !target.is_ipv4());
         let bound = found.socket.device.map(|device| (device, BOUND));
-        bound.or(named.map(|index| (index, NAMED)))
+        bound.or_else(|| named.map(|index| (index, NAMED)))
     });
     let (index, option) = names.next()??;
     let loopback = host.interface(index).filter(|link| link.loopback)?;

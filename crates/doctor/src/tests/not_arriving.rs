@@ -55,6 +55,9 @@ fn what_to_do_where_nothing_arrives_follows_from_what_was_seen() {
         "{link}"
     );
     context.target.ip = "ff12::5".parse().unwrap();
+    let reports = "Icmp6OutMLDv2Reports".to_owned();
+    let joining = &mut context.watched.as_mut().unwrap().joining;
+    joining.values.insert(reports, 1);
     context.target.interface = Some(InterfaceId::new(2, "eth0"));
     let link = to_do(&context);
     for (hint, is_told) in [

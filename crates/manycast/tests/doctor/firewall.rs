@@ -439,6 +439,11 @@ pub(crate) fn a_firewall_that_forbids_sending_to_all_groups() {
                 }}
             }}"
         ));
+        // Where another program would receive it, nothing is sent to the group itself.
+        let _receiver = group.contains(':').then(|| {
+            let script = format!("s = udp('{group}', True); join(s, '{group}', 'eth0')");
+            program(&b, &script)
+        });
         let report = examine(&b, &address(group));
         assert_unnamed(&report, Confidence::Proved);
         let told = &report.findings[0];

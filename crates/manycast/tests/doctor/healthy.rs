@@ -230,7 +230,7 @@ pub(crate) fn a_host_that_lets_in_what_is_in_use() {
             assert_eq!(report.notes.iter().any(told), no_route, "{report:#?}");
         }
     };
-    let policy = "the policy of inet filter input (drop), at the input hook, drops them";
+    let policy = "the policy of inet filter input (drop), at the input hook, matches them";
     well(["", policy], true);
     for group in GROUPS {
         let _stream = Stream::start(&a, &address(&format!("{group}%eth0")));
