@@ -83,7 +83,7 @@ netns::tests!(
     far_host::an_interface_that_is_down,
     far_host::an_interface_without_the_flag,
     far_host::another_interface_to_send_by,
-    far_host::its_warnings_are_told_where_all_is_well,
+    far_host::its_warnings_are_told_where_nothing_comes,
     healthy::a_healthy_host,
     healthy::a_healthy_host_that_is_busy_with_other_groups,
     healthy::nothing_is_changed,
