@@ -110,6 +110,9 @@ pub struct Watched {
     pub routes_back: Vec<(IpAddr, Option<u32>)>,
     /// To where datagrams to the address are translated, where this process may know it.
     pub translations: Vec<Translation>,
+    /// How many packets the reverse-path filter dropped in a second in which this host was no member
+    /// of the group, where that was looked at: these are of others.
+    pub filtered_of_others: Option<u64>,
     /// Whether what had ceased to come came again after the group was joined anew.
     pub revived: Option<bool>,
 }
@@ -168,11 +171,22 @@ pub struct SelfTest {
     pub ipsec: [u64; 2],
     /// How long those to the group in question took to be sent.
     pub took: Duration,
-    /// Why sending failed, where it did.
-    pub refused: Option<String>,
+    /// Why sending to the group in question failed, where it did.
+    pub refused: Option<Refusal>,
     /// What the firewall's rules did to those to the group in question, where this process may
     /// read them.
     pub rules: Option<Rules>,
+}
+
+/// Why this host could not send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The error, as text.
+    pub error: String,
+    /// Whether it is what a firewall that drops it gives (`EPERM`).
+    pub is_forbidden: bool,
+    /// Whether a group that nobody uses could not be sent to either.
+    pub is_of_all: bool,
 }
 
 /// A program that is examined.

@@ -15,6 +15,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use manycast_net::Interface;
 
+use super::checks::firewall_rule::{Way, described};
 use super::proof::{Doubt, Proof};
 use super::{Code, Counters, Finding, Report, SelfTest, Snapshot, checks, self_test};
 use manycast_io::Error;
@@ -95,10 +96,12 @@ fn looked_at(host: &Snapshot, tests: &[SelfTest]) -> Vec<String> {
             format!("{}: {state}{groups}", interface.name)
         })
         .collect();
-    lines.push(match host.has_route {
-        true => "programs that name no interface use that of the route to groups".to_owned(),
-        false => "there is no route to groups".to_owned(),
-    });
+    if has_ipv4(host) {
+        lines.push(match host.has_route {
+            true => "programs that name no interface use that of the route to groups".to_owned(),
+            false => "there is no route to groups of IPv4".to_owned(),
+        });
+    }
     let limits: Vec<_> = [
         ("net.ipv4.igmp_max_memberships", "groups a socket"),
         ("net.core.rmem_max", "bytes of receive buffer"),
@@ -124,9 +127,7 @@ pub(super) fn findings(host: &Snapshot, tests: &[SelfTest]) -> Vec<Finding> {
     if !links().any(Interface::can_multicast) {
         findings.push(no_link(links()));
     }
-    // A host with IPv6 alone has no need of it.
-    let mut addresses = links().flat_map(|link| &link.addresses);
-    if !host.has_route && addresses.any(|own| own.address.is_ipv4()) {
+    if !host.has_route && has_ipv4(host) {
         findings.push(no_route(links()));
     }
     findings.extend(same_segment(host));
@@ -139,30 +140,62 @@ pub(super) fn findings(host: &Snapshot, tests: &[SelfTest]) -> Vec<Finding> {
     findings
 }
 
-/// A self-test from which nothing came back. It used groups of no interest, and a firewall may well
-/// let in those alone that are in use: without an address, it is no fault.
+/// Whether it has an address of IPv4 but that of loopback: a host of IPv6 alone has no need of a route
+/// to groups of IPv4.
+fn has_ipv4(host: &Snapshot) -> bool {
+    let links = host.interfaces.iter().filter(|link| !link.loopback);
+    let mut addresses = links.flat_map(|link| &link.addresses);
+    addresses.any(|own| own.address.is_ipv4())
+}
+
+/// A self-test from which nothing came back, or that could not be sent. It used groups of no interest,
+/// and a firewall may well let those alone pass that are in use: without an address, it is no fault.
 fn blocked(test: &SelfTest) -> Option<Finding> {
-    let came = test.received + test.control;
-    (came == 0 || test.refused.is_some()).then(|| {
-        let name = &test.interface;
-        Finding::warning(
-            Code::FirewallDrops,
-            Doubt::Possible,
+    let name = &test.interface;
+    let (title, evidence, way, use_of) = match &test.refused {
+        Some(refused) if !refused.is_forbidden => return None,
+        Some(refused) => (
+            format!("this host may not send to groups that nobody uses, by {name}"),
+            refused.error.clone(),
+            Way::Out,
+            "a firewall that lets out what it knows drops these, and not the groups in use",
+        ),
+        None if test.received + test.control > 0 => return None,
+        None => (
             format!(
                 "this host does not receive what it sends to groups that nobody uses, by {name}"
             ),
-        )
-        .because(match &test.refused {
-            Some(refused) => refused.clone(),
-            None => format!(
+            format!(
                 "of twice {} datagrams to two groups that it had joined there, none came back",
                 test.sent
             ),
-        })
-        .because("a firewall that lets in what it knows drops these, and not the groups in use")
-        .remedy("where a group in use does not come: look for the rule in 'sudo nft list ruleset'")
-        .confirm("manycast doctor GROUP:PORT, with the group in use")
-    })
+            Way::In,
+            "a firewall that lets in what it knows drops these, and not the groups in use",
+        ),
+    };
+    let finding = Finding::warning(Code::FirewallDrops, Doubt::Possible, title).because(evidence);
+    let rules = test.rules.iter();
+    let mut dropped = rules.clone().flat_map(|rules| &rules.dropped);
+    let mut certain = rules.flat_map(|rules| &rules.certain);
+    let finding = if let Some(dropped) = dropped.find(|dropped| way.has(&dropped.rule)) {
+        let packets = checks::count(dropped.most, "packet");
+        finding.because(format!(
+            "{} dropped {packets} meanwhile",
+            described(&dropped.rule)
+        ))
+    } else if let Some(rule) = certain.find(|rule| way.has(rule)) {
+        finding.because(format!("{} matches them", described(rule)))
+    } else {
+        finding
+    };
+    let finding = finding
+        .because(use_of)
+        .confirm("manycast doctor GROUP:PORT, with the group in use");
+    Some(
+        finding.remedy(
+            "where a group in use does not pass: look for the rule in 'sudo nft list ruleset'",
+        ),
+    )
 }
 
 fn no_link<'a>(mut links: impl Iterator<Item = &'a Interface>) -> Finding {
@@ -171,7 +204,9 @@ fn no_link<'a>(mut links: impl Iterator<Item = &'a Interface>) -> Finding {
             Code::InterfaceDown,
             Proof::Kernel,
             "this host has no interface but loopback",
-        );
+        )
+        .because("the kernel lists no other, and so no group can be joined or sent to on a link")
+        .remedy("give it one; a container has none where its network is 'none'");
     };
     let name = &first.name;
     if first.up {
@@ -180,6 +215,7 @@ fn no_link<'a>(mut links: impl Iterator<Item = &'a Interface>) -> Finding {
             Proof::Kernel,
             format!("no interface can multicast: {name} lacks the flag MULTICAST"),
         )
+        .because("the kernel lists the flags of each interface ('ip link')")
         .remedy(format!(
             "where the link can carry multicast: sudo ip link set {name} multicast on"
         ))
@@ -189,6 +225,7 @@ fn no_link<'a>(mut links: impl Iterator<Item = &'a Interface>) -> Finding {
             Proof::Kernel,
             format!("no interface can multicast: {name} is down"),
         )
+        .because("the kernel lists the flags of each interface ('ip link')")
         .remedy(format!("sudo ip link set {name} up"))
     }
 }

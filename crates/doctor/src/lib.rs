@@ -60,8 +60,8 @@ pub use cancellation::Cancellation;
 pub use capture::{Captured, CapturedStream, Pieces};
 pub use code::{Code, Step};
 pub use context::{
-    Context, Flow, Obstacle, Program, ProgramSocket, SelfTest, Snapshot, SocketMembership, Tally,
-    Target, Watched,
+    Context, Flow, Obstacle, Program, ProgramSocket, Refusal, SelfTest, Snapshot, SocketMembership,
+    Tally, Target, Watched,
 };
 pub use finding::{Confidence, Finding, Severity};
 pub use host::conntrack::Translation;

@@ -14,7 +14,7 @@ use manycast_net::{Interface, RecvBatch, Socket, SocketConfig};
 use manycast_types::{InterfaceId, SourceFilter, Transmit, with_zone};
 
 use super::rules::RuleCounters;
-use super::{SelfTest, Snapshot, Tally, Target};
+use super::{Refusal, SelfTest, Snapshot, Tally, Target};
 use manycast_io::seed;
 
 /// How many datagrams are sent.
@@ -34,12 +34,29 @@ const PATIENCE: Duration = Duration::from_millis(300);
 
 /// Tests each interface on which the group is joined and that has an address to send from.
 pub(super) fn run(target: &Target, joined: &[InterfaceId], host: &Snapshot) -> Vec<SelfTest> {
+    let to = SocketAddr::new(target.ip, target.port);
+    let links = links(joined, host);
+    links.filter_map(|link| test(link, to)).collect()
+}
+
+/// The same where another program would receive what is sent to the group: nothing is, and only where
+/// this host may not send to groups at all, that is found.
+pub(super) fn run_quietly(
+    target: &Target,
+    joined: &[InterfaceId],
+    host: &Snapshot,
+) -> Vec<SelfTest> {
+    let nobody = SocketAddr::new(unused(target.ip), 0);
+    let links = links(joined, host);
+    let tests = links.filter_map(|link| test(link, nobody));
+    tests.filter(|test| test.refused.is_some()).collect()
+}
+
+fn links<'a>(joined: &'a [InterfaceId], host: &'a Snapshot) -> impl Iterator<Item = &'a Interface> {
+    let joined = joined.iter();
     joined
-        .iter()
         .filter_map(|id| host.interface(id.index))
         .filter(|interface| !interface.loopback)
-        .filter_map(|interface| test(interface, SocketAddr::new(target.ip, target.port)))
-        .collect()
 }
 
 /// Tests one interface; `None` where it cannot be tried.
@@ -51,29 +68,36 @@ pub(super) fn test(interface: &Interface, to: SocketAddr) -> Option<SelfTest> {
         .address;
     let before = Counters::read().ok()?;
     let nobody = SocketAddr::new(unused(to.ip()), 0);
-    let Back {
-        received: control,
-        lost: lost_of_control,
-        ..
-    } = there_and_back(interface, source, nobody, None).ok()?;
+    let control = there_and_back(interface, source, nobody, None);
     let mut rule_counters = RuleCounters::open();
     let tested = there_and_back(interface, source, to, rule_counters.as_mut());
     // What the rules dropped while these were waited for was of others.
     let rules = rule_counters.and_then(|counters| counters.within().close(to, &[&interface.name]));
-    let (back, refused) = match tested {
-        Ok(back) => (back, None),
-        Err(error) => (Back::default(), Some(error.to_string())),
+    let is_forbidden = |error: &manycast_net::Error| error.errno() == Some(libc::EPERM);
+    let (back, refused) = match (tested, &control) {
+        // There is nothing to compare it with.
+        (Ok(_), Err(error)) if !is_forbidden(error) => return None,
+        (Ok(back), _) => (back, None),
+        (Err(error), control) => {
+            let refusal = Refusal {
+                error: error.to_string(),
+                is_forbidden: is_forbidden(&error),
+                is_of_all: control.is_err(),
+            };
+            (Back::default(), Some(refusal))
+        }
     };
+    let control = control.unwrap_or_default();
     let moved = Counters::read().ok()?.since(&before);
     Some(SelfTest {
         meanwhile: Tally::of(&moved, to.is_ipv4()),
-        lost: [back.lost, lost_of_control],
+        lost: [back.lost, control.lost],
         ipsec: back.ipsec,
         took: back.took,
         interface: interface.id(),
         sent: COUNT,
         received: back.received,
-        control,
+        control: control.received,
         refused,
         rules,
     })

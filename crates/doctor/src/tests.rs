@@ -1,5 +1,7 @@
 //! Checks on what was recorded, with no host at hand.
 
+mod not_arriving;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 

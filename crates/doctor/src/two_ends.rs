@@ -102,6 +102,11 @@ pub fn examine_with(
         outranked(&mut between);
     }
     there(&mut known, &mut between);
+    if report.received > 0 {
+        // Where it is received, nobody misses the route.
+        let missed = |found: &Finding| found.severity == Severity::Fault;
+        between.retain(|found| found.code != Code::NoRoute || missed(found));
+    }
     let refused = known.refused.as_ref();
     let refused = refused.and_then(|error| {
         let held_back = || held_back(group, error);

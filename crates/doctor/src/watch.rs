@@ -13,11 +13,16 @@ use super::host::links::LinkState;
 use super::host::multicast_routes::{self, MulticastRoute, multicast_routes};
 use super::host::{conntrack, ipsec, links};
 use super::rules::RuleCounters;
-use super::{Cancellation, Context, Examination, Flow, Obstacle, Target, Watched, self_test};
+use super::{
+    Cancellation, Context, Examination, Flow, Obstacle, Tally, Target, Watched, self_test,
+};
 use manycast_io::{Error, Listener};
 
 /// How long is listened on other interfaces and to other sources, at most.
 const WIDE: Duration = Duration::from_secs(3);
+
+/// How long is looked at what comes while the group is not joined.
+const SECOND: Duration = Duration::from_secs(1);
 
 /// How many datagrams are proof enough that something comes there.
 const ENOUGH: u64 = 20;
@@ -75,8 +80,9 @@ pub(super) fn watch(context: &Context, how: &Examination) -> Result<Watched, Err
                 watched.wide = tried.exact;
             }
         }
-        if watched.wide.is_empty() && !is_used_by_others(context) {
-            watched.self_tests = self_test::run(target, &watched.joined, &context.host);
+        if watched.wide.is_empty() {
+            watched.filtered_of_others = filtered_of_others(context, &watched, cancellation)?;
+            test_itself(context, &mut watched);
         }
     } else if has_ceased(&watched) && !cancellation.is_requested() {
         drop(listener);
@@ -126,6 +132,9 @@ pub(super) fn watch_program(context: &Context, how: &Examination) -> Result<Watc
         .partition(|flow| flow.destination.ip() == target.ip);
     watched.wide = flows;
     watched.others = others;
+    if target.is_group() && watched.wide.is_empty() {
+        test_itself(context, &mut watched);
+    }
     watched.exact = watched
         .wide
         .iter()
@@ -133,6 +142,36 @@ pub(super) fn watch_program(context: &Context, how: &Examination) -> Result<Watc
         .cloned()
         .collect();
     Ok(watched)
+}
+
+/// How many packets the reverse-path filter drops in a second while this host is no member of the
+/// group, as it is now: the kernel asks the filter about what is joined alone (`ip_route_input_mc`).
+/// Looked at where the filter dropped some and nothing else tells whose they were.
+fn filtered_of_others(
+    context: &Context,
+    watched: &Watched,
+    cancellation: &Cancellation,
+) -> Result<Option<u64>, Error> {
+    let target = &context.target;
+    let filtered = Tally::of(&watched.counters, target.is_ipv4()).reverse_path > 0;
+    let is_told = watched.captured.is_some() || context.host.is_member(target.ip);
+    if !filtered || is_told || cancellation.is_requested() {
+        return Ok(None);
+    }
+    let before = Counters::read()?;
+    cancellation.wait(SECOND);
+    let moved = Counters::read()?.since(&before);
+    Ok(Some(Tally::of(&moved, target.is_ipv4()).reverse_path))
+}
+
+/// Sends to this host itself, where nothing comes.
+fn test_itself(context: &Context, watched: &mut Watched) {
+    let run = if is_used_by_others(context) {
+        self_test::run_quietly
+    } else {
+        self_test::run
+    };
+    watched.self_tests = run(&context.target, &watched.joined, &context.host);
 }
 
 /// What is read before the group is joined, a little after that, and at the end: counters, and

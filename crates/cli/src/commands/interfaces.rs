@@ -190,7 +190,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let multicast = match (self.multicast, self.usable) {
             (true, _) => "multicast",
-            (false, true) => "multicast without saying so",
+            (false, true) => "multicast without the flag",
             (false, false) => "no multicast",
         };
         let allmulti = if self.allmulti { ", allmulti" } else { "" };

@@ -26,6 +26,9 @@ pub(crate) fn a_stream_that_comes_is_exit_0() {
         .iter()
         .filter(|line| line.starts_with("  ✓"));
     assert_eq!(marks.count(), 9, "{finished:#?}");
+    // That there is no route to groups matters to nobody where it comes.
+    let text = finished.stdout.join("\n");
+    assert!(!text.contains("no-route"), "{text}");
 }
 
 /// Other groups bring more than 10,000 datagrams a second: each stream ends by itself, after as many
@@ -89,6 +92,8 @@ pub(crate) fn a_fault_is_exit_1_and_one_object() {
     assert_eq!(code(&finished), 1);
     assert!(finished.stdout[0].starts_with("✗ 239.1.2.3:5000: a firewall of this host"));
     assert!(finished.stdout.len() <= 30, "{finished:#?}");
+    let last = finished.stdout.last().unwrap();
+    assert_eq!(last, "read on: manycast doctor --explain firewall-drops");
 }
 
 pub(crate) fn what_cannot_be_examined_is_exit_2() {

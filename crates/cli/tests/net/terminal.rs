@@ -14,6 +14,7 @@ pub(crate) fn no_word_is_broken_on_a_narrow_terminal() {
         "listen --help",
         "ask --help",
         "measure receive --help",
+        "doctor",
         "doctor --help",
         "doctor --explain no-querier",
         "doctor --explain reverse-path-filter",

@@ -31,7 +31,8 @@ fn before_ip(context: &Context, link: &LinkState) -> Option<Finding> {
     };
     let mut tests = watched.self_tests.iter();
     let tested = tests.find(|test| *test.interface.name == **name);
-    let tested = tested.filter(|test| test.received == 0 && test.lost[0] * 2 < test.sent);
+    let tested = tested.filter(|test| test.refused.is_none() && test.received == 0);
+    let tested = tested.filter(|test| test.lost[0] * 2 < test.sent);
     let captured = context.lost_of_target();
     let came = Tally::of(&watched.joining, context.target.is_ipv4()).received;
     let never_came = captured > super::FEW && came * 2 < captured;

@@ -4,8 +4,8 @@ use crate::FirewallRule;
 
 use super::super::proof::{Doubt, Grade, Proof};
 use super::super::{Code, Context, Finding, Rules, SelfTest, Severity, Tally, Watched};
-use super::firewall_rule::named;
-use super::{below_ip, conntrack, ipsec, nat, vrf};
+use super::firewall_rule::{Way, named};
+use super::{below_ip, conntrack, ipsec, nat, sender, vrf};
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
     let watched = context.watched.as_ref()?;
@@ -34,9 +34,18 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     if !context.target.is_group() {
         return by_rule(context, watched);
     }
-    let mut tested = watched.self_tests.iter();
-    tested
-        .find_map(|test| by_group(context, test))
+    let tests = watched.self_tests.iter();
+    let sends = context
+        .program
+        .as_ref()
+        .map(|program| !sender::receives(context, program));
+    // To a program that receives, it is all the same what this host may send; and what comes back to
+    // one that sends.
+    let mut forbidden = tests.clone().filter(|_| sends != Some(false));
+    let mut dropped = tests.filter(|_| sends != Some(true));
+    forbidden
+        .find_map(|test| by_refusal(context, test).or_else(|| behind_output(context, test)))
+        .or_else(|| dropped.find_map(|test| by_group(context, test)))
         .or_else(|| by_rule(context, watched))
         .or_else(|| {
             let open = watched.obstacle.is_none();
@@ -44,19 +53,58 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
         })
 }
 
+/// A rule or a policy at the output hook, of which the kernel says so when something is sent.
+fn by_refusal(context: &Context, test: &SelfTest) -> Option<Finding> {
+    let refused = test
+        .refused
+        .as_ref()
+        .filter(|refused| refused.is_forbidden)?;
+    let to = if refused.is_of_all {
+        format!("groups by {}", test.interface)
+    } else {
+        context.target.ip.to_string()
+    };
+    let finding = fault(
+        Proof::Kernel.into(),
+        format!("a firewall of this host forbids sending to {to}"),
+    )
+    .because(refused.error.clone());
+    let rules = test.rules.as_ref();
+    // The first one that fails is the last that is sent.
+    Some(named(context, finding, rules, 1, Way::Out))
+}
+
+/// A rule at the postrouting hook: IPv4 tells nobody of what is lost there on the way back to this
+/// host.
+fn behind_output(context: &Context, test: &SelfTest) -> Option<Finding> {
+    if test.received > 0 || test.refused.is_some() {
+        return None;
+    }
+    let rules = test.rules.as_ref()?;
+    let dropped = rules.dropped.iter();
+    let proof = dropped
+        .filter(|dropped| dropped.rule.hook == Some("postrouting"))
+        .find_map(|dropped| dropped.proof(test.sent, super::slack(test.sent)))?;
+    let finding = fault(
+        proof.into(),
+        format!(
+            "a firewall of this host drops what it sends to {}",
+            context.target.ip
+        ),
+    )
+    .because(format!(
+        "of {} that this host sent to itself by {}, none came back",
+        super::count(test.sent, "datagram"),
+        test.interface
+    ));
+    Some(named(context, finding, Some(rules), test.sent, Way::Out))
+}
+
 /// A rule that matches whatever is sent to the group, as the self-test shows.
 fn by_group(context: &Context, test: &SelfTest) -> Option<Finding> {
     let (group, port) = (context.target.ip, context.target.port);
     let rules = test.rules.as_ref();
-    if let Some(refused) = &test.refused {
-        let finding = fault(
-            Proof::Kernel.into(),
-            format!("a firewall of this host forbids sending to {group}"),
-        )
-        .because(refused.clone());
-        return Some(named(context, finding, rules, 1, |rule| !rule.is_inward()));
-    }
-    if test.received > 0 {
+    if test.received > 0 || test.refused.is_some() {
         return None;
     }
     if test.control < test.sent {
@@ -89,9 +137,12 @@ fn by_group(context: &Context, test: &SelfTest) -> Option<Finding> {
     } else {
         finding
     };
-    Some(named(context, finding, rules, test.sent, |rule| {
-        rule.is_inward() && (at_ip.is_none() || rule.hook != Some("ingress"))
-    }))
+    let way = if at_ip.is_some() {
+        Way::InBehindIp
+    } else {
+        Way::In
+    };
+    Some(named(context, finding, rules, test.sent, way))
 }
 
 /// Where more packets than these are lost anyhow in the time that a test takes, their number is not
@@ -154,13 +205,7 @@ fn nothing_returns(context: &Context, test: &SelfTest) -> Option<Finding> {
         finding
     };
     let rules = test.rules.as_ref();
-    Some(named(
-        context,
-        finding,
-        rules,
-        test.sent,
-        FirewallRule::is_inward,
-    ))
+    Some(named(context, finding, rules, test.sent, Way::In))
 }
 
 /// A rule that dropped as many packets as there were of the group, where rules may be read.
@@ -209,13 +254,7 @@ fn by_rule(context: &Context, watched: &Watched) -> Option<Finding> {
     } else {
         finding
     };
-    Some(named(
-        context,
-        finding,
-        Some(rules),
-        packets,
-        FirewallRule::is_inward,
-    ))
+    Some(named(context, finding, Some(rules), packets, Way::In))
 }
 
 /// What is dropped: all that comes, or what one source sends while others get through.
@@ -283,13 +322,7 @@ fn by_source(context: &Context, watched: &Watched) -> Option<Finding> {
             finding
         };
         let rules = watched.rules.as_ref();
-        return Some(named(
-            context,
-            finding,
-            rules,
-            tally.lost(),
-            FirewallRule::is_inward,
-        ));
+        return Some(named(context, finding, rules, tally.lost(), Way::In));
     }
     if let Some(captured) = captured.filter(|captured| *captured > super::FEW) {
         let finding = fault(
@@ -301,13 +334,7 @@ fn by_source(context: &Context, watched: &Watched) -> Option<Finding> {
             super::count(captured, "datagram")
         ));
         let rules = watched.rules.as_ref();
-        return Some(named(
-            context,
-            finding,
-            rules,
-            captured,
-            FirewallRule::is_inward,
-        ));
+        return Some(named(context, finding, rules, captured, Way::In));
     }
     if none {
         unseen(context, &tally, tested)
@@ -356,7 +383,7 @@ fn unseen(context: &Context, tally: &Tally, tested: bool) -> Option<Finding> {
         },
         rules,
         tally.lost(),
-        FirewallRule::is_inward,
+        Way::In,
     ))
 }
 

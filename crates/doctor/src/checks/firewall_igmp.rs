@@ -47,11 +47,10 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     let quiet = tally.lost() <= super::FEW && tally.ignored == 0;
     let nothing_comes = context.vain().is_some() && quiet;
     let least = by.len() as u64;
-    let outward = |rule: &FirewallRule| matches!(rule.hook, None | Some("output" | "postrouting"));
     // A rule that counts has dropped one report for each interface at least.
     let proof = watched.rules.iter().flat_map(|rules| &rules.membership);
     let proof = proof
-        .filter(|dropped| outward(&dropped.rule))
+        .filter(|dropped| dropped.rule.is_outward())
         .find_map(|dropped| dropped.proof(least, 0));
     let finding = Finding::fault(
         Code::FirewallDropsIgmp,
@@ -63,7 +62,7 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
         target.ip,
         super::list(&by)
     ));
-    let finding = rule_of_membership(context, finding, outward, "output");
+    let finding = rule_of_membership(context, finding, FirewallRule::is_outward, "output");
     Some(if nothing_comes {
         finding
     } else {

@@ -1,10 +1,8 @@
 //! A firewall of this host that drops a part of the datagrams, as rules with a limit do.
 
-use crate::FirewallRule;
-
 use super::super::proof::Doubt;
 use super::super::{Code, Context, Finding, Tally, Watched};
-use super::firewall_rule::named;
+use super::firewall_rule::{Way, named};
 
 /// One in so many is lost in other ways, or at the beginning and at the end.
 const TOLERANCE: u64 = 10;
@@ -45,7 +43,7 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
         finding,
         watched.rules.as_ref(),
         missing,
-        FirewallRule::is_inward,
+        Way::In,
     ))
 }
 

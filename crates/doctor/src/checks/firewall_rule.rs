@@ -7,23 +7,45 @@ use super::super::{Context, Finding, Rules, Target};
 /// How many rules are named at most.
 const NAMED: usize = 3;
 
+/// Where a rule stands that is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Where packets come in.
+    In,
+    /// The same, behind where IP counts them.
+    InBehindIp,
+    /// Where packets go out.
+    Out,
+}
+
+impl Way {
+    pub(crate) fn has(self, rule: &FirewallRule) -> bool {
+        match self {
+            Self::In => rule.is_inward(),
+            Self::InBehindIp => rule.is_inward() && rule.hook != Some("ingress"),
+            Self::Out => rule.is_outward(),
+        }
+    }
+}
+
 /// Adds which rules it is, as far as they may be read, and what lets the group pass.
 pub(super) fn named(
     context: &Context,
     finding: Finding,
     rules: Option<&Rules>,
     packets: u64,
-    concerned: impl Fn(&FirewallRule) -> bool,
+    way: Way,
 ) -> Finding {
     let target = &context.target;
     let family = if target.is_ipv4() { "ip" } else { "ip6" };
     let pass = format!("{} accept", target.as_rule());
     let Some(rules) = rules else {
+        let chain = if way == Way::Out { "OUTPUT" } else { "INPUT" };
         return finding
             .remedy(format!(
                 "find the rule with 'sudo nft list ruleset' and let the datagrams pass before it; \
-                 where its chain is '{family} filter INPUT': sudo nft insert rule {family} filter \
-                 INPUT {pass}"
+                 where its chain is '{family} filter {chain}': sudo nft insert rule {family} filter \
+                 {chain} {pass}"
             ))
             .confirm(format!(
                 "as root, the doctor names the rule: sudo manycast doctor {}",
@@ -34,7 +56,7 @@ pub(super) fn named(
         rules
             .dropped
             .iter()
-            .filter(|dropped| concerned(&dropped.rule))
+            .filter(|dropped| way.has(&dropped.rule))
     };
     let close = |some| {
         let close = dropped().filter(move |dropped| dropped.may_be(packets, some));
@@ -59,7 +81,7 @@ pub(super) fn named(
     }
     if suspects.is_empty() {
         let [certain, others] = [&rules.certain, &rules.uncounted].map(|rules| {
-            let concerned = rules.iter().filter(|rule| concerned(rule));
+            let concerned = rules.iter().filter(|rule| way.has(rule));
             concerned.collect::<Vec<_>>()
         });
         let known = !certain.is_empty();
@@ -86,7 +108,7 @@ pub(super) fn named(
             .confirm("sudo iptables-legacy-save --counters; sudo ip6tables-legacy-save --counters");
     }
     match suspects.first() {
-        Some(rule) => finding.remedy(kept(rules.keeper, target, &mended(rule, &pass))),
+        Some(rule) => finding.remedy(kept(rules.keeper, target, way, &mended(rule, &pass))),
         None => finding
             .because("no rule of nftables shows that it was this one")
             .remedy(format!(
@@ -97,7 +119,7 @@ pub(super) fn named(
 }
 
 /// The rule, and where it stands.
-pub(super) fn described(rule: &FirewallRule) -> String {
+pub(crate) fn described(rule: &FirewallRule) -> String {
     match rule.hook {
         Some(hook) => format!("{rule}, at the {hook} hook,"),
         None => format!("{rule}, to which other chains jump,"),
@@ -126,8 +148,17 @@ pub(super) fn mended(rule: &FirewallRule, pass: &str) -> String {
 }
 
 /// Who keeps the rules can keep this as well.
-fn kept(keeper: Option<&str>, target: &Target, now: &str) -> String {
+fn kept(keeper: Option<&str>, target: &Target, way: Way, now: &str) -> String {
     let (group, port) = (target.ip, target.port);
+    if way == Way::Out {
+        return match keeper {
+            Some("ufw") => format!(
+                "let them pass for good: sudo ufw allow out proto udp to {group} port {port}; or for \
+                 now {now}"
+            ),
+            _ => now.to_owned(),
+        };
+    }
     if let Some(asked) = target.asked {
         let from = asked.port();
         return match keeper {

@@ -98,8 +98,13 @@ fn wrong(context: &Context, route: &MulticastRoute) -> Option<Finding> {
 /// What has no more hops left than the threshold of an interface does not go out by it.
 fn threshold(context: &Context, route: &MulticastRoute) -> Option<Finding> {
     let flows = context.coming_or_received();
-    let hops = flows.iter().filter_map(|flow| flow.hops).max()?;
-    let (name, threshold) = route.to.iter().find(|(_, threshold)| hops <= *threshold)?;
+    // What was forwarded comes back to this host with fewer.
+    let first = flows.iter().max_by_key(|flow| flow.hops)?;
+    let hops = first.hops?;
+    // By the interface that it came in by, it does not go out, whatever the route says.
+    let mut to = route.to.iter();
+    let out = |name: &str| *first.interface.name != *name;
+    let (name, threshold) = to.find(|(name, threshold)| out(name) && hops <= *threshold)?;
     Some(
         Finding::warning(
             Code::NotForwarded,
@@ -113,9 +118,9 @@ fn threshold(context: &Context, route: &MulticastRoute) -> Option<Finding> {
             "the route forwards by {name} what has more than {threshold} hops left"
         ))
         .remedy(format!(
-            "let the sender set a hop limit above {}, or lower the threshold of {name} in the \
-             routing daemon",
-            threshold.saturating_add(1)
+            "let the sender set a hop limit that is higher by {}, or lower the threshold of {name} in \
+             the routing daemon",
+            (threshold - hops).saturating_add(1)
         )),
     )
 }

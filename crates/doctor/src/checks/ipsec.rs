@@ -23,7 +23,7 @@ fn held(context: &Context, watched: &Watched, test: &SelfTest) -> Option<Finding
         // The first one that fails is the last that is sent.
         Some(refused) => {
             let held = test.meanwhile.held_by_ipsec;
-            (held, Proof::counted(held, 1)?, refused.clone())
+            (held, Proof::counted(held, 1)?, refused.error.clone())
         }
         None => {
             let [_, held] = test.ipsec;

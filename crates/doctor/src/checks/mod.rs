@@ -11,7 +11,7 @@ mod duplicate_interface;
 mod firewall;
 mod firewall_igmp;
 mod firewall_part;
-mod firewall_rule;
+pub(super) mod firewall_rule;
 mod foreign_frame;
 mod forwarding;
 pub(super) mod fragmentation;

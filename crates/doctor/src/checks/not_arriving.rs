@@ -3,10 +3,13 @@
 //! That nothing was seen proves nothing: it may be sent seldom, or be taken away where it cannot be
 //! seen. So this is never proved by one end alone.
 
+use std::net::IpAddr;
+
 use super::super::between::{Point, told, unseen};
 use super::super::proof::Doubt;
 use super::super::{CapturedStream, Code, Context, Finding, Tally, Watched};
 use super::FEW;
+use super::reverse_path::are_of_others;
 
 /// How many other groups and ports of a sender are told of.
 const MOST_TOLD: usize = 4;
@@ -36,7 +39,12 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     let (group, tally) = (context.target.ip, context.tally());
     let seconds = watched.lasted.as_secs_f64();
     // What came to IP and went no further may well be of the group, for who sees no more than that.
-    let perhaps = captured.is_none() && (tally.lost() > FEW || tally.no_port > FEW);
+    let lost = if are_of_others(watched, &tally) {
+        tally.lost().saturating_sub(tally.reverse_path)
+    } else {
+        tally.lost()
+    };
+    let perhaps = captured.is_none() && (lost > FEW || tally.no_port > FEW);
     let finding = if perhaps {
         Finding::fault(
             Code::NotArriving,
@@ -90,7 +98,7 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     });
     Some(
         finding
-            .remedy(remedy(context, perhaps, &others))
+            .remedy(remedy(context, watched, perhaps, &others))
             .confirm(confirm(context, captured.is_some())),
     )
 }
@@ -182,7 +190,12 @@ fn counted(context: &Context, watched: &Watched, tally: &Tally, finding: Finding
 }
 
 /// What to do follows from what was seen.
-fn remedy(context: &Context, perhaps: bool, others: &[&CapturedStream]) -> String {
+fn remedy(
+    context: &Context,
+    watched: &Watched,
+    perhaps: bool,
+    others: &[&CapturedStream],
+) -> String {
     let group = context.target.ip;
     if let Some(stream) = others.first() {
         let other = std::net::SocketAddr::new(stream.destination, stream.port);
@@ -194,19 +207,79 @@ fn remedy(context: &Context, perhaps: bool, others: &[&CapturedStream]) -> Strin
     if perhaps {
         return "find out first where they are lost".to_owned();
     }
-    let reports = if group.is_ipv4() { "IGMP" } else { "MLD" };
-    let version = if group.is_ipv4() {
-        "where a switch knows no IGMPv3, let this host speak version 2: sudo sysctl -w \
-         net.ipv4.conf.all.force_igmp_version=2"
+    let mut ways = vec!["check that somebody sends, to this group and port".to_owned()];
+    ways.extend(nothing_at_all(watched));
+    ways.push(format!(
+        "where it is sent seldom, watch longer (--for {}s)",
+        (watched.lasted * 6).as_secs().max(60)
+    ));
+    ways.push(format!(
+        "where a datagram is larger than {} bytes, try a smaller one: the MTU of a link on the way may \
+         be less",
+        if group.is_ipv4() { 1472 } else { 1452 }
+    ));
+    if !stays_on_link(group) {
+        ways.push(
+            "routers on the way need a hop limit above 1 and a multicast routing protocol"
+                .to_owned(),
+        );
+    }
+    if is_pruned(group) {
+        ways.extend(snooping(context));
+    }
+    ways.join("; ")
+}
+
+/// Not one packet came by any interface on which the group was joined.
+fn nothing_at_all(watched: &Watched) -> Option<String> {
+    let moved = &watched.counters.interfaces;
+    let came = |name: &str| moved.get(name).map_or(0, |moved| moved.received);
+    let mut links = watched.joined.iter().filter(|link| *link.name != *"lo");
+    let names: Vec<_> = links.clone().collect();
+    let nothing = !names.is_empty() && links.all(|link| came(&link.name) == 0);
+    nothing.then(|| {
+        format!(
+            "not one packet came by {}: check the cable, the port of the switch and its VLAN",
+            super::list(names)
+        )
+    })
+}
+
+/// Whether routers forward a group nowhere: RFC 5771 §4, RFC 4291 §2.7.
+const fn stays_on_link(group: IpAddr) -> bool {
+    match group {
+        IpAddr::V4(group) => matches!(group.octets(), [224, 0, 0, _]),
+        IpAddr::V6(group) => group.segments()[0] & 0xf <= 2,
+    }
+}
+
+/// Whether switches forward a group to members alone: RFC 4541 §2.1.2 and §3 name those that they
+/// flood.
+const fn is_pruned(group: IpAddr) -> bool {
+    match group {
+        IpAddr::V4(_) => !stays_on_link(group),
+        IpAddr::V6(group) => !matches!(group.segments(), [0xff02, 0, 0, 0, 0, 0, 0, 1]),
+    }
+}
+
+/// A switch that snoops, and one that does not know the version which this host speaks, unless it is
+/// set to an old one.
+fn snooping(context: &Context) -> Vec<String> {
+    let (protocol, new, old, setting) = if context.target.is_ipv4() {
+        ("IGMP", "IGMPv3", 2, "net.ipv4.conf.all.force_igmp_version")
     } else {
-        "where a switch knows no MLDv2, let this host speak version 1: sudo sysctl -w \
-         net.ipv6.conf.all.force_mld_version=1"
+        ("MLD", "MLDv2", 1, "net.ipv6.conf.all.force_mld_version")
     };
-    format!(
-        "check that somebody sends, to this group and port; where it is sent seldom, watch longer \
-         (--for 60s); routers on the way need a hop limit above 1 and a multicast routing protocol; \
-         a switch may keep it from here ({reports} snooping); {version}"
-    )
+    let mut ways = vec![format!(
+        "a switch may keep it from here ({protocol} snooping)"
+    )];
+    if context.host.number(setting).unwrap_or(0) == 0 {
+        ways.push(format!(
+            "where a switch knows no {new}, let this host speak version {old}: sudo sysctl -w \
+             {setting}={old}"
+        ));
+    }
+    ways
 }
 
 fn confirm(context: &Context, captured: bool) -> String {

@@ -1,6 +1,7 @@
 //! The reverse-path filter.
 
 use super::super::proof::{Doubt, Grade, Proof};
+use super::super::watch::REPORTS;
 use super::super::{CapturedStream, Code, Context, Finding, Tally, Watched};
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
@@ -20,6 +21,9 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     if watched.captured.is_some() && (lost == 0 || since * 2 < lost) {
         // None of it is filtered, or the most of it is lost elsewhere.
         return None;
+    }
+    if are_of_others(watched, &tally) {
+        return others(context);
     }
     let stream = stream(context, watched);
     let name = match stream {
@@ -56,7 +60,14 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     let Some(source) = source else {
         return Some(
             finding
-                .because("these may be other datagrams than those that were to arrive")
+                .because(match watched.filtered_of_others {
+                    Some(count) => {
+                        format!("in a second in which the group was not joined, by {count} alone")
+                    }
+                    None => {
+                        "these may be other datagrams than those that were to arrive".to_owned()
+                    }
+                })
                 .confirm(format!(
                     "as root, the doctor sees the source: sudo manycast doctor {}",
                     context.target.address
@@ -73,6 +84,13 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
         Some((_, None)) => finding.because(format!("no route leads back to {source}")),
         None => finding,
     })
+}
+
+/// Whether as many are filtered, or at least half of them, while the group is not joined.
+pub(super) fn are_of_others(watched: &Watched, tally: &Tally) -> bool {
+    let counted = watched.lasted.saturating_sub(REPORTS).as_millis();
+    let others = u128::from(watched.filtered_of_others.unwrap_or(0)) * counted / 1000;
+    others * 2 > u128::from(tally.reverse_path)
 }
 
 /// What was to arrive and did not, and may have been filtered.
@@ -121,20 +139,32 @@ fn busiest(context: &Context, watched: &Watched) -> String {
 
 /// Something else is dropped than what was received: perhaps another source of the same group.
 fn others(context: &Context) -> Option<Finding> {
+    let watched = context.watched.as_ref()?;
     let dropped = context.tally().reverse_path;
     // Who captures the wire knows that it is not of this group.
-    let captured = context.watched.as_ref()?.captured.is_some();
-    (!captured && dropped > super::FEW && context.target.is_group()).then(|| {
-        Finding::warning(
-            Code::ReversePathFilter,
-            Doubt::Possible,
-            "the reverse-path filter drops something, perhaps of further sources",
-        )
-        .because(format!("TcpExt.IPReversePathFilter moved by {dropped}"))
-        .remedy("give the networks of the sources routes by the interface that they come in by")
-        .confirm(format!(
-            "as root, the doctor sees the sources: sudo manycast doctor {}",
-            context.target.address
-        ))
-    })
+    let captured = watched.captured.is_some();
+    if captured || dropped <= super::FEW || !context.target.is_group() {
+        return None;
+    }
+    let finding = Finding::warning(
+        Code::ReversePathFilter,
+        Doubt::Possible,
+        "the reverse-path filter drops something, perhaps of further sources",
+    )
+    .because(format!("TcpExt.IPReversePathFilter moved by {dropped}"));
+    let finding = match watched.filtered_of_others {
+        Some(count) => finding.because(format!(
+            "in a second in which {} was not joined, it moved by {count}: by others",
+            context.target.ip
+        )),
+        None => finding,
+    };
+    Some(
+        finding
+            .remedy("give the networks of the sources routes by the interface that they come in by")
+            .confirm(format!(
+                "as root, the doctor sees the sources: sudo manycast doctor {}",
+                context.target.address
+            )),
+    )
 }

@@ -154,16 +154,19 @@ fn by_loopback(context: &Context, program: &Program) -> Option<Finding> {
     )
 }
 
-/// Nothing of it was seen, and its socket names loopback: where no route leads to the group there,
-/// sending fails, and elsewhere nobody receives it.
+/// Nothing of it was seen, and its socket names loopback or is bound to it: where no route leads to the
+/// group there, sending fails, and elsewhere nobody receives it.
 fn by_option(context: &Context, program: &Program, better: &str) -> Option<Finding> {
-    let host = &context.host;
-    let of_version = program
-        .sockets
-        .iter()
-        .filter(|found| found.socket.local.is_ipv6() && !context.target.is_ipv4());
-    let mut names = of_version.map(|found| found.multicast_interface);
-    let index = names.next()??;
+    let (host, target) = (&context.host, &context.target);
+    let sockets = program.sockets.iter();
+    let of_version = sockets.filter(|found| found.socket.local.is_ipv4() == target.is_ipv4());
+    // Of both options, the kernel follows the first.
+    let mut names = of_version.map(|found| {
+        let named = found.multicast_interface.filter(|_| !target.is_ipv4());
+        let bound = found.socket.device.map(|device| (device, BOUND));
+        bound.or_else(|| named.map(|index| (index, NAMED)))
+    });
+    let (index, option) = names.next()??;
     let loopback = host.interface(index).filter(|link| link.loopback)?;
     let alone = names.next().is_none();
     let name = &loopback.name;
@@ -172,20 +175,24 @@ fn by_option(context: &Context, program: &Program, better: &str) -> Option<Findi
             Code::EgressOtherInterface,
             Grade::proved_if(alone, Proof::Kernel),
             format!(
-                "{} sends to groups by {name} alone, and no other host receives it",
+                "what {} sends to groups can leave by {name} alone, and no other host receives it",
                 program.name
             ),
         )
-        .because(format!("its socket names {name} (IPV6_MULTICAST_IF)"))
+        .because(format!("its socket is to send by {name} ({option})"))
         .because(format!(
             "where no route leads to {} by {name}, sending fails with ENETUNREACH",
-            context.target.ip
+            target.ip
         ))
         .remedy(format!(
-            "let it name the interface that the receivers are on (IPV6_MULTICAST_IF), such as {better}"
+            "let it send by the interface that the receivers are on ({option}), such as {better}"
         )),
     )
 }
+
+/// The options by which a socket sends by one interface.
+const BOUND: &str = "SO_BINDTODEVICE";
+const NAMED: &str = "IPV6_MULTICAST_IF";
 
 /// With a hop limit of 0, a datagram stays on its host.
 fn no_hop(context: &Context, program: &Program) -> Option<Finding> {

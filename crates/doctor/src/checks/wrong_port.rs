@@ -133,7 +133,11 @@ pub(super) fn of_program(context: &Context) -> Option<Finding> {
         own && sockets().any(|socket| socket.local.port() == flow.source.port())
     });
     let receives = sockets().any(|socket| socket.local.port() == port);
-    let explained = [super::loopback::run, super::ipsec::run];
+    let explained = [
+        super::loopback::run,
+        super::ipsec::run,
+        super::firewall::run,
+    ];
     if comes_from_it || receives || explained.iter().any(|check| check(context).is_some()) {
         return None;
     }

@@ -86,6 +86,11 @@ impl FirewallRule {
         matches!(self.hook, None | Some("ingress" | "prerouting" | "input"))
     }
 
+    /// Whether it stands where packets go out, or where only other chains lead to.
+    pub fn is_outward(&self) -> bool {
+        matches!(self.hook, None | Some("output" | "postrouting" | "egress"))
+    }
+
     /// Whether it is the same rule, whatever it counted.
     pub fn is(&self, other: &Self) -> bool {
         (self.family, self.handle) == (other.family, other.handle)

@@ -1,4 +1,4 @@
-"""Forwards multicast groups in the kernel: reads lines "GROUP FROM TO", confirms each.
+"""Forwards multicast groups in the kernel: reads lines "GROUP FROM TO THRESHOLD", confirms each.
 
 The structures are those of <linux/mroute.h> and <linux/mroute6.h>.
 """
@@ -29,9 +29,10 @@ class Router:
             self.socket.setsockopt(self.level, ADD_VIF, self.pack_interface(number, name))
         return self.interfaces[name]
 
-    def forward(self, group, source, target):
+    def forward(self, group, source, target, threshold):
         numbers = self.interface(source), self.interface(target)
-        self.socket.setsockopt(self.level, ADD_MFC, self.pack_route(group, *numbers))
+        route = self.pack_route(group, *numbers, threshold)
+        self.socket.setsockopt(self.level, ADD_MFC, route)
         # A socket each, since the kernel limits the memberships of one.
         member = socket.socket(self.socket.family, socket.SOCK_DGRAM)
         self.join(member, group, socket.if_nametoindex(source))
@@ -46,9 +47,9 @@ class Router4(Router):
         index = socket.if_nametoindex(name)
         return struct.pack("=HBBIi4x", number, VIFF_USE_IFINDEX, 1, 0, index)
 
-    def pack_route(self, group, source, target):
+    def pack_route(self, group, source, target, threshold):
         limits = bytearray(32)
-        limits[source] = limits[target] = 1
+        limits[source] = limits[target] = threshold
         return struct.pack("@4s4sH32sIIIi", bytes(4), group.packed, source, bytes(limits), 0, 0, 0, 0)
 
     def join(self, member, group, index):
@@ -63,7 +64,9 @@ class Router6(Router):
     def pack_interface(self, number, name):
         return struct.pack("@HBBHI", number, 0, 1, socket.if_nametoindex(name), 0)
 
-    def pack_route(self, group, source, target):
+    def pack_route(self, group, source, target, _threshold):
+        """The kernel knows no threshold but 1 for IPv6."""
+
         def address(packed):
             return struct.pack("=HHI16sI", socket.AF_INET6, 0, 0, packed, 0)
 
@@ -79,9 +82,9 @@ class Router6(Router):
 
 routers = {}
 for line in sys.stdin:
-    text, source, target = line.split()
+    text, source, target, threshold = line.split()
     group = ipaddress.ip_address(text)
     if group.version not in routers:
         routers[group.version] = Router4() if group.version == 4 else Router6()
-    routers[group.version].forward(group, source, target)
+    routers[group.version].forward(group, source, target, int(threshold))
     print("forwarding", group)

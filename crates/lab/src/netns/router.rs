@@ -28,6 +28,13 @@ impl Host {
     /// ```
     #[track_caller]
     pub fn forward_group(&self, group: IpAddr, from: &str, to: &str) {
+        self.forward_group_above(group, from, to, 1);
+    }
+
+    /// The same of datagrams that have more hops left than that, 254 at most; by IPv6 the kernel knows
+    /// of 1 alone. What was said of the group before no longer holds.
+    #[track_caller]
+    pub fn forward_group_above(&self, group: IpAddr, from: &str, to: &str, threshold: u8) {
         let mut router = self
             .multicast_router
             .lock()
@@ -35,7 +42,7 @@ impl Host {
         let router = router.get_or_insert_with(|| {
             Process::start(self.command("python3").args(["-u", "-c", PROGRAM]))
         });
-        router.write_line(&format!("{group} {from} {to}"));
+        router.write_line(&format!("{group} {from} {to} {threshold}"));
         router.wait_for_line("forwarding");
     }
 }

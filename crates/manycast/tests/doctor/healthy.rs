@@ -7,7 +7,10 @@ use manycast::doctor::{self, Code, Confidence, Finding, Severity};
 use manycast_lab::netns::{Hook, Host, Lab, Snooping, wait_until};
 
 use crate::stream::Flood;
-use crate::{GROUPS, Stream, address, assert_delivered, assert_fault, examine, program, two_hosts};
+use crate::unseen::mend;
+use crate::{
+    GROUPS, READS, Stream, address, assert_delivered, assert_fault, examine, program, two_hosts,
+};
 
 pub(crate) fn a_healthy_host() {
     let lab = Lab::new();
@@ -28,9 +31,7 @@ pub(crate) fn a_healthy_host_that_is_busy_with_other_groups() {
     let [a, b] = two_hosts(&lab, &switch);
     let _reader = program(
         &b,
-        "s = udp('239.9.9.9'); join(s, '239.9.9.9', 'eth0')
-import threading
-threading.Thread(target=lambda: [s.recv(2048) for _ in iter(int, 1)], daemon=True).start()",
+        &format!("s = udp('239.9.9.9'); join(s, '239.9.9.9', 'eth0'){READS}"),
     );
     // One of the groups is joined here, the others flood.
     let _others = Flood::start(&a, 20_000);
@@ -208,15 +209,61 @@ pub(crate) fn a_host_that_lets_in_what_is_in_use() {
             }
         }",
     );
-    for host in [&a, &b] {
-        host.output("ip -4 address flush dev eth0");
+    let well = |culprit: [&str; 2], no_route: bool| {
+        for (report, culprit) in [
+            b.run_unprivileged(doctor::examine_host),
+            b.run(doctor::examine_host),
+        ]
+        .into_iter()
+        .zip(culprit)
+        {
+            let report = report.unwrap();
+            assert!(report.is_healthy(), "{report:#?}");
+            let find = |code| report.findings.iter().find(|found| found.code == code);
+            let drops = find(Code::FirewallDrops).unwrap();
+            assert_eq!(drops.confidence, Confidence::Possible);
+            let why = drops.evidence.join("; ");
+            let reason = "a firewall that lets in what it knows drops these";
+            assert!(why.contains(reason) && why.contains(culprit), "{why}");
+            assert_eq!(find(Code::NoRoute).is_some(), no_route, "{report:#?}");
+            let told = |note: &String| note.contains("no route");
+            assert_eq!(report.notes.iter().any(told), no_route, "{report:#?}");
+        }
+    };
+    let policy = "the policy of inet filter input (drop), at the input hook, matches them";
+    well(["", policy], true);
+    for group in GROUPS {
+        let _stream = Stream::start(&a, &address(&format!("{group}%eth0")));
+        assert_delivered(&examine(&b, &address(group)));
+        for host in [&a, &b] {
+            host.output("ip -4 address flush dev eth0");
+        }
     }
-    let report = b.run_unprivileged(doctor::examine_host).unwrap();
-    assert!(report.is_healthy(), "{report:#?}");
-    let mut codes = report.findings.iter().map(|finding| finding.code);
-    assert!(codes.all(|code| code != Code::NoRoute), "{report:#?}");
-    let _stream = Stream::start(&a, "[ff15::1234%eth0]:5000");
-    assert_delivered(&examine(&b, "[ff15::1234]:5000"));
+    well(["", policy], false);
+}
+
+/// Whatever group is meant, it cannot come: that is a fault without an address as well.
+pub(crate) fn a_host_without_a_link() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let b = lab.host("b");
+    let bare = || b.run_unprivileged(doctor::examine_host).unwrap();
+    let report = bare();
+    assert_fault(&report, Code::InterfaceDown, Confidence::Proved);
+    b.connect(&switch, "eth0", &["10.0.0.2/24"]);
+    for (command, code) in [
+        (
+            "ip link set eth0 multicast off",
+            Code::InterfaceNotMulticast,
+        ),
+        ("ip link set eth0 down", Code::InterfaceDown),
+    ] {
+        b.output(command);
+        let report = bare();
+        assert_fault(&report, code, Confidence::Proved);
+        mend(&b, &report);
+        assert!(bare().is_healthy());
+    }
 }
 
 pub(crate) fn a_host_without_a_route() {

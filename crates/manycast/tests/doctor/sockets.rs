@@ -136,6 +136,14 @@ pub(crate) fn of_another_user() {
 
 /// Sends every ten milliseconds to where it is told, connected or not, by an interface.
 fn sender(host: &Host, to: &str, connected: bool, device: &str) -> Process {
+    let by_option = "
+if s.family == socket.AF_INET6: s.setsockopt(41, socket.IPV6_MULTICAST_IF, index)
+else: s.setsockopt(0, socket.IP_MULTICAST_IF, bytes(8) + index)";
+    sender_with(host, to, connected, device, by_option)
+}
+
+/// The same with the interface that these lines give to the socket `s`.
+fn sender_with(host: &Host, to: &str, connected: bool, device: &str, by: &str) -> Process {
     let (family, send) = match (to.contains(':'), connected) {
         (true, false) => ("INET6", format!("s.sendto(b'x', ('{to}', 5000))")),
         (false, false) => ("INET", format!("s.sendto(b'x', ('{to}', 5000))")),
@@ -150,12 +158,11 @@ fn sender(host: &Host, to: &str, connected: bool, device: &str) -> Process {
     let script = format!(
         "s = socket.socket(socket.AF_{family}, socket.SOCK_DGRAM)
 index = struct.pack('@I', socket.if_nametoindex('{device}'))
-if '{family}' == 'INET6': s.setsockopt(41, socket.IPV6_MULTICAST_IF, index)
-else: s.setsockopt(0, socket.IP_MULTICAST_IF, bytes(8) + index)
+{by}
 import threading
 def once():
     try: {send}
-    except OSError as e: assert e.errno == 101, e
+    except OSError as e: assert e.errno in (1, 101), e
 def send():
     while not threading.Event().wait(.01): once()
 {connect}; once()
@@ -191,23 +198,46 @@ pub(crate) fn that_sends_by_loopback() {
     let lab = Lab::new();
     let switch = lab.switch("sw");
     let [_a, b] = two_hosts(&lab, &switch);
-    for (group, route) in [
-        ("239.1.2.3", None),
-        ("ff15::1234", None),
-        (
-            "ff15::1234",
-            Some("ip -6 route add multicast ff15::/16 dev lo table local metric 1"),
-        ),
-    ] {
-        if let Some(route) = route {
-            b.output(route);
+    let told = |process: &Process, group: &str| {
+        for report in [
+            examine_with(&b, &address(group), pid(process)),
+            examine_privileged(&b, &address(group), pid(process)),
+        ] {
+            assert_fault(&report, Code::EgressOtherInterface, Confidence::Proved);
+            let title = &report.findings[0].title;
+            assert!(title.contains("by lo alone"), "{report:#?}");
         }
-        let process = sender(&b, group, false, "lo");
+    };
+    let bound = "s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b'lo')";
+    for group in GROUPS {
+        told(&sender(&b, group, false, "lo"), group);
+        told(&sender_with(&b, group, false, "lo", bound), group);
+    }
+    b.output("ip -6 route add multicast ff15::/16 dev lo table local metric 1");
+    told(&sender(&b, GROUPS[1], false, "lo"), GROUPS[1]);
+}
+
+/// The kernel tells it so each time, and it goes on.
+pub(crate) fn that_may_not_send() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [_a, b] = two_hosts(&lab, &switch);
+    b.nft(
+        "table inet t {
+            chain c {
+                type filter hook output priority 0; policy drop
+            }
+        }",
+    );
+    for (group, connected) in GROUPS.into_iter().zip([true, false]) {
+        let process = sender(&b, group, connected, "eth0");
         for report in [
             examine_with(&b, &address(group), pid(&process)),
             examine_privileged(&b, &address(group), pid(&process)),
         ] {
-            assert_fault(&report, Code::EgressOtherInterface, Confidence::Proved);
+            assert_fault(&report, Code::FirewallDrops, Confidence::Proved);
+            let title = &report.findings[0].title;
+            assert!(title.contains("forbids sending"), "{report:#?}");
         }
     }
 }
