@@ -75,8 +75,9 @@ pub(super) fn watch(context: &Context, how: &Examination) -> Result<Watched, Err
                 watched.wide = tried.exact;
             }
         }
-        if watched.wide.is_empty() && !is_used_by_others(context) {
-            watched.self_tests = self_test::run(target, &watched.joined, &context.host);
+        if watched.wide.is_empty() {
+            let shared = is_used_by_others(context);
+            watched.self_tests = self_test::run(target, &watched.joined, &context.host, shared);
         }
     } else if has_ceased(&watched) && !cancellation.is_requested() {
         drop(listener);
@@ -126,6 +127,10 @@ pub(super) fn watch_program(context: &Context, how: &Examination) -> Result<Watc
         .partition(|flow| flow.destination.ip() == target.ip);
     watched.wide = flows;
     watched.others = others;
+    if target.is_group() && watched.wide.is_empty() && watched.obstacle.is_none() {
+        drop(listener);
+        watched.self_tests = self_test::run(target, &watched.joined, &context.host, true);
+    }
     watched.exact = watched
         .wide
         .iter()

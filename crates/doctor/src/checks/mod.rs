@@ -9,6 +9,7 @@ pub(super) mod conntrack;
 mod cross_talk;
 mod duplicate_interface;
 mod firewall;
+mod firewall_counters;
 mod firewall_igmp;
 mod firewall_part;
 mod firewall_rule;

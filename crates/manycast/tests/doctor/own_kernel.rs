@@ -3,13 +3,13 @@
 
 use std::fs;
 
-use manycast::doctor::{Code, Confidence, Report, Severity};
-use manycast_lab::netns::{self, Host, Lab};
+use manycast::doctor::{Code, Confidence, ProgramChoice, Report, Severity};
+use manycast_lab::netns::{self, Host, Lab, Process};
 
 use crate::unseen::commands;
 use crate::{
-    GROUPS, Stream, address, assert_delivered, assert_fault, examine, examine_privileged, program,
-    remedy, two_hosts,
+    GROUPS, Stream, address, assert_delivered, assert_fault, examine, examine_privileged,
+    examine_with, program, remedy, two_hosts,
 };
 
 /// What the machine itself does, outside of all namespaces.
@@ -112,6 +112,41 @@ fn ways_of_the_remedy(report: &Report) -> (&str, String) {
     let (_, track_more) = remedy(report).split_once("sudo ").unwrap();
     let (track_more, untracked) = track_more.split_once("; or do not track these: ").unwrap();
     (track_more, untracked.replace("sudo ", ""))
+}
+
+/// The limit is of the whole machine; a program asks for its buffer when it starts.
+pub(crate) fn a_receive_buffer_may_be_larger() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    for (group, (any, v6)) in GROUPS.into_iter().zip([("", "False"), ("::", "True")]) {
+        on_the_machine(&b, "sysctl -w net.core.rmem_max=212992");
+        let script = format!(
+            "s = udp('{any}', {v6}); join(s, '{group}', 'eth0')
+s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)"
+        );
+        let _stream = Stream::start(&a, &address(&format!("{group}%eth0")));
+        let by_pid = |process: &Process| {
+            let pid = Some(ProgramChoice::Pid(process.id()));
+            [
+                examine_with(&b, &address(group), pid),
+                examine_privileged(&b, &address(group), pid),
+            ]
+        };
+        let small = program(&b, &script);
+        for report in by_pid(&small) {
+            let told = found(&report, Code::ReceiveBufferCapped).unwrap();
+            on_the_machine(&b, told.strip_prefix("sudo ").unwrap());
+        }
+        drop(small);
+        for report in by_pid(&program(&b, &script)) {
+            assert_eq!(
+                found(&report, Code::ReceiveBufferCapped),
+                None,
+                "{report:#?}"
+            );
+        }
+    }
 }
 
 /// Two radios of the kernel's simulation, in one cell without an access point.
