@@ -103,7 +103,15 @@ threading.Thread(target=answer, daemon=True).start()";
     let _member = program(&a, script);
     a.wait_for_group("eth0", "239.1.2.3".parse().unwrap());
     let group = "239.1.2.3%eth0:5000";
-    let arguments = ["doctor", group, "--answers", "--question", "who?", "--for", "2s"];
+    let arguments = [
+        "doctor",
+        group,
+        "--answers",
+        "--question",
+        "who?",
+        "--for",
+        "2s",
+    ];
     let finished = run(&b, &arguments);
     assert_eq!(code(&finished), 0, "{finished:#?}");
     let first = &finished.stdout[0];
@@ -121,7 +129,10 @@ threading.Thread(target=answer, daemon=True).start()";
     // What to ask is known of few ports.
     let finished = run(&b, &["doctor", group, "--answers"]);
     assert_eq!(code(&finished), 2, "{finished:#?}");
-    assert!(finished.stderr.join(" ").contains("--question"), "{finished:#?}");
+    assert!(
+        finished.stderr.join(" ").contains("--question"),
+        "{finished:#?}"
+    );
 }
 
 pub(crate) fn what_cannot_be_examined_is_exit_2() {
