@@ -301,7 +301,8 @@ fn by_source(context: &Context, watched: &Watched) -> Option<Finding> {
 /// More than so many came in by the wire, and none further: a rule that does not count may be it.
 fn by_wire(context: &Context, watched: &Watched, few: u64) -> Option<Finding> {
     let captured = captured(context, watched).filter(|captured| *captured > few)?;
-    if is_explained(context, &context.tally()) {
+    // By another interface than the one that is asked for, nothing was joined.
+    if is_explained(context, &context.tally()) || context.lost_elsewhere().is_some() {
         return None;
     }
     let to = match context.target.asked {
