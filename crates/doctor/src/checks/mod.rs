@@ -119,14 +119,14 @@ pub(super) fn of_each(context: &Context) -> Vec<Finding> {
         })
         .collect();
     let one_is_well = each.iter().any(|found| !found.iter().any(is_fault));
-    let suffers = |found: &Vec<Finding>, code| {
+    let suffers = |found: &Vec<Finding>, title: &str| {
         let mut faults = found.iter().filter(|finding| is_fault(finding));
-        faults.any(|fault| fault.code == code && fault.confidence <= Confidence::Likely)
+        faults.any(|fault| fault.title == title && fault.confidence <= Confidence::Likely)
     };
-    // What all of them suffer from comes before what is wrong with one.
-    let codes = each.iter().flatten().map(|finding| finding.code);
-    let of_all: Vec<Code> = codes
-        .filter(|code| each.iter().all(|found| suffers(found, *code)))
+    // What keeps all of them from receiving, and so is of none of them, comes before what is wrong with one.
+    let titles = each.iter().flatten().map(|finding| finding.title.clone());
+    let of_all: Vec<String> = titles
+        .filter(|title| each.iter().all(|found| suffers(found, title)))
         .collect();
     let mut findings: Vec<Finding> = Vec::new();
     for mut finding in each.into_iter().flatten() {
@@ -135,7 +135,7 @@ pub(super) fn of_each(context: &Context) -> Vec<Finding> {
         } else {
             "it is of this program; what concerns all on the port is told before"
         };
-        let of_one = !of_all.is_empty() && !of_all.contains(&finding.code);
+        let of_one = !of_all.is_empty() && !of_all.contains(&finding.title);
         if (one_is_well || of_one) && is_fault(&finding) {
             finding.severity = Severity::Warning;
             finding.evidence.push(why.to_owned());
