@@ -13,10 +13,7 @@ use super::{foreign_frame, interface_drops, sender};
 const ARP: u64 = 46;
 
 pub(super) fn run(context: &Context, watched: &Watched) -> Option<Finding> {
-    let program = context.program.as_ref();
-    let receives = program.is_none_or(|program| sender::receives(context, program));
-    let blind = watched.captured.is_none() && watched.rules.is_none();
-    if !blind || !receives || !watched.exact.is_empty() || !watched.wide.is_empty() {
+    if !is_blind(context, watched) {
         return None;
     }
     let (title, evidence) = before_routing(context, watched).or_else(|| {
@@ -32,6 +29,19 @@ pub(super) fn run(context: &Context, watched: &Watched) -> Option<Finding> {
         .because(evidence)
         .because("these may be other packets than those that were to arrive");
     Some(named(context, finding, None, 0, |_| true))
+}
+
+/// Whether nothing but counters tells why nothing is received.
+fn is_blind(context: &Context, watched: &Watched) -> bool {
+    let program = context.program.as_ref();
+    let receives = program.is_none_or(|program| sender::receives(context, program));
+    let unseen = watched.captured.is_none() && watched.rules.is_none();
+    unseen && receives && watched.exact.is_empty() && watched.wide.is_empty()
+}
+
+/// Whether packets are lost at the prerouting hook, where a translation may lose them as well.
+pub(super) fn lost_at_prerouting(context: &Context, watched: &Watched) -> bool {
+    is_blind(context, watched) && before_routing(context, watched).is_some()
 }
 
 /// By IPv6, what comes to IP is counted by its destination once the prerouting hook is passed. By IPv4,
