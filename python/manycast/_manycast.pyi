@@ -886,6 +886,8 @@ def doctor(
     pid: int | None = None,
     with_: AddressLike | None = None,
     key: str | None = None,
+    answers: bool = False,
+    question: Payload | None = None,
 ) -> Report:
     """Finds out what becomes of datagrams to a group or a local address on this host, and why nothing
     arrives; without an address, what this host can do with groups.
@@ -897,6 +899,9 @@ def doctor(
     ``with_`` is a far host on which ``manycast doctor serve`` runs, as HOST or HOST:PORT: a group is then
     tried in both directions, and the far host examines itself too. ``key`` is the secret that was given
     there.
+
+    ``answers`` asks the group, and finds out whether the answers come, which its members send by unicast:
+    with ``question``, or else as the protocol of the port does (SLP, SSDP, WS-Discovery, mDNS, CoAP).
 
         print(doctor("239.1.1.1", 5000))
         for finding in doctor("239.1.1.1", 5000).findings:
@@ -922,6 +927,8 @@ def begin_doctor(
     pid: int | None = None,
     with_: AddressLike | None = None,
     key: str | None = None,
+    answers: bool = False,
+    question: Payload | None = None,
 ) -> Pending[Report]:
     """Begins what the function without ``begin_`` does. The result of the Pending is what that returns."""
 

@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use crate::address::{self, Interface, Sources};
 use crate::aside::{EXAMINATIONS, Pending, waits_or_begins};
 use crate::error;
+use crate::payload::Payload;
 use crate::value;
 use crate::wait::timeout;
 
@@ -24,6 +25,9 @@ waits_or_begins! {
     /// tried in both directions, and the far host examines itself too. ``key`` is the secret that was given
     /// there.
     ///
+    /// ``answers`` asks the group, and finds out whether the answers come, which its members send by unicast:
+    /// with ``question``, or else as the protocol of the port does (SLP, SSDP, WS-Discovery, mDNS, CoAP).
+    ///
     ///     print(doctor("239.1.1.1", 5000))
     ///     for finding in doctor("239.1.1.1", 5000).findings:
     ///         print(finding.title, finding.remedy)
@@ -37,7 +41,7 @@ waits_or_begins! {
     /// listening then goes on in the background until ``duration`` is over.
     signature = (
         address=None, port=None, /, *, interface=None, sources=None, duration=10.0, pid=None, with_=None,
-        key=None
+        key=None, answers=false, question=None
     )
     fn doctor, begin_doctor(
         address: Option<&Bound<'_, PyAny>>,
@@ -48,6 +52,8 @@ waits_or_begins! {
         pid: Option<u32>,
         with_: Option<&Bound<'_, PyAny>>,
         key: Option<&str>,
+        answers: bool,
+        question: Option<Payload>,
     ) {
         let Some(address) = address else {
             return Pending::start(&EXAMINATIONS, library::examine_host, finish);
@@ -60,6 +66,20 @@ waits_or_begins! {
             program: pid.map(ProgramChoice::Pid),
             ..Examination::default()
         };
+        if !answers && question.is_some() {
+            return Err(PyValueError::new_err("a question is for answers=True"));
+        }
+        if answers {
+            if pid.is_some() || with_.is_some() {
+                return Err(PyValueError::new_err("answers are examined without pid and with_"));
+            }
+            let question = question.map(|question| question.to_vec());
+            return Pending::start(
+                &EXAMINATIONS,
+                move || library::examine_answers(address, question.as_deref(), &how),
+                finish,
+            );
+        }
         let Some(with) = with_ else {
             return Pending::start(
                 &EXAMINATIONS,

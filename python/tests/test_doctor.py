@@ -46,11 +46,25 @@ def test_this_host():
     assert asyncio.run(aio.doctor()).subject == "this host"
 
 
+def test_answers_to_a_group(group):
+    """Its own programs are not asked: of a host by itself, nobody answers."""
+    report = manycast.doctor(group, duration=2, answers=True, question="who is there?")
+    assert (report.subject, report.verdict) == (f"answers to {group}", "not-arriving")
+    report = asyncio.run(aio.doctor(group, duration=2, answers=True, question=b"?"))
+    assert report.subject == f"answers to {group}"
+
+
 def test_what_is_refused(group):
     with pytest.raises(manycast.AddressError, match="names no port"):
         manycast.doctor(group.host, 0)
     with pytest.raises(ValueError, match="has an end"):
         manycast.doctor(group, duration=float("inf"))
+    with pytest.raises(ValueError, match="answers=True"):
+        manycast.doctor(group, question="?")
+    with pytest.raises(ValueError, match="without pid"):
+        manycast.doctor(group, answers=True, question="?", pid=1)
+    with pytest.raises(manycast.AddressError, match="groups are asked"):
+        manycast.doctor("127.0.0.1:1900", answers=True)
     with pytest.raises(manycast.Error):
         manycast.doctor(group, pid=2**22 + 1, duration=2)
 

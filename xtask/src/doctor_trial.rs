@@ -26,6 +26,8 @@ struct Asked {
     cases: u64,
     seed: u64,
     jobs: u64,
+    /// Goes on with a run that was broken off: what has a record is not run again.
+    goes_on: bool,
 }
 
 /// Runs the cases, and sums them up; a run that is long enough rewrites the figures of the page.
@@ -33,7 +35,7 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<bool> {
     let asked = Asked::parse(arguments)?;
     programs::ensure_installed()?;
     let records = root().join("target/doctor-trial");
-    if records.exists() {
+    if records.exists() && !asked.goes_on {
         fs::remove_dir_all(&records).context("emptying target/doctor-trial")?;
     }
     fs::create_dir_all(&records).context("making target/doctor-trial")?;
@@ -50,7 +52,7 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<bool> {
     }
     let passed = succeeds(&mut test)?;
 
-    let figures = Figures::read(&records)?;
+    let figures = Figures::read(&records, &asked)?;
     print!("\n{figures}");
     println!("what was said of each: target/doctor-trial/SEED");
     let missing = asked.cases.saturating_sub(figures.cases);
@@ -89,9 +91,14 @@ impl Asked {
             cases: ENOUGH,
             seed: 1,
             jobs: 4,
+            goes_on: false,
         };
         let mut words = arguments.iter();
         while let Some(option) = words.next() {
+            if *option == "--go-on" {
+                asked.goes_on = true;
+                continue;
+            }
             let value = words
                 .next()
                 .with_context(|| format!("{option} is to be followed by a number"))?;
@@ -102,7 +109,9 @@ impl Asked {
                 "--cases" => &mut asked.cases,
                 "--seed" => &mut asked.seed,
                 "--jobs" => &mut asked.jobs,
-                _ => bail!("there is no option {option}; there are --cases, --seed and --jobs"),
+                _ => bail!(
+                    "there is no option {option}; there are --cases, --seed, --jobs and --go-on"
+                ),
             };
             *place = number;
         }
@@ -133,10 +142,13 @@ struct Figures {
 impl Figures {
     /// Reads what each case has written: the first line is `SEED KIND USER ROOT PROOF PROOF
     /// CONTRADICTION`.
-    fn read(folder: &Path) -> anyhow::Result<Self> {
+    fn read(folder: &Path, asked: &Asked) -> anyhow::Result<Self> {
         let mut figures = Self::default();
-        for entry in fs::read_dir(folder).context("reading target/doctor-trial")? {
-            let path = entry?.path();
+        for seed in asked.seed..asked.seed + asked.cases {
+            let path = folder.join(seed.to_string());
+            if !path.exists() {
+                continue;
+            }
             let text =
                 fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
             let line = text.lines().next().unwrap_or_default();
@@ -290,7 +302,8 @@ mod tests {
     #[test]
     fn options_have_numbers() {
         let asked = Asked::parse(&["--seed", "7", "--cases", "1"]).unwrap();
-        assert_eq!((asked.cases, asked.seed), (1, 7));
+        assert_eq!((asked.cases, asked.seed, asked.goes_on), (1, 7, false));
+        assert!(Asked::parse(&["--go-on"]).unwrap().goes_on);
         for wrong in [
             &["--seed"][..],
             &["--seed", "x"],

@@ -39,7 +39,7 @@ Usage: cargo xtask COMMAND
   fuzz    each fuzzer for a minute; 'fuzz --seconds N NAME...' for those named
   doctor-trial
           500 drawn faults and healthy hosts, and what the doctor says of them, with figures to
-          docs/doctor-tests.md; 'doctor-trial --cases N --seed S --jobs J'; '--cases 1 --seed S'
+          docs/doctor-tests.md; 'doctor-trial --cases N --seed S --jobs J --go-on'; '--cases 1 --seed S'
           runs one again, and prints what is said of it
   docs    the documentation, in target/doc
   bench   manycast beside its peers, to docs/benchmarks.md; 'bench --quick' to see that it works,

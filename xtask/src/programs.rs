@@ -11,11 +11,12 @@ use anyhow::{Context, bail, ensure};
 use crate::{cargo, succeeds};
 
 /// Each program, and the Debian package that holds it; what is none is named by its path.
-const NEEDED: [(&str, &str); 14] = [
+const NEEDED: [(&str, &str); 15] = [
     ("/usr/include/normApi.h", "libnorm-dev"),
     ("/usr/include/zmq.h", "libzmq3-dev"),
     ("bridge", "iproute2"),
     ("c++", "g++"),
+    ("ethtool", "ethtool"),
     ("ip", "iproute2"),
     ("iperf", "iperf"),
     ("tc", "iproute2"),

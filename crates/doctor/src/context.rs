@@ -346,19 +346,33 @@ impl Context {
         if !watched.wide.is_empty() || watched.obstacle.is_none() {
             return watched.wide.clone();
         }
-        captured
-            .map(|stream| Flow {
-                source: stream.source,
-                destination: SocketAddr::new(self.target.ip, stream.port),
-                interface: InterfaceId::new(stream.interface, self.host.name_of(stream.interface)),
-                datagrams: stream.datagrams,
-                largest: 0,
-                hops: None,
-                first: Duration::ZERO,
-                last: watched.lasted,
-                longest_gap: Duration::ZERO,
-            })
-            .collect()
+        captured.map(|stream| self.as_flow(stream)).collect()
+    }
+
+    /// What was captured, as if it had been received.
+    fn as_flow(&self, stream: &CapturedStream) -> Flow {
+        Flow {
+            source: stream.source,
+            destination: SocketAddr::new(self.target.ip, stream.port),
+            interface: InterfaceId::new(stream.interface, self.host.name_of(stream.interface)),
+            datagrams: stream.datagrams,
+            largest: 0,
+            hops: None,
+            first: Duration::ZERO,
+            last: self
+                .watched
+                .as_ref()
+                .map_or(Duration::ZERO, |watched| watched.lasted),
+            longest_gap: Duration::ZERO,
+        }
+    }
+
+    /// What was captured by other interfaces than the named one, where nothing was by that.
+    pub(super) fn lost_elsewhere(&self) -> Option<Flow> {
+        let named = self.target.interface.as_ref()?;
+        let by_named = |stream: &CapturedStream| stream.interface == named.index;
+        let stream = self.lost().next().filter(|_| !self.lost().any(by_named))?;
+        Some(self.as_flow(stream))
     }
 
     /// What came of the group, to whomever.

@@ -46,7 +46,7 @@ pub fn examine_host() -> Result<Report, Error> {
         .iter()
         .filter(|interface| interface.can_multicast())
         .flat_map(|interface| {
-            GROUPS.map(|group| self_test::test(interface, SocketAddr::new(group, PORT)))
+            GROUPS.map(|group| self_test::test(interface, SocketAddr::new(group, PORT), false))
         })
         .flatten()
         .collect();

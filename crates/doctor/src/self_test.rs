@@ -4,13 +4,17 @@
 //! hooks of the firewall as if it had come in by the interface. With hop limit 0 it goes nowhere
 //! else. Sent to the group in question and to one that nobody uses, it tells a firewall's rule
 //! from everything else, whatever other traffic there is.
+//!
+//! Where another program has the port, it would be given them too. By IPv6, they are sent without a
+//! checksum then, and the kernel gives such to sockets alone that ask for them (RFC 6935,
+//! `UDP_NO_CHECK6_RX`). By IPv4 every socket takes them, so nothing is sent.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::{CounterTables, Counters};
-use manycast_net::{Interface, RecvBatch, Socket, SocketConfig};
+use manycast_net::{ErrorKind, Interface, RecvBatch, Socket, SocketConfig};
 use manycast_types::{InterfaceId, SourceFilter, Transmit, with_zone};
 
 use super::rules::RuleCounters;
@@ -26,41 +30,46 @@ const CALM: Duration = Duration::from_millis(3);
 /// How long is waited before they are sent anew.
 const REST: Duration = Duration::from_millis(5);
 
-/// How often they are sent at most, until it takes no longer than that.
-const MOST_ROUNDS: u32 = 10;
+/// For how long they are sent anew at most, until it takes no longer than that.
+const MOST_ROUNDS: Duration = Duration::from_secs(1);
+
+/// How often they may not have come to IP by then, until they are taken to be taken away before it.
+const ABSENT: u32 = 5;
+
+/// How long is waited for the kernel to hand them to IP, before its counters are read again.
+const MOMENT: Duration = Duration::from_micros(100);
 
 /// How long they are waited for. They need no network, so they are there at once or never.
 const PATIENCE: Duration = Duration::from_millis(300);
 
-/// Tests each interface on which the group is joined and that has an address to send from.
-pub(super) fn run(target: &Target, joined: &[InterfaceId], host: &Snapshot) -> Vec<SelfTest> {
-    let to = SocketAddr::new(target.ip, target.port);
-    let links = links(joined, host);
-    links.filter_map(|link| test(link, to)).collect()
-}
-
-/// The same where another program would receive what is sent to the group: nothing is, and only where
-/// this host may not send to groups at all, that is found.
-pub(super) fn run_quietly(
+/// Tests each interface on which the group is joined and that has an address to send from. The port is
+/// `shared` where another program has it.
+pub(super) fn run(
     target: &Target,
     joined: &[InterfaceId],
     host: &Snapshot,
+    shared: bool,
 ) -> Vec<SelfTest> {
-    let nobody = SocketAddr::new(unused(target.ip), 0);
-    let links = links(joined, host);
-    let tests = links.filter_map(|link| test(link, nobody));
-    tests.filter(|test| test.refused.is_some()).collect()
-}
-
-fn links<'a>(joined: &'a [InterfaceId], host: &'a Snapshot) -> impl Iterator<Item = &'a Interface> {
-    let joined = joined.iter();
-    joined
+    // By IPv4 that program would receive what is sent to the group. So nothing is, and only where this
+    // host may not send to groups at all, that is found.
+    let quiet = shared && target.is_ipv4();
+    let to = if quiet {
+        SocketAddr::new(unused(target.ip), 0)
+    } else {
+        SocketAddr::new(target.ip, target.port)
+    };
+    let interfaces = joined
+        .iter()
         .filter_map(|id| host.interface(id.index))
-        .filter(|interface| !interface.loopback)
+        .filter(|interface| !interface.loopback);
+    interfaces
+        .filter_map(|interface| test(interface, to, shared))
+        .filter(|test| !quiet || test.refused.is_some())
+        .collect()
 }
 
 /// Tests one interface; `None` where it cannot be tried.
-pub(super) fn test(interface: &Interface, to: SocketAddr) -> Option<SelfTest> {
+pub(super) fn test(interface: &Interface, to: SocketAddr, shared: bool) -> Option<SelfTest> {
     let source = interface
         .addresses
         .iter()
@@ -68,9 +77,9 @@ pub(super) fn test(interface: &Interface, to: SocketAddr) -> Option<SelfTest> {
         .address;
     let before = Counters::read().ok()?;
     let nobody = SocketAddr::new(unused(to.ip()), 0);
-    let control = there_and_back(interface, source, nobody, None);
+    let control = there_and_back(interface, source, nobody, shared, None);
     let mut rule_counters = RuleCounters::open();
-    let tested = there_and_back(interface, source, to, rule_counters.as_mut());
+    let tested = there_and_back(interface, source, to, shared, rule_counters.as_mut());
     // What the rules dropped while these were waited for was of others.
     let rules = rule_counters.and_then(|counters| counters.within().close(to, &[&interface.name]));
     let is_forbidden = |error: &manycast_net::Error| error.errno() == Some(libc::EPERM);
@@ -78,6 +87,8 @@ pub(super) fn test(interface: &Interface, to: SocketAddr) -> Option<SelfTest> {
         // There is nothing to compare it with.
         (Ok(_), Err(error)) if !is_forbidden(error) => return None,
         (Ok(back), _) => (back, None),
+        // Another program has the port, and shares it no more than that.
+        (Err(error), _) if error.kind() == ErrorKind::AddressInUse => return None,
         (Err(error), control) => {
             let refusal = Refusal {
                 error: error.to_string(),
@@ -123,6 +134,7 @@ fn there_and_back(
     interface: &Interface,
     source: IpAddr,
     to: SocketAddr,
+    shared: bool,
     mut rules: Option<&mut RuleCounters>,
 ) -> Result<Back, manycast_net::Error> {
     let config = SocketConfig::default()
@@ -142,8 +154,13 @@ fn there_and_back(
         IpAddr::V6(Ipv6Addr::UNSPECIFIED)
     };
     let sender = Socket::bind((any, 0).into(), &config)?;
+    if shared {
+        receiver.omit_checksum()?;
+        sender.omit_checksum()?;
+    }
     let ipv4 = to.is_ipv4();
-    let mut rounds = 0;
+    let mut batch = RecvBatch::with_capacity(16);
+    let (first, mut absent) = (Instant::now(), 0);
     let (token, tally, took) = loop {
         let token = seed();
         let mut transmit = Transmit::new(with_zone(to, interface.index), &token[..]);
@@ -166,18 +183,23 @@ fn there_and_back(
             if tally.received >= COUNT || took > CALM {
                 break (tally, took);
             }
+            // That thread may wait for this processor.
+            thread::sleep(MOMENT);
         };
         if let Some(rules) = &mut rules {
             rules.end();
         }
-        rounds += 1;
-        if took <= CALM || rounds == MOST_ROUNDS {
+        absent += u32::from(tally.received < COUNT);
+        // What does not come to IP is waited for, and little longer than that.
+        let calm = took <= CALM || absent >= ABSENT && took <= CALM * 2;
+        if calm || first.elapsed() > MOST_ROUNDS {
             break (token, tally, took);
         }
-        // Who has just slept runs at once, and for as long as the scheduler lets anybody run.
+        // Who has just slept runs at once, and for as long as the scheduler lets anybody run. What was
+        // received meanwhile makes room for what follows.
         thread::sleep(REST);
+        while receiver.recv_batch(&mut batch, Some(Duration::ZERO))? > 0 {}
     };
-    let mut batch = RecvBatch::with_capacity(16);
     let mut received = 0;
     let deadline = Instant::now() + PATIENCE;
     while received < COUNT {

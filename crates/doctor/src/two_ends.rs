@@ -158,7 +158,7 @@ fn here(
     let self_tests = if is_open || none_lost || watch::is_used_by_others(&context) {
         Vec::new()
     } else {
-        self_test::run(&context.target, &known.joined, &context.host)
+        self_test::run(&context.target, &known.joined, &context.host, false)
     };
     let mut lost = Vec::new();
     for (watched, sent) in &known.lost_rounds {

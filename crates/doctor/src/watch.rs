@@ -82,7 +82,8 @@ pub(super) fn watch(context: &Context, how: &Examination) -> Result<Watched, Err
         }
         if watched.wide.is_empty() {
             watched.filtered_of_others = filtered_of_others(context, &watched, cancellation)?;
-            test_itself(context, &mut watched);
+            let shared = is_used_by_others(context);
+            watched.self_tests = self_test::run(target, &watched.joined, &context.host, shared);
         }
     } else if has_ceased(&watched) && !cancellation.is_requested() {
         drop(listener);
@@ -133,7 +134,8 @@ pub(super) fn watch_program(context: &Context, how: &Examination) -> Result<Watc
     watched.wide = flows;
     watched.others = others;
     if target.is_group() && watched.wide.is_empty() {
-        test_itself(context, &mut watched);
+        drop(listener);
+        watched.self_tests = self_test::run(target, &watched.joined, &context.host, true);
     }
     watched.exact = watched
         .wide
@@ -162,16 +164,6 @@ fn filtered_of_others(
     cancellation.wait(SECOND);
     let moved = Counters::read()?.since(&before);
     Ok(Some(Tally::of(&moved, target.is_ipv4()).reverse_path))
-}
-
-/// Sends to this host itself, where nothing comes.
-fn test_itself(context: &Context, watched: &mut Watched) {
-    let run = if is_used_by_others(context) {
-        self_test::run_quietly
-    } else {
-        self_test::run
-    };
-    watched.self_tests = run(&context.target, &watched.joined, &context.host);
 }
 
 /// What is read before the group is joined, a little after that, and at the end: counters, and

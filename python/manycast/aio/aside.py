@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing_extensions import ParamSpec
 
     from .._manycast import Pending
-    from ..types import AddressLike
+    from ..types import AddressLike, Payload
     from ..value import Report
 
     _P = ParamSpec("_P")
@@ -53,6 +53,8 @@ async def doctor(
     pid: int | None = None,
     with_: AddressLike | None = None,
     key: str | None = None,
+    answers: bool = False,
+    question: Payload | None = None,
 ) -> Report:
     """Finds out why nothing arrives, as manycast.doctor does.
 
@@ -71,6 +73,8 @@ async def doctor(
             pid=pid,
             with_=with_,
             key=key,
+            answers=answers,
+            question=question,
         )
     )
 

@@ -96,6 +96,50 @@ pub(crate) fn a_fault_is_exit_1_and_one_object() {
     assert_eq!(last, "read on: manycast doctor --explain firewall-drops");
 }
 
+/// A member answers, and then a rule drops what it answers.
+pub(crate) fn answers_to_a_group_come_or_are_dropped() {
+    let lab = Lab::new();
+    let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
+    let script = "import threading
+s = udp(''); join(s, '239.1.2.3', 'eth0')
+def answer():
+    while True: s.sendto(b'here I am', s.recvfrom(2048)[1])
+threading.Thread(target=answer, daemon=True).start()";
+    let _member = program(&a, script);
+    a.wait_for_group("eth0", "239.1.2.3".parse().unwrap());
+    let group = "239.1.2.3%eth0:5000";
+    let arguments = [
+        "doctor",
+        group,
+        "--answers",
+        "--question",
+        "who?",
+        "--for",
+        "2s",
+    ];
+    let finished = run(&b, &arguments);
+    assert_eq!(code(&finished), 0, "{finished:#?}");
+    let first = &finished.stdout[0];
+    assert!(
+        first.starts_with(&format!("✓ answers to {group}: delivered, ")),
+        "{first}"
+    );
+    b.drop_at(Hook::Input, "meta l4proto udp");
+    let finished = run(&b, &[&arguments[..], &["--json"]].concat());
+    assert_eq!(code(&finished), 1, "{finished:#?}");
+    let report = json(&finished.stdout[0]);
+    assert_eq!(report["verdict"], "firewall-drops", "{report}");
+    assert_eq!(report["subject"], format!("answers to {group}"));
+
+    // What to ask is known of few ports.
+    let finished = run(&b, &["doctor", group, "--answers"]);
+    assert_eq!(code(&finished), 2, "{finished:#?}");
+    assert!(
+        finished.stderr.join(" ").contains("--question"),
+        "{finished:#?}"
+    );
+}
+
 pub(crate) fn what_cannot_be_examined_is_exit_2() {
     let lab = Lab::new();
     let [_a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);

@@ -78,6 +78,7 @@ netns::tests!(
     doctor::a_reverse_path_filter_of_the_far_host,
     doctor::a_second_fault_that_is_proved_is_told,
     doctor::an_interrupt_tells_what_is_known,
+    doctor::answers_to_a_group_come_or_are_dropped,
     doctor::any_local_address_is_watched,
     doctor::a_stream_that_comes_is_exit_0,
     doctor::two_ends_share_a_key,

@@ -44,7 +44,20 @@ pub(super) fn run(context: &Context, watched: &Watched, asked: SocketAddr) -> Fi
         ))
         .confirm(as_root);
     }
-    let finding = if watched.captured.is_some() {
+    let came = context.lost_of_target();
+    let finding = if came > 0 {
+        Finding::fault(
+            Code::NotArriving,
+            Doubt::CannotSee,
+            format!("answers to {asked} come in by the wire and are not received, and why cannot be seen"),
+        )
+        .because(waited)
+        .because(format!(
+            "{} to the port that asked came in by the wire",
+            super::count(came, "datagram")
+        ))
+        .confirm("sudo nft list ruleset; sudo bpftool net")
+    } else if watched.captured.is_some() {
         Finding::fault(
             Code::NotArriving,
             Doubt::Likely,
@@ -61,6 +74,9 @@ pub(super) fn run(context: &Context, watched: &Watched, asked: SocketAddr) -> Fi
         .because(waited)
         .confirm(as_root)
     };
+    if came > 0 {
+        return finding;
+    }
     finding.remedy(format!(
         "see whether a member runs, and whether the question reaches it: on its host, manycast doctor \
          {asked}"

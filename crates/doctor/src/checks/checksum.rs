@@ -39,8 +39,9 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
             "nothing was received meanwhile".to_owned()
         })
         .remedy(
-            "mend the sender, or whatever on the way writes to its datagrams (a translation of \
-             addresses, a tunnel, a driver that computes checksums): sudo ethtool -K INTERFACE tx off",
+            "let the sender's host compute them, and no device: sudo ethtool -K INTERFACE tx off; or \
+             mend whatever on the way writes to its datagrams, or passes them on before they are \
+             computed (a translation of addresses, a tunnel, a bridge that is a program)",
         )
         .confirm("each is called 'bad udp cksum' by: sudo tcpdump -nvvi any udp"),
     )

@@ -5,7 +5,7 @@ use crate::FirewallRule;
 use super::super::proof::{Doubt, Grade, Proof};
 use super::super::{Code, Context, Finding, Rules, SelfTest, Severity, Tally, Watched};
 use super::firewall_rule::{Way, named};
-use super::{below_ip, conntrack, ipsec, nat, sender, vrf};
+use super::{below_ip, conntrack, firewall_counters, ipsec, nat, sender, vrf};
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
     let watched = context.watched.as_ref()?;
@@ -32,7 +32,10 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
         return None;
     }
     if !context.target.is_group() {
-        return by_rule(context, watched);
+        // The port that asked is the doctor's alone. What comes to another one may be another program's.
+        let asked = context.target.asked;
+        return by_rule(context, watched)
+            .or_else(|| asked.and_then(|_| by_wire(context, watched, 1)));
     }
     let tests = watched.self_tests.iter();
     let sends = context
@@ -49,7 +52,9 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
         .or_else(|| by_rule(context, watched))
         .or_else(|| {
             let open = watched.obstacle.is_none();
-            open.then(|| by_source(context, watched))?
+            open.then(|| {
+                firewall_counters::run(context, watched).or_else(|| by_source(context, watched))
+            })?
         })
 }
 
@@ -292,9 +297,7 @@ fn by_source(context: &Context, watched: &Watched) -> Option<Finding> {
         return None;
     }
     let captured = captured(context, watched);
-    let explained = tally.reverse_path + tally.ignored + tally.fragments + tally.checksums > 0
-        || super::martian::run(context).is_some();
-    if explained || (tally.lost() <= super::FEW && captured.is_none()) {
+    if is_explained(context, &tally) || (tally.lost() <= super::FEW && captured.is_none()) {
         return None;
     }
     // By IPv4, only what is joined is counted as multicast, and this comes before the input hook.
@@ -324,23 +327,37 @@ fn by_source(context: &Context, watched: &Watched) -> Option<Finding> {
         let rules = watched.rules.as_ref();
         return Some(named(context, finding, rules, tally.lost(), Way::In));
     }
-    if let Some(captured) = captured.filter(|captured| *captured > super::FEW) {
-        let finding = fault(
-            Doubt::Likely.into(),
-            format!("something on this host drops what {}", whose(context)),
-        )
-        .because(format!(
-            "{} to the group and port came in by the wire, and none further",
-            super::count(captured, "datagram")
-        ));
-        let rules = watched.rules.as_ref();
-        return Some(named(context, finding, rules, captured, Way::In));
+    by_wire(context, watched, super::FEW)
+        .or_else(|| none.then(|| unseen(context, &tally, tested))?)
+}
+
+/// More than so many came in by the wire, and none further: a rule that does not count may be it.
+fn by_wire(context: &Context, watched: &Watched, few: u64) -> Option<Finding> {
+    let captured = captured(context, watched).filter(|captured| *captured > few)?;
+    // By another interface than the one that is asked for, nothing was joined.
+    if is_explained(context, &context.tally()) || context.lost_elsewhere().is_some() {
+        return None;
     }
-    if none {
-        unseen(context, &tally, tested)
-    } else {
-        None
-    }
+    let to = match context.target.asked {
+        Some(_) => "the port that asked",
+        None => "the group and port",
+    };
+    let finding = fault(
+        Doubt::Likely.into(),
+        format!("something on this host drops what {}", whose(context)),
+    )
+    .because(format!(
+        "{} to {to} came in by the wire, and none further",
+        super::count(captured, "datagram")
+    ));
+    let rules = watched.rules.as_ref();
+    Some(named(context, finding, rules, captured, Way::In))
+}
+
+/// Whether something else is known that drops datagrams within IP.
+fn is_explained(context: &Context, tally: &Tally) -> bool {
+    tally.reverse_path + tally.ignored + tally.fragments + tally.checksums > 0
+        || super::martian::run(context).is_some()
 }
 
 /// Packets are lost where a firewall may drop them, and nothing tells whether they are of the

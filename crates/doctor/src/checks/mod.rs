@@ -9,6 +9,7 @@ pub(super) mod conntrack;
 mod cross_talk;
 mod duplicate_interface;
 mod firewall;
+mod firewall_counters;
 mod firewall_igmp;
 mod firewall_part;
 pub(super) mod firewall_rule;
@@ -118,13 +119,26 @@ pub(super) fn of_each(context: &Context) -> Vec<Finding> {
         })
         .collect();
     let one_is_well = each.iter().any(|found| !found.iter().any(is_fault));
+    let suffers = |found: &Vec<Finding>, title: &str| {
+        let mut faults = found.iter().filter(|finding| is_fault(finding));
+        faults.any(|fault| fault.title == title && fault.confidence <= Confidence::Likely)
+    };
+    // What keeps all of them from receiving, and so is of none of them, comes before what is wrong with one.
+    let titles = each.iter().flatten().map(|finding| finding.title.clone());
+    let of_all: Vec<String> = titles
+        .filter(|title| each.iter().all(|found| suffers(found, title)))
+        .collect();
     let mut findings: Vec<Finding> = Vec::new();
     for mut finding in each.into_iter().flatten() {
-        if one_is_well && is_fault(&finding) {
+        let why = if one_is_well {
+            "another program on the port receives what it should"
+        } else {
+            "it is of this program; what concerns all on the port is told before"
+        };
+        let of_one = !of_all.is_empty() && !of_all.contains(&finding.title);
+        if (one_is_well || of_one) && is_fault(&finding) {
             finding.severity = Severity::Warning;
-            finding
-                .evidence
-                .push("another program on the port receives what it should".to_owned());
+            finding.evidence.push(why.to_owned());
         }
         // Of several with one code, one is told, and the others with it.
         match findings.iter_mut().find(|known| known.code == finding.code) {
@@ -189,11 +203,15 @@ fn rivals(context: &Context, findings: &mut [Finding]) {
     if watched.captured.is_some() {
         return;
     }
+    // What a host sends to itself is its own.
+    let untested = watched.self_tests.iter().all(|test| test.received > 0);
     let is_one = |finding: &Finding| {
         // Of a program, its sockets tell the port.
         let counted = context.program.is_none() || finding.code != Code::WrongPort;
+        let of_anybody = OF_ANYBODY.contains(&finding.code)
+            || finding.code == Code::FirewallDrops && untested && context.target.is_group();
         counted
-            && OF_ANYBODY.contains(&finding.code)
+            && of_anybody
             && (finding.severity, finding.confidence) == (Severity::Fault, Confidence::Likely)
     };
     let tally = context.tally();
@@ -201,7 +219,8 @@ fn rivals(context: &Context, findings: &mut [Finding]) {
     let translated = tally.no_port > FEW;
     // What is lost within IP for no reason that is counted may be lost to a firewall.
     let counted = tally.reverse_path + tally.fragments + watched.conntrack_drops;
-    let uncounted = tally.lost().saturating_sub(counted) > FEW;
+    let by_firewall = |finding: &Finding| finding.code == Code::FirewallDrops && is_one(finding);
+    let uncounted = tally.lost().saturating_sub(counted) > FEW && !findings.iter().any(by_firewall);
     let count = findings.iter().filter(|finding| is_one(finding)).count()
         + usize::from(translated)
         + usize::from(uncounted);

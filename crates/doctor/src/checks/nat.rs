@@ -4,13 +4,32 @@ use crate::FirewallRule;
 
 use super::super::proof::{Doubt, Proof};
 use super::super::{Code, Context, Finding, Translation, Watched};
+use super::firewall_counters;
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
     let watched = context.watched.as_ref()?;
     if watched.obstacle.is_some() {
         return None;
     }
-    by_connection(context, watched).or_else(|| by_rule(context, watched))
+    by_connection(context, watched)
+        .or_else(|| by_rule(context, watched))
+        .or_else(|| by_counters(context, watched))
+}
+
+/// Whether a rule drops them or a translation does, counters do not tell.
+fn by_counters(context: &Context, watched: &Watched) -> Option<Finding> {
+    firewall_counters::lost_at_prerouting(context, watched).then(|| {
+        Finding::warning(
+            Code::NatRedirect,
+            Doubt::Possible,
+            "a translation of addresses may take away what is lost at the prerouting hook",
+        )
+        .because("where the kernel finds no address to translate to, it drops them")
+        .confirm(format!(
+            "as root, the doctor sees the rules: sudo manycast doctor {}",
+            context.target.address
+        ))
+    })
 }
 
 /// The kernel's table of connections says so.

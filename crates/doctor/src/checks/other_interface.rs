@@ -49,9 +49,12 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     }
     context.vain()?;
     let named = target.interface.as_ref()?;
-    let flow = watched.wide.iter().find(|flow| {
+    let mut received = watched.wide.iter();
+    let flow = received.find(|flow| {
         flow.interface.index != named.index && target.sources.admits(flow.source.ip())
-    })?;
+    });
+    let captured = context.lost_elsewhere();
+    let flow = flow.or(captured.as_ref())?;
     let better = target
         .address
         .clone()

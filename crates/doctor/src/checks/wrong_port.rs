@@ -29,7 +29,9 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
         None => false,
     };
     let in_vrf = || vrf::run(context).is_some_and(|finding| finding.severity == Severity::Fault);
-    if !on_the_wire && (tally.ignored == 0 || watched.obstacle.is_some() || in_vrf()) {
+    let elsewhere = taken_elsewhere(context);
+    let counted = tally.ignored > 0 || elsewhere.is_some();
+    if !on_the_wire && (!counted || watched.obstacle.is_some() || in_vrf()) {
         return None;
     }
     let mut others: Vec<_> = context
@@ -71,6 +73,14 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     } else {
         finding
     };
+    let finding = match elsewhere.filter(|_| !on_the_wire) {
+        Some(port) => finding.because(format!(
+            "{} to groups came and were handed on; a program of this host is a member of {group}, and \
+             has port {port}",
+            super::count(tally.multicast, "packet")
+        )),
+        None => finding,
+    };
     let port_now = captured.and_then(|captured| Some(captured.streams.first()?.port));
     let finding = match port_now {
         Some(now) => finding.remedy(format!(
@@ -87,6 +97,27 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     } else {
         finding.because(format!("also joined here: {}", super::list(others)))
     })
+}
+
+/// Another port, whose program takes all that comes to groups: it is a member of this one, and this host
+/// of no other.
+fn taken_elsewhere(context: &Context) -> Option<u16> {
+    let (target, tally) = (&context.target, context.tally());
+    let group = target.ip;
+    let mut joined = context.host.joined_by_programs(target.is_ipv4());
+    let alone = context.host.is_member(group) && joined.all(|joined| joined.group == group);
+    let few = super::FEW;
+    // By IPv6, groups that are not joined are counted as well, and lost.
+    let handed_on = tally.multicast.saturating_sub(tally.control) > few && tally.lost() <= few;
+    if !alone || !handed_on {
+        return None;
+    }
+    let mut sockets = context.host.sockets.iter().map(|socket| socket.local);
+    let other = sockets.find(|local| {
+        let takes = local.ip() == group || local.ip().is_unspecified();
+        takes && local.port() != target.port && local.port() != 0
+    });
+    other.map(|local| local.port())
 }
 
 /// A program that neither has the port nor sends.

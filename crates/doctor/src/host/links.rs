@@ -16,6 +16,10 @@ pub struct LinkState {
     pub xdp: Option<&'static str>,
     /// Where filters of tc may stand at the ingress: how many packets they have dropped.
     pub ingress: Option<u64>,
+    /// Frames that came in.
+    pub received: u64,
+    /// How many bytes these have, without their headers where the link is a bridge.
+    pub bytes: u64,
     /// Packets that the driver dropped: too long for the MTU, of no protocol that is known here, for
     /// want of memory.
     pub dropped: u64,
@@ -42,6 +46,8 @@ const QDISC_HEADER: usize = 20;
 const INDEX: usize = 4;
 
 /// Numbers of `struct rtnl_link_stats64`, eight bytes each. Older kernels have fewer.
+const RX_PACKETS: usize = 0;
+const RX_BYTES: usize = 2;
 const RX_DROPPED: usize = 6;
 const RX_OTHER_HOST: usize = 24;
 
@@ -103,6 +109,8 @@ pub(crate) fn link(payload: &[u8]) -> Option<LinkState> {
                     let eight = value.get(number * 8..)?.first_chunk()?;
                     Some(u64::from_ne_bytes(*eight))
                 };
+                link.received = count(RX_PACKETS).unwrap_or(0);
+                link.bytes = count(RX_BYTES).unwrap_or(0);
                 link.dropped = count(RX_DROPPED).unwrap_or(0);
                 link.other_host = count(RX_OTHER_HOST).unwrap_or(0);
             }
@@ -121,6 +129,8 @@ pub(crate) fn since(now: Vec<LinkState>, earlier: &[LinkState]) -> Vec<LinkState
             ingress: now
                 .ingress
                 .map(|drops| drops.saturating_sub(before.ingress.unwrap_or(0))),
+            received: now.received.saturating_sub(before.received),
+            bytes: now.bytes.saturating_sub(before.bytes),
             dropped: now.dropped.saturating_sub(before.dropped),
             other_host: now.other_host.saturating_sub(before.other_host),
             ..now

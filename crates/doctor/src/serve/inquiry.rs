@@ -102,7 +102,7 @@ impl Examination {
             ..
         } = &mut self.context;
         if let Some(watched) = watched {
-            watched.self_tests = self_test::run(target, &watched.joined, host);
+            watched.self_tests = self_test::run(target, &watched.joined, host, false);
         }
     }
 }

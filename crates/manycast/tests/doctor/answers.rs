@@ -105,6 +105,39 @@ pub(crate) fn a_firewall_that_follows_connections_drops_them() {
     }
 }
 
+/// A rule that strikes all that is UDP, answers among it, and does not count.
+pub(crate) fn a_rule_that_does_not_count_drops_them() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    for (group, address, port) in ASKED {
+        b.nft(
+            "table inet f {
+                chain i {
+                    type filter hook input priority 0
+                    meta l4proto udp drop
+                }
+            }",
+        );
+        let _member = member(&a, group, port);
+        let on_eth0 = address.replace(group, &format!("{group}%eth0"));
+        let [user, root] = examine(&b, &on_eth0);
+        assert_fault(&user, Code::FirewallDrops, Confidence::Likely);
+        assert_fault(&root, Code::FirewallDrops, Confidence::Likely);
+        let evidence = evidence(&root);
+        assert!(
+            evidence.contains("to the port that asked came in by the wire, and none further")
+                && evidence.contains("of inet f i (drop), at the input hook, alone matches it"),
+            "{root:#?}"
+        );
+        mend(&b, &root);
+        for report in examine(&b, &on_eth0) {
+            assert_delivered(&report);
+        }
+        b.output("nft flush ruleset");
+    }
+}
+
 pub(crate) fn nobody_answers() {
     let lab = Lab::new();
     let switch = lab.switch("sw");

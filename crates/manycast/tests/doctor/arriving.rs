@@ -152,7 +152,8 @@ pub(crate) fn the_wrong_port_which_another_program_has() {
         let _other = b.run(|| Listener::open([&*to], SocketConfig::default()));
         let _stream = Stream::start(&a, &to);
         let report = examine(&b, &address(group));
-        assert_fault(&report, Code::NotArriving, Confidence::Likely);
+        assert_fault(&report, Code::WrongPort, Confidence::Likely);
+        assert!(evidence(&report).contains("has port 5001"), "{report:#?}");
         let report = examine_privileged(&b, &address(group), None);
         assert_fault(&report, Code::WrongPort, Confidence::Likely);
     }

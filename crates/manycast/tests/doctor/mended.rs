@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use manycast::SenderConfig;
 use manycast::doctor::{Code, Confidence, Examination, ProgramChoice, Report};
-use manycast_lab::netns::{Hook, Host, Lab, Process, wait_until};
+use manycast_lab::netns::{self, Hook, Host, Lab, Process, wait_until};
 
 use crate::serving::{Serving, far};
 use crate::sockets::slow;
@@ -49,6 +49,47 @@ fn across_a_bridge(lab: &Lab) -> [Host; 3] {
         bridge.output(&format!("ip {line}"));
     }
     [a, bridge, b]
+}
+
+/// A program that passes frames on between two interfaces as it reads them: the sender's kernel has left
+/// their checksums to a device, and there is none that computes them.
+const RELAY: &str = "
+import threading
+def wire(device):
+    s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+    s.bind((device, 3))
+    return s
+def pass_on(one, other):
+    while True:
+        frame, (_, _, kind, *_) = one.recvfrom(65536)
+        if kind != socket.PACKET_OUTGOING: other.send(frame)
+wires = [wire('eth0'), wire('eth1')]
+for pair in wires, wires[::-1]:
+    threading.Thread(target=pass_on, args=pair, daemon=True).start()
+";
+
+pub(crate) fn checksums_are_computed() {
+    netns::require(&["ethtool"]);
+    let lab = Lab::new();
+    let (left, right) = (lab.switch("left"), lab.switch("right"));
+    let [a, relay, b] = ["a", "c", "b"].map(|name| lab.host(name));
+    a.connect(&left, "eth0", &["10.0.0.1/24", "fd00::1/64"]);
+    relay.connect(&left, "eth0", &[]);
+    relay.connect(&right, "eth1", &[]);
+    b.connect(&right, "eth0", &["10.0.0.2/24", "fd00::2/64"]);
+    let _passing = privileged_program(&relay, RELAY);
+    for group in GROUPS {
+        let _stream = Stream::start(&a, &address(&format!("{group}%eth0")));
+        let reports = both(&b, &address(group), None);
+        for (report, confidence) in reports.iter().zip([Confidence::Likely, Confidence::Proved]) {
+            assert_fault(report, Code::BadChecksum, confidence);
+            let (_, rest) = remedy(report).split_once("sudo ").unwrap();
+            let command = rest.split(';').next().unwrap();
+            a.output(&command.replace("INTERFACE", "eth0"));
+            assert_delivered(&examine(&b, &address(group)));
+            a.output("ethtool -K eth0 tx on");
+        }
+    }
 }
 
 pub(crate) fn a_querier_is_switched_on() {

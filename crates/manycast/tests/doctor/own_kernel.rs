@@ -2,14 +2,18 @@
 //! whole machine. `cargo xtask vm` runs these, in a virtual machine.
 
 use std::fs;
+use std::os::fd::AsFd;
+use std::thread;
+use std::time::Duration;
 
-use manycast::doctor::{Code, Confidence, Report, Severity};
-use manycast_lab::netns::{self, Host, Lab};
+use manycast::doctor::{self, Code, Confidence, ProgramChoice, Report, Severity};
+use manycast_lab::netns::{self, Host, Lab, Process};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::unseen::commands;
 use crate::{
-    GROUPS, Stream, address, assert_delivered, assert_fault, examine, examine_privileged, program,
-    remedy, two_hosts,
+    GROUPS, Stream, address, assert_delivered, assert_fault, examine, examine_privileged, how,
+    program, remedy, two_hosts,
 };
 
 /// What the machine itself does, outside of all namespaces.
@@ -112,6 +116,65 @@ fn ways_of_the_remedy(report: &Report) -> (&str, String) {
     let (_, track_more) = remedy(report).split_once("sudo ").unwrap();
     let (track_more, untracked) = track_more.split_once("; or do not track these: ").unwrap();
     (track_more, untracked.replace("sudo ", ""))
+}
+
+/// The limit is of the whole machine, and older kernels show it there alone; a program asks for its
+/// buffer when it starts. It sends to itself, since the machine has no network.
+pub(crate) fn a_receive_buffer_may_be_larger() {
+    let lab = Lab::new();
+    let host = lab.host("a");
+    on_the_machine(&host, "ip link set lo up");
+    let group = "239.1.2.3";
+    let script = format!(
+        "import socket, struct, threading
+def udp():
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.setsockopt(0, socket.IP_MULTICAST_IF, bytes(8) + struct.pack('@I', 1))
+    return s
+s = udp()
+s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+s.bind(('', 5000))
+s.setsockopt(0, 35, socket.inet_aton('{group}') + bytes(4) + struct.pack('@I', 1))
+threading.Thread(target=lambda: [s.recv(2048) for _ in iter(int, 1)], daemon=True).start()
+def send():
+    other = udp()
+    while not threading.Event().wait(.01): other.sendto(b'x', ('{group}', 5000))
+threading.Thread(target=send, daemon=True).start()
+print('ready', flush=True)
+input()"
+    );
+    let start = || {
+        let mut command = host.command("nsenter");
+        command.args(["--net=/proc/1/ns/net", "python3", "-u", "-c", &script]);
+        let mut process = Process::start(&mut command);
+        process.wait_for_line("ready");
+        process
+    };
+    on_the_machine(&host, "sysctl -w net.core.rmem_max=212992");
+    let small = start();
+    let told = found(&on_loopback(&small), Code::ReceiveBufferCapped).unwrap();
+    on_the_machine(&host, told.strip_prefix("sudo ").unwrap());
+    drop(small);
+    let report = on_loopback(&start());
+    assert_delivered(&report);
+    assert_eq!(
+        found(&report, Code::ReceiveBufferCapped),
+        None,
+        "{report:#?}"
+    );
+}
+
+/// What is found of a program of the machine itself.
+fn on_loopback(process: &Process) -> Report {
+    let pid = ProgramChoice::Pid(process.id());
+    let examine = move || {
+        let machine = fs::File::open("/proc/1/ns/net").unwrap();
+        let network = Some(LinkNameSpaceType::Network);
+        move_into_link_name_space(machine.as_fd(), network).unwrap();
+        doctor::examine("239.1.2.3%lo:5000", &how(Duration::from_secs(2), Some(pid))).unwrap()
+    };
+    thread::spawn(examine).join().unwrap()
 }
 
 /// Two radios of the kernel's simulation, in one cell without an access point.

@@ -29,7 +29,8 @@ use self::scene::Scene;
 
 /// Names the seeds of a longer run: `FIRST COUNT`.
 const SEEDS: &str = "MANYCAST_TRIAL_SEEDS";
-/// Names a folder, to which each case writes a file with what came of it.
+/// Names a folder, to which each case writes a file with what came of it. Cases of a longer run that
+/// have one are not run again.
 const RECORDS: &str = "MANYCAST_TRIAL_RECORDS";
 
 /// The test of those who judge.
@@ -49,7 +50,12 @@ fn main() -> ExitCode {
             let (first, count) = text.split_once(' ').unwrap();
             let first: u64 = first.parse().unwrap();
             let count: u64 = count.parse().unwrap();
-            (first..first + count).map(name).collect()
+            let is_recorded = |seed: &u64| {
+                let folder = env::var_os(RECORDS).map(PathBuf::from);
+                folder.is_some_and(|folder| folder.join(seed.to_string()).exists())
+            };
+            let seeds = first..first + count;
+            seeds.filter(|seed| !is_recorded(seed)).map(name).collect()
         }
         Err(_) => {
             let known = KNOWN.iter().map(|known| known.seed);

@@ -338,6 +338,11 @@ impl Scene {
         ] {
             self.b.output(&format!("ip {line}"));
         }
+        if let Some(zone) = &mut self.asked.zone
+            && zone == "eth0"
+        {
+            "br0".clone_into(zone);
+        }
         let instead = self.program.instead.iter_mut();
         for line in self.program.then.iter_mut().chain(instead) {
             *line = line.replace("'eth0'", "'br0'");

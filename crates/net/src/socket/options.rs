@@ -97,6 +97,17 @@ impl Socket {
         self.set(self.named("IP_TOS", "IPV6_TCLASS"), result)
     }
 
+    /// Sends datagrams of IPv6 without a UDP checksum, and receives such, which are not given to other
+    /// sockets (RFC 6935; `UDP_NO_CHECK6_TX`, `UDP_NO_CHECK6_RX`).
+    ///
+    /// # Errors
+    ///
+    /// Only where the machine itself fails.
+    pub fn omit_checksum(&self) -> Result<(), Error> {
+        let result = sys::options::omit_checksum(self.fd());
+        self.set("UDP_NO_CHECK6", result)
+    }
+
     /// Whether members on this host receive what this socket sends to a group.
     ///
     /// # Errors

@@ -80,7 +80,9 @@ pub(super) const ALL: &[Condition] = &[
         &[Program, Beside, Interfaces],
         cross_talk,
     )
-    .right(&["cross-talk"]),
+    .right(&["cross-talk"])
+    // Of the other program, where the port is asked for.
+    .also(&["bound-to-other-group", "not-joined"]),
     // Nothing but the kernel's counter of the socket tells of it.
     Condition::new("socket-filter", PROGRAM, &[Program], socket_filter).right(&["socket-filter"]),
     Condition::new("ipv6-only", PROGRAM, &[Program], ipv6_only)

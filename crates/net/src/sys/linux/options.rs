@@ -21,6 +21,12 @@ pub(crate) fn receive_only_joined(fd: BorrowedFd<'_>, ipv4: bool) -> io::Result<
     }
 }
 
+/// Sends UDP datagrams of IPv6 without a checksum, and receives such (`linux/udp.h`).
+pub(crate) fn omit_checksum(fd: BorrowedFd<'_>) -> io::Result<()> {
+    set_int(fd, libc::IPPROTO_UDP, libc::UDP_NO_CHECK6_TX, 1)?;
+    set_int(fd, libc::IPPROTO_UDP, libc::UDP_NO_CHECK6_RX, 1)
+}
+
 /// Receives and sends by one interface alone (`SO_BINDTODEVICE` in `socket(7)`).
 pub(crate) fn bind_device(fd: BorrowedFd<'_>, index: u32) -> io::Result<()> {
     let name = interface_name(index).unwrap_or_default();
