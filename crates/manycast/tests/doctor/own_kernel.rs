@@ -153,8 +153,8 @@ input()"
     };
     on_the_machine(&host, "sysctl -w net.core.rmem_max=212992");
     let small = start();
-    let told = found(&on_loopback(&small), Code::ReceiveBufferCapped).unwrap();
-    on_the_machine(&host, told.strip_prefix("sudo ").unwrap());
+    let remedy = found(&on_loopback(&small), Code::ReceiveBufferCapped).unwrap();
+    on_the_machine(&host, remedy.strip_prefix("sudo ").unwrap());
     drop(small);
     let report = on_loopback(&start());
     assert_delivered(&report);
