@@ -18,6 +18,7 @@ use bytes::Bytes;
 use manycast_io::{
     Commands, Driver, IntoAddress, Next, Sender as Egress, SenderConfig, Sent, Socket,
 };
+use manycast_proto::buffers::Buffers;
 use manycast_proto::norm::{self, ObjectId, SenderEvent};
 use manycast_types::Address;
 
@@ -293,6 +294,8 @@ struct Run {
     egress: Sent,
     /// Files that are open, by their entries.
     files: HashMap<u32, File>,
+    /// Room for blocks that are read.
+    buffers: Buffers,
     reader: mpsc::Sender<(ObjectId, u32, u64, usize)>,
     stop: Stop,
     segment: u64,
@@ -335,6 +338,7 @@ impl Run {
             ..norm::SenderConfig::new(egress.to, number(0).clamp(1, u32::MAX - 1))
         };
         let segment = config.segment.into();
+        let buffers = Buffers::new(usize::from(config.segment) * usize::from(config.block));
         let now = Instant::now();
         let sender = norm::Sender::new(config, manycast_io::seed(), now);
         let mut driver = Driver::new(socket, Inbox::new(sender));
@@ -353,6 +357,7 @@ impl Run {
             origins,
             egress,
             files: HashMap::new(),
+            buffers,
             reader,
             stop,
             segment,
@@ -477,15 +482,17 @@ impl Run {
                 Err(error) => return self.fail(index, error.to_string()),
             }
         }
-        let mut bytes = vec![0; length];
+        let mut buffer = self.buffers.take();
         let now = self.files.get(&index).and_then(|file| {
-            let slice = &mut [io::IoSliceMut::new(&mut bytes)];
+            let slice = &mut [io::IoSliceMut::new(buffer.get_mut(..length)?)];
             // `preadv2(2)`: what would have to wait for the disk fails.
             let flags = rustix::io::ReadWriteFlags::NOWAIT;
             rustix::io::preadv2(file, slice, offset, flags).ok()
         });
+        let mut bytes = self.buffers.give(buffer);
         if now == Some(length) {
-            self.supply((object, offset, Ok(bytes.into())));
+            bytes.truncate(length);
+            self.supply((object, offset, Ok(bytes)));
         } else {
             // It lives as long as this does.
             let _ = self.reader.send((object, index, offset, length));
