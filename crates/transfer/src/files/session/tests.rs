@@ -359,6 +359,9 @@ fn what_is_left_of_abandoned_files_counts() {
     }
     assert!(abandon(10, "fits", MIB));
     assert!(!abandon(11, "more", 1));
+    // What comes after all of it has come: so it is written.
+    site.store.begin(0, entry("last", MIB), true);
+    while site.outcomes.recv().unwrap() != Outcome::Begun(0, Vec::new()) {}
     let folder = site.settle();
     let left = std::fs::read_dir(folder.path().join("inside")).unwrap();
     let files = left.map(|it| it.unwrap().metadata().unwrap());
