@@ -14,7 +14,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use bytes::BytesMut;
 use manycast_io::{
     Commands, Driver, IntoAddress, Next, Sender as Egress, SenderConfig, Sent, Socket,
 };
@@ -156,8 +156,11 @@ pub struct Sending {
     stop: Stop,
 }
 
-/// What the thread that reads has read.
-type Read = (ObjectId, u64, Result<Bytes, String>);
+/// What the thread that reads is to read: a part of the file with this number, into memory that it is
+/// given.
+type Job = (ObjectId, u32, u64, usize, BytesMut);
+/// What it has read: so many bytes.
+type Read = (ObjectId, u64, usize, Result<BytesMut, String>);
 type Protocol = Inbox<norm::Sender, Read>;
 
 impl Sending {
@@ -296,7 +299,7 @@ struct Run {
     files: HashMap<u32, File>,
     /// Room for blocks that are read.
     buffers: Buffers,
-    reader: mpsc::Sender<(ObjectId, u32, u64, usize)>,
+    reader: mpsc::Sender<Job>,
     stop: Stop,
     segment: u64,
     ended: Instant,
@@ -489,13 +492,11 @@ impl Run {
             let flags = rustix::io::ReadWriteFlags::NOWAIT;
             rustix::io::preadv2(file, slice, offset, flags).ok()
         });
-        let mut bytes = self.buffers.give(buffer);
         if now == Some(length) {
-            bytes.truncate(length);
-            self.supply((object, offset, Ok(bytes)));
+            self.supply((object, offset, length, Ok(buffer)));
         } else {
             // It lives as long as this does.
-            let _ = self.reader.send((object, index, offset, length));
+            let _ = self.reader.send((object, index, offset, length, buffer));
         }
     }
 
@@ -512,9 +513,11 @@ impl Run {
         }
     }
 
-    fn supply(&mut self, (object, offset, bytes): Read) {
-        match bytes {
-            Ok(bytes) => {
+    fn supply(&mut self, (object, offset, length, buffer): Read) {
+        match buffer {
+            Ok(buffer) => {
+                let mut bytes = self.buffers.give(buffer);
+                bytes.truncate(length);
                 let sender = &mut self.driver.protocol_mut().protocol;
                 sender.supply(object, offset, bytes);
             }
@@ -534,31 +537,27 @@ impl Run {
 }
 
 /// Reads what would hold up the driver, until nobody can want any more.
-fn read(
-    origins: &[Origin],
-    jobs: &mpsc::Receiver<(ObjectId, u32, u64, usize)>,
-    commands: &Commands<Protocol>,
-) {
+fn read(origins: &[Origin], jobs: &mpsc::Receiver<Job>, commands: &Commands<Protocol>) {
     // The file that was read last.
     let mut open: Option<(u32, File)> = None;
-    for (object, index, offset, length) in jobs {
+    for (object, index, offset, length, mut buffer) in jobs {
         let origin = &origins[index as usize];
         let result = (|| {
             let file = match open.take_if(|(its, _)| *its == index) {
                 Some((_, file)) => file,
                 None => origin.open()?,
             };
-            let mut bytes = vec![0; length];
-            let read = file.read_exact_at(&mut bytes, offset);
+            let room = buffer.get_mut(..length).unwrap_or_default();
+            let read = file.read_exact_at(room, offset);
             read.map_err(|error| match error.kind() {
                 io::ErrorKind::UnexpectedEof => origin.changed(),
                 _ => Error::file("read", origin.path.display(), error),
             })?;
             open = Some((index, file));
-            Ok(Bytes::from(bytes))
+            Ok(buffer)
         })();
         let result = result.map_err(|error: Error| error.to_string());
-        if !commands.give(move |inbox, _| inbox.put((object, offset, result))) {
+        if !commands.give(move |inbox, _| inbox.put((object, offset, length, result))) {
             return;
         }
     }
