@@ -24,7 +24,7 @@ pub(super) fn hash(
 
 /// The hash of a file as it is written: what comes in order is hashed from memory, and what was
 /// written beyond a gap is read back when that is filled.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Hashing {
     hasher: Box<Hasher>,
     /// Up to where it has come.
@@ -33,17 +33,6 @@ pub(super) struct Hashing {
     beyond: BTreeMap<u64, u64>,
     /// Whether all of it is read at the end, since it was not written once, piece by piece.
     is_put_off: bool,
-}
-
-impl Default for Hashing {
-    fn default() -> Self {
-        Self {
-            hasher: Box::default(),
-            at: 0,
-            beyond: BTreeMap::new(),
-            is_put_off: false,
-        }
-    }
 }
 
 impl Hashing {
