@@ -124,7 +124,9 @@ mod tests {
     use super::*;
 
     fn content(length: usize) -> Vec<u8> {
-        (0..length).map(|at| (at * at % 251) as u8).collect()
+        (0..length)
+            .map(|at| (at * at % 251).to_le_bytes()[0])
+            .collect()
     }
 
     /// Writes pieces of a file in an order, and hashes what is in it then.
