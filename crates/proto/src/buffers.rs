@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
-/// How many buffers are kept at most. A driver holds a few outputs at a time.
-const MOST: usize = 16;
+/// How many buffers are kept at most. A driver holds a few outputs at a time, and a sender of files some
+/// thirty blocks that are read ahead.
+const MOST: usize = 48;
 
 /// Buffers of one length, for who sends many payloads that differ in little: a buffer comes back
 /// with what was in it once the driver has sent it, so that nothing is allocated or written twice.

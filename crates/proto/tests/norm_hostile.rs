@@ -391,3 +391,35 @@ fn who_asks_without_end_does_not_keep_a_sender_from_its_end() {
         }
     }
 }
+
+/// Who asks without end is not heard any more; a receiver that is waited for is, however late it comes.
+#[test]
+fn who_asks_without_end_does_not_keep_a_late_receiver_from_being_heard() {
+    for seed in seeds(3) {
+        let config = SenderConfig {
+            receivers: vec![1, 2],
+            robust: 5,
+            ..config()
+        };
+        let mut session = Session::new(seed, Link::default(), config, 1);
+        let liar = session.sim.add_host(["10.9.9.9"]);
+        session.enqueue(200_000);
+        session.finish();
+        let forged = asks_for_blocks(&session, 0, 0x00ff_ffff);
+        let mut repairs = (0, session.sim.elapsed());
+        while session.sim.elapsed() < repairs.1 + MILLISECOND * 600 {
+            let from = ([10, 9, 9, 9], PORT).into();
+            session.sim.forge(liar, from, group(), forged.clone());
+            session.sim.run_for(MILLISECOND * 10);
+            let now = session.sim.protocol(session.sender).stats().repairs;
+            if now > repairs.0 {
+                repairs = (now, session.sim.elapsed());
+            }
+        }
+        assert!(repairs.0 > 0 && session.sim.is_running(session.sender));
+        session.add_receiver(2, |config| config);
+        assert!(session.run(SECOND * 60));
+        session.assert_all_delivered();
+        assert_eq!(session.acknowledged(), 2);
+    }
+}

@@ -23,6 +23,7 @@ mod error;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
+mod hashing;
 mod inbox;
 mod message;
 mod partial;

@@ -45,7 +45,8 @@
 //! others before it repairs, for as long as it does; where receivers are named, others are not heard
 //! of that either. Who asks for the same without end keeps a sender that was told to finish from its end
 //! for [`SenderConfig::robust`] rounds, and who asks for one block after the other, for as many for each;
-//! then nobody's requests are heard any more. Who asks the group in the sight of receivers, but not of the
+//! then its requests are not heard any more, in whose name it may ask: of those that are not named, the
+//! first 16 have such rounds each, and all others have them together. Who asks the group in the sight of receivers, but not of the
 //! sender, keeps each of them from asking three times in a row, which delays them; then they ask
 //! whatever they hear, until a repair is of use.
 //!

@@ -1,23 +1,78 @@
 //! How long requests keep a sender from its end.
 
+use std::collections::BTreeMap;
+
 use super::object::Number;
 
-/// How often in a row receivers asked for what they had asked for before.
+/// A place among all that is sent: an object and a block.
+type Place = (Number, u32);
+
+/// How many receivers that are not named have rounds of their own.
+const STRANGERS: usize = 16;
+
+/// The rounds of those who ask: who asks in vain keeps nobody else from being heard. Numbers can be
+/// forged, so beyond some all that are not named have their rounds together.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Askers {
+    nodes: BTreeMap<u32, Asker>,
+    strangers: usize,
+    others: Asker,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Asker {
+    rounds: Rounds,
+    /// Where that begins which was asked for in this round, and how many symbols it is.
+    asked: Option<(Place, u64)>,
+}
+
+impl Askers {
+    /// A receiver asks for so many symbols, the first of them at `place`.
+    pub(super) fn ask(&mut self, node: u32, is_named: bool, (place, symbols): (Place, u64)) {
+        let has_own = self.nodes.contains_key(&node) || is_named || self.strangers < STRANGERS;
+        let asker = match has_own {
+            true => self.nodes.entry(node).or_insert_with(|| {
+                self.strangers += usize::from(!is_named);
+                Asker::default()
+            }),
+            false => &mut self.others,
+        };
+        let (first, most) = asker.asked.unwrap_or((place, symbols));
+        asker.asked = Some((first.min(place), most.max(symbols)));
+    }
+
+    /// All that was asked for is repaired now.
+    pub(super) fn end_round(&mut self) {
+        for asker in self.nodes.values_mut().chain([&mut self.others]) {
+            if let Some((place, symbols)) = asker.asked.take() {
+                asker.rounds.add(symbols, place);
+            }
+        }
+    }
+
+    /// Whether `most` rounds in a row brought a receiver no further.
+    pub(super) fn are_in_vain(&self, node: u32, most: u32) -> bool {
+        let asker = self.nodes.get(&node).unwrap_or(&self.others);
+        asker.rounds.are_in_vain(most)
+    }
+}
+
+/// How often in a row a receiver asked for what it had asked for before.
 ///
 /// Receivers that are served ask for less from round to round, or for what comes later, where they
 /// have no room for all. Who asks for the same again and again is not served by it.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Rounds {
+struct Rounds {
     /// The least that was asked for, in symbols.
     least: Option<u64>,
     /// The last of the places at which requests began.
-    furthest: Option<(Number, u32)>,
+    furthest: Option<Place>,
     in_vain: u32,
 }
 
 impl Rounds {
     /// Takes in a round in which `symbols` are asked for, the first of them at `place`.
-    pub(super) fn add(&mut self, symbols: u64, place: (Number, u32)) {
+    fn add(&mut self, symbols: u64, place: Place) {
         // An eighth less, or one who asks for one symbol less each time would be served for long.
         let less = |least: u64| symbols.saturating_add(least / 8) < least;
         let less = self.least.is_none_or(less);
@@ -32,7 +87,7 @@ impl Rounds {
     }
 
     /// Whether `most` rounds in a row brought nobody further.
-    pub(super) const fn are_in_vain(&self, most: u32) -> bool {
+    const fn are_in_vain(&self, most: u32) -> bool {
         self.in_vain >= most
     }
 }
@@ -57,6 +112,22 @@ mod tests {
             rounds.add(500, (1, block / 10));
             assert!(!rounds.are_in_vain(20), "{block}");
         }
+    }
+
+    /// A named one has rounds of its own, and so has who comes when somebody else has had enough.
+    #[test]
+    fn who_asks_in_vain_is_no_other_ones_fault() {
+        let mut askers = Askers::default();
+        for _ in 0..6 {
+            for forged in 0..1000 {
+                askers.ask(forged, false, ((1, 0), 100));
+            }
+            askers.end_round();
+        }
+        assert_eq!(askers.nodes.len(), STRANGERS);
+        assert!(askers.are_in_vain(5, 5) && askers.are_in_vain(999, 5));
+        askers.ask(5000, true, ((1, 0), 100));
+        assert!(!askers.are_in_vain(5000, 5));
     }
 
     /// By turns for the same, for a symbol less each time, and for what lies before.

@@ -24,7 +24,7 @@ use super::outgoing::{Object, Outgoing};
 use super::peers::{Peer, Peers, bits};
 use super::rate::Rate;
 use super::repair::Wanted;
-use super::rounds::Rounds;
+use super::rounds::Askers;
 use crate::buffers::Buffers;
 use crate::pace::Pacer;
 use crate::random::Random;
@@ -78,8 +78,8 @@ pub struct Sender {
     phase: Phase,
     /// Whether it was told to finish.
     finishing: bool,
-    /// The rounds of repairs since then and since all was sent.
-    rounds: Rounds,
+    /// The rounds of repairs since then and since all was sent, by who asked for them.
+    askers: Askers,
     stats: SenderStats,
 }
 
@@ -205,7 +205,7 @@ impl Sender {
             outputs: VecDeque::new(),
             phase: Phase::New,
             finishing: false,
-            rounds: Rounds::default(),
+            askers: Askers::default(),
             stats: SenderStats::default(),
             now,
             config,
@@ -475,7 +475,7 @@ impl Protocol for Sender {
             }
         }
         match message.body {
-            Body::Nack { requests, .. } => self.nack(&requests, by_unicast),
+            Body::Nack { requests, .. } => self.nack(message.source, &requests, by_unicast),
             Body::Ack {
                 kind: Body::ACK_FLUSH,
                 payload,

@@ -13,6 +13,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::entry::{Entry, temporary};
+use super::hashing::Hashing;
 use crate::folder::{Folder, Upload};
 
 /// Of a shorter file nothing is kept: it is sent again sooner than it is looked for.
@@ -36,6 +37,7 @@ pub(super) struct Partial {
     pub(super) entry: Entry,
     pub(super) upload: Upload,
     record: Option<Record>,
+    hashing: Hashing,
     /// Whether an earlier attempt wrote a part of it.
     pub(super) is_resumed: bool,
     /// When something of it was last written.
@@ -70,9 +72,14 @@ impl Partial {
             entry,
             upload,
             record,
+            hashing: Hashing::default(),
             is_resumed,
             written: Instant::now(),
         };
+        if is_resumed {
+            // To read what is there would hold up what comes.
+            partial.hashing.put_off();
+        }
         let runs = found.unwrap_or_default();
         if partial.record.is_some() {
             // What was recorded goes first, as few runs as it is by now.
@@ -106,6 +113,7 @@ impl Partial {
     pub(super) fn write(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
         self.written = Instant::now();
         self.upload.file.write_all_at(bytes, offset)?;
+        self.hashing.wrote(&self.upload.file, bytes, offset)?;
         self.add(offset..offset + bytes.len() as u64)
     }
 
@@ -130,6 +138,16 @@ impl Partial {
         self.upload.file.write_all_at(&octets, at)?;
         self.upload.keep = true;
         Ok(())
+    }
+
+    /// The hash of what was written: what was not hashed then is read. `None` where `progress` says not
+    /// to go on.
+    pub(super) fn hash(
+        &mut self,
+        progress: impl FnMut(u64) -> bool,
+    ) -> io::Result<Option<[u8; 32]>> {
+        let hashing = std::mem::take(&mut self.hashing);
+        hashing.finish(&self.upload.file, self.entry.size, progress)
     }
 
     /// Nothing of it is of use: it is gone, however it ends.

@@ -335,8 +335,9 @@ impl Run {
                 return Ok(());
             }
             let silent = now.saturating_duration_since(self.heard);
-            let is_busy = self.sessions.values().any(|(it, _)| it.is_busy());
-            if self.options.timeout.is_some_and(|most| silent >= most) && !is_busy {
+            if self.options.timeout.is_some_and(|most| silent >= most)
+                && !self.sessions.values().any(|(it, _)| it.is_busy())
+            {
                 self.report.timed_out = true;
                 return Ok(());
             }

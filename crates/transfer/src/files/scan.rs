@@ -2,17 +2,22 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
+use std::num::NonZero;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread;
 
 use super::Error;
 use super::entry::{Entry, Names, check};
+use super::hashing::hash;
 use super::message::LONGEST_MANIFEST;
 
-/// How much of a file is read at once.
-const PIECE: usize = 1 << 20;
+/// How many files are read at once for their hashes at most.
+const READERS: usize = 4;
 
 /// A file or folder that is to be sent.
 #[derive(Clone, Debug)]
@@ -23,6 +28,20 @@ pub(super) struct Origin {
 }
 
 impl Origin {
+    /// Its entry, for which a file is read.
+    fn read(&self, progress: impl FnMut(u64) -> bool) -> Result<Entry, Error> {
+        let mut entry = self.entry.clone();
+        if !entry.is_folder {
+            let wrong = |error| Error::file("read", self.path.display(), error);
+            let file = open(&self.path).map_err(wrong)?;
+            let before = file.metadata().map_err(wrong)?;
+            (entry.size, entry.modified) = (before.len(), modified(&before));
+            let hash = hash(&file, entry.size, progress).map_err(wrong)?;
+            entry.hash = hash.ok_or(Error::Stopped)?;
+        }
+        Ok(entry)
+    }
+
     /// Opens a file again, where it is still what was scanned.
     pub(super) fn open(&self) -> Result<File, Error> {
         let wrong = |error| Error::file("read", self.path.display(), error);
@@ -51,7 +70,7 @@ impl Origin {
 /// is told of the bytes that were read, and says whether to go on.
 pub(super) fn scan(
     paths: &[PathBuf],
-    mut progress: impl FnMut(u64) -> bool,
+    progress: impl FnMut(u64) -> bool,
 ) -> Result<Vec<Origin>, Error> {
     let (mut found, mut names, mut manifest) = (Vec::new(), Names::default(), 0);
     // The next is the last.
@@ -99,7 +118,7 @@ pub(super) fn scan(
                 LONGEST_MANIFEST >> 20
             )));
         }
-        let mut entry = Entry {
+        let entry = Entry {
             path: text.to_owned(),
             is_folder,
             mode: u16::try_from(metadata.mode() & 0o777).unwrap_or_default(),
@@ -107,16 +126,60 @@ pub(super) fn scan(
             size: 0,
             hash: [0; 32],
         };
-        if !is_folder {
-            let file = open(&path).map_err(wrong)?;
-            let before = file.metadata().map_err(wrong)?;
-            (entry.size, entry.modified) = (before.len(), modified(&before));
-            let hash = hash(&file, entry.size, &mut progress).map_err(wrong)?;
-            entry.hash = hash.ok_or(Error::Stopped)?;
-        }
         found.push(Origin { entry, path });
     }
+    read_all(&mut found, progress)?;
     Ok(found)
+}
+
+/// What a thread tells that reads files.
+enum Told {
+    Progress(u64),
+    /// The number of one of them, and its entry.
+    Read(usize, Result<Entry, Error>),
+}
+
+/// Reads all files for their hashes, several at once.
+fn read_all(found: &mut [Origin], mut progress: impl FnMut(u64) -> bool) -> Result<(), Error> {
+    let count = thread::available_parallelism().map_or(1, NonZero::get);
+    let (next, is_ending) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let (tell, told) = mpsc::channel();
+    let origins = &*found;
+    let read = |tell: mpsc::Sender<Told>| {
+        while !is_ending.load(Ordering::Relaxed) {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(origin) = origins.get(index) else {
+                return;
+            };
+            let entry = origin.read(|bytes| {
+                let _ = tell.send(Told::Progress(bytes));
+                !is_ending.load(Ordering::Relaxed)
+            });
+            let _ = tell.send(Told::Read(index, entry));
+        }
+    };
+    let entries = thread::scope(|scope| {
+        for _ in 0..count.min(READERS).min(origins.len()) {
+            let (tell, read) = (tell.clone(), &read);
+            scope.spawn(move || read(tell));
+        }
+        drop(tell);
+        let mut entries = Vec::with_capacity(origins.len());
+        let result = told.iter().try_for_each(|told| match told {
+            Told::Progress(bytes) if progress(bytes) => Ok(()),
+            Told::Progress(_) => Err(Error::Stopped),
+            Told::Read(index, entry) => {
+                entries.push((index, entry?));
+                Ok(())
+            }
+        });
+        is_ending.store(true, Ordering::Relaxed);
+        result.map(|()| entries)
+    })?;
+    for (index, entry) in entries {
+        found[index].entry = entry;
+    }
+    Ok(())
 }
 
 fn joined(folder: &[u8], name: &OsStr) -> Vec<u8> {
@@ -138,28 +201,4 @@ fn open(path: &Path) -> io::Result<File> {
 fn modified(metadata: &fs::Metadata) -> (i64, u32) {
     let nanoseconds = u32::try_from(metadata.mtime_nsec()).unwrap_or_default();
     (metadata.mtime(), nanoseconds)
-}
-
-/// The hash of the first `length` bytes of a file. Where it is shorter, it is that of another one.
-/// `None` where `progress` says not to go on.
-pub(super) fn hash(
-    file: &File,
-    length: u64,
-    mut progress: impl FnMut(u64) -> bool,
-) -> io::Result<Option<[u8; 32]>> {
-    let (mut hasher, mut piece) = (blake3::Hasher::new(), vec![0; PIECE]);
-    let mut reader = file.take(length);
-    loop {
-        match reader.read(&mut piece) {
-            Ok(0) => return Ok(Some(*hasher.finalize().as_bytes())),
-            Ok(count) => {
-                hasher.update(&piece[..count]);
-                if !progress(count as u64) {
-                    return Ok(None);
-                }
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
 }

@@ -14,10 +14,11 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use bytes::BytesMut;
 use manycast_io::{
     Commands, Driver, IntoAddress, Next, Sender as Egress, SenderConfig, Sent, Socket,
 };
+use manycast_proto::buffers::Buffers;
 use manycast_proto::norm::{self, ObjectId, SenderEvent};
 use manycast_types::Address;
 
@@ -155,8 +156,11 @@ pub struct Sending {
     stop: Stop,
 }
 
-/// What the thread that reads has read.
-type Read = (ObjectId, u64, Result<Bytes, String>);
+/// What the thread that reads is to read: a part of the file with this number, into memory that it is
+/// given.
+type Job = (ObjectId, u32, u64, usize, BytesMut);
+/// What it has read: so many bytes.
+type Read = (ObjectId, u64, usize, Result<BytesMut, String>);
 type Protocol = Inbox<norm::Sender, Read>;
 
 impl Sending {
@@ -293,7 +297,9 @@ struct Run {
     egress: Sent,
     /// Files that are open, by their entries.
     files: HashMap<u32, File>,
-    reader: mpsc::Sender<(ObjectId, u32, u64, usize)>,
+    /// Room for blocks that are read.
+    buffers: Buffers,
+    reader: mpsc::Sender<Job>,
     stop: Stop,
     segment: u64,
     ended: Instant,
@@ -335,6 +341,7 @@ impl Run {
             ..norm::SenderConfig::new(egress.to, number(0).clamp(1, u32::MAX - 1))
         };
         let segment = config.segment.into();
+        let buffers = Buffers::new(usize::from(config.segment) * usize::from(config.block));
         let now = Instant::now();
         let sender = norm::Sender::new(config, manycast_io::seed(), now);
         let mut driver = Driver::new(socket, Inbox::new(sender));
@@ -353,6 +360,7 @@ impl Run {
             origins,
             egress,
             files: HashMap::new(),
+            buffers,
             reader,
             stop,
             segment,
@@ -477,18 +485,18 @@ impl Run {
                 Err(error) => return self.fail(index, error.to_string()),
             }
         }
-        let mut bytes = vec![0; length];
+        let mut buffer = self.buffers.take();
         let now = self.files.get(&index).and_then(|file| {
-            let slice = &mut [io::IoSliceMut::new(&mut bytes)];
+            let slice = &mut [io::IoSliceMut::new(buffer.get_mut(..length)?)];
             // `preadv2(2)`: what would have to wait for the disk fails.
             let flags = rustix::io::ReadWriteFlags::NOWAIT;
             rustix::io::preadv2(file, slice, offset, flags).ok()
         });
         if now == Some(length) {
-            self.supply((object, offset, Ok(bytes.into())));
+            self.supply((object, offset, length, Ok(buffer)));
         } else {
             // It lives as long as this does.
-            let _ = self.reader.send((object, index, offset, length));
+            let _ = self.reader.send((object, index, offset, length, buffer));
         }
     }
 
@@ -505,9 +513,11 @@ impl Run {
         }
     }
 
-    fn supply(&mut self, (object, offset, bytes): Read) {
-        match bytes {
-            Ok(bytes) => {
+    fn supply(&mut self, (object, offset, length, buffer): Read) {
+        match buffer {
+            Ok(buffer) => {
+                let mut bytes = self.buffers.give(buffer);
+                bytes.truncate(length);
                 let sender = &mut self.driver.protocol_mut().protocol;
                 sender.supply(object, offset, bytes);
             }
@@ -527,31 +537,27 @@ impl Run {
 }
 
 /// Reads what would hold up the driver, until nobody can want any more.
-fn read(
-    origins: &[Origin],
-    jobs: &mpsc::Receiver<(ObjectId, u32, u64, usize)>,
-    commands: &Commands<Protocol>,
-) {
+fn read(origins: &[Origin], jobs: &mpsc::Receiver<Job>, commands: &Commands<Protocol>) {
     // The file that was read last.
     let mut open: Option<(u32, File)> = None;
-    for (object, index, offset, length) in jobs {
+    for (object, index, offset, length, mut buffer) in jobs {
         let origin = &origins[index as usize];
         let result = (|| {
             let file = match open.take_if(|(its, _)| *its == index) {
                 Some((_, file)) => file,
                 None => origin.open()?,
             };
-            let mut bytes = vec![0; length];
-            let read = file.read_exact_at(&mut bytes, offset);
+            let room = buffer.get_mut(..length).unwrap_or_default();
+            let read = file.read_exact_at(room, offset);
             read.map_err(|error| match error.kind() {
                 io::ErrorKind::UnexpectedEof => origin.changed(),
                 _ => Error::file("read", origin.path.display(), error),
             })?;
             open = Some((index, file));
-            Ok(Bytes::from(bytes))
+            Ok(buffer)
         })();
         let result = result.map_err(|error: Error| error.to_string());
-        if !commands.give(move |inbox, _| inbox.put((object, offset, result))) {
+        if !commands.give(move |inbox, _| inbox.put((object, offset, length, result))) {
             return;
         }
     }

@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -44,6 +44,9 @@ pub(super) struct Session {
     /// The bytes of files that are there, and how much has come of those that are not yet.
     complete: u64,
     coming: BTreeMap<u32, u64>,
+    /// Files that do not come any more, of which a part stays on the disk for another attempt. They
+    /// count among those that were let.
+    kept: BTreeSet<u32>,
     /// When a question is to be answered, and from which entry on.
     pub(super) answer: Option<(Instant, u32)>,
     reports: u32,
@@ -93,6 +96,7 @@ impl Session {
             allowed: 0,
             complete: 0,
             coming: BTreeMap::new(),
+            kept: BTreeSet::new(),
             answer: None,
             reports: 0,
             has_ended: false,
@@ -265,7 +269,11 @@ impl Session {
         if self.manifest.is_none() {
             self.early.insert(index, entry.clone());
         }
-        if self.allowed.saturating_add(length) > self.limit {
+        let counts = match self.kept.contains(&index) {
+            true => 0,
+            false => length,
+        };
+        if self.allowed.saturating_add(counts) > self.limit {
             let why = format!(
                 "cannot write {}: with it the sender would have sent more than {} bytes; allow more \
                  with --limit",
@@ -273,7 +281,8 @@ impl Session {
             );
             return Err(Some(self.fail(index, why)));
         }
-        self.allowed += length;
+        self.allowed += counts;
+        self.kept.remove(&index);
         self.set(index, Status::Coming);
         self.coming.insert(index, 0);
         store.begin(self.token(index), entry, compared);
@@ -360,12 +369,18 @@ impl Session {
         Some(told)
     }
 
-    /// An object will not be complete: what has come of it is of no use.
+    /// An object will not be complete: what has come of it is of no use but for another attempt.
     pub(super) fn abandoned(&mut self, key: ObjectKey, store: &Store) {
         match self.objects.remove(&key.object) {
             Some(Incoming::File(index)) if self.status(index) == Status::Coming => {
                 store.forget(self.token(index));
-                self.give_back(index);
+                let size = self.entry(index).map_or(0, |entry| entry.size);
+                if Partial::is_kept(size) {
+                    self.coming.remove(&index);
+                    self.kept.insert(index);
+                } else {
+                    self.give_back(index);
+                }
                 self.set(index, Status::Missing);
             }
             Some(Incoming::Held(_, parts)) => {
@@ -378,7 +393,7 @@ impl Session {
 
     /// What was allowed for a file, and came of it, does not count.
     fn give_back(&mut self, index: u32) {
-        if self.coming.remove(&index).is_some() {
+        if self.coming.remove(&index).is_some() || self.kept.remove(&index) {
             let size = self.entry(index).map_or(0, |entry| entry.size);
             self.allowed = self.allowed.saturating_sub(size);
         }

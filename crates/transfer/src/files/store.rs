@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, Seek};
+use std::io;
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -14,9 +14,10 @@ use std::thread;
 use bytes::Bytes;
 use rustix::fs::{Timespec, Timestamps};
 
+use super::Error;
 use super::entry::Entry;
+use super::hashing::hash;
 use super::partial::Partial;
-use super::{Error, scan};
 use crate::folder::Folder;
 
 /// How many bytes wait to be written at most. Who gives more waits, and what comes meanwhile is lost
@@ -311,7 +312,7 @@ fn write(
     }
 }
 
-/// Reads back what was written, and gives it its name where it has the right hash.
+/// Hashes what is left to hash of what was written, and gives it its name where that is right.
 fn verify(shared: &Shared, finished: &mpsc::Receiver<(Token, Partial)>) {
     for (token, partial) in finished {
         let entry = partial.entry.clone();
@@ -325,13 +326,10 @@ fn verify(shared: &Shared, finished: &mpsc::Receiver<(Token, Partial)>) {
 
 /// Gives a file its name; false where it is to end.
 fn name(shared: &Shared, mut partial: Partial) -> io::Result<bool> {
-    (&partial.upload.file).rewind()?;
-    let (file, entry) = (&partial.upload.file, &partial.entry);
-    let hash = scan::hash(file, entry.size, |_| !shared.is_ending())?;
-    let Some(hash) = hash else {
+    let Some(hash) = partial.hash(|_| !shared.is_ending())? else {
         return Ok(false);
     };
-    let is_right = hash == entry.hash;
+    let is_right = hash == partial.entry.hash;
     partial.complete()?;
     let Partial {
         upload,
@@ -409,7 +407,7 @@ fn is_there(shared: &Shared, entry: &Entry) -> io::Result<bool> {
         Err(error) => return Err(error),
     };
     let hash = match file.metadata()?.len() == entry.size {
-        true => scan::hash(&file, entry.size, |_| !shared.is_ending())?,
+        true => hash(&file, entry.size, |_| !shared.is_ending())?,
         false => None,
     };
     match hash == Some(entry.hash) {

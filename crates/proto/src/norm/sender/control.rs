@@ -20,7 +20,7 @@ use crate::norm::outgoing::Outgoing;
 use crate::norm::peers::bits;
 use crate::norm::rate::Said;
 use crate::norm::repair::Wanted;
-use crate::norm::rounds::Rounds;
+use crate::norm::rounds::Askers;
 use crate::pace::Pacer;
 
 impl Sender {
@@ -42,9 +42,9 @@ impl Sender {
     }
 
     // RFC 5740 §5.4: sender processing of NACKs.
-    pub(super) fn nack(&mut self, requests: &[Request], by_unicast: bool) {
+    pub(super) fn nack(&mut self, node: u32, requests: &[Request], by_unicast: bool) {
         self.stats.nacks += 1;
-        if self.rounds.are_in_vain(self.config.robust) {
+        if self.askers.are_in_vain(node, self.config.robust) {
             return;
         }
         let Some((&first, _)) = self.objects.first_key_value() else {
@@ -69,6 +69,13 @@ impl Sender {
         let (now, grtt) = (self.now, self.grtt.get());
         let fresh = |at: Instant| now.saturating_duration_since(at) < grtt;
         asked.strike_all(&self.answered, fresh);
+        if self.phase == Phase::Finishing
+            && self.objects.values().all(Outgoing::is_sent)
+            && let Some(extent) = asked.extent()
+        {
+            let is_named = self.config.receivers.contains(&node);
+            self.askers.ask(node, is_named, extent);
+        }
         self.asked.merge(&asked);
         if self.asked.is_empty() {
             return;
@@ -167,12 +174,7 @@ impl Sender {
         let (now, grtt) = (self.now, self.grtt.get());
         self.answered
             .retain(|_, (_, at)| now.saturating_duration_since(*at) < grtt);
-        if self.phase == Phase::Finishing
-            && self.objects.values().all(Outgoing::is_sent)
-            && let Some((place, symbols)) = self.asked.extent()
-        {
-            self.rounds.add(symbols, place);
-        }
+        self.askers.end_round();
         self.repairs.merge(&self.asked);
         self.asked.clear();
     }
@@ -419,7 +421,7 @@ impl Sender {
             return;
         }
         self.stats.acks += 1;
-        self.rounds = Rounds::default();
+        self.askers = Askers::default();
         if mark == all_of(number) {
             self.tell(SenderEvent::Acknowledged {
                 object: ObjectId(number),

@@ -1,5 +1,5 @@
 use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::sync::mpsc;
 use std::time::Instant;
 
@@ -309,4 +309,64 @@ fn what_is_kept_of_short_parts_has_a_bound() {
         }
     }
     assert!((1..HELD / 60).contains(&kept), "{kept}");
+}
+
+/// Of files that were abandoned parts stay on the disk: with them, a sender has no more than its limit.
+#[test]
+fn what_is_left_of_abandoned_files_counts() {
+    const MIB: u64 = 1 << 20;
+    let mut site = Site::new();
+    site.session.limit = 3 * MIB;
+    let entry = |path: &str, size| Entry {
+        path: path.to_owned(),
+        is_folder: false,
+        mode: 0o644,
+        modified: (0, 0),
+        size,
+        hash: [7; 32],
+    };
+    let mut object = 0;
+    // Half of a file comes. Whether it is taken.
+    let mut abandon = |index: u32, path: &str, size: u64| {
+        object += 1;
+        let key = ObjectKey {
+            node: 1,
+            instance: 2,
+            object,
+        };
+        let entry = entry(path, size);
+        let info = Said::File { index, entry }.emit(9);
+        let (receiver, store) = (&mut site.receiver, &site.store);
+        site.session.started(key, size, true, receiver);
+        let told = site.session.info(key, &info, receiver, store);
+        let half = usize::try_from(size / 2).unwrap();
+        let bytes = Bytes::from(vec![1; half]);
+        site.session.data(key, 0, bytes, receiver, store);
+        site.session.abandoned(key, store);
+        told.is_none()
+    };
+    assert!(abandon(0, "long", 2 * MIB));
+    assert!(
+        !abandon(1, "too long", 2 * MIB),
+        "a part of another is there"
+    );
+    assert!(abandon(0, "long", 2 * MIB), "it counts once");
+    for index in 2..10 {
+        assert!(
+            abandon(index, &format!("short {index}"), MIB - 1),
+            "nothing of it stays"
+        );
+    }
+    assert!(abandon(10, "fits", MIB));
+    assert!(!abandon(11, "more", 1));
+    // What comes after all of it has come: so it is written.
+    site.store.begin(0, entry("last", MIB), true);
+    while site.outcomes.recv().unwrap() != Outcome::Begun(0, Vec::new()) {}
+    let folder = site.settle();
+    let left = std::fs::read_dir(folder.path().join("inside")).unwrap();
+    let files = left.map(|it| it.unwrap().metadata().unwrap());
+    let parts: Vec<_> = files.filter(|it| it.is_file()).collect();
+    assert_eq!(parts.len(), 2, "of the two long ones");
+    let bytes: u64 = parts.iter().map(|it| it.blocks() * 512).sum();
+    assert!(bytes <= 3 * MIB, "{bytes}");
 }
