@@ -12,7 +12,7 @@ use manycast_proto::norm::{FeedbackTo, ReceiverConfig, SenderConfig, SenderEvent
 use norm_group::{GROUP, MILLISECOND, NODE, PORT, SECOND, Session};
 
 /// What a link carries, in bits a second, with all headers.
-const LINK: f64 = 100e6;
+const LINK: u64 = 100_000_000;
 /// The length of a datagram but for its symbol: Ethernet, IPv4, UDP, and NORM_DATA with FEC Encoding ID 5
 /// and without extensions.
 const HEADERS: u16 = UNPACED + 20;
@@ -25,9 +25,9 @@ const LENGTH: usize = 24_000_000;
 
 /// As `manycast send-files` does it with four receivers that are expected.
 fn config() -> SenderConfig {
-    let counted = f64::from(SEGMENT + HEADERS - UNPACED) / f64::from(SEGMENT + HEADERS);
+    let whole = SEGMENT + HEADERS;
     SenderConfig {
-        rate: (LINK * counted) as u64,
+        rate: LINK * u64::from(whole - UNPACED) / u64::from(whole),
         segment: SEGMENT,
         block: 160,
         parity: 95,
@@ -69,7 +69,7 @@ fn deliver(seed: u64, loss: f64, length: usize, config: SenderConfig) -> Duratio
 fn check(loss: f64, least: f64) {
     for seed in seeds(1) {
         let time = deliver(seed, loss, LENGTH, config());
-        let share = LENGTH as f64 * 8.0 / time.as_secs_f64() / LINK;
+        let share = LENGTH as f64 * 8.0 / time.as_secs_f64() / LINK as f64;
         println!("{share:.4} of the link");
         assert!(share >= least, "{loss} lost, seed {seed}: {share:.4}");
     }
