@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::Output;
 
@@ -66,6 +66,34 @@ impl<T: Timer> Timers<T> {
     pub fn set(&mut self, timer: T, at: Option<Instant>) {
         self.set.retain(|(_, other)| *other != timer);
         self.set.extend(at.map(|at| (at, timer)));
+    }
+
+    /// Brings the deadline of `timer`, if it has one, nearer: of what is left at `now`, `share` stays, from 0 to
+    /// 1, but no less than `least`. It never moves a deadline away.
+    ///
+    /// ```
+    /// use std::time::{Duration, Instant};
+    /// # use manycast_proto::timers::{Timer, Timers};
+    /// # #[derive(Clone, Copy, PartialEq)]
+    /// # struct Retry;
+    /// # impl Timer for Retry {
+    /// #     fn reason(self) -> &'static str { "an answer" }
+    /// # }
+    ///
+    /// let now = Instant::now();
+    /// let mut timers = Timers::new();
+    /// timers.set(Retry, now.checked_add(Duration::from_secs(8)));
+    /// timers.shorten(Retry, now, 0.25, Duration::from_secs(1));
+    /// assert_eq!(timers.expired(now + Duration::from_secs(2)), Some(Retry));
+    /// ```
+    pub fn shorten(&mut self, timer: T, now: Instant, share: f64, least: Duration) {
+        for (at, _) in self.set.iter_mut().filter(|(_, other)| *other == timer) {
+            let left = at.saturating_duration_since(now);
+            let shorter = left.mul_f64(share.clamp(0.0, 1.0)).max(least);
+            if shorter < left {
+                *at = now + shorter;
+            }
+        }
     }
 
     /// Whether `timer` has a deadline.

@@ -52,7 +52,7 @@
 //!
 //! | source | what it says | here |
 //! | --- | --- | --- |
-//! | RFC 5740 §4.1–§4.3 | all messages, EXT_FTI, EXT_CC, EXT_RATE | done; EXT_AUTH is passed over |
+//! | RFC 5740 §4.1–§4.3 | all messages, EXT_FTI, EXT_CC, EXT_RATE | done; EXT_FTI goes with information, the first block of an object and the first symbol of each other, with streams always; EXT_AUTH is passed over |
 //! | RFC 5740 §4.2 | quantised round-trip times, group sizes, rates and losses | done |
 //! | RFC 5740 §5.1 | sender initialisation and transmission | done |
 //! | RFC 5740 §5.1.1 | objects of data and files | done |

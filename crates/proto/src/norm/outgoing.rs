@@ -157,6 +157,15 @@ impl Outgoing {
         }
     }
 
+    /// Whether EXT_FTI goes with a symbol.
+    ///
+    /// It takes a hundredth of a datagram, and all receivers but those that come late have it from the first
+    /// block or the information. Those begin with the next block, and ask for what was before. A stream has it
+    /// in each datagram, since its blocks may take long, and nothing of them is asked for before it is known.
+    pub(super) fn tells_fti(&self, block: u32, symbol: u16) -> bool {
+        block == 0 || symbol == 0 || self.window().is_some()
+    }
+
     pub(super) fn window(&self) -> Option<&Window> {
         match &self.source {
             Source::Stream(window) => Some(window),
@@ -192,8 +201,12 @@ impl Outgoing {
     }
 
     /// How many of `count` source symbols from `first` can go as one: none but the last is cut
-    /// short.
+    /// short, and all or none have EXT_FTI.
     pub(super) fn run(&self, block: u32, first: u16, count: u16) -> u16 {
+        let count = match first == 0 && !self.tells_fti(block, 1) {
+            true => count.min(1),
+            false => count,
+        };
         let Some(window) = self.window().filter(|window| first < window.length()) else {
             return count;
         };

@@ -221,6 +221,14 @@ impl Remote {
     }
 
     pub(super) fn heard(&mut self, sender: SenderInfo, now: Instant) {
+        if sender.grtt < self.info.grtt {
+            // A guess has given way to what was measured: waits by the guess may be a hundred times too long.
+            let grtt = |info: SenderInfo| unquantize_rtt(info.grtt).as_secs_f64();
+            let share = grtt(sender) / grtt(self.info);
+            for wait in [Wait::Backoff, Wait::Holdoff] {
+                self.timers.shorten(wait, now, share, HOLDOFF);
+            }
+        }
         self.info = sender;
         self.last_heard = now;
         self.gone = false;

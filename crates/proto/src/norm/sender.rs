@@ -461,7 +461,13 @@ impl Protocol for Sender {
         let round_trip = self.grtt.measure(feedback.grtt_response, self.now);
         self.stats.round_trips += u64::from(round_trip.is_some());
         if let Some(round_trip) = round_trip.filter(|_| self.is_heard(message.source)) {
+            let before = self.grtt.get();
             self.grtt.add(round_trip);
+            // Waits by a guess that has given way are too long.
+            let share = self.grtt.get().as_secs_f64() / before.as_secs_f64();
+            for wait in [Wait::Aggregate, Wait::Flush] {
+                self.timers.shorten(wait, self.now, share, Duration::ZERO);
+            }
         }
         let (named, source) = (&self.config.receivers, datagram.source);
         if let Some(peer) = self.peers.heard(message.source, source, named, self.now) {

@@ -326,13 +326,13 @@ impl Run {
         let proactive = options.parity.unwrap_or(automatic).min(64);
         // The longer a block is, the less differs what receivers lose of it, and the fewer repairs
         // serve all of them. Parity that is sent unasked is counted by 64.
-        let block = if proactive == 0 { 160 } else { 64 };
+        let (block, parity) = if proactive == 0 { (160, 95) } else { (64, 64) };
         let config = norm::SenderConfig {
             rate: options.rate.max(8_000),
             congestion_control: options.congestion_control,
             segment: segment(egress.to),
             block,
-            parity: 64,
+            parity,
             proactive,
             backoff: backoff(expected.count),
             grtt: options.round_trip,

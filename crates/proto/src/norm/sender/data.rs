@@ -289,7 +289,7 @@ impl Sender {
             symbol: 0,
         };
         let extensions = Extensions {
-            fti: Some(outgoing.fti()),
+            fti: outgoing.tells_fti(block, first).then(|| outgoing.fti()),
             ..Extensions::default()
         };
         let template = Message {
