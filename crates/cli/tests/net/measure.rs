@@ -484,6 +484,26 @@ pub(crate) fn a_full_queue_is_counted_and_ends_nothing() {
     assert!((0..=1).contains(&(came - taken)), "{received} {sent}");
 }
 
+/// It ends although its end cannot be announced for minutes, and tells that something is not sent.
+pub(crate) fn one_interrupt_ends_a_stream_while_the_send_buffer_is_full() {
+    let lab = Lab::new();
+    let [a, _b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
+    a.output("tc qdisc add dev eth0 root tbf rate 8kbit burst 1600 limit 100000000");
+    for to in [GROUP, "10.0.0.2:5001"] {
+        let mut stuck = start(&a, &["measure", "send", to, "-i", "eth0", "--rate", "max"]);
+        stuck.wait_for_error_line("  0 datagrams, 0 bytes sent");
+        stuck.interrupt();
+        let sent = stuck.finish();
+        assert_eq!(code(&sent), 0, "{sent:?}");
+        let unsent = "not sent; the last: cannot send to";
+        assert!(
+            sent.stderr.iter().any(|line| line.contains(unsent)),
+            "{sent:?}"
+        );
+        assert!(sent.stdout.last().unwrap().starts_with("sent "), "{sent:?}");
+    }
+}
+
 /// They begin with the stream, not with the receiver, follow one upon the other, and end with it.
 pub(crate) fn intervals_are_labelled_by_their_stream() {
     let lab = Lab::new();
