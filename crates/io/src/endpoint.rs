@@ -54,8 +54,8 @@ pub struct Endpoint {
     shared: Option<Arc<RwLock<Arc<Outlets>>>>,
     config: SocketConfig,
     poller: Poller,
-    /// Whether the poller knows the sockets. One that is waited for by the receiving call itself
-    /// need not be known, and each datagram then wakes one waiter and not two.
+    /// Whether the poller knows the sockets. One that is waited for by the receiving call itself, or
+    /// by the runtime, need not be known, and each datagram then wakes one waiter and not two.
     polled: AtomicBool,
     ready: Vec<Token>,
     stopper: Option<Stopper>,
@@ -231,7 +231,7 @@ impl Endpoint {
     }
 
     /// Makes the sockets known to the poller, once it is needed.
-    fn poll_ports(&self) -> Result<(), Error> {
+    pub(crate) fn poll_ports(&self) -> Result<(), Error> {
         if !self.polled.load(Ordering::Relaxed) {
             for (token, port) in (0..).zip(&self.ports) {
                 if let Some(port) = port {
@@ -457,6 +457,11 @@ impl Endpoint {
         if let Err(error) = self.poll_ports() {
             tracing::error!(%error, "the descriptor will not tell of datagrams");
         }
+        self.poller_fd()
+    }
+
+    /// The same, of what the poller knows now.
+    pub(crate) fn poller_fd(&self) -> BorrowedFd<'_> {
         self.poller.as_fd()
     }
 

@@ -80,6 +80,23 @@ fn the_end_of_a_stream_does_not_end_a_wait() {
     assert!(listener.recv_timeout(timeout).unwrap().is_none());
     assert!(begin.elapsed() >= timeout);
 
+    // What comes after it is waited for again, by the listener and by whoever has its descriptor.
+    stream(&mut listener);
+    std::thread::scope(|scope| {
+        scope.spawn(|| sender.send("later").unwrap());
+        assert_eq!(listener.recv().unwrap().payload, b"later");
+    });
+    stream(&mut listener);
+    assert!(!is_readable(&listener));
+    sender.send("last").unwrap();
+    assert!(is_readable(&listener));
+    assert_eq!(listener.recv().unwrap().payload, b"last");
+    stream(&mut listener);
+    assert!(!is_readable(&listener));
+    sender.send("last").unwrap();
+    assert!(is_readable(&listener));
+    assert_eq!(listener.recv().unwrap().payload, b"last");
+
     stream(&mut listener);
     stopper.stop();
     assert!(matches!(listener.recv(), Err(Error::Stopped)));
@@ -140,10 +157,12 @@ fn a_wait_for_a_refusal_may_be_as_long_as_can_be() {
 
 #[cfg(feature = "tokio")]
 mod asynchronous {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::{Duration, Instant};
 
-    use super::{PATIENCE, Sender};
-    use manycast::tokio::{Driver, Socket};
+    use super::{PATIENCE, Sender, SocketConfig};
+    use manycast::tokio::{Driver, Listener, Socket};
     use manycast::{Output, Protocol, Received};
     use tokio::time::timeout;
 
@@ -199,6 +218,63 @@ mod asynchronous {
             stopped.0.expect("in time"),
             Err(manycast::Error::Stopped)
         ));
+    }
+
+    #[tokio::test]
+    async fn a_stop_is_heard_although_a_stream_goes_on() {
+        let group = "239.192.7.8%lo:5078";
+        let config = SocketConfig::default();
+        let mut listener = Listener::open([group], config).await.unwrap();
+        let stopper = listener.get_mut().stopper().unwrap();
+        let sender = Sender::new(group).unwrap();
+        let is_over = Arc::new(AtomicBool::new(false));
+        let flood = std::thread::spawn({
+            let is_over = Arc::clone(&is_over);
+            move || {
+                while !is_over.load(Ordering::Relaxed) {
+                    sender.send_batch(&[[0; 64]; 64]).unwrap();
+                }
+            }
+        });
+        let mut count = 0;
+        let stopped = loop {
+            let batch = timeout(PATIENCE, listener.recv_batch()).await;
+            match batch.expect("in time") {
+                Ok(batch) => count += batch.count(),
+                Err(error) => break error,
+            }
+            if count > 1000 {
+                stopper.stop();
+            }
+            assert!(count < 10_000_000, "it goes on for ever");
+        };
+        assert!(matches!(stopped, manycast::Error::Stopped), "{stopped}");
+        is_over.store(true, Ordering::Relaxed);
+        flood.join().unwrap();
+    }
+
+    #[tokio::test]
+    async fn waits_on_a_runtime_and_others_may_alternate() {
+        let group = "239.192.7.9%lo:5079";
+        let config = SocketConfig::default();
+        let mut listener = Listener::open([group], config).await.unwrap();
+        let sender = Sender::new(group).unwrap();
+        for _ in 0..3 {
+            let nothing = timeout(Duration::ZERO, listener.recv()).await;
+            assert!(nothing.is_err());
+            // A stream, which is received without the poller after a while.
+            for _ in 0..100 {
+                sender.send("blocking").unwrap();
+                let received = listener.get_mut().recv().unwrap();
+                assert_eq!(received.payload, b"blocking");
+            }
+            let (received, ()) = tokio::join!(timeout(PATIENCE, listener.recv()), async {
+                tokio::task::yield_now().await;
+                sender.send("runtime").unwrap();
+            });
+            let received = received.expect("in time").unwrap();
+            assert_eq!(received.payload, b"runtime");
+        }
     }
 
     #[tokio::test]

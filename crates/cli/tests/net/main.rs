@@ -145,6 +145,7 @@ netns::tests!(
     measure::we_send_to_iperf,
     measure::what_the_network_doubles_is_reported,
     measure::a_full_queue_is_counted_and_ends_nothing,
+    measure::a_stream_ends_before_its_time_while_the_send_buffer_is_full,
     measure::a_firewall_that_drops_what_is_sent_is_named,
     measure::what_the_network_loses_is_reported,
     measure::what_the_own_kernel_drops_is_told_apart,

@@ -485,6 +485,31 @@ pub(crate) fn a_full_queue_is_counted_and_ends_nothing() {
     assert!((0..=1).contains(&(came - taken)), "{received} {sent}");
 }
 
+/// It ends, be it that the user asks for it or that the host refuses, although its end cannot be announced
+/// for minutes, and tells that something is not sent.
+pub(crate) fn a_stream_ends_before_its_time_while_the_send_buffer_is_full() {
+    let lab = Lab::new();
+    let [a, _b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
+    for to in [GROUP, "10.0.0.2:5001"] {
+        a.output("tc qdisc add dev eth0 root tbf rate 8kbit burst 1600 limit 100000000");
+        let mut stuck = start(&a, &["measure", "send", to, "-i", "eth0", "--rate", "max"]);
+        let is_group = to == GROUP;
+        if is_group {
+            stuck.wait_for_error_line("  0 datagrams, 0 bytes sent");
+            stuck.interrupt();
+        }
+        let sent = stuck.finish();
+        assert_eq!(code(&sent), i32::from(!is_group), "{sent:?}");
+        let unsent = "not sent; the last: cannot send to";
+        assert!(
+            sent.stderr.iter().any(|line| line.contains(unsent)),
+            "{sent:?}"
+        );
+        assert!(sent.stdout.last().unwrap().starts_with("sent "), "{sent:?}");
+        a.output("tc qdisc del dev eth0 root");
+    }
+}
+
 /// They begin with the stream, not with the receiver, follow one upon the other, and end with it.
 pub(crate) fn intervals_are_labelled_by_their_stream() {
     let lab = Lab::new();

@@ -7,6 +7,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use bytes::Buf;
+use manycast_net::{Operation, errno};
 use manycast_proto::{NetworkEvent, Output, Protocol, Request};
 use manycast_types::{NetworkError, Transmit};
 
@@ -335,10 +336,11 @@ impl<P: Protocol> Engine<P> {
             }
         }
         self.flush(now);
-        let left: usize = self.outgoing.drain(..).map(|left| left.count()).sum();
-        if left > 0 {
-            tracing::debug!(left, "the last datagrams were not sent");
-            self.unsent += left as u64;
+        for left in std::mem::take(&mut self.outgoing) {
+            let error =
+                manycast_net::Error::from_errno(Operation::Send, left.destination, errno::ENOBUFS);
+            let error = error.explained("the send buffer is full", "send fewer at a time");
+            self.not_sent(now, left.destination, left.count(), &error.into());
         }
     }
 }

@@ -1,12 +1,10 @@
 //! Waiting for what comes, and handing it out.
 
-#[cfg(feature = "tokio")]
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use manycast_net::Position;
-#[cfg(feature = "tokio")]
-use manycast_net::Socket;
+use manycast_net::{Position, Socket};
 use manycast_proto::NetworkEvent;
 use manycast_types::{Received, Run, Transmit};
 
@@ -82,9 +80,29 @@ impl Endpoint {
                     port.socket.try_recv_batch(&mut self.batch)?;
                     self.begin_batch(0)
                 }
+                [Some(_)] if !self.is_retry_due() && self.is_beside_poller() => {
+                    self.look_beside_poller(may_be)?
+                }
                 _ => self.advance(Some(Duration::ZERO))?,
             };
         }
+        self.found(served)
+    }
+
+    /// As [`Endpoint::look`], for what the poller knows; where [`Endpoint::is_beside_poller`], that is
+    /// all but datagrams.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn look_at_poller(&mut self) -> Result<Look, Error> {
+        let mut served = false;
+        if !self.would_end_a_wait()? {
+            self.poller.wait(&mut self.ready, Some(Duration::ZERO))?;
+            served = self.serve()?;
+        }
+        self.found(served)
+    }
+
+    #[cfg(feature = "tokio")]
+    fn found(&mut self, served: bool) -> Result<Look, Error> {
         Ok(match (self.would_end_a_wait()?, served) {
             (true, _) => Look::Something,
             (false, true) => Look::Again,
@@ -92,8 +110,32 @@ impl Endpoint {
         })
     }
 
+    /// Receives by the one socket, and asks the poller for the rest now and then, in case that the
+    /// socket always has something.
+    #[cfg(feature = "tokio")]
+    fn look_beside_poller(&mut self, may_be: bool) -> Result<bool, Error> {
+        if self.eager == 0 {
+            self.eager = EAGER;
+            self.poller.wait(&mut self.ready, Some(Duration::ZERO))?;
+            if self.serve()? {
+                return Ok(true);
+            }
+        }
+        self.eager -= 1;
+        let Some(Some(port)) = self.ports.first() else {
+            return Ok(false);
+        };
+        if may_be {
+            port.socket
+                .recv_batch(&mut self.batch, Some(Duration::ZERO))?;
+        } else {
+            port.socket.try_recv_batch(&mut self.batch)?;
+        }
+        Ok(self.begin_batch(0))
+    }
+
     /// Whether one socket is all there is to wait for.
-    fn is_lone(&self) -> bool {
+    pub(crate) fn is_lone(&self) -> bool {
         self.watch.is_none()
             && self.stopper.is_none()
             && self.waker.is_none()
@@ -101,17 +143,49 @@ impl Endpoint {
             && matches!(self.ports.as_slice(), [Some(_)])
     }
 
-    /// That socket, if it is so.
+    /// The one socket, where the poller need not know it: what comes by it can be waited for without.
+    fn single(&self) -> Option<&Arc<Socket>> {
+        match self.ports.as_slice() {
+            [Some(port)] if self.room_wanted.is_none() && self.left.get().is_none() => {
+                Some(&port.socket)
+            }
+            _ => None,
+        }
+    }
+
+    /// That socket, which the poller does not know from now on, so that a datagram wakes one waiter and
+    /// not two. The poller still knows all else that there is to wait for.
+    pub(crate) fn single_beside_poller(&self) -> Result<Option<&Arc<Socket>>, Error> {
+        let single = self.single();
+        if let Some(socket) = single
+            && self.polled.swap(false, Ordering::Relaxed)
+        {
+            self.poller.remove(&**socket)?;
+        }
+        Ok(single)
+    }
+
+    /// Whether there is one socket, and the poller does not know it.
     #[cfg(feature = "tokio")]
-    pub(crate) fn lone(&self) -> Option<&Arc<Socket>> {
-        let port = self.ports.first()?.as_ref()?;
-        self.is_lone().then_some(&port.socket)
+    fn is_beside_poller(&self) -> bool {
+        self.single().is_some() && !self.polled.load(Ordering::Relaxed)
+    }
+
+    /// Whether this is that socket.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn has_beside_poller(&self, socket: &Arc<Socket>) -> bool {
+        self.is_beside_poller() && self.single().is_some_and(|it| Arc::ptr_eq(it, socket))
     }
 
     /// When it is to be looked again although nothing came.
     #[cfg(feature = "tokio")]
     pub(crate) const fn retry(&self) -> Option<Instant> {
         self.retry
+    }
+
+    #[cfg(feature = "tokio")]
+    fn is_retry_due(&self) -> bool {
+        self.retry.is_some_and(|retry| retry <= Instant::now())
     }
 
     /// Whether a wait would end at once. After a stop this makes ready what came before it.
@@ -190,15 +264,31 @@ impl Endpoint {
             port.socket.recv_batch(&mut self.batch, timeout)?;
             return Ok(self.begin_batch(0));
         }
-        if self.ready.is_empty() && self.go_on(timeout)? {
-            return Ok(true);
-        }
-        let mut served = false;
         if self.ready.is_empty() {
+            let is_stream = self.is_stream();
+            let may_wait = is_stream
+                && self.ports.len() == 1
+                && timeout.is_none_or(|timeout| timeout > TOO_SHORT);
+            if self.eager > 0 && self.go_on(may_wait)? {
+                return Ok(true);
+            }
+            let is_over = self.eager > 0 || !may_wait;
             self.eager = EAGER;
-            self.poll_ports()?;
+            if is_over || self.single_beside_poller()?.is_none() {
+                self.poll_ports()?;
+            } else {
+                // The stream goes on, so what comes is received without the poller.
+                timeout = Some(Duration::ZERO);
+            }
             self.poller.wait(&mut self.ready, timeout)?;
         }
+        self.serve()
+    }
+
+    /// Serves what the poller has found ready, up to the first datagram, and says whether it was
+    /// anything.
+    fn serve(&mut self) -> Result<bool, Error> {
+        let mut served = false;
         while let Some(token) = self.ready.pop() {
             served = true;
             match token {
@@ -233,19 +323,23 @@ impl Endpoint {
         Ok(served)
     }
 
-    /// Receives more of a stream, if there is one: to ask the poller first would be a second call.
-    fn go_on(&mut self, timeout: Option<Duration>) -> Result<bool, Error> {
+    /// Whether the last batch came close upon the one before it.
+    fn is_stream(&mut self) -> bool {
         let last = self.batch.at(Position::default()).and_then(|it| it.time);
         let before = std::mem::replace(&mut self.came, last);
-        let Some(Some(port)) = self.ports.get(self.current).filter(|_| self.eager > 0) else {
-            return Ok(false);
-        };
         let gap = last
             .zip(before)
             .and_then(|(last, before)| last.duration_since(before).ok());
-        let is_stream = gap.is_some_and(|gap| gap < CLOSE_TOGETHER);
-        let may_wait = self.ports.len() == 1 && timeout.is_none_or(|timeout| timeout > TOO_SHORT);
-        if is_stream && may_wait {
+        gap.is_some_and(|gap| gap < CLOSE_TOGETHER)
+    }
+
+    /// Receives more of a stream, if there is one: to ask the poller first would be a second call.
+    /// Perhaps waits for it.
+    fn go_on(&mut self, may_wait: bool) -> Result<bool, Error> {
+        let Some(Some(port)) = self.ports.get(self.current) else {
+            return Ok(false);
+        };
+        if may_wait {
             port.socket.recv_batch_soon(&mut self.batch)?;
         } else if self.batch.has_likely_more() {
             port.socket.try_recv_batch(&mut self.batch)?;

@@ -1,12 +1,15 @@
 //! An endpoint's descriptors in the runtime's event loop.
 
+use std::future::{Future, poll_fn};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 
 use manycast_net::{Operation, Socket};
 use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 use tokio::task::consume_budget;
 use tokio::time::timeout_at;
 
@@ -15,14 +18,17 @@ use crate::{Error, Event};
 
 /// Tells when an endpoint has something to receive.
 ///
-/// A single socket is known to the runtime itself: to go through the poller of the endpoint, which is
-/// there for several, would take one more call for each datagram.
+/// A single socket is known to the runtime itself, beside the poller of the endpoint: to go through the
+/// poller, which is there for several, would take more calls for each datagram, and each would wake two
+/// waiters.
 #[derive(Debug)]
 pub(crate) struct Readiness {
     source: AsyncFd<Source>,
+    /// The poller, where a single socket is not all there is to wait for.
+    rest: Option<AsyncFd<OwnedFd>>,
 }
 
-/// What is waited for.
+/// What tells of datagrams.
 #[derive(Debug)]
 enum Source {
     Socket(Arc<Socket>),
@@ -38,23 +44,10 @@ impl AsRawFd for Source {
     }
 }
 
-impl Source {
-    fn of(endpoint: &Endpoint) -> Result<Self, Error> {
-        if let Some(socket) = endpoint.lone() {
-            return Ok(Self::Socket(Arc::clone(socket)));
-        }
-        let poller = endpoint.waiting_fd().try_clone_to_owned();
-        Ok(Self::Poller(poller.map_err(failed)?))
-    }
-
-    /// Whether it still tells of all that the endpoint waits for. The poller always does; who needed
-    /// it once may soon need it again.
-    fn is_true_of(&self, endpoint: &Endpoint) -> bool {
-        match self {
-            Self::Socket(socket) => endpoint.lone().is_some_and(|it| Arc::ptr_eq(it, socket)),
-            Self::Poller(_) => true,
-        }
-    }
+/// What became ready.
+enum Ready<'a> {
+    Source(AsyncFdReadyGuard<'a, Source>),
+    Rest(AsyncFdReadyGuard<'a, OwnedFd>),
 }
 
 /// What came back as undeliverable is an error to the kernel, and none to us.
@@ -62,8 +55,43 @@ const INTEREST: Interest = Interest::READABLE.add(Interest::ERROR);
 
 impl Readiness {
     pub(crate) fn of(endpoint: &Endpoint) -> Result<Self, Error> {
-        let source = register(Source::of(endpoint)?, INTEREST)?;
-        Ok(Self { source })
+        let (source, rest) = match endpoint.single_beside_poller()? {
+            Some(socket) => (Source::Socket(Arc::clone(socket)), rest_of(endpoint)?),
+            None => (Source::Poller(owned(endpoint.waiting_fd())?), None),
+        };
+        let source = register(source, INTEREST)?;
+        Ok(Self { source, rest })
+    }
+
+    /// Lets it tell of all that the endpoint waits for. Who needed the poller once may soon need it
+    /// again, so it is kept.
+    fn renew(&mut self, endpoint: &Endpoint) -> Result<(), Error> {
+        match self.source.get_ref() {
+            Source::Socket(socket) if endpoint.has_beside_poller(socket) => {
+                if self.rest.is_none() {
+                    self.rest = rest_of(endpoint)?;
+                }
+                Ok(())
+            }
+            Source::Socket(_) => Self::of(endpoint).map(|new| *self = new),
+            Source::Poller(_) => endpoint.poll_ports(),
+        }
+    }
+
+    async fn ready(&self) -> Result<Ready<'_>, Error> {
+        let source = self.source.ready(INTEREST);
+        let ready = match &self.rest {
+            None => source.await.map(Ready::Source),
+            Some(rest) => {
+                let (mut source, mut rest) = (pin!(source), pin!(rest.readable()));
+                poll_fn(|context| match rest.as_mut().poll(context) {
+                    Poll::Ready(ready) => Poll::Ready(ready.map(Ready::Rest)),
+                    Poll::Pending => source.as_mut().poll(context).map_ok(Ready::Source),
+                })
+                .await
+            }
+        };
+        ready.map_err(failed)
     }
 
     /// Waits until [`Endpoint::wait`] would have ended. Cancelling it loses nothing: whatever came
@@ -75,10 +103,8 @@ impl Readiness {
             if endpoint.would_end_a_wait()? {
                 return Ok(());
             }
-            if !self.source.get_ref().is_true_of(endpoint) {
-                *self = Self::of(endpoint)?;
-            }
-            let ready = self.source.ready(INTEREST);
+            self.renew(endpoint)?;
+            let ready = self.ready();
             let ready = match endpoint.retry() {
                 None => ready.await,
                 Some(retry) => match timeout_at(retry.into(), ready).await {
@@ -89,12 +115,25 @@ impl Readiness {
                     }
                 },
             };
-            let mut ready = ready.map_err(failed)?;
-            match endpoint.look(ready.ready().is_error())? {
-                Look::Something => return Ok(()),
-                Look::Again => {}
-                // What became ready since `ready` was given is not cleared by this.
-                Look::Nothing => ready.clear_ready(),
+            // What became ready since `ready` was given is not cleared by this.
+            let look = match ready? {
+                Ready::Source(mut ready) => {
+                    let look = endpoint.look(ready.ready().is_error())?;
+                    if look == Look::Nothing {
+                        ready.clear_ready();
+                    }
+                    look
+                }
+                Ready::Rest(mut ready) => {
+                    let look = endpoint.look_at_poller()?;
+                    if look == Look::Nothing {
+                        ready.clear_ready();
+                    }
+                    look
+                }
+            };
+            if look == Look::Something {
+                return Ok(());
             }
         }
     }
@@ -134,6 +173,19 @@ impl Readiness {
     }
 }
 
+/// The poller of an endpoint with a single socket, where that is not all there is to wait for.
+fn rest_of(endpoint: &Endpoint) -> Result<Option<AsyncFd<OwnedFd>>, Error> {
+    if endpoint.is_lone() {
+        return Ok(None);
+    }
+    register(owned(endpoint.poller_fd())?, Interest::READABLE).map(Some)
+}
+
+/// A descriptor of its own, since one can be known to the runtime but once.
+fn owned(fd: BorrowedFd<'_>) -> Result<OwnedFd, Error> {
+    fd.try_clone_to_owned().map_err(failed)
+}
+
 /// Tells when the send buffer of a socket has room. The socket is known to the runtime from the first
 /// wait on, until another one is waited for.
 #[derive(Debug, Default)]
@@ -166,7 +218,7 @@ impl Room {
         {
             return Ok(Arc::clone(&known.fd));
         }
-        let fd = socket.as_fd().try_clone_to_owned().map_err(failed)?;
+        let fd = owned(socket.as_fd())?;
         let known = known.insert(Known {
             socket: Arc::clone(socket),
             fd: Arc::new(register(fd, Interest::WRITABLE)?),

@@ -26,6 +26,7 @@ struct Greedy {
     polls: Arc<AtomicU64>,
     came: Arc<AtomicU64>,
     times: Arc<AtomicU64>,
+    not_sent: Arc<AtomicU64>,
     until: Option<Instant>,
     finished: bool,
 }
@@ -38,6 +39,7 @@ impl Greedy {
             polls: Arc::default(),
             came: Arc::default(),
             times: Arc::default(),
+            not_sent: Arc::default(),
             until: None,
             finished: false,
         }
@@ -49,6 +51,12 @@ impl Protocol for Greedy {
 
     fn handle_datagram(&mut self, _now: Instant, _datagram: Received<'_>) {
         self.came.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn handle_network(&mut self, _now: Instant, event: NetworkEvent) {
+        if let NetworkEvent::NotSent { count, .. } = event {
+            self.not_sent.fetch_add(count as u64, Ordering::Relaxed);
+        }
     }
 
     fn handle_timeout(&mut self, now: Instant) {
@@ -291,6 +299,7 @@ pub(crate) fn a_full_send_buffer_keeps_nobody_waiting() {
     for runtime in BOTH {
         let greedy = Greedy::new(([10, 0, 0, 2], 9).into());
         let (came, times) = (Arc::clone(&greedy.came), Arc::clone(&greedy.times));
+        let not_sent = Arc::clone(&greedy.not_sent);
         let (task, stopper, commands) = drive(&a, runtime, bind(&a, "10.0.0.1:5000"), greedy);
         let sender = crate::sender(&b, "10.0.0.1:5000");
         for _ in 0..100 {
@@ -302,8 +311,11 @@ pub(crate) fn a_full_send_buffer_keeps_nobody_waiting() {
         let (tell, told) = std::sync::mpsc::channel();
         assert!(commands.give(move |_, _| tell.send(()).unwrap()));
         told.recv_timeout(PATIENCE).expect("the command is run");
+        assert_eq!(not_sent.load(Ordering::Relaxed), 0);
         stopper.stop();
         task.join();
+        // What waited for room is told at the end.
+        assert!(not_sent.load(Ordering::Relaxed) > 0);
     }
 }
 

@@ -132,7 +132,7 @@ pub(super) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     let results: Vec<_> = thread::scope(|scope| {
         let threads: Vec<_> = streams
             .into_iter()
-            .map(|driver| scope.spawn(|| send(driver, tell.as_ref())))
+            .map(|driver| scope.spawn(|| send(driver, &interrupt, tell.as_ref())))
             .collect();
         let join = |thread: thread::ScopedJoinHandle<'_, _>| {
             thread.join().expect("sending does not panic")
@@ -210,14 +210,22 @@ pub(super) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
 const PROGRESS: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(100);
 
+/// How long a stream may take to end in good order before its time: its end is announced for a second to a
+/// host that does not answer. Where the send buffer stays full, it cannot be announced.
+const ENDING: Duration = Duration::from_millis(1500);
+
 /// Sends a stream to its end, or until the host has refused it for long.
 fn send(
     mut driver: Driver<protocol::Sender>,
+    interrupt: &Interrupt,
     tell: Option<&impl Fn(&str)>,
 ) -> Result<Sent, manycast::Error> {
     let begin = Instant::now();
     let (mut told, mut told_at) = (SenderStats::default(), begin);
     let mut refusal = Refusal::default();
+    let stopper = driver.stopper()?;
+    // Since when it is to end before its time.
+    let mut ending = None;
     let report = loop {
         match driver.next_event(Some(LOOK))? {
             Next::Event(SenderEvent::Finished(report)) => break report,
@@ -228,6 +236,13 @@ fn send(
         if refusal.lasts(now, stats.refused) {
             // Nobody listens, so nothing of the rest would be taken.
             driver.protocol_mut().finish(now);
+            ending.get_or_insert(now);
+        }
+        if interrupt.is_requested() {
+            ending.get_or_insert(now);
+        }
+        if ending.is_some_and(|since| now - since >= ENDING) {
+            stopper.stop();
         }
         if now - told_at >= PROGRESS && !driver.protocol().is_closing() {
             if let Some(tell) = tell {
