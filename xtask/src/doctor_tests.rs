@@ -112,6 +112,8 @@ fn complaints_on(page: &str, tests: &BTreeSet<&str>, codes: &BTreeSet<&str>) -> 
 fn listed(text: &str) -> BTreeSet<&str> {
     let list = text.split("netns::tests!(").nth(1).unwrap_or_default();
     let list = list.split(");").next().unwrap_or_default();
+    // How many run at once goes before them.
+    let list = list.rsplit(';').next().unwrap_or_default();
     list.split(',').map(str::trim).collect()
 }
 
@@ -128,7 +130,9 @@ mod tests {
 
     #[test]
     fn each_test_is_there_and_each_code_has_its_row() {
-        let tests = listed("x\nnetns::tests!(\n    a::one,\n    b::two,\n);\nfn other() {}");
+        let tests = listed(
+            "x\nnetns::tests!(\n    at_once: 8;\n    a::one,\n    b::two,\n);\nfn other() {}",
+        );
         let codes =
             coded("| [`no-route`](doctor/no-route.md) | No route. |\n| [`wireless`](w) | |");
         assert_eq!(codes, BTreeSet::from(["no-route", "wireless"]));
