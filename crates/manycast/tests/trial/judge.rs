@@ -171,7 +171,8 @@ fn contradiction(case: &Case, user: &[Said], root: &[Said]) -> Option<String> {
         [(true, _), (_, Some(claim))] => {
             let unseen = case.faults.iter().all(|fault| fault.unseen[0]);
             let excused = unseen && !case.faults.is_empty();
-            !excused && !is_allowed(case, claim)
+            // A warning of the same is a weaker statement.
+            !(excused || is_allowed(case, claim) || mentions(user, claim))
         }
         [(_, Some(claim)), (true, _)] => !is_allowed(case, claim),
         _ => false,

@@ -139,6 +139,11 @@ fn less_sight_is_a_weaker_statement() {
     ));
     assert!(contradicts(&dropped, &other, &right));
     assert!(contradicts(&dropped, &[], &right));
+    let warning = Said {
+        severity: Warning,
+        ..fault(Code::FirewallDrops, Possible)
+    };
+    assert!(!contradicts(&dropped, &[warning], &right));
     assert!(contradicts(&dropped, &right, &[]));
     // Whoever is refused says nothing.
     assert_eq!(Judgement::of(&dropped, None, &right).breaches(), [""; 0]);
