@@ -46,6 +46,7 @@ mod rules;
 mod self_test;
 mod serve;
 mod surroundings;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod two_ends;
@@ -61,7 +62,7 @@ pub use capture::{Captured, CapturedStream, Pieces};
 pub use code::{Code, Step};
 pub use context::{
     Context, Flow, Obstacle, Program, ProgramSocket, Refusal, SelfTest, Snapshot, SocketMembership,
-    Tally, Target, Watched,
+    Target, Watched,
 };
 pub use finding::{Confidence, Finding, Severity};
 pub use host::conntrack::Translation;
@@ -81,6 +82,7 @@ pub use report::{FarWalk, Mark, Report, StepState};
 pub use rules::{RuleDelta, Rules};
 pub use serve::{Served, Server};
 pub use surroundings::Surroundings;
+pub use tally::Tally;
 pub use two_ends::{FarEnd, examine_with};
 
 use manycast_io::{Error, IntoAddress};
