@@ -74,7 +74,7 @@ impl<T: Timer> Timers<T> {
     /// ```
     /// use std::time::{Duration, Instant};
     /// # use manycast_proto::timers::{Timer, Timers};
-    /// # #[derive(Clone, Copy, PartialEq)]
+    /// # #[derive(Clone, Copy, PartialEq, Debug)]
     /// # struct Retry;
     /// # impl Timer for Retry {
     /// #     fn reason(self) -> &'static str { "an answer" }

@@ -126,6 +126,8 @@ pub(crate) fn hostile_answers_hide_no_good_ones() {
     let mut watching = start(&a, &["discover", "--watch", "-v"]);
     watching.wait_for_error_line("asked for ssdp:all by ssdp at 239.255.255.250:1900 on eth0");
     watching.wait_for_error_line("at 239.255.255.250:3702 on eth0");
+    // Whoever asks, listens.
+    watching.wait_for_error_line("asked for _services._dns-sd._udp by dns-sd");
     let dns = b.run(|| UdpSocket::bind("10.0.0.2:5353").unwrap());
     dns.send_to(&dns::kinds(), MDNS).unwrap();
     watching.wait_for_error_line("asked for _http._tcp by dns-sd");
