@@ -33,9 +33,10 @@ use manycast_lab::netns::{self, Host, Lab, Rule, Switch};
 
 use self::stream::Stream;
 
-// Nearly all of a test is waiting for what comes within two seconds.
+// Nearly all of a test is waiting for what comes within two seconds. More at once, and counters are read so
+// much later than the wire that less is proved.
 netns::tests!(
-    at_once: 8;
+    at_once: 3;
     addresses::a_group_in_a_reserved_range,
     addresses::a_link_local_group_without_zone,
     addresses::a_source_specific_group_without_source,
