@@ -41,7 +41,7 @@ const USUAL: u64 = 48;
 
 /// How many run side by side for each processor: most of a case is waiting for what comes within two
 /// seconds.
-const AT_ONCE: usize = 6;
+const AT_ONCE: usize = 3;
 
 fn main() -> ExitCode {
     let name = |seed: u64| format!("seed_{seed}");
