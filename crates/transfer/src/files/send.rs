@@ -547,8 +547,7 @@ fn read(origins: &[Origin], jobs: &mpsc::Receiver<Job>, commands: &Commands<Prot
                 Some((_, file)) => file,
                 None => origin.open()?,
             };
-            let room = buffer.get_mut(..length).unwrap_or_default();
-            let read = file.read_exact_at(room, offset);
+            let read = file.read_exact_at(&mut buffer[..length], offset);
             read.map_err(|error| match error.kind() {
                 io::ErrorKind::UnexpectedEof => origin.changed(),
                 _ => Error::file("read", origin.path.display(), error),
