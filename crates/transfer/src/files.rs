@@ -5,7 +5,7 @@
 //! then has its name. Receivers report, so the sender ends with an account of who has what. `docs/files.md`
 //! says how.
 //!
-//! What a receiver keeps in memory does not depend on the length of files: at most 256 MiB of what
+//! What a receiver keeps in memory does not depend on the length of files: at most 128 MiB of what
 //! is not through, 32 MiB that wait to be written, and for each of at most four senders 16 MiB of
 //! manifest and 32 MiB of what is not known yet.
 //!

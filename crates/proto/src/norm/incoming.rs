@@ -86,10 +86,14 @@ impl Incoming {
         open + self.done.len() * 8
     }
 
-    /// How many bytes a block takes at most that is not through: as many symbols as it has source
-    /// symbols, of which parity stands beside the room for source.
+    /// How many bytes a block takes at most that is not through: parity lies where source is missing.
     fn block_memory(&self) -> usize {
-        2 * usize::from(self.layout.segment()) * usize::from(self.layout.segments(0)) + 256
+        usize::from(self.layout.segment()) * usize::from(self.layout.segments(0)) + 256
+    }
+
+    /// Whether something of a block has come that is not through.
+    pub(super) fn is_open(&self, block: u32) -> bool {
+        self.open.contains_key(&block)
     }
 
     fn is_done(&self, block: u32) -> bool {
@@ -118,9 +122,8 @@ impl Incoming {
             if needed > room {
                 return Taken::NoRoom;
             }
-            let range = self.layout.bytes(block);
-            let bytes = usize::try_from(range.end - range.start).unwrap_or(0);
-            self.open.insert(block, Open::new(bytes));
+            self.open
+                .insert(block, Open::new(usize::from(length) * segment));
         }
         let Some(open) = self.open.get_mut(&block) else {
             return Taken::NoRoom;
@@ -136,7 +139,10 @@ impl Incoming {
         };
         let made = open.decode(length, segment, &self.code);
         self.finish_block(block);
-        Taken::Block(self.layout.bytes(block).start, open.bytes.freeze(), made)
+        let range = self.layout.bytes(block);
+        let bytes = usize::try_from(range.end - range.start).unwrap_or(0);
+        open.bytes.truncate(bytes);
+        Taken::Block(range.start, open.bytes.freeze(), made)
     }
 
     fn finish_block(&mut self, block: u32) {

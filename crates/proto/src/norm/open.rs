@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 
 use super::fec::Code;
 use super::object::{Number, Symbols};
@@ -12,27 +12,29 @@ use super::repair::{Requests, Wanted};
 /// A block of which some symbols have come.
 #[derive(Debug)]
 pub(super) struct Open {
-    /// Room for all source symbols.
+    /// A slot for each source symbol, as far as one was needed.
     pub(super) bytes: BytesMut,
     pub(super) has: Symbols,
     /// How many source symbols have come.
     source: u16,
-    parity: Vec<(u16, Bytes)>,
+    /// Parity, and in which slots it lies: of source symbols that have not come. So a block takes no
+    /// more memory than its source symbols.
+    parity: Vec<(u16, u16)>,
 }
 
 impl Open {
     /// A block of so many bytes, of which nothing has come.
     pub(super) fn new(bytes: usize) -> Self {
         Self {
-            bytes: BytesMut::zeroed(bytes),
+            bytes: BytesMut::with_capacity(bytes),
             has: Symbols::default(),
             source: 0,
             parity: Vec::new(),
         }
     }
 
-    /// Takes in a symbol of a block of `length` source symbols, which are `stride` bytes apart;
-    /// false where it was there already.
+    /// Takes in a symbol of a block of `length` source symbols, which are `stride` bytes apart, where
+    /// not all have come; false where it was there already.
     pub(super) fn insert(
         &mut self,
         symbol: u16,
@@ -44,13 +46,49 @@ impl Open {
             return false;
         }
         if symbol < length {
-            let start = usize::from(symbol) * stride;
-            self.bytes[start..start + payload.len()].copy_from_slice(payload);
             self.source += 1;
-        } else {
-            self.parity.push((symbol, Bytes::copy_from_slice(payload)));
+            let in_its_slot = self.parity.iter().position(|(_, slot)| *slot == symbol);
+            if let Some(index) = in_its_slot
+                && let Some(slot) = self.free_slot(length)
+            {
+                let (from, to) = (usize::from(symbol) * stride, usize::from(slot) * stride);
+                self.make_room(to + stride);
+                self.bytes.copy_within(from..from + stride, to);
+                self.parity[index].1 = slot;
+            }
+            self.put(symbol, payload, stride);
+        } else if let Some(slot) = self.free_slot(length) {
+            self.put(slot, payload, stride);
+            self.parity.push((symbol, slot));
         }
         true
+    }
+
+    /// The slot of a source symbol that has not come, and in which no parity lies.
+    fn free_slot(&self, length: u16) -> Option<u16> {
+        let is_taken = |slot: &u16| self.parity.iter().any(|(_, other)| other == slot);
+        (0..length).find(|slot| !self.has.contains(*slot) && !is_taken(slot))
+    }
+
+    fn make_room(&mut self, end: usize) {
+        if self.bytes.len() < end {
+            self.bytes.resize(end, 0);
+        }
+    }
+
+    /// Writes to a slot; what is left of it is zero, as the code takes it.
+    fn put(&mut self, slot: u16, payload: &[u8], stride: usize) {
+        let start = usize::from(slot) * stride;
+        if start == self.bytes.len() {
+            // The usual case, in which nothing is written twice.
+            self.bytes.extend_from_slice(payload);
+            self.make_room(start + stride);
+            return;
+        }
+        self.make_room(start + stride);
+        let (bytes, rest) = self.bytes[start..start + stride].split_at_mut(payload.len());
+        bytes.copy_from_slice(payload);
+        rest.fill(0);
     }
 
     /// How many symbols have come.
@@ -77,11 +115,13 @@ impl Open {
         let lost: Vec<_> = (0..length)
             .filter(|symbol| !self.has.contains(*symbol))
             .collect();
+        self.make_room(usize::from(length) * stride);
         let source: Vec<_> = self.bytes.chunks(stride).collect();
         let came = (0..length).filter(|symbol| self.has.contains(*symbol));
         let came = came.map(|symbol| (usize::from(symbol), source[usize::from(symbol)]));
         let parity = self.parity.iter().take(lost.len());
-        let parity = parity.map(|(symbol, bytes)| (usize::from(*symbol), &bytes[..]));
+        let parity =
+            parity.map(|(symbol, slot)| (usize::from(*symbol), source[usize::from(*slot)]));
         let known: Vec<_> = came.chain(parity).collect();
         let mut decoded: Vec<_> = lost
             .iter()
@@ -171,5 +211,42 @@ impl Asking<'_> {
             block += 1;
         }
         ask(whole, requests);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::norm::fec::Variant;
+
+    /// Parity lies in the slots of source symbols, and gives way to those that come after all.
+    #[test]
+    fn parity_gives_way_to_source() {
+        const STRIDE: usize = 8;
+        let source: Vec<Vec<u8>> = vec![vec![1; 8], vec![2; 8], vec![3; 8], vec![4; 3]];
+        let mut code = Code::new(Variant::Nrl, 4);
+        code.prepare(4, 3);
+        let mut parity = [[0; STRIDE]; 3];
+        let symbols: Vec<_> = source.iter().map(Vec::as_slice).collect();
+        let mut outputs: Vec<_> = parity.iter_mut().map(|it| &mut it[..]).collect();
+        code.encode(&symbols, 0, &mut outputs);
+        let whole: Vec<u8> = source.iter().flat_map(|it| it.iter().copied()).collect();
+        for order in [[4, 5, 0, 3], [4, 5, 6, 0], [6, 0, 1, 2], [4, 3, 5, 1]] {
+            let mut open = Open::new(4 * STRIDE);
+            let room = open.bytes.capacity();
+            for symbol in order {
+                let payload = match symbol {
+                    0..=3 => &source[usize::from(symbol)][..],
+                    _ => &parity[usize::from(symbol) - 4][..],
+                };
+                assert!(open.insert(symbol, payload, 4, STRIDE));
+                assert!(!open.insert(symbol, payload, 4, STRIDE));
+            }
+            assert_eq!(open.count(), 4);
+            open.decode(4, STRIDE, &code);
+            assert_eq!(open.bytes[..whole.len()], whole, "{order:?}");
+            assert!(open.bytes[whole.len()..].iter().all(|it| *it == 0));
+            assert_eq!(open.bytes.capacity(), room, "no more than the source");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! The receiving side.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -26,7 +26,7 @@ pub struct Receiver {
     random: Random,
     sequence: u16,
     /// By address and number: who forges another's number from elsewhere does not reach its state.
-    senders: HashMap<(SocketAddr, u32), Remote>,
+    senders: BTreeMap<(SocketAddr, u32), Remote>,
     pub(super) outputs: VecDeque<Output<ReceiverEvent>>,
     phase: Phase,
     stats: ReceiverStats,
@@ -52,7 +52,7 @@ impl Receiver {
         Self {
             sequence: u16::try_from(random.within(0..=0xffff)).unwrap_or_default(),
             random,
-            senders: HashMap::new(),
+            senders: BTreeMap::new(),
             outputs: VecDeque::new(),
             phase: Phase::New,
             stats: ReceiverStats::default(),
@@ -187,18 +187,28 @@ impl Receiver {
         symbol: Option<(PayloadId, &[u8])>,
         info: Option<&[u8]>,
     ) {
-        let used: usize = self.senders.values().map(Remote::memory).sum();
         let (now, memory) = (self.now, self.config.memory);
-        if self.sender(key, object.sender).is_none() {
+        let Some(remote) = self.sender(key, object.sender) else {
             return;
-        }
+        };
+        // It matters for the first symbol of a block alone.
+        let is_kept = symbol.is_some_and(|(id, _)| remote.is_open(object.object, id.block));
+        let used = match is_kept {
+            true => 0,
+            false => self.senders.values().map(Remote::memory).sum(),
+        };
         let (random, stats, outputs) = (&mut self.random, &mut self.stats, &mut self.outputs);
         let Some(remote) = self.senders.get_mut(&key) else {
             return;
         };
         // No sender has more than half of the memory, so that another always has some.
-        let own = (memory / 2).saturating_sub(remote.memory());
-        let room = own.min(memory.saturating_sub(used));
+        let room = match is_kept {
+            true => 0,
+            false => {
+                let own = (memory / 2).saturating_sub(remote.memory());
+                own.min(memory.saturating_sub(used))
+            }
+        };
         let before = stats.symbols;
         remote.object(extensions, object, symbol, info, room, stats, outputs);
         if stats.symbols > before && object.flags.has(Flags::REPAIR) {

@@ -202,6 +202,14 @@ impl Remote {
         self.objects.values().map(memory).sum()
     }
 
+    /// Whether something is kept of a block of an object that is no stream.
+    pub(super) fn is_open(&self, id: u16, block: u32) -> bool {
+        match self.objects.get(&self.number(id)) {
+            Some(State::Incoming(incoming)) => incoming.is_open(block),
+            _ => false,
+        }
+    }
+
     pub(super) fn next(&self) -> Option<(Instant, &'static str)> {
         self.timers.next().map(|(at, timer)| (at, timer.reason()))
     }

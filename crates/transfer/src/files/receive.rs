@@ -220,9 +220,9 @@ impl Receiving {
 const SENDERS: usize = 4;
 /// How many objects of each: twice as many as a sender has on their way.
 const OBJECTS: usize = 128;
-/// How many bytes are kept of blocks that are not through; a sender has half of it. At 1 Gbit/s each
-/// takes that long until its repairs have come: a quarter of a second, with the parity.
-const MEMORY: usize = 256 << 20;
+/// How many bytes are kept of blocks that are not through; a sender has half of it: what comes at
+/// 1 Gbit/s in half a second, in which repairs come.
+const MEMORY: usize = 128 << 20;
 /// How often it is told how far it is.
 const OFTEN: Duration = Duration::from_millis(250);
 

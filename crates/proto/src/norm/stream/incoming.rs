@@ -116,7 +116,7 @@ impl Inflow {
     }
 
     fn block_memory(&self) -> usize {
-        2 * self.stride() * usize::from(self.length) + 256
+        self.stride() * usize::from(self.length) + 256
     }
 
     /// The block that is called so on the wire.
