@@ -1,5 +1,6 @@
 //! An object on its way in: what has come of it, and what is missing.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
@@ -118,15 +119,12 @@ impl Incoming {
             return Taken::Duplicate;
         }
         let needed = self.block_memory() + (block / 64 - self.past + 1) as usize * 8;
-        if !self.open.contains_key(&block) {
-            if needed > room {
-                return Taken::NoRoom;
+        let open = match self.open.entry(block) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) if needed <= room => {
+                entry.insert(Open::new(usize::from(length) * segment))
             }
-            self.open
-                .insert(block, Open::new(usize::from(length) * segment));
-        }
-        let Some(open) = self.open.get_mut(&block) else {
-            return Taken::NoRoom;
+            Entry::Vacant(_) => return Taken::NoRoom,
         };
         if !open.insert(symbol, payload, length, segment) {
             return Taken::Duplicate;
