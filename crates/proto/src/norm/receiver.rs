@@ -173,6 +173,15 @@ impl Receiver {
         Some(remote)
     }
 
+    /// How much memory is left for a sender.
+    fn room(&self, key: &(SocketAddr, u32)) -> usize {
+        let used: usize = self.senders.values().map(Remote::memory).sum();
+        let own = self.senders.get(key).map_or(0, Remote::memory);
+        // No sender has more than half of it, so that another always has some.
+        let memory = self.config.memory;
+        (memory / 2).saturating_sub(own).min(memory.saturating_sub(used))
+    }
+
     fn forget(&mut self, key: (SocketAddr, u32), reason: Abandonment) {
         if let Some(mut remote) = self.senders.remove(&key) {
             remote.end(reason, &mut self.stats, &mut self.outputs);
@@ -187,27 +196,17 @@ impl Receiver {
         symbol: Option<(PayloadId, &[u8])>,
         info: Option<&[u8]>,
     ) {
-        let (now, memory) = (self.now, self.config.memory);
         let Some(remote) = self.sender(key, object.sender) else {
             return;
         };
-        // It matters for the first symbol of a block alone.
-        let is_kept = symbol.is_some_and(|(id, _)| remote.is_open(object.object, id.block));
-        let used = match is_kept {
-            true => 0,
-            false => self.senders.values().map(Remote::memory).sum(),
-        };
+        // What is left of the memory is summed up for the first symbol of a block alone: the others have
+        // their place.
+        let has_place = symbol.is_some_and(|(id, _)| remote.is_open(object.object, id.block));
+        let room = if has_place { 0 } else { self.room(&key) };
+        let now = self.now;
         let (random, stats, outputs) = (&mut self.random, &mut self.stats, &mut self.outputs);
         let Some(remote) = self.senders.get_mut(&key) else {
             return;
-        };
-        // No sender has more than half of the memory, so that another always has some.
-        let room = match is_kept {
-            true => 0,
-            false => {
-                let own = (memory / 2).saturating_sub(remote.memory());
-                own.min(memory.saturating_sub(used))
-            }
         };
         let before = stats.symbols;
         remote.object(extensions, object, symbol, info, room, stats, outputs);
