@@ -272,7 +272,9 @@ fn objects_on_disk_are_read_as_they_are_needed() {
         session.enqueue_elsewhere(0);
         session.enqueue_elsewhere(33_333);
         session.finish();
-        let read = session.run_with_disk(SECOND * 60).expect("it ends");
+        let read = session
+            .run_with_disk(SECOND * 60, Duration::ZERO)
+            .expect("it ends");
         session.assert_all_delivered();
         assert!(read > 2_033_333 && read < 6_000_000, "{read}");
     }
@@ -488,7 +490,7 @@ proptest! {
             session.enqueue_as(length, file, disk);
         }
         session.finish();
-        prop_assert!(session.run_with_disk(SECOND * 600).is_some());
+        prop_assert!(session.run_with_disk(SECOND * 600, Duration::ZERO).is_some());
         session.assert_all_delivered();
     }
 

@@ -179,7 +179,9 @@ impl Receiver {
         let own = self.senders.get(key).map_or(0, Remote::memory);
         // No sender has more than half of it, so that another always has some.
         let memory = self.config.memory;
-        (memory / 2).saturating_sub(own).min(memory.saturating_sub(used))
+        (memory / 2)
+            .saturating_sub(own)
+            .min(memory.saturating_sub(used))
     }
 
     fn forget(&mut self, key: (SocketAddr, u32), reason: Abandonment) {

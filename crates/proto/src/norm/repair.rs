@@ -233,6 +233,26 @@ impl Wanted {
         }
     }
 
+    /// The next blocks of which something is wanted, in order, at most so many.
+    pub(super) fn next_blocks(&self, most: usize) -> Vec<(Number, u32)> {
+        let mut next = Vec::new();
+        for (&number, object) in &self.objects {
+            let parts = object.blocks.keys().copied();
+            let whole = object
+                .ranges
+                .iter()
+                .flat_map(|(first, last)| *first..=*last);
+            let mut blocks: Vec<_> = parts.take(most).chain(whole.take(most)).collect();
+            blocks.sort_unstable();
+            next.extend(blocks.into_iter().map(|block| (number, block)));
+            if next.len() >= most {
+                next.truncate(most);
+                break;
+            }
+        }
+        next
+    }
+
     /// Whether `count` symbols of a block are asked for already, or more.
     pub(super) fn covers(&self, number: Number, block: u32, count: u16) -> bool {
         let Some(object) = self.objects.get(&number) else {

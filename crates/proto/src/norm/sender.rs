@@ -137,6 +137,9 @@ const BATCH: usize = 64;
 const AHEAD: usize = 1024;
 /// How many repaired blocks are remembered.
 const ANSWERED: usize = 4096;
+/// How many blocks are asked for before they are needed, of those that are sent and of those that are
+/// repaired.
+const READ_AHEAD: usize = 32;
 /// How often the end is announced.
 const ENDINGS: u32 = 3;
 /// How long receivers have at least to acknowledge: as long as they bear a silent sender, since a

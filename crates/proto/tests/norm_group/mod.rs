@@ -1,7 +1,7 @@
 //! A sender and its receivers in the simulator.
 #![allow(dead_code, reason = "not every test needs all of it")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -198,26 +198,29 @@ impl Session {
         self.sim.run_until(limit, |sim| !sim.is_running(sender))
     }
 
-    /// The same, and supplies what the sender asks for, as a disk would. Gives how many bytes were
-    /// read, or `None` where the sender has not ended by then.
-    pub(crate) fn run_with_disk(&mut self, limit: Duration) -> Option<usize> {
+    /// The same, and supplies what the sender asks for, as a disk would that takes so long for each
+    /// read and does any number of them at once. Gives how many bytes were read, or `None` where the
+    /// sender has not ended by then.
+    pub(crate) fn run_with_disk(&mut self, limit: Duration, latency: Duration) -> Option<usize> {
         let (mut seen, mut read) = (0, 0);
+        let mut needs = VecDeque::new();
         let sender = self.sender;
         loop {
+            let now = self.sim.elapsed();
             let events = self.sim.events(sender);
-            let needs: Vec<_> = events[seen..]
-                .iter()
-                .filter_map(|(_, event)| match event {
-                    SenderEvent::Need {
-                        object,
-                        offset,
-                        length,
-                    } => Some((*object, *offset, *length)),
-                    _ => None,
-                })
-                .collect();
+            for (_, event) in &events[seen..] {
+                if let SenderEvent::Need {
+                    object,
+                    offset,
+                    length,
+                } = event
+                {
+                    needs.push_back((now + latency, *object, *offset, *length));
+                }
+            }
             seen = events.len();
-            for (object, offset, length) in needs {
+            let read_by_now = needs.iter().take_while(|(at, ..)| *at <= now).count();
+            for (_, object, offset, length) in needs.drain(..read_by_now) {
                 // The debug form of an identifier ends with its number.
                 let number: String = format!("{object:?}")
                     .chars()

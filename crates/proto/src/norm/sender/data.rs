@@ -6,7 +6,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use manycast_types::{MAX_PAYLOAD, Transmit};
 
-use super::{AHEAD, ANSWERED, BATCH, HEADER_MOST, Sender, TICK, Wait};
+use super::{AHEAD, ANSWERED, BATCH, HEADER_MOST, READ_AHEAD, Sender, TICK, Wait};
 use crate::norm::event::{ObjectId, SenderEvent};
 use crate::norm::message::{
     Body, Extensions, FLAGS_AT, Flags, Message, PAYLOAD_ID_AT, PayloadId, SEQUENCE_AT,
@@ -157,6 +157,7 @@ impl Sender {
             };
             // What was never sent is not repaired: it comes all the same.
             let sent = outgoing.sent(block);
+            let is_elsewhere = matches!(outgoing.source, Source::Elsewhere);
             if whole {
                 wanted.shorten(outgoing.block.saturating_add(1));
                 if sent > 0 {
@@ -173,6 +174,9 @@ impl Sender {
                 let symbols = outgoing.repairs(block, part.count, &part.named);
                 self.repairing = Some((number, block, symbols));
                 self.answer(number, block, part.count);
+            }
+            if is_elsewhere {
+                self.prefetch_repairs();
             }
         }
     }
@@ -229,12 +233,29 @@ impl Sender {
         }
         let blocks = outgoing.layout.blocks();
         let length = usize::from(self.config.segment) * usize::from(self.config.block);
-        let window = (self.config.memory / length.max(1)).clamp(4, 32);
+        let window = (self.config.memory / length.max(1)).clamp(4, READ_AHEAD);
         for block in (block..blocks).take(window) {
             if self.cached + length > self.config.memory.max(4 * length) {
                 break;
             }
             self.need(number, block);
+        }
+    }
+
+    /// Asks for the blocks that are repaired next: to get one after the other may take longer than they
+    /// took to send, and then repairs would fall behind for ever.
+    fn prefetch_repairs(&mut self) {
+        let length = usize::from(self.config.segment) * usize::from(self.config.block);
+        for (number, block) in self.repairs.next_blocks(READ_AHEAD) {
+            let outgoing = self.objects.get(&number);
+            let is_to_get = outgoing
+                .is_some_and(|it| matches!(it.source, Source::Elsewhere) && it.sent(block) > 0);
+            if self.cached + length > self.config.memory {
+                break;
+            }
+            if is_to_get {
+                self.need(number, block);
+            }
         }
     }
 
