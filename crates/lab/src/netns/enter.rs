@@ -189,8 +189,7 @@ fn run_outside(name: &str, flags: &str, capture: bool) -> Result<Completion, Fai
 
 /// Runs one test, in the process that is for it alone.
 fn run_inside(test: impl FnOnce() + UnwindSafe) -> ExitCode {
-    // The time of the test begins.
-    wait::deadline();
+    wait::begin();
     let outside = env::var_os(ORIGIN).expect("it is set along with the name of the test");
     let here = fs::read_link(OWN_NAMESPACE).expect("it could be read outside");
     assert_ne!(

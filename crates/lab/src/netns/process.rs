@@ -254,9 +254,10 @@ impl Shared {
 
     /// Waits until `done`, or until a wait is in vain.
     fn wait(&self, mut done: impl FnMut(&Text) -> bool) {
+        let deadline = deadline();
         let mut state = self.lock();
         while !done(&state) {
-            let left = deadline().saturating_duration_since(Instant::now());
+            let left = deadline.saturating_duration_since(Instant::now());
             if left == Duration::ZERO {
                 return;
             }

@@ -6,14 +6,24 @@ use std::time::{Duration, Instant};
 
 use super::enter;
 
-/// When all waits of this process are in vain: a little before the test is killed, so that it is
-/// told what was waited for. A wait has no shorter limit of its own: a machine that is slow is no
-/// failure.
+static DEADLINE: OnceLock<Instant> = OnceLock::new();
+
+/// The time of a test begins, in the process that is for it alone: all its waits together have so much.
+pub(super) fn begin() {
+    DEADLINE.get_or_init(from_now);
+}
+
+/// When a wait that begins now is in vain: a little before the test is killed, so that it is told what
+/// was waited for. A wait has no shorter limit of its own: a machine that is slow is no failure.
 ///
-/// The time counts from the first call, with which each test begins.
+/// Outside of a test, as in a benchmark that makes many labs one after the other, each wait has the time
+/// of a test.
 pub(super) fn deadline() -> Instant {
-    static DEADLINE: OnceLock<Instant> = OnceLock::new();
-    *DEADLINE.get_or_init(|| Instant::now() + enter::limit() * 9 / 10)
+    DEADLINE.get().copied().unwrap_or_else(from_now)
+}
+
+fn from_now() -> Instant {
+    Instant::now() + enter::limit() * 9 / 10
 }
 
 /// How long a test may still wait for anything before it counts as failed: the bound for what one
@@ -52,10 +62,10 @@ pub fn patience() -> Duration {
 /// ```
 #[track_caller]
 pub fn wait_until(what: &str, mut reached: impl FnMut() -> bool) {
-    let begin = Instant::now();
+    let (begin, deadline) = (Instant::now(), deadline());
     while !reached() {
         assert!(
-            Instant::now() < deadline(),
+            Instant::now() < deadline,
             "waited {:.0?} in vain for {what}",
             begin.elapsed()
         );
