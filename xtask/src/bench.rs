@@ -15,12 +15,16 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<bool> {
     }
     // Not by `cargo run`, which would build it again with the features that it needs by itself.
     let mut bench = Command::new(root().join("target/release/manycast-bench"));
-    unpacked::unpack()?.add_to(bench.args(arguments));
+    bench.args(arguments);
     let has = |option: &str| {
         arguments
             .iter()
             .any(|argument| argument.starts_with(option))
     };
+    if has("--help") || has("-h") {
+        return succeeds(&mut bench);
+    }
+    unpacked::unpack()?.add_to(&mut bench);
     if !has("--quick") {
         bench.arg("--norm-page").arg(root().join("docs/norm.md"));
     }
@@ -33,13 +37,15 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<bool> {
     if !quick {
         bench.arg("--report").arg(&report);
     }
-    let library = succeeds(&mut bench)?;
+    if !succeeds(&mut bench)? {
+        return Ok(false);
+    }
     // Each Python receiver beside Python's own, in the few seconds that a ratio takes.
     let python = python::bench(if quick { 1 } else { 20 })?;
     print!("\n{python}");
-    if !quick && library {
+    if !quick {
         let mut report = File::options().append(true).open(&report)?;
         write!(report, "\n{python}")?;
     }
-    Ok(library)
+    Ok(true)
 }
