@@ -19,8 +19,10 @@ const RECEIVERS: usize = 4;
 /// How long a delivery may take, and in a quick run.
 const LIMIT: Duration = Duration::from_secs(45);
 const QUICK_LIMIT: Duration = Duration::from_secs(5);
-/// What a link carries, in bits a second, Ethernet's header included.
-const LINK: u64 = 1_000_000_000;
+/// What a link carries, in millions of bits a second, Ethernet's header included, and how many megabytes
+/// are sent over it. By the slower one, five programs on a machine of few cores have the processor that they
+/// need, so it shows the protocols.
+const LINKS: [(u64, usize); 2] = [(1000, 1000), (250, 250)];
 /// How many datagrams of a thousand each receiver loses.
 const LOSSES: [u32; 4] = [0, 10, 50, 100];
 const GROUP: &str = "239.5.5.5";
@@ -44,8 +46,8 @@ const CONTESTANTS: [Contestant; 4] = [
 /// What a delivery goes over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Work {
-    /// Links of [`LINK`], and so many datagrams of a thousand lost at each receiver.
-    Limited(u32),
+    /// Links of so many Mbit/s, and so many datagrams of a thousand lost at each receiver.
+    Limited { link: u64, loss: u32 },
     /// Links without a limit or a loss, on which the kernel may carry many datagrams as one.
     Unlimited,
 }
@@ -74,25 +76,26 @@ struct Place {
 
 /// All tables; of a quick run one, of a small folder.
 pub(crate) fn tables(quick: bool) -> anyhow::Result<String> {
-    let (megabytes, losses) = if quick {
-        (20, &LOSSES[1..2])
-    } else {
-        (1000, &LOSSES[..])
-    };
-    let place = Place::new(megabytes, if quick { QUICK_LIMIT } else { LIMIT })?;
     let mut text = format!(
-        "One sender and {RECEIVERS} receivers on a switch, {megabytes} MB; nothing is read from a disk or \
-         written to one. Seconds are from the start of the sender's program, hashing and the search for \
-         receivers included, until it ends knowing that all have all; then every file is compared. \
-         manycast and uftp send a folder of files, the others one file. Shares of the link are those of \
-         the files' bytes, of a link that counts the headers from Ethernet on.\n\n"
+        "One sender and {RECEIVERS} receivers on a switch; nothing is read from a disk or written to one. \
+         Seconds are from the start of the sender's program, hashing and the search for receivers \
+         included, until it ends knowing that all have all; then every file is compared. manycast and \
+         uftp send a folder of files, the others one file. Shares of the link are those of the files' \
+         bytes, of a link that counts the headers from Ethernet on.\n\n"
     );
-    for loss in losses {
-        text += &table(&place, Work::Limited(*loss))?;
+    if quick {
+        let place = Place::new(20, QUICK_LIMIT)?;
+        let (link, loss) = (LINKS[0].0, LOSSES[1]);
+        return Ok(text + &table(&place, Work::Limited { link, loss })?);
     }
-    if !quick {
-        text += &table(&place, Work::Unlimited)?;
+    for (link, megabytes) in LINKS {
+        let place = Place::new(megabytes, LIMIT)?;
+        for loss in LOSSES {
+            text += &table(&place, Work::Limited { link, loss })?;
+        }
     }
+    let place = Place::new(LINKS[0].1, LIMIT)?;
+    text += &table(&place, Work::Unlimited)?;
     Ok(text)
 }
 
@@ -107,15 +110,16 @@ fn table(place: &Place, work: Work) -> anyhow::Result<String> {
     let seconds = outcomes[1..].iter().flatten().map(|it| it.seconds);
     let fastest = seconds.fold(f64::NAN, f64::min);
     let mut text = String::new();
+    let megabytes = place.bytes / 1_000_000;
     match work {
-        Work::Limited(loss) => {
+        Work::Limited { link, loss } => {
             let lost = f64::from(loss) / 10.0;
             writeln!(
                 text,
-                "### {TITLE}, links of 1 Gbit/s, {lost} % lost at each\n"
+                "### {TITLE}, {megabytes} MB, links of {link} Mbit/s, {lost} % lost at each\n"
             )?;
         }
-        Work::Unlimited => writeln!(text, "### {TITLE}, links without a limit\n")?,
+        Work::Unlimited => writeln!(text, "### {TITLE}, {megabytes} MB, links without a limit\n")?,
     }
     text += "| | s | of the link | of what is not lost | times as fast as the fastest peer | processor s/GB, \
              sender | processor s/GB, receiver |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: |\n";
@@ -128,9 +132,9 @@ fn table(place: &Place, work: Work) -> anyhow::Result<String> {
                 continue;
             }
         };
-        let share = place.bytes as f64 * 8.0 / outcome.seconds / LINK as f64;
         let (link, kept) = match work {
-            Work::Limited(loss) => {
+            Work::Limited { link, loss } => {
+                let share = place.bytes as f64 * 8.0 / outcome.seconds / (link * 1_000_000) as f64;
                 let kept = 1.0 - f64::from(loss) / 1000.0;
                 (
                     format!("{:.1} %", share * 100.0),
@@ -318,26 +322,29 @@ impl Contestant {
 
     fn sender(self, place: &Place, host: &Host, work: Work) -> anyhow::Result<Command> {
         let (sent, whole) = (place.path("sent"), place.path("whole"));
-        let is_limited = work != Work::Unlimited;
         // Each is told the rate at which its packets fill the link, with Ethernet's 14 bytes, or that
-        // there is no limit.
+        // there is no limit. Bits a second, of the link's thousandths:
+        let rate = |thousandths: u64| match work {
+            Work::Limited { link, .. } => Some(link * thousandths * 1000),
+            Work::Unlimited => None,
+        };
         let line = match self {
             Self::Manycast => {
                 // The kernel holds back what the link does not take.
-                let rate = if is_limited { "970M" } else { "100G" };
+                let rate = rate(970).unwrap_or(100_000_000_000);
                 format!(
                     "send-files {sent} {GROUP}%eth0:6003 --receivers {RECEIVERS} --rate {rate} --quiet"
                 )
             }
             Self::Uftp => {
-                let rate = if is_limited { "960000" } else { "-1" };
+                let rate = rate(960).map_or("-1".to_owned(), |rate| (rate / 1000).to_string());
                 format!("-I eth0 -B 4194304 -b 1400 -q -R {rate} {sent}")
             }
             Self::Udpcast => format!(
                 "--interface eth0 --file {whole} --min-receivers {RECEIVERS} --nokbd --full-duplex"
             ),
             Self::Nrl => {
-                let rate = if is_limited { "970e6" } else { "100e9" };
+                let rate = rate(970).unwrap_or(100_000_000_000);
                 let nodes: Vec<_> = (1..=RECEIVERS).map(|node| (node + 1).to_string()).collect();
                 let nodes = nodes.join(",");
                 format!(
@@ -394,12 +401,13 @@ fn network(work: Work) -> (Host, Vec<Host>) {
             number + 1
         ));
         host.add_route("224.0.0.0/4 dev eth0");
-        if let Work::Limited(loss) = work {
+        if let Work::Limited { link, loss } = work {
+            let rate = link * 1_000_000;
             // Each datagram is lost by itself, so none may travel with others.
             host.output("ip link set dev eth0 gso_max_segs 1");
-            host.limit_rate("eth0", RateLimit::new(LINK));
+            host.limit_rate("eth0", RateLimit::new(rate));
             host.output(&format!(
-                "tc qdisc replace dev eth0 root tbf rate {LINK}bit burst 131072b limit 16777216b"
+                "tc qdisc replace dev eth0 root tbf rate {rate}bit burst 131072b limit 16777216b"
             ));
             if loss > 0 && number > 0 {
                 host.nft(&format!(
