@@ -206,6 +206,20 @@ pub(super) fn cannot_send(
             "find the policy with 'sudo ip xfrm policy' (dir out), and take it away, or give the group \
              one with a lower priority, which holds before it",
         ),
+        // `ip-route(8)`: a route of the type prohibit. A firewall says EPERM.
+        ErrorKind::PermissionDenied
+            if text.contains(&format!("(os error {})", libc::EACCES)) =>
+        {
+            Finding::fault(
+                Code::NoRoute,
+                Doubt::Likely,
+                format!("a route of this host prohibits sending to {group}"),
+            )
+            .remedy(format!(
+                "find it with 'ip route get {group}', and take it away, or: {}",
+                route_command(group, "INTERFACE")
+            ))
+        }
         ErrorKind::PermissionDenied => Finding::fault(
             Code::FirewallDrops,
             Proof::Seen,
@@ -500,6 +514,10 @@ pub(super) const MOST_HOPS: u8 = 64;
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
+    use manycast_net::Operation;
+
     use super::super::Confidence;
     use super::*;
 
@@ -522,6 +540,22 @@ mod tests {
         found
             .map(|finding| (finding.code, finding.confidence))
             .collect()
+    }
+
+    /// The kernel says by its error which of them it is.
+    #[test]
+    fn a_route_that_prohibits_is_no_firewall() {
+        let to: SocketAddr = "239.1.2.3:5000".parse().unwrap();
+        let found = |errno| {
+            let error = manycast_net::Error::from_errno(Operation::Send, to, errno);
+            let found = cannot_send(to.ip(), error.kind(), &error.to_string(), 0).unwrap();
+            (found.code, found.confidence)
+        };
+        assert_eq!(
+            found(libc::EPERM),
+            (Code::FirewallDrops, Confidence::Proved)
+        );
+        assert_eq!(found(libc::EACCES), (Code::NoRoute, Confidence::Likely));
     }
 
     #[test]
