@@ -312,18 +312,20 @@ fn by_source(context: &Context, watched: &Watched) -> Option<Finding> {
     let alone = joined.all(|joined| joined.group == group);
     // What is dropped may be of other groups, all the more where the test was passed.
     if at_input && (alone || !tested) {
-        let finding = fault(
-            // They may have been for other ports of the group, which nobody asked about.
-            Doubt::Likely.into(),
-            "a firewall of this host drops datagrams at its input hook".to_owned(),
+        let finding = Finding::warning(
+            Code::FirewallDrops,
+            Doubt::Possible,
+            "a firewall of this host drops datagrams at its input hook",
         )
         .because(format!(
-            "IpExt.InMcastPkts moved by {}, and as many packets were not delivered",
+            "IpExt.InMcastPkts moved by {}, and as many packets were not delivered; they may have been \
+             for other ports of the group",
             tally.multicast
         ));
         let finding = if tested {
             finding.because(
-                "what this host sends to itself is not dropped, so the rule goes by source",
+                "what this host sends to itself is not dropped, so the rule goes by the source, or by \
+                 another port",
             )
         } else {
             finding
@@ -389,7 +391,7 @@ fn unseen(context: &Context, tally: &Tally, tested: bool) -> Option<Finding> {
         ..finding
     }
     .because(format!(
-        "{} came and went no further; these may have been of other groups",
+        "{} came and went no further; these may have been of other groups, or for other ports",
         super::count(tally.lost(), "packet")
     ));
     Some(named(

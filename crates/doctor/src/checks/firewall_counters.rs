@@ -1,5 +1,6 @@
 //! What comes to one point of this host and not to the next, for who sees neither the wire nor the rules:
-//! what rules drop there is counted nowhere, and all else that is lost there is.
+//! what rules drop there is counted nowhere, and all else that is lost there is. Whose packets they are
+//! nobody tells, so it is a warning.
 
 use crate::Counters;
 
@@ -25,7 +26,7 @@ pub(super) fn run(context: &Context, watched: &Watched) -> Option<Finding> {
         let link = links.find(|link| *link.name == *bridge.name)?;
         behind_bridge(context, watched, link)
     })?;
-    let finding = Finding::fault(Code::FirewallDrops, Doubt::Likely, title)
+    let finding = Finding::warning(Code::FirewallDrops, Doubt::Possible, title)
         .because(evidence)
         .because("these may be other packets than those that were to arrive");
     Some(named(context, finding, None, 0, Way::In))

@@ -67,6 +67,7 @@ netns::tests!(
     firewall::a_drop_at_the_postrouting_hook,
     firewall::a_drop_at_the_prerouting_hook,
     firewall::a_drop_at_the_prerouting_hook_of_one_source,
+    firewall::a_drop_of_another_port,
     firewall::a_drop_before_another_program,
     firewall::a_drop_of_a_part,
     firewall::a_drop_of_one_source_of_two,
