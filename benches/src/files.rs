@@ -337,7 +337,8 @@ impl Contestant {
                 )
             }
             Self::Uftp => {
-                let rate = rate(960).map_or("-1".to_owned(), |rate| (rate / 1000).to_string());
+                let rate =
+                    rate(960).map_or_else(|| "-1".to_owned(), |rate| (rate / 1000).to_string());
                 format!("-I eth0 -B 4194304 -b 1400 -q -R {rate} {sent}")
             }
             Self::Udpcast => format!(
