@@ -52,7 +52,7 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
         .or_else(|| by_rule(context, watched))
         .or_else(|| {
             let open = watched.obstacle.is_none();
-            open.then(|| {
+            (open && sends != Some(true)).then(|| {
                 firewall_counters::run(context, watched).or_else(|| by_source(context, watched))
             })?
         })

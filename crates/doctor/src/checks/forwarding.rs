@@ -97,7 +97,9 @@ fn wrong(context: &Context, route: &MulticastRoute) -> Option<Finding> {
 
 /// What has no more hops left than the threshold of an interface does not go out by it.
 fn threshold(context: &Context, route: &MulticastRoute) -> Option<Finding> {
-    let flows = context.coming_or_received();
+    // What this host sends itself does not come in by the interface of the route.
+    let mut flows = context.coming_or_received();
+    flows.retain(|flow| !context.host.has(flow.source.ip()));
     // What was forwarded comes back to this host with fewer.
     let first = flows.iter().max_by_key(|flow| flow.hops)?;
     let hops = first.hops?;

@@ -103,8 +103,31 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     )
 }
 
-/// Nothing was received as it was asked for, and no check says why: such a host is not called healthy.
+/// The program has the port for itself, and the wire may not be listened on, so nothing tells what comes to
+/// it.
+fn unwatched(context: &Context) -> Option<Finding> {
+    let (program, watched) = (context.program.as_ref()?, context.watched.as_ref()?);
+    let is_watched = watched.obstacle.is_none() || watched.captured.is_some();
+    if is_watched || !super::sender::receives(context, program) {
+        return None;
+    }
+    let finding = Finding::fault(
+        Code::NotArriving,
+        Doubt::CannotSee,
+        format!(
+            "whether anything of {} comes to {} cannot be seen: it has the port for itself",
+            context.target.ip, program.name
+        ),
+    );
+    Some(finding.confirm(confirm(context, false)))
+}
+
+/// Nothing was received as it was asked for, and no check says why, or nothing could be seen: such a host
+/// is not called healthy.
 pub(super) fn unexplained(context: &Context) -> Option<Finding> {
+    if let Some(finding) = unwatched(context) {
+        return Some(finding);
+    }
     let watched = context.vain()?;
     let target = context.target.ip;
     if let Some(program) = &context.program {

@@ -169,7 +169,11 @@ pub(super) fn of_program(context: &Context) -> Option<Finding> {
         super::ipsec::run,
         super::firewall::run,
     ];
-    if comes_from_it || receives || explained.iter().any(|check| check(context).is_some()) {
+    let is_fault = |finding: Finding| finding.severity == Severity::Fault;
+    let explained = explained
+        .iter()
+        .any(|check| check(context).is_some_and(is_fault));
+    if comes_from_it || receives || explained {
         return None;
     }
     if !sender::receives(context, program) {

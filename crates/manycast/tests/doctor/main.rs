@@ -136,6 +136,7 @@ netns::tests!(
     programs::bound_to_another_group,
     programs::bound_to_another_device,
     programs::connected_to_another_peer,
+    programs::a_sender_behind_a_firewall_of_what_comes,
     programs::connected_before_it_was_bound,
     programs::of_another_network_namespace,
     programs::joined_on_one_of_two_interfaces_on_one_segment,

@@ -82,8 +82,14 @@ pub(crate) fn a_hop_limit_at_the_threshold_of_the_route() {
         let (_, higher) = remedy.split_once("higher by ").unwrap();
         let higher: u8 = higher.split(',').next().unwrap().parse().unwrap();
         drop(stream);
-        let _stream = with_hops(&a, group, hops + higher);
+        let stream = with_hops(&a, group, hops + higher);
         assert_delivered(&examine(&b, &address(group)));
+        drop(stream);
+        // What the router sends itself was never to be forwarded by that route.
+        let _stream = with_hops(&router, group, 1);
+        let report = examine(&router, &address(group));
+        let forwarding = |found: &Finding| found.code == Code::NotForwarded;
+        assert!(!report.findings.iter().any(forwarding), "{report:#?}");
     }
 }
 
