@@ -7,7 +7,7 @@ use manycast_net::ErrorKind;
 
 use super::checks::count;
 use super::proof::{Doubt, Grade, Proof};
-use super::{Code, Context, Finding, SelfTest, Severity, Target};
+use super::{Code, Confidence, Context, Finding, SelfTest, Severity, Target};
 
 /// Some datagrams that one end sent to the other, and how many came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,19 +138,22 @@ pub(super) fn weigh(findings: Vec<Finding>, context: &Context, sent: u64) -> Vec
     let tally = context.tally();
     let came_back = |test: &SelfTest| test.received == test.sent;
     let weighed = findings.into_iter().filter_map(|finding| {
+        // What a host sends to itself, or captures on the wire, is a known number by itself. Its counters
+        // alone make a firewall possible, and tell more by the number that was sent.
+        let is_firewall = finding.code == Code::FirewallDrops
+            && watched.captured.is_none()
+            && watched.self_tests.iter().all(came_back);
+        let is_possible =
+            is_firewall && finding.confidence == Confidence::Possible && context.received() == 0;
         let moved = match finding.code {
+            _ if is_possible => tally.lost(),
             _ if finding.severity == Severity::Warning => return Some(finding),
             Code::ReversePathFilter => tally.reverse_path,
             Code::WrongPort => tally.ignored,
             Code::Fragmentation => tally.fragments,
             Code::BadChecksum => tally.checksums,
             Code::IpsecDrops if tally.refused_by_ipsec > 0 => tally.refused_by_ipsec,
-            // What a host sends to itself, or captures on the wire, is a known number by itself.
-            Code::FirewallDrops
-                if watched.captured.is_none() && watched.self_tests.iter().all(came_back) =>
-            {
-                tally.lost()
-            }
+            Code::FirewallDrops if is_firewall => tally.lost(),
             _ => return Some(finding),
         };
         if moved * 2 < sent {
@@ -169,11 +172,14 @@ pub(super) fn weigh(findings: Vec<Finding>, context: &Context, sent: u64) -> Vec
         let of_one_cause = tested && causes.contains(&finding.code);
         let confidence = if of_one_cause {
             exact
+        } else if is_possible {
+            Confidence::Likely
         } else {
             finding.confidence.max(exact)
         };
         let finding = Finding {
             confidence,
+            severity: Severity::Fault,
             ..finding
         };
         Some(finding.because(format!(

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 
 use manycast_net::Operation;
 
-use super::super::Confidence;
 use super::*;
 
 fn trial(size: u16, sent: u8, came: u8) -> Trial {
