@@ -40,7 +40,7 @@ fn assert_unnamed(report: &Report, confidence: Confidence) {
 
 /// Counters of the host tell that a firewall drops, and not whose packets those are. Gives the evidence.
 #[track_caller]
-fn assert_possible(report: &Report) -> String {
+pub(crate) fn assert_possible(report: &Report) -> String {
     assert_eq!(report.findings[0].code, Code::NotArriving, "{report:#?}");
     let mut findings = report.findings.iter();
     let firewall = findings.find(|finding| finding.code == Code::FirewallDrops);

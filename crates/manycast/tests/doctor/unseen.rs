@@ -145,8 +145,8 @@ pub(crate) fn a_reverse_path_filter_of_the_firewall() {
         Duration::from_millis(5),
     );
     let report = examine(&b, "[ff15::1234]:5000");
-    assert_fault(&report, Code::FirewallDrops, Confidence::Likely);
-    assert!(evidence(&report).contains("Ip6InReceives"), "{report:#?}");
+    let counted = crate::firewall::assert_possible(&report);
+    assert!(counted.contains("Ip6InReceives"), "{report:#?}");
     // A translation may do the same.
     let mut codes = report.findings.iter().map(|found| found.code);
     assert!(codes.any(|code| code == Code::NatRedirect), "{report:#?}");
