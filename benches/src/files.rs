@@ -323,7 +323,7 @@ impl Contestant {
     fn sender(self, place: &Place, host: &Host, work: Work) -> anyhow::Result<Command> {
         let (sent, whole) = (place.path("sent"), place.path("whole"));
         // Each is told the rate at which its packets fill the link, with Ethernet's 14 bytes, or that
-        // there is no limit. Bits a second, of the link's thousandths:
+        // there is no limit: so many thousandths of what the link carries, in bits a second.
         let rate = |thousandths: u64| match work {
             Work::Limited { link, .. } => Some(link * thousandths * 1000),
             Work::Unlimited => None,

@@ -217,6 +217,26 @@ t = socket.socket(s.family, socket.SOCK_DGRAM); join(t, '{group}', 'eth0')",
     }
 }
 
+/// A program that sends to the group by `eth0`, connected, once it has done something else with its socket.
+fn connected_sender(group: &str, first: &str) -> String {
+    format!(
+        "\
+import threading
+s = socket.socket(socket.AF_INET6 if {v6} else socket.AF_INET, socket.SOCK_DGRAM)
+{first}
+index = socket.if_nametoindex('eth0')
+if {v6}:
+    s.setsockopt(41, socket.IPV6_MULTICAST_IF, index)
+else:
+    s.setsockopt(0, socket.IP_MULTICAST_IF, struct.pack('@4s4si', bytes(4), bytes(4), index))
+s.connect(('{group}', 5000))
+def send():
+    while not threading.Event().wait(.01): s.send(b'x')
+threading.Thread(target=send, daemon=True).start()",
+        v6 = v6(group)
+    )
+}
+
 /// Its own datagrams do not come back, so it may send or not: that is not called healthy.
 pub(crate) fn a_sender_behind_a_firewall_of_what_comes() {
     let lab = Lab::new();
@@ -229,22 +249,7 @@ pub(crate) fn a_sender_behind_a_firewall_of_what_comes() {
         }",
     );
     for (group, any) in GROUPS.into_iter().zip(["", "::"]) {
-        let script = format!(
-            "\
-import threading
-s = socket.socket(socket.AF_INET6 if {v6} else socket.AF_INET, socket.SOCK_DGRAM)
-s.bind(('{any}', 0))
-index = socket.if_nametoindex('eth0')
-if {v6}:
-    s.setsockopt(41, socket.IPV6_MULTICAST_IF, index)
-else:
-    s.setsockopt(0, socket.IP_MULTICAST_IF, struct.pack('@4s4si', bytes(4), bytes(4), index))
-s.connect(('{group}', 5000))
-def send():
-    while not threading.Event().wait(.01): s.send(b'x')
-threading.Thread(target=send, daemon=True).start()",
-            v6 = v6(group)
-        );
+        let script = connected_sender(group, &format!("s.bind(('{any}', 0))"));
         let process = program(&b, &script);
         let report = by_pid(&b, &address(group), &process);
         assert_fault(&report, Code::NothingSent, Confidence::CannotSee);
@@ -487,20 +492,10 @@ pub(crate) fn loopback_switched_off() {
     let switch = lab.switch("sw");
     let [_a, b] = two_hosts(&lab, &switch);
     for group in GROUPS {
-        let script = format!(
-            "s = socket.socket(socket.AF_INET6 if {v6} else socket.AF_INET, socket.SOCK_DGRAM)
-index = socket.if_nametoindex('eth0')
-if {v6}:
-    s.setsockopt(41, socket.IPV6_MULTICAST_LOOP, 0); s.setsockopt(41, socket.IPV6_MULTICAST_IF, index)
-else:
-    s.setsockopt(0, socket.IP_MULTICAST_LOOP, 0)
-    s.setsockopt(0, socket.IP_MULTICAST_IF, struct.pack('@4s4si', bytes(4), bytes(4), index))
-s.connect(('{group}', 5000))
-import threading
-def send():
-    while not threading.Event().wait(.01): s.send(b'x')
-threading.Thread(target=send, daemon=True).start()",
-            v6 = v6(group)
+        let script = connected_sender(
+            group,
+            "s.setsockopt(41, socket.IPV6_MULTICAST_LOOP, 0) if s.family == socket.AF_INET6 \
+             else s.setsockopt(0, socket.IP_MULTICAST_LOOP, 0)",
         );
         let process = program(&b, &script);
         let report = by_pid(&b, &address(group), &process);
