@@ -8,6 +8,7 @@ use crate::{Counters, OpenSocket, SocketOwner};
 use manycast_net::{BufferSize, ErrorKind, Interface, JoinedGroup, sysctl};
 use manycast_types::{Address, InterfaceId, SourceFilter};
 
+use super::watch::REPORTS;
 use super::{
     Captured, CapturedStream, IpsecPolicy, LinkState, MulticastRoute, Rules, Surroundings, Tally,
     Translation,
@@ -81,6 +82,8 @@ pub struct Watched {
     pub wide: Vec<Flow>,
     /// What came to the same port of other groups that are joined on this host.
     pub others: Vec<Flow>,
+    /// Whether datagrams of another host are known to come to the address.
+    pub is_open: bool,
     /// How many datagrams a second were to come, where that was told.
     pub expected_rate: Option<f64>,
     /// The receive buffer of the listening socket.
@@ -110,11 +113,26 @@ pub struct Watched {
     pub routes_back: Vec<(IpAddr, Option<u32>)>,
     /// To where datagrams to the address are translated, where this process may know it.
     pub translations: Vec<Translation>,
-    /// How many packets the reverse-path filter dropped in a second in which this host was no member
-    /// of the group, where that was looked at: these are of others.
-    pub filtered_of_others: Option<u64>,
+    /// By how much counters moved while the wire was captured, read within that time. `joining`,
+    /// `links` and `conntrack_drops` are read before and after it: none of these is read at the same
+    /// moment as the capture begins or ends.
+    pub while_captured: Option<Moved>,
+    /// What the counters tell of a second in which this host was no member of the group, where that was
+    /// looked at: it is of others.
+    pub while_unjoined: Option<Tally>,
     /// Whether what had ceased to come came again after the group was joined anew.
     pub revived: Option<bool>,
+}
+
+/// By how much counters moved between two moments.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Moved {
+    /// Those of IP and UDP.
+    pub counters: Counters,
+    /// What links took away.
+    pub links: Vec<LinkState>,
+    /// How many packets the tracking of connections dropped.
+    pub conntrack_drops: u64,
 }
 
 /// Why an address could not be listened on.
@@ -196,6 +214,8 @@ pub struct Program {
     pub name: String,
     /// Its UDP sockets.
     pub sockets: Vec<ProgramSocket>,
+    /// How many datagrams all UDP sockets of this host dropped meanwhile, those of other programs too.
+    pub dropped_on_host: u64,
 }
 
 /// A socket of a program that is examined.
@@ -205,7 +225,8 @@ pub struct ProgramSocket {
     pub socket: OpenSocket,
     /// Whose it is, where that is to be seen.
     pub owner: Option<SocketOwner>,
-    /// How many datagrams were dropped meanwhile since its buffer was full.
+    /// How many datagrams it dropped meanwhile: its buffer was full, or a filter refused them, or their
+    /// checksum was wrong.
     pub dropped: u64,
     /// The index of the interface that it names for what it sends to groups of IPv6, where that is to be
     /// seen.
@@ -248,6 +269,17 @@ impl Context {
             .as_ref()
             .and_then(|watched| watched.captured.as_ref());
         captured.is_some_and(|captured| captured.count(self.target.port) == 0)
+    }
+
+    /// Whether a counter moved as fast while the group was not joined, or half as fast: then it is of
+    /// others.
+    pub(super) fn is_of_others(&self, counter: fn(&Tally) -> u64) -> bool {
+        self.watched.as_ref().is_some_and(|watched| {
+            let others = watched.while_unjoined.as_ref().map_or(0, counter);
+            let counted = watched.lasted.saturating_sub(REPORTS).as_millis();
+            let expected = u128::from(others) * counted / 1000;
+            expected * 2 > u128::from(counter(&self.tally()))
+        })
     }
 
     /// What came in by the wire as it was asked for, and of which nothing was received.
@@ -504,12 +536,28 @@ impl Snapshot {
 }
 
 impl Flow {
-    /// The flow that begins with one datagram.
+    /// Whether they are sent from there.
+    pub(super) fn comes_from(&self, source: SocketAddr) -> bool {
+        without_zone(self.source) == without_zone(source)
+    }
+
+    /// Whether another flow is of the same sender, and goes to the same address.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        self.comes_from(other.source)
+            && without_zone(self.destination) == without_zone(other.destination)
+    }
+
+    /// Whether a datagram is one of them.
     pub(super) fn is_of(&self, received: &manycast_types::Received<'_>) -> bool {
         self.source == received.source
             && self.destination == received.destination
             && self.interface.index == received.interface.index
     }
+}
+
+/// An address of the link names the interface that it came by, and none where it is captured.
+fn without_zone(address: SocketAddr) -> (IpAddr, u16) {
+    (address.ip(), address.port())
 }
 
 /// How many datagrams there are in flows.

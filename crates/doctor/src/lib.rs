@@ -61,8 +61,8 @@ pub use cancellation::Cancellation;
 pub use capture::{Captured, CapturedStream, Pieces};
 pub use code::{Code, Step};
 pub use context::{
-    Context, Flow, Obstacle, Program, ProgramSocket, Refusal, SelfTest, Snapshot, SocketMembership,
-    Target, Watched,
+    Context, Flow, Moved, Obstacle, Program, ProgramSocket, Refusal, SelfTest, Snapshot,
+    SocketMembership, Target, Watched,
 };
 pub use finding::{Confidence, Finding, Severity};
 pub use host::conntrack::Translation;
@@ -144,7 +144,12 @@ impl Default for Examination {
 /// there is no such program; when the kernel's tables cannot be read. Faults are no errors, but
 /// findings.
 pub fn examine(address: impl IntoAddress, how: &Examination) -> Result<Report, Error> {
-    let target = target(&address.into_address()?)?;
+    examine_path(&address.into_address()?, how, false)
+}
+
+/// The same, where datagrams of another host may be known to come to the address.
+fn examine_path(address: &Address, how: &Examination, is_open: bool) -> Result<Report, Error> {
+    let target = target(address)?;
     let subject = target.address.to_string();
     let mut notes = Vec::new();
     // No route leads to any address of this host.
@@ -174,12 +179,13 @@ pub fn examine(address: impl IntoAddress, how: &Examination) -> Result<Report, E
                 let examined = program::Examined::find(choice, &context)?;
                 how.cancellation.begin();
                 context.watched = Some(watch::watch_program(&context, how)?);
-                context.program = Some(examined.finish()?);
+                context.program = Some(examined.finish(&context.host)?);
             }
         }
     }
     if let Some(watched) = &mut context.watched {
         watched.expected_rate = how.expected_rate;
+        watched.is_open = is_open;
     }
     let mut findings = checks::of_each(&context);
     if context.target.is_group() && context.received() > 0 {

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use crate::{ForeignSocket, OpenSocket, SocketOwner};
 
-use super::{Context, Program, ProgramChoice, ProgramSocket, SocketMembership};
+use super::{Context, Program, ProgramChoice, ProgramSocket, Snapshot, SocketMembership};
 use manycast_io::Error;
 
 /// A program before it was watched.
@@ -95,18 +95,20 @@ impl Examined {
     }
 
     /// Counts what was dropped since.
-    pub(super) fn finish(mut self) -> Result<Program, Error> {
+    pub(super) fn finish(mut self, host: &Snapshot) -> Result<Program, Error> {
         let now = crate::open_sockets()?;
+        let dropped = |before: &OpenSocket| -> u64 {
+            let after = now.iter().find(|after| after.inode == before.inode);
+            let drops = |socket: &OpenSocket| socket.drops.unwrap_or_default();
+            after.map_or(0, |after| drops(after).wrapping_sub(drops(before)).into())
+        };
         for before in &mut self.sockets {
-            let same = |after: &&OpenSocket| after.inode == before.socket.inode;
-            if let Some(after) = now.iter().find(same) {
-                let drops = |socket: &OpenSocket| socket.drops.unwrap_or_default();
-                before.dropped = drops(after).wrapping_sub(drops(&before.socket)).into();
-            }
+            before.dropped = dropped(&before.socket);
         }
         Ok(Program {
             name: self.name,
             sockets: self.sockets,
+            dropped_on_host: host.sockets.iter().map(dropped).sum(),
         })
     }
 }
@@ -132,8 +134,12 @@ impl Program {
                         Some(owner) => owner.to_string(),
                         None => format!("a program of user {}", found.socket.user),
                     };
-                    let sockets = vec![found.clone()];
-                    programs.push((key, Self { name, sockets }));
+                    let program = Self {
+                        name,
+                        sockets: vec![found.clone()],
+                        ..*self
+                    };
+                    programs.push((key, program));
                 }
             }
         }

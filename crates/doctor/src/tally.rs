@@ -17,7 +17,8 @@ pub struct Tally {
     pub reverse_path: u64,
     /// Datagrams to this host for ports that no socket has.
     pub no_port: u64,
-    /// Datagrams to joined groups that no socket wanted.
+    /// Datagrams to joined groups that no socket wanted. The kernel counts broadcasts with them, so as many
+    /// are left out as broadcasts came.
     pub ignored: u64,
     /// Datagrams for which a socket had no room.
     pub overflow: u64,
@@ -49,7 +50,8 @@ impl Tally {
             control: get("Icmp.InMsgs", "Icmp6InMsgs"),
             reverse_path: get("TcpExt.IPReversePathFilter", "none"),
             no_port: get("Udp.NoPorts", "Udp6NoPorts"),
-            ignored: get("Udp.IgnoredMulti", "Udp6IgnoredMulti"),
+            ignored: get("Udp.IgnoredMulti", "Udp6IgnoredMulti")
+                .saturating_sub(get("IpExt.InBcastPkts", "none")),
             overflow: get("Udp.RcvbufErrors", "Udp6RcvbufErrors"),
             checksums: get("Udp.InCsumErrors", "Udp6InCsumErrors"),
             fragments: get("Ip.ReasmReqds", "Ip6ReasmReqds"),
@@ -59,6 +61,11 @@ impl Tally {
             refused_by_ipsec: sum(["XfrmInPolBlock", "XfrmInNoPols", "XfrmInTmplMismatch"]),
             held_by_ipsec: sum(["XfrmOutPolBlock", "XfrmOutNoStates", "XfrmOutPolError"]),
         }
+    }
+
+    /// Whether a counter moved of what only groups that are joined come to.
+    pub(super) const fn tells_a_reason(&self) -> bool {
+        self.reverse_path + self.ignored + self.checksums + self.refused_by_ipsec > 0
     }
 
     /// How many packets came to IP and went no further.

@@ -16,7 +16,7 @@ use super::paths::{self, Toward, Trial};
 use super::proof::{Doubt, Grade, Proof};
 use super::{
     Code, Confidence, Context, Examination, FarWalk, Finding, Report, Severity, Snapshot, Step,
-    Tally, Target, Watched, checks, examine, report, self_test, watch,
+    Tally, Target, Watched, checks, examine_path, report, self_test, watch,
 };
 use known::{Known, Rewritten, explains};
 use manycast_io::{Error, IntoAddress};
@@ -197,7 +197,7 @@ fn here(
         let findings = checks::all(&context);
         Report::new(subject, &context, findings)
     } else {
-        examine(&context.target.address, how)?
+        examine_path(&context.target.address, how, true)?
     };
     // The path is open, so what does not come is not sent.
     let mut wrong = vec![Code::NotArriving];

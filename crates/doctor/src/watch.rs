@@ -14,7 +14,7 @@ use super::host::multicast_routes::{self, MulticastRoute, multicast_routes};
 use super::host::{conntrack, ipsec, links};
 use super::rules::RuleCounters;
 use super::{
-    Cancellation, Context, Examination, Flow, Obstacle, Tally, Target, Watched, self_test,
+    Cancellation, Context, Examination, Flow, Moved, Obstacle, Tally, Target, Watched, self_test,
 };
 use manycast_io::{Error, Listener};
 
@@ -81,7 +81,7 @@ pub(super) fn watch(context: &Context, how: &Examination) -> Result<Watched, Err
             }
         }
         if watched.wide.is_empty() {
-            watched.filtered_of_others = filtered_of_others(context, &watched, cancellation)?;
+            watched.while_unjoined = while_unjoined(context, &watched, cancellation)?;
             let shared = is_used_by_others(context);
             watched.self_tests = self_test::run(target, &watched.joined, &context.host, shared);
         }
@@ -146,24 +146,25 @@ pub(super) fn watch_program(context: &Context, how: &Examination) -> Result<Watc
     Ok(watched)
 }
 
-/// How many packets the reverse-path filter drops in a second while this host is no member of the
-/// group, as it is now: the kernel asks the filter about what is joined alone (`ip_route_input_mc`).
-/// Looked at where the filter dropped some and nothing else tells whose they were.
-fn filtered_of_others(
+/// What the counters tell of a second in which this host is no member of the group, as it is now. Of
+/// groups that are not joined, IP takes nothing in (`ip_route_input_mc`, `ip6_mc_input`), so what is
+/// counted behind that is of others. Looked at where it was, and nothing else tells whose it is. Fragments
+/// are none of it: where connections are tracked, they are put together before.
+fn while_unjoined(
     context: &Context,
     watched: &Watched,
     cancellation: &Cancellation,
-) -> Result<Option<u64>, Error> {
+) -> Result<Option<Tally>, Error> {
     let target = &context.target;
-    let filtered = Tally::of(&watched.counters, target.is_ipv4()).reverse_path > 0;
+    let moved = Tally::of(&watched.counters, target.is_ipv4());
     let is_told = watched.captured.is_some() || context.host.is_member(target.ip);
-    if !filtered || is_told || cancellation.is_requested() {
+    if !moved.tells_a_reason() || is_told || cancellation.is_requested() {
         return Ok(None);
     }
     let before = Counters::read()?;
     cancellation.wait(SECOND);
     let moved = Counters::read()?.since(&before);
-    Ok(Some(Tally::of(&moved, target.is_ipv4()).reverse_path))
+    Ok(Some(Tally::of(&moved, target.is_ipv4())))
 }
 
 /// What is read before the group is joined, a little after that, and at the end: counters, and
@@ -172,10 +173,36 @@ fn filtered_of_others(
 pub(super) struct Meter {
     capture: Option<CaptureThread>,
     rule_counters: Option<RuleCounters>,
-    before: Counters,
+    before: Reading,
+    /// When the capture had begun.
+    begun: Option<Reading>,
+    routes: Vec<MulticastRoute>,
+}
+
+/// The counters of this host at one moment.
+#[derive(Debug)]
+struct Reading {
+    counters: Counters,
     links: Vec<LinkState>,
     conntrack: u64,
-    routes: Vec<MulticastRoute>,
+}
+
+impl Reading {
+    fn now() -> Result<Self, Error> {
+        Ok(Self {
+            conntrack: conntrack::drops(),
+            links: links::links().unwrap_or_default(),
+            counters: Counters::read()?,
+        })
+    }
+
+    fn since(self, earlier: &Self) -> Moved {
+        Moved {
+            counters: self.counters.since(&earlier.counters),
+            links: links::since(self.links, &earlier.links),
+            conntrack_drops: self.conntrack.saturating_sub(earlier.conntrack),
+        }
+    }
 }
 
 impl Meter {
@@ -183,10 +210,9 @@ impl Meter {
         // The capture opens last and is closed first, so that it receives no more than is counted.
         let mut rule_counters = RuleCounters::open();
         let routes = multicast_routes(target.is_ipv4());
-        let conntrack = conntrack::drops();
-        let links = links::links().unwrap_or_default();
-        let before = Counters::read()?;
+        let before = Reading::now()?;
         let capture = CaptureThread::open(target);
+        let begun = capture.as_ref().map(|_| Reading::now()).transpose()?;
         if let Some(rule_counters) = &mut rule_counters {
             rule_counters.begin();
         }
@@ -194,8 +220,7 @@ impl Meter {
             capture,
             rule_counters,
             before,
-            links,
-            conntrack,
+            begun,
             routes,
         })
     }
@@ -214,10 +239,16 @@ impl Meter {
         if let Some(rule_counters) = &mut self.rule_counters {
             rule_counters.end();
         }
+        if let Some(begun) = &self.begun {
+            watched.while_captured = Some(Reading::now()?.since(begun));
+        }
         watched.captured = self.capture.and_then(CaptureThread::finish);
-        let end = Counters::read()?;
-        watched.links = links::since(links::links().unwrap_or_default(), &self.links);
-        watched.conntrack_drops = conntrack::drops().saturating_sub(self.conntrack);
+        let end = Reading::now()?;
+        watched.counters = end.counters.since(since);
+        let moved = end.since(&self.before);
+        watched.joining = moved.counters;
+        watched.links = moved.links;
+        watched.conntrack_drops = moved.conntrack_drops;
         let Context { target, host, .. } = context;
         let named = target.interface.as_ref();
         let concerned = host
@@ -234,8 +265,6 @@ impl Meter {
         watched.rules = self
             .rule_counters
             .and_then(|rule_counters| rule_counters.close(to, &names));
-        watched.joining = end.since(&self.before);
-        watched.counters = end.since(since);
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! Programs of XDP and filters of tc, which take datagrams away before IP has them.
 
 use super::super::between::concerns;
-use super::super::proof::{Doubt, Grade, Proof};
+use super::super::proof::{Doubt, Grade};
 use super::super::{Code, Context, Finding, LinkState, Tally};
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
@@ -78,7 +78,11 @@ fn by_filter(context: &Context, link: &LinkState) -> Option<Finding> {
     }
     let finding = Finding::fault(
         Code::XdpOrTc,
-        Grade::or_likely(Proof::counted(drops, lost)),
+        Grade::or_likely(super::by_captured(watched, lost, drops, |moved| {
+            let mut links = moved.links.iter();
+            let same = links.find(|same| same.name == *name);
+            same.and_then(|same| same.ingress).unwrap_or(0)
+        })),
         format!("a filter of tc at the ingress of {name} drops the datagrams"),
     )
     .because(format!(

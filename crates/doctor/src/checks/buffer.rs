@@ -14,12 +14,23 @@ fn more_room(context: &Context) -> String {
 /// A buffer that was full while it was watched.
 pub(super) fn overflow(context: &Context) -> Option<Finding> {
     let watched = context.watched.as_ref()?;
-    let (who, dropped, size) = match &context.program {
-        None => (
-            "this listener".to_owned(),
-            watched.dropped,
-            watched.buffer.map_or(0, |buffer| buffer.granted as u64),
-        ),
+    let moved = |name| watched.joining.get(name);
+    // The socket counts what a filter refuses as well, and a wrong checksum; full buffers have a counter
+    // of their own, of all sockets.
+    let full = Tally::of(&watched.joining, context.target.is_ipv4()).overflow;
+    let (who, dropped, size, was_full) = match &context.program {
+        None => {
+            // It has no filter.
+            let otherwise = ["Udp.InCsumErrors", "Udp6InCsumErrors"].map(moved);
+            let refused = Tally::of(&watched.joining, true).refused_by_ipsec;
+            let otherwise = otherwise.iter().sum::<u64>() + refused;
+            (
+                "this listener".to_owned(),
+                watched.dropped,
+                watched.buffer.map_or(0, |buffer| buffer.granted as u64),
+                watched.dropped > otherwise,
+            )
+        }
         Some(program) => {
             let found = program
                 .sockets
@@ -27,16 +38,23 @@ pub(super) fn overflow(context: &Context) -> Option<Finding> {
                 .filter(|found| found.socket.local.port() == context.target.port)
                 .max_by_key(|found| found.dropped)?;
             let size = found.socket.receive_buffer.unwrap_or(0) / 2;
-            (program.name.clone(), found.dropped, u64::from(size))
+            // Where all that was dropped on this host was dropped for full buffers, so it was here. These
+            // are not read at the same moments.
+            let all = program.dropped_on_host;
+            let full = ["Udp.RcvbufErrors", "Udp6RcvbufErrors"].map(moved);
+            let full = full.iter().sum::<u64>().saturating_sub(watched.dropped);
+            (
+                program.name.clone(),
+                found.dropped,
+                u64::from(size),
+                full + super::slack(all) >= all,
+            )
         }
     };
-    // The socket counts what a filter refuses as well; full buffers have a counter of their own, which
-    // is not read at the same moments.
-    let full = Tally::of(&watched.joining, context.target.is_ipv4()).overflow;
     (dropped > 0 && full > 0).then(|| {
         Finding::fault(
             Code::ReceiveBufferOverflow,
-            Grade::proved_if(full + super::slack(dropped) >= dropped, Proof::Kernel),
+            Grade::proved_if(was_full, Proof::Kernel),
             format!("{who} does not keep up: its receive buffer was full"),
         )
         .because(format!(

@@ -1,7 +1,7 @@
 //! Datagrams whose checksum is wrong.
 
-use super::super::proof::{Grade, Proof};
-use super::super::{Code, Context, Finding, Tally};
+use super::super::proof::Grade;
+use super::super::{Code, Context, Finding, Moved, Tally};
 
 /// How many sockets may count each datagram.
 const MOST_SOCKETS: u64 = 4;
@@ -22,7 +22,9 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     // Since the group was joined; both are not read at the same moment.
     let since = Tally::of(&watched.joining, context.target.is_ipv4()).checksums;
     // Each socket that they are handed to counts them once.
-    let proof = (1..=MOST_SOCKETS).find_map(|sockets| Proof::counted(since, captured * sockets));
+    let least = |moved: &Moved| Tally::of(&moved.counters, context.target.is_ipv4()).checksums;
+    let proof = (1..=MOST_SOCKETS)
+        .find_map(|sockets| super::by_captured(watched, captured * sockets, since, least));
     Some(
         Finding::fault(
             Code::BadChecksum,

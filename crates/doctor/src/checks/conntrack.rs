@@ -1,6 +1,6 @@
 //! The tracking of connections whose table is full: it drops what would be a new connection.
 
-use super::super::proof::{Grade, Proof};
+use super::super::proof::Grade;
 use super::super::{Code, Context, Finding, Tally};
 
 /// How many connections are tracked at most.
@@ -20,7 +20,9 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     }
     let finding = Finding::fault(
         Code::ConntrackFull,
-        Grade::or_likely(Proof::counted(drops, lost)),
+        Grade::or_likely(super::by_captured(watched, lost, drops, |moved| {
+            moved.conntrack_drops
+        })),
         "this host tracks as many connections as it may, and drops what would be a new one",
     )
     .because(format!(

@@ -17,8 +17,7 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     let alike = |a: u64, b: u64| a >= 3 && b >= 3 && a.abs_diff(b) <= 1 + a.max(b) / 20;
     let (one, other) = flows.iter().enumerate().find_map(|(index, one)| {
         let twin = flows[index + 1..].iter().find(|other| {
-            other.source == one.source
-                && other.destination == one.destination
+            other.is_like(one)
                 && other.interface.index != one.interface.index
                 // What a router forwarded has fewer hops left, and is on another segment.
                 && one.hops == other.hops

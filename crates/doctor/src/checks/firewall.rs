@@ -3,7 +3,7 @@
 use crate::FirewallRule;
 
 use super::super::proof::{Doubt, Grade, Proof};
-use super::super::{Code, Context, Finding, Rules, SelfTest, Severity, Tally, Watched};
+use super::super::{Code, Confidence, Context, Finding, Rules, SelfTest, Severity, Tally, Watched};
 use super::firewall_rule::{Way, named};
 use super::{below_ip, conntrack, firewall_counters, ipsec, nat, sender, vrf};
 
@@ -46,15 +46,28 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     // one that sends.
     let mut forbidden = tests.clone().filter(|_| sends != Some(false));
     let mut dropped = tests.filter(|_| sends != Some(true));
+    let mut by_test = dropped.find_map(|test| by_group(context, test));
+    let known_to_pass = by_test.take_if(|_| watched.is_open);
     forbidden
         .find_map(|test| by_refusal(context, test).or_else(|| behind_output(context, test)))
-        .or_else(|| dropped.find_map(|test| by_group(context, test)))
+        .or(by_test)
         .or_else(|| by_rule(context, watched))
         .or_else(|| {
-            let open = watched.obstacle.is_none();
-            (open && sends != Some(true)).then(|| {
+            let receives = sends != Some(true);
+            if watched.obstacle.is_some() {
+                return receives.then(|| by_certain_rule(context, watched))?;
+            }
+            receives.then(|| {
                 firewall_counters::run(context, watched).or_else(|| by_source(context, watched))
             })?
+        })
+        .or_else(|| {
+            let finding = known_to_pass?.because("what another host sends to it passes");
+            Some(Finding {
+                severity: Severity::Warning,
+                confidence: Confidence::Possible,
+                ..finding
+            })
         })
 }
 
@@ -186,11 +199,12 @@ fn nothing_returns(context: &Context, test: &SelfTest) -> Option<Finding> {
         .and_then(|_| Proof::counted(of_control.saturating_sub(others), test.sent))
         .filter(|_| !filtered && others <= QUIET)
         .filter(|_| test.meanwhile.refused_by_ipsec == 0);
-    // A rule that goes by the source may drop these alone, where what comes from elsewhere is lost to the
-    // reverse-path filter.
+    // Who drops all that he does not know may know the sender by its address: it is of the stream where
+    // that is known to have come, and nothing else is known that drops it.
+    let came = context.lost_of_target() > 0;
     let proof = at_ip
         .or_else(|| by_a_rule(test.rules.as_ref()?, test.sent))
-        .filter(|_| context.tally().reverse_path == 0);
+        .filter(|_| came && !is_explained(context, &context.tally()));
     let finding = fault(
         Grade::or_likely(proof),
         format!(
@@ -209,6 +223,25 @@ fn nothing_returns(context: &Context, test: &SelfTest) -> Option<Finding> {
         finding.because(format!(
             "meanwhile {} came to IP and went no further",
             super::count(lost + of_control, "packet")
+        ))
+    } else {
+        finding
+    };
+    let finding = if came {
+        finding
+    } else {
+        finding.because("a rule may let the sender pass by its address, which this does not show")
+    };
+    let tally = context.tally();
+    let finding = if !came && tally.ignored > super::FEW {
+        Finding {
+            severity: Severity::Warning,
+            confidence: Confidence::Possible,
+            ..finding
+        }
+        .because(format!(
+            "{} to joined groups passed it meanwhile, for ports that no socket has",
+            super::count(tally.ignored, "datagram")
         ))
     } else {
         finding
@@ -264,6 +297,29 @@ fn by_rule(context: &Context, watched: &Watched) -> Option<Finding> {
         finding
     };
     Some(named(context, finding, Some(rules), packets, Way::In))
+}
+
+/// A rule that does not count and matches all that comes as far, before a program that has the port for
+/// itself: what it receives cannot be seen, and as much as came by the wire is lost within IP.
+fn by_certain_rule(context: &Context, watched: &Watched) -> Option<Finding> {
+    let rules = watched.rules.as_ref()?;
+    let captured = captured(context, watched).filter(|captured| *captured > super::FEW)?;
+    let mut certain = rules.certain.iter();
+    let is_there = certain.any(FirewallRule::is_inward);
+    let tally = Tally::of(&watched.joining, context.target.is_ipv4());
+    if !is_there || tally.lost() < captured / 2 || is_explained(context, &tally) {
+        return None;
+    }
+    let finding = fault(
+        Doubt::Likely.into(),
+        format!("a firewall of this host drops what {}", whose(context)),
+    )
+    .because(format!(
+        "{} to that address and port came in by the wire, and {} came to IP and went no further",
+        super::count(captured, "datagram"),
+        super::count(tally.lost(), "packet")
+    ));
+    Some(named(context, finding, Some(rules), captured, Way::In))
 }
 
 /// What is dropped: all that comes, or what one source sends while others get through.

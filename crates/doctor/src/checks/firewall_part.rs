@@ -14,15 +14,17 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     if !target.is_group() || watched.dropped > 0 {
         return None;
     }
-    let (missing, of, counted) = match &watched.captured {
+    let counted = match &watched.captured {
         // What comes to the doctor comes to a program on the port as well.
-        Some(_) => by_wire(context, watched)?,
-        None if context.program.is_none() => by_counters(context, watched)?,
-        None => return None,
+        Some(_) => by_wire(context, watched),
+        None if context.program.is_none() => by_counters(context, watched),
+        None => None,
     };
-    if missing <= super::FEW || missing * TOLERANCE < of {
-        return None;
-    }
+    let is_much =
+        |(missing, of, _): &(u64, u64, String)| *missing > super::FEW && missing * TOLERANCE >= *of;
+    let Some((missing, of, counted)) = counted.filter(is_much) else {
+        return by_rule(context, watched);
+    };
     let dropped = watched.rules.iter().flat_map(|rules| &rules.dropped);
     let mut inward = dropped.filter(|dropped| dropped.rule.is_inward());
     // What was received and what was captured are not read at the same moment.
@@ -47,6 +49,28 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     ))
 }
 
+/// A rule that dropped more than is received, where nothing tells of what: this host's own datagrams are not
+/// captured as they come back.
+fn by_rule(context: &Context, watched: &Watched) -> Option<Finding> {
+    let rules = watched.rules.as_ref()?;
+    let inward = rules
+        .dropped
+        .iter()
+        .filter(|dropped| dropped.rule.is_inward());
+    let most = inward.map(|dropped| dropped.least).max()?;
+    (most > super::FEW + context.received() && context.received() > 0).then(|| {
+        let finding = Finding::warning(
+            Code::FirewallDrops,
+            Doubt::Possible,
+            format!(
+                "a firewall of this host may drop a part of what comes to {}",
+                context.target.ip
+            ),
+        );
+        named(context, finding, Some(rules), most, Way::In)
+    })
+}
+
 /// Of each source that something was received from: how much of what was captured is missing.
 fn by_wire(context: &Context, watched: &Watched) -> Option<(u64, u64, String)> {
     let captured = watched.captured.as_ref()?;
@@ -54,7 +78,7 @@ fn by_wire(context: &Context, watched: &Watched) -> Option<(u64, u64, String)> {
         watched
             .exact
             .iter()
-            .find(move |flow| flow.source == source && flow.interface.index == interface)
+            .find(move |flow| flow.comes_from(source) && flow.interface.index == interface)
     };
     captured.to_port(context.target.port).find_map(|stream| {
         let received = flow(stream.source, stream.interface)?.datagrams;

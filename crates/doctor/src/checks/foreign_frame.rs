@@ -61,9 +61,10 @@ fn by_counter(context: &Context) -> Option<Finding> {
     let link = links.find(|link| concerns(context, &link.name) && link.other_host > super::FEW)?;
     let name = &link.name;
     Some(
-        Finding::fault(
+        super::of_link(
             Code::ForeignFrame,
-            Doubt::Likely,
+            link.other_host,
+            link,
             format!(
                 "IP does not take what comes by {name}: frames with the tag of a VLAN, or to \
                  another host"

@@ -2,7 +2,7 @@
 //! taken away on it, or it has no room for them.
 
 use super::super::proof::{Doubt, Grade, Proof};
-use super::super::{Code, Context, Finding, Pieces, Tally, Watched};
+use super::super::{Code, Context, Finding, Moved, Pieces, Tally, Watched};
 use super::firewall_rule::{described, mended};
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
@@ -17,7 +17,7 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     }
     let Some(captured) = &watched.captured else {
         return Some(if no_room(&tally) {
-            own_memory(context, &tally, None)
+            own_memory(context, watched, &tally, None)
         } else {
             lost_before(context, &tally, None)
         });
@@ -34,7 +34,7 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     let came = Tally::of(&watched.joining, context.target.is_ipv4());
     let all = pieces.first + pieces.later;
     if came.fragments * 10 >= all * 9 {
-        return Some(own_memory(context, &came, Some(pieces)));
+        return Some(own_memory(context, watched, &came, Some(pieces)));
     }
     // Where none comes to IP, it is no matter of the pieces.
     (came.fragments > super::FEW).then(|| taken_here(context, watched, &came, pieces))
@@ -104,9 +104,13 @@ fn lost_before(context: &Context, tally: &Tally, captured: Option<&Pieces>) -> F
     let seen = captured.is_some_and(|pieces| pieces.first > super::FEW && pieces.none_is_whole());
     let finding = Finding::fault(
         Code::Fragmentation,
-        // They may be of others; who captures on the wire knows whose they are, and what is missing. Where
-        // some of them came whole, these were lost for another reason.
-        Grade::proved_if(seen, Proof::Seen),
+        // They may be of others, all the more where these are the most of what comes; who captures on the
+        // wire knows whose they are, and what is missing. Where some of them came whole, these were lost
+        // for another reason.
+        match captured {
+            None if tally.fragments * 2 < tally.received => Doubt::Possible.into(),
+            _ => Grade::proved_if(seen, Proof::Seen),
+        },
         "datagrams come in pieces, and some of the pieces are lost",
     )
     .because(format!(
@@ -131,7 +135,12 @@ fn lost_before(context: &Context, tally: &Tally, captured: Option<&Pieces>) -> F
 }
 
 /// The pieces come to this host, and it has no room to put them together.
-fn own_memory(context: &Context, tally: &Tally, captured: Option<&Pieces>) -> Finding {
+fn own_memory(
+    context: &Context,
+    watched: &Watched,
+    tally: &Tally,
+    captured: Option<&Pieces>,
+) -> Finding {
     let ipv4 = context.target.is_ipv4();
     let limit = limit(ipv4);
     let counter = if ipv4 {
@@ -139,9 +148,10 @@ fn own_memory(context: &Context, tally: &Tally, captured: Option<&Pieces>) -> Fi
     } else {
         "Ip6ReasmFails"
     };
+    let least = |moved: &Moved| Tally::of(&moved.counters, ipv4).unassembled;
     let proof = captured
         .map(|pieces| pieces.first + pieces.later)
-        .and_then(|pieces| Proof::counted(tally.unassembled, pieces));
+        .and_then(|pieces| super::by_captured(watched, pieces, tally.unassembled, least));
     let finding = Finding::fault(
         Code::Fragmentation,
         Grade::or_likely(proof),

@@ -1,7 +1,6 @@
 //! An interface that throws away what comes, before IP has it.
 
 use super::super::between::concerns;
-use super::super::proof::Doubt;
 use super::super::{Code, Context, Finding};
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
@@ -17,9 +16,10 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     let mut interfaces = context.host.interfaces.iter();
     let mtu = interfaces.find(|found| *found.name == **name)?.mtu;
     Some(
-        Finding::fault(
+        super::of_link(
             Code::InterfaceDrops,
-            Doubt::Likely,
+            link.dropped,
+            link,
             format!("{name} throws away what comes, before IP has it"),
         )
         .because(format!(

@@ -2,7 +2,7 @@
 //! each socket, behind the firewall and IP.
 
 use super::super::proof::{Doubt, Grade, Proof};
-use super::super::{Code, Context, Finding, SelfTest, Tally, Watched};
+use super::super::{Code, Context, Finding, Moved, SelfTest, Tally, Watched};
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
     let watched = context.watched.as_ref()?;
@@ -99,7 +99,9 @@ fn counted(context: &Context, watched: &Watched) -> Option<Finding> {
     let others = sockets.filter(|socket| takes(socket.local)).count() as u64;
     let all = lost * (others + u64::from(watched.obstacle.is_none()));
     let tested = watched.self_tests.iter().any(|test| test.received > 0);
-    let grade = match Proof::counted(refused, all) {
+    let least =
+        |moved: &Moved| Tally::of(&moved.counters, context.target.is_ipv4()).refused_by_ipsec;
+    let grade = match super::by_captured(watched, all, refused, least) {
         Some(proof) => proof.into(),
         None if lost > 0 || !tested => Doubt::Likely.into(),
         None => Grade::from(Doubt::Possible),

@@ -41,7 +41,10 @@ pub(super) mod vrf;
 mod wrong_port;
 mod wrong_source;
 
-use super::{Code, Confidence, Context, Finding, Program, Severity};
+use super::proof::{Doubt, Proof};
+use super::{
+    Code, Confidence, Context, Finding, LinkState, Moved, Program, Severity, Tally, Watched,
+};
 
 /// A check: what it found, if anything.
 type Check = fn(&Context) -> Option<Finding>;
@@ -153,6 +156,7 @@ pub(super) fn of_each(context: &Context) -> Vec<Finding> {
 /// Everything that is found. That nothing arrives is what is left where nothing explains it.
 pub(super) fn all(context: &Context) -> Vec<Finding> {
     let mut findings: Vec<_> = CHECKS.iter().filter_map(|check| check(context)).collect();
+    of_others(context, &mut findings);
     rivals(context, &mut findings);
     if context.received() > 0 {
         // What is wrong with an address keeps nothing away that comes nevertheless.
@@ -193,6 +197,58 @@ const OF_ANYBODY: [Code; 9] = [
     Code::BadChecksum,
     Code::WrongPort,
 ];
+
+/// What was counted while the group was not joined as well is of others, and explains nothing that is
+/// missing.
+fn of_others(context: &Context, findings: &mut [Finding]) {
+    let watched = context.watched.as_ref();
+    let Some(unjoined) = watched.and_then(|watched| watched.while_unjoined.as_ref()) else {
+        return;
+    };
+    let doubted = findings.iter_mut();
+    for finding in doubted.filter(|finding| finding.confidence != Confidence::Proved) {
+        let counter: fn(&Tally) -> u64 = match finding.code {
+            Code::ReversePathFilter => |tally| tally.reverse_path,
+            Code::WrongPort => |tally| tally.ignored,
+            Code::BadChecksum => |tally| tally.checksums,
+            Code::IpsecDrops => |tally| tally.refused_by_ipsec,
+            _ => continue,
+        };
+        let (group, others) = (context.target.ip, counter(unjoined));
+        let what = if context.is_of_others(counter) {
+            finding.severity = Severity::Warning;
+            finding.confidence = finding.confidence.max(Confidence::Possible);
+            ": it is of others"
+        } else {
+            " alone"
+        };
+        finding.evidence.push(format!(
+            "in a second in which {group} was not joined, the counter moved by {others}{what}"
+        ));
+    }
+}
+
+/// What a link throws away, of whatever kind. Every link has some of it: where it is not the most of what
+/// comes, it explains nothing that is missing.
+fn of_link(code: Code, count: u64, link: &LinkState, title: String) -> Finding {
+    if count * 2 > link.received {
+        Finding::fault(code, Doubt::Likely, title)
+    } else {
+        Finding::warning(code, Doubt::Possible, title)
+    }
+}
+
+/// That a counter moved by what was captured and lost. It moved by `most` at most, and what it moved by at
+/// least is read within the time of the capture.
+fn by_captured(
+    watched: &Watched,
+    lost: u64,
+    most: u64,
+    least: impl Fn(&Moved) -> u64,
+) -> Option<Proof> {
+    let least = watched.while_captured.as_ref().map_or(most, least);
+    Proof::counted_between(least, most, lost, slack(lost))
+}
 
 /// Without a look at the wire, a counter tells that something was lost, and not whose it was. Where
 /// several moved, each explains as well as the other what is missing, and none is likely.

@@ -9,7 +9,6 @@ use super::super::between::{Point, told, unseen};
 use super::super::proof::Doubt;
 use super::super::{CapturedStream, Code, Context, Finding, Tally, Watched};
 use super::FEW;
-use super::reverse_path::are_of_others;
 
 /// How many other groups and ports of a sender are told of.
 const MOST_TOLD: usize = 4;
@@ -39,7 +38,7 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     let (group, tally) = (context.target.ip, context.tally());
     let seconds = watched.lasted.as_secs_f64();
     // What came to IP and went no further may well be of the group, for who sees no more than that.
-    let lost = if are_of_others(watched, &tally) {
+    let lost = if context.is_of_others(|tally| tally.reverse_path) {
         tally.lost().saturating_sub(tally.reverse_path)
     } else {
         tally.lost()
@@ -103,12 +102,16 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     )
 }
 
-/// The program has the port for itself, and the wire may not be listened on, so nothing tells what comes to
-/// it.
+/// The program has the port for itself. Where the wire may not be listened on, or as much as came by it is
+/// lost within IP, nothing tells what comes to it.
 fn unwatched(context: &Context) -> Option<Finding> {
     let (program, watched) = (context.program.as_ref()?, context.watched.as_ref()?);
-    let is_watched = watched.obstacle.is_none() || watched.captured.is_some();
-    if is_watched || !super::sender::receives(context, program) {
+    let lost = Tally::of(&watched.joining, context.target.is_ipv4()).lost();
+    let comes = watched.captured.as_ref().is_some_and(|captured| {
+        let came = captured.count(context.target.port);
+        came <= FEW || lost < came / 2
+    });
+    if watched.obstacle.is_none() || comes || !super::sender::receives(context, program) {
         return None;
     }
     let finding = Finding::fault(

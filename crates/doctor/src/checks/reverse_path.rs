@@ -1,7 +1,6 @@
 //! The reverse-path filter.
 
-use super::super::proof::{Doubt, Grade, Proof};
-use super::super::watch::REPORTS;
+use super::super::proof::{Doubt, Grade};
 use super::super::{CapturedStream, Code, Context, Finding, Tally, Watched};
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
@@ -22,9 +21,6 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
         // None of it is filtered, or the most of it is lost elsewhere.
         return None;
     }
-    if are_of_others(watched, &tally) {
-        return others(context);
-    }
     let stream = stream(context, watched);
     let name = match stream {
         Some(stream) => context.host.name_of(stream.interface),
@@ -38,7 +34,9 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     };
     let finding = Finding::fault(
         Code::ReversePathFilter,
-        match Proof::counted(since, lost) {
+        match super::by_captured(watched, lost, since, |moved| {
+            Tally::of(&moved.counters, true).reverse_path
+        }) {
             Some(proof) => proof.into(),
             // The most of what is lost is lost elsewhere.
             None if tally.reverse_path * 2 < tally.lost() => Doubt::Possible.into(),
@@ -60,14 +58,7 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     let Some(source) = source else {
         return Some(
             finding
-                .because(match watched.filtered_of_others {
-                    Some(count) => {
-                        format!("in a second in which the group was not joined, by {count} alone")
-                    }
-                    None => {
-                        "these may be other datagrams than those that were to arrive".to_owned()
-                    }
-                })
+                .because("these may be other datagrams than those that were to arrive")
                 .confirm(format!(
                     "as root, the doctor sees the source: sudo manycast doctor {}",
                     context.target.address
@@ -84,13 +75,6 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
         Some((_, None)) => finding.because(format!("no route leads back to {source}")),
         None => finding,
     })
-}
-
-/// Whether as many are filtered, or at least half of them, while the group is not joined.
-pub(super) fn are_of_others(watched: &Watched, tally: &Tally) -> bool {
-    let counted = watched.lasted.saturating_sub(REPORTS).as_millis();
-    let others = u128::from(watched.filtered_of_others.unwrap_or(0)) * counted / 1000;
-    others * 2 > u128::from(tally.reverse_path)
 }
 
 /// What was to arrive and did not, and may have been filtered.
@@ -152,13 +136,6 @@ fn others(context: &Context) -> Option<Finding> {
         "the reverse-path filter drops something, perhaps of further sources",
     )
     .because(format!("TcpExt.IPReversePathFilter moved by {dropped}"));
-    let finding = match watched.filtered_of_others {
-        Some(count) => finding.because(format!(
-            "in a second in which {} was not joined, it moved by {count}: by others",
-            context.target.ip
-        )),
-        None => finding,
-    };
     Some(
         finding
             .remedy("give the networks of the sources routes by the interface that they come in by")

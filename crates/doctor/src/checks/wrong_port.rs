@@ -43,7 +43,6 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     others.dedup();
     let finding = Finding::fault(
         Code::WrongPort,
-        // What is sent seldom to the right port does not show.
         Doubt::Likely,
         format!("datagrams to {group} arrive, but not for port {port}"),
     );
@@ -60,13 +59,21 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
                 context.host.name_of(stream.interface)
             ))
         });
+    let finding = if on_the_wire {
+        finding.because(format!(
+            "nothing came to port {port} in {:.1} s; what is sent less often does not show",
+            watched.lasted.as_secs_f64()
+        ))
+    } else {
+        finding
+    };
     let finding = if tally.ignored > 0 {
         finding.because(format!(
-            "{} moved by {}: datagrams to joined groups that no socket wanted",
+            "{} by {}: datagrams to joined groups that no socket wanted",
             if target.is_ipv4() {
-                "Udp.IgnoredMulti"
+                "Udp.IgnoredMulti moved more than IpExt.InBcastPkts,"
             } else {
-                "Udp6IgnoredMulti"
+                "Udp6IgnoredMulti moved"
             },
             tally.ignored
         ))

@@ -5,7 +5,7 @@ use std::time::Duration;
 use manycast_types::InterfaceId;
 
 use super::super::{
-    Code, Confidence, Context, InterfaceCounters, Refusal, Severity, Surroundings, host,
+    Code, Confidence, Context, InterfaceCounters, Refusal, Severity, Surroundings, Tally, host,
 };
 use super::{assert_verdict, context, report, tables};
 
@@ -72,17 +72,56 @@ fn what_to_do_where_nothing_arrives_follows_from_what_was_seen() {
 }
 
 #[test]
-fn what_the_filter_drops_while_the_group_is_not_joined_is_of_others() {
-    let mut context = context(&tables(100, 0, 0, 100, 0));
-    assert_verdict(&context, Code::ReversePathFilter, Confidence::Likely);
-    // It was counted for 0.9 s of the two: 90 of the 100.
-    context.watched.as_mut().unwrap().filtered_of_others = Some(100);
-    let report = assert_verdict(&context, Code::NotArriving, Confidence::Likely);
-    let told = report.findings.iter();
-    let mut told = told.filter(|found| found.code == Code::ReversePathFilter);
-    assert_eq!(told.next().unwrap().severity, Severity::Warning);
-    context.watched.as_mut().unwrap().filtered_of_others = Some(40);
-    assert_verdict(&context, Code::ReversePathFilter, Confidence::Likely);
+fn what_is_counted_while_the_group_is_not_joined_is_of_others() {
+    let lost = || context(&tables(100, 0, 0, 100, 0));
+    let delivered = |name: &str| {
+        let mut context = context(&tables(100, 100, 100, 0, 0));
+        let counters = &mut context.watched.as_mut().unwrap().counters;
+        counters.values.insert(name.to_owned(), 100);
+        context
+    };
+    let set: [(_, _, fn(&mut Tally, u64)); 3] = [
+        (lost(), Code::ReversePathFilter, |tally, moved| {
+            tally.reverse_path = moved;
+        }),
+        (
+            delivered("Udp.IgnoredMulti"),
+            Code::WrongPort,
+            |tally, moved| tally.ignored = moved,
+        ),
+        (
+            delivered("Udp.InCsumErrors"),
+            Code::BadChecksum,
+            |tally, moved| tally.checksums = moved,
+        ),
+    ];
+    for (mut context, code, set) in set {
+        assert_verdict(&context, code, Confidence::Likely);
+        let unjoined = |context: &mut Context, moved| {
+            let mut tally = Tally::default();
+            set(&mut tally, moved);
+            context.watched.as_mut().unwrap().while_unjoined = Some(tally);
+        };
+        // It was counted for 0.9 s of the two: 90 of the 100.
+        unjoined(&mut context, 100);
+        let report = assert_verdict(&context, Code::NotArriving, Confidence::Likely);
+        let told = report.findings.iter().find(|found| found.code == code);
+        let told = told.unwrap();
+        assert_eq!(told.severity, Severity::Warning, "{told:?}");
+        assert_eq!(told.confidence, Confidence::Possible, "{told:?}");
+        unjoined(&mut context, 40);
+        assert_verdict(&context, code, Confidence::Likely);
+    }
+}
+
+#[test]
+fn broadcasts_for_no_port_are_no_datagrams_to_another_port_of_the_group() {
+    let mut context = context(&tables(100, 0, 100, 0, 0));
+    let counters = &mut context.watched.as_mut().unwrap().counters;
+    for name in ["Udp.IgnoredMulti", "IpExt.InBcastPkts"] {
+        counters.values.insert(name.to_owned(), 100);
+    }
+    assert_verdict(&context, Code::NotArriving, Confidence::Likely);
 }
 
 #[test]

@@ -35,7 +35,8 @@ import socket, struct, time
 def udp(bind, v6=False, share=True):
     s = socket.socket(socket.AF_INET6 if v6 else socket.AF_INET, socket.SOCK_DGRAM)
     if share: s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    s.bind((bind, 5000))
+    host, _, zone = bind.partition('%')
+    s.bind((host, 5000, 0, socket.if_nametoindex(zone)) if zone else (host, 5000))
     return s
 def join(s, group, device, source=None):
     index = socket.if_nametoindex(device)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use manycast::doctor::{Code, Confidence, Finding, ProgramChoice, Severity};
+use manycast::doctor::{Code, Confidence, Finding, ProgramChoice, Report, Severity};
 use manycast::{Listener, SenderConfig, SocketConfig};
 use manycast_lab::netns::{Hook, Lab, Snooping, wait_until};
 
@@ -139,6 +139,36 @@ pub(crate) fn the_wrong_port() {
         assert_fault(&report, Code::WrongPort, Confidence::Likely);
         let captured = evidence(&report);
         assert!(captured.contains("to port 5001, on eth0"), "{captured}");
+    }
+}
+
+/// The kernel counts them as it counts datagrams to groups that no socket wanted, and most links have some.
+pub(crate) fn broadcasts_to_a_port_that_nobody_has() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    let _noise = privileged_program(
+        &a,
+        "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b'eth0')
+import threading
+def send():
+    while not threading.Event().wait(.01): s.sendto(b'x', ('255.255.255.255', 57621))
+threading.Thread(target=send, daemon=True).start()",
+    );
+    let is_told = |report: &Report| {
+        let mut codes = report.findings.iter().map(|finding| finding.code);
+        codes.any(|code| code == Code::WrongPort)
+    };
+    let moved = |report: &Report| report.counters.get("Udp.IgnoredMulti") > 0;
+    for report in [
+        examine(&b, "239.1.2.3:5000"),
+        examine_privileged(&b, "239.1.2.3:5000", None),
+    ] {
+        assert!(moved(&report), "there were none: {report:#?}");
+        assert_fault(&report, Code::NotArriving, Confidence::Likely);
+        assert!(!is_told(&report), "{report:#?}");
     }
 }
 

@@ -135,7 +135,8 @@ pub(crate) fn two_interfaces_on_one_segment() {
     let switch = lab.switch("sw");
     let [a, b] = two_hosts(&lab, &switch);
     b.connect(&switch, "eth1", &["10.0.0.3/24", "fd00::3/64"]);
-    for group in GROUPS {
+    // To a group of the link, the sender's address is one of the link, which bears the interface.
+    for group in GROUPS.into_iter().chain(["ff12::77"]) {
         let _stream = Stream::start(&a, &address(&format!("{group}%eth0")));
         let report = examine(&b, &address(group));
         assert_fault(&report, Code::DuplicateInterface, Confidence::Proved);

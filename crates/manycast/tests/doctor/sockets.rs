@@ -93,6 +93,30 @@ s.setsockopt(socket.SOL_SOCKET, 26, struct.pack('@HxxxxxxP', 1, ctypes.addressof
         ] {
             assert_fault(&report, Code::SocketFilter, Confidence::Likely);
         }
+        // Full buffers are counted of all sockets of the host together.
+        let _full = program(
+            &b,
+            &format!(
+                "s = socket.socket(socket.AF_INET{}, socket.SOCK_DGRAM)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+s.bind(('{any}', 6000)); join(s, '{group}', 'eth0')",
+                if any.is_empty() { "" } else { "6" }
+            ),
+        );
+        let to = address(&format!("{group}%eth0")).replace("5000", "6000");
+        let _other = Stream::of(
+            &a,
+            &to,
+            SenderConfig::default(),
+            1000,
+            Duration::from_millis(5),
+        );
+        for report in [
+            examine_with(&b, &address(group), pid(&process)),
+            examine_privileged(&b, &address(group), pid(&process)),
+        ] {
+            assert_fault(&report, Code::ReceiveBufferOverflow, Confidence::Likely);
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use manycast::SenderConfig;
-use manycast::doctor::{self, Code, Confidence, Examination, FarEnd, Key, Notes, Report};
+use manycast::doctor::{self, Code, Confidence, Examination, FarEnd, Key, Notes, Report, Severity};
 use manycast_lab::netns::{Hook, Host, Lab, Snooping, wait_until};
 
 use crate::drop_fragments;
@@ -93,6 +93,37 @@ pub(crate) fn what_is_sent_is_delivered() {
         ..far("10.0.0.1")
     };
     assert_delivered(&examine(&b, "239.1.2.3:5000", &far));
+}
+
+/// A firewall drops what this host sends to itself, and lets the far host pass by its address.
+pub(crate) fn a_firewall_that_knows_the_far_host() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    b.nft(
+        "table inet filter {
+            chain input {
+                type filter hook input priority 0; policy drop
+                meta l4proto { igmp, icmpv6 } accept
+                ip saddr 10.0.0.1 accept
+                ip6 saddr fd00::1 accept
+            }
+        }",
+    );
+    let _serving = Serving::start(&a, None);
+    for (group, far_host) in GROUPS.into_iter().zip(["10.0.0.1", "fd00::1"]) {
+        let to = address(group);
+        for report in [
+            examine(&b, &to, &far(far_host)),
+            examine_privileged(&b, &to, &far(far_host)),
+        ] {
+            assert_fault(&report, Code::NothingSent, Confidence::Likely);
+            let mut findings = report.findings.iter();
+            let firewall = findings.find(|finding| finding.code == Code::FirewallDrops);
+            let firewall = firewall.unwrap_or_else(|| panic!("{report:#?}"));
+            assert_eq!(firewall.severity, Severity::Warning, "{report:#?}");
+        }
+    }
 }
 
 /// A far end that has the source sends as it; for another one, its own address stands in, and that
@@ -399,7 +430,7 @@ pub(crate) fn what_the_trial_meets_and_the_stream_does_not() {
             assert_delivered(&report);
             let mut told = report.findings.iter();
             let told = told.find(|found| found.code == Code::HopLimit).unwrap();
-            assert_eq!(told.severity, doctor::Severity::Warning, "{report:#?}");
+            assert_eq!(told.severity, Severity::Warning, "{report:#?}");
         }
     }
 }

@@ -62,6 +62,8 @@ pub(crate) enum Part {
     Stream,
     /// What the doctor is asked about.
     Asked,
+    /// By which interface it is asked about.
+    Zone,
     /// The rules between the interface and the socket.
     Rules,
     /// How the switch forwards.
@@ -72,6 +74,8 @@ pub(crate) enum Part {
     Program,
     /// Who may look at that program.
     Owner,
+    /// How the doctor is told which program it is.
+    Choice,
     /// Other programs on its host.
     Beside,
     /// Other traffic on the wire.

@@ -1,13 +1,18 @@
 //! Addresses that do not work everywhere as they are, or ask for something else than is sent.
 
-use super::Part::{Asked, Interfaces, Stream};
+use super::Part::{Asked, Interfaces, Stream, Zone};
 use super::{Condition, HOST};
 use crate::scene::Scene;
 
 pub(super) const ALL: &[Condition] = &[
     // What is wrong with an address is no fault where the stream comes nevertheless.
-    Condition::new("reserved-group", HOST, &[Asked, Stream], reserved_group)
-        .also(&["reserved-group"]),
+    Condition::new(
+        "reserved-group",
+        HOST,
+        &[Asked, Zone, Stream],
+        reserved_group,
+    )
+    .also(&["reserved-group"]),
     Condition::new("no-zone", HOST, &[Asked, Stream], no_zone)
         .v6()
         .also(&["scope-missing"]),
@@ -15,7 +20,7 @@ pub(super) const ALL: &[Condition] = &[
     Condition::new(
         "reserved-group-unsent",
         HOST,
-        &[Asked, Stream],
+        &[Asked, Zone, Stream],
         reserved_group_unsent,
     )
     .right(&["reserved-group", "not-arriving"]),
@@ -26,7 +31,7 @@ pub(super) const ALL: &[Condition] = &[
     Condition::new(
         "another-interface",
         HOST,
-        &[Asked, Interfaces],
+        &[Asked, Zone, Interfaces],
         another_interface,
     )
     .right(&["joined-on-other-interface"]),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use manycast_lab::netns::python::{FORGED, QUERY, QUERY_6, privileged_program};
 use manycast_lab::netns::{Hook, Pick, Snooping, wait_until};
 
-use super::Part::{Beside, Interfaces, Routes, Rules, Stream, Switch};
+use super::Part::{Asked, Beside, Interfaces, Routes, Rules, Stream, Switch};
 use super::{Condition, HOST, RECEIVING, RECEIVING_OR_TWO, TWO_ENDS};
 use crate::scene::{QUERIER, Scene};
 
@@ -33,6 +33,8 @@ pub(super) const ALL: &[Condition] = &[
     // Nobody who hears a part of a stream knows how much was sent, unless it is told.
     Condition::new("lost-in-part", RECEIVING, &[Switch], lost_in_part)
         .right(&["loss", "not-arriving"])
+        // Of large datagrams, pieces are lost.
+        .allowed(&["fragmentation"])
         .unseen(),
     Condition::new(
         "strict-filter",
@@ -87,20 +89,26 @@ pub(super) const ALL: &[Condition] = &[
         no_reassembly_memory,
     )
     .right(&["fragmentation"]),
+    // Some groups are flooded, so these are for the usual one.
     Condition::new(
         "reports-blocked",
         RECEIVING,
-        &[Rules, Switch],
+        &[Rules, Switch, Asked],
         reports_blocked,
     )
     .right(&["firewall-drops-igmp"])
     .also(&["not-arriving"])
     .snooping(QUERIER),
-    Condition::new("queries-blocked", HOST, &[Rules, Switch], queries_blocked)
-        .right(&["firewall-drops-igmp"])
-        .allowed(&["no-querier"])
-        .snooping(QUERIER),
-    Condition::new("querier-gone", HOST, &[Switch], querier_gone)
+    Condition::new(
+        "queries-blocked",
+        HOST,
+        &[Rules, Switch, Asked],
+        queries_blocked,
+    )
+    .right(&["firewall-drops-igmp"])
+    .allowed(&["no-querier"])
+    .snooping(QUERIER),
+    Condition::new("querier-gone", HOST, &[Switch, Asked], querier_gone)
         .right(&["no-querier"])
         .snooping(Snooping {
             querier: false,

@@ -2,11 +2,11 @@
 
 use manycast_lab::netns::Hook;
 
-use super::Part::{Interfaces, Noise, Rules};
+use super::Part::{Asked, Interfaces, Noise, Rules, Stream};
 use super::{BARE, Condition, HOST, RECEIVING, RECEIVING_OR_TWO};
 use crate::draw::View;
 use crate::scene::{Scene, address};
-use crate::stream::Stream;
+use crate::stream;
 
 pub(super) const ALL: &[Condition] = &[
     Condition::new("input-drop", RECEIVING_OR_TWO, &[Rules], input_drop).right(&["firewall-drops"]),
@@ -23,7 +23,8 @@ pub(super) const ALL: &[Condition] = &[
     Condition::new(
         "drop-of-the-source",
         RECEIVING,
-        &[Rules],
+        // Of a group of the link, the source is another one.
+        &[Rules, Asked],
         drop_of_the_source,
     )
     .right(&["firewall-drops"]),
@@ -42,9 +43,14 @@ pub(super) const ALL: &[Condition] = &[
     Condition::new("refused-by-firewalld", RECEIVING, &[Rules], refused).right(&["firewall-drops"]),
     Condition::new("redirected-port", RECEIVING, &[Rules], redirected_port)
         .right(&["nat-redirect"]),
-    Condition::new("no-reverse-route", RECEIVING, &[Rules], no_reverse_route)
-        .v6()
-        .right(&["firewall-drops", "reverse-path-filter"]),
+    Condition::new(
+        "no-reverse-route",
+        RECEIVING,
+        &[Rules, Stream],
+        no_reverse_route,
+    )
+    .v6()
+    .right(&["firewall-drops", "reverse-path-filter"]),
     Condition::new("bridge-drop", RECEIVING, &[Rules, Interfaces], bridge_drop)
         .right(&["firewall-drops"]),
     Condition::new("all-groups-dropped", BARE, &[Rules], all_groups_dropped)
@@ -121,7 +127,7 @@ fn drop_of_one_of_two(scene: &mut Scene) {
     let source = scene.by_version("ip saddr 10.0.0.3", "ip6 saddr fd00::3");
     drop_at(scene, Hook::Prerouting, &format!("{source} udp dport 5000"));
     let to = address(&format!("{}%eth0", scene.asked.group), 5000);
-    let stream = Stream::start(&other, &to);
+    let stream = stream::Stream::start(&other, &to);
     scene.hold((stream, other));
 }
 

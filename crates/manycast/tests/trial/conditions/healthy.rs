@@ -6,7 +6,7 @@ use manycast_lab::netns::Snooping;
 use manycast_lab::netns::python::FORGED;
 
 use super::Part::{
-    Asked, Beside, Interfaces, Noise, Owner, Program, Routes, Rules, Stream, Switch,
+    Asked, Beside, Choice, Interfaces, Noise, Owner, Program, Routes, Rules, Stream, Switch,
 };
 use super::{BARE, Condition, HOST, PROGRAM, RECEIVING, RECEIVING_OR_TWO};
 use crate::draw::View::{self, Bare, Host, TwoEnds};
@@ -56,7 +56,7 @@ pub(super) const ALL: &[Condition] = &[
     Condition::new(
         "fed-by-another",
         PROGRAM,
-        &[Program, Beside],
+        &[Program, Beside, Interfaces],
         fed_by_another,
     )
     .also(&["not-joined"]),
@@ -70,15 +70,20 @@ pub(super) const ALL: &[Condition] = &[
     )
     .v4(),
     Condition::new("noise", RECEIVING, &[Noise, Beside], noise),
-    Condition::new("tagged-noise", RECEIVING, &[Noise], tagged_noise),
+    // Where nothing else of the group comes, these may be what is meant.
+    Condition::new("tagged-noise", RECEIVING, &[Noise, Switch], tagged_noise)
+        .allowed(&["foreign-frame"]),
     Condition::new("foreign-noise", RECEIVING, &[Noise, Routes], foreign_noise).v4(),
     Condition::new("broken-noise", RECEIVING, &[Noise], broken_noise),
+    Condition::new("broadcasts", RECEIVING, &[Noise], broadcasts).v4(),
     Condition::new("slow-stream", RECEIVING, &[Stream], slow_stream),
     // A host that hears nothing while it watches cannot know better, but it has no proof.
     Condition::new("sparse-stream", &[Host, TwoEnds], &[Stream], sparse_stream).allowed(&[
         "not-arriving",
         "nothing-sent",
         "foreign-frame",
+        // Beside a stream to another port.
+        "wrong-port",
     ]),
     Condition::new("large-datagrams", RECEIVING, &[Stream], large_datagrams),
     Condition::new("own-stream", HOST, &[Stream, Interfaces], own_stream),
@@ -97,10 +102,12 @@ pub(super) const ALL: &[Condition] = &[
         RECEIVING,
         &[Beside, Interfaces],
         another_on_the_port,
-    ),
+    )
+    // Of the other program, where the port is asked for.
+    .also(&["bound-to-unicast", "bound-to-other-group", "not-joined"]),
     Condition::new("many-groups", HOST, &[Beside], many_groups).also(&["too-many-groups"]),
     Condition::new("program-of-another", PROGRAM, &[Owner], program_of_another),
-    Condition::new("asked-by-port", PROGRAM, &[Owner], asked_by_port),
+    Condition::new("asked-by-port", PROGRAM, &[Owner, Choice], asked_by_port),
     Condition::new(
         "bound-to-the-group",
         PROGRAM,
@@ -275,10 +282,12 @@ threading.Thread(target=lambda: [s.recv(2048) for _ in iter(int, 1)], daemon=Tru
 }
 
 fn tagged_noise(scene: &mut Scene) {
-    // Where nothing else is sent to the group, this would be the stream.
-    let group = match &scene.sent {
-        Some(_) => scene.asked.group.clone(),
-        None => scene.by_version("239.77.7.7", "ff15::7777").to_owned(),
+    // Where nothing else is sent to the address, this would be the stream.
+    let asked = |sent: &Sent| sent.port == scene.asked.port && sent.group == scene.asked.group;
+    let group = if scene.sent.as_ref().is_some_and(asked) {
+        scene.asked.group.clone()
+    } else {
+        scene.by_version("239.77.7.7", "ff15::7777").to_owned()
     };
     let source = scene.far_address();
     scene.far_program(&format!(
@@ -299,6 +308,19 @@ fn broken_noise(scene: &mut Scene) {
     let other = scene.by_version("239.77.7.7", "ff15::7777");
     let source = scene.far_address();
     scene.far_program(&format!("{FORGED}\nforge('{source}', '{other}', 0xdead)"));
+}
+
+/// To a port that no program has, as there are on most links.
+fn broadcasts(scene: &mut Scene) {
+    scene.far_program(
+        "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b'eth0')
+import threading
+def send():
+    while not threading.Event().wait(.02): s.sendto(b'x', ('255.255.255.255', 57621))
+threading.Thread(target=send, daemon=True).start()",
+    );
 }
 
 fn slow_stream(scene: &mut Scene) {
@@ -334,8 +356,16 @@ fn another_member(scene: &mut Scene) {
     } else {
         "eth0"
     };
+    let of_link = ["ff02:", "ff12:"]
+        .iter()
+        .any(|scope| group.starts_with(scope));
+    let zone = if of_link {
+        format!("%{device}")
+    } else {
+        String::new()
+    };
     scene.beside(&format!(
-        "s = udp('{group}', {v6}); join(s, '{group}', '{device}')
+        "s = udp('{group}{zone}', {v6}); join(s, '{group}', '{device}')
 import threading
 threading.Thread(target=lambda: [s.recv(65536) for _ in iter(int, 1)], daemon=True).start()"
     ));

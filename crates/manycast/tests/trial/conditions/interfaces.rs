@@ -1,6 +1,6 @@
 //! Interfaces that cannot receive groups, and routes that are not there.
 
-use super::Part::{Asked, Interfaces, Routes};
+use super::Part::{Asked, Interfaces, Routes, Zone};
 use super::{BARE, Condition, HOST, HOST_OR_BARE};
 use crate::scene::Scene;
 
@@ -34,8 +34,13 @@ pub(super) const ALL: &[Condition] = &[
         .v6()
         .right(&["ipv6-off"])
         .also(&["not-arriving"]),
-    Condition::new("twin-interfaces", HOST, &[Interfaces], twin_interfaces)
-        .right(&["duplicate-interface"]),
+    Condition::new(
+        "twin-interfaces",
+        HOST,
+        &[Interfaces, Zone],
+        twin_interfaces,
+    )
+    .right(&["duplicate-interface"]),
     Condition::new("no-group-route", BARE, &[Routes], no_group_route).right(&["no-route"]),
 ];
 

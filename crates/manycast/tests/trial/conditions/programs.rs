@@ -1,6 +1,6 @@
 //! What is wrong with the program that is asked about.
 
-use super::Part::{Beside, Interfaces, Program, Stream};
+use super::Part::{Beside, Choice, Interfaces, Program, Stream};
 use super::{Condition, PROGRAM};
 use crate::scene::{Scene, Sent};
 
@@ -91,23 +91,28 @@ pub(super) const ALL: &[Condition] = &[
     Condition::new(
         "sender-without-loopback",
         PROGRAM,
-        &[Program, Stream],
+        &[Program, Stream, Choice],
         no_loopback,
     )
     .right(&["loopback-off"]),
-    Condition::new("sender-with-no-hops", PROGRAM, &[Program, Stream], no_hops)
-        .right(&["hop-limit"]),
+    Condition::new(
+        "sender-with-no-hops",
+        PROGRAM,
+        &[Program, Stream, Choice],
+        no_hops,
+    )
+    .right(&["hop-limit"]),
     Condition::new(
         "sender-by-loopback",
         PROGRAM,
-        &[Program, Stream],
+        &[Program, Stream, Choice],
         by_loopback,
     )
     .right(&["egress-other-interface"]),
     Condition::new(
         "sender-to-another-group",
         PROGRAM,
-        &[Program, Stream],
+        &[Program, Stream, Choice],
         to_another_group,
     )
     .right(&["wrong-group"]),
@@ -274,7 +279,6 @@ def send():
     while not threading.Event().wait(.01): s.send(b'x')
 threading.Thread(target=send, daemon=True).start()"
     ));
-    scene.program.by_pid = true;
     scene.sent = None;
 }
 

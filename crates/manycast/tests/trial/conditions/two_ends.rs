@@ -49,11 +49,11 @@ pub(super) const ALL: &[Condition] = &[
     )
     .right(&["fragmentation"])
     .between(),
-    // What is small comes nevertheless.
+    // What is small comes nevertheless, as long as it is sent.
     Condition::new(
         "no-fragments-of-others",
         TWO_ENDS,
-        &[Switch],
+        &[Switch, Stream],
         no_fragments_of_others,
     )
     .also(&["fragmentation"]),
