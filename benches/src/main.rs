@@ -152,9 +152,13 @@ fn main() -> anyhow::Result<()> {
             Err(error) => eprintln!("FAILED: {}: {error:#}", tftp::MANY),
         }
     }
+    let mut of_files = Vec::new();
     if wanted(files::TITLE) {
         match files::tables(cli.quick) {
-            Ok(tables) => part(format!("## {}\n\n{tables}", files::TITLE)),
+            Ok((tables, marks)) => {
+                part(format!("## {}\n\n{tables}", files::TITLE));
+                of_files = marks;
+            }
             Err(error) => eprintln!("FAILED: {}: {error:#}", files::TITLE),
         }
     }
@@ -184,7 +188,7 @@ fn main() -> anyhow::Result<()> {
             Err(error) => eprintln!("FAILED: {}: {error:#}", beside_tcp::TITLE),
         }
     }
-    part(marks::table(&results, &trips));
+    part(marks::table(&results, &trips, &of_files));
     if let Some(path) = &cli.report {
         fs::write(path, text)?;
     }

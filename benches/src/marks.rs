@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use crate::contestant::{Contestant, LIMIT, Workload};
+use crate::files::Mark;
 use crate::report::{self, Row};
 use crate::round_trip::{self, RoundTrips};
 use crate::worker::Contender;
@@ -11,6 +12,7 @@ use crate::worker::Contender;
 pub(crate) fn table(
     results: &[(Workload, Vec<Row>)],
     trips: &[(Workload, Vec<round_trip::Row>)],
+    files: &[Mark],
 ) -> String {
     let library = Contestant::Own(Contender::Library);
     let mut text = "## Marks\n\n| mark | aimed at | reached |\n| --- | --- | ---: |\n".to_owned();
@@ -100,6 +102,9 @@ pub(crate) fn table(
             pair.map(|(this, other)| this.ratio(other)),
             true,
         );
+    }
+    for mark in files {
+        line(mark.what.clone(), mark.aim, Some(mark.reached), true);
     }
     text
 }

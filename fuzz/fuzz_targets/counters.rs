@@ -20,4 +20,5 @@ fuzz_target!(|text: &str| {
         Err(error) => assert!(error.offset <= text.len(), "{error}"),
     }
     manycast_doctor::fuzzing::udp_table(text);
+    manycast_doctor::fuzzing::routed_and_tracked(text);
 });

@@ -102,7 +102,9 @@ fn seconds(seconds: f64) -> PyResult<Duration> {
 
 impl PythonProtocol for Sender {
     fn event(py: Python<'_>, event: SenderEvent) -> PyResult<Option<Py<PyAny>>> {
-        let SenderEvent::Finished(report) = event;
+        let SenderEvent::Finished(report) = event else {
+            return Ok(None);
+        };
         let report = report
             .map(|report| server_report(py, &report))
             .transpose()?;
@@ -207,7 +209,7 @@ impl PythonProtocol for Receiver {
                 make(py, "Interval", (all(py, streams)?,)).map(Some)
             }
             ReceiverEvent::Freed(report) => make(py, "Freed", (stream(py, &report)?,)).map(Some),
-            ReceiverEvent::Finished => Ok(None),
+            _ => Ok(None),
         }
     }
 

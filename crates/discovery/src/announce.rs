@@ -111,6 +111,7 @@ impl Announcement {
                     return wrong(format!("{kind:?} is no type of DNS-SD: {what}"));
                 }
             }
+            self.attributes.iter().try_for_each(Attribute::check)?;
             // RFC 6763 §4.1.1: 63 bytes of Net-Unicode, without control characters.
             if self.name.is_empty() || self.name.len() > 63 {
                 return wrong(

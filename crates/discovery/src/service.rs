@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use manycast_types::{InterfaceId, Malformed, needs_zone};
 
+use crate::Error;
+
 /// A protocol by which services are found and announced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -161,8 +163,55 @@ impl Attribute {
         }
     }
 
+    /// Whether DNS-SD can carry it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsuitable`]: the name is not one character of printable ASCII or more without `=`, or
+    /// name and value have more than 255 bytes together, a `=` between them included (RFC 6763 §6.1, §6.4).
+    pub fn check(&self) -> Result<(), Error> {
+        let name = &self.name;
+        let is_key = |byte: u8| (0x20..0x7f).contains(&byte) && byte != b'=';
+        if name.is_empty() || !name.bytes().all(is_key) {
+            return Err(Error::Unsuitable(format!(
+                "{name:?} is no key of printable ASCII without =; write path=/"
+            )));
+        }
+        let length = name.len() + self.value.as_ref().map_or(0, |value| 1 + value.len());
+        if length > 255 {
+            return Err(Error::Unsuitable(format!(
+                "a key and its value have 255 bytes at most, and those of {name} have {length}"
+            )));
+        }
+        Ok(())
+    }
+
     /// The value where it is there and is UTF-8.
     pub fn text(&self) -> Option<&str> {
         std::str::from_utf8(self.value.as_deref()?).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dns_sd_carries_keys_of_printable_ascii_and_255_bytes_in_all() {
+        let value = |length| "v".repeat(length);
+        for (name, value, is_carried) in [
+            ("path", "/".to_owned(), true),
+            ("", "/".to_owned(), false),
+            ("a=b", "/".to_owned(), false),
+            ("größe", "/".to_owned(), false),
+            ("key", value(251), true),
+            ("key", value(252), false),
+        ] {
+            let attribute = Attribute::new(name, value);
+            assert_eq!(attribute.check().is_ok(), is_carried, "{attribute:?}");
+        }
+        let name = "k".repeat(255);
+        let bare = Attribute { name, value: None };
+        assert!(bare.check().is_ok());
     }
 }

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use manycast_net::netlink;
 
 use crate::host::firewall::linux as firewall;
-use crate::host::{open_sockets, packets, udp_table};
+use crate::host::{conntrack, ipsec, links, multicast_routes, open_sockets, packets, udp_table};
 
 /// Reads the chains and the rules of nftables, and asks each whether it matches a datagram.
 pub fn nftables(datagram: &[u8]) {
@@ -39,7 +39,36 @@ pub fn sock_diag(datagram: &[u8]) {
     }
 }
 
-/// Reads the same from the table that is text.
+/// Reads links with their filters, connections that are translated, and the policies of IPsec.
+pub fn on_the_way(datagram: &[u8]) {
+    for message in netlink::messages(datagram) {
+        if let Some(link) = links::link(message.payload) {
+            assert!(!link.name.is_empty());
+        }
+        let _ = links::ingress_drops(message.payload);
+        if let Some(found) = conntrack::translation(message.payload) {
+            assert_ne!(found.from, found.to);
+        }
+        if let Some(policy) = ipsec::policy(message) {
+            let _ = policy.may_match(([239, 1, 1, 1], 5000).into());
+            let _ = policy.to_string();
+        }
+    }
+}
+
+/// Reads the routes of a router from both of their tables, which a form feed parts, and what the tracking of
+/// connections dropped.
+pub fn routed_and_tracked(tables: &str) {
+    let (interfaces, cache) = tables.split_once('\x0c').unwrap_or((tables, tables));
+    for ipv4 in [true, false] {
+        for route in multicast_routes::routes(interfaces, cache, ipv4) {
+            assert_eq!(route.group.is_ipv4(), ipv4);
+        }
+    }
+    let _ = conntrack::drops_in(tables);
+}
+
+/// Reads the sockets from the table that is text.
 pub fn udp_table(table: &str) {
     for socket in udp_table::sockets(table) {
         assert_ne!(socket.peer.map(|peer| peer.port()), Some(0));

@@ -377,12 +377,6 @@ impl Endpoint {
         &self.outlets
     }
 
-    /// The socket by which something to `destination` would be sent.
-    pub(crate) fn socket_for(&self, destination: SocketAddr) -> Result<&Arc<Socket>, Error> {
-        let outlet = self.outlets.outlet(&Transmit::new(destination, ()))?;
-        Ok(&outlet.socket)
-    }
-
     /// The same outlets for another thread or task, kept true.
     pub(crate) fn share_outlets(&mut self) -> Arc<RwLock<Arc<Outlets>>> {
         let outlets = &self.outlets;

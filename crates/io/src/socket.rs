@@ -213,7 +213,8 @@ impl Socket {
         self.send_batch(&[reply.with(payload)]).map(drop)
     }
 
-    /// Parts it into a half that sends and a half that receives, for two threads or tasks.
+    /// Parts it into a half that sends and a half that receives, for two threads.
+    /// `tokio::Socket::split` is for two tasks.
     ///
     /// ```
     /// use manycast::Socket;
@@ -273,7 +274,7 @@ impl Socket {
     ///
     /// No socket that was opened can send there.
     pub fn sending_fd(&self, to: SocketAddr) -> Result<BorrowedFd<'_>, Error> {
-        Ok(self.endpoint.socket_for(to)?.as_fd())
+        Ok(self.endpoint.outlets().socket_for(to)?.as_fd())
     }
 
     /// Waits for a datagram. It is borrowed until the next call; [`Received::reply`] keeps where to

@@ -16,6 +16,7 @@
 pub(crate) mod alarm;
 mod listener;
 pub(crate) mod readiness;
+mod send_half;
 mod sender;
 mod socket;
 
@@ -23,6 +24,7 @@ use manycast_types::{Address, Host};
 
 pub use crate::driver::tokio::Driver;
 pub use listener::Listener;
+pub use send_half::SendHalf;
 pub use sender::Sender;
 pub use socket::Socket;
 

@@ -58,28 +58,16 @@ pub(crate) struct Args {
     path: String,
 }
 
-/// RFC 6763 §6.4: a key of printable ASCII without `=`, and perhaps a value.
-fn attribute(text: &str) -> Result<Attribute, String> {
+fn attribute(text: &str) -> Result<Attribute, manycast::discovery::Error> {
     let (name, value) = match text.split_once('=') {
         Some((name, value)) => (name, Some(value.as_bytes().to_vec())),
         None => (text, None),
     };
-    let is_printable = |byte: u8| (0x20..0x7f).contains(&byte);
-    if name.is_empty() || !name.bytes().all(is_printable) {
-        return Err(format!(
-            "{text:?} has no key of printable ASCII; write path=/"
-        ));
-    }
-    if text.len() > 255 {
-        return Err(format!(
-            "a key and its value have 255 bytes at most, and these have {}",
-            text.len()
-        ));
-    }
-    Ok(Attribute {
+    let attribute = Attribute {
         name: name.to_owned(),
         value,
-    })
+    };
+    attribute.check().map(|()| attribute)
 }
 
 pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {

@@ -73,6 +73,33 @@ pub(crate) fn row_09_the_address_that_was_asked_answers() {
     }
 }
 
+/// Two links have the same addresses, so that nothing but the socket tells which is meant.
+pub(crate) fn each_asker_is_answered_by_the_interface_that_was_asked() {
+    let lab = Lab::new();
+    let [a, b, c] = ["a", "b", "c"].map(|name| lab.host(name));
+    let addresses = |last: u8| [format!("192.168.1.{last}/24"), format!("fd07::{last}/64")];
+    for (asker, device) in [(&a, "eth0"), (&c, "eth1")] {
+        let switch = lab.switch(device);
+        let [own, server] = [addresses(2), addresses(1)];
+        asker.connect(&switch, "eth0", &[&own[0], &own[1]]);
+        b.connect(&switch, device, &[&server[0], &server[1]]);
+    }
+    let mut server = serve(&b, &[":8888", "-i", "eth0", "-i", "eth1"]);
+    for asker in [&a, &c] {
+        for (own, to) in [
+            ("192.168.1.2:0", "192.168.1.1:8888"),
+            ("[fd07::2]:0", "[fd07::1]:8888"),
+        ] {
+            let client = socket(asker, own);
+            client.send_to(b"which?", to).unwrap();
+            let (answer, from) = receive(&client);
+            assert_eq!((&*answer, from), (&b"which?"[..], to.parse().unwrap()));
+        }
+    }
+    server.interrupt();
+    server.wait_for_error_line("answered 4 of 4 datagrams");
+}
+
 pub(crate) fn row_68_a_question_to_a_group_is_answered_by_unicast() {
     let lab = Lab::new();
     let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);

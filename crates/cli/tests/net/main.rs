@@ -90,6 +90,7 @@ netns::tests!(
     echo::row_09_an_empty_datagram_does_not_stop_it,
     echo::row_09_ten_clients_at_once_are_answered,
     echo::row_09_the_address_that_was_asked_answers,
+    echo::each_asker_is_answered_by_the_interface_that_was_asked,
     echo::row_68_a_question_to_a_group_is_answered_by_unicast,
     echo::two_servers_do_not_play_ping_pong_for_ever,
     files::a_folder_that_cannot_be_written_is_told_at_the_start,

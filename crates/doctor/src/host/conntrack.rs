@@ -56,7 +56,7 @@ pub(crate) fn drops_in(table: &str) -> u64 {
     lines
         .filter_map(|line| line.split_whitespace().nth(column))
         .filter_map(|count| u64::from_str_radix(count, 16).ok())
-        .sum()
+        .fold(0, u64::saturating_add)
 }
 
 /// What is sent to this address and is translated to another one; an error without the privilege.

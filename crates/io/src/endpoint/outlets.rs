@@ -261,6 +261,12 @@ impl Outlets {
         })
     }
 
+    /// The socket by which something to `destination` would be sent.
+    pub(crate) fn socket_for(&self, destination: SocketAddr) -> Result<&Arc<Socket>, Error> {
+        let outlet = self.outlet(&Transmit::new(destination, ()))?;
+        Ok(&outlet.socket)
+    }
+
     /// The interface that was named for listening, where it must be named to the kernel for sending
     /// too: so a trial on loopback never leaks to the network.
     fn named_for<P>(

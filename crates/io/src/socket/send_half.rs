@@ -27,8 +27,12 @@ impl SendHalf {
     ///
     /// As [`Socket::send`].
     pub fn send(&self, payload: impl AsRef<[u8]>) -> Result<(), Error> {
-        let peer = self.peer.ok_or_else(no_peer)?;
-        self.send_batch(&[Transmit::new(peer, payload)]).map(drop)
+        let transmit = Transmit::new(self.connected_peer()?, payload);
+        self.send_batch(&[transmit]).map(drop)
+    }
+
+    pub(crate) fn connected_peer(&self) -> Result<SocketAddr, Error> {
+        self.peer.ok_or_else(no_peer)
     }
 
     /// As [`Socket::send_to`].
@@ -72,7 +76,7 @@ impl SendHalf {
     }
 
     /// The outlets as they are now: nobody waits for a send buffer with the lock in hand.
-    fn outlets(&self) -> Arc<Outlets> {
+    pub(crate) fn outlets(&self) -> Arc<Outlets> {
         let outlets = self.outlets.read().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(&outlets)
     }

@@ -2,18 +2,20 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
+use std::ops::Deref;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 
 use manycast_net::{Operation, Socket};
+use manycast_types::Transmit;
 use tokio::io::Interest;
 use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 use tokio::task::consume_budget;
 use tokio::time::timeout_at;
 
-use crate::endpoint::{Endpoint, Look};
+use crate::endpoint::{Endpoint, Look, Outlets};
 use crate::{Error, Event};
 
 /// Tells when an endpoint has something to receive.
@@ -202,6 +204,26 @@ struct Known {
 }
 
 impl Room {
+    /// Sends many datagrams, waits where a send buffer is full, and says how many went. What sends is
+    /// asked for anew after each wait, since sockets may have been replaced.
+    pub(crate) async fn send_batch<P: AsRef<[u8]>, O: Deref<Target = Outlets>>(
+        &self,
+        outlets: impl Fn() -> O,
+        transmits: &[Transmit<P>],
+    ) -> Result<usize, Error> {
+        let mut sent = 0;
+        while let Some(next) = transmits.get(sent) {
+            let outlets = outlets();
+            match outlets.send(&transmits[sent..], false) {
+                Ok(0) => self.wait(outlets.socket_for(next.destination)?).await?,
+                Ok(count) => sent += count,
+                Err(_) if sent > 0 => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(sent)
+    }
+
     /// Waits until there is room, after a send that found none.
     pub(crate) async fn wait(&self, socket: &Arc<Socket>) -> Result<(), Error> {
         let known = self.of(socket)?;

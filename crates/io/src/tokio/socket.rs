@@ -3,6 +3,7 @@
 use manycast_net::SocketConfig;
 use manycast_types::{Address, Received, Transmit};
 
+use super::SendHalf;
 use super::readiness::{Readiness, Room};
 use super::{has_name, unblocked};
 use crate::endpoint::Endpoint;
@@ -144,19 +145,33 @@ impl Socket {
         &self,
         transmits: &[Transmit<P>],
     ) -> Result<usize, Error> {
-        let mut sent = 0;
-        while let Some(next) = transmits.get(sent) {
-            match self.inner.endpoint_ref().send(&transmits[sent..], false) {
-                Ok(0) => {
-                    let socket = self.inner.endpoint_ref().socket_for(next.destination)?;
-                    self.room.wait(socket).await?;
-                }
-                Ok(count) => sent += count,
-                Err(_) if sent > 0 => break,
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(sent)
+        let outlets = || self.inner.endpoint_ref().outlets();
+        self.room.send_batch(outlets, transmits).await
+    }
+
+    /// Parts it into a half that sends and a half that receives, for two tasks.
+    ///
+    /// ```
+    /// use manycast::tokio::Socket;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), manycast::Error> {
+    /// let socket = Socket::bind("127.0.0.1:0").await?;
+    /// let to = socket.get_ref().local_addr()?;
+    /// let (sending, mut receiving) = socket.split();
+    /// tokio::spawn(async move { sending.send_to(to, "hello").await });
+    /// assert_eq!(receiving.recv().await?.payload, b"hello");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn split(self) -> (SendHalf, Self) {
+        let (sending, inner) = self.inner.split();
+        let receiving = Self {
+            inner,
+            readiness: self.readiness,
+            room: Room::default(),
+        };
+        (SendHalf::new(sending, self.room), receiving)
     }
 
     /// Waits for a datagram, borrowed until the next call.

@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use super::{Host, Process, require};
+use super::{Host, Process, require, skip};
 
 /// A program in Python on a host, of an ordinary user, which says `ready` when it is.
 #[track_caller]
@@ -25,6 +25,35 @@ pub fn privileged_program(host: &Host, script: &str) -> Process {
 fn start(mut command: Command, script: &str) -> Process {
     let script = format!("{PRELUDE}\n{script}\nprint('ready', flush=True)\ninput()\n");
     let mut process = Process::start(command.args(["-u", "-c", &script]));
+    process.wait_for_line("ready");
+    process
+}
+
+/// A program with the library GSSDP, whose client `c` stands at an address and speaks a version of the
+/// UPnP Device Architecture, `1_0` or `1_1`. It says `ready` when it is; where the library is not there, the
+/// test is skipped.
+#[track_caller]
+pub fn gssdp(host: &Host, address: &str, version: &str, script: &str) -> Process {
+    const USED: &str = "import gi\n\
+        gi.require_version('GSSDP', '1.6')\n\
+        from gi.repository import Gio, GLib, GSSDP\n";
+    // The interpreter that Debian's packages are for, which need not be the first.
+    let python = "/usr/bin/python3";
+    require(&[python]);
+    let mut check = host.command(python);
+    let output = check.args(["-c", USED]).output();
+    if !output.is_ok_and(|output| output.status.success()) {
+        skip("the library GSSDP is not there; cargo xtask interop brings it");
+    }
+    let script = format!(
+        "{USED}\
+         address = Gio.InetAddress.new_from_string('{address}')\n\
+         c = GSSDP.Client.new_for_address(address, 0, GSSDP.UDAVersion.VERSION_{version})\n\
+         {script}\
+         print('ready', flush=True)\n\
+         GLib.MainLoop().run()\n"
+    );
+    let mut process = Process::start(host.command(python).args(["-u", "-c", &script]));
     process.wait_for_line("ready");
     process
 }

@@ -233,3 +233,28 @@ pub(crate) fn a_full_send_buffer_does_not_hold_the_runtime() {
         assert!(driver.protocol().left > 0);
     });
 }
+
+/// The half that sends is held by its full buffer, and the other receives meanwhile.
+pub(crate) fn a_half_that_sends_waits_for_room_beside_one_that_receives() {
+    let lab = Lab::new();
+    let [a, b] = hosts(&lab, ["a", "b"]);
+    a.output("tc qdisc add dev eth0 root tbf rate 8kbit burst 1600 limit 100000000");
+    let sender = sender(&b, "10.0.1.1:5000");
+    block_on(&a, async {
+        let socket = Socket::bind(":5000").await.unwrap();
+        let (sending, mut receiving) = socket.split();
+        let to = "239.1.2.3%eth0:5000".parse::<manycast::Address>().unwrap();
+        let flood = tokio::spawn(async move {
+            // It would take hours.
+            for _ in 0..100_000 {
+                sending.send_to(&to, [0; 1000]).await.unwrap();
+            }
+        });
+        for _ in 0..10 {
+            b.run(|| sender.send("meanwhile").unwrap());
+            assert_eq!(receiving.recv().await.unwrap().payload, b"meanwhile");
+        }
+        assert!(!flood.is_finished());
+        flood.abort();
+    });
+}

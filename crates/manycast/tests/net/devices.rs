@@ -10,6 +10,7 @@ use manycast::proto::ssdp::{
     LocalAddress, Location, ROOT_DEVICE, search_ports,
 };
 use manycast::{Driver, Next, Protocol, Socket};
+use manycast_lab::netns::python::gssdp;
 use manycast_lab::netns::{self, Host, Lab, Process};
 
 use crate::hosts;
@@ -367,31 +368,6 @@ pub(crate) fn ssdp_minissdpd_hears_and_searches_and_answers() {
     });
 }
 
-/// A program with the library GSSDP on `eth0` of a host, by the version of IP of an address.
-fn gssdp(host: &Host, address: &str, script: &str) -> Process {
-    const USED: &str = "import gi\n\
-        gi.require_version('GSSDP', '1.6')\n\
-        from gi.repository import Gio, GLib, GSSDP\n";
-    // The interpreter that Debian's packages are for, which need not be the first.
-    let python = "/usr/bin/python3";
-    netns::require(&[python]);
-    let mut check = host.command(python);
-    if !check.args(["-c", USED]).output().unwrap().status.success() {
-        netns::skip("the library GSSDP is not there; cargo xtask interop brings it");
-    }
-    let script = format!(
-        "{USED}\
-         address = Gio.InetAddress.new_from_string('{address}')\n\
-         c = GSSDP.Client.new_for_address(address, 0, GSSDP.UDAVersion.VERSION_1_0)\n\
-         {script}\
-         print('ready', flush=True)\n\
-         GLib.MainLoop().run()\n"
-    );
-    let mut process = Process::start(host.command(python).args(["-u", "-c", &script]));
-    process.wait_for_line("ready");
-    process
-}
-
 /// By IPv4: its browser finds our device and hears its goodbye, and our client finds its group.
 pub(crate) fn ssdp_gssdp_finds_us_and_is_found() {
     let lab = Lab::new();
@@ -405,7 +381,7 @@ pub(crate) fn ssdp_gssdp_finds_us_and_is_found() {
         b.connect('resource-available', lambda b, usn, at: print('found', usn, at[0], flush=True))\n\
         b.connect('resource-unavailable', lambda b, usn: print('gone', usn, flush=True))\n\
         b.set_active(True)\n";
-    let mut browser = gssdp(&b, "10.0.0.2", browser);
+    let mut browser = gssdp(&b, "10.0.0.2", "1_0", browser);
     let usn = format!("uuid:{UUID}::{ROOT_DEVICE}");
     browser.wait_for_line(&format!("found {usn} http://"));
     stopper.stop();
@@ -416,7 +392,7 @@ pub(crate) fn ssdp_gssdp_finds_us_and_is_found() {
         g = GSSDP.ResourceGroup.new(c)\n\
         g.add_resource_simple('upnp:rootdevice', 'uuid:1-2::upnp:rootdevice', 'http://host/')\n\
         g.set_available(True)\n";
-    let _group = gssdp(&b, "10.0.0.2", group);
+    let _group = gssdp(&b, "10.0.0.2", "1_0", group);
     let mut client = client(&a, ROOT_DEVICE);
     find(&a, &mut client, &[("eth0".to_owned(), true)].into());
 }

@@ -9,6 +9,7 @@ use manycast::{Driver, Next, Output, Protocol, Received, Transmit};
 use manycast_lab::netns::Lab;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::asynchronous::block_on;
 use crate::{GROUPS, PORT, at, bind, hosts, listen, on, receive, send, text};
 
 /// How often each hook ran, seen from outside.
@@ -116,6 +117,38 @@ pub(crate) fn row_61_a_protocol_is_called_for_each_datagram() {
     }
     assert_eq!(task.join().last(), Some(&7));
     assert_eq!(hooks.counts(), [1, 1]);
+}
+
+/// What came between the two is the second one's, and the first is not stopped.
+pub(crate) fn another_protocol_goes_on_with_the_sockets_of_one() {
+    let lab = Lab::new();
+    let [a, b] = hosts(&lab, ["a", "b"]);
+    let [first, second] = [Hooks::default(), Hooks::default()];
+    let mut client = a.run(|| manycast::Socket::connect("10.0.0.2:9999").unwrap());
+    let mut driver = Driver::new(bind(&b, ":9999"), Echo::new(&first));
+    client.send("one").unwrap();
+    b.run(|| assert_eq!(driver.next_event(None).unwrap(), Next::Event(1)));
+    let (endpoint, protocol) = driver.into_parts();
+    assert_eq!((protocol.heard, first.counts()), (1, [1, 0]));
+    client.send("two").unwrap();
+    let mut driver = Driver::new(endpoint, Echo::new(&second));
+    b.run(|| assert_eq!(driver.next_event(None).unwrap(), Next::Event(1)));
+    for answer in ["one", "two"] {
+        assert_eq!(text(&receive(&a, &mut client)), answer);
+    }
+
+    let (endpoint, _) = driver.into_parts();
+    client.send("three").unwrap();
+    let third = Hooks::default();
+    block_on(&b, async {
+        let mut driver = manycast::tokio::Driver::new(endpoint, Echo::new(&third)).unwrap();
+        assert_eq!(driver.next_event().await.unwrap(), Some(1));
+        let (endpoint, protocol) = driver.into_parts();
+        assert_eq!((protocol.heard, third.counts()), (1, [1, 0]));
+        drop(endpoint);
+    });
+    assert_eq!(text(&receive(&a, &mut client)), "three");
+    assert_eq!(second.counts(), [1, 0]);
 }
 
 pub(crate) fn row_62_hooks_run_once_each_whatever_the_end() {

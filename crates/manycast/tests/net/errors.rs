@@ -305,7 +305,7 @@ pub(crate) fn eaddrnotavail() {
     }
 }
 
-pub(crate) fn row_36_eacces() {
+pub(crate) fn row_36_a_port_that_needs_a_privilege() {
     let lab = Lab::new();
     let host = host(&lab);
     host.sysctl("net.ipv4.ip_unprivileged_port_start", "1024");

@@ -67,6 +67,27 @@ pub(crate) fn a_socket_by_name_follows_its_device() {
     }
 }
 
+/// The other half replaces the socket when the device is made anew.
+pub(crate) fn a_half_that_sends_follows_what_the_other_half_sees() {
+    let lab = Lab::new();
+    let [a, b] = hosts(&lab, ["a", "b"]);
+    for [group, _] in GROUPS {
+        let mut listener = listen(&b, &on(group, "eth0"));
+        let (sending, mut receiving) = bind(&a, "%eth0:5000").split();
+        let to = on(group, "eth0");
+        a.run(|| sending.send_to(&*to, "first").unwrap());
+        assert_eq!(receive(&b, &mut listener).payload, "first");
+        a.delete_device("eth0");
+        a.recreate_device("eth0");
+        again_until("the new device", || {
+            let soon = std::time::Duration::from_millis(50);
+            a.run(|| receiving.next_event(Some(soon)).map(drop).unwrap());
+            a.run(|| sending.send_to(&*to, "again")).ok()
+        });
+        assert_eq!(receive(&b, &mut listener).payload, "again");
+    }
+}
+
 pub(crate) fn a_sender_follows_its_address() {
     let lab = Lab::new();
     let [a, b] = hosts(&lab, ["a", "b"]);

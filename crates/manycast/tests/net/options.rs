@@ -1,7 +1,7 @@
 //! Options and memberships that are set and read while a socket runs.
 
-use manycast::{Group, Sender, SenderConfig, SocketConfig};
-use manycast_lab::netns::{Host, Lab};
+use manycast::{Dscp, ErrorKind, Group, Sender, SenderConfig, SocketConfig, Transmit};
+use manycast_lab::netns::{Hook, Host, Lab};
 use std::net::SocketAddr;
 
 use crate::{
@@ -199,6 +199,34 @@ pub(crate) fn row_71_options_are_read_back_and_true_on_the_wire() {
         fn hops(&mut self, host: &Host) -> Option<u8> {
             receive(host, self).hops
         }
+    }
+}
+
+/// What one datagram asks for holds for it, and for no other.
+pub(crate) fn a_transmit_has_a_code_point_and_stays_whole() {
+    let lab = Lab::new();
+    let [a, b] = hosts(&lab, ["a", "b"]);
+    for (to, family) in [("10.0.0.2:5000", "ip"), ("[fd00::2]:5000", "ip6")] {
+        let mut server = bind(&b, to);
+        let socket = bind(&a, ":0");
+        let marked = b.count_at(Hook::Input, &format!("udp dport 5000 {family} dscp 46"));
+        let plain = Transmit::new(to.parse().unwrap(), vec![b'x'; 3000]);
+        let mut urgent = Transmit::new(plain.destination, b"urgent".to_vec());
+        urgent.dscp = Some(Dscp::EF);
+        let mut whole = plain.clone();
+        whole.dont_fragment = true;
+        a.run(|| {
+            let all = [urgent, plain.clone()];
+            assert_eq!(socket.send_batch(&all).unwrap(), 2);
+            let error = socket.send_batch(&[whole.clone()]).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::MessageTooLong, "{error}");
+            whole.payload.truncate(1000);
+            assert_eq!(socket.send_batch(&[whole, plain]).unwrap(), 2);
+        });
+        for length in [6, 3000, 1000, 3000] {
+            assert_eq!(receive(&b, &mut server).payload.len(), length);
+        }
+        assert_eq!(marked.count(), 1);
     }
 }
 

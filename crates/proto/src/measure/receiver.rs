@@ -46,6 +46,7 @@ pub struct Receiver {
 
 /// What a [`Receiver`] tells.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum ReceiverEvent {
     /// A stream has begun.
     Began {

@@ -57,6 +57,7 @@ pub struct SenderStats {
 
 /// What a [`Sender`] tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SenderEvent {
     /// All is sent. A host has answered with its report, or has not within a second; a group never
     /// does.

@@ -100,7 +100,8 @@ pub(super) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
                 output.flush()?;
                 verdict.judge(&stream);
             }
-            ReceiverEvent::Finished => {}
+            // The driver tells the end too.
+            _ => {}
         }
     }
     if interrupt.is_requested() {

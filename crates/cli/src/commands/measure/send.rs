@@ -230,7 +230,7 @@ fn send(
         match driver.next_event(Some(LOOK))? {
             Next::Event(SenderEvent::Finished(report)) => break report,
             Next::Finished => break None,
-            Next::TimedOut => {}
+            Next::Event(_) | Next::TimedOut => {}
         }
         let (now, stats) = (Instant::now(), driver.protocol().stats());
         if refusal.lasts(now, stats.refused) {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
+use manycast_lab::netns::python::gssdp;
 use manycast_lab::netns::{self, Host, Lab, Process};
 
 use super::{BOTH, IPV4, announce, end, found, python, with_route};
@@ -37,31 +38,6 @@ pub(crate) fn discovery_minidlna_is_found() {
     assert!(services.iter().all(|it| it["port"] == 8200), "{services:?}");
 }
 
-/// A program with the library GSSDP, by the version of IP of an address, which is ready when this returns.
-fn gssdp(host: &Host, address: &str, script: &str) -> Process {
-    const USED: &str = "import gi\n\
-        gi.require_version('GSSDP', '1.6')\n\
-        from gi.repository import Gio, GLib, GSSDP\n";
-    // The interpreter that Debian's packages are for, which need not be the first.
-    let python = "/usr/bin/python3";
-    netns::require(&[python]);
-    let mut check = host.command(python);
-    if !check.args(["-c", USED]).output().unwrap().status.success() {
-        netns::skip("the library GSSDP is not there; cargo xtask interop brings it");
-    }
-    let script = format!(
-        "{USED}\
-         address = Gio.InetAddress.new_from_string('{address}')\n\
-         c = GSSDP.Client.new_for_address(address, 0, GSSDP.UDAVersion.VERSION_1_1)\n\
-         {script}\
-         print('ready', flush=True)\n\
-         GLib.MainLoop().run()\n"
-    );
-    let mut process = Process::start(host.command(python).args(["-u", "-c", &script]));
-    process.wait_for_line("ready");
-    process
-}
-
 /// By IPv6 it is given its link-local address, so that it asks in ff02::c: by a global one it asks in ff0e::c alone.
 pub(crate) fn discovery_gssdp_is_found_and_finds() {
     let lab = Lab::new();
@@ -81,7 +57,7 @@ pub(crate) fn discovery_gssdp_is_found_and_finds() {
                  g.add_resource_simple('upnp:rootdevice', 'uuid:7-{number}::upnp:rootdevice', 'http://host/')\n\
                  g.set_available(True)\n"
             );
-            groups.push(gssdp(host, &address, &group));
+            groups.push(gssdp(host, &address, "1_1", &group));
         }
     }
     let services = found(&a, "ssdp", "uuid:7-", &BOTH);
@@ -99,7 +75,7 @@ pub(crate) fn discovery_gssdp_is_found_and_finds() {
                 b.connect('resource-available', lambda b, usn, at: print('found', usn, at[0], flush=True))\n\
                 b.connect('resource-unavailable', lambda b, usn: print('gone', usn, flush=True))\n\
                 b.set_active(True)\n";
-            let mut browser = gssdp(host, &address, browser);
+            let mut browser = gssdp(host, &address, "1_1", browser);
             let is_v6 = address.contains(':');
             let at = if is_v6 {
                 "http://[fe80:".to_owned()
