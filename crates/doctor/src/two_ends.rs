@@ -34,13 +34,13 @@ pub struct FarEnd {
     pub soak: Option<Duration>,
 }
 
-/// As [`examine`], but together with the far end: numbered datagrams go in both directions, by
+/// As [`examine`](crate::examine), but together with the far end: numbered datagrams go in both directions, by
 /// unicast and to the group, with several hop limits and sizes, and both hosts look for what is
 /// wrong on themselves. What the far host finds bears its name ([`Finding::host`]).
 ///
 /// # Errors
 ///
-/// As [`examine`]; and when no far end answers, or none that speaks the same version of the
+/// As [`examine`](crate::examine); and when no far end answers, or none that speaks the same version of the
 /// protocol.
 pub fn examine_with(
     address: impl IntoAddress,

@@ -9,6 +9,9 @@ use super::super::{
 };
 use super::{assert_verdict, context, report, tables};
 
+/// Sets a counter.
+type Set = fn(&mut Tally, u64);
+
 /// What is told to do where nothing arrives.
 fn to_do(context: &Context) -> String {
     let report = report(context);
@@ -80,7 +83,7 @@ fn what_is_counted_while_the_group_is_not_joined_is_of_others() {
         counters.values.insert(name.to_owned(), 100);
         context
     };
-    let set: [(_, _, fn(&mut Tally, u64)); 3] = [
+    let counted: [(_, _, Set); 3] = [
         (lost(), Code::ReversePathFilter, |tally, moved| {
             tally.reverse_path = moved;
         }),
@@ -95,7 +98,7 @@ fn what_is_counted_while_the_group_is_not_joined_is_of_others() {
             |tally, moved| tally.checksums = moved,
         ),
     ];
-    for (mut context, code, set) in set {
+    for (mut context, code, set) in counted {
         assert_verdict(&context, code, Confidence::Likely);
         let unjoined = |context: &mut Context, moved| {
             let mut tally = Tally::default();
