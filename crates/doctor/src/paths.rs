@@ -145,6 +145,19 @@ pub(super) fn weigh(findings: Vec<Finding>, context: &Context, sent: u64) -> Vec
             && watched.self_tests.iter().all(came_back);
         let is_possible =
             is_firewall && finding.confidence == Confidence::Possible && context.received() == 0;
+        let is_tested = finding.code == Code::FirewallDrops
+            && finding.confidence == Confidence::Likely
+            && !watched.self_tests.iter().all(came_back);
+        if is_tested {
+            // What the other end sent was lost as what this host sent to itself was.
+            let proof = Proof::counted(tally.lost(), sent);
+            let confidence = Grade::or_likely(proof).confidence();
+            return Some(Finding { confidence, ..finding }.because(format!(
+                "{} were sent to it meanwhile by the other end, and {} that came to IP went no further",
+                count(sent, "datagram"),
+                count(tally.lost(), "packet")
+            )));
+        }
         let moved = match finding.code {
             _ if is_possible => tally.lost(),
             _ if finding.severity == Severity::Warning => return Some(finding),

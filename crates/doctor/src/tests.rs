@@ -148,13 +148,16 @@ fn where_other_groups_are_joined_it_is_likely_only() {
 }
 
 #[test]
-fn what_the_host_sends_to_itself_proves_a_firewall_whatever_else_comes() {
+fn what_the_host_sends_to_itself_proves_a_firewall_where_the_stream_is_captured() {
     let mut context = context(&tables(90_000, 80_000, 85_000, 0, 0));
     let test = &mut context.watched.as_mut().unwrap().self_tests[0];
     test.received = 0;
     // They did not come to IP, or were not lost there: tc may have taken them, or NAT.
     assert_verdict(&context, Code::FirewallDrops, Confidence::Likely);
+    // A rule may let the sender pass by its address.
     context.watched.as_mut().unwrap().self_tests[0].lost = [11, 0];
+    assert_verdict(&context, Code::FirewallDrops, Confidence::Likely);
+    context.watched.as_mut().unwrap().captured = Some(captured(5000, 100));
     assert_verdict(&context, Code::FirewallDrops, Confidence::Proved);
     // Where nothing at all comes back, it may be something else than a rule.
     let test = &mut context.watched.as_mut().unwrap().self_tests[0];

@@ -80,7 +80,7 @@ pub(crate) fn a_fault_is_exit_1_and_one_object() {
     assert_eq!(report["healthy"], false);
     let first = &report["findings"][0];
     assert_eq!(first["code"], "firewall-drops");
-    assert_eq!(first["confidence"], "proved");
+    assert_eq!(first["confidence"], "likely");
     assert_eq!(first["page"], "docs/doctor/firewall-drops.md");
     assert!(first["remedy"].as_str().unwrap().contains("nft"));
     let broken = report["steps"].as_array().unwrap().iter();

@@ -136,7 +136,7 @@ fn by_group(context: &Context, test: &SelfTest) -> Option<Finding> {
         .filter(|_| test.meanwhile.refused_by_ipsec == 0);
     let proof = at_ip.or_else(|| by_a_rule(rules?, test.sent));
     let finding = fault(
-        Grade::or_likely(proof),
+        of_the_stream(context, proof),
         format!("a firewall of this host drops what comes to {group}:{port}"),
     )
     .because(format!(
@@ -155,12 +155,29 @@ fn by_group(context: &Context, test: &SelfTest) -> Option<Finding> {
     } else {
         finding
     };
+    let finding = doubted(context, finding);
     let way = if at_ip.is_some() {
         Way::InBehindIp
     } else {
         Way::In
     };
     Some(named(context, finding, rules, test.sent, way))
+}
+
+/// What the host sends to itself is dropped: proved of the stream where that is known to have come, and
+/// nothing else is known that drops it. A rule may let its sender pass by the address.
+fn of_the_stream(context: &Context, proof: Option<Proof>) -> Grade {
+    let tally = context.tally();
+    let came = context.lost_of_target() > 0 && !is_explained(context, &tally);
+    Grade::or_likely(proof.filter(|_| came))
+}
+
+/// Why it is no more than likely, where the stream is not known to have come.
+fn doubted(context: &Context, finding: Finding) -> Finding {
+    if context.lost_of_target() > 0 {
+        return finding;
+    }
+    finding.because("a rule may let the sender pass by its address, which this does not show")
 }
 
 /// Where more packets than these are lost anyhow in the time that a test takes, their number is not
@@ -199,14 +216,9 @@ fn nothing_returns(context: &Context, test: &SelfTest) -> Option<Finding> {
         .and_then(|_| Proof::counted(of_control.saturating_sub(others), test.sent))
         .filter(|_| !filtered && others <= QUIET)
         .filter(|_| test.meanwhile.refused_by_ipsec == 0);
-    // Who drops all that he does not know may know the sender by its address: it is of the stream where
-    // that is known to have come, and nothing else is known that drops it.
-    let came = context.lost_of_target() > 0;
-    let proof = at_ip
-        .or_else(|| by_a_rule(test.rules.as_ref()?, test.sent))
-        .filter(|_| came && !is_explained(context, &context.tally()));
+    let proof = at_ip.or_else(|| by_a_rule(test.rules.as_ref()?, test.sent));
     let finding = fault(
-        Grade::or_likely(proof),
+        of_the_stream(context, proof),
         format!(
             "a firewall of this host drops what comes to groups by {}",
             test.interface
@@ -227,12 +239,9 @@ fn nothing_returns(context: &Context, test: &SelfTest) -> Option<Finding> {
     } else {
         finding
     };
-    let finding = if came {
-        finding
-    } else {
-        finding.because("a rule may let the sender pass by its address, which this does not show")
-    };
+    let finding = doubted(context, finding);
     let tally = context.tally();
+    let came = context.lost_of_target() > 0;
     let finding = if !came && tally.ignored > super::FEW {
         Finding {
             severity: Severity::Warning,
