@@ -372,7 +372,7 @@ def test_what_is_refused():
         announce("x", "_http._tcp", 80, attributes=["path=/"])
     with pytest.raises(TypeError, match="no str, bytes or None"):
         announce("x", "_http._tcp", 80, attributes={"path": 1})
-    with pytest.raises(manycast.Error, match="255"):
+    with pytest.raises(ValueError, match="255 bytes at most"):
         announce("x", "_http._tcp", 80, interface="lo", attributes={"path": "x" * 255})
     with pytest.raises(manycast.SocketError, match="there is no such interface"):
         announce("x", "_http._tcp", 80, interface="nowhere0")
