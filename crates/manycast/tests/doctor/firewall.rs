@@ -352,22 +352,23 @@ pub(crate) fn a_policy_that_drops() {
     }
 }
 
+/// It lets in what the host `a` sends, by its address, and nothing else.
+pub(crate) const KNOWS_THE_SENDER: &str = "table inet filter {
+    chain input {
+        type filter hook input priority 0; policy drop
+        meta l4proto { igmp, icmpv6 } accept
+        ip saddr 10.0.0.1 accept
+        ip6 saddr fd00::1 accept
+    }
+}";
+
 /// What this host sends to itself is dropped, and that is no proof of anything: the sender, which does not
 /// send now, may pass.
 pub(crate) fn a_firewall_that_knows_the_sender_by_its_address() {
     let lab = Lab::new();
     let switch = lab.switch("sw");
     let [a, b] = two_hosts(&lab, &switch);
-    b.nft(
-        "table inet filter {
-            chain input {
-                type filter hook input priority 0; policy drop
-                meta l4proto { igmp, icmpv6 } accept
-                ip saddr 10.0.0.1 accept
-                ip6 saddr fd00::1 accept
-            }
-        }",
-    );
+    b.nft(KNOWS_THE_SENDER);
     for group in GROUPS {
         for report in [
             examine(&b, &address(group)),

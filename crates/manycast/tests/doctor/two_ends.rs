@@ -9,6 +9,7 @@ use manycast::doctor::{self, Code, Confidence, Examination, FarEnd, Key, Notes, 
 use manycast_lab::netns::{Hook, Host, Lab, Snooping, wait_until};
 
 use crate::drop_fragments;
+use crate::firewall::KNOWS_THE_SENDER;
 use crate::healthy::state;
 pub(crate) use crate::serving::{Serving, far};
 use crate::{
@@ -100,16 +101,7 @@ pub(crate) fn a_firewall_that_knows_the_far_host() {
     let lab = Lab::new();
     let switch = lab.switch("sw");
     let [a, b] = two_hosts(&lab, &switch);
-    b.nft(
-        "table inet filter {
-            chain input {
-                type filter hook input priority 0; policy drop
-                meta l4proto { igmp, icmpv6 } accept
-                ip saddr 10.0.0.1 accept
-                ip6 saddr fd00::1 accept
-            }
-        }",
-    );
+    b.nft(KNOWS_THE_SENDER);
     let _serving = Serving::start(&a, None);
     for (group, far_host) in GROUPS.into_iter().zip(["10.0.0.1", "fd00::1"]) {
         let to = address(group);
