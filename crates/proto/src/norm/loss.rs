@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::rate::ROUND;
+
 /// How many datagrams must overtake one until it is taken for lost.
 // RFC 5348 §5.1: as many as duplicate acknowledgements of TCP.
 const OVERTAKEN: u32 = 3;
@@ -147,6 +149,8 @@ pub(super) struct Meter {
     bytes: usize,
     count: u32,
     rate: f64,
+    /// What was measured before that.
+    before: f64,
 }
 
 impl Meter {
@@ -156,12 +160,14 @@ impl Meter {
             bytes: 0,
             count: 0,
             rate: 0.0,
+            before: 0.0,
         }
     }
 
-    /// In bytes a second.
+    /// In bytes a second: the higher one of the last two, since what comes late counts for the next.
+    // RFC 5348 §4.3: X_recv_set.
     pub(super) const fn rate(&self) -> f64 {
-        self.rate
+        self.rate.max(self.before)
     }
 
     /// Measures over a round trip at least; a lower rate only over some datagrams.
@@ -169,7 +175,7 @@ impl Meter {
         self.bytes += bytes;
         self.count += 1;
         let elapsed = now.saturating_duration_since(self.since);
-        if elapsed < round_trip.max(Duration::from_millis(1)) {
+        if elapsed < round_trip.max(ROUND) {
             return;
         }
         let rate = self.bytes as f64 / elapsed.as_secs_f64();
@@ -177,7 +183,7 @@ impl Meter {
             || self.count >= 4
             || elapsed >= Duration::from_secs(1)
         {
-            self.rate = rate;
+            (self.before, self.rate) = (self.rate, rate);
             (self.since, self.bytes, self.count) = (now, 0, 0);
         }
     }
@@ -276,5 +282,24 @@ mod tests {
             meter.datagram(1000, now + Duration::from_millis(1) * count, TRIP);
         }
         assert!((meter.rate() - 1_000_000.0).abs() < 1.0, "{}", meter.rate());
+    }
+
+    /// A processor that comes to it late now and then does not make the network slower.
+    #[test]
+    fn what_comes_late_counts_for_the_next_round() {
+        let now = start();
+        let mut meter = Meter::new(now);
+        let mut lowest = f64::MAX;
+        for count in 0..1000_u32 {
+            let sent = now + Duration::from_millis(1) * count;
+            // What is sent in the last 15 of 50 ms is taken all at once.
+            let late = Duration::from_millis(1) * (50 - count % 50);
+            let late = if count % 50 >= 35 { late } else { Duration::ZERO };
+            meter.datagram(1000, sent + late, Duration::from_millis(1));
+            if count > 50 {
+                lowest = lowest.min(meter.rate());
+            }
+        }
+        assert!(lowest > 800_000.0, "{lowest}");
     }
 }

@@ -15,6 +15,10 @@ const SILENT: u32 = 20;
 /// How many probes it may leave unanswered at least: at a low rate they are farther apart than that.
 const UNANSWERED: u32 = 4;
 
+/// The shortest time that counts as a round trip where something is measured or waited for: within less,
+/// it shows when a busy processor came to it, and not what the network carries.
+pub(super) const ROUND: Duration = Duration::from_millis(10);
+
 /// The rate that a flow of TCP would have, in bytes a second: with segments of `size` bytes, a
 /// round trip of `round_trip`, and a loss event for each 1 / `loss` datagrams.
 // RFC 5348 §3.1: the throughput equation, with one acknowledgement a datagram and t_RTO = 4 R.
@@ -231,7 +235,7 @@ impl Rate {
         // At a low rate there is one datagram's time from probe to probe.
         let datagram = Duration::from_secs_f64((self.size / self.rate.max(1.0)).min(1.0));
         self.nodes.retain(|node| {
-            let patience = (node.round_trip.max(grtt) * SILENT).max(datagram * UNANSWERED);
+            let patience = (node.round_trip.max(grtt).max(ROUND) * SILENT).max(datagram * UNANSWERED);
             now.saturating_duration_since(node.heard) < patience
         });
         if self.nodes.is_empty() && busy {

@@ -18,7 +18,7 @@ use crate::norm::message::{
 use crate::norm::object::{Number, id_of, number};
 use crate::norm::outgoing::Outgoing;
 use crate::norm::peers::bits;
-use crate::norm::rate::Said;
+use crate::norm::rate::{ROUND, Said};
 use crate::norm::repair::Wanted;
 use crate::norm::rounds::Askers;
 use crate::pace::Pacer;
@@ -137,7 +137,7 @@ impl Sender {
             nodes,
         };
         self.command_with(extensions, command);
-        let wait = trip.max(datagram).max(Duration::from_millis(1));
+        let wait = trip.max(datagram).max(ROUND);
         self.timers.set(Wait::Probe, self.now.checked_add(wait));
     }
 
