@@ -377,10 +377,13 @@ impl Contestant {
         };
         let line = match self {
             Self::Manycast => {
-                // The kernel holds back what the link does not take.
-                let rate = rate(970).unwrap_or(100_000_000_000);
+                // Who does not know what the network carries lets it follow that.
+                let rate = rate(970).map_or_else(
+                    || "--congestion-control --rate 100G".to_owned(),
+                    |rate| format!("--rate {rate}b"),
+                );
                 format!(
-                    "send-files {sent} {GROUP}%eth0:6003 --receivers {RECEIVERS} --rate {rate}b --quiet"
+                    "send-files {sent} {GROUP}%eth0:6003 --receivers {RECEIVERS} {rate} --quiet"
                 )
             }
             Self::Uftp => {
