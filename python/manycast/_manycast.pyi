@@ -99,7 +99,7 @@ def begin_resolve(
 ) -> Pending[list[Address]]:
     """Begins to look up a host. The result of the Pending is that of ``resolve``."""
 
-def begin_settle() -> Pending[None]:
+def begin_wait_for_addresses() -> Pending[None]:
     """Begins to wait until no address of this host is tentative, three seconds at most. The result of the
     Pending is None.
     """

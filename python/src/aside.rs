@@ -47,8 +47,10 @@ fn runs_event_loop(py: Python<'_>) -> PyResult<bool> {
 /// Begins to wait until no address of this host is tentative, three seconds at most. The result of the
 /// Pending is None.
 #[pyfunction]
-pub(crate) fn begin_settle() -> PyResult<Pending> {
-    Pending::start(&LOOK_UPS, manycast::settle, |py, ()| Ok(py.None()))
+pub(crate) fn begin_wait_for_addresses() -> PyResult<Pending> {
+    Pending::start(&LOOK_UPS, manycast::wait_for_addresses, |py, ()| {
+        Ok(py.None())
+    })
 }
 
 /// Threads for work of one kind, so many at most. What is more than that waits for its turn, unless

@@ -56,11 +56,9 @@ pub(crate) fn browse(
     protocol: Option<Names>,
     interface: Option<Interfaces>,
 ) -> PyResult<Driver> {
-    let mut config = BrowseConfig {
-        interfaces: selectors(interface),
-        duration: self::timeout(timeout)?,
-        ..BrowseConfig::default()
-    };
+    let mut config = BrowseConfig::default();
+    config.interfaces = selectors(interface);
+    config.duration = self::timeout(timeout)?;
     let mut name = "everything".to_owned();
     if let Some(Names(texts)) = what {
         name = texts.join(", ");

@@ -41,7 +41,7 @@ mod _manycast {
     #[pymodule_export]
     use crate::address::{Address, begin_resolve, resolve};
     #[pymodule_export]
-    use crate::aside::{Pending, begin_settle};
+    use crate::aside::{Pending, begin_wait_for_addresses};
     #[pymodule_export]
     use crate::ask::begin_ask;
     #[pymodule_export]

@@ -31,13 +31,12 @@ const BASIC: &str = "urn:schemas-upnp-org:device:Basic:1";
 /// ```
 /// use manycast::discovery::{Announcement, Attribute};
 ///
-/// let announcement = Announcement {
-///     attributes: vec![Attribute::new("path", "/index.html")],
-///     ..Announcement::new("My web", "_http._tcp", 8080)
-/// };
+/// let mut announcement = Announcement::new("My web", "_http._tcp", 8080);
+/// announcement.attributes = vec![Attribute::new("path", "/index.html")];
 /// # drop(announcement);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Announcement {
     /// Its name for people: by DNS-SD that of the instance, 63 bytes at most (RFC 6763 §4.1.1).
     pub name: String,

@@ -21,15 +21,14 @@ use crate::{Device, DiscoveryProtocol, Error, Event, Service, What, devices};
 ///
 /// use manycast::discovery::BrowseConfig;
 ///
-/// let config = BrowseConfig {
-///     what: "_http._tcp".parse()?,
-///     interfaces: vec!["eth0".parse()?],
-///     duration: Some(Duration::from_secs(3)),
-///     ..BrowseConfig::default()
-/// };
+/// let mut config = BrowseConfig::default();
+/// config.what = "_http._tcp".parse()?;
+/// config.interfaces = vec!["eth0".parse()?];
+/// config.duration = Some(Duration::from_secs(3));
 /// # Ok::<(), manycast::Malformed>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct BrowseConfig {
     /// What to look for; everything by default.
     pub what: What,
@@ -109,11 +108,10 @@ impl BrowseStats {
 /// use manycast::Next;
 /// use manycast::discovery::{BrowseConfig, Event, browse};
 ///
-/// let mut browser = browse(BrowseConfig {
-///     interfaces: vec!["lo".parse()?],
-///     duration: Some(Duration::from_millis(200)),
-///     ..BrowseConfig::default()
-/// })?;
+/// let mut config = BrowseConfig::default();
+/// config.interfaces = vec!["lo".parse()?];
+/// config.duration = Some(Duration::from_millis(200));
+/// let mut browser = browse(config)?;
 /// while let Next::Event(event) = browser.next_event(None)? {
 ///     match event {
 ///         Event::Found(service) => println!("{} {}", service.kind, service.name),
@@ -145,11 +143,10 @@ pub fn browse(config: BrowseConfig) -> Result<Browser, Error> {
 ///
 /// use manycast::discovery::{BrowseConfig, discover};
 ///
-/// let devices = discover(BrowseConfig {
-///     interfaces: vec!["lo".parse()?],
-///     duration: Some(Duration::from_millis(200)),
-///     ..BrowseConfig::default()
-/// })?;
+/// let mut config = BrowseConfig::default();
+/// config.interfaces = vec!["lo".parse()?];
+/// config.duration = Some(Duration::from_millis(200));
+/// let devices = discover(config)?;
 /// for device in devices {
 ///     println!("{} at {:?}", device.name, device.addresses);
 /// }

@@ -9,13 +9,11 @@
 //!
 //! use manycast::discovery::{BrowseConfig, discover};
 //!
-//! let devices = discover(BrowseConfig {
-//!     what: "printer".parse()?,
-//!     duration: Some(Duration::from_millis(500)),
-//! #   interfaces: vec!["lo".parse()?],
-//!     ..BrowseConfig::default()
-//! })?;
-//! for device in devices {
+//! let mut config = BrowseConfig::default();
+//! config.what = "printer".parse()?;
+//! config.duration = Some(Duration::from_millis(500));
+//! # config.interfaces = vec!["lo".parse()?];
+//! for device in discover(config)? {
 //!     println!("{}: {} services", device.name, device.services.len());
 //! }
 //! # Ok::<(), Box<dyn std::error::Error>>(())

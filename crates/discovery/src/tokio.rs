@@ -19,11 +19,9 @@ use crate::{BrowseConfig, Device, Error, Event, Service, devices};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let config = BrowseConfig {
-///     interfaces: vec!["lo".parse()?],
-///     duration: Some(Duration::from_millis(200)),
-///     ..BrowseConfig::default()
-/// };
+/// let mut config = BrowseConfig::default();
+/// config.interfaces = vec!["lo".parse()?];
+/// config.duration = Some(Duration::from_millis(200));
 /// let mut browser = Browser::new(config).await?;
 /// while let Some(event) = browser.next_event().await? {
 ///     println!("{event:?}");

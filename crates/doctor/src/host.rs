@@ -15,7 +15,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use manycast_net::Interface;
 
-use super::checks::firewall_rule::{Way, described};
+use super::checks::firewall_rule::{Direction, described};
 use super::proof::{Doubt, Proof};
 use super::{Code, Counters, Finding, Report, SelfTest, Snapshot, checks, self_test};
 use manycast_io::Error;
@@ -152,12 +152,12 @@ fn has_ipv4(host: &Snapshot) -> bool {
 /// and a firewall may well let those alone pass that are in use: without an address, it is no fault.
 fn blocked(test: &SelfTest) -> Option<Finding> {
     let name = &test.interface;
-    let (title, evidence, way, use_of) = match &test.refused {
+    let (title, evidence, direction, use_of) = match &test.refused {
         Some(refused) if !refused.is_forbidden => return None,
         Some(refused) => (
             format!("this host may not send to groups that nobody uses, by {name}"),
             refused.error.clone(),
-            Way::Out,
+            Direction::Out,
             "a firewall that lets out what it knows drops these, and not the groups in use",
         ),
         None if test.received + test.control > 0 => return None,
@@ -169,7 +169,7 @@ fn blocked(test: &SelfTest) -> Option<Finding> {
                 "of twice {} datagrams to two groups that it had joined there, none came back",
                 test.sent
             ),
-            Way::In,
+            Direction::In,
             "a firewall that lets in what it knows drops these, and not the groups in use",
         ),
     };
@@ -177,13 +177,13 @@ fn blocked(test: &SelfTest) -> Option<Finding> {
     let rules = test.rules.iter();
     let mut dropped = rules.clone().flat_map(|rules| &rules.dropped);
     let mut certain = rules.flat_map(|rules| &rules.certain);
-    let finding = if let Some(dropped) = dropped.find(|dropped| way.has(&dropped.rule)) {
+    let finding = if let Some(dropped) = dropped.find(|dropped| direction.has(&dropped.rule)) {
         let packets = checks::count(dropped.most, "packet");
         finding.because(format!(
             "{} dropped {packets} meanwhile",
             described(&dropped.rule)
         ))
-    } else if let Some(rule) = certain.find(|rule| way.has(rule)) {
+    } else if let Some(rule) = certain.find(|rule| direction.has(rule)) {
         finding.because(format!("{} matches them", described(rule)))
     } else {
         finding

@@ -47,7 +47,7 @@ pub use resolve::seed;
 pub use sender::{Sender, SenderConfig, Sent};
 pub use socket::{SendHalf, Socket};
 #[doc(hidden)]
-pub use tentative::{patiently, settle};
+pub use tentative::{patiently, wait_for_addresses};
 
 /// Sends one datagram to a group or a host, and says how it left.
 ///

@@ -43,7 +43,7 @@ pub fn patiently<T>(mut open: impl FnMut() -> Result<T, Error>) -> Result<T, Err
 
 /// Waits until no address of this host is tentative, at most three seconds.
 #[doc(hidden)]
-pub fn settle() -> Result<(), Error> {
+pub fn wait_for_addresses() -> Result<(), Error> {
     let mut patience = Patience::begin()?;
     loop {
         let interfaces = manycast_net::interfaces()?;

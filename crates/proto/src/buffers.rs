@@ -26,6 +26,7 @@ const MOST: usize = 48;
 #[derive(Clone, Debug)]
 pub struct Buffers {
     length: usize,
+    most: usize,
     /// Those that were given away, the oldest first.
     given: VecDeque<Bytes>,
 }
@@ -33,13 +34,20 @@ pub struct Buffers {
 impl Buffers {
     /// Buffers of `length` bytes each.
     pub const fn new(length: usize) -> Self {
+        Self::keeping(length, MOST)
+    }
+
+    /// Buffers of `length` bytes each, of which `most` at most are kept.
+    pub const fn keeping(length: usize, most: usize) -> Self {
         Self {
             length,
+            most,
             given: VecDeque::new(),
         }
     }
 
-    /// A buffer that nobody else holds: one that has come back, or else a new one of zeros.
+    /// A buffer that nobody else holds: one that has come back, as long as it was given, or else a new
+    /// one of zeros.
     pub fn take(&mut self) -> BytesMut {
         match self.given.pop_front().map(Bytes::try_into_mut) {
             Some(Ok(buffer)) => buffer,
@@ -54,7 +62,7 @@ impl Buffers {
     /// The payload that was written into a buffer of [`Buffers::take`].
     pub fn give(&mut self, buffer: BytesMut) -> Bytes {
         let payload = buffer.freeze();
-        if self.given.len() < MOST {
+        if self.given.len() < self.most {
             self.given.push_back(payload.clone());
         }
         payload

@@ -6,7 +6,7 @@ import asyncio
 import errno
 from functools import wraps
 
-from .._manycast import Address, begin_doctor, begin_resolve, begin_settle
+from .._manycast import Address, begin_doctor, begin_resolve, begin_wait_for_addresses
 from ..error import AddressError, SocketError
 from .readiness import Readiness, turn
 
@@ -116,7 +116,7 @@ async def patiently(open: Callable[[], _T]) -> _T:
     except SocketError as error:
         if error.errno != errno.EADDRNOTAVAIL:
             raise
-    await result(begin_settle())
+    await result(begin_wait_for_addresses())
     return open()
 
 

@@ -85,15 +85,13 @@ pub(crate) fn announce(
 ) -> PyResult<Announcer> {
     let port = number(port, "a port", u16::MAX, PyValueError::new_err)?;
     let what = format!("{name:?}");
-    let announcement = Announcement {
-        kinds: kind.0,
-        attributes: attributes.map_or_else(Vec::new, |attributes| attributes.0),
-        protocols: protocol.map_or_else(|| Ok(Vec::new()), protocols)?,
-        interfaces: selectors(interface),
-        uuid,
-        path: path.to_owned(),
-        ..Announcement::new(name, "", port)
-    };
+    let mut announcement = Announcement::new(name, "", port);
+    announcement.kinds = kind.0;
+    announcement.attributes = attributes.map_or_else(Vec::new, |attributes| attributes.0);
+    announcement.protocols = protocol.map_or_else(|| Ok(Vec::new()), protocols)?;
+    announcement.interfaces = selectors(interface);
+    announcement.uuid = uuid;
+    path.clone_into(&mut announcement.path);
     let begin = || {
         let mut announcer = manycast::discovery::announce(announcement)?;
         let stopper = announcer.stopper()?;

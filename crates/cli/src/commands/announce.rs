@@ -72,15 +72,14 @@ fn attribute(text: &str) -> Result<Attribute, manycast::discovery::Error> {
 
 pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     let interrupt = Interrupt::install(Outcome::Done)?;
-    let mut announcer = announce(Announcement {
-        kinds: args.kinds,
-        attributes: args.txt,
-        protocols: args.protocol,
-        interfaces: named(&args.interface),
-        uuid: args.uuid,
-        path: args.path,
-        ..Announcement::new(args.name, "", args.port)
-    })?;
+    let mut announcement = Announcement::new(args.name, "", args.port);
+    announcement.kinds = args.kinds;
+    announcement.attributes = args.txt;
+    announcement.protocols = args.protocol;
+    announcement.interfaces = named(&args.interface);
+    announcement.uuid = args.uuid;
+    announcement.path = args.path;
+    let mut announcer = announce(announcement)?;
     interrupt.stops(announcer.stopper()?);
     let mut told = Lately::default();
     while let Next::Event(event) = announcer.next_event(None)? {

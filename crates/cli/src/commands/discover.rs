@@ -130,11 +130,9 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
 
 impl Args {
     fn config(&self) -> BrowseConfig {
-        let mut config = BrowseConfig {
-            interfaces: named(&self.interface),
-            duration: self.timeout,
-            ..BrowseConfig::default()
-        };
+        let mut config = BrowseConfig::default();
+        config.interfaces = named(&self.interface);
+        config.duration = self.timeout;
         if let Some(what) = &self.what {
             config.what = what.clone();
         }

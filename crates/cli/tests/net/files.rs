@@ -198,13 +198,13 @@ print(page.curves)
 }
 
 /// With `--congestion-control` a sender that may do more than the network carries fits itself to it;
-/// without, most of what it sends is lost on the way.
+/// without, most of what it sends is lost on the way, and it says so, once.
 pub(crate) fn the_rate_follows_what_the_network_carries() {
     let lab = Lab::new();
     let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
     let folder = Folder::new("rate");
     let from = folder.sub("from");
-    fs::write(folder.0.join("from/large"), content(3_000_000)).unwrap();
+    fs::write(folder.0.join("from/large"), content(12_000_000)).unwrap();
     b.limit_rate("eth0", RateLimit::new(50_000_000));
     let lost = ["--congestion-control", "--parity=0"].map(|option| {
         let into = folder.sub(&option[2..6]);
@@ -213,9 +213,15 @@ pub(crate) fn the_rate_follows_what_the_network_carries() {
         let sent = send(&a, &from, &options);
         assert_eq!(code(&sent), 0, "{sent:?}");
         assert_eq!(code(&receiver.finish()), 0);
-        report(&sent)["receivers"][0]["loss"].as_f64().unwrap()
+        let warned = sent
+            .stderr
+            .iter()
+            .filter(|it| it.contains("the rate may be more"));
+        let loss = report(&sent)["receivers"][0]["loss"].as_f64().unwrap();
+        (loss, warned.count())
     });
-    assert!(lost[0] < lost[1] / 2.0, "{lost:?}");
+    assert!(lost[0].0 < lost[1].0 / 2.0, "{lost:?}");
+    assert_eq!((lost[0].1, lost[1].1), (0, 1), "{lost:?}");
 }
 
 /// Nobody answers, and no packet could: parity that is sent unasked repairs what is lost.

@@ -4,7 +4,7 @@ use crate::FirewallRule;
 
 use super::super::proof::{Doubt, Grade, Proof};
 use super::super::{Code, Confidence, Context, Finding, Rules, SelfTest, Severity, Tally, Watched};
-use super::firewall_rule::{Way, named};
+use super::firewall_rule::{Direction, named};
 use super::{below_ip, conntrack, firewall_counters, ipsec, nat, sender, vrf};
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
@@ -89,7 +89,7 @@ fn by_refusal(context: &Context, test: &SelfTest) -> Option<Finding> {
     .because(refused.error.clone());
     let rules = test.rules.as_ref();
     // The first one that fails is the last that is sent.
-    Some(named(context, finding, rules, 1, Way::Out))
+    Some(named(context, finding, rules, 1, Direction::Out))
 }
 
 /// A rule at the postrouting hook: IPv4 tells nobody of what is lost there on the way back to this
@@ -115,7 +115,13 @@ fn behind_output(context: &Context, test: &SelfTest) -> Option<Finding> {
         super::count(test.sent, "datagram"),
         test.interface
     ));
-    Some(named(context, finding, Some(rules), test.sent, Way::Out))
+    Some(named(
+        context,
+        finding,
+        Some(rules),
+        test.sent,
+        Direction::Out,
+    ))
 }
 
 /// A rule that matches whatever is sent to the group, as the self-test shows.
@@ -156,12 +162,12 @@ fn by_group(context: &Context, test: &SelfTest) -> Option<Finding> {
         finding
     };
     let finding = doubted(context, finding);
-    let way = if at_ip.is_some() {
-        Way::InBehindIp
+    let direction = if at_ip.is_some() {
+        Direction::InBehindIp
     } else {
-        Way::In
+        Direction::In
     };
-    Some(named(context, finding, rules, test.sent, way))
+    Some(named(context, finding, rules, test.sent, direction))
 }
 
 /// What the host sends to itself is dropped: proved of the stream where that is known to have come, and
@@ -256,7 +262,7 @@ fn nothing_returns(context: &Context, test: &SelfTest) -> Option<Finding> {
         finding
     };
     let rules = test.rules.as_ref();
-    Some(named(context, finding, rules, test.sent, Way::In))
+    Some(named(context, finding, rules, test.sent, Direction::In))
 }
 
 /// A rule that dropped as many packets as there were of the group, where rules may be read.
@@ -305,7 +311,7 @@ fn by_rule(context: &Context, watched: &Watched) -> Option<Finding> {
     } else {
         finding
     };
-    Some(named(context, finding, Some(rules), packets, Way::In))
+    Some(named(context, finding, Some(rules), packets, Direction::In))
 }
 
 /// A rule that does not count and matches all that comes as far, before a program that has the port for
@@ -328,7 +334,13 @@ fn by_certain_rule(context: &Context, watched: &Watched) -> Option<Finding> {
         super::count(captured, "datagram"),
         super::count(tally.lost(), "packet")
     ));
-    Some(named(context, finding, Some(rules), captured, Way::In))
+    Some(named(
+        context,
+        finding,
+        Some(rules),
+        captured,
+        Direction::In,
+    ))
 }
 
 /// What is dropped: all that comes, or what one source sends while others get through.
@@ -396,7 +408,7 @@ fn by_source(context: &Context, watched: &Watched) -> Option<Finding> {
             finding
         };
         let rules = watched.rules.as_ref();
-        return Some(named(context, finding, rules, tally.lost(), Way::In));
+        return Some(named(context, finding, rules, tally.lost(), Direction::In));
     }
     by_wire(context, watched, super::FEW)
         .or_else(|| none.then(|| unseen(context, &tally, tested))?)
@@ -422,7 +434,7 @@ fn by_wire(context: &Context, watched: &Watched, few: u64) -> Option<Finding> {
         super::count(captured, "datagram")
     ));
     let rules = watched.rules.as_ref();
-    Some(named(context, finding, rules, captured, Way::In))
+    Some(named(context, finding, rules, captured, Direction::In))
 }
 
 /// Whether something else is known that drops datagrams within IP.
@@ -471,7 +483,7 @@ fn unseen(context: &Context, tally: &Tally, tested: bool) -> Option<Finding> {
         },
         rules,
         tally.lost(),
-        Way::In,
+        Direction::In,
     ))
 }
 

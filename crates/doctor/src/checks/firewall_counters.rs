@@ -7,7 +7,7 @@ use crate::Counters;
 use super::super::between::concerns;
 use super::super::proof::Doubt;
 use super::super::{Code, Context, Finding, LinkState, Tally, Watched};
-use super::firewall_rule::{Way, named};
+use super::firewall_rule::{Direction, named};
 use super::{foreign_frame, interface_drops, sender};
 
 /// Frames of ARP have no more bytes than these in a bridge, where the header of Ethernet is not counted.
@@ -29,7 +29,7 @@ pub(super) fn run(context: &Context, watched: &Watched) -> Option<Finding> {
     let finding = Finding::warning(Code::FirewallDrops, Doubt::Possible, title)
         .because(evidence)
         .because("these may be other packets than those that were to arrive");
-    Some(named(context, finding, None, 0, Way::In))
+    Some(named(context, finding, None, 0, Direction::In))
 }
 
 /// Whether nothing but counters tells why nothing is received.

@@ -2,7 +2,7 @@
 
 use super::super::proof::Doubt;
 use super::super::{Code, Context, Finding, Tally, Watched};
-use super::firewall_rule::{Way, named};
+use super::firewall_rule::{Direction, named};
 
 /// One in so many is lost in other ways, or at the beginning and at the end.
 const TOLERANCE: u64 = 10;
@@ -45,7 +45,7 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
         finding,
         watched.rules.as_ref(),
         missing,
-        Way::In,
+        Direction::In,
     ))
 }
 
@@ -67,7 +67,7 @@ fn by_rule(context: &Context, watched: &Watched) -> Option<Finding> {
                 context.target.ip
             ),
         );
-        named(context, finding, Some(rules), most, Way::In)
+        named(context, finding, Some(rules), most, Direction::In)
     })
 }
 

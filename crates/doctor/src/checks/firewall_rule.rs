@@ -9,7 +9,7 @@ const NAMED: usize = 3;
 
 /// Where a rule stands that is looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Way {
+pub(crate) enum Direction {
     /// Where packets come in.
     In,
     /// The same, behind where IP counts them.
@@ -18,7 +18,7 @@ pub(crate) enum Way {
     Out,
 }
 
-impl Way {
+impl Direction {
     pub(crate) fn has(self, rule: &FirewallRule) -> bool {
         match self {
             Self::In => rule.is_inward(),
@@ -34,13 +34,17 @@ pub(super) fn named(
     finding: Finding,
     rules: Option<&Rules>,
     packets: u64,
-    way: Way,
+    direction: Direction,
 ) -> Finding {
     let target = &context.target;
     let family = if target.is_ipv4() { "ip" } else { "ip6" };
     let pass = format!("{} accept", target.as_rule());
     let Some(rules) = rules else {
-        let chain = if way == Way::Out { "OUTPUT" } else { "INPUT" };
+        let chain = if direction == Direction::Out {
+            "OUTPUT"
+        } else {
+            "INPUT"
+        };
         return finding
             .remedy(format!(
                 "find the rule with 'sudo nft list ruleset' and let the datagrams pass before it; \
@@ -56,7 +60,7 @@ pub(super) fn named(
         rules
             .dropped
             .iter()
-            .filter(|dropped| way.has(&dropped.rule))
+            .filter(|dropped| direction.has(&dropped.rule))
     };
     let close = |some| {
         let close = dropped().filter(move |dropped| dropped.may_be(packets, some));
@@ -81,7 +85,7 @@ pub(super) fn named(
     }
     if suspects.is_empty() {
         let [certain, others] = [&rules.certain, &rules.uncounted].map(|rules| {
-            let concerned = rules.iter().filter(|rule| way.has(rule));
+            let concerned = rules.iter().filter(|rule| direction.has(rule));
             concerned.collect::<Vec<_>>()
         });
         let known = !certain.is_empty();
@@ -108,7 +112,7 @@ pub(super) fn named(
             .confirm("sudo iptables-legacy-save --counters; sudo ip6tables-legacy-save --counters");
     }
     match suspects.first() {
-        Some(rule) => finding.remedy(kept(rules.keeper, target, way, &mended(rule, &pass))),
+        Some(rule) => finding.remedy(kept(rules.keeper, target, direction, &mended(rule, &pass))),
         None => finding
             .because("no rule of nftables shows that it was this one")
             .remedy(format!(
@@ -148,9 +152,9 @@ pub(super) fn mended(rule: &FirewallRule, pass: &str) -> String {
 }
 
 /// Who keeps the rules can keep this as well.
-fn kept(keeper: Option<&str>, target: &Target, way: Way, now: &str) -> String {
+fn kept(keeper: Option<&str>, target: &Target, direction: Direction, now: &str) -> String {
     let (group, port) = (target.ip, target.port);
-    if way == Way::Out {
+    if direction == Direction::Out {
         return match keeper {
             Some("ufw") => format!(
                 "let them pass for good: sudo ufw allow out proto udp to {group} port {port}; or for \

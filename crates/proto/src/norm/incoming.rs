@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::fec::Code;
 use super::message::Fti;
 use super::object::{Layout, Number};
-use super::open::{Asking, Open};
+use super::open::{Asking, Blocks, Open};
 use super::repair::{Requests, Wanted};
 
 /// An object, and what has come of it.
@@ -105,8 +105,15 @@ impl Incoming {
         word.is_some_and(|word| word >> (block % 64) & 1 != 0)
     }
 
-    /// Takes in a symbol, with `room` bytes left for all that is not through.
-    pub(super) fn take(&mut self, block: u32, symbol: u16, payload: &[u8], room: usize) -> Taken {
+    /// Takes in a symbol, with `room` bytes left for all that is not through, in memory of `blocks`.
+    pub(super) fn take(
+        &mut self,
+        block: u32,
+        symbol: u16,
+        payload: &[u8],
+        room: usize,
+        blocks: &mut Blocks,
+    ) -> Taken {
         let segment = usize::from(self.layout.segment());
         if block >= self.layout.blocks() || symbol > 254 || payload.len() > segment {
             return Taken::Wrong;
@@ -118,12 +125,11 @@ impl Incoming {
         if self.is_done(block) {
             return Taken::Duplicate;
         }
+        let longest = usize::from(self.layout.segments(0)) * segment;
         let needed = self.block_memory() + (block / 64 - self.past + 1) as usize * 8;
         let open = match self.open.entry(block) {
             Entry::Occupied(entry) => entry.into_mut(),
-            Entry::Vacant(entry) if needed <= room => {
-                entry.insert(Open::new(usize::from(length) * segment))
-            }
+            Entry::Vacant(entry) if needed <= room => entry.insert(Open::new(blocks.take(longest))),
             Entry::Vacant(_) => return Taken::NoRoom,
         };
         if !open.insert(symbol, payload, length, segment) {
@@ -140,7 +146,7 @@ impl Incoming {
         let range = self.layout.bytes(block);
         let bytes = usize::try_from(range.end - range.start).unwrap_or(0);
         open.bytes.truncate(bytes);
-        Taken::Block(range.start, open.bytes.freeze(), made)
+        Taken::Block(range.start, blocks.give(open.bytes), made)
     }
 
     fn finish_block(&mut self, block: u32) {

@@ -294,7 +294,11 @@ mod tests {
             let sent = now + Duration::from_millis(1) * count;
             // What is sent in the last 15 of 50 ms is taken all at once.
             let late = Duration::from_millis(1) * (50 - count % 50);
-            let late = if count % 50 >= 35 { late } else { Duration::ZERO };
+            let late = if count % 50 >= 35 {
+                late
+            } else {
+                Duration::ZERO
+            };
             meter.datagram(1000, sent + late, Duration::from_millis(1));
             if count > 50 {
                 lowest = lowest.min(meter.rate());

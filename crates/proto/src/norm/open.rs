@@ -3,11 +3,56 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 use super::fec::Code;
 use super::object::{Number, Symbols};
 use super::repair::{Requests, Wanted};
+use crate::buffers::Buffers;
+
+/// Memory for the blocks of a sender. That of blocks that are through is used again: memory that is new
+/// to a program costs the kernel more than the copy into it.
+#[derive(Debug)]
+pub(super) struct Blocks {
+    buffers: Buffers,
+    /// The bytes of the longest block so far.
+    length: usize,
+    most: usize,
+}
+
+impl Blocks {
+    /// Keeps so many bytes at most.
+    pub(super) const fn new(most: usize) -> Self {
+        Self {
+            buffers: Buffers::keeping(0, 0),
+            length: 0,
+            most,
+        }
+    }
+
+    /// Empty memory with room for `length` bytes.
+    pub(super) fn take(&mut self, length: usize) -> BytesMut {
+        if length > self.length {
+            self.length = length;
+            self.buffers = Buffers::keeping(length, self.most / length);
+        }
+        // A short block would take up the room of a long one.
+        if length <= self.length / 2 {
+            return BytesMut::with_capacity(length);
+        }
+        let mut bytes = self.buffers.take();
+        bytes.clear();
+        bytes
+    }
+
+    /// The bytes of a block that is through.
+    pub(super) fn give(&mut self, bytes: BytesMut) -> Bytes {
+        match bytes.capacity() < self.length {
+            true => bytes.freeze(),
+            false => self.buffers.give(bytes),
+        }
+    }
+}
 
 /// A block of which some symbols have come.
 #[derive(Debug)]
@@ -23,10 +68,10 @@ pub(super) struct Open {
 }
 
 impl Open {
-    /// A block of so many bytes, of which nothing has come.
-    pub(super) fn new(bytes: usize) -> Self {
+    /// A block of which nothing has come, in empty memory that has room for it.
+    pub(super) fn new(bytes: BytesMut) -> Self {
         Self {
-            bytes: BytesMut::with_capacity(bytes),
+            bytes,
             has: Symbols::default(),
             source: 0,
             parity: Vec::new(),
@@ -232,7 +277,7 @@ mod tests {
         code.encode(&symbols, 0, &mut outputs);
         let whole: Vec<u8> = source.iter().flat_map(|it| it.iter().copied()).collect();
         for order in [[4, 5, 0, 3], [4, 5, 6, 0], [6, 0, 1, 2], [4, 3, 5, 1]] {
-            let mut open = Open::new(4 * STRIDE);
+            let mut open = Open::new(BytesMut::with_capacity(4 * STRIDE));
             let room = open.bytes.capacity();
             for symbol in order {
                 let payload = match symbol {
@@ -248,5 +293,27 @@ mod tests {
             assert!(open.bytes[whole.len()..].iter().all(|it| *it == 0));
             assert_eq!(open.bytes.capacity(), room, "no more than the source");
         }
+    }
+
+    #[test]
+    fn the_memory_of_a_block_that_is_through_is_used_again() {
+        let mut blocks = Blocks::new(3000);
+        let mut block = blocks.take(1000);
+        block.extend_from_slice(&[7; 900]);
+        let block = blocks.give(block);
+        let place = block.as_ptr();
+        let held = blocks.take(1000);
+        assert_ne!(held.as_ptr(), place, "the application has it yet");
+        drop(block);
+        let again = blocks.take(1000);
+        assert_eq!((again.as_ptr(), again.len()), (place, 0));
+        // Short ones have memory of their own, and longer ones replace what there was.
+        let short = blocks.take(100);
+        assert!(short.capacity() < 1000);
+        let long = blocks.take(2000);
+        let (short, long) = (blocks.give(short), blocks.give(long));
+        let place = long.as_ptr();
+        drop((short, long, blocks.give(again)));
+        assert_eq!(blocks.take(1500).as_ptr(), place);
     }
 }

@@ -235,7 +235,8 @@ impl Rate {
         // At a low rate there is one datagram's time from probe to probe.
         let datagram = Duration::from_secs_f64((self.size / self.rate.max(1.0)).min(1.0));
         self.nodes.retain(|node| {
-            let patience = (node.round_trip.max(grtt).max(ROUND) * SILENT).max(datagram * UNANSWERED);
+            let patience =
+                (node.round_trip.max(grtt).max(ROUND) * SILENT).max(datagram * UNANSWERED);
             now.saturating_duration_since(node.heard) < patience
         });
         if self.nodes.is_empty() && busy {

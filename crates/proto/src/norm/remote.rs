@@ -21,6 +21,7 @@ use super::message::{
     Timestamp, unquantize_rtt,
 };
 use super::object::{Layout, Number, number};
+use super::open::Blocks;
 use super::receiver::Receiver;
 use super::repair::Wanted;
 use super::stream::Inflow;
@@ -89,6 +90,8 @@ pub(super) struct Remote {
     most_objects: usize,
     waits: bool,
     objects: BTreeMap<Number, State>,
+    /// Memory for the blocks of objects.
+    blocks: Blocks,
     /// The first object that is of interest; those before it are not.
     first: Option<Number>,
     /// Before this place all was sent at least once.
@@ -157,6 +160,7 @@ impl Remote {
             most_objects: config.objects,
             waits: config.waits,
             objects: BTreeMap::new(),
+            blocks: Blocks::new(config.memory / 4 / config.senders.max(1)),
             first: None,
             frontier: (0, 0),
             place: (0, 0),
@@ -321,7 +325,7 @@ impl Remote {
         if let Some(State::Incoming(incoming)) = self.objects.get_mut(&number)
             && let Some((id, payload)) = symbol
         {
-            match incoming.take(id.block, id.symbol, payload, room) {
+            match incoming.take(id.block, id.symbol, payload, room, &mut self.blocks) {
                 Taken::Duplicate => stats.duplicates += 1,
                 Taken::NoRoom => stats.no_room += 1,
                 Taken::Wrong => {

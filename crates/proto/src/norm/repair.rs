@@ -192,7 +192,7 @@ impl Wanted {
 
     /// Takes out what is wanted of a block, if that is `count` symbols or fewer: so many were sent
     /// since; [`WHOLE`] takes it out in any case.
-    pub(super) fn strike(&mut self, number: Number, block: u32, count: u16) {
+    pub(super) fn take_out(&mut self, number: Number, block: u32, count: u16) {
         let Some(object) = self.objects.get_mut(&number) else {
             return;
         };
@@ -213,23 +213,24 @@ impl Wanted {
     }
 
     /// Takes out what was answered, of each block by so many symbols, as far as that is fresh.
-    pub(super) fn strike_all(
+    pub(super) fn take_out_answered(
         &mut self,
         answered: &BTreeMap<(Number, u32), (u16, Instant)>,
         fresh: impl Fn(Instant) -> bool,
     ) {
-        let mut struck = Vec::new();
+        let mut symbols = Vec::new();
         for (&number, object) in &self.objects {
             let single = object.blocks.keys().map(|block| (*block, *block));
             let ranges = object.ranges.iter().map(|(first, last)| (*first, *last));
             for (first, last) in single.chain(ranges) {
                 let answered = answered.range((number, first)..=(number, last));
                 let fresh = answered.filter(|(_, (_, at))| fresh(*at));
-                struck.extend(fresh.map(|((number, block), (count, _))| (*number, *block, *count)));
+                symbols
+                    .extend(fresh.map(|((number, block), (count, _))| (*number, *block, *count)));
             }
         }
-        for (number, block, count) in struck {
-            self.strike(number, block, count);
+        for (number, block, count) in symbols {
+            self.take_out(number, block, count);
         }
     }
 

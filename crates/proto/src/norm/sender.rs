@@ -329,7 +329,7 @@ impl Sender {
             self.phase = Phase::Finishing;
             // A last time for all who miss something.
             self.awake();
-            self.settle();
+            self.flush_or_end();
         }
     }
 
@@ -519,7 +519,7 @@ impl Protocol for Sender {
                 Wait::Probe => self.send_probe(),
                 Wait::Aggregate => self.begin_repairs(),
                 Wait::Advertise | Wait::Squelch => {}
-                Wait::Flush => self.settle(),
+                Wait::Flush => self.flush_or_end(),
                 Wait::End => self.end(),
             }
         }
@@ -547,7 +547,7 @@ impl Protocol for Sender {
         if let Some(transmit) = self.batch() {
             return Output::Transmit(transmit);
         }
-        self.settle();
+        self.flush_or_end();
         // Sending nothing may have asked for bytes, or announced the end.
         if let Some(output) = self.outputs.pop_front() {
             return output;

@@ -236,7 +236,7 @@ impl Exchange {
                 match sending.acknowledge(now, block) {
                     Acknowledged::Never => return never,
                     Acknowledged::All => self.end(Ok(())),
-                    Acknowledged::News => self.confirmed = true,
+                    Acknowledged::New => self.confirmed = true,
                     Acknowledged::Old => {}
                 }
             }

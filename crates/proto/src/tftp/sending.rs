@@ -41,7 +41,7 @@ pub(super) enum Acknowledged {
     /// All blocks have come.
     All,
     /// More blocks have come, or one is missing.
-    News,
+    New,
     /// Nothing that was not known.
     Old,
     /// No block that was sent has this number.
@@ -207,7 +207,7 @@ impl Sending {
             self.send_again(now);
         }
         if is_missing || advance > 0 {
-            Acknowledged::News
+            Acknowledged::New
         } else {
             Acknowledged::Old
         }
@@ -272,7 +272,7 @@ impl Sending {
         self.resume = None;
         self.since = now;
         self.source.seek(block * self.block_size as u64);
-        Acknowledged::News
+        Acknowledged::New
     }
 
     /// Whether this is the number of the last block, once the end of the file is known.

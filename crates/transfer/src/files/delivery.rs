@@ -8,7 +8,7 @@ use manycast_proto::norm::{Content, Object, ObjectId, Sender};
 
 use super::entry::Entry;
 use super::message::{Report, Said, Status, emit_manifest};
-use super::peers::{News, Peer, Peers};
+use super::peers::{Changes, Peer, Peers};
 
 /// How many files are on their way at once, with those that are waited for. Receivers keep twice as
 /// many.
@@ -162,13 +162,13 @@ impl Delivery {
     }
 
     /// Takes in what a receiver says.
-    pub(super) fn take(&mut self, node: u32, payload: &[u8], now: Instant) -> Option<News> {
+    pub(super) fn take(&mut self, node: u32, payload: &[u8], now: Instant) -> Option<Changes> {
         let (session, report) = Report::parse(payload).ok()?;
         if session != self.session {
             return None;
         }
         let since = now.saturating_duration_since(self.begun);
-        let news = self.peers.take(node, &report, now, since)?;
+        let changes = self.peers.take(node, &report, now, since)?;
         // Whose reports do not fit is asked for the rest: of several the one that told least, and
         // seldom enough that nobody makes all receivers answer all the time.
         let (asked, from) = self.asked;
@@ -180,10 +180,10 @@ impl Delivery {
             };
             self.question = self.question.min(now.max(asked + PAGE));
         }
-        if news.has_progress || news.is_new {
+        if changes.has_progress || changes.is_new {
             (self.progress, self.has_progress) = (now, true);
         }
-        Some(news)
+        Some(changes)
     }
 
     /// How long a receiver may be silent.

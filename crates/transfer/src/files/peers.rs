@@ -54,7 +54,7 @@ struct Counters {
 
 /// What is new in a report.
 #[derive(Debug, Default)]
-pub(super) struct News {
+pub(super) struct Changes {
     /// Whether the receiver was not heard of before.
     pub(super) is_new: bool,
     /// Whether another receiver seems to have the same name.
@@ -90,7 +90,7 @@ impl Peers {
         report: &Report,
         now: Instant,
         since: Duration,
-    ) -> Option<News> {
+    ) -> Option<Changes> {
         // RFC 5740 leaves numbers to the application: here they follow from names.
         if report.name.is_empty() || node_of(&report.name) != node {
             return None;
@@ -159,21 +159,21 @@ impl Peer {
         now: Instant,
         since: Duration,
         mut room: usize,
-    ) -> Option<News> {
-        let mut news = News {
+    ) -> Option<Changes> {
+        let mut changes = Changes {
             is_new: self.heard.is_none(),
-            ..News::default()
+            ..Changes::default()
         };
-        if !news.is_new && report.start != self.start {
+        if !changes.is_new && report.start != self.start {
             // It was started anew. One that comes back by its former number is another one beside it.
-            news.is_double = self.before == Some(report.start);
+            changes.is_double = self.before == Some(report.start);
             self.before = Some(self.start);
             self.statuses.fill(Status::Unknown);
             self.reasons.clear();
             self.has_manifest = false;
             self.bytes = 0;
             (self.last.bytes, self.last.expected, self.last.came) = (0, 0, 0);
-        } else if !news.is_new && report.number <= self.number {
+        } else if !changes.is_new && report.number <= self.number {
             return None;
         }
         (self.start, self.number) = (report.start, report.number);
@@ -186,9 +186,9 @@ impl Peer {
             for index in at.min(end)..end {
                 let before = std::mem::replace(&mut self.statuses[index], *status);
                 if status.is_final() && before != *status {
-                    news.ended.push(u32::try_from(index).unwrap_or(u32::MAX));
+                    changes.ended.push(u32::try_from(index).unwrap_or(u32::MAX));
                 }
-                news.has_progress |= *status > before;
+                changes.has_progress |= *status > before;
             }
             at = end;
         }
@@ -199,10 +199,10 @@ impl Peer {
                 self.reasons.insert(*index, reason.clone());
             }
         }
-        news.has_progress |= report.bytes > self.bytes;
+        changes.has_progress |= report.bytes > self.bytes;
         (self.bytes, self.expected, self.came) = (report.bytes, report.expected, report.came);
         self.sample(since);
-        Some(news)
+        Some(changes)
     }
 
     fn sample(&mut self, at: Duration) {

@@ -125,6 +125,21 @@ pub struct Progress {
     pub left: Option<Duration>,
 }
 
+impl Progress {
+    /// The receiver that misses the most, where so much is repaired, for so long, that a lower rate is
+    /// perhaps faster.
+    pub(super) fn overrun(&self) -> Option<&ReceiverProgress> {
+        if self.elapsed < Duration::from_secs(1) || self.repairs < self.datagrams / 4 {
+            return None;
+        }
+        let worst = self
+            .receivers
+            .iter()
+            .max_by(|one, other| one.loss.total_cmp(&other.loss))?;
+        (worst.loss > 0.2).then_some(worst)
+    }
+}
+
 /// How far a receiver is.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]

@@ -302,6 +302,8 @@ struct Run {
     reader: mpsc::Sender<Job>,
     stop: Stop,
     segment: u64,
+    /// Whether to warn of a rate that may be too high: once, and not where the rate follows the network.
+    warns_of_rate: bool,
     ended: Instant,
 }
 
@@ -364,6 +366,7 @@ impl Run {
             reader,
             stop,
             segment,
+            warns_of_rate: !options.congestion_control,
             ended: now,
         })
     }
@@ -415,7 +418,19 @@ impl Run {
             }
             if now.saturating_duration_since(told) >= OFTEN {
                 told = now;
-                on_event(SendEvent::Progress(self.progress(now)));
+                let progress = self.progress(now);
+                if self.warns_of_rate
+                    && let Some(receiver) = progress.overrun()
+                {
+                    self.warns_of_rate = false;
+                    on_event(SendEvent::Warning(format!(
+                        "{} misses {:.0} % of what is sent: the rate may be more than the network or this \
+                         receiver can take; try a lower --rate, or --congestion-control",
+                        receiver.name,
+                        receiver.loss * 100.0
+                    )));
+                }
+                on_event(SendEvent::Progress(progress));
             }
         }
         self.ended = Instant::now();
@@ -437,17 +452,17 @@ impl Run {
         doubles: &mut Vec<String>,
         on_event: &mut impl FnMut(SendEvent),
     ) {
-        let Some(news) = self.delivery.take(node, payload, now) else {
+        let Some(changes) = self.delivery.take(node, payload, now) else {
             return;
         };
         let Some(peer) = self.delivery.peers.known.get(&node) else {
             return;
         };
         let name = peer.name.clone();
-        if news.is_new {
+        if changes.is_new {
             on_event(SendEvent::Receiver { name: name.clone() });
         }
-        if news.is_double && !doubles.contains(&name) {
+        if changes.is_double && !doubles.contains(&name) {
             doubles.push(name.clone());
             on_event(SendEvent::Warning(format!(
                 "two receivers call themselves {name}; give each a name of its own with --name"
@@ -458,7 +473,7 @@ impl Run {
         if doubles.contains(&name) {
             return;
         }
-        for index in news.ended {
+        for index in changes.ended {
             let state = account::state(&self.delivery, peer, index as usize);
             let Some(origin) = self.origins.get(index as usize) else {
                 continue;

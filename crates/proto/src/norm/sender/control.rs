@@ -68,7 +68,7 @@ impl Sender {
         // RFC 5740 §5.4: for a round trip, those ask who did not hear of the repairs yet.
         let (now, grtt) = (self.now, self.grtt.get());
         let fresh = |at: Instant| now.saturating_duration_since(at) < grtt;
-        asked.strike_all(&self.answered, fresh);
+        asked.take_out_answered(&self.answered, fresh);
         if self.phase == Phase::Finishing
             && self.objects.values().all(Outgoing::is_sent)
             && let Some(extent) = asked.extent()
@@ -305,7 +305,7 @@ impl Sender {
     /// What to do when nothing is to be sent: announce the end, until it is known or was said often
     /// enough.
     // RFC 5740 §4.2.3.1: NORM_CMD(FLUSH).
-    pub(super) fn settle(&mut self) {
+    pub(super) fn flush_or_end(&mut self) {
         if !self.is_running() || self.objects.values().any(|it| !it.is_sent()) {
             return;
         }
@@ -435,7 +435,7 @@ impl Sender {
         }
         if self.acks.all_have(mark) {
             self.timers.set(Wait::Flush, None);
-            self.settle();
+            self.flush_or_end();
         }
     }
 }

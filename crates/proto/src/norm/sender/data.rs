@@ -183,7 +183,7 @@ impl Sender {
 
     /// Takes note that a block is repaired by so many symbols: who asked before has its answer.
     fn answer(&mut self, number: Number, block: u32, count: u16) {
-        self.asked.strike(number, block, count);
+        self.asked.take_out(number, block, count);
         if self.answered.len() < ANSWERED {
             self.answered.insert((number, block), (count, self.now));
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::block_near;
 use crate::norm::fec::Code;
@@ -171,7 +171,8 @@ impl Inflow {
                 };
             }
             let bytes = usize::from(length) * stride;
-            self.open.insert(block, Open::new(bytes));
+            self.open
+                .insert(block, Open::new(BytesMut::with_capacity(bytes)));
         }
         let Some(open) = self.open.get_mut(&block) else {
             return Taken::NoRoom;

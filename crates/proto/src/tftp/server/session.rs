@@ -193,7 +193,7 @@ impl Session {
                 match self.sending.acknowledge(now, *block) {
                     Acknowledged::All => self.remove(now, 0, Ok(())),
                     Acknowledged::Never => return false,
-                    Acknowledged::News | Acknowledged::Old => {}
+                    Acknowledged::New | Acknowledged::Old => {}
                 }
                 true
             }

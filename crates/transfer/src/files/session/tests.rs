@@ -69,7 +69,7 @@ impl Site {
     }
 
     /// Until all that was begun has come to an end.
-    fn settle(self) -> tempfile::TempDir {
+    fn finish(self) -> tempfile::TempDir {
         let Self {
             folder,
             mut receiver,
@@ -154,7 +154,7 @@ proptest! {
             let bytes = wrong.as_ref().unwrap_or(&contents[index as usize]);
             site.object(&writer.finish(), length, bytes, late);
         }
-        let folder = site.settle();
+        let folder = site.finish();
         let outside: Vec<_> = std::fs::read_dir(folder.path().join("outside")).unwrap().collect();
         prop_assert!(outside.is_empty());
         let mut above: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|it| it.unwrap().file_name()).collect();
@@ -195,7 +195,7 @@ proptest! {
             site.object(&head, bytes.len() as u64, bytes, false);
             site.session.announced(&head, Instant::now(), |most| most);
         }
-        let folder = site.settle();
+        let folder = site.finish();
         prop_assert_eq!(std::fs::read_dir(folder.path().join("outside")).unwrap().count(), 0);
     }
 }
@@ -362,7 +362,7 @@ fn what_is_left_of_abandoned_files_counts() {
     // What comes after all of it has come: so it is written.
     site.store.begin(0, entry("last", MIB), true);
     while site.outcomes.recv().unwrap() != Outcome::Begun(0, Vec::new()) {}
-    let folder = site.settle();
+    let folder = site.finish();
     let left = std::fs::read_dir(folder.path().join("inside")).unwrap();
     let files = left.map(|it| it.unwrap().metadata().unwrap());
     let parts: Vec<_> = files.filter(|it| it.is_file()).collect();
