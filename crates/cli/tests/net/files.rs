@@ -204,7 +204,7 @@ pub(crate) fn the_rate_follows_what_the_network_carries() {
     let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
     let folder = Folder::new("rate");
     let from = folder.sub("from");
-    fs::write(folder.0.join("from/large"), content(12_000_000)).unwrap();
+    fs::write(folder.0.join("from/large"), content(6_000_000)).unwrap();
     b.limit_rate("eth0", RateLimit::new(50_000_000));
     let lost = ["--congestion-control", "--parity=0"].map(|option| {
         let into = folder.sub(&option[2..6]);

@@ -30,8 +30,9 @@
 //! What is kept has a bound. A sender keeps its objects, a byte for each block that was repaired,
 //! and [`SenderConfig::memory`] of objects that are elsewhere. A receiver keeps
 //! [`ReceiverConfig::memory`] at most: the symbols of blocks that are not through, and of each object
-//! a bit for each block after the first of these. So a file of 20 GB needs no more than one of 20 MB,
-//! but for 28 kB at most, with the usual blocks. What it has no room for it takes for lost, and asks for later.
+//! a bit for each block after the first of these; and a quarter of that beside, of blocks that are used
+//! again. So a file of 20 GB needs no more than one of 20 MB, but for 28 kB at most, with the usual
+//! blocks. What it has no room for it takes for lost, and asks for later.
 //! The window of a stream is chosen; what leaves it is told to receivers that miss it.
 //!
 //! There is no authentication: who can send from the sender's address is the sender. Others can ask
@@ -61,7 +62,7 @@
 //! | RFC 5740 §5.3 | NACK initiation, back-off, suppression, content | done; who was kept from asking three times in a row, and got no repair that was of use, asks whatever it hears |
 //! | RFC 5740 §5.4 | aggregation, hold-off, parity first, REPAIR_ADV, SQUELCH | deviates: what was repaired within a round trip is not repaired again, instead of all before the present position; and repairs that never end leave every fourth turn to new data |
 //! | RFC 5740 §5.5.1 | GRTT from probes | done; a sender whose receivers are named asks some to answer at once, so that it need not wait for a loss |
-//! | RFC 5740 §5.5.2 | congestion control | done: limiting and potentially limiting receivers, slow start, suppression of feedback, by REPAIR_ADV too. Deviates: it begins with four segments a round trip, as TCP does, and EXT_CC has the low bits of the loss where NRL's has them |
+//! | RFC 5740 §5.5.2 | congestion control | done: limiting and potentially limiting receivers, slow start, suppression of feedback, by REPAIR_ADV too. Deviates: it begins with four segments a round trip, as TCP does; probes are 10 ms apart at least, and what is received is measured over as long; and EXT_CC has the low bits of the loss where NRL's has them |
 //! | RFC 5348 §3.1, §5 | the throughput equation, loss events, discounting, damping | done; the discount is reckoned anew each time instead of being kept. Deviates: losses are one event also while probes take longer than the known round-trip time accounts for, since a queue fills within a round trip |
 //! | RFC 5740 §5.5.3 | positive acknowledgement | done: of all that was sent, of streams while they go on. Who does not answer is given up after NORM_ROBUST_FACTOR flushes, which the RFC sends every two GRTT, and not before 2 s: with a GRTT of 10 ms the former alone are 0.4 s, which a busy machine takes to answer. The later ones are 100 ms apart at least |
 //! | RFC 5740 §4.2.3.6, §4.3.2 | NORM_CMD(ACK_REQ), and answers of the application | done |

@@ -126,17 +126,9 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// The receiver that misses the most, where so much is repaired, for so long, that a lower rate is
-    /// perhaps faster.
-    pub(super) fn overrun(&self) -> Option<&ReceiverProgress> {
-        if self.elapsed < Duration::from_secs(1) || self.repairs < self.datagrams / 4 {
-            return None;
-        }
-        let worst = self
-            .receivers
-            .iter()
-            .max_by(|one, other| one.loss.total_cmp(&other.loss))?;
-        (worst.loss > 0.2).then_some(worst)
+    /// Whether so much is repaired, for so long, that a lower rate is perhaps faster.
+    pub(super) fn is_overrun(&self) -> bool {
+        self.elapsed >= Duration::from_secs(1) && self.repairs > self.datagrams / 2
     }
 }
 

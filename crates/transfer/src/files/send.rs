@@ -419,16 +419,13 @@ impl Run {
             if now.saturating_duration_since(told) >= OFTEN {
                 told = now;
                 let progress = self.progress(now);
-                if self.warns_of_rate
-                    && let Some(receiver) = progress.overrun()
-                {
+                if self.warns_of_rate && progress.is_overrun() {
                     self.warns_of_rate = false;
-                    on_event(SendEvent::Warning(format!(
-                        "{} misses {:.0} % of what is sent: the rate may be more than the network or this \
-                         receiver can take; try a lower --rate, or --congestion-control",
-                        receiver.name,
-                        receiver.loss * 100.0
-                    )));
+                    on_event(SendEvent::Warning(
+                        "much of what is sent is lost and sent again: the rate may be more than the network \
+                         or a receiver can take; try a lower --rate, or --congestion-control"
+                            .to_owned(),
+                    ));
                 }
                 on_event(SendEvent::Progress(progress));
             }
