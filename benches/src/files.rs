@@ -54,6 +54,18 @@ enum Work {
     Unlimited,
 }
 
+impl Work {
+    fn title(self, megabytes: usize) -> String {
+        match self {
+            Self::Limited { link, loss } => {
+                let lost = f64::from(loss) / 10.0;
+                format!("{TITLE}, {megabytes} MB, links of {link} Mbit/s, {lost} % lost at each")
+            }
+            Self::Unlimited => format!("{TITLE}, {megabytes} MB, links without a limit"),
+        }
+    }
+}
+
 /// What is aimed at, and what was reached.
 pub(crate) struct Mark {
     pub(crate) what: String,
@@ -83,8 +95,24 @@ struct Place {
     limit: Duration,
 }
 
-/// All tables, and the marks; of a quick run one, of a small folder.
-pub(crate) fn tables(quick: bool) -> anyhow::Result<(String, Vec<Mark>)> {
+/// The titles of all tables.
+pub(crate) fn titles() -> impl Iterator<Item = String> {
+    works().map(|(work, megabytes)| work.title(megabytes))
+}
+
+/// All that is measured, and how many megabytes are sent.
+fn works() -> impl Iterator<Item = (Work, usize)> {
+    let limited = LINKS
+        .into_iter()
+        .flat_map(|(link, megabytes)| LOSSES.map(|loss| (Work::Limited { link, loss }, megabytes)));
+    limited.chain([(Work::Unlimited, LINKS[0].1)])
+}
+
+/// The tables whose title is wanted, and the marks; of a quick run one, of a small folder.
+pub(crate) fn tables(
+    quick: bool,
+    wanted: impl Fn(&str) -> bool,
+) -> anyhow::Result<(String, Vec<Mark>)> {
     let mut marks = Vec::new();
     let mut text = format!(
         "One sender and {RECEIVERS} receivers on a switch; nothing is read from a disk or written to one. \
@@ -102,14 +130,17 @@ pub(crate) fn tables(quick: bool) -> anyhow::Result<(String, Vec<Mark>)> {
         text += &table(&place, Work::Limited { link, loss }, &mut marks)?;
         return Ok((text, marks));
     }
-    for (link, megabytes) in LINKS {
-        let place = Place::new(megabytes, LIMIT)?;
-        for loss in LOSSES {
-            text += &table(&place, Work::Limited { link, loss }, &mut marks)?;
+    let mut place: Option<(usize, Place)> = None;
+    for (work, megabytes) in works().filter(|(work, it)| wanted(&work.title(*it))) {
+        // One is there at a time, since each takes much memory.
+        drop(place.take_if(|(it, _)| *it != megabytes));
+        if place.is_none() {
+            place = Some((megabytes, Place::new(megabytes, LIMIT)?));
+        }
+        if let Some((_, place)) = &place {
+            text += &table(place, work, &mut marks)?;
         }
     }
-    let place = Place::new(LINKS[0].1, LIMIT)?;
-    text += &table(&place, Work::Unlimited, &mut marks)?;
     Ok((text, marks))
 }
 
@@ -124,14 +155,7 @@ fn table(place: &Place, work: Work, marks: &mut Vec<Mark>) -> anyhow::Result<Str
     });
     let seconds = outcomes[1..].iter().flatten().map(|it| it.seconds);
     let fastest = seconds.fold(f64::NAN, f64::min);
-    let megabytes = place.bytes / 1_000_000;
-    let title = match work {
-        Work::Limited { link, loss } => {
-            let lost = f64::from(loss) / 10.0;
-            format!("{TITLE}, {megabytes} MB, links of {link} Mbit/s, {lost} % lost at each")
-        }
-        Work::Unlimited => format!("{TITLE}, {megabytes} MB, links without a limit"),
-    };
+    let title = work.title(usize::try_from(place.bytes / 1_000_000)?);
     let mut text = format!(
         "### {title}\n\n| | s | of the link | of what is not lost | of the bare loop | times as fast as \
          the fastest peer | processor s/GB, sender | processor s/GB, receiver |\n\

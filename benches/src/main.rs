@@ -153,8 +153,8 @@ fn main() -> anyhow::Result<()> {
         }
     }
     let mut of_files = Vec::new();
-    if wanted(files::TITLE) {
-        match files::tables(cli.quick) {
+    if files::titles().any(|title| wanted(&title)) {
+        match files::tables(cli.quick, wanted) {
             Ok((tables, marks)) => {
                 part(format!("## {}\n\n{tables}", files::TITLE));
                 of_files = marks;
