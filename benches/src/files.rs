@@ -122,7 +122,8 @@ pub(crate) fn tables(
          bytes, of a link that counts the headers from Ethernet on. The bare loop sends datagrams as fast \
          as the link takes them, with GSO and GRO, and its receivers throw away what comes: the time is \
          that in which the one that got least got as many bytes. It is what these processors and this \
-         network carry.\n\n"
+         network carry. Where links have no limit, manycast sends with congestion control, and the others \
+         as fast as they can.\n\n"
     );
     if quick {
         let place = Place::new(20, QUICK_LIMIT)?;

@@ -97,14 +97,15 @@ mod tests {
 
     #[test]
     fn what_is_held_for_ever_is_not_kept_without_end() {
-        let mut buffers = Buffers::new(8);
-        let held: Vec<_> = (0..100)
-            .map(|_| {
-                let buffer = buffers.take();
-                buffers.give(buffer)
-            })
-            .collect();
-        assert!(buffers.given.len() <= MOST);
-        assert_eq!(held.len(), 100);
+        for (mut buffers, most) in [(Buffers::new(8), MOST), (Buffers::keeping(8, 3), 3)] {
+            let held: Vec<_> = (0..100)
+                .map(|_| {
+                    let buffer = buffers.take();
+                    buffers.give(buffer)
+                })
+                .collect();
+            assert_eq!(buffers.given.len(), most);
+            assert_eq!(held.len(), 100);
+        }
     }
 }

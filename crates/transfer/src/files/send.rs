@@ -423,7 +423,7 @@ impl Run {
                     self.warns_of_rate = false;
                     on_event(SendEvent::Warning(
                         "much of what is sent is lost and sent again: the rate may be more than the network \
-                         or a receiver can take; try a lower --rate, or --congestion-control"
+                         or a receiver can take; try a lower rate, or congestion control"
                             .to_owned(),
                     ));
                 }
