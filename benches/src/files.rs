@@ -25,6 +25,9 @@ const QUICK_LIMIT: Duration = Duration::from_secs(5);
 /// are sent over it. By the slower one, five programs on a machine of few cores have the processor that they
 /// need, so it shows the protocols.
 const LINKS: [(u64, usize); 2] = [(1000, 1000), (250, 500)];
+/// How many bytes a link passes at once after a pause: what a sender gives the kernel as one stays one, as
+/// it does on its way to a network card.
+const BURST: u32 = 128 << 10;
 /// How many datagrams of a thousand each receiver loses.
 const LOSSES: [u32; 4] = [0, 10, 50, 100];
 const GROUP: &str = "239.5.5.5";
@@ -479,13 +482,16 @@ fn network(work: Work) -> (Host, Vec<Host>) {
         host.add_route("224.0.0.0/4 dev eth0");
         if let Work::Limited { link, loss } = work {
             let rate = link * 1_000_000;
-            // Each datagram is lost by itself, so none may travel with others.
-            host.output("ip link set dev eth0 gso_max_segs 1");
-            host.limit_rate("eth0", RateLimit::new(rate));
+            let limit = RateLimit {
+                burst: BURST,
+                ..RateLimit::new(rate)
+            };
+            host.limit_rate("eth0", limit);
             host.output(&format!(
-                "tc qdisc replace dev eth0 root tbf rate {rate}bit burst 131072b limit 16777216b"
+                "tc qdisc replace dev eth0 root tbf rate {rate}bit burst {BURST}b limit 16777216b"
             ));
             if loss > 0 && number > 0 {
+                host.receive_singly("eth0");
                 host.nft(&format!(
                     "table inet losses {{\nchain input {{\ntype filter hook input priority 0\n\
                      meta l4proto udp numgen random mod 1000 < {loss} drop\n}}\n}}\n"

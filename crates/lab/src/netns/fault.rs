@@ -173,6 +173,19 @@ impl Host {
         self.switch_of(device).run("tc", &line);
     }
 
+    /// Splits, at the switch's port, what a sender gave the kernel as one (GSO): each datagram arrives at an
+    /// interface by itself, and can be lost by itself.
+    ///
+    /// ```no_run
+    /// # let host = manycast_lab::netns::Lab::new().host("a");
+    /// host.receive_singly("eth0");
+    /// ```
+    #[track_caller]
+    pub fn receive_singly(&self, device: &str) {
+        let line = format!("link set dev {} gso_max_segs 1", self.port(device));
+        self.switch_of(device).run("ip", &line);
+    }
+
     /// How many frames the [limit](Self::limit_rate) of an interface has dropped, because the queue
     /// was full.
     #[track_caller]

@@ -17,6 +17,9 @@ const CACHED: usize = 32 << 10;
 /// How many bytes a line of the cache has; where it has others, nothing but speed is lost.
 const LINE: usize = 64;
 
+/// The most bytes that a vector has.
+const LONGEST: usize = 64;
+
 /// Adds to each of `outputs` the sum of the products of `inputs` with a row of `coefficients`,
 /// which stand row after row, one for each input. All inputs are as long as the outputs, or
 /// shorter: what is missing of them is 0.
@@ -54,8 +57,7 @@ fn add_products_plainly(outputs: &mut [&mut [u8]], inputs: &[&[u8]], coefficient
     }
 }
 
-/// Does it by vectors, strip by strip in a copy, which zeros fill up. It is inlined into a function
-/// that may use them, as all that it calls.
+/// Does it by vectors. It is inlined into a function that may use them, as all that it calls.
 #[inline(always)]
 fn add_products_by<V: Vectors>(
     vectors: V,
@@ -63,8 +65,74 @@ fn add_products_by<V: Vectors>(
     inputs: &[&[u8]],
     coefficients: &[u8],
 ) {
-    let step = 2 * V::LEN;
     let groups = Groups::new(V::ROWS, inputs.len(), coefficients);
+    if outputs.len() <= V::ROWS {
+        let mut outputs = &mut *outputs;
+        for Group { rows, coefficients } in &groups.0 {
+            let (these, others) = mem::take(&mut outputs).split_at_mut(*rows);
+            outputs = others;
+            match rows {
+                8 => add_inputs::<V, 8>(vectors, these, inputs, coefficients),
+                4 => add_inputs::<V, 4>(vectors, these, inputs, coefficients),
+                2 => add_inputs::<V, 2>(vectors, these, inputs, coefficients),
+                _ => add_inputs::<V, 1>(vectors, these, inputs, coefficients),
+            }
+        }
+        return;
+    }
+    add_strips(vectors, outputs, inputs, &groups);
+}
+
+/// Does some outputs input by input, as they are: a receiver seldom has lost more of a block, and then
+/// a copy of the inputs would take as long as the work itself.
+#[inline(always)]
+fn add_inputs<V: Vectors, const ROWS: usize>(
+    vectors: V,
+    outputs: &mut [&mut [u8]],
+    inputs: &[&[u8]],
+    coefficients: &[u8],
+) {
+    let shortest = outputs.iter().map(|output| output.len()).min();
+    let shortest = shortest.unwrap_or(0);
+    let (columns, _) = coefficients.as_chunks::<ROWS>();
+    for (input, coefficients) in inputs.iter().zip(columns) {
+        let factors: [V::Factor; ROWS] = std::array::from_fn(
+            #[inline(always)]
+            |row| vectors.factor(coefficients[row]),
+        );
+        let whole = input.len().min(shortest) / V::LEN * V::LEN;
+        for at in (0..whole).step_by(V::LEN) {
+            let split = vectors.split(vectors.load(&input[at..at + V::LEN]));
+            for (output, factor) in outputs.iter_mut().zip(factors) {
+                let output = &mut output[at..at + V::LEN];
+                let sum = vectors.load(output) ^ vectors.product(split, factor);
+                vectors.store(sum, output);
+            }
+        }
+        for (chunk, at) in input[whole..].chunks(V::LEN).zip((whole..).step_by(V::LEN)) {
+            let (mut last, mut product) = ([0; LONGEST], [0; LONGEST]);
+            last[..chunk.len()].copy_from_slice(chunk);
+            let split = vectors.split(vectors.load(&last[..V::LEN]));
+            for (output, factor) in outputs.iter_mut().zip(factors) {
+                vectors.store(vectors.product(split, factor), &mut product[..V::LEN]);
+                let output = output.get_mut(at..).unwrap_or_default();
+                for (byte, product) in output.iter_mut().zip(&product[..V::LEN]) {
+                    *byte ^= product;
+                }
+            }
+        }
+    }
+}
+
+/// Does it strip by strip in a copy, which zeros fill up.
+#[inline(always)]
+fn add_strips<V: Vectors>(
+    vectors: V,
+    outputs: &mut [&mut [u8]],
+    inputs: &[&[u8]],
+    groups: &Groups,
+) {
+    let step = 2 * V::LEN;
     let length = outputs.iter().map(|output| output.len()).max();
     let length = length.unwrap_or(0);
     let strip = (CACHED / inputs.len() / step).max(1) * step;
