@@ -130,3 +130,14 @@ def forge(source, group, checksum, port=5000, vlan=None, to=None):
         while not threading.Event().wait(.005): wire.send(ethernet + head + udp)
     threading.Thread(target=send, daemon=True).start()
 ";
+
+/// Sends a broadcast every ten milliseconds to a port that nobody has, as there are on most links.
+pub const BROADCASTS: &str = "
+import threading
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b'eth0')
+def send():
+    while not threading.Event().wait(.01): s.sendto(b'x', ('255.255.255.255', 57621))
+threading.Thread(target=send, daemon=True).start()
+";

@@ -9,9 +9,9 @@ use manycast_lab::netns::{Hook, Lab, Snooping, wait_until};
 use crate::drop_fragments;
 use crate::unseen::{commands, mend};
 use crate::{
-    FORGED, GROUPS, QUERY, QUERY_6, READS, Stream, address, assert_delivered, assert_fault,
-    evidence, examine, examine_for, examine_privileged, examine_privileged_for, examine_with,
-    privileged_program, program, remedy, two_hosts,
+    BROADCASTS, FORGED, GROUPS, QUERY, QUERY_6, READS, Stream, address, assert_delivered,
+    assert_fault, evidence, examine, examine_for, examine_privileged, examine_privileged_for,
+    examine_with, privileged_program, program, remedy, two_hosts,
 };
 
 pub(crate) fn a_strict_reverse_path_filter() {
@@ -147,16 +147,7 @@ pub(crate) fn broadcasts_to_a_port_that_nobody_has() {
     let lab = Lab::new();
     let switch = lab.switch("sw");
     let [a, b] = two_hosts(&lab, &switch);
-    let _noise = privileged_program(
-        &a,
-        "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-s.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
-s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b'eth0')
-import threading
-def send():
-    while not threading.Event().wait(.01): s.sendto(b'x', ('255.255.255.255', 57621))
-threading.Thread(target=send, daemon=True).start()",
-    );
+    let _noise = privileged_program(&a, BROADCASTS);
     let is_told = |report: &Report| {
         let mut codes = report.findings.iter().map(|finding| finding.code);
         codes.any(|code| code == Code::WrongPort)

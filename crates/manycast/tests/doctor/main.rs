@@ -28,7 +28,9 @@ use manycast::doctor::{
     self, Code, Confidence, Examination, Mark, ProgramChoice, Report, Severity,
 };
 use manycast::{SenderConfig, SocketConfig};
-use manycast_lab::netns::python::{FORGED, QUERY, QUERY_6, privileged_program, program};
+use manycast_lab::netns::python::{
+    BROADCASTS, FORGED, QUERY, QUERY_6, privileged_program, program,
+};
 use manycast_lab::netns::{self, Host, Lab, Rule, Switch};
 
 use self::stream::Stream;

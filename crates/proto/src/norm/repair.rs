@@ -190,19 +190,18 @@ impl Wanted {
         }
     }
 
-    /// Takes out what is wanted of a block, if that is `count` symbols or fewer: so many were sent
-    /// since; [`WHOLE`] takes it out in any case.
+    /// Takes out of what is wanted of a block `count` symbols: so many were sent since. [`WHOLE`] takes it
+    /// out in any case.
     pub(super) fn take_out(&mut self, number: Number, block: u32, count: u16) {
         let Some(object) = self.objects.get_mut(&number) else {
             return;
         };
-        if object
-            .blocks
-            .get(&block)
-            .is_some_and(|it| it.count <= count)
-        {
-            object.blocks.remove(&block);
-            self.blocks = self.blocks.saturating_sub(1);
+        if let Some(wanted) = object.blocks.get_mut(&block) {
+            wanted.count = wanted.count.saturating_sub(count);
+            if wanted.count == 0 {
+                object.blocks.remove(&block);
+                self.blocks = self.blocks.saturating_sub(1);
+            }
         }
         if count == WHOLE {
             object.take_out(block);
@@ -511,6 +510,29 @@ impl Requests {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Who asks for more than was sent meanwhile gets what is more, and not all anew.
+    #[test]
+    fn what_was_sent_is_taken_out() {
+        let asked = |count: u16| {
+            let mut requests = Requests::new(FecId::ReedSolomon8, 1000);
+            requests.symbols(7, 3, 20, 20..20 + count);
+            let mut asked = Wanted::default();
+            asked.add(&requests.finish().0, 7, 0..8, |_, first, last| {
+                (Some((first, last)), false)
+            });
+            asked
+        };
+        let mut wanted = asked(16);
+        wanted.take_out(7, 3, 13);
+        let left = wanted.take_block(7, 3).map(|block| block.count);
+        assert_eq!(left, Some(3));
+        for sent in [16, 17, WHOLE] {
+            let mut wanted = asked(16);
+            wanted.take_out(7, 3, sent);
+            assert!(wanted.is_empty(), "{sent}");
+        }
+    }
 
     /// A sender repairs more blocks in its life than a set names at a time.
     #[test]

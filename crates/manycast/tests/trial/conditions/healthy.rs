@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use manycast_lab::netns::Snooping;
-use manycast_lab::netns::python::FORGED;
+use manycast_lab::netns::python::{BROADCASTS, FORGED};
 
 use super::Part::{
     Asked, Beside, Choice, Interfaces, Noise, Owner, Program, Routes, Rules, Stream, Switch,
@@ -312,15 +312,7 @@ fn broken_noise(scene: &mut Scene) {
 
 /// To a port that no program has, as there are on most links.
 fn broadcasts(scene: &mut Scene) {
-    scene.far_program(
-        "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-s.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
-s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b'eth0')
-import threading
-def send():
-    while not threading.Event().wait(.02): s.sendto(b'x', ('255.255.255.255', 57621))
-threading.Thread(target=send, daemon=True).start()",
-    );
+    scene.far_program(BROADCASTS);
 }
 
 fn slow_stream(scene: &mut Scene) {
