@@ -12,6 +12,7 @@ mod files;
 mod marks;
 mod report;
 mod round_trip;
+mod stopping;
 mod tftp;
 mod trial;
 mod worker;
@@ -126,6 +127,12 @@ fn main() -> anyhow::Result<()> {
                 trips.push((load, rows));
             }
             Err(error) => eprintln!("FAILED: {}: {error:#}", report::trip_title(&load)),
+        }
+    }
+    if wanted(stopping::TITLE) {
+        match stopping::table(if cli.quick { 3 } else { 100 }) {
+            Ok(table) => part(format!("## {}\n\n{table}", stopping::TITLE)),
+            Err(error) => eprintln!("FAILED: {}: {error:#}", stopping::TITLE),
         }
     }
     part("## Files by TFTP\n\n".to_owned());
