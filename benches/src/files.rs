@@ -127,8 +127,8 @@ pub(crate) fn tables(
          as the link takes them, with GSO and GRO, and its receivers throw away what comes: the time is \
          that in which the one that got least got as many bytes. It is what these processors and this \
          network carry. What a sender gives the kernel as one (GSO) goes as one to the switch's ports, and is \
-         split there where datagrams are lost, each by itself. Where links have no limit, manycast sends with congestion control, and the others \
-         as fast as they can.\n\n"
+         split there where datagrams are lost, each by itself. Where links have no limit, manycast sends \
+         with congestion control, and the others as fast as they can.\n\n"
     );
     if quick {
         let place = Place::new(20, QUICK_LIMIT)?;
