@@ -41,7 +41,7 @@ pub(crate) const CODES: [Codes; 22] = [
     ),
     codes(
         "measure receive",
-        "senders came, and lost no more than --max-loss",
+        "senders came, and lost no more than --max-loss; or a signal ended it before any came",
         Some("none came, fewer than --expect, or one lost more"),
     ),
     codes("doctor", "healthy", Some("a fault was found")),

@@ -61,9 +61,10 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> u8 {
     match outcome.and_then(|outcome| Ok(output.flush().map(|()| outcome)?)) {
         Ok(outcome) => outcome.code(),
         Err(error) => match error.downcast_ref::<io::Error>() {
+            // All but those of standard output come with a sentence around them.
+            Some(cause) if error.chain().count() > 1 => failed(format_args!("{error}: {cause}")),
             // Whoever reads has had enough, as in `manycast listen … | head -1`.
             Some(error) if error.kind() == io::ErrorKind::BrokenPipe => Outcome::Done.code(),
-            // All other failures of input and output come with a sentence around them.
             Some(error) => failed(format_args!("cannot write to standard output: {error}")),
             None => failed(error),
         },

@@ -100,6 +100,14 @@ impl Announcement {
         if self.port == 0 {
             return wrong("nobody can reach port 0; name the port of the service".to_owned());
         }
+        if let Some(uuid) = &self.uuid
+            && !is_uuid(&plain_uuid(uuid))
+        {
+            return wrong(format!(
+                "{uuid:?} is no UUID; write one such as 4d696e69-5061-4a56-b7a1-3d8b9d7a1c45, or none for a random \
+                 one"
+            ));
+        }
         if self.uses(DiscoveryProtocol::DnsSd) {
             let kinds: Vec<_> = self.kinds_of(DiscoveryProtocol::DnsSd).collect();
             if kinds.is_empty() {
@@ -189,6 +197,16 @@ fn protocol_of(kind: &str) -> Option<DiscoveryProtocol> {
 }
 
 /// RFC 9562 §5.4: version 4.
+/// Whether it is the text of a UUID (RFC 9562 §4).
+fn is_uuid(text: &str) -> bool {
+    const GROUPS: [usize; 5] = [8, 4, 4, 4, 12];
+    let groups = text.split('-').map(|group| {
+        let is_hex = group.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if is_hex { group.len() } else { 0 }
+    });
+    groups.eq(GROUPS)
+}
+
 fn random_uuid() -> String {
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&seed()[..16]);
@@ -565,4 +583,36 @@ pub(crate) fn types(announcement: &Announcement) -> Result<Vec<String>, Error> {
         Err(Malformed { what, .. }) => Err(Error::Unsuitable(what.into_owned())),
     });
     types.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_uuid_is_one() {
+        let check = |uuid: &str| {
+            let mut announcement = Announcement::new("Web", "_http._tcp", 80);
+            announcement.uuid = Some(uuid.to_owned());
+            announcement.check()
+        };
+        for uuid in [
+            "9f3c6a52-7a61-4a56-b7a1-3d8b9d7a1c11",
+            "uuid:9F3C6A52-7A61-4A56-B7A1-3D8B9D7A1C11",
+            "urn:uuid:9f3c6a52-7a61-4a56-b7a1-3d8b9d7a1c11",
+        ] {
+            check(uuid).unwrap();
+        }
+        for uuid in [
+            "",
+            "abc",
+            "9f3c6a52-7a61-4a56-b7a1-3d8b9d7a1c1",
+            "9f3c6a52-7a61-4a56-b7a1-3d8b9d7a1c11-",
+            "9f3c6a527a614a56b7a13d8b9d7a1c11",
+            "9f3c6a52-7a61-4a56-b7a1-3d8b9d7a1cxx",
+        ] {
+            let told = check(uuid).unwrap_err().to_string();
+            assert!(told.contains(" is no UUID; write one such as "), "{told}");
+        }
+    }
 }

@@ -27,13 +27,14 @@ without such a type announces a basic device. Where another host has the name al
 'My web (2)', which is told.
 
 Nothing is served: the service itself must listen on the port. By SSDP and WS-Discovery others fetch the description \
-of the device from http://ADDRESS:PORT and --path.";
+of the device from http://ADDRESS:PORT and --path, which has the name that people see: NAME and --txt are told by \
+DNS-SD alone.";
 
 /// Announce a service of this host, so that others discover it, until Ctrl-C
 #[derive(clap::Args, Debug)]
 #[command(before_help = EXAMPLES, after_help = EXPLANATION, help_template = HELP)]
 pub(crate) struct Args {
-    /// The name that people see
+    /// The name that people see, by DNS-SD; by the others the description has one
     name: String,
     /// What it is: _http._tcp, urn:schemas-upnp-org:device:NAME:1, wsdp:Device; can be repeated
     #[arg(long = "type", required = true, value_name = "TYPE")]
@@ -158,9 +159,13 @@ fn tell(event: AnnounceEvent, lately: &mut Lately, output: &mut Output) -> anyho
             told.interface = interface.map(|it| it.to_string());
         }
         AnnounceEvent::Renamed { from, to } => {
-            output.warn(format_args!(
-                "another host has the name {from} already; this one is announced as {to}"
-            ));
+            let line =
+                format!("another host has the name {from} already; this one is announced as {to}");
+            // On each interface by itself.
+            if !lately.is_new(&line) {
+                return Ok(());
+            }
+            output.warn(line);
             told.event = "renamed";
             (told.from, told.to) = (Some(from), Some(to));
         }

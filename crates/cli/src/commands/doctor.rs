@@ -14,7 +14,7 @@ use manycast::doctor::{
 use crate::Outcome;
 use crate::cli::HELP;
 use crate::interrupt::Interrupt;
-use crate::output::{Output, Span, fold, safe_json, safe_lines};
+use crate::output::{self, Output, Span, fold, safe_json, safe_lines};
 use crate::usage::similar;
 use crate::values;
 use screen::Screen;
@@ -107,7 +107,7 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     match args.explain {
         None => {}
         Some(Some(code)) => {
-            output.text(crate::output::fold_prose(code.explanation()))?;
+            output.text(output::fold_prose(code.explanation()))?;
             return Ok(Outcome::Done);
         }
         Some(None) => {
@@ -192,6 +192,7 @@ fn cancelled_by_interrupt() -> anyhow::Result<Cancellation> {
     let interrupted = cancellation.clone();
     Interrupt::install(Outcome::No)?.then(move || {
         if !interrupted.cancel() {
+            output::problem("stopped before anything was known");
             process::exit(2);
         }
     });

@@ -5,7 +5,7 @@ mod report;
 mod table;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -121,6 +121,12 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     let [address] = &addresses[..] else {
         bail!("files go by one interface at a time; name one with -i");
     };
+    if let Some(path) = &args.report {
+        // Nobody should learn it at the end alone.
+        let folder = path.parent().filter(|it| !it.as_os_str().is_empty());
+        fs::metadata(folder.unwrap_or_else(|| Path::new(".")))
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
     let sending = Sending::new(address.clone(), &args.paths, args.options(address))?;
     let stop = sending.stopper();
     interrupt.then({
@@ -153,12 +159,12 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     if report.stopped {
         output.after_interrupt();
     }
+    output.report(&Reported::new(&report, output))?;
+    output.flush()?;
     if let Some(path) = &args.report {
         fs::write(path, page::page(&report, &address.to_string()))
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
-    output.report(&Reported::new(&report, output))?;
-    output.flush()?;
     Ok(match report.is_complete() {
         true => Outcome::Done,
         false => Outcome::No,

@@ -1,5 +1,6 @@
 //! What is on the link, by this command on both sides, and by devices that are made up here.
 
+use std::collections::HashSet;
 use std::net::UdpSocket;
 
 use manycast_lab::netns::{Finished, Host, Lab, Process};
@@ -214,7 +215,13 @@ pub(crate) fn a_name_that_is_taken_is_changed_and_told() {
     );
     // The goodbye of the second is for its own name.
     second.interrupt();
-    assert_eq!(code(&second.finish()), 0);
+    let finished = second.finish();
+    assert_eq!(code(&finished), 0);
+    // IPv4 and IPv6 clash each for itself.
+    for told in [&finished.stdout, &finished.stderr] {
+        let once: HashSet<_> = told.iter().collect();
+        assert_eq!(once.len(), told.len(), "{told:?}");
+    }
     let found = discover(&b, &["_http._tcp", "-t", "1s", "--json"]);
     let found = devices(&found);
     assert_eq!(found[0]["services"][0]["name"], "Web", "{found:?}");

@@ -362,6 +362,19 @@ pub(crate) fn a_folder_that_cannot_be_written_is_told_at_the_start() {
     }
 }
 
+/// It is known before anything is sent, and it is no fault of standard output.
+pub(crate) fn a_report_that_cannot_be_written_is_told_at_the_start() {
+    let lab = Lab::new();
+    let [a, _b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
+    let folder = Folder::new("report");
+    let from = folder.fill(1_000_000);
+    let page = folder.text("missing/report.html");
+    let sent = send(&a, &from, &format!("--report {page}"));
+    assert_eq!(code(&sent), 2, "{sent:?}");
+    let told = format!("manycast: cannot write {page}: No such file or directory (os error 2)");
+    assert_eq!(sent.stderr, [told], "{sent:?}");
+}
+
 /// A receiver behind a narrow link gets all, if later.
 pub(crate) fn a_slow_receiver_gets_all() {
     let lab = Lab::new();

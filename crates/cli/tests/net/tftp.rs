@@ -119,6 +119,29 @@ pub(crate) fn a_file_comes_and_goes_and_each_transfer_is_a_line() {
     );
 }
 
+/// Nothing was agreed yet: it is a stop all the same, and not an answer of the server.
+pub(crate) fn an_interrupt_before_the_server_answers() {
+    let lab = Lab::new();
+    let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
+    let _silent = b.run(|| std::net::UdpSocket::bind("10.0.0.2:69").unwrap());
+    let here = Folder::new("interrupted");
+    fs::write(here.path("put"), b"bytes").unwrap();
+    for (verb, from, to) in [
+        ("get", "10.0.0.2/got".to_owned(), here.path("got")),
+        ("put", here.path("put"), "10.0.0.2/put".to_owned()),
+    ] {
+        let mut transfer = start(&a, &["tftp", verb, &from, &to]);
+        transfer.wait_for_error_line("no answer yet");
+        transfer.interrupt();
+        let finished = transfer.finish();
+        assert_eq!(code(&finished), 1, "{finished:?}");
+        let last = finished.stderr.last().unwrap();
+        assert_eq!(last, "stopped; nothing is left behind", "{finished:?}");
+    }
+    let left = fs::read_dir(here.text()).unwrap();
+    assert_eq!(left.count(), 1);
+}
+
 /// Nobody has the address: the kernel says so when nobody has answered to ARP, long before the
 /// time-out; and before that it is told what is waited for.
 pub(crate) fn a_host_that_is_not_there_is_told() {

@@ -57,7 +57,7 @@ impl fmt::Display for Error {
                 write!(f, "cannot {verb} {target}: {source}{}", remedy(source))
             }
             Self::Unsendable { path, why } => {
-                write!(f, "cannot send {path}: {why}; leave it out, or rename it")
+                write!(f, "cannot send {path}: {why}")
             }
             Self::Unsuitable(why) | Self::Absent(why) => f.write_str(why),
             Self::Stopped => f.write_str("it was stopped"),

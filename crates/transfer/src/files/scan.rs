@@ -61,7 +61,7 @@ impl Origin {
     pub(super) fn changed(&self) -> Error {
         Error::Unsendable {
             path: self.path.display().to_string(),
-            why: "it was changed since it was first read".to_owned(),
+            why: "it was changed since it was first read; send it again".to_owned(),
         }
     }
 }
@@ -89,10 +89,14 @@ pub(super) fn scan(
         let metadata = fs::symlink_metadata(&path).map_err(wrong)?;
         let is_folder = metadata.is_dir();
         if metadata.is_symlink() {
-            return Err(unsendable("it is a link".to_owned()));
+            return Err(unsendable(
+                "it is a link; leave it out, or send what it leads to".to_owned(),
+            ));
         }
         if !is_folder && !metadata.is_file() {
-            return Err(unsendable("it is neither a file nor a folder".to_owned()));
+            return Err(unsendable(
+                "it is neither a file nor a folder; leave it out".to_owned(),
+            ));
         }
         if is_folder {
             let entries = fs::read_dir(&path).map_err(wrong)?;
@@ -106,10 +110,9 @@ pub(super) fn scan(
                 continue;
             }
         }
-        let text = check(&name).map_err(|error| unsendable(error.to_string()))?;
-        names
-            .add(text, is_folder)
-            .map_err(|error| unsendable(error.to_string()))?;
+        let named = |why| unsendable(format!("{why}; leave it out, or rename it"));
+        let text = check(&name).map_err(named)?;
+        names.add(text, is_folder).map_err(named)?;
         manifest += Entry::LEAST + text.len();
         if manifest > LONGEST_MANIFEST - 16 {
             return Err(Error::Unsuitable(format!(

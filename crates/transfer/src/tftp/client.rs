@@ -256,6 +256,8 @@ impl Transfer {
                             agreed: self.agreed,
                             summary,
                         }),
+                        // Nothing went wrong here, so it is a stop that has broken it off.
+                        (Err(Error::Stopped), Err(Failure::Aborted(_))) => Err(Error::Stopped),
                         (_, Err(failure)) => Err(Error::Transfer {
                             what: self.what.clone(),
                             failure,

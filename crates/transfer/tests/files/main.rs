@@ -318,7 +318,10 @@ fn what_cannot_be_sent_is_told_with_a_sentence() {
     let error = |names: &[&str]| site.send(names, |_| {}).unwrap_err().to_string();
     site.file("links/file", b"");
     symlink("file", site.path("from/links/link")).unwrap();
-    assert!(error(&["links"]).ends_with("links/link: it is a link; leave it out, or rename it"));
+    assert!(
+        error(&["links"])
+            .ends_with("links/link: it is a link; leave it out, or send what it leads to")
+    );
     site.file("cases/a", b"");
     site.file("cases/A", b"");
     assert!(

@@ -74,10 +74,14 @@ pub(super) fn why(
                 .find_map(|it| blocked(config, it)),
         );
     }
-    why.push(
-        "'manycast doctor --answers 239.255.255.250:1900' examines this host and the link"
-            .to_owned(),
-    );
+    let group = match () {
+        () if config.asks(DiscoveryProtocol::Ssdp) => "239.255.255.250:1900",
+        () if config.asks(DiscoveryProtocol::WsDiscovery) => "239.255.255.250:3702",
+        () => "224.0.0.251:5353",
+    };
+    why.push(format!(
+        "'manycast doctor --answers {group}' examines this host and the link"
+    ));
     Ok(why)
 }
 

@@ -84,7 +84,8 @@ impl Table {
         let rows = |length: &usize| length.div_ceil(width.max(1)).max(1);
         match self.drawn.iter().map(rows).sum::<usize>() {
             0 => String::new(),
-            rows => format!("\x1b[{rows}A\x1b[J"),
+            // A terminal shows Ctrl-C as ^C, which moves the cursor.
+            rows => format!("\r\x1b[{rows}A\x1b[J"),
         }
     }
 }
@@ -190,9 +191,9 @@ mod tests {
             lines: BTreeMap::new(),
             drawn: vec![79, 60, 0],
         };
-        assert_eq!(table.back(80), "\x1b[3A\x1b[J");
-        assert_eq!(table.back(40), "\x1b[5A\x1b[J");
-        assert_eq!(table.back(0), format!("\x1b[{}A\x1b[J", 79 + 60 + 1));
+        assert_eq!(table.back(80), "\r\x1b[3A\x1b[J");
+        assert_eq!(table.back(40), "\r\x1b[5A\x1b[J");
+        assert_eq!(table.back(0), format!("\r\x1b[{}A\x1b[J", 79 + 60 + 1));
         table.drawn.clear();
         assert_eq!(table.back(80), "");
     }
