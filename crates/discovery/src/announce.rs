@@ -14,11 +14,11 @@ use manycast_proto::ws_discovery::{
 use manycast_proto::{Combined, Either, NetworkEvent, Output, Protocol};
 use manycast_types::{InterfaceId, InterfaceSelector, Malformed, Received};
 
-use crate::dns_sd::{self, plain_uuid};
+use crate::dns_sd;
 use crate::optional::{Optional, is_ssdp, loopback};
 use crate::register::{self, Registered, Registration};
 use crate::what::service_type;
-use crate::{Attribute, DiscoveryProtocol, Error, ws_discovery};
+use crate::{Attribute, DiscoveryProtocol, Error, uuid, ws_discovery};
 
 /// How often it is looked whether the addresses of this host are still the same.
 const LOOK: Duration = Duration::from_secs(2);
@@ -87,7 +87,7 @@ impl Announcement {
         }
     }
 
-    fn check(&self) -> Result<(), Error> {
+    pub(crate) fn check(&self) -> Result<(), Error> {
         let wrong = |why: String| Err(Error::Unsuitable(why));
         if let Some(kind) = self.kinds.iter().find(|kind| protocol_of(kind).is_none()) {
             return wrong(format!(
@@ -101,7 +101,7 @@ impl Announcement {
             return wrong("nobody can reach port 0; name the port of the service".to_owned());
         }
         if let Some(uuid) = &self.uuid
-            && !is_uuid(&plain_uuid(uuid))
+            && !uuid::is_one(&uuid::plain(uuid))
         {
             return wrong(format!(
                 "{uuid:?} is no UUID; write one such as 4d696e69-5061-4a56-b7a1-3d8b9d7a1c45, or none for a random \
@@ -171,8 +171,8 @@ impl Announcement {
 
     fn uuid(&self) -> String {
         match &self.uuid {
-            Some(uuid) => plain_uuid(uuid),
-            None => random_uuid(),
+            Some(uuid) => uuid::plain(uuid),
+            None => uuid::random(),
         }
     }
 }
@@ -194,33 +194,6 @@ fn protocol_of(kind: &str) -> Option<DiscoveryProtocol> {
         false if is_urn => Some(DiscoveryProtocol::Ssdp),
         false => ws_discovery::name(kind).map(|_| DiscoveryProtocol::WsDiscovery),
     }
-}
-
-/// RFC 9562 §5.4: version 4.
-/// Whether it is the text of a UUID (RFC 9562 §4).
-fn is_uuid(text: &str) -> bool {
-    const GROUPS: [usize; 5] = [8, 4, 4, 4, 12];
-    let groups = text.split('-').map(|group| {
-        let is_hex = group.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if is_hex { group.len() } else { 0 }
-    });
-    groups.eq(GROUPS)
-}
-
-fn random_uuid() -> String {
-    let mut bytes = [0; 16];
-    bytes.copy_from_slice(&seed()[..16]);
-    bytes[6] = bytes[6] & 0x0f | 0x40;
-    bytes[8] = bytes[8] & 0x3f | 0x80;
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    [
-        &hex[..8],
-        &hex[8..12],
-        &hex[12..16],
-        &hex[16..20],
-        &hex[20..],
-    ]
-    .join("-")
 }
 
 /// The addresses of this host, in a fixed order.
@@ -583,36 +556,4 @@ pub(crate) fn types(announcement: &Announcement) -> Result<Vec<String>, Error> {
         Err(Malformed { what, .. }) => Err(Error::Unsuitable(what.into_owned())),
     });
     types.collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_uuid_is_one() {
-        let check = |uuid: &str| {
-            let mut announcement = Announcement::new("Web", "_http._tcp", 80);
-            announcement.uuid = Some(uuid.to_owned());
-            announcement.check()
-        };
-        for uuid in [
-            "9f3c6a52-7a61-4a56-b7a1-3d8b9d7a1c11",
-            "uuid:9F3C6A52-7A61-4A56-B7A1-3D8B9D7A1C11",
-            "urn:uuid:9f3c6a52-7a61-4a56-b7a1-3d8b9d7a1c11",
-        ] {
-            check(uuid).unwrap();
-        }
-        for uuid in [
-            "",
-            "abc",
-            "9f3c6a52-7a61-4a56-b7a1-3d8b9d7a1c1",
-            "9f3c6a52-7a61-4a56-b7a1-3d8b9d7a1c11-",
-            "9f3c6a527a614a56b7a13d8b9d7a1c11",
-            "9f3c6a52-7a61-4a56-b7a1-3d8b9d7a1cxx",
-        ] {
-            let told = check(uuid).unwrap_err().to_string();
-            assert!(told.contains(" is no UUID; write one such as "), "{told}");
-        }
-    }
 }

@@ -14,7 +14,9 @@ use mdns_sd::{DaemonEvent, IfKind, ResolvedService, ScopedIp, ServiceDaemon, Ser
 
 use crate::optional::loopback;
 use crate::services::Services;
-use crate::{Attribute, DiscoveryProtocol, Error, Event, Reason, Service, ServiceAddress, What};
+use crate::{
+    Attribute, DiscoveryProtocol, Error, Event, Reason, Service, ServiceAddress, What, uuid,
+};
 
 const DNS_SD: DiscoveryProtocol = DiscoveryProtocol::DnsSd;
 
@@ -263,7 +265,7 @@ fn service(resolved: ResolvedService, heard: Instant) -> Service {
     let uuid = attributes
         .iter()
         .find(|it| it.name.eq_ignore_ascii_case("uuid"));
-    let uuid = uuid.and_then(|it| it.text()).map(plain_uuid);
+    let uuid = uuid.and_then(|it| it.text()).map(uuid::plain);
     Service {
         protocol: DNS_SD,
         name: instance_name(&resolved.fullname, &resolved.ty_domain),
@@ -313,13 +315,6 @@ fn instance_name(full: &str, kind: &str) -> String {
     name
 }
 
-/// A UUID as all protocols are compared by it.
-pub(crate) fn plain_uuid(text: &str) -> String {
-    let lower = text.trim().to_ascii_lowercase();
-    let bare = lower.strip_prefix("urn:").unwrap_or(&lower);
-    bare.strip_prefix("uuid:").unwrap_or(bare).to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -364,12 +359,5 @@ mod tests {
         assert_eq!(name("My web (2)._http._tcp.local."), "My web (2)");
         assert_eq!(name(r"No\. 5 \\ 6._http._tcp.local."), r"No. 5 \ 6");
         assert_eq!(name(r"ends\"), "ends");
-    }
-
-    #[test]
-    fn uuids_are_compared_without_what_stands_around_them() {
-        assert_eq!(plain_uuid("urn:uuid:ABCD-1"), "abcd-1");
-        assert_eq!(plain_uuid(" uuid:abcd-1"), "abcd-1");
-        assert_eq!(plain_uuid("abcd-1"), "abcd-1");
     }
 }

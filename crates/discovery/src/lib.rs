@@ -43,6 +43,7 @@ mod services;
 mod ssdp;
 #[cfg(feature = "tokio")]
 pub mod tokio;
+mod uuid;
 mod what;
 mod ws_discovery;
 

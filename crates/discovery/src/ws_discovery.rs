@@ -4,11 +4,11 @@ use manycast_proto::ws_discovery::{
     self, Change as Changed, ClientConfig, ClientEvent, Entry, Goodbye,
 };
 
-use crate::dns_sd::plain_uuid;
 use crate::services::{Services, Source};
 use crate::ssdp::port_at;
 use crate::{
     Attribute, BrowseConfig, Change, DiscoveryProtocol, Event, Reason, Service, ServiceAddress,
+    uuid,
 };
 
 const WS_DISCOVERY: DiscoveryProtocol = DiscoveryProtocol::WsDiscovery;
@@ -115,7 +115,7 @@ fn service(entry: &Entry) -> Service {
         id: said.endpoint.clone(),
         name: name.unwrap_or_default().replace("%20", " "),
         kind: kinds.join(" "),
-        uuid: is_uuid.then(|| plain_uuid(&said.endpoint)),
+        uuid: is_uuid.then(|| uuid::plain(&said.endpoint)),
         host: None,
         addresses: vec![ServiceAddress {
             ip,

@@ -161,7 +161,7 @@ fn tell(event: AnnounceEvent, lately: &mut Lately, output: &mut Output) -> anyho
         AnnounceEvent::Renamed { from, to } => {
             let line =
                 format!("another host has the name {from} already; this one is announced as {to}");
-            // On each interface by itself.
+            // Names clash on each interface, and by IPv4 and IPv6, each for itself.
             if !lately.is_new(&line) {
                 return Ok(());
             }

@@ -24,7 +24,7 @@ pub enum Error {
     Unsendable {
         /// The file.
         path: String,
-        /// Why not.
+        /// Why not, and what to do.
         why: String,
     },
     /// What was asked for does not go together.
@@ -56,9 +56,7 @@ impl fmt::Display for Error {
             } => {
                 write!(f, "cannot {verb} {target}: {source}{}", remedy(source))
             }
-            Self::Unsendable { path, why } => {
-                write!(f, "cannot send {path}: {why}")
-            }
+            Self::Unsendable { path, why } => write!(f, "cannot send {path}: {why}"),
             Self::Unsuitable(why) | Self::Absent(why) => f.write_str(why),
             Self::Stopped => f.write_str("it was stopped"),
         }

@@ -74,28 +74,32 @@ pub(super) fn why(
                 .find_map(|it| blocked(config, it)),
         );
     }
-    let group = match () {
-        () if config.asks(DiscoveryProtocol::Ssdp) => "239.255.255.250:1900",
-        () if config.asks(DiscoveryProtocol::WsDiscovery) => "239.255.255.250:3702",
-        () => "224.0.0.251:5353",
-    };
-    why.push(format!(
-        "'manycast doctor --answers {group}' examines this host and the link"
-    ));
+    if let Some((_, group, port)) = asked_group(config) {
+        why.push(format!(
+            "'manycast doctor --answers {group}:{port}' examines this host and the link"
+        ));
+    }
     Ok(why)
+}
+
+/// The first of the groups that were asked.
+fn asked_group(config: &BrowseConfig) -> Option<(DiscoveryProtocol, &'static str, u16)> {
+    let groups = [
+        (DiscoveryProtocol::Ssdp, "239.255.255.250", 1900),
+        (DiscoveryProtocol::WsDiscovery, "239.255.255.250", 3702),
+        (DiscoveryProtocol::DnsSd, "224.0.0.251", 5353),
+    ];
+    groups
+        .into_iter()
+        .find(|(protocol, ..)| config.asks(*protocol))
 }
 
 /// What keeps answers away that come to this host alone, though a group was asked: a firewall mostly, which knows no
 /// connection that they belong to. Of DNS-SD they come to the group.
 fn blocked(config: &BrowseConfig, interface: &Interface) -> Option<String> {
-    let by = [
-        (DiscoveryProtocol::Ssdp, 1900),
-        (DiscoveryProtocol::WsDiscovery, 3702),
-    ];
-    let (_, port) = by
-        .into_iter()
-        .find(|(protocol, _)| config.asks(*protocol))?;
-    let address = format!("239.255.255.250%{}:{port}", interface.name);
+    let (_, group, port) =
+        asked_group(config).filter(|(protocol, ..)| *protocol != DiscoveryProtocol::DnsSd)?;
+    let address = format!("{group}%{}:{port}", interface.name);
     let finding = blocked_answers(address.as_str(), None).ok()??;
     let remedy = finding.remedy.map(|remedy| format!("; {remedy}"));
     Some(finding.title + &remedy.unwrap_or_default())
