@@ -66,25 +66,34 @@ fn add_products_by<V: Vectors>(
     coefficients: &[u8],
 ) {
     let groups = Groups::new(V::ROWS, inputs.len(), coefficients);
-    if outputs.len() <= V::ROWS {
-        let mut outputs = &mut *outputs;
-        for Group { rows, coefficients } in &groups.0 {
-            let (these, others) = mem::take(&mut outputs).split_at_mut(*rows);
-            outputs = others;
-            match rows {
-                8 => add_inputs::<V, 8>(vectors, these, inputs, coefficients),
-                4 => add_inputs::<V, 4>(vectors, these, inputs, coefficients),
-                2 => add_inputs::<V, 2>(vectors, these, inputs, coefficients),
-                _ => add_inputs::<V, 1>(vectors, these, inputs, coefficients),
-            }
-        }
-        return;
+    match outputs.len() <= V::ROWS {
+        true => add_few(vectors, outputs, inputs, &groups),
+        false => add_strips(vectors, outputs, inputs, &groups),
     }
-    add_strips(vectors, outputs, inputs, &groups);
 }
 
-/// Does some outputs input by input, as they are: a receiver seldom has lost more of a block, and then
-/// a copy of the inputs would take as long as the work itself.
+/// Does outputs that are few: a receiver seldom has lost more of a block.
+#[inline(always)]
+fn add_few<V: Vectors>(
+    vectors: V,
+    mut outputs: &mut [&mut [u8]],
+    inputs: &[&[u8]],
+    groups: &Groups,
+) {
+    for Group { rows, coefficients } in &groups.0 {
+        let (these, others) = mem::take(&mut outputs).split_at_mut(*rows);
+        outputs = others;
+        match rows {
+            8 => add_inputs::<V, 8>(vectors, these, inputs, coefficients),
+            4 => add_inputs::<V, 4>(vectors, these, inputs, coefficients),
+            2 => add_inputs::<V, 2>(vectors, these, inputs, coefficients),
+            _ => add_inputs::<V, 1>(vectors, these, inputs, coefficients),
+        }
+    }
+}
+
+/// Does a group input by input, as they are: for few outputs, a copy of the inputs would take as long as
+/// the work itself.
 #[inline(always)]
 fn add_inputs<V: Vectors, const ROWS: usize>(
     vectors: V,
