@@ -1,5 +1,6 @@
 //! Announcing by DNS-SD, by the library `mdns-sd`.
 
+use std::collections::HashMap;
 use std::thread;
 use std::time::Duration;
 
@@ -69,14 +70,18 @@ pub(crate) fn register(
     thread::Builder::new()
         .name("dns-sd".to_owned())
         .spawn(move || {
+            // The library tells of each record, on each interface and by IPv4 and IPv6.
+            let mut renamed = HashMap::new();
             // It ends with the library's own thread.
             for event in monitor {
                 match event {
                     DaemonEvent::Announce(name, _) => told(Registered::Announced(name)),
-                    DaemonEvent::NameChange(change) => told(Registered::Renamed {
-                        from: change.original,
-                        to: change.new_name,
-                    }),
+                    DaemonEvent::NameChange(change) => {
+                        let (from, to) = (change.original, change.new_name);
+                        if renamed.insert(from.clone(), to.clone()).as_ref() != Some(&to) {
+                            told(Registered::Renamed { from, to });
+                        }
+                    }
                     DaemonEvent::Error(error) => told(Registered::Failed(format!(
                         "cannot announce by DNS-SD: {error}"
                     ))),

@@ -159,13 +159,9 @@ fn tell(event: AnnounceEvent, lately: &mut Lately, output: &mut Output) -> anyho
             told.interface = interface.map(|it| it.to_string());
         }
         AnnounceEvent::Renamed { from, to } => {
-            let line =
-                format!("another host has the name {from} already; this one is announced as {to}");
-            // Names clash on each interface, and by IPv4 and IPv6, each for itself.
-            if !lately.is_new(&line) {
-                return Ok(());
-            }
-            output.warn(line);
+            output.warn(format_args!(
+                "another host has the name {from} already; this one is announced as {to}"
+            ));
             told.event = "renamed";
             (told.from, told.to) = (Some(from), Some(to));
         }

@@ -212,9 +212,15 @@ pub(crate) fn a_name_that_is_taken_is_changed_and_told() {
         text.ends_with("is announced as Web (2)._http._tcp.local."),
         "{text}"
     );
+    // It is told once, though the name of each record, by IPv4 and IPv6, was taken.
+    second.wait_for_line("\"id\":\"Web (2)");
     // The goodbye of the second is for its own name.
     second.interrupt();
-    assert_eq!(code(&second.finish()), 0);
+    let second = second.finish();
+    assert_eq!(code(&second), 0);
+    let told = second.stdout.iter();
+    let told = told.filter(|line| line.contains("\"to\":\"Web (2)"));
+    assert_eq!(told.count(), 1, "{second:?}");
     // RFC 6762 §6: the first has just defended its name, and tells it again after a second at the earliest.
     let found = discover(&b, &["_http._tcp", "-t", "3s", "--json"]);
     let found = devices(&found);
