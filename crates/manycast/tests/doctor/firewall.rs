@@ -1,9 +1,8 @@
-//! What the host's own firewall drops; with the privilege to read its rules, which of them does.
+//! What the host's own firewall drops of what comes; with the privilege to read its rules, which of them does.
 
 use manycast::doctor::{self, Code, Confidence, ProgramChoice, Report, Severity};
 use manycast_lab::netns::{Hook, Host, Lab};
 
-use crate::unseen::mend;
 use crate::{
     GROUPS, Stream, address, assert_delivered, assert_fault, evidence, examine, examine_privileged,
     examine_with, program, remedy, two_hosts,
@@ -21,7 +20,7 @@ fn the_rule(host: &Host) -> String {
 
 /// The rule is named, and the command that takes it away works.
 #[track_caller]
-fn assert_named(host: &Host, report: &Report) {
+pub(crate) fn assert_named(host: &Host, report: &Report) {
     assert_fault(report, Code::FirewallDrops, Confidence::Proved);
     let rule = the_rule(host);
     let command = format!("sudo nft delete rule {rule}");
@@ -31,7 +30,7 @@ fn assert_named(host: &Host, report: &Report) {
 
 /// Without the privilege, the way to learn the rule is told.
 #[track_caller]
-fn assert_unnamed(report: &Report, confidence: Confidence) {
+pub(crate) fn assert_unnamed(report: &Report, confidence: Confidence) {
     assert_fault(report, Code::FirewallDrops, confidence);
     assert!(!evidence(report).contains(" dropped "), "{report:#?}");
     let confirm = report.findings[0].confirm.as_deref().unwrap_or_default();
@@ -507,105 +506,5 @@ pub(crate) fn a_drop_of_unicast() {
         let report = examine(&b, &address(own));
         assert_fault(&report, Code::NotArriving, Confidence::Likely);
         assert_named(&b, &examine_privileged(&b, &address(own), None));
-    }
-}
-
-pub(crate) fn a_rule_that_forbids_sending() {
-    let lab = Lab::new();
-    let switch = lab.switch("sw");
-    let [_a, b] = two_hosts(&lab, &switch);
-    b.drop_at(Hook::Output, "udp dport 5000");
-    for group in GROUPS {
-        assert_unnamed(&examine(&b, &address(group)), Confidence::Proved);
-        assert_named(&b, &examine_privileged(&b, &address(group), None));
-    }
-}
-
-/// Nothing comes back from a group that nobody uses either, since nothing could be sent.
-pub(crate) fn a_firewall_that_forbids_sending_to_all_groups() {
-    for (group, (rules, culprit)) in GROUPS.into_iter().zip([
-        (
-            "policy drop; meta l4proto { igmp, icmpv6 } accept",
-            "the policy of inet t c (drop), at the output hook,",
-        ),
-        (
-            "udp dport 53 accept; meta l4proto udp counter drop",
-            "rule 3 of inet t c (drop), at the output hook,",
-        ),
-    ]) {
-        let lab = Lab::new();
-        let switch = lab.switch("sw");
-        let [a, b] = two_hosts(&lab, &switch);
-        b.nft(&format!(
-            "table inet t {{
-                chain c {{
-                    type filter hook output priority 0
-                    {rules}
-                }}
-            }}"
-        ));
-        // Where another program would receive it, nothing is sent to the group itself.
-        let _receiver = group.contains(':').then(|| {
-            let script = format!("s = udp('{group}', True); join(s, '{group}', 'eth0')");
-            program(&b, &script)
-        });
-        let report = examine(&b, &address(group));
-        assert_unnamed(&report, Confidence::Proved);
-        let told = &report.findings[0];
-        let title = "a firewall of this host forbids sending to groups by eth0";
-        assert_eq!(told.title, title, "{report:#?}");
-        assert!(remedy(&report).contains("filter OUTPUT"), "{report:#?}");
-        let report = examine_privileged(&b, &address(group), None);
-        assert_fault(&report, Code::FirewallDrops, Confidence::Proved);
-        assert_eq!(report.findings[0].title, title, "{report:#?}");
-        assert!(evidence(&report).contains(culprit), "{report:#?}");
-
-        // Without an address it is a warning, which says why it is no more.
-        for (host, culprit) in [
-            (b.run_unprivileged(doctor::examine_host), ""),
-            (b.run(doctor::examine_host), culprit),
-        ] {
-            let host = host.unwrap();
-            assert!(host.is_healthy(), "{host:#?}");
-            let mut found = host.findings.iter();
-            let found = found.find(|found| found.code == Code::FirewallDrops);
-            let found = found.unwrap_or_else(|| panic!("{host:#?}"));
-            let state = (found.severity, found.confidence);
-            assert_eq!(state, (Severity::Warning, Confidence::Possible));
-            assert!(found.title.contains("may not send"), "{host:#?}");
-            let why = found.evidence.join("; ");
-            let reason = "a firewall that lets out what it knows";
-            assert!(why.contains(reason) && why.contains(culprit), "{why}");
-        }
-
-        mend(&b, &report);
-        let _stream = Stream::start(&b, &address(&format!("{group}%eth0")));
-        assert_delivered(&examine(&a, &address(group)));
-    }
-}
-
-/// Of IPv4, what is lost there on its way back to this host is refused to nobody.
-pub(crate) fn a_drop_at_the_postrouting_hook() {
-    let lab = Lab::new();
-    let switch = lab.switch("sw");
-    let [_a, b] = two_hosts(&lab, &switch);
-    b.nft(
-        "table inet t {
-            chain c {
-                type filter hook postrouting priority 0
-                udp dport 5000 counter drop
-            }
-        }",
-    );
-    for (group, title) in GROUPS
-        .into_iter()
-        .zip(["drops what it sends to", "forbids sending to"])
-    {
-        let report = examine_privileged(&b, &address(group), None);
-        assert_named(&b, &report);
-        assert!(report.findings[0].title.contains(title), "{report:#?}");
-        mend(&b, &report);
-        let report = examine_privileged(&b, &address(group), None);
-        assert_fault(&report, Code::NotArriving, Confidence::Likely);
     }
 }

@@ -15,6 +15,7 @@ mod own_kernel;
 mod programs;
 mod remedies;
 mod routers;
+mod sending;
 mod serving;
 mod sockets;
 mod stream;
@@ -67,7 +68,6 @@ netns::tests!(
     firewall::a_drop_in_the_bridge_of_the_host,
     firewall::a_drop_at_the_input_hook,
     firewall::a_drop_at_the_input_hook_of_one_source,
-    firewall::a_drop_at_the_postrouting_hook,
     firewall::a_drop_at_the_prerouting_hook,
     firewall::a_drop_at_the_prerouting_hook_of_one_source,
     firewall::a_drop_of_another_port,
@@ -75,12 +75,10 @@ netns::tests!(
     firewall::a_drop_of_a_part,
     firewall::a_drop_of_one_source_of_two,
     firewall::a_drop_of_unicast,
-    firewall::a_firewall_that_forbids_sending_to_all_groups,
     firewall::a_firewall_that_knows_the_sender_by_its_address,
     firewall::a_firewall_that_lets_in_what_it_knows,
     firewall::a_policy_that_drops,
     firewall::a_rule_that_does_not_count,
-    firewall::a_rule_that_forbids_sending,
     far_host::a_firewall_and_a_program_that_is_not_disturbed,
     far_host::a_firewall_at_its_input_hook,
     far_host::a_firewall_that_forbids_sending,
@@ -172,6 +170,9 @@ netns::tests!(
     routers::a_route_for_another_interface,
     routers::a_switch_that_knows_no_new_reports,
     routers::what_is_forwarded_comes_twice,
+    sending::a_drop_at_the_postrouting_hook,
+    sending::a_firewall_that_forbids_sending_to_all_groups,
+    sending::a_rule_that_forbids_sending,
     sockets::bound_to_a_mapped_address,
     sockets::fed_by_the_membership_of_the_host,
     sockets::of_another_user,
