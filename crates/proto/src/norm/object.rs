@@ -192,6 +192,18 @@ impl Symbols {
         (0..256).find(|symbol| self.contains(*symbol))
     }
 
+    /// How many there are.
+    pub(super) fn count(&self) -> u16 {
+        let count: u32 = self.0.iter().map(|word| word.count_ones()).sum();
+        u16::try_from(count).unwrap_or(u16::MAX)
+    }
+
+    pub(super) fn subtract(&mut self, other: &Self) {
+        for (word, other) in self.0.iter_mut().zip(other.0) {
+            *word &= !other;
+        }
+    }
+
     pub(super) fn union(&mut self, other: &Self) {
         for (word, other) in self.0.iter_mut().zip(other.0) {
             *word |= other;

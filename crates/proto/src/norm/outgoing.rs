@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::fec::{Code, Variant};
 use super::message::{Flags, Fti};
 use super::object::{Layout, Symbols};
+use super::repair::{Repair, WHOLE};
 use super::stream::Window;
 
 /// What is to be sent.
@@ -362,7 +363,7 @@ impl Outgoing {
     /// other ones. Parity that was never sent serves all of them alike; where there is not enough of
     /// it, what they named is sent again too.
     // RFC 5740 §5.4: repairs by parity first, then explicit ones.
-    pub(super) fn repairs(&mut self, block: u32, count: u16, named: &Symbols) -> Symbols {
+    pub(super) fn repairs(&mut self, block: u32, count: u16, named: &Symbols) -> Repair {
         let (source, sent) = (self.segments(block), self.sent(block));
         // Of a block that was not sent whole there is no parity yet.
         let parity = if sent < source { 0 } else { self.parity };
@@ -387,8 +388,9 @@ impl Outgoing {
                 (0..sent).for_each(|symbol| {
                     symbols.insert(symbol);
                 });
+                fresh = WHOLE;
             }
         }
-        symbols
+        Repair { symbols, fresh }
     }
 }

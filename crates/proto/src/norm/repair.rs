@@ -26,6 +26,16 @@ pub(super) fn backoff(random: &mut Random, most: Duration, group_size: u64) -> D
     most.mul_f64(share.clamp(0.0, 1.0))
 }
 
+/// With what a block was repaired.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Repair {
+    /// The symbols that were sent.
+    pub(super) symbols: Symbols,
+    /// How many of them are parity that was never sent before, which serves all who miss something;
+    /// [`WHOLE`] where all of the block was sent.
+    pub(super) fresh: u16,
+}
+
 /// What receivers ask for, or would.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Wanted {
@@ -190,20 +200,25 @@ impl Wanted {
         }
     }
 
-    /// Takes out of what is wanted of a block `count` symbols: so many were sent since. [`WHOLE`] takes it
-    /// out in any case.
-    pub(super) fn take_out(&mut self, number: Number, block: u32, count: u16) {
+    /// Takes out of what is wanted of a block what was sent since.
+    pub(super) fn take_out(&mut self, number: Number, block: u32, repair: &Repair) {
         let Some(object) = self.objects.get_mut(&number) else {
             return;
         };
         if let Some(wanted) = object.blocks.get_mut(&block) {
-            wanted.count = wanted.count.saturating_sub(count);
+            let all_are_named = wanted.named.count() >= wanted.count;
+            wanted.count = wanted.count.saturating_sub(repair.fresh);
+            wanted.named.subtract(&repair.symbols);
+            // Who named what they miss need no more than those of them that were not sent.
+            if all_are_named {
+                wanted.count = wanted.count.min(wanted.named.count());
+            }
             if wanted.count == 0 {
                 object.blocks.remove(&block);
                 self.blocks = self.blocks.saturating_sub(1);
             }
         }
-        if count == WHOLE {
+        if repair.fresh == WHOLE {
             object.take_out(block);
         }
         if object.is_empty() {
@@ -211,25 +226,25 @@ impl Wanted {
         }
     }
 
-    /// Takes out what was answered, of each block by so many symbols, as far as that is fresh.
+    /// Takes out what was answered, as far as that is fresh.
     pub(super) fn take_out_answered(
         &mut self,
-        answered: &BTreeMap<(Number, u32), (u16, Instant)>,
+        answered: &BTreeMap<(Number, u32), (Repair, Instant)>,
         fresh: impl Fn(Instant) -> bool,
     ) {
-        let mut symbols = Vec::new();
+        let mut repairs = Vec::new();
         for (&number, object) in &self.objects {
             let single = object.blocks.keys().map(|block| (*block, *block));
             let ranges = object.ranges.iter().map(|(first, last)| (*first, *last));
             for (first, last) in single.chain(ranges) {
                 let answered = answered.range((number, first)..=(number, last));
                 let fresh = answered.filter(|(_, (_, at))| fresh(*at));
-                symbols
-                    .extend(fresh.map(|((number, block), (count, _))| (*number, *block, *count)));
+                repairs
+                    .extend(fresh.map(|((number, block), (repair, _))| (*number, *block, *repair)));
             }
         }
-        for (number, block, count) in symbols {
-            self.take_out(number, block, count);
+        for (number, block, repair) in repairs {
+            self.take_out(number, block, &repair);
         }
     }
 
@@ -523,15 +538,29 @@ mod tests {
             });
             asked
         };
-        let mut wanted = asked(16);
-        wanted.take_out(7, 3, 13);
-        let left = wanted.take_block(7, 3).map(|block| block.count);
-        assert_eq!(left, Some(3));
-        for sent in [16, 17, WHOLE] {
+        let sent = |symbols: std::ops::Range<u16>, fresh| {
+            let mut repair = Repair {
+                symbols: Symbols::default(),
+                fresh,
+            };
+            symbols.for_each(|symbol| {
+                repair.symbols.insert(symbol);
+            });
+            repair
+        };
+        let left = |repair: &Repair| {
             let mut wanted = asked(16);
-            wanted.take_out(7, 3, sent);
-            assert!(wanted.is_empty(), "{sent}");
+            wanted.take_out(7, 3, repair);
+            wanted.take_block(7, 3).map(|block| block.count)
+        };
+        assert_eq!(left(&sent(20..33, 13)), Some(3));
+        for repair in [sent(20..36, 16), sent(20..37, 17), sent(0..20, WHOLE)] {
+            assert_eq!(left(&repair), None, "{repair:?}");
         }
+        // Without parity, what others miss is of no use, however much it is.
+        assert_eq!(left(&sent(0..20, 0)), Some(16));
+        assert_eq!(left(&sent(0..30, 0)), Some(6));
+        assert_eq!(left(&sent(0..36, 0)), None);
     }
 
     /// A sender repairs more blocks in its life than a set names at a time.

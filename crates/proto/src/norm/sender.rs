@@ -23,7 +23,7 @@ use super::object::{Number, Symbols, id_of};
 use super::outgoing::{Object, Outgoing};
 use super::peers::{Peer, Peers, bits};
 use super::rate::Rate;
-use super::repair::Wanted;
+use super::repair::{Repair, Wanted};
 use super::rounds::Askers;
 use crate::buffers::Buffers;
 use crate::pace::Pacer;
@@ -60,9 +60,9 @@ pub struct Sender {
     asked: Wanted,
     /// What is being repaired.
     repairs: Wanted,
-    /// Blocks that were repaired within a round trip, by how many symbols and when: they are asked
-    /// for again by those who did not know.
-    answered: BTreeMap<(Number, u32), (u16, Instant)>,
+    /// Blocks that were repaired within a round trip, by what and when: they are asked for again by those
+    /// who did not know.
+    answered: BTreeMap<(Number, u32), (Repair, Instant)>,
     /// The block that is being repaired, and by which symbols.
     repairing: Option<(Number, u32, Symbols)>,
     /// How much repairs are ahead of what was never sent, in datagrams.

@@ -13,7 +13,7 @@ use crate::norm::message::{
 };
 use crate::norm::object::{Number, Symbols};
 use crate::norm::outgoing::{Outgoing, Source};
-use crate::norm::repair::WHOLE;
+use crate::norm::repair::{Repair, WHOLE};
 use crate::pace::Pacer;
 
 impl Sender {
@@ -166,14 +166,15 @@ impl Sender {
                         symbols.insert(symbol);
                     });
                     self.repairing = Some((number, block, symbols));
-                    self.answer(number, block, WHOLE);
+                    let fresh = WHOLE;
+                    self.answer(number, block, Repair { symbols, fresh });
                 }
             } else if let Some(part) = self.repairs.take_block(number, block)
                 && sent > 0
             {
-                let symbols = outgoing.repairs(block, part.count, &part.named);
-                self.repairing = Some((number, block, symbols));
-                self.answer(number, block, part.count);
+                let repair = outgoing.repairs(block, part.count, &part.named);
+                self.repairing = Some((number, block, repair.symbols));
+                self.answer(number, block, repair);
             }
             if is_elsewhere {
                 self.prefetch_repairs();
@@ -181,11 +182,11 @@ impl Sender {
         }
     }
 
-    /// Takes note that a block is repaired by so many symbols: who asked before has its answer.
-    fn answer(&mut self, number: Number, block: u32, count: u16) {
-        self.asked.take_out(number, block, count);
+    /// Takes note that a block is repaired: who asked before has its answer.
+    fn answer(&mut self, number: Number, block: u32, repair: Repair) {
+        self.asked.take_out(number, block, &repair);
         if self.answered.len() < ANSWERED {
-            self.answered.insert((number, block), (count, self.now));
+            self.answered.insert((number, block), (repair, self.now));
         }
     }
 
