@@ -17,8 +17,9 @@
 //! [`Combined`] makes one of two that share their sockets.
 //!
 //! Protocols are made of [`wire`] (cursors over the bytes of a datagram), [`timers`] (deadlines, each
-//! with its reason), [`buffers`] (payload memory that is used again), [`pace`] (how much may be sent when) and [`random`] (randomness that follows
-//! from a seed).
+//! with its reason), [`buffers`] (payload memory that is used again), [`pace`] (how much may be sent
+//! when), [`refusal`] (a host that refuses for long) and [`random`] (randomness that follows from a
+//! seed).
 //!
 //! # Anatomy
 //!
@@ -52,6 +53,7 @@ pub mod pace;
 #[cfg(feature = "probe")]
 pub mod probe;
 pub mod random;
+pub mod refusal;
 #[cfg(feature = "soap-udp")]
 pub mod soap_udp;
 #[cfg(feature = "ssdp")]

@@ -10,6 +10,7 @@ use manycast::proto::measure::{
     self as protocol, MIN_SIZE, SenderConfig as StreamConfig, SenderEvent, SenderStats,
     ServerReport,
 };
+use manycast::proto::refusal::Refusal;
 use manycast::{Address, Driver, Next, Sender, SocketConfig};
 use serde::Serialize;
 
@@ -128,11 +129,16 @@ pub(super) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     });
 
     let tell = (!output.is_json()).then(|| output.noter());
+    let (interrupt, tell) = (&interrupt, tell.as_ref());
     // Each interface is as fast as it is, so each has a thread.
     let results: Vec<_> = thread::scope(|scope| {
         let threads: Vec<_> = streams
             .into_iter()
-            .map(|driver| scope.spawn(|| send(driver, &interrupt, tell.as_ref())))
+            .zip(&egresses)
+            .map(|(driver, egress)| {
+                let to = egress.to;
+                scope.spawn(move || send(driver, to, interrupt, tell))
+            })
             .collect();
         let join = |thread: thread::ScopedJoinHandle<'_, _>| {
             thread.join().expect("sending does not panic")
@@ -217,12 +223,13 @@ const ENDING: Duration = Duration::from_millis(1500);
 /// Sends a stream to its end, or until the host has refused it for long.
 fn send(
     mut driver: Driver<protocol::Sender>,
+    to: SocketAddr,
     interrupt: &Interrupt,
     tell: Option<&impl Fn(&str)>,
 ) -> Result<Sent, manycast::Error> {
     let begin = Instant::now();
     let (mut told, mut told_at) = (SenderStats::default(), begin);
-    let mut refusal = Refusal::default();
+    let (mut refusal, mut refused) = (Refusal::default(), 0);
     let stopper = driver.stopper()?;
     // Since when it is to end before its time.
     let mut ending = None;
@@ -233,7 +240,11 @@ fn send(
             Next::Event(_) | Next::TimedOut => {}
         }
         let (now, stats) = (Instant::now(), driver.protocol().stats());
-        if refusal.lasts(now, stats.refused) {
+        if stats.refused > refused {
+            refused = stats.refused;
+            refusal.note(now, to);
+        }
+        if refusal.lasting().is_some() {
             // Nobody listens, so nothing of the rest would be taken.
             driver.protocol_mut().finish(now);
             ending.get_or_insert(now);
@@ -256,38 +267,6 @@ fn send(
         report,
         failure: driver.protocol().failure().map(ToString::to_string),
     })
-}
-
-/// Whether a host refuses all that comes, and since when. A receiver that is started together with the
-/// sender may be a little later.
-#[derive(Default)]
-struct Refusal {
-    count: u64,
-    /// When the first refusal was seen after which they did not cease, and the latest.
-    between: Option<(Instant, Instant)>,
-}
-
-impl Refusal {
-    /// How long a host may refuse before it is given up, and after how long without a refusal it is
-    /// taken to listen.
-    const PATIENCE: Duration = Duration::from_secs(1);
-    const CEASED: Duration = Duration::from_secs(2);
-
-    /// Whether it has lasted too long, with so many refusals until now.
-    fn lasts(&mut self, now: Instant, count: u64) -> bool {
-        let is_more = count > std::mem::replace(&mut self.count, count);
-        match &mut self.between {
-            Some((first, latest)) if is_more && now - *latest < Self::CEASED => {
-                *latest = now;
-                now - *first >= Self::PATIENCE
-            }
-            _ if is_more => {
-                self.between = Some((now, now));
-                false
-            }
-            _ => false,
-        }
-    }
 }
 
 /// What was sent since it was told last.
@@ -430,33 +409,5 @@ impl fmt::Display for Summary {
             Span(self.stats.duration),
             bits(self.bits_per_second)
         )
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Whether it is given up at each look, a hundred milliseconds apart, where it was refused.
-    fn looks(refused: impl IntoIterator<Item = bool>) -> Vec<usize> {
-        let (begin, mut refusal, mut count) = (Instant::now(), Refusal::default(), 0);
-        let looks = (0..).zip(refused).filter(|(look, refused)| {
-            count += u64::from(*refused);
-            refusal.lasts(begin + LOOK * *look, count)
-        });
-        looks.map(|(look, _)| look as usize).collect()
-    }
-
-    #[test]
-    fn a_host_is_given_up_after_a_second_of_refusals() {
-        assert_eq!(looks([true; 12]), [10, 11]);
-        // At a datagram a second.
-        assert_eq!(looks((0..12).map(|look| look % 10 == 0)), [10]);
-    }
-
-    #[test]
-    fn a_receiver_may_come_late_and_be_started_anew() {
-        let late = |look| (5..13).contains(&look) || (40..48).contains(&look);
-        assert!(looks((0..100).map(late)).is_empty());
     }
 }
