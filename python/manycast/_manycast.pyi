@@ -942,6 +942,7 @@ def send_files(
     rate: float = 100e6,
     congestion_control: bool = False,
     parity: int | None = None,
+    skip_links: bool = False,
     wait: float = 5.0,
     interface: InterfaceLike | None = None,
     source: str | None = None,
@@ -953,8 +954,9 @@ def send_files(
 ) -> SendReport:
     """Sends files and folders to all receivers at an address, a group or a host, and returns a SendReport.
 
-    ``paths`` is a path or several. What is lost on the way is asked for and repaired. It ends when each
-    receiver that answers has all, or does not come on; who has what is in the report, and no error.
+    ``paths`` is a path or several. Links, and what else is neither a file nor a folder, are an error, or left
+    out with ``skip_links``. What is lost on the way is asked for and repaired. It ends when each receiver
+    that answers has all, or does not come on; who has what is in the report, and no error.
 
     ``receivers`` is how many are expected, ``names`` the name of one or of several of them: it begins when
     they are there, or after ``wait`` seconds, and waits for them so long at the end. ``rate`` is in bits a
@@ -973,8 +975,8 @@ def send_files(
     >>> report.files, report.receivers, report.expected
     (1, (), 0)
 
-    FileError: a file cannot be read or sent. Raises also what opening a Sender raises. Ctrl-C ends it, and
-    receivers are told.
+    FileError: a file cannot be read or sent. ConnectionRefused: nobody listens at the host that it is sent
+    to. Raises also what opening a Sender raises. Ctrl-C ends it, and receivers are told.
     """
 
 begin_send_files: Callable[..., Pending[SendReport]]
@@ -1060,7 +1062,8 @@ def send_stream(
     (10, True)
 
     TimedOut: a receiver that is expected is not there in time; ``write`` or the end raises it.
-    TransferError, at the end: one has not said that it has all. Raises also, there, what opening a Sender
+    ConnectionRefused, by either: nobody listens at the host that it is sent to. TransferError, at the end:
+    one has not said that it has all. Raises also, there, what opening a Sender
     raises. What leaves the with statement by an error breaks off the stream, and receivers hear no end.
     """
 

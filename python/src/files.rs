@@ -34,8 +34,9 @@ impl FromPyObject<'_, '_> for Paths {
 waits_or_begins! {
     /// Sends files and folders to all receivers at an address, a group or a host, and returns a SendReport.
     ///
-    /// ``paths`` is a path or several. What is lost on the way is asked for and repaired. It ends when each
-    /// receiver that answers has all, or does not come on; who has what is in the report, and no error.
+    /// ``paths`` is a path or several. Links, and what else is neither a file nor a folder, are an error, or left
+    /// out with ``skip_links``. What is lost on the way is asked for and repaired. It ends when each receiver
+    /// that answers has all, or does not come on; who has what is in the report, and no error.
     ///
     /// ``receivers`` is how many are expected, ``names`` the name of one or of several of them: it begins when
     /// they are there, or after ``wait`` seconds, and waits for them so long at the end. ``rate`` is in bits a
@@ -54,12 +55,12 @@ waits_or_begins! {
     /// >>> report.files, report.receivers, report.expected
     /// (1, (), 0)
     ///
-    /// FileError: a file cannot be read or sent. Raises also what opening a Sender raises. Ctrl-C ends it, and
-    /// receivers are told.
+    /// FileError: a file cannot be read or sent. ConnectionRefused: nobody listens at the host that it is sent
+    /// to. Raises also what opening a Sender raises. Ctrl-C ends it, and receivers are told.
     signature = (
         address, paths, /, *, receivers=0, names=None, rate=100e6, congestion_control=false,
-        parity=None, wait=5.0, interface=None, source=None, hops=None, loopback=true, dscp=None,
-        send_buffer=None, progress=None
+        parity=None, skip_links=false, wait=5.0, interface=None, source=None, hops=None, loopback=true,
+        dscp=None, send_buffer=None, progress=None
     )
     fn send_files, begin_send_files(
         address: &Bound<'_, PyAny>,
@@ -69,6 +70,7 @@ waits_or_begins! {
         rate: f64,
         congestion_control: bool,
         parity: Option<Parity>,
+        skip_links: bool,
         wait: f64,
         interface: Option<Interface>,
         source: Option<&str>,
@@ -85,6 +87,7 @@ waits_or_begins! {
         options.receivers = names.unwrap_or_default().0;
         options.count = receivers;
         options.parity = parity.map(|parity| parity.0);
+        options.skip_links = skip_links;
         options.wait = timeout(Some(wait))?.unwrap_or(options.wait);
         let socket = options::sending(hops, loopback, dscp, send_buffer)?;
         options.sender = sender::config(source, socket)?;

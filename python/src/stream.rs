@@ -40,7 +40,8 @@ use crate::wait::timeout;
 /// (10, True)
 ///
 /// TimedOut: a receiver that is expected is not there in time; ``write`` or the end raises it.
-/// TransferError, at the end: one has not said that it has all. Raises also, there, what opening a Sender
+/// ConnectionRefused, by either: nobody listens at the host that it is sent to. TransferError, at the end:
+/// one has not said that it has all. Raises also, there, what opening a Sender
 /// raises. What leaves the with statement by an error breaks off the stream, and receivers hear no end.
 #[pyfunction]
 #[pyo3(signature = (

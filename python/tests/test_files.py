@@ -210,6 +210,15 @@ def test_what_is_refused(group, source, into):
     assert contents(into) == {}
 
 
+def test_links_are_left_out(group, source):
+    (source / "sub" / "link").symlink_to("small")
+    events = []
+    report = manycast.send_files(group, source / "sub", skip_links=True, progress=events.append)
+    assert report.files == 2
+    [warned] = [event for event in events if isinstance(event, files.Warned)]
+    assert "dir/sub/link" in warned.message
+
+
 def test_answers_come_to_the_port_that_is_chosen(group, source, into):
     events = []
     receiving = Receiving(group, into, name="r")

@@ -49,7 +49,7 @@ pub(crate) const CODES: [Codes; 22] = [
     codes(
         "send-files",
         "every expected receiver has verified every file; where none is expected, each that was heard of",
-        Some("one has not, or a signal ended it"),
+        Some("one has not, the host refused, or a signal ended it"),
     ),
     codes(
         "receive-files",
@@ -59,7 +59,7 @@ pub(crate) const CODES: [Codes; 22] = [
     codes(
         "send-stream",
         "it was sent to its end, and every expected receiver has all of it",
-        Some("one has not, or a signal ended it"),
+        Some("one has not, the host refused, or a signal ended it"),
     ),
     codes(
         "receive-stream",

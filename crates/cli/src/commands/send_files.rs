@@ -16,7 +16,7 @@ use crate::Outcome;
 use crate::cli::HELP;
 use crate::commands::send::destinations;
 use crate::interrupt::Interrupt;
-use crate::output::{Escaped, Output, SentReport, counted};
+use crate::output::{self, Escaped, Output, SentReport, counted};
 use crate::values::{self, Interfaces, Local, Rate};
 use report::{Ended, Heard, Reported, Started, Underway};
 pub(crate) use report::{entries, percent, state_of, verified};
@@ -64,6 +64,9 @@ pub(crate) struct Args {
     /// else 8
     #[arg(long, value_name = "N", default_value = "auto", value_parser = parity)]
     parity: Parity,
+    /// Leave out links, and what else is neither a file nor a folder
+    #[arg(long)]
+    skip_links: bool,
     /// How long to wait for receivers, at the beginning and at the end
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = values::duration)]
     wait: Duration,
@@ -154,6 +157,10 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
             output.note("stopped before anything was sent");
             return Ok(Outcome::No);
         }
+        Err(error) if is_absent(&error) => {
+            output::problem(&error);
+            return Ok(Outcome::No);
+        }
         report => report?,
     };
     if report.stopped {
@@ -171,6 +178,15 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     })
 }
 
+/// Whether the answer is "no": somebody is not there.
+pub(crate) fn is_absent(error: &Error) -> bool {
+    use manycast::Error::ConnectionRefused;
+    matches!(
+        error,
+        Error::Absent(_) | Error::Network(ConnectionRefused { .. })
+    )
+}
+
 impl Args {
     fn options(&self, address: &Address) -> SendOptions {
         let mut socket = SocketConfig::default();
@@ -185,6 +201,7 @@ impl Args {
         options.receivers = self.receiver.clone();
         options.count = usize::try_from(self.receivers.unwrap_or(0)).unwrap_or(usize::MAX);
         options.parity = self.parity.0;
+        options.skip_links = self.skip_links;
         options.wait = self.wait;
         options.sender = sender;
         options

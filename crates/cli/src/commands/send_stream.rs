@@ -10,7 +10,7 @@ use manycast::transfer::stream::{self, Error, StreamSendOptions, StreamSent};
 use manycast::{Address, SenderConfig, SocketConfig};
 use serde::Serialize;
 
-use super::send_files::{Parity, parity};
+use super::send_files::{Parity, is_absent, parity};
 use crate::Outcome;
 use crate::cli::HELP;
 use crate::commands::send::destinations;
@@ -103,7 +103,7 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
             return Ok(Outcome::No);
         }
         // The answer is "no": somebody is not there.
-        Err(error @ Error::Absent(_)) => {
+        Err(error) if is_absent(&error) => {
             crate::output::problem(&error);
             return Ok(Outcome::No);
         }
@@ -142,7 +142,8 @@ fn expectation(options: &StreamSendOptions) -> String {
 #[derive(Serialize)]
 struct Sent<'a> {
     event: &'static str,
-    complete: bool,
+    /// Nothing where nobody was expected: then it is not known.
+    complete: Option<bool>,
     stopped: bool,
     bytes: u64,
     seconds: f64,
@@ -162,9 +163,10 @@ struct Has<'a> {
 impl<'a> Sent<'a> {
     fn new(sent: &'a StreamSent) -> Self {
         let has = sent.receivers.iter();
+        let is_known = sent.stopped || !sent.receivers.is_empty();
         Self {
             event: "sent",
-            complete: sent.is_complete(),
+            complete: is_known.then(|| sent.is_complete()),
             stopped: sent.stopped,
             bytes: sent.bytes,
             seconds: sent.elapsed.as_secs_f64(),

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use manycast_lab::netns::{self, Finished, Hook, Host, Lab, Pick, Process, RateLimit};
+use manycast_lab::netns::{self, Finished, Hook, Host, Lab, Pick, Process, RateLimit, wait_until};
 use serde_json::Value;
 
 use crate::{code, hosts_on, json, run, send_signal, start};
@@ -317,6 +317,60 @@ pub(crate) fn a_full_disk_stops_that_receiver_alone() {
     );
     let unmounted = std::process::Command::new("umount").arg(&small).status();
     assert!(unmounted.is_ok());
+}
+
+/// A host that refuses is given up after a second, or at the end where that comes before; a receiver that
+/// is a little later gets all. Of a group where nobody is, nothing is known.
+pub(crate) fn a_host_that_refuses_is_given_up_and_a_late_receiver_is_not() {
+    let lab = Lab::new();
+    let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
+    let folder = Folder::new("refuses");
+    let (long, short) = (folder.text("long"), folder.text("short"));
+    fs::write(&long, content(1_000_000)).unwrap();
+    fs::write(&short, "short").unwrap();
+    let to = "10.0.0.2:5013";
+    // The long one would take a quarter of an hour.
+    for (from, rate) in [(&long, "--rate 8k"), (&short, "")] {
+        for line in [
+            format!("send-files {from} {to} {rate}"),
+            format!("send-stream {to} {rate} < {from}"),
+        ] {
+            let mut shell = a.command("sh");
+            shell.args(["-c", &format!("exec {} {line}", crate::BINARY)]);
+            let sent = Process::start(&mut shell).finish();
+            assert_eq!(code(&sent), 1, "{line}: {sent:?}");
+            let problem = sent.stderr.last().unwrap();
+            let why = format!("manycast: nobody listens on {to}; start the receiver");
+            assert!(problem.starts_with(&why), "{line}: {sent:?}");
+        }
+    }
+
+    // The kernel lets six refusals go at once, and then ten a second.
+    b.sysctl("net.ipv4.icmp_ratelimit", "100");
+    for (into, options, refused) in [
+        ("late", "--rate 2M", 1),
+        ("waited-for", "--receivers 1 --wait 1m", 20),
+    ] {
+        let refusals = b.count_at(Hook::Output, "icmp type destination-unreachable");
+        let sender = begin_at(&a, &long, to, &format!("{options} --json"));
+        wait_until("refusals", || refusals.count() >= refused);
+        let receiver = receive_at(&b, "b", &folder.sub(into), to, "--once");
+        let sent = sender.finish();
+        assert_eq!(code(&sent), 0, "{options}: {sent:?}");
+        assert_eq!(report(&sent)["complete"], true, "{options}: {sent:?}");
+        assert_eq!(code(&receiver.finish()), 0, "{options}");
+    }
+
+    // Who says nothing and leaves when it has all, so that the host refuses then, was there.
+    let receiver = receive_at(&b, "b", &folder.sub("silent"), to, "--silent --once");
+    let sent = begin_at(&a, &short, to, "--json").finish();
+    assert_eq!(code(&sent), 0, "{sent:?}");
+    assert_eq!(report(&sent)["complete"], Value::Null);
+    assert_eq!(code(&receiver.finish()), 0);
+
+    let sent = send(&a, &short, "--json");
+    assert_eq!(code(&sent), 0, "{sent:?}");
+    assert_eq!(report(&sent)["complete"], Value::Null);
 }
 
 /// Where nothing can be written, that is told at the start, before anybody sends.

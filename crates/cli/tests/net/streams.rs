@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use manycast_lab::netns::{Lab, Pick, Process};
+use manycast_lab::netns::{Host, Lab, Pick, Process};
 
 use crate::files::{Folder, GROUP, content};
 use crate::{code, hosts_on, json, run};
@@ -117,4 +117,30 @@ pub(crate) fn a_stream_waits_for_so_many() {
         silent.stderr[2],
         format!("'manycast doctor {GROUP}' tells why nothing comes")
     );
+}
+
+/// A receiver at one host that is not expected is there, also where it says nothing; that it leaves when it
+/// has all, and the host refuses from then on, is no failure.
+pub(crate) fn a_stream_comes_to_a_host() {
+    let lab = Lab::new();
+    let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
+    let folder = Folder::new("host");
+    let bytes = content(500_000);
+    let (from, into) = (folder.text("from"), folder.text("into"));
+    fs::write(&from, &bytes).unwrap();
+    for options in ["", "--silent"] {
+        let shell = |host: &Host, line: String| {
+            let mut shell = host.command("sh");
+            shell.args(["-c", &format!("exec {} {line}", crate::BINARY)]);
+            Process::start(&mut shell)
+        };
+        let mut receiver = shell(&b, format!("receive-stream :5014 {options} -t 30 > {into}"));
+        receiver.wait_for_error_line("receiving as");
+        let sent = shell(&a, format!("send-stream 10.0.0.2:5014 --json < {from}")).finish();
+        assert_eq!(code(&sent), 0, "{options}: {sent:?}");
+        let told = json(sent.stdout.last().unwrap());
+        assert_eq!(told["complete"], serde_json::Value::Null, "{options}");
+        assert_eq!(code(&receiver.finish()), 0, "{options}");
+        assert!(fs::read(&into).unwrap() == bytes, "{options}");
+    }
 }

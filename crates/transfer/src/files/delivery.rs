@@ -17,6 +17,9 @@ pub(super) const WINDOW: usize = 64;
 const SILENCE: Duration = Duration::from_secs(5);
 /// How long is waited for receivers where none is expected.
 const GATHER: Duration = Duration::from_millis(400);
+/// How long a host may be silent that nobody is expected at: what it refuses, Linux tells of once a
+/// second at least (`icmp_ratelimit` of `icmp(7)`).
+const SILENT: Duration = Duration::from_millis(1200);
 /// How many rounds in a row may bring nothing.
 const ROUNDS: u32 = 3;
 /// How long after a question the next asks for what did not fit into the answers.
@@ -30,6 +33,8 @@ pub(super) struct Expected {
     pub(super) names: Vec<String>,
     /// How many, those with names among them.
     pub(super) count: usize,
+    /// Whether it is sent to a host, and not to a group.
+    pub(super) at_host: bool,
 }
 
 /// A delivery: which files go to whom, and who has them.
@@ -119,6 +124,11 @@ impl Delivery {
 
     pub(super) const fn is_over(&self) -> bool {
         matches!(self.phase, Phase::Over)
+    }
+
+    /// Whether receivers are waited for before anything is sent.
+    pub(super) const fn is_gathering(&self) -> bool {
+        matches!(self.phase, Phase::Gathering)
     }
 
     /// The entry that an object is.
@@ -263,6 +273,9 @@ impl Delivery {
     fn gather(&mut self, now: Instant) {
         let waited = now.saturating_duration_since(self.begun);
         let ready = match self.expected.count {
+            0 if self.expected.at_host && self.live(now).next().is_none() => {
+                waited >= SILENT.min(self.wait)
+            }
             0 => waited >= GATHER.min(self.wait),
             _ => {
                 let decided = self.live(now).all(Peer::is_decided);

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use manycast_io::{NetworkEvent, Output, Protocol, Received};
+use manycast_proto::refusal::Refusal;
 
 /// An event of the protocol, or what another thread put in.
 pub(crate) enum Mail<E, M> {
@@ -17,6 +18,8 @@ pub(crate) struct Inbox<P, M> {
     messages: VecDeque<M>,
     /// The sequence numbers of a peer's datagrams, where they are counted.
     pub(super) counts: Counts,
+    /// Whether the host that is sent to refuses.
+    pub(crate) refusal: Refusal,
 }
 
 impl<P, M> Inbox<P, M> {
@@ -25,6 +28,7 @@ impl<P, M> Inbox<P, M> {
             protocol,
             messages: VecDeque::new(),
             counts: Counts::default(),
+            refusal: Refusal::default(),
         }
     }
 
@@ -50,6 +54,9 @@ impl<P: Protocol, M> Protocol for Inbox<P, M> {
     }
 
     fn handle_network(&mut self, now: Instant, event: NetworkEvent) {
+        if let Some(peer) = event.refused_by() {
+            self.refusal.note(now, peer);
+        }
         self.protocol.handle_network(now, event);
     }
 

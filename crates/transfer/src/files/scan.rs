@@ -66,12 +66,22 @@ impl Origin {
     }
 }
 
+/// What is to be sent, and what is left out.
+#[derive(Debug)]
+pub(super) struct Scanned {
+    pub(super) origins: Vec<Origin>,
+    /// Links, and others that are neither a file nor a folder.
+    pub(super) left_out: Vec<PathBuf>,
+}
+
 /// All that these paths are, folders with what is in them; in the order of their names. `progress`
 /// is told of the bytes that were read, and says whether to go on.
 pub(super) fn scan(
     paths: &[PathBuf],
+    skip_links: bool,
     progress: impl FnMut(u64) -> bool,
-) -> Result<Vec<Origin>, Error> {
+) -> Result<Scanned, Error> {
+    let mut left_out = Vec::new();
     let (mut found, mut names, mut manifest) = (Vec::new(), Names::default(), 0);
     // The next is the last.
     let mut waiting: Vec<(PathBuf, Vec<u8>)> = Vec::new();
@@ -88,15 +98,16 @@ pub(super) fn scan(
         };
         let metadata = fs::symlink_metadata(&path).map_err(wrong)?;
         let is_folder = metadata.is_dir();
-        if metadata.is_symlink() {
-            return Err(unsendable(
-                "it is a link; leave it out, or send what it leads to".to_owned(),
-            ));
-        }
         if !is_folder && !metadata.is_file() {
-            return Err(unsendable(
-                "it is neither a file nor a folder; leave it out".to_owned(),
-            ));
+            if skip_links {
+                left_out.push(path);
+                continue;
+            }
+            let why = match metadata.is_symlink() {
+                true => "it is a link; leave out links (--skip-links), or send what it leads to",
+                false => "it is neither a file nor a folder; leave out such ones (--skip-links)",
+            };
+            return Err(unsendable(why.to_owned()));
         }
         if is_folder {
             let entries = fs::read_dir(&path).map_err(wrong)?;
@@ -131,8 +142,16 @@ pub(super) fn scan(
         };
         found.push(Origin { entry, path });
     }
+    if found.is_empty() && !left_out.is_empty() {
+        return Err(Error::Unsuitable(
+            "there is nothing to send but what is left out".to_owned(),
+        ));
+    }
     read_all(&mut found, progress)?;
-    Ok(found)
+    Ok(Scanned {
+        origins: found,
+        left_out,
+    })
 }
 
 /// What a thread tells that reads files.

@@ -1,25 +1,21 @@
 //! Sending files to many: over sockets, from the disk.
 
 mod account;
+mod reading;
 
 use std::collections::HashMap;
 use std::fmt;
 use std::fs::File;
-use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
-use manycast_io::{
-    Commands, Driver, IntoAddress, Next, Sender as Egress, SenderConfig, Sent, Socket,
-};
+use manycast_io::{Driver, IntoAddress, Next, Sender as Egress, SenderConfig, Sent, Socket};
 use manycast_proto::buffers::Buffers;
-use manycast_proto::norm::{self, ObjectId, SenderEvent};
+use manycast_proto::norm::{self, SenderEvent};
 use manycast_types::Address;
 
 use super::delivery::{Delivery, Expected, WINDOW};
@@ -29,6 +25,7 @@ use super::report::{FileState, Progress, SendReport};
 use super::scan::{Origin, scan};
 use super::stop::{LOOK, Stop};
 use super::{Error, SEGMENT_LEAST};
+use reading::{Job, Read};
 
 /// How files are sent.
 #[derive(Clone, Debug)]
@@ -46,6 +43,9 @@ pub struct SendOptions {
     /// How many parity symbols go with each block of 64 unasked, 0 to 64; `None`: none where
     /// receivers are expected, who can ask, and 8 otherwise.
     pub parity: Option<u8>,
+    /// Whether links are left out, with a warning, and others that are neither a file nor a folder; they
+    /// are an error by default.
+    pub skip_links: bool,
     /// How long is waited for receivers that are expected: at the beginning until they are there, and
     /// at the end until they say that they have all; 5 s by default.
     pub wait: Duration,
@@ -63,6 +63,7 @@ impl Default for SendOptions {
             receivers: Vec::new(),
             count: 0,
             parity: None,
+            skip_links: false,
             wait: Duration::from_secs(5),
             round_trip: Duration::from_millis(100),
             sender: SenderConfig::default(),
@@ -138,8 +139,9 @@ pub enum SendEvent {
 ///
 /// # Errors
 ///
-/// A file that cannot be read or sent, a name of a receiver that is none, no way to the address. What
-/// becomes of the files at the receivers is no error but in the report.
+/// A file that cannot be read or sent, a name of a receiver that is none, no way to the address, a host
+/// where nobody listens ([`ConnectionRefused`](manycast_io::Error::ConnectionRefused), within three seconds).
+/// What becomes of the files at the receivers is no error but in the report.
 pub fn send_files<P: AsRef<Path>>(
     address: impl IntoAddress,
     paths: impl IntoIterator<Item = P>,
@@ -156,11 +158,6 @@ pub struct Sending {
     stop: Stop,
 }
 
-/// What the thread that reads is to read: a part of the file with this number, into memory that it is
-/// given.
-type Job = (ObjectId, u32, u64, usize, BytesMut);
-/// What it has read: so many bytes.
-type Read = (ObjectId, u64, usize, Result<BytesMut, String>);
 type Protocol = Inbox<norm::Sender, Read>;
 
 impl Sending {
@@ -202,7 +199,8 @@ impl Sending {
     /// As [`send_files`], and [`Error::Stopped`] before the first datagram.
     pub fn run(self, mut on_event: impl FnMut(SendEvent)) -> Result<SendReport, Error> {
         let (mut read, mut told) = (0, Instant::now());
-        let origins = scan(&self.paths, |bytes| {
+        let skip_links = self.options.skip_links;
+        let scanned = scan(&self.paths, skip_links, |bytes| {
             read += bytes;
             if told.elapsed() >= OFTEN {
                 told = Instant::now();
@@ -210,7 +208,10 @@ impl Sending {
             }
             !self.stop.is_requested()
         })?;
-        let mut run = Run::new(self, origins)?;
+        if !scanned.left_out.is_empty() {
+            on_event(SendEvent::Warning(left_out(&scanned.left_out)));
+        }
+        let mut run = Run::new(self, scanned.origins)?;
         on_event(SendEvent::Started {
             files: run.delivery.entries().len(),
             bytes: run.delivery.bytes(),
@@ -219,6 +220,21 @@ impl Sending {
         run.run(&mut on_event)?;
         Ok(run.report())
     }
+}
+
+/// What is left out, in a sentence, the first of it by name.
+fn left_out(paths: &[PathBuf]) -> String {
+    const NAMED: usize = 5;
+    let named = paths.iter().take(NAMED);
+    let named: Vec<_> = named.map(|path| path.display().to_string()).collect();
+    let more = match paths.len() {
+        0..=NAMED => String::new(),
+        all => format!(" and {} more", all - NAMED),
+    };
+    format!(
+        "links, and what is neither a file nor a folder, are not sent: {}{more}",
+        named.join(", ")
+    )
 }
 
 impl fmt::Debug for Sending {
@@ -304,6 +320,8 @@ struct Run {
     segment: u64,
     /// Whether to warn of a rate that may be too high: once, and not where the rate follows the network.
     warns_of_rate: bool,
+    /// Whether the host that is sent to refused the first words.
+    was_refused: bool,
     ended: Instant,
 }
 
@@ -323,6 +341,7 @@ impl Run {
         let expected = Expected {
             count: options.count.max(options.receivers.len()),
             names: options.receivers,
+            at_host: !egress.to.ip().is_multicast(),
         };
         let automatic = if expected.count > 0 { 0 } else { 8 };
         let proactive = options.parity.unwrap_or(automatic).min(64);
@@ -354,7 +373,7 @@ impl Run {
         let (its, commands) = (Arc::clone(&origins), driver.commands()?);
         let thread = thread::Builder::new().name("read".to_owned());
         thread
-            .spawn(move || read(&its, &to_read, &commands))
+            .spawn(move || reading::read(&its, &to_read, &commands))
             .map_err(|error| Error::file("start", "a thread", error))?;
         Ok(Self {
             driver,
@@ -367,6 +386,7 @@ impl Run {
             stop,
             segment,
             warns_of_rate: !options.congestion_control,
+            was_refused: false,
             ended: now,
         })
     }
@@ -416,6 +436,9 @@ impl Run {
                 let sender = &mut self.driver.protocol_mut().protocol;
                 until = self.delivery.step(sender, now);
             }
+            if let Some(peer) = self.refused_by(now) {
+                return Err(manycast_io::Error::ConnectionRefused { peer }.into());
+            }
             if now.saturating_duration_since(told) >= OFTEN {
                 told = now;
                 let progress = self.progress(now);
@@ -439,6 +462,26 @@ impl Run {
             Next::Finished | Next::TimedOut
         ) {}
         Ok(())
+    }
+
+    /// The host that is sent to, where nobody listens there: it has refused for long, or until the end.
+    /// While receivers are waited for, they may still come; where it refuses only later, one that says
+    /// nothing has perhaps got all and left.
+    fn refused_by(&mut self, now: Instant) -> Option<SocketAddr> {
+        let refusal = self.driver.protocol().refusal;
+        if self.delivery.is_gathering() {
+            self.was_refused = refusal.of_late(now).is_some();
+            return None;
+        }
+        let mut peers = self.delivery.peers.known.values();
+        let is_heard = peers.any(|peer| peer.heard.is_some());
+        if !self.was_refused || is_heard || self.stop.is_requested() {
+            return None;
+        }
+        match self.delivery.is_over() {
+            true => refusal.of_late(now),
+            false => refusal.lasting(),
+        }
     }
 
     fn answered(
@@ -480,96 +523,6 @@ impl Run {
                 path: origin.entry.path.clone(),
                 state,
             });
-        }
-    }
-
-    /// Reads a part of a file: at once, where it lies in memory; otherwise the thread reads it.
-    fn read(&mut self, object: ObjectId, offset: u64, length: usize) {
-        let Some(index) = self.delivery.entry_of(object) else {
-            return;
-        };
-        if self.files.len() > 2 * WINDOW {
-            self.files.clear();
-        }
-        if !self.files.contains_key(&index) {
-            match self.origins[index as usize].open() {
-                Ok(file) => drop(self.files.insert(index, file)),
-                Err(error) => return self.fail(index, error.to_string()),
-            }
-        }
-        let mut buffer = self.buffers.take();
-        let now = self.files.get(&index).and_then(|file| {
-            let slice = &mut [io::IoSliceMut::new(buffer.get_mut(..length)?)];
-            // `preadv2(2)`: what would have to wait for the disk fails.
-            let flags = rustix::io::ReadWriteFlags::NOWAIT;
-            rustix::io::preadv2(file, slice, offset, flags).ok()
-        });
-        if now == Some(length) {
-            self.supply((object, offset, length, Ok(buffer)));
-        } else {
-            // It lives as long as this does.
-            let _ = self.reader.send((object, index, offset, length, buffer));
-        }
-    }
-
-    /// Of a file that was changed while it was sent, no receiver can verify what came.
-    fn look_whether_changed(&mut self, object: ObjectId) {
-        let Some(index) = self.delivery.entry_of(object) else {
-            return;
-        };
-        let origin = &self.origins[index as usize];
-        let file = self.files.get(&index);
-        if file.is_some_and(|file| !origin.is_as_it_was(file).unwrap_or(false)) {
-            let why = origin.changed().to_string();
-            self.fail(index, why);
-        }
-    }
-
-    fn supply(&mut self, (object, offset, length, buffer): Read) {
-        match buffer {
-            Ok(buffer) => {
-                let mut bytes = self.buffers.give(buffer);
-                bytes.truncate(length);
-                let sender = &mut self.driver.protocol_mut().protocol;
-                sender.supply(object, offset, bytes);
-            }
-            Err(why) => {
-                if let Some(index) = self.delivery.entry_of(object) {
-                    self.fail(index, why);
-                }
-            }
-        }
-    }
-
-    fn fail(&mut self, index: u32, why: String) {
-        self.files.remove(&index);
-        let sender = &mut self.driver.protocol_mut().protocol;
-        self.delivery.fail(index, why, sender);
-    }
-}
-
-/// Reads what would hold up the driver, until nobody can want any more.
-fn read(origins: &[Origin], jobs: &mpsc::Receiver<Job>, commands: &Commands<Protocol>) {
-    // The file that was read last.
-    let mut open: Option<(u32, File)> = None;
-    for (object, index, offset, length, mut buffer) in jobs {
-        let origin = &origins[index as usize];
-        let result = (|| {
-            let file = match open.take_if(|(its, _)| *its == index) {
-                Some((_, file)) => file,
-                None => origin.open()?,
-            };
-            let read = file.read_exact_at(&mut buffer[..length], offset);
-            read.map_err(|error| match error.kind() {
-                io::ErrorKind::UnexpectedEof => origin.changed(),
-                _ => Error::file("read", origin.path.display(), error),
-            })?;
-            open = Some((index, file));
-            Ok(buffer)
-        })();
-        let result = result.map_err(|error: Error| error.to_string());
-        if !commands.give(move |inbox, _| inbox.put((object, offset, length, result))) {
-            return;
         }
     }
 }

@@ -109,7 +109,8 @@ const PARTS: usize = 4;
 ///
 /// # Errors
 ///
-/// A receiver that is expected is not there in time; the reader fails; no way to the address.
+/// A receiver that is expected is not there in time; the reader fails; no way to the address; a host
+/// where nobody listens ([`ConnectionRefused`](manycast_io::Error::ConnectionRefused), within three seconds).
 pub fn send_stream(
     address: impl IntoAddress,
     reader: impl Read + Send + 'static,
@@ -144,6 +145,9 @@ pub fn send_stream(
         ))
     };
     let mut driver = Driver::new(socket, sender(number, Vec::new()));
+    if !is_expected && !egress.to.ip().is_multicast() {
+        look_whether_refused(&mut driver, options, stop)?;
+    }
     let names = gather(&mut driver, options, stop)?;
     let nodes: Vec<_> = names.iter().map(|name| node_of(name)).collect();
     // Whose acknowledgements count is settled with the first word of a sender, so another one sends.
@@ -193,6 +197,46 @@ type Sending = Driver<Inbox<norm::Sender, Part>>;
 /// How many receivers are kept while they are waited for.
 const MOST: usize = 4096;
 
+/// How long a host may be silent that nobody is expected at: it may have no way to answer. What it
+/// refuses, Linux tells of once a second at least (`icmp_ratelimit` of `icmp(7)`).
+const SILENT: Duration = Duration::from_millis(1200);
+
+/// Asks a host who is there, until somebody answers or it stays silent; where nobody listens, it refuses.
+fn look_whether_refused(
+    driver: &mut Sending,
+    options: &StreamSendOptions,
+    stop: &Stop,
+) -> Result<(), Error> {
+    let begun = Instant::now();
+    let mut asked = None;
+    loop {
+        let (now, refusal) = (Instant::now(), driver.protocol().refusal);
+        if let Some(peer) = refusal.lasting() {
+            return Err(manycast_io::Error::ConnectionRefused { peer }.into());
+        }
+        let is_silent = now.saturating_duration_since(begun) >= SILENT.min(options.wait);
+        if is_silent && refusal.of_late(now).is_none() {
+            return Ok(());
+        }
+        let is_due = asked.is_none_or(|at: Instant| now.saturating_duration_since(at) >= LOOK);
+        // Before it is started, which the driver does, nobody is asked.
+        if is_due && driver.protocol_mut().protocol.announce(&who(0)) {
+            asked = Some(now);
+        }
+        match driver.next_event(Some(Duration::from_millis(10)))? {
+            Next::Event(Mail::Event(SenderEvent::Answered { kind: HERE, .. })) => return Ok(()),
+            Next::Finished => return Err(Error::Stopped),
+            _ if stop.is_requested() => return Err(Error::Stopped),
+            _ => {}
+        }
+    }
+}
+
+/// The question who is there, to be answered within so many milliseconds.
+fn who(within: u16) -> Vec<u8> {
+    [&WHO[..], &within.to_be_bytes()].concat()
+}
+
 /// Waits until all that are expected have said that they are there, and gives the names of all that
 /// have.
 fn gather(
@@ -230,7 +274,7 @@ fn gather(
             if there.len() < count {
                 // Eight receivers a millisecond, so that the answers of many do not come as one.
                 let within = u16::try_from(count / 8).unwrap_or(u16::MAX);
-                is_asked |= sender.announce(&[&WHO[..], &within.to_be_bytes()].concat());
+                is_asked |= sender.announce(&who(within));
             }
             if is_asked {
                 asked = Some(now);

@@ -11,8 +11,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use manycast::transfer::files::{
-    self, Error, FileState, ReceiveEvent, ReceiveOptions, ReceiveReport, Receiving, SendOptions,
-    SendReport, Stop,
+    self, Error, FileState, ReceiveEvent, ReceiveOptions, ReceiveReport, Receiving, SendEvent,
+    SendOptions, SendReport, Sending, Stop,
 };
 
 /// A folder to send from and folders to receive into.
@@ -318,10 +318,9 @@ fn what_cannot_be_sent_is_told_with_a_sentence() {
     let error = |names: &[&str]| site.send(names, |_| {}).unwrap_err().to_string();
     site.file("links/file", b"");
     symlink("file", site.path("from/links/link")).unwrap();
-    assert!(
-        error(&["links"])
-            .ends_with("links/link: it is a link; leave it out, or send what it leads to")
-    );
+    assert!(error(&["links"]).ends_with(
+        "links/link: it is a link; leave out links (--skip-links), or send what it leads to"
+    ));
     site.file("cases/a", b"");
     site.file("cases/A", b"");
     assert!(
@@ -337,6 +336,42 @@ fn what_cannot_be_sent_is_told_with_a_sentence() {
     assert_eq!(nothing, "there is nothing to send");
     let name = site.send(&["links/file"], expect(&["a\n"])).unwrap_err();
     assert!(name.to_string().contains("is no name of a receiver"));
+}
+
+#[test]
+fn links_are_left_out_where_that_is_asked_for() {
+    let site = Site::new(5123);
+    site.file("d/file", b"1");
+    symlink("file", site.path("from/d/link")).unwrap();
+    symlink("..", site.path("from/d/loop")).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(site.path("from/d/socket")).unwrap();
+    let mut options = SendOptions::default();
+    options.skip_links = true;
+    let send = |name: &str| {
+        let path = site.path("from").join(name);
+        let sending = Sending::new(&*site.address, [path], options.clone()).unwrap();
+        let mut warnings = Vec::new();
+        let report = sending.run(|event| {
+            if let SendEvent::Warning(warning) = event {
+                warnings.push(warning);
+            }
+        });
+        (report, warnings)
+    };
+    let (report, warnings) = send("d");
+    let sent: Vec<_> = report
+        .unwrap()
+        .files
+        .into_iter()
+        .map(|it| it.path)
+        .collect();
+    assert_eq!(sent, ["d", "d/file"]);
+    assert_eq!(warnings.len(), 1);
+    for name in ["d/link", "d/loop", "d/socket"] {
+        assert!(warnings[0].contains(name), "{warnings:?}");
+    }
+    let nothing = send("d/link").0.unwrap_err().to_string();
+    assert_eq!(nothing, "there is nothing to send but what is left out");
 }
 
 #[test]
@@ -428,10 +463,10 @@ fn a_file_that_changes_meanwhile_is_told() {
     options.receivers = vec!["r".to_owned()];
     options.wait = Duration::from_secs(1);
     let paths = ["gone", "stays"].map(|name| site.path("from").join(name));
-    let sending = files::Sending::new(&*site.address, &paths, options).unwrap();
+    let sending = Sending::new(&*site.address, &paths, options).unwrap();
     let report = sending
         .run(|event| {
-            if let files::SendEvent::Started { .. } = event {
+            if let SendEvent::Started { .. } = event {
                 fs::write(&paths[0], b"other").unwrap();
             }
         })
@@ -459,11 +494,11 @@ fn a_file_that_changes_while_it_is_sent_is_told() {
     options.wait = Duration::from_secs(1);
     options.rate = 100_000_000;
     let path = site.path("from/file");
-    let sending = files::Sending::new(&*site.address, [&path], options).unwrap();
+    let sending = Sending::new(&*site.address, [&path], options).unwrap();
     let mut other = Some(vec![7; 20_000_000]);
     let report = sending
         .run(|event| {
-            let files::SendEvent::Progress(progress) = event else {
+            let SendEvent::Progress(progress) = event else {
                 return;
             };
             if progress.datagrams > 0
@@ -505,12 +540,12 @@ fn two_of_one_name_are_told_of() {
     options.receivers = vec!["same".to_owned()];
     options.rate = 20_000_000;
     let path = site.path("from/file");
-    let sending = files::Sending::new(&*site.address, [path], options).unwrap();
+    let sending = Sending::new(&*site.address, [path], options).unwrap();
     let (mut warnings, mut told_after) = (Vec::new(), 0);
     sending
         .run(|event| match event {
-            files::SendEvent::Warning(warning) => warnings.push(warning),
-            files::SendEvent::File { .. } if !warnings.is_empty() => told_after += 1,
+            SendEvent::Warning(warning) => warnings.push(warning),
+            SendEvent::File { .. } if !warnings.is_empty() => told_after += 1,
             _ => {}
         })
         .unwrap();

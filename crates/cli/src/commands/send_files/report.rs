@@ -229,7 +229,8 @@ pub(crate) fn percent(part: u64, whole: u64) -> u64 {
 #[derive(Serialize)]
 pub(super) struct Reported<'a> {
     event: &'static str,
-    complete: bool,
+    /// Nothing where nobody was expected and nobody answered: then it is not known.
+    complete: Option<bool>,
     expected: usize,
     files: usize,
     bytes: u64,
@@ -284,9 +285,11 @@ impl<'a> Reported<'a> {
                 })
                 .collect(),
         };
+        let is_known =
+            report.stopped || report.expected > 0 || report.receivers.iter().any(|it| it.is_heard);
         Self {
             event: "report",
-            complete: report.is_complete(),
+            complete: is_known.then(|| report.is_complete()),
             expected: report.expected,
             files: report.files.len(),
             bytes: report.bytes,
