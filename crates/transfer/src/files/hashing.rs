@@ -7,8 +7,9 @@ use std::os::unix::fs::FileExt;
 
 use blake3::Hasher;
 
-/// How much of a file is read at once: it is still in the processor's cache when it is hashed.
-const PIECE: usize = 256 << 10;
+/// How much of a file is read at once: it is still in the processor's second cache when it is hashed.
+/// With four times as much it is read and hashed at half to three quarters of the speed.
+const PIECE: usize = 64 << 10;
 /// How many runs that were written beyond a gap are kept.
 const MOST: usize = 4096;
 
