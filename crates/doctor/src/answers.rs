@@ -127,7 +127,7 @@ pub fn examine_answers(
         let before = Counters::read()?;
         how.cancellation.wait(QUIET);
         let quiet = Counters::read()?.since(&before);
-        watched.quiet = Tally::of(&quiet, asked.is_ipv4()).lost();
+        watched.quiet = Tally::of(&quiet, asked.is_ipv4());
     }
     let since = Counters::read()?;
     let began = Instant::now();

@@ -90,9 +90,8 @@ pub struct Watched {
     pub buffer: Option<BufferSize>,
     /// Datagrams that were dropped since that buffer was full.
     pub dropped: u64,
-    /// Where a group was asked: how many packets of any kind came to IP and went no further in two
-    /// seconds before.
-    pub quiet: u64,
+    /// Where a group was asked: what came to IP, of any kind, in the two seconds before.
+    pub quiet: Tally,
     /// What became of datagrams that this host sent to itself.
     pub self_tests: Vec<SelfTest>,
     /// What was captured on the wire, where this process may listen there.

@@ -1,5 +1,6 @@
 //! Checks on what was recorded, with no host at hand.
 
+mod asked;
 mod not_arriving;
 
 use std::collections::BTreeMap;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::super::answers::QUIET;
 use super::super::proof::Doubt;
-use super::super::{Code, Context, Finding, Watched};
+use super::super::{Code, Context, Finding, Tally, Watched};
 
 /// That no answer came; `asked` is the group.
 pub(super) fn run(context: &Context, watched: &Watched, asked: SocketAddr) -> Finding {
@@ -18,10 +18,7 @@ pub(super) fn run(context: &Context, watched: &Watched, asked: SocketAddr) -> Fi
         "as root, the doctor sees whether answers come in by the wire: sudo manycast doctor {asked} --answers"
     );
     let lost = context.tally().lost();
-    // What is lost anyhow, of others, as far as the time before tells.
-    let before = u128::from(watched.quiet) * watched.lasted.as_millis();
-    let usual = u64::try_from(before.div_ceil(QUIET.as_millis())).unwrap_or(u64::MAX);
-    if watched.captured.is_none() && lost > usual + FEW {
+    if watched.captured.is_none() && lost_answers(watched, &context.tally()) > super::FEW {
         return Finding::fault(
             Code::FirewallDrops,
             Doubt::Likely,
@@ -32,7 +29,7 @@ pub(super) fn run(context: &Context, watched: &Watched, asked: SocketAddr) -> Fi
             "meanwhile {} came to IP and went no further; in the {} s before the questions it were {}",
             super::count(lost, "packet"),
             QUIET.as_secs(),
-            watched.quiet
+            watched.quiet.lost()
         ))
         .because(WHY)
         .remedy(format!(
@@ -87,5 +84,20 @@ pub(super) fn run(context: &Context, watched: &Watched, asked: SocketAddr) -> Fi
 pub(super) const WHY: &str = "a rule that lets in what is established does not match answers to a group: \
                               the question went there, and they come from elsewhere";
 
-/// By how many packets two such counts of a quiet host differ.
-const FEW: u64 = 2;
+/// About how many packets to this host alone, as answers are, came and went no further, beyond what is
+/// usual as the time before tells.
+fn lost_answers(watched: &Watched, tally: &Tally) -> u64 {
+    let quiet = &watched.quiet;
+    // Of what came to groups before, so much was lost at most. Of what came now it was the same part; or
+    // all, where nothing came before: what hosts say to all others now and then.
+    let (came, lost) = (quiet.multicast, quiet.lost().min(quiet.multicast));
+    let to_groups = (u128::from(tally.multicast) * u128::from(lost))
+        .checked_div(came.into())
+        .map_or(tally.multicast, |lost| {
+            u64::try_from(lost).unwrap_or(u64::MAX)
+        });
+    let before = u128::from(quiet.lost() - lost) * watched.lasted.as_millis();
+    let usual = u64::try_from(before.div_ceil(QUIET.as_millis())).unwrap_or(u64::MAX);
+    let alone = tally.lost().saturating_sub(to_groups);
+    alone.saturating_sub(usual)
+}
