@@ -16,7 +16,7 @@ use manycast_lab::Link;
 use manycast_lab::netns::{Hook, Host, Lab, RateLimit, Rule, Wire};
 use nix::sys::socket::{setsockopt, sockopt};
 
-use crate::tftp::found;
+use crate::programs::found;
 
 /// The title of the table.
 pub(crate) const TITLE: &str = "NORM beside TCP";

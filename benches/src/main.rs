@@ -10,6 +10,7 @@ mod contender;
 mod contestant;
 mod files;
 mod marks;
+mod programs;
 mod report;
 mod round_trip;
 mod stopping;

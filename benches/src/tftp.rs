@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use anyhow::{Context, ensure};
 use manycast_lab::Link;
 use manycast_lab::netns::{Host, Lab, Wire};
 
+use crate::programs::found;
 use crate::report::median;
 
 /// How long a trial may take; what has come by then counts.
@@ -312,16 +313,4 @@ fn part(folder: &Path) -> Option<fs::Metadata> {
     let mut entries = fs::read_dir(folder).ok()?.flatten();
     let part = entries.find(|it| it.path().extension().is_some_and(|it| it == "part"))?;
     part.metadata().ok()
-}
-
-/// Where a program is: ours beside this one, others on the search path.
-pub(crate) fn found(program: &str) -> anyhow::Result<PathBuf> {
-    if program == "manycast" {
-        return Ok(std::env::current_exe()?.with_file_name("manycast"));
-    }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .map(|folder| folder.join(program))
-        .find(|path| path.is_file())
-        .with_context(|| format!("{program} is not installed"))
 }

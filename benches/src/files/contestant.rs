@@ -1,12 +1,12 @@
 //! Who delivers files, and by which commands.
 
-use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::Context;
 use manycast_lab::netns::Host;
 
 use super::{GROUP, Place, RECEIVERS, Work};
+use crate::programs::found;
 
 /// Who delivers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,16 +131,4 @@ impl Contestant {
         host.wait_for_udp_port(port);
         host.wait_for_group("eth0", group.parse().expect("it is an address"));
     }
-}
-
-/// Where a program is: ours beside this one, others on the search path.
-fn found(program: &str) -> anyhow::Result<PathBuf> {
-    if program == "manycast" {
-        return Ok(std::env::current_exe()?.with_file_name("manycast"));
-    }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .map(|folder| folder.join(program))
-        .find(|path| path.is_file())
-        .context("not there")
 }

@@ -37,8 +37,11 @@ impl Refusal {
     /// How long a host may refuse before it is given up.
     pub const PATIENCE: Duration = Duration::from_secs(1);
 
-    /// After how long without a refusal a host is taken to listen. Linux tells of a closed port once a
+    /// How soon a refusal is known, on a path that is not long: Linux tells of a closed port once a
     /// second at least (`icmp_ratelimit` of `icmp(7)`).
+    pub const KNOWN: Duration = Duration::from_millis(1200);
+
+    /// After how long without a refusal a host is taken to listen.
     pub const CEASED: Duration = Duration::from_secs(2);
 
     /// Takes note that a peer has refused something at `now`:

@@ -17,8 +17,8 @@ pub(super) fn run(context: &Context, watched: &Watched, asked: SocketAddr) -> Fi
     let as_root = format!(
         "as root, the doctor sees whether answers come in by the wire: sudo manycast doctor {asked} --answers"
     );
-    let lost = context.tally().lost();
-    if watched.captured.is_none() && lost_answers(watched, &context.tally()) > super::FEW {
+    let tally = context.tally();
+    if watched.captured.is_none() && lost_answers(watched, &tally) > super::FEW {
         return Finding::fault(
             Code::FirewallDrops,
             Doubt::Likely,
@@ -27,7 +27,7 @@ pub(super) fn run(context: &Context, watched: &Watched, asked: SocketAddr) -> Fi
         .because(waited)
         .because(format!(
             "meanwhile {} came to IP and went no further; in the {} s before the questions it were {}",
-            super::count(lost, "packet"),
+            super::count(tally.lost(), "packet"),
             QUIET.as_secs(),
             watched.quiet.lost()
         ))

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use manycast_proto::norm::{Content, Object, ObjectId, Sender};
+use manycast_proto::refusal::Refusal;
 
 use super::entry::Entry;
 use super::message::{Report, Said, Status, emit_manifest};
@@ -17,9 +18,6 @@ pub(super) const WINDOW: usize = 64;
 const SILENCE: Duration = Duration::from_secs(5);
 /// How long is waited for receivers where none is expected.
 const GATHER: Duration = Duration::from_millis(400);
-/// How long a host may be silent that nobody is expected at: what it refuses, Linux tells of once a
-/// second at least (`icmp_ratelimit` of `icmp(7)`).
-const SILENT: Duration = Duration::from_millis(1200);
 /// How many rounds in a row may bring nothing.
 const ROUNDS: u32 = 3;
 /// How long after a question the next asks for what did not fit into the answers.
@@ -274,7 +272,7 @@ impl Delivery {
         let waited = now.saturating_duration_since(self.begun);
         let ready = match self.expected.count {
             0 if self.expected.at_host && self.live(now).next().is_none() => {
-                waited >= SILENT.min(self.wait)
+                waited >= Refusal::KNOWN.min(self.wait)
             }
             0 => waited >= GATHER.min(self.wait),
             _ => {

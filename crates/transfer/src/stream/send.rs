@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::{Buf, Bytes};
 use manycast_io::{Driver, IntoAddress, Next, SenderConfig};
 use manycast_proto::norm::{self, ObjectId, SenderEvent};
+use manycast_proto::refusal::Refusal;
 
 use super::{Error, HERE, WHO};
 use crate::files::Stop;
@@ -197,11 +198,8 @@ type Sending = Driver<Inbox<norm::Sender, Part>>;
 /// How many receivers are kept while they are waited for.
 const MOST: usize = 4096;
 
-/// How long a host may be silent that nobody is expected at: it may have no way to answer. What it
-/// refuses, Linux tells of once a second at least (`icmp_ratelimit` of `icmp(7)`).
-const SILENT: Duration = Duration::from_millis(1200);
-
-/// Asks a host who is there, until somebody answers or it stays silent; where nobody listens, it refuses.
+/// Asks a host who is there, until somebody answers or a refusal would be known: it may have no way to
+/// answer.
 fn look_whether_refused(
     driver: &mut Sending,
     options: &StreamSendOptions,
@@ -214,7 +212,7 @@ fn look_whether_refused(
         if let Some(peer) = refusal.lasting() {
             return Err(manycast_io::Error::ConnectionRefused { peer }.into());
         }
-        let is_silent = now.saturating_duration_since(begun) >= SILENT.min(options.wait);
+        let is_silent = now.saturating_duration_since(begun) >= Refusal::KNOWN.min(options.wait);
         if is_silent && refusal.of_late(now).is_none() {
             return Ok(());
         }
