@@ -1,15 +1,18 @@
 //! What is sent when: in rounds, until every receiver that answers has all, or makes no progress.
 
+mod hashes;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use manycast_proto::norm::{Content, Object, ObjectId, Sender};
 use manycast_proto::refusal::Refusal;
 
 use super::entry::Entry;
 use super::message::{Report, Said, Status, emit_manifest};
 use super::peers::{Changes, Peer, Peers};
+use super::scan::LARGE;
+use hashes::Hashes;
 
 /// How many files are on their way at once, with those that are waited for. Receivers keep twice as
 /// many.
@@ -39,9 +42,9 @@ pub(super) struct Expected {
 #[derive(Debug)]
 pub(super) struct Delivery {
     session: u64,
-    manifest: Bytes,
     bytes: u64,
     entries: Vec<Entry>,
+    hashes: Hashes,
     /// Why an entry cannot be sent.
     pub(super) unreadable: Vec<Option<String>>,
     pub(super) peers: Peers,
@@ -95,13 +98,13 @@ impl Delivery {
         wait: Duration,
         now: Instant,
     ) -> Self {
-        Self {
-            manifest: emit_manifest(session, &entries),
+        let mut delivery = Self {
             bytes: entries.iter().map(|entry| entry.size).sum(),
             unreadable: vec![None; entries.len()],
             peers: Peers::new(&expected.names, entries.len()),
             session,
             entries,
+            hashes: Hashes::default(),
             expected,
             wait,
             begun: now,
@@ -117,7 +120,9 @@ impl Delivery {
             has_progress: false,
             vain: 0,
             ends: 0,
-        }
+        };
+        delivery.want_short();
+        delivery
     }
 
     pub(super) const fn is_over(&self) -> bool {
@@ -139,8 +144,8 @@ impl Delivery {
         self.objects.remove(&object);
     }
 
-    /// All of an object was sent once.
-    pub(super) fn sent(&mut self, object: ObjectId, now: Instant) {
+    /// All of an object was sent once. It returns the file, where its hash is to be made now.
+    pub(super) fn sent(&mut self, object: ObjectId, now: Instant) -> Option<u32> {
         if let Some(flight) = self.flights.iter_mut().find(|it| it.object == object) {
             flight.sent = Some(now);
             self.progress = now;
@@ -148,6 +153,8 @@ impl Delivery {
                 self.question = now;
             }
         }
+        let index = self.entry_of(object)?;
+        (self.is_unhashed(index) && self.hashes.making.insert(index)).then_some(index)
     }
 
     /// A file cannot be read: it is not sent.
@@ -157,6 +164,7 @@ impl Delivery {
         }
         self.flights.retain(|flight| flight.index != index);
         self.withdraw(index, sender);
+        self.forget_hash(index);
     }
 
     /// Nothing is repaired any more of the objects that an entry was.
@@ -188,6 +196,9 @@ impl Delivery {
             };
             self.question = self.question.min(now.max(asked + PAGE));
         }
+        for &index in &changes.unhashed {
+            self.needs_hash(index);
+        }
         if changes.has_progress || changes.is_new {
             (self.progress, self.has_progress) = (now, true);
         }
@@ -209,20 +220,20 @@ impl Delivery {
         !self.peers.known.values().any(named) && self.live(now).count() >= self.expected.count
     }
 
-    /// Whether an entry is still to be sent: somebody lacks it, or somebody may whom nobody knows.
+    /// Whether an entry is still to be sent: somebody lacks it.
     fn is_wanted(&self, index: u32, now: Instant) -> bool {
         let at = index as usize;
         let entry = self.entries.get(at);
         if entry.is_none_or(|it| it.is_folder) || self.unreadable[at].is_some() {
             return false;
         }
-        let lacks = |peer: &Peer| !peer.statuses[at].is_final();
-        self.live(now).any(lacks)
+        self.live(now).any(|peer| peer.statuses[at].is_wanted())
     }
 
     /// Goes on, as far as it can now, and says when to go on at the latest.
     pub(super) fn step(&mut self, sender: &mut Sender, now: Instant) -> Instant {
         self.keep_manifest(sender, now);
+        self.tell_hashes(sender, now);
         match self.phase {
             Phase::Gathering => self.gather(now),
             Phase::Sending => self.send(sender, now),
@@ -247,8 +258,7 @@ impl Delivery {
     /// Sends the manifest, at first and where a receiver does not have it though it was sent.
     fn keep_manifest(&mut self, sender: &mut Sender, now: Instant) {
         let again = self.manifest_sent.is_some_and(|(_, at)| {
-            let pause = (sender.stats().grtt * 16).max(Duration::from_secs(1));
-            now.saturating_duration_since(at) > pause
+            now.saturating_duration_since(at) > again(sender)
                 && self.live(now).any(|peer| !peer.has_manifest)
         });
         if self.manifest_sent.is_some() && !again {
@@ -259,7 +269,7 @@ impl Delivery {
             bytes: self.bytes,
         };
         let object = Object {
-            content: Content::Memory(self.manifest.clone()),
+            content: Content::Memory(emit_manifest(self.session, &self.entries)),
             file: false,
             info: Some(info.emit(self.session)),
         };
@@ -276,8 +286,8 @@ impl Delivery {
             }
             0 => waited >= GATHER.min(self.wait),
             _ => {
-                let decided = self.live(now).all(Peer::is_decided);
-                self.all_came(now) && decided || waited >= self.wait
+                let have_looked = self.live(now).all(Peer::has_looked);
+                self.all_came(now) && have_looked || waited >= self.wait
             }
         };
         if ready {
@@ -308,9 +318,13 @@ impl Delivery {
             let skip =
                 self.unreadable[at].is_some() || self.vain > 0 && !self.is_wanted(index, now);
             if !skip {
+                let entry = self.entries[at].clone();
+                if entry.hash.is_none() && entry.size < LARGE {
+                    // It is being made.
+                    return;
+                }
                 // Of what was sent in the round before, receivers let go now.
                 self.withdraw(index, sender);
-                let entry = self.entries[at].clone();
                 let object = Object {
                     content: Content::Elsewhere(entry.size),
                     file: true,
@@ -357,7 +371,7 @@ impl Delivery {
         let stalled = now.saturating_duration_since(self.progress.max(sent)) >= self.silence();
         // Whoever has not begun it by then came too late for it: it comes again in the next round.
         let needs_it = |status| match status {
-            Status::Coming => true,
+            Status::Coming | Status::Unhashed => true,
             Status::Missing | Status::Unknown => !has_asked,
             Status::Checking | Status::Verified | Status::Failed => false,
         };
@@ -370,6 +384,9 @@ impl Delivery {
         let live = self.live(now).count();
         let undecided = self.live(now).any(|peer| !peer.is_decided());
         if live == 0 {
+            if !self.hashes.making.is_empty() {
+                return;
+            }
             // Perhaps some listen that say nothing: they may have asked for repairs.
             if !patient || self.expected.count == 0 && waited >= GATHER {
                 self.phase = Phase::Ending;
@@ -474,4 +491,9 @@ impl Delivery {
             _ => (status, None),
         }
     }
+}
+
+/// How soon something is said again to those who do not have it.
+fn again(sender: &Sender) -> Duration {
+    (sender.stats().grtt * 16).max(Duration::from_secs(1))
 }

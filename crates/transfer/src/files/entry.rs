@@ -23,8 +23,8 @@ pub(super) struct Entry {
     pub(super) modified: (i64, u32),
     /// Its length in bytes; 0 of a folder.
     pub(super) size: u64,
-    /// The BLAKE3 hash of its bytes; zeros of a folder.
-    pub(super) hash: [u8; 32],
+    /// The BLAKE3 hash of its bytes, where it is known already; none of a folder.
+    pub(super) hash: Option<[u8; 32]>,
 }
 
 /// ```text
@@ -36,18 +36,25 @@ pub(super) struct Entry {
 impl Entry {
     const FILE: u8 = 0;
     const FOLDER: u8 = 1;
+    /// A file of which the hash is told later.
+    const UNHASHED: u8 = 2;
     /// The bytes of an entry without its path.
     pub(super) const LEAST: usize = 57;
 
     pub(super) fn emit(&self, writer: &mut Writer) {
         let length = u16::try_from(self.path.len()).unwrap_or(u16::MAX);
+        let kind = match (self.is_folder, self.hash) {
+            (true, _) => Self::FOLDER,
+            (false, Some(_)) => Self::FILE,
+            (false, None) => Self::UNHASHED,
+        };
         writer
-            .u8(u8::from(self.is_folder))
+            .u8(kind)
             .u16(self.mode)
             .u64(self.modified.0.cast_unsigned())
             .u32(self.modified.1)
             .u64(self.size)
-            .bytes(&self.hash)
+            .bytes(&self.hash.unwrap_or_default())
             .u16(length)
             .bytes(self.path.as_bytes());
     }
@@ -55,14 +62,14 @@ impl Entry {
     /// Reads an entry. Its path is checked by itself, not yet beside others.
     pub(super) fn parse(reader: &mut Reader<'_>) -> Result<Self, Wrong> {
         let kind = reader.u8()?;
-        if kind > Self::FOLDER {
+        if kind > Self::UNHASHED {
             return Err(Malformed::new("there is no such kind of entry", reader.offset()).into());
         }
-        let is_folder = kind != Self::FILE;
+        let is_folder = kind == Self::FOLDER;
         let mode = reader.u16()? & 0o777;
         let modified = (reader.u64()?.cast_signed(), reader.u32()?.min(999_999_999));
         let size = reader.u64()?;
-        let hash = reader.array()?;
+        let hash = Some(reader.array()?).filter(|_| kind == Self::FILE);
         let length = reader.u16()?;
         let path = check(reader.bytes(length.into())?)?.to_owned();
         Ok(Self {
@@ -73,6 +80,21 @@ impl Entry {
             size: if is_folder { 0 } else { size },
             hash,
         })
+    }
+
+    /// Whether two may tell of the same file: nothing but a hash that is not known differs.
+    pub(super) fn agrees(&self, other: &Self) -> bool {
+        let Self {
+            path,
+            is_folder,
+            mode,
+            modified,
+            size,
+            hash,
+        } = other;
+        let said = (&self.path, &self.is_folder, &self.mode, &self.modified);
+        (said, &self.size) == ((path, is_folder, mode, modified), size)
+            && (self.hash == *hash || self.hash.is_none() || hash.is_none())
     }
 }
 
@@ -305,7 +327,7 @@ mod tests {
             mode: 0o640,
             modified: (-5, 7),
             size: 3,
-            hash: [9; 32],
+            hash: Some([9; 32]),
         }
     }
 

@@ -73,6 +73,14 @@ impl Hashing {
         Ok(())
     }
 
+    /// Takes in bytes where they follow those before. Others are read at the end.
+    pub(super) fn follow(&mut self, bytes: &[u8], offset: u64) {
+        if offset == self.at {
+            self.hasher.update(bytes);
+            self.at += bytes.len() as u64;
+        }
+    }
+
     /// Reads what was written beyond the gap that is filled now.
     fn catch_up(&mut self, file: &File) -> io::Result<()> {
         let mut piece = Vec::new();

@@ -19,6 +19,13 @@ pub(super) const REPORT: u8 = 16;
 /// The most bytes of a manifest, which receivers keep in memory.
 pub(super) const LONGEST_MANIFEST: usize = 16 << 20;
 
+/// The most hashes that are told at once, after the files have begun.
+pub(super) const MOST_HASHES: usize = 1024;
+/// The most bytes of them.
+pub(super) const LONGEST_HASHES: usize = HEAD + MOST_HASHES * 36;
+/// How long what all begin with is, with the session and the kind.
+const HEAD: usize = 13;
+
 /// How long a report is at most, in bytes, so that it goes through any path in one piece.
 const LONGEST_REPORT: usize = 1100;
 /// The longest reason in it.
@@ -32,6 +39,8 @@ pub(super) enum Status {
     /// It is not known there.
     #[default]
     Unknown,
+    /// Its hash must come first, to know whether what is there already, or what came, is right.
+    Unhashed,
     /// What is there already, or what came, is compared with it.
     Checking,
     /// It is wanted.
@@ -48,11 +57,12 @@ impl Status {
     const fn of(octet: u8) -> Option<Self> {
         Some(match octet {
             0 => Self::Unknown,
-            1 => Self::Checking,
-            2 => Self::Missing,
-            3 => Self::Coming,
-            4 => Self::Verified,
-            5 => Self::Failed,
+            1 => Self::Unhashed,
+            2 => Self::Checking,
+            3 => Self::Missing,
+            4 => Self::Coming,
+            5 => Self::Verified,
+            6 => Self::Failed,
             _ => return None,
         })
     }
@@ -60,6 +70,11 @@ impl Status {
     /// Whether no more is to be sent of it.
     pub(super) const fn is_final(self) -> bool {
         matches!(self, Self::Verified | Self::Failed)
+    }
+
+    /// Whether it is wanted, for all that is known of it.
+    pub(super) const fn is_wanted(self) -> bool {
+        matches!(self, Self::Unknown | Self::Missing | Self::Coming)
     }
 }
 
@@ -70,6 +85,8 @@ pub(super) enum Said {
     Manifest { entries: u32, bytes: u64 },
     /// In the NORM_INFO of an object: it is the file with this number.
     File { index: u32, entry: Entry },
+    /// In the NORM_INFO of an object: it is hashes of files.
+    Hashes,
     /// To all: report, from this entry on, within so many milliseconds.
     Question { from: u32, within: u16 },
     /// To all: this was all; whether all that were heard of have all.
@@ -89,6 +106,7 @@ impl Said {
             }
             Self::Question { from, within } => writer.u8(3).u32(*from).u16(*within),
             Self::End => writer.u8(4),
+            Self::Hashes => writer.u8(7),
         };
         writer.finish()
     }
@@ -112,6 +130,7 @@ impl Said {
                 within: reader.u16()?,
             },
             4 => Self::End,
+            7 => Self::Hashes,
             _ => return Err(Malformed::new("there is no such kind of message", offset).into()),
         };
         reader.end()?;
@@ -152,6 +171,29 @@ pub(super) fn parse_manifest(session: u64, bytes: &[u8]) -> Result<Vec<Entry>, W
         entries.push(entry);
     }
     Ok(entries)
+}
+
+/// Hashes of the files with these numbers, as the object in which they follow.
+pub(super) fn emit_hashes(session: u64, hashes: &[(u32, [u8; 32])]) -> Bytes {
+    let mut writer = Writer::new();
+    writer.bytes(&MAGIC).u64(session).u8(6);
+    for (index, hash) in hashes {
+        writer.u32(*index).bytes(hash);
+    }
+    writer.finish()
+}
+
+/// Reads hashes of files.
+pub(super) fn parse_hashes(session: u64, bytes: &[u8]) -> Result<Vec<(u32, [u8; 32])>, Malformed> {
+    let mut reader = Reader::new(bytes);
+    if head(&mut reader)? != session || reader.u8()? != 6 {
+        return Err(Malformed::new("it is no hashes of this session", 4));
+    }
+    let mut hashes = Vec::new();
+    while !reader.remaining().is_empty() {
+        hashes.push((reader.u32()?, reader.array()?));
+    }
+    Ok(hashes)
 }
 
 /// What a receiver says of itself, in answer to a question.
@@ -302,7 +344,7 @@ mod tests {
             mode: 0o644,
             modified: (1_700_000_000, 5),
             size: 1 << 40,
-            hash: [3; 32],
+            hash: Some([3; 32]),
         }
     }
 
@@ -321,14 +363,25 @@ mod tests {
                 from: 9,
                 within: 250,
             },
+            Said::Hashes,
             Said::End,
         ] {
             assert_eq!(Said::parse(&said.emit(77)), Ok((77, said)));
         }
-        let entries = vec![entry("a"), entry("b/c")];
+        let follows = Entry {
+            hash: None,
+            ..entry("b/c")
+        };
+        let entries = vec![entry("a"), follows];
         let manifest = emit_manifest(77, &entries);
         assert_eq!(parse_manifest(77, &manifest), Ok(entries));
         assert!(parse_manifest(78, &manifest).is_err());
+        let hashes = vec![(0, [1; 32]), (7, [2; 32])];
+        let told = emit_hashes(77, &hashes);
+        assert_eq!(parse_hashes(77, &told), Ok(hashes));
+        assert!(parse_hashes(78, &told).is_err() && parse_hashes(77, &manifest).is_err());
+        let most = emit_hashes(77, &[(1, [3; 32]); MOST_HASHES]);
+        assert_eq!(most.len(), LONGEST_HASHES);
         let twice = emit_manifest(77, &[entry("a"), entry("a")]);
         let error = parse_manifest(77, &twice).unwrap_err();
         assert_eq!(error.to_string(), "\"a\" is there twice");
@@ -373,13 +426,15 @@ mod tests {
         #[test]
         fn any_bytes_are_a_message_or_an_error(
             mut bytes in proptest::collection::vec(any::<u8>(), 0..300),
-            kind in 0..6_u8,
+            kind in 0..8_u8,
         ) {
             let _ = (Said::parse(&bytes), Report::parse(&bytes), parse_manifest(1, &bytes));
+            let _ = parse_hashes(1, &bytes);
             // Those that begin well come farther.
             let head: Vec<u8> = [&MAGIC[..], &1_u64.to_be_bytes(), &[kind]].concat();
             bytes.splice(0..0, head);
             let _ = (Said::parse(&bytes), Report::parse(&bytes), parse_manifest(1, &bytes));
+            let _ = parse_hashes(1, &bytes);
         }
     }
 }

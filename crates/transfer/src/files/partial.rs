@@ -19,9 +19,10 @@ use crate::folder::{Folder, Upload};
 /// Of a shorter file nothing is kept: it is sent again sooner than it is looked for.
 const LEAST: u64 = 1 << 20;
 /// What a record begins with: a name, and the version.
-const MAGIC: [u8; 8] = *b"MCPART\0\x01";
-/// Its length without the runs: the name, the permissions, the length, the hash.
-const HEAD: usize = 8 + 2 + 8 + 32;
+const MAGIC: [u8; 8] = *b"MCPART\0\x02";
+/// Its length without the runs: the name, the permissions, the length, the time of modification, and
+/// the hash, of zeros where it was not known.
+const HEAD: usize = 8 + 2 + 8 + 12 + 32;
 /// The length of a run: where it begins and where it ends.
 const RUN: usize = 16;
 /// How many runs that do not touch are looked at. What lies in others is asked for again.
@@ -106,7 +107,7 @@ impl Partial {
     /// Whether another sender may take its place: with the same content it goes on with what is
     /// there, and one that was started again may have another.
     pub(super) fn gives_way_to(&self, entry: &Entry) -> bool {
-        head(&self.entry) == head(entry) || self.written.elapsed() >= IDLE
+        goes_on(&head(&self.entry), entry) || self.written.elapsed() >= IDLE
     }
 
     /// Writes a part of it.
@@ -170,8 +171,22 @@ fn head(entry: &Entry) -> [u8; HEAD] {
     head[..8].copy_from_slice(&MAGIC);
     head[8..10].copy_from_slice(&entry.mode.to_be_bytes());
     head[10..18].copy_from_slice(&entry.size.to_be_bytes());
-    head[18..].copy_from_slice(&entry.hash);
+    head[18..26].copy_from_slice(&entry.modified.0.to_be_bytes());
+    head[26..30].copy_from_slice(&entry.modified.1.to_be_bytes());
+    head[30..].copy_from_slice(&entry.hash.unwrap_or_default());
     head
+}
+
+/// Whether what is recorded under `left` is the begin of this file: by the hash where both are known,
+/// and by the time of modification otherwise.
+fn goes_on(left: &[u8; HEAD], entry: &Entry) -> bool {
+    let head = head(entry);
+    let are_known = [left, &head].iter().all(|it| it[30..] != [0; 32]);
+    let same = match are_known {
+        true => 30..HEAD,
+        false => 18..30,
+    };
+    left[..18] == head[..18] && left[same.clone()] == head[same]
 }
 
 /// The runs that are recorded in a file that was left, in order and none touching another. None where
@@ -187,7 +202,7 @@ fn runs(left: &File, entry: &Entry) -> io::Result<Vec<Range<u64>>> {
     reader.seek(SeekFrom::Start(entry.size))?;
     let mut octets = [0; HEAD];
     reader.read_exact(&mut octets)?;
-    if octets != head(entry) {
+    if !goes_on(&octets, entry) {
         return Ok(Vec::new());
     }
     let most = entry.size / LEAST * 32;
@@ -232,7 +247,7 @@ mod tests {
             mode: 0o444,
             modified: (0, 0),
             size: SIZE,
-            hash: [hash; 32],
+            hash: Some([hash; 32]),
         }
     }
 
@@ -263,14 +278,41 @@ mod tests {
         assert_eq!(bytes, [7; 1000]);
     }
 
+    /// A file has the hash that it had, or, while that is not known, its time.
+    #[test]
+    fn it_goes_on_with_what_may_be_the_same() {
+        let unhashed = Entry {
+            hash: None,
+            ..entry(1)
+        };
+        let touched = Entry {
+            modified: (5, 5),
+            ..entry(1)
+        };
+        for next in [unhashed, touched] {
+            let (partial, runs) = again(&[0..1000], next);
+            assert!(partial.is_resumed);
+            assert_eq!(runs, [0..1000]);
+        }
+    }
+
     #[test]
     fn another_version_or_nothing_begins_anew() {
         let long = Entry {
             size: SIZE + 1,
             ..entry(1)
         };
-        let other = (vec![0..1000], entry(2));
-        for (written, next) in [other, (vec![0..1000], long), (vec![], entry(1))] {
+        let later = Entry {
+            modified: (0, 1),
+            hash: None,
+            ..entry(1)
+        };
+        for (written, next) in [
+            (vec![0..1000], entry(2)),
+            (vec![0..1000], long),
+            (vec![0..1000], later),
+            (vec![], entry(1)),
+        ] {
             let (partial, runs) = again(&written, next);
             assert!(runs.is_empty() && !partial.is_resumed);
             let mut bytes = [9; 1000];

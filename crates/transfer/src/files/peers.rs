@@ -61,6 +61,8 @@ pub(super) struct Changes {
     pub(super) is_double: bool,
     /// The entries that are final now and were not before.
     pub(super) ended: Vec<u32>,
+    /// The entries whose hash is needed.
+    pub(super) unhashed: Vec<u32>,
     /// Whether anything has come on.
     pub(super) has_progress: bool,
 }
@@ -146,10 +148,15 @@ impl Peer {
         self.statuses.iter().filter(|it| **it == status).count()
     }
 
+    /// Whether it is known of each entry what it wants, or that it needs the hash to know it.
+    pub(super) fn has_looked(&self) -> bool {
+        let is_open = |it: &Status| matches!(it, Status::Unknown | Status::Checking);
+        self.has_manifest && !self.statuses.iter().any(is_open)
+    }
+
     /// Whether it is known of each entry what it wants.
     pub(super) fn is_decided(&self) -> bool {
-        let undecided = |it: &Status| matches!(it, Status::Unknown | Status::Checking);
-        self.has_manifest && !self.statuses.iter().any(undecided)
+        self.has_looked() && !self.statuses.contains(&Status::Unhashed)
     }
 
     /// `room` is for so many reasons.
@@ -185,8 +192,12 @@ impl Peer {
             let end = at.saturating_add(length).min(self.statuses.len());
             for index in at.min(end)..end {
                 let before = std::mem::replace(&mut self.statuses[index], *status);
+                let number = u32::try_from(index).unwrap_or(u32::MAX);
                 if status.is_final() && before != *status {
-                    changes.ended.push(u32::try_from(index).unwrap_or(u32::MAX));
+                    changes.ended.push(number);
+                }
+                if *status == Status::Unhashed {
+                    changes.unhashed.push(number);
                 }
                 changes.has_progress |= *status > before;
             }

@@ -424,7 +424,7 @@ impl Run {
             return;
         };
         let receiver = &mut self.driver.protocol_mut().protocol;
-        if let Some(told) = session.stored(outcome, receiver) {
+        if let Some(told) = session.stored(outcome, receiver, &self.store) {
             tell(session, told, on_event);
         }
         self.end_if_over(key, now, on_event);

@@ -10,14 +10,20 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use super::Error;
 use super::entry::{Entry, Names, check};
-use super::hashing::hash;
+use super::hashing::{Hashing, hash};
 use super::message::LONGEST_MANIFEST;
 
-/// How many files are read at once for their hashes at most.
+/// How many files are read at once at most, before anything is sent.
 const READERS: usize = 4;
+/// How long files are hashed before anything is sent: the others are hashed beside sending.
+const AHEAD: Duration = Duration::from_millis(250);
+/// Files of this length and more are hashed as they are sent; shorter ones are hashed before, so that
+/// their hash goes with them.
+pub(super) const LARGE: u64 = 8 << 20;
 
 /// A file or folder that is to be sent.
 #[derive(Clone, Debug)]
@@ -28,18 +34,37 @@ pub(super) struct Origin {
 }
 
 impl Origin {
-    /// Its entry, for which a file is read.
-    fn read(&self, progress: impl FnMut(u64) -> bool) -> Result<Entry, Error> {
+    /// Its entry: with the hash, where that is to be had so soon. What cannot be read is an error at
+    /// once.
+    fn read(&self, until: Instant) -> Result<Entry, Error> {
         let mut entry = self.entry.clone();
         if !entry.is_folder {
             let wrong = |error| Error::file("read", self.path.display(), error);
             let file = open(&self.path).map_err(wrong)?;
             let before = file.metadata().map_err(wrong)?;
             (entry.size, entry.modified) = (before.len(), modified(&before));
-            let hash = hash(&file, entry.size, progress).map_err(wrong)?;
-            entry.hash = hash.ok_or(Error::Stopped)?;
+            let is_early = |_| Instant::now() < until;
+            if entry.size < LARGE && is_early(0) {
+                entry.hash = hash(&file, entry.size, is_early).map_err(wrong)?;
+            }
         }
         Ok(entry)
+    }
+
+    /// The hash of a file that is still what was scanned. `None` where `progress` says not to go on.
+    pub(super) fn hash(
+        &self,
+        begun: Hashing,
+        progress: impl FnMut(u64) -> bool,
+    ) -> Result<Option<[u8; 32]>, Error> {
+        let file = self.open()?;
+        let wrong = |error| Error::file("read", self.path.display(), error);
+        let hash = begun.finish(&file, self.entry.size, progress);
+        let hash = hash.map_err(wrong)?;
+        match self.is_as_it_was(&file).map_err(wrong)? {
+            true => Ok(hash),
+            false => Err(self.changed()),
+        }
     }
 
     /// Opens a file again, where it is still what was scanned.
@@ -74,12 +99,11 @@ pub(super) struct Scanned {
     pub(super) left_out: Vec<PathBuf>,
 }
 
-/// All that these paths are, folders with what is in them; in the order of their names. `progress`
-/// is told of the bytes that were read, and says whether to go on.
+/// All that these paths are, folders with what is in them; in the order of their names.
 pub(super) fn scan(
     paths: &[PathBuf],
     skip_links: bool,
-    progress: impl FnMut(u64) -> bool,
+    is_stopped: impl Fn() -> bool,
 ) -> Result<Scanned, Error> {
     let mut left_out = Vec::new();
     let (mut found, mut names, mut manifest) = (Vec::new(), Names::default(), 0);
@@ -138,7 +162,7 @@ pub(super) fn scan(
             mode: u16::try_from(metadata.mode() & 0o777).unwrap_or_default(),
             modified: modified(&metadata),
             size: 0,
-            hash: [0; 32],
+            hash: None,
         };
         found.push(Origin { entry, path });
     }
@@ -147,37 +171,26 @@ pub(super) fn scan(
             "there is nothing to send but what is left out".to_owned(),
         ));
     }
-    read_all(&mut found, progress)?;
+    read_all(&mut found, is_stopped)?;
     Ok(Scanned {
         origins: found,
         left_out,
     })
 }
 
-/// What a thread tells that reads files.
-enum Told {
-    Progress(u64),
-    /// The number of one of them, and its entry.
-    Read(usize, Result<Entry, Error>),
-}
-
-/// Reads all files for their hashes, several at once.
-fn read_all(found: &mut [Origin], mut progress: impl FnMut(u64) -> bool) -> Result<(), Error> {
+/// Reads all files, several at once.
+fn read_all(found: &mut [Origin], is_stopped: impl Fn() -> bool) -> Result<(), Error> {
     let count = thread::available_parallelism().map_or(1, NonZero::get);
     let (next, is_ending) = (AtomicUsize::new(0), AtomicBool::new(false));
     let (tell, told) = mpsc::channel();
-    let origins = &*found;
-    let read = |tell: mpsc::Sender<Told>| {
+    let (origins, until) = (&*found, Instant::now() + AHEAD);
+    let read = |tell: mpsc::Sender<_>| {
         while !is_ending.load(Ordering::Relaxed) {
             let index = next.fetch_add(1, Ordering::Relaxed);
             let Some(origin) = origins.get(index) else {
                 return;
             };
-            let entry = origin.read(|bytes| {
-                let _ = tell.send(Told::Progress(bytes));
-                !is_ending.load(Ordering::Relaxed)
-            });
-            let _ = tell.send(Told::Read(index, entry));
+            let _ = tell.send((index, origin.read(until)));
         }
     };
     let entries = thread::scope(|scope| {
@@ -186,17 +199,13 @@ fn read_all(found: &mut [Origin], mut progress: impl FnMut(u64) -> bool) -> Resu
             scope.spawn(move || read(tell));
         }
         drop(tell);
-        let mut entries = Vec::with_capacity(origins.len());
-        let result = told.iter().try_for_each(|told| match told {
-            Told::Progress(bytes) if progress(bytes) => Ok(()),
-            Told::Progress(_) => Err(Error::Stopped),
-            Told::Read(index, entry) => {
-                entries.push((index, entry?));
-                Ok(())
-            }
+        let entries = told.iter().map(|(index, entry)| match is_stopped() {
+            true => Err(Error::Stopped),
+            false => Ok((index, entry?)),
         });
+        let entries: Result<Vec<_>, Error> = entries.collect();
         is_ending.store(true, Ordering::Relaxed);
-        result.map(|()| entries)
+        entries
     })?;
     for (index, entry) in entries {
         found[index].entry = entry;

@@ -1,6 +1,7 @@
 //! Sending files to many: over sockets, from the disk.
 
 mod account;
+mod hashing;
 mod reading;
 
 use std::collections::HashMap;
@@ -25,6 +26,7 @@ use super::report::{FileState, Progress, SendReport};
 use super::scan::{Origin, scan};
 use super::stop::{LOOK, Stop};
 use super::{Error, SEGMENT_LEAST};
+use hashing::Hashers;
 use reading::{Job, Read};
 
 /// How files are sent.
@@ -75,7 +77,8 @@ impl Default for SendOptions {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum SendEvent {
-    /// The files are read for their hashes: so many bytes until now.
+    /// Files are read for their hashes before they are sent, or instead of it, since receivers may have
+    /// them: so many bytes until now.
     Scanned {
         /// The bytes.
         bytes: u64,
@@ -158,7 +161,16 @@ pub struct Sending {
     stop: Stop,
 }
 
-type Protocol = Inbox<norm::Sender, Read>;
+type Protocol = Inbox<norm::Sender, Done>;
+
+/// What threads have done.
+enum Done {
+    Read(Read),
+    /// A file is read for its hash: so many bytes more.
+    Hashing(u64),
+    /// The hash of the file with this number.
+    Hashed(u32, Result<[u8; 32], String>),
+}
 
 impl Sending {
     /// Will send, as [`send_files`].
@@ -198,16 +210,8 @@ impl Sending {
     ///
     /// As [`send_files`], and [`Error::Stopped`] before the first datagram.
     pub fn run(self, mut on_event: impl FnMut(SendEvent)) -> Result<SendReport, Error> {
-        let (mut read, mut told) = (0, Instant::now());
         let skip_links = self.options.skip_links;
-        let scanned = scan(&self.paths, skip_links, |bytes| {
-            read += bytes;
-            if told.elapsed() >= OFTEN {
-                told = Instant::now();
-                on_event(SendEvent::Scanned { bytes: read });
-            }
-            !self.stop.is_requested()
-        })?;
+        let scanned = scan(&self.paths, skip_links, || self.stop.is_requested())?;
         if !scanned.left_out.is_empty() {
             on_event(SendEvent::Warning(left_out(&scanned.left_out)));
         }
@@ -316,6 +320,9 @@ struct Run {
     /// Room for blocks that are read.
     buffers: Buffers,
     reader: mpsc::Sender<Job>,
+    hashers: Hashers,
+    /// How many bytes were read for hashes alone.
+    hashed: u64,
     stop: Stop,
     segment: u64,
     /// Whether to warn of a rate that may be too high: once, and not where the rate follows the network.
@@ -358,7 +365,7 @@ impl Run {
             backoff: backoff(expected.count),
             grtt: options.round_trip,
             group_size: expected.count.max(10) as u64,
-            objects: WINDOW + 4,
+            objects: WINDOW + 8,
             ..norm::SenderConfig::new(egress.to, number(0).clamp(1, u32::MAX - 1))
         };
         let segment = config.segment.into();
@@ -371,6 +378,7 @@ impl Run {
         let origins = Arc::new(origins);
         let (reader, to_read) = mpsc::channel();
         let (its, commands) = (Arc::clone(&origins), driver.commands()?);
+        let hashers = Hashers::start(&origins, &commands)?;
         let thread = thread::Builder::new().name("read".to_owned());
         thread
             .spawn(move || reading::read(&its, &to_read, &commands))
@@ -383,6 +391,8 @@ impl Run {
             files: HashMap::new(),
             buffers,
             reader,
+            hashers,
+            hashed: 0,
             stop,
             segment,
             warns_of_rate: !options.congestion_control,
@@ -404,7 +414,19 @@ impl Run {
             match next {
                 Next::Finished => break,
                 Next::TimedOut => {}
-                Next::Event(Mail::Message(read)) => self.supply(read),
+                Next::Event(Mail::Message(Done::Read(read))) => self.supply(read),
+                Next::Event(Mail::Message(Done::Hashing(bytes))) => {
+                    self.hashed += bytes;
+                    self.delivery.reads(now);
+                    on_event(SendEvent::Scanned { bytes: self.hashed });
+                }
+                Next::Event(Mail::Message(Done::Hashed(index, hash))) => {
+                    match hash {
+                        Ok(hash) => self.delivery.hashed(index, hash, now),
+                        Err(why) => self.fail(index, why),
+                    }
+                    look = true;
+                }
                 Next::Event(Mail::Event(event)) => match event {
                     SenderEvent::Need {
                         object,
@@ -412,7 +434,9 @@ impl Run {
                         length,
                     } => self.read(object, offset, length),
                     SenderEvent::Sent(object) => {
-                        self.delivery.sent(object, now);
+                        if let Some(index) = self.delivery.sent(object, now) {
+                            self.hashers.finish(index);
+                        }
                         self.look_whether_changed(object);
                         look = true;
                     }
@@ -435,6 +459,9 @@ impl Run {
             } else if look {
                 let sender = &mut self.driver.protocol_mut().protocol;
                 until = self.delivery.step(sender, now);
+                for index in self.delivery.take_wanted() {
+                    self.hashers.hash(index);
+                }
             }
             if let Some(peer) = self.refused_by(now) {
                 return Err(manycast_io::Error::ConnectionRefused { peer }.into());

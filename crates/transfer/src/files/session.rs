@@ -1,5 +1,6 @@
 //! What a receiver knows of one sender's delivery: what is wanted, what comes, what is there.
 
+mod entries;
 #[cfg(test)]
 mod tests;
 
@@ -11,9 +12,9 @@ use manycast_proto::norm::{ObjectKey, Receiver};
 
 use super::entry::{Entry, MOST_NAMES, Names};
 use super::inbox::Count;
-use super::message::{LONGEST_MANIFEST, Report, Said, Status, parse_manifest};
+use super::message::{LONGEST_HASHES, LONGEST_MANIFEST, Report, Said, Status};
 use super::partial::Partial;
-use super::store::{Outcome, Store, Token, weight};
+use super::store::{Found, Outcome, Store, Token, weight};
 
 /// How many bytes are kept of objects of which it is not known yet what they are.
 const HELD: usize = 32 << 20;
@@ -60,6 +61,8 @@ enum Incoming {
     /// What it is was not said yet: its length, and what has come.
     Held(u64, Vec<(u64, Bytes)>),
     Manifest(Vec<u8>),
+    /// Hashes of files.
+    Hashes(Vec<u8>),
     /// The file with this number.
     File(u32),
 }
@@ -116,20 +119,6 @@ impl Session {
     /// Whether what came is still compared or verified.
     pub(super) fn is_busy(&self) -> bool {
         self.statuses.contains(&Status::Checking)
-    }
-
-    /// Its entries with their numbers, as far as they are known.
-    pub(super) fn entries(&self) -> impl Iterator<Item = (u32, &Entry)> {
-        let manifest = self.manifest.iter().flatten();
-        let early = self.early.iter().map(|(index, entry)| (*index, entry));
-        (0..).zip(manifest).chain(early)
-    }
-
-    pub(super) fn entry(&self, index: u32) -> Option<&Entry> {
-        match &self.manifest {
-            Some(manifest) => manifest.get(index as usize),
-            None => self.early.get(&index),
-        }
     }
 
     pub(super) fn status(&self, index: u32) -> Status {
@@ -236,6 +225,10 @@ impl Session {
                 }
                 return Ok(Incoming::Manifest(Vec::new()));
             }
+            Said::Hashes if length <= LONGEST_HASHES as u64 => {
+                return Ok(Incoming::Hashes(Vec::new()));
+            }
+            Said::Hashes => return Err(Some(Told::Refused("its hashes are too long".to_owned()))),
             Said::File { index, entry } => (index, entry),
             Said::Question { .. } | Said::End => return Err(None),
         };
@@ -244,13 +237,16 @@ impl Session {
             return Err(contradicts());
         }
         let is_right = match &self.manifest {
-            Some(manifest) => manifest.get(index as usize) == Some(&entry),
+            Some(manifest) => {
+                let its = manifest.get(index as usize);
+                its.is_some_and(|it| it.agrees(&entry))
+            }
             // A manifest has so many entries at most; and no two that are on their way clash, since
             // each has a temporary name of its own and the manifest is to come.
             None => {
                 (index as usize) < MOST_NAMES
                     && match self.early.get(&index) {
-                        Some(early) => *early == entry,
+                        Some(early) => early.agrees(&entry),
                         None => {
                             self.early.len() < EARLY
                                 && self.early_names.add(&entry.path, false).is_ok()
@@ -261,14 +257,17 @@ impl Session {
         if !is_right {
             return Err(contradicts());
         }
+        if self.manifest.is_none() {
+            self.early.entry(index).or_insert_with(|| entry.clone());
+        }
+        if let Some(hash) = entry.hash {
+            self.learn(index, hash, store);
+        }
         let compared = match self.status(index) {
             Status::Unknown => false,
             Status::Missing => true,
             _ => return Err(None),
         };
-        if self.manifest.is_none() {
-            self.early.insert(index, entry.clone());
-        }
         let counts = match self.kept.contains(&index) {
             true => 0,
             false => length,
@@ -285,6 +284,8 @@ impl Session {
         self.kept.remove(&index);
         self.set(index, Status::Coming);
         self.coming.insert(index, 0);
+        // Its hash may be known from elsewhere.
+        let entry = self.entry(index).cloned().unwrap_or(entry);
         store.begin(self.token(index), entry, compared);
         Ok(Incoming::File(index))
     }
@@ -311,14 +312,8 @@ impl Session {
                     parts.push((offset, bytes));
                 }
             }
-            Some(Incoming::Manifest(manifest)) => {
-                let start = usize::try_from(offset).unwrap_or(usize::MAX);
-                let end = start.saturating_add(bytes.len());
-                if end <= LONGEST_MANIFEST {
-                    manifest.resize(manifest.len().max(end), 0);
-                    manifest[start..end].copy_from_slice(&bytes);
-                }
-            }
+            Some(Incoming::Manifest(manifest)) => put(manifest, offset, &bytes, LONGEST_MANIFEST),
+            Some(Incoming::Hashes(hashes)) => put(hashes, offset, &bytes, LONGEST_HASHES),
             Some(Incoming::File(index)) => {
                 let index = *index;
                 if let Some(coming) = self.coming.get_mut(&index) {
@@ -334,39 +329,16 @@ impl Session {
     pub(super) fn completed(&mut self, key: ObjectKey, store: &Store) -> Option<Told> {
         match self.objects.remove(&key.object)? {
             Incoming::Manifest(manifest) => self.take_manifest(&manifest, store),
+            Incoming::Hashes(hashes) => self.take_hashes(&hashes, store),
             Incoming::File(index) => {
                 if self.status(index) == Status::Coming {
-                    self.set(index, Status::Checking);
-                    store.finish(self.token(index));
+                    self.set(index, Status::Unhashed);
+                    self.go_on(index, store);
                 }
                 None
             }
             Incoming::Held(..) => None,
         }
-    }
-
-    fn take_manifest(&mut self, bytes: &[u8], store: &Store) -> Option<Told> {
-        let entries = match parse_manifest(self.number?, bytes) {
-            Ok(entries) => entries,
-            Err(wrong) => return Some(Told::Refused(wrong.to_string())),
-        };
-        let mut early = self.early.iter();
-        if early.any(|(index, entry)| entries.get(*index as usize) != Some(entry)) {
-            return Some(Told::Refused("it contradicts its manifest".to_owned()));
-        }
-        self.statuses.resize(entries.len(), Status::Unknown);
-        for (index, entry) in (0..).zip(&entries) {
-            if self.status(index) == Status::Unknown {
-                self.set(index, Status::Checking);
-                store.compare(u64::from(self.key), index, entry.clone());
-            }
-        }
-        let sum = entries.iter().map(|entry| entry.size);
-        let sum = sum.fold(0, u64::saturating_add);
-        let told = Told::Manifest(entries.len(), sum);
-        self.manifest = Some(entries);
-        (self.early, self.early_names) = (BTreeMap::new(), Names::default());
-        Some(told)
     }
 
     /// An object will not be complete: what has come of it is of no use but for another attempt.
@@ -419,7 +391,12 @@ impl Session {
     }
 
     /// What the store tells.
-    pub(super) fn stored(&mut self, outcome: Outcome, receiver: &mut Receiver) -> Option<Told> {
+    pub(super) fn stored(
+        &mut self,
+        outcome: Outcome,
+        receiver: &mut Receiver,
+        store: &Store,
+    ) -> Option<Told> {
         let index_of = |token: Token| u32::try_from(token & u64::from(u32::MAX)).unwrap_or(0);
         match outcome {
             Outcome::Stored(token) => {
@@ -440,6 +417,14 @@ impl Session {
                 }
                 Some(self.fail(index, why))
             }
+            Outcome::Unhashed(token) => {
+                let index = index_of(token);
+                self.refuse(index, receiver);
+                self.give_back(index);
+                self.set(index, Status::Unhashed);
+                self.go_on(index, store);
+                None
+            }
             Outcome::Begun(token, runs) => {
                 let index = index_of(token);
                 let key = self.object_of(index)?;
@@ -448,16 +433,19 @@ impl Session {
                 *self.coming.get_mut(&index)? += had;
                 None
             }
-            Outcome::Compared {
-                index, is_there, ..
-            } => match is_there {
-                Ok(true) => {
+            Outcome::Compared { index, found, .. } => match found {
+                Ok(Found::Same) => {
                     self.complete += self.entry(index).map_or(0, |entry| entry.size);
                     self.set(index, Status::Verified);
                     Some(Told::Ended(index))
                 }
-                Ok(false) => {
+                Ok(Found::Missing) => {
                     self.set(index, Status::Missing);
+                    None
+                }
+                Ok(Found::Unhashed) => {
+                    self.set(index, Status::Unhashed);
+                    self.go_on(index, store);
                     None
                 }
                 Err(why) => Some(self.fail(index, why)),
@@ -468,9 +456,10 @@ impl Session {
     /// The number of the session that an outcome is of.
     pub(super) const fn key_of(outcome: &Outcome) -> u64 {
         match outcome {
-            Outcome::Stored(token) | Outcome::Failed { token, .. } | Outcome::Begun(token, _) => {
-                *token >> 32
-            }
+            Outcome::Stored(token)
+            | Outcome::Failed { token, .. }
+            | Outcome::Unhashed(token)
+            | Outcome::Begun(token, _) => *token >> 32,
             Outcome::Compared { session, .. } => *session,
         }
     }
@@ -482,7 +471,7 @@ impl Session {
     /// Nothing more comes: what is not complete is gone.
     pub(super) fn close(&mut self, store: &Store) {
         for index in std::mem::take(&mut self.coming).into_keys() {
-            if self.status(index) == Status::Coming {
+            if matches!(self.status(index), Status::Coming | Status::Unhashed) {
                 store.forget(self.token(index));
             }
         }
@@ -541,5 +530,15 @@ impl Session {
             .take(64)
             .collect();
         Some(report.emit(self.number?))
+    }
+}
+
+/// Puts a part of an object where it belongs in memory, which has so many bytes at most.
+fn put(object: &mut Vec<u8>, offset: u64, bytes: &[u8], most: usize) {
+    let start = usize::try_from(offset).unwrap_or(usize::MAX);
+    let end = start.saturating_add(bytes.len());
+    if end <= most {
+        object.resize(object.len().max(end), 0);
+        object[start..end].copy_from_slice(bytes);
     }
 }

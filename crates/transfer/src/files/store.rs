@@ -46,21 +46,33 @@ pub(super) enum Outcome {
         again: bool,
         why: String,
     },
+    /// A file was not begun: its hash must be known first, since one of its length is there.
+    Unhashed(Token),
     /// A long file is begun, of which so much is there of an earlier attempt.
     Begun(Token, Vec<Range<u64>>),
-    /// An entry of a session was compared with what is there: whether it is the same, or why it
-    /// cannot be taken.
+    /// An entry of a session was compared with what is there, or why it cannot be taken.
     Compared {
         session: u64,
         index: u32,
-        is_there: Result<bool, String>,
+        found: Result<Found, String>,
     },
+}
+
+/// What is there of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// All of it.
+    Same,
+    /// Nothing, or what may be replaced.
+    Missing,
+    /// A file of its length, while its hash is not known.
+    Unhashed,
 }
 
 enum Job {
     Begin(Token, Entry, bool),
     Write(Token, u64, Bytes),
-    Finish(Token),
+    Finish(Token, [u8; 32]),
     Drop(Token),
 }
 
@@ -159,9 +171,9 @@ impl Store {
         self.give(Job::Write(token, offset, bytes));
     }
 
-    /// All of a file was written: it is verified, and gets its name.
-    pub(super) fn finish(&self, token: Token) {
-        self.give(Job::Finish(token));
+    /// All of a file was written, which has this hash: it is verified, and gets its name.
+    pub(super) fn finish(&self, token: Token, hash: [u8; 32]) {
+        self.give(Job::Finish(token, hash));
     }
 
     /// Nothing will come of a file.
@@ -215,15 +227,26 @@ impl Shared {
         Error::file(verb, format_args!("{}/{}", self.shown, entry.path), error).to_string()
     }
 
-    /// Begins a file, where there is room for it and nothing in its way. `None` where it is there.
+    /// Begins a file, where there is room for it and nothing in its way, and tells so.
     fn begin(
         &self,
+        token: Token,
         entry: &Entry,
         is_missing: bool,
-    ) -> io::Result<Option<(Partial, Vec<Range<u64>>)>> {
+    ) -> io::Result<Option<Partial>> {
         // What was missing may have come by another sender, or another process.
         let is_to_replace = is_missing && self.overwrite;
-        if !is_to_replace && is_there(self, entry)? {
+        let found = match is_to_replace {
+            true => Found::Missing,
+            false => find(self, entry)?,
+        };
+        let instead = match found {
+            Found::Missing => None,
+            Found::Same => Some(Outcome::Stored(token)),
+            Found::Unhashed => Some(Outcome::Unhashed(token)),
+        };
+        if let Some(outcome) = instead {
+            (self.tell)(outcome);
             return Ok(None);
         }
         let (mut partial, runs) = Partial::begin(&self.folder, entry.clone())?;
@@ -233,7 +256,10 @@ impl Shared {
         if disk.f_bavail.saturating_mul(disk.f_frsize) < entry.size.saturating_sub(taken) {
             return Err(rustix::io::Errno::NOSPC.into());
         }
-        Ok(Some((partial, runs)))
+        if partial.is_recorded() {
+            (self.tell)(Outcome::Begun(token, runs));
+        }
+        Ok(Some(partial))
     }
 }
 
@@ -277,14 +303,9 @@ fn write(
                         });
                     }
                 }
-                match shared.begin(&entry, compared) {
-                    Ok(Some((partial, runs))) => {
-                        if partial.is_recorded() {
-                            (shared.tell)(Outcome::Begun(token, runs));
-                        }
-                        files.insert(token, partial);
-                    }
-                    Ok(None) => (shared.tell)(Outcome::Stored(token)),
+                match shared.begin(token, &entry, compared) {
+                    Ok(Some(partial)) => drop(files.insert(token, partial)),
+                    Ok(None) => {}
                     Err(error) => shared.fail(token, &entry, error),
                 }
             }
@@ -302,8 +323,9 @@ fn write(
                     shared.fail(token, &partial.entry, error);
                 }
             }
-            Job::Finish(token) => {
-                if let Some(partial) = files.remove(&token) {
+            Job::Finish(token, hash) => {
+                if let Some(mut partial) = files.remove(&token) {
+                    partial.entry.hash = Some(hash);
                     let _ = finished.send((token, partial));
                 }
             }
@@ -329,7 +351,7 @@ fn name(shared: &Shared, mut partial: Partial) -> io::Result<bool> {
     let Some(hash) = partial.hash(|_| !shared.is_ending())? else {
         return Ok(false);
     };
-    let is_right = hash == partial.entry.hash;
+    let is_right = Some(hash) == partial.entry.hash;
     partial.complete()?;
     let Partial {
         upload,
@@ -348,9 +370,9 @@ fn name(shared: &Shared, mut partial: Partial) -> io::Result<bool> {
     match upload.finish() {
         // Another process was faster.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            match is_there(shared, &entry)? {
-                true => Ok(true),
-                false => Err(error),
+            match find(shared, &entry)? {
+                Found::Same => Ok(true),
+                _ => Err(error),
             }
         }
         result => result.map(|()| true),
@@ -383,36 +405,39 @@ fn compare(shared: &Shared, comparisons: &mpsc::Receiver<Comparison>) {
         if shared.is_ending() {
             return;
         }
-        let is_there = if entry.is_folder {
+        let found = if entry.is_folder {
             let made = shared.folder.make(Path::new(&entry.path));
-            made.map(|_| true)
+            made.map(|_| Found::Same)
                 .map_err(|error| shared.sentence("make", &entry, error))
         } else {
-            is_there(shared, &entry).map_err(|error| shared.sentence("write", &entry, error))
+            find(shared, &entry).map_err(|error| shared.sentence("write", &entry, error))
         };
         (shared.tell)(Outcome::Compared {
             session,
             index,
-            is_there,
+            found,
         });
     }
 }
 
 /// Whether a file is there with the right content. One with another is in the way, unless it may be
 /// replaced.
-fn is_there(shared: &Shared, entry: &Entry) -> io::Result<bool> {
+fn find(shared: &Shared, entry: &Entry) -> io::Result<Found> {
     let file = match shared.folder.read(entry.path.as_bytes()) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Missing),
         Err(error) => return Err(error),
     };
-    let hash = match file.metadata()?.len() == entry.size {
-        true => hash(&file, entry.size, |_| !shared.is_ending())?,
-        false => None,
-    };
-    match hash == Some(entry.hash) {
-        true => Ok(true),
-        false if shared.overwrite => Ok(false),
+    if file.metadata()?.len() == entry.size {
+        let Some(right) = entry.hash else {
+            return Ok(Found::Unhashed);
+        };
+        if hash(&file, entry.size, |_| !shared.is_ending())? == Some(right) {
+            return Ok(Found::Same);
+        }
+    }
+    match shared.overwrite {
+        true => Ok(Found::Missing),
         false => Err(in_the_way()),
     }
 }
@@ -433,13 +458,14 @@ mod tests {
             mode: 0o644,
             modified: (0, 0),
             size: 2 << 20,
-            hash: *blake3::hash(&[7; 2 << 20]).as_bytes(),
+            hash: None,
         };
+        let hash = *blake3::hash(&[7; 2 << 20]).as_bytes();
         store.begin(1, entry.clone(), true);
         store.write(1, 0, Bytes::from(vec![7; 1 << 20]));
         store.begin(1, entry, true);
         store.write(1, 1 << 20, Bytes::from(vec![7; 1 << 20]));
-        store.finish(1);
+        store.finish(1, hash);
         let told: Vec<_> = told.iter().take(3).collect();
         let kept = std::iter::once(0..1 << 20).collect();
         assert_eq!(

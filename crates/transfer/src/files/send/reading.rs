@@ -9,7 +9,7 @@ use bytes::BytesMut;
 use manycast_io::Commands;
 use manycast_proto::norm::ObjectId;
 
-use super::{Protocol, Run};
+use super::{Done, Protocol, Run};
 use crate::files::Error;
 use crate::files::delivery::WINDOW;
 use crate::files::scan::Origin;
@@ -68,6 +68,11 @@ impl Run {
             Ok(buffer) => {
                 let mut bytes = self.buffers.give(buffer);
                 bytes.truncate(length);
+                if let Some(index) = self.delivery.entry_of(object)
+                    && self.delivery.is_unhashed(index)
+                {
+                    self.hashers.part(index, offset, &bytes);
+                }
                 let sender = &mut self.driver.protocol_mut().protocol;
                 sender.supply(object, offset, bytes);
             }
@@ -79,7 +84,7 @@ impl Run {
         }
     }
 
-    fn fail(&mut self, index: u32, why: String) {
+    pub(super) fn fail(&mut self, index: u32, why: String) {
         self.files.remove(&index);
         let sender = &mut self.driver.protocol_mut().protocol;
         self.delivery.fail(index, why, sender);
@@ -106,7 +111,7 @@ pub(super) fn read(origins: &[Origin], jobs: &mpsc::Receiver<Job>, commands: &Co
             Ok(buffer)
         })();
         let result = result.map_err(|error: Error| error.to_string());
-        if !commands.give(move |inbox, _| inbox.put((object, offset, length, result))) {
+        if !commands.give(move |inbox, _| inbox.put(Done::Read((object, offset, length, result)))) {
             return;
         }
     }

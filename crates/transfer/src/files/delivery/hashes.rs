@@ -1,0 +1,125 @@
+//! Hashes that were not known when it began: which are made, and which are still to be told.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use super::Delivery;
+use crate::files::message::{MOST_HASHES, Said, emit_hashes};
+use crate::files::scan::LARGE;
+use manycast_proto::norm::{Content, Object, Sender};
+
+/// How often hashes are told: several at once.
+const OFTEN: Duration = Duration::from_millis(50);
+
+#[derive(Debug, Default)]
+pub(super) struct Hashes {
+    /// The files that are to be read for their hashes, and those that are being read.
+    wanted: Vec<u32>,
+    pub(super) making: BTreeSet<u32>,
+    /// Those that are to be told, and when others were.
+    due: BTreeSet<u32>,
+    told: BTreeMap<u32, Instant>,
+    last: Option<Instant>,
+}
+
+impl Delivery {
+    /// Short files have their hash before they are sent.
+    pub(super) fn want_short(&mut self) {
+        for index in 0..self.entries.len() {
+            let entry = &self.entries[index];
+            if !entry.is_folder && entry.hash.is_none() && entry.size < LARGE {
+                self.want(index);
+            }
+        }
+    }
+
+    fn want(&mut self, index: usize) {
+        if let Ok(index) = u32::try_from(index)
+            && self.hashes.making.insert(index)
+        {
+            self.hashes.wanted.push(index);
+        }
+    }
+
+    /// The files that are to be read for their hashes from now on.
+    pub(in crate::files) fn take_wanted(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.hashes.wanted)
+    }
+
+    /// Whether the hash of a file is not known yet.
+    pub(in crate::files) fn is_unhashed(&self, index: u32) -> bool {
+        let entry = self.entries.get(index as usize);
+        entry.is_some_and(|entry| entry.hash.is_none())
+    }
+
+    /// Files are read for their hashes.
+    pub(in crate::files) const fn reads(&mut self, now: Instant) {
+        self.progress = now;
+    }
+
+    /// The hash of a file is known.
+    pub(in crate::files) fn hashed(&mut self, index: u32, hash: [u8; 32], now: Instant) {
+        self.progress = now;
+        self.hashes.making.remove(&index);
+        let Some(entry) = self.entries.get_mut(index as usize) else {
+            return;
+        };
+        entry.hash = Some(hash);
+        // Those of short files go with them, and are told where somebody waits for them.
+        if entry.size >= LARGE {
+            self.hashes.due.insert(index);
+        }
+    }
+
+    /// The hash of a file will not be known.
+    pub(super) fn forget_hash(&mut self, index: u32) {
+        self.hashes.making.remove(&index);
+        self.hashes.due.remove(&index);
+    }
+
+    /// A receiver needs the hash of a file. One that is being sent has it when all of it was.
+    pub(super) fn needs_hash(&mut self, index: u32) {
+        let at = index as usize;
+        if self.unreadable[at].is_some() {
+            return;
+        }
+        if !self.is_unhashed(index) {
+            self.hashes.due.insert(index);
+        } else if !self.flights.iter().any(|flight| flight.index == index) {
+            self.want(at);
+        }
+    }
+
+    /// Tells hashes, again where a receiver does not have them though they were told.
+    pub(super) fn tell_hashes(&mut self, sender: &mut Sender, now: Instant) {
+        let hashes = &mut self.hashes;
+        let is_soon = |at: &Instant, pause| now.saturating_duration_since(*at) < pause;
+        if hashes.due.is_empty() || hashes.last.is_some_and(|at| is_soon(&at, OFTEN)) {
+            return;
+        }
+        let pause = super::again(sender);
+        let told = &hashes.told;
+        let is_told = |index: &u32| told.get(index).is_some_and(|at| is_soon(at, pause));
+        hashes.due.retain(|index| !is_told(index));
+        let next = hashes.due.iter().filter_map(|&index| {
+            let entry = self.entries.get(index as usize)?;
+            Some((index, entry.hash?))
+        });
+        let next: Vec<_> = next.take(MOST_HASHES).collect();
+        if next.is_empty() {
+            return;
+        }
+        let object = Object {
+            content: Content::Memory(emit_hashes(self.session, &next)),
+            file: false,
+            info: Some(Said::Hashes.emit(self.session)),
+        };
+        if sender.enqueue(object).is_ok() {
+            hashes.last = Some(now);
+            for (index, _) in next {
+                hashes.due.remove(&index);
+                hashes.told.insert(index, now);
+            }
+        }
+    }
+}
