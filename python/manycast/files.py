@@ -156,7 +156,7 @@ class SendReport:
 
 @dataclass(frozen=True)
 class Scanned:
-    """The files are read for their hashes: so many ``bytes`` until now.
+    """Files are read for their hashes, since receivers may have them: so many ``bytes`` until now.
 
     >>> manycast.files.Scanned(1000).bytes
     1000

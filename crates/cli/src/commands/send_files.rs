@@ -216,14 +216,14 @@ fn tell(
 ) -> std::io::Result<()> {
     match event {
         SendEvent::Scanned { bytes } => {
-            table.line(0, format!("reading: {}", counted(bytes, "byte")));
+            let read = counted(bytes, "byte");
+            table.below(format!("reading what may be there already: {read}"));
         }
         SendEvent::Started {
             files,
             bytes,
             egress,
         } => {
-            table.remove(0);
             output.note_in_text(format_args!(
                 "sending {}, {}, to {}",
                 entries(files),

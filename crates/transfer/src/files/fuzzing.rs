@@ -4,9 +4,9 @@
 use std::path::{Component, Path};
 
 use super::entry::Entry;
-use super::message::{Report, Said, emit_manifest, parse_manifest};
+use super::message::{Report, Said, emit_hashes, emit_manifest, parse_hashes, parse_manifest};
 
-/// Reads what a sender of files says, a manifest, and what a receiver reports.
+/// Reads what a sender of files says, a manifest, hashes, and what a receiver reports.
 pub fn message(payload: &[u8]) {
     if let Ok((session, said)) = Said::parse(payload) {
         if let Said::File { entry, .. } = &said {
@@ -30,6 +30,10 @@ pub fn message(payload: &[u8]) {
         entries.iter().for_each(stays_inside);
         let again = parse_manifest(session, &emit_manifest(session, &entries));
         assert_eq!(again, Ok(entries));
+    }
+    if let Ok(hashes) = parse_hashes(session, payload) {
+        let again = parse_hashes(session, &emit_hashes(session, &hashes));
+        assert_eq!(again, Ok(hashes));
     }
 }
 

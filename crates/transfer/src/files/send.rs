@@ -77,8 +77,8 @@ impl Default for SendOptions {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum SendEvent {
-    /// Files are read for their hashes before they are sent, or instead of it, since receivers may have
-    /// them: so many bytes until now.
+    /// Files are read for their hashes, since receivers may have them: so many bytes until now. Told
+    /// some four times a second, while that is so.
     Scanned {
         /// The bytes.
         bytes: u64,
@@ -321,8 +321,6 @@ struct Run {
     buffers: Buffers,
     reader: mpsc::Sender<Job>,
     hashers: Hashers,
-    /// How many bytes were read for hashes alone.
-    hashed: u64,
     stop: Stop,
     segment: u64,
     /// Whether to warn of a rate that may be too high: once, and not where the rate follows the network.
@@ -392,7 +390,6 @@ impl Run {
             buffers,
             reader,
             hashers,
-            hashed: 0,
             stop,
             segment,
             warns_of_rate: !options.congestion_control,
@@ -403,6 +400,7 @@ impl Run {
 
     fn run(&mut self, on_event: &mut impl FnMut(SendEvent)) -> Result<(), Error> {
         let (mut told, mut until) = (Instant::now(), Instant::now());
+        let (mut hashed, mut hashed_told) = (0, 0);
         let mut doubles = Vec::new();
         while !self.delivery.is_over() {
             let now = Instant::now();
@@ -416,9 +414,8 @@ impl Run {
                 Next::TimedOut => {}
                 Next::Event(Mail::Message(Done::Read(read))) => self.supply(read),
                 Next::Event(Mail::Message(Done::Hashing(bytes))) => {
-                    self.hashed += bytes;
+                    hashed += bytes;
                     self.delivery.reads(now);
-                    on_event(SendEvent::Scanned { bytes: self.hashed });
                 }
                 Next::Event(Mail::Message(Done::Hashed(index, hash))) => {
                     match hash {
@@ -476,6 +473,9 @@ impl Run {
                          or a receiver can take; try a lower rate, or congestion control"
                             .to_owned(),
                     ));
+                }
+                if std::mem::replace(&mut hashed_told, hashed) != hashed {
+                    on_event(SendEvent::Scanned { bytes: hashed });
                 }
                 on_event(SendEvent::Progress(progress));
             }

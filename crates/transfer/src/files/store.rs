@@ -228,12 +228,7 @@ impl Shared {
     }
 
     /// Begins a file, where there is room for it and nothing in its way, and tells so.
-    fn begin(
-        &self,
-        token: Token,
-        entry: &Entry,
-        is_missing: bool,
-    ) -> io::Result<Option<Partial>> {
+    fn begin(&self, token: Token, entry: &Entry, is_missing: bool) -> io::Result<Option<Partial>> {
         // What was missing may have come by another sender, or another process.
         let is_to_replace = is_missing && self.overwrite;
         let found = match is_to_replace {
@@ -369,12 +364,10 @@ fn name(shared: &Shared, mut partial: Partial) -> io::Result<bool> {
     set_time(&upload.file, &entry)?;
     match upload.finish() {
         // Another process was faster.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            match find(shared, &entry)? {
-                Found::Same => Ok(true),
-                _ => Err(error),
-            }
-        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match find(shared, &entry)? {
+            Found::Same => Ok(true),
+            _ => Err(error),
+        },
         result => result.map(|()| true),
     }
 }

@@ -1,6 +1,7 @@
 //! Files to many over loopback: what comes, what is there already, and what is refused.
 #![allow(clippy::unwrap_used, reason = "a failure ends the test either way")]
 
+mod hashed;
 mod resumed;
 
 use std::fs;

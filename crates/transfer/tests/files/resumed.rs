@@ -6,7 +6,7 @@ use super::*;
 /// started again. How much of the file was then sent once more, from 0 to 1.
 fn sent_again(port: u16, meanwhile: impl Fn(&Path)) -> f64 {
     let site = Site::new(port);
-    let large = content(8_000_000);
+    let large = content(10_000_000);
     site.file("large", &large);
     let other = site.receive("other", |_| {});
     let whole = site.send(&["large"], expect(&["other"])).unwrap();
@@ -21,7 +21,7 @@ fn sent_again(port: u16, meanwhile: impl Fn(&Path)) -> f64 {
         });
         loop {
             match first.events.recv().unwrap() {
-                ReceiveEvent::Progress { bytes, .. } if bytes > 4_000_000 => break,
+                ReceiveEvent::Progress { bytes, .. } if bytes > 5_000_000 => break,
                 _ => {}
             }
         }

@@ -15,6 +15,8 @@ pub(crate) struct Table {
     wanted: bool,
     /// Lines of which each tells of something of its own.
     lines: BTreeMap<u32, String>,
+    /// What the next table ends with.
+    below: Option<String>,
     /// How many characters each line has that is on the terminal.
     drawn: Vec<usize>,
 }
@@ -24,6 +26,7 @@ impl Table {
         Self {
             wanted: io::stderr().is_terminal() && !output.is_quiet() && !output.is_json(),
             lines: BTreeMap::new(),
+            below: None,
             drawn: Vec::new(),
         }
     }
@@ -36,8 +39,15 @@ impl Table {
     pub(super) fn show(&mut self, progress: &Progress) {
         if self.wanted {
             let (width, height) = size();
-            self.draw(&lines(progress, width, height));
+            let mut lines = lines(progress, width, height);
+            lines.extend(self.below.take());
+            self.draw(&lines);
         }
+    }
+
+    /// Shows a line below the next table, once.
+    pub(super) fn below(&mut self, line: String) {
+        self.below = Some(line);
     }
 
     /// Shows a line beside those of other subjects.
@@ -189,6 +199,7 @@ mod tests {
         let mut table = Table {
             wanted: true,
             lines: BTreeMap::new(),
+            below: None,
             drawn: vec![79, 60, 0],
         };
         assert_eq!(table.back(80), "\r\x1b[3A\x1b[J");

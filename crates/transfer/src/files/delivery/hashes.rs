@@ -123,3 +123,84 @@ impl Delivery {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use manycast_proto::norm::SenderConfig;
+
+    use super::*;
+    use crate::files::delivery::Expected;
+    use crate::files::entry::Entry;
+    use crate::files::message::{Report, Status, node_of};
+
+    fn entry(path: &str, size: u64) -> Entry {
+        Entry {
+            path: path.to_owned(),
+            is_folder: false,
+            mode: 0o644,
+            modified: (0, 0),
+            size,
+            hash: None,
+        }
+    }
+
+    /// A short file waits for its hash; of a long one it is told once it is known, and again, but not
+    /// at once, to who says that it is needed.
+    #[test]
+    fn hashes_are_told_until_they_are_there() {
+        let mut now = Instant::now();
+        let config = SenderConfig {
+            grtt: Duration::from_millis(10),
+            ..SenderConfig::new(([239, 1, 1, 1], 5).into(), 1)
+        };
+        let mut sender = Sender::new(config, [1; 32], now);
+        let entries = vec![entry("short", 5), entry("long", LARGE)];
+        let expected = Expected {
+            names: vec!["r".to_owned()],
+            count: 1,
+            at_host: false,
+        };
+        let mut delivery = Delivery::new(9, entries, expected, Duration::from_secs(5), now);
+        assert_eq!(delivery.take_wanted(), [0]);
+        let mut number = 0;
+        let mut report = |delivery: &mut Delivery, statuses: [Status; 2], now| {
+            number += 1;
+            let mut report = Report {
+                name: "r".to_owned(),
+                number,
+                has_manifest: true,
+                ..Report::default()
+            };
+            report.set_statuses(0, &statuses);
+            delivery.take(node_of("r"), &report.emit(9), now).unwrap();
+        };
+        report(&mut delivery, [Status::Missing; 2], now);
+        for _ in 0..2 {
+            delivery.step(&mut sender, now);
+        }
+        assert!(delivery.flights.is_empty());
+        delivery.hashed(0, [1; 32], now);
+        delivery.step(&mut sender, now);
+        let flights: Vec<_> = delivery.flights.iter().map(|it| it.index).collect();
+        assert_eq!(flights, [0, 1]);
+        // It is made of what is sent, and of nothing else.
+        report(&mut delivery, [Status::Coming, Status::Unhashed], now);
+        assert_eq!(delivery.take_wanted(), []);
+        let object = delivery.flights[1].object;
+        assert_eq!(delivery.sent(object, now), Some(1));
+        assert_eq!(delivery.sent(object, now), None);
+        delivery.hashed(1, [2; 32], now);
+        let told = |delivery: &Delivery| delivery.hashes.told.get(&1).copied();
+        assert_eq!(told(&delivery), None);
+        delivery.step(&mut sender, now);
+        assert_eq!(told(&delivery), Some(now));
+        let first = now;
+        for milliseconds in [100, 500, 2000] {
+            now = first + Duration::from_millis(milliseconds);
+            report(&mut delivery, [Status::Verified, Status::Unhashed], now);
+            delivery.step(&mut sender, now);
+            let last = if milliseconds == 2000 { now } else { first };
+            assert_eq!(told(&delivery), Some(last), "{milliseconds}");
+        }
+    }
+}

@@ -7,7 +7,7 @@ use manycast_proto::norm::ReceiverConfig;
 use manycast_proto::wire::Writer;
 use proptest::prelude::*;
 
-use super::super::message::emit_manifest;
+use super::super::message::{emit_hashes, emit_manifest};
 use super::*;
 
 /// A session as a hostile sender would have it, and the folder that is to be kept.
@@ -135,14 +135,27 @@ proptest! {
         wrong in proptest::option::of(proptest::collection::vec(any::<u8>(), 0..60)),
         lengths in proptest::collection::vec(0..60_u64, 6),
         late in any::<bool>(),
+        hashed_later in 0..64_u8,
+        hashes_at in 0..7_usize,
     ) {
         let mut site = Site::new();
         let (entries, contents): (Vec<_>, Vec<_>) = entries.into_iter().unzip();
-        let manifest = emit_manifest(9, &entries);
+        let mut said = entries.clone();
+        let mut hashes = Vec::new();
+        for (index, entry) in (0_u32..).zip(&mut said) {
+            if hashed_later >> index & 1 == 1 {
+                hashes.extend(entry.hash.take().map(|hash| (index, hash)));
+            }
+        }
+        let hashes = emit_hashes(9, &hashes);
+        let manifest = emit_manifest(9, &said);
         let info = Said::Manifest { entries: 1, bytes: 2 }.emit(9);
-        for (index, entry) in (0_u32..).zip(&entries) {
+        for (index, entry) in (0_u32..).zip(&said) {
             if index as usize == manifest_at {
                 site.object(&info, manifest.len() as u64, &manifest, late);
+            }
+            if index as usize == hashes_at {
+                site.object(&Said::Hashes.emit(9), hashes.len() as u64, &hashes, late);
             }
             let mut writer = Writer::new();
             writer.bytes(b"MCF\x01").u64(9).u8(2).u32(index);
@@ -238,6 +251,82 @@ fn what_is_kept_has_a_bound() {
         told,
         Some(Told::Refused("its manifest is too long".to_owned()))
     );
+}
+
+/// Hashes that come later: of a file that has come, of one that is there, and of one that comes after.
+#[test]
+fn a_hash_may_come_later() {
+    let mut site = Site::new();
+    let inside = site.folder.path().join("inside");
+    std::fs::write(inside.join("there"), b"abc").unwrap();
+    std::fs::write(inside.join("differs"), b"xyz").unwrap();
+    let hash = *blake3::hash(b"abc").as_bytes();
+    let entries = ["comes", "there", "differs", "early"].map(|path| Entry {
+        path: path.to_owned(),
+        is_folder: false,
+        mode: 0o644,
+        modified: (0, 0),
+        size: 3,
+        hash: None,
+    });
+    let file = |index: u32, hash| {
+        let entry = Entry {
+            hash,
+            ..entries[index as usize].clone()
+        };
+        Said::File { index, entry }.emit(9)
+    };
+    // One that comes before the manifest, and says its hash itself.
+    site.object(&file(3, Some(hash)), 3, b"abc", false);
+    let manifest = emit_manifest(9, &entries);
+    let info = Said::Manifest {
+        entries: 4,
+        bytes: 12,
+    };
+    site.object(&info.emit(9), manifest.len() as u64, &manifest, false);
+    while site.session.is_busy() {
+        let outcome = site.outcomes.recv().unwrap();
+        site.session
+            .stored(outcome, &mut site.receiver, &site.store);
+    }
+    let statuses = |session: &Session| [0, 1, 2, 3].map(|index| session.status(index));
+    use Status::{Missing, Unhashed, Verified};
+    assert_eq!(
+        statuses(&site.session),
+        [Missing, Unhashed, Unhashed, Verified]
+    );
+    for index in 0..3 {
+        site.object(&file(index, None), 3, b"abc", false);
+    }
+    assert_eq!(
+        statuses(&site.session),
+        [Unhashed, Unhashed, Unhashed, Verified]
+    );
+    // The first that is told counts; of numbers that there are not nothing comes.
+    let told = [
+        (0, hash),
+        (1, hash),
+        (2, hash),
+        (0, [7; 32]),
+        (3, [7; 32]),
+        (9, hash),
+    ];
+    let hashes = emit_hashes(9, &told);
+    site.object(&Said::Hashes.emit(9), hashes.len() as u64, &hashes, false);
+    while site.session.is_busy() {
+        let outcome = site.outcomes.recv().unwrap();
+        site.session
+            .stored(outcome, &mut site.receiver, &site.store);
+    }
+    assert_eq!(
+        statuses(&site.session),
+        [Verified, Verified, Missing, Verified]
+    );
+    let folder = site.finish();
+    for name in ["comes", "there", "early"] {
+        let path = folder.path().join("inside").join(name);
+        assert_eq!(std::fs::read(path).unwrap(), b"abc");
+    }
 }
 
 /// A manifest that contradicts what came before it is not taken, and what comes is still accounted for.
