@@ -144,8 +144,8 @@ impl Delivery {
         self.objects.remove(&object);
     }
 
-    /// All of an object was sent once. It returns the file, where its hash is to be made now.
-    pub(super) fn sent(&mut self, object: ObjectId, now: Instant) -> Option<u32> {
+    /// All of an object was sent once.
+    pub(super) fn sent(&mut self, object: ObjectId, now: Instant) {
         if let Some(flight) = self.flights.iter_mut().find(|it| it.object == object) {
             flight.sent = Some(now);
             self.progress = now;
@@ -153,8 +153,6 @@ impl Delivery {
                 self.question = now;
             }
         }
-        let index = self.entry_of(object)?;
-        (self.is_unhashed(index) && self.hashes.making.insert(index)).then_some(index)
     }
 
     /// A file cannot be read: it is not sent.
@@ -312,6 +310,7 @@ impl Delivery {
             self.flights.pop_front();
         }
         while self.flights.len() < WINDOW
+            && !self.waits_for_hash()
             && let Some(&index) = self.queue.front()
         {
             let at = index as usize;

@@ -17,7 +17,7 @@ use super::entry::{Entry, Names, check};
 use super::hashing::{Hashing, hash};
 use super::message::LONGEST_MANIFEST;
 
-/// How many files are read at once at most, before anything is sent.
+/// How many files are read at once for their hashes at most.
 const READERS: usize = 4;
 /// How long files are hashed before anything is sent: the others are hashed beside sending.
 const AHEAD: Duration = Duration::from_millis(250);
@@ -178,9 +178,14 @@ pub(super) fn scan(
     })
 }
 
+/// How many threads read files for their hashes.
+pub(super) fn readers() -> usize {
+    let processors = thread::available_parallelism().map_or(1, NonZero::get);
+    processors.min(READERS)
+}
+
 /// Reads all files, several at once.
 fn read_all(found: &mut [Origin], is_stopped: impl Fn() -> bool) -> Result<(), Error> {
-    let count = thread::available_parallelism().map_or(1, NonZero::get);
     let (next, is_ending) = (AtomicUsize::new(0), AtomicBool::new(false));
     let (tell, told) = mpsc::channel();
     let (origins, until) = (&*found, Instant::now() + AHEAD);
@@ -194,7 +199,7 @@ fn read_all(found: &mut [Origin], is_stopped: impl Fn() -> bool) -> Result<(), E
         }
     };
     let entries = thread::scope(|scope| {
-        for _ in 0..count.min(READERS).min(origins.len()) {
+        for _ in 0..readers().min(origins.len()) {
             let (tell, read) = (tell.clone(), &read);
             scope.spawn(move || read(tell));
         }

@@ -431,8 +431,9 @@ impl Run {
                         length,
                     } => self.read(object, offset, length),
                     SenderEvent::Sent(object) => {
-                        if let Some(index) = self.delivery.sent(object, now) {
-                            self.hashers.finish(index);
+                        self.delivery.sent(object, now);
+                        if let Some(index) = self.delivery.entry_of(object) {
+                            self.was_read(index);
                         }
                         self.look_whether_changed(object);
                         look = true;

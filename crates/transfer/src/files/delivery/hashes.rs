@@ -9,7 +9,7 @@ use crate::files::scan::LARGE;
 use manycast_proto::norm::{Content, Object, Sender};
 
 /// How often hashes are told: several at once.
-const OFTEN: Duration = Duration::from_millis(50);
+const OFTEN: Duration = Duration::from_millis(20);
 
 #[derive(Debug, Default)]
 pub(super) struct Hashes {
@@ -46,10 +46,26 @@ impl Delivery {
         std::mem::take(&mut self.hashes.wanted)
     }
 
-    /// Whether the hash of a file is not known yet.
-    pub(in crate::files) fn is_unhashed(&self, index: u32) -> bool {
+    /// Whether a file is hashed as it is sent.
+    pub(in crate::files) fn is_hashed_as_sent(&self, index: u32) -> bool {
+        self.is_unhashed(index) && !self.hashes.making.contains(&index)
+    }
+
+    /// All of a file was read to be sent. Whether its hash is to be made of it now.
+    pub(in crate::files) fn was_read(&mut self, index: u32) -> bool {
+        self.is_unhashed(index) && self.hashes.making.insert(index)
+    }
+
+    fn is_unhashed(&self, index: u32) -> bool {
         let entry = self.entries.get(index as usize);
         entry.is_some_and(|entry| entry.hash.is_none())
+    }
+
+    /// Whether the last file is being sent without its hash: that goes right behind it, and no other
+    /// file between them.
+    pub(super) fn waits_for_hash(&self) -> bool {
+        let last = self.flights.back();
+        last.is_some_and(|last| last.sent.is_none() && self.is_unhashed(last.index))
     }
 
     /// Files are read for their hashes.
@@ -144,8 +160,8 @@ mod tests {
         }
     }
 
-    /// A short file waits for its hash; of a long one it is told once it is known, and again, but not
-    /// at once, to who says that it is needed.
+    /// A short file waits for its hash. That of a long one goes right behind it once it is known, and
+    /// again, but not at once, to who says that it is needed.
     #[test]
     fn hashes_are_told_until_they_are_there() {
         let mut now = Instant::now();
@@ -154,16 +170,16 @@ mod tests {
             ..SenderConfig::new(([239, 1, 1, 1], 5).into(), 1)
         };
         let mut sender = Sender::new(config, [1; 32], now);
-        let entries = vec![entry("short", 5), entry("long", LARGE)];
+        let entries = vec![entry("short", 5), entry("long", LARGE), entry("last", 5)];
         let expected = Expected {
             names: vec!["r".to_owned()],
             count: 1,
             at_host: false,
         };
         let mut delivery = Delivery::new(9, entries, expected, Duration::from_secs(5), now);
-        assert_eq!(delivery.take_wanted(), [0]);
+        assert_eq!(delivery.take_wanted(), [0, 2]);
         let mut number = 0;
-        let mut report = |delivery: &mut Delivery, statuses: [Status; 2], now| {
+        let mut report = |delivery: &mut Delivery, statuses: [Status; 3], now| {
             number += 1;
             let mut report = Report {
                 name: "r".to_owned(),
@@ -174,30 +190,42 @@ mod tests {
             report.set_statuses(0, &statuses);
             delivery.take(node_of("r"), &report.emit(9), now).unwrap();
         };
-        report(&mut delivery, [Status::Missing; 2], now);
+        report(&mut delivery, [Status::Missing; 3], now);
         for _ in 0..2 {
             delivery.step(&mut sender, now);
         }
         assert!(delivery.flights.is_empty());
         delivery.hashed(0, [1; 32], now);
+        delivery.hashed(2, [1; 32], now);
         delivery.step(&mut sender, now);
-        let flights: Vec<_> = delivery.flights.iter().map(|it| it.index).collect();
-        assert_eq!(flights, [0, 1]);
+        let flights = |delivery: &Delivery| {
+            let flights = delivery.flights.iter().map(|flight| flight.index);
+            flights.collect::<Vec<_>>()
+        };
+        assert_eq!(flights(&delivery), [0, 1]);
         // It is made of what is sent, and of nothing else.
-        report(&mut delivery, [Status::Coming, Status::Unhashed], now);
+        report(
+            &mut delivery,
+            [Status::Coming, Status::Unhashed, Status::Missing],
+            now,
+        );
         assert_eq!(delivery.take_wanted(), []);
-        let object = delivery.flights[1].object;
-        assert_eq!(delivery.sent(object, now), Some(1));
-        assert_eq!(delivery.sent(object, now), None);
+        assert!(delivery.is_hashed_as_sent(1) && delivery.was_read(1));
+        assert!(!delivery.is_hashed_as_sent(1) && !delivery.was_read(1));
         delivery.hashed(1, [2; 32], now);
         let told = |delivery: &Delivery| delivery.hashes.told.get(&1).copied();
         assert_eq!(told(&delivery), None);
         delivery.step(&mut sender, now);
         assert_eq!(told(&delivery), Some(now));
+        assert_eq!(flights(&delivery), [0, 1, 2]);
         let first = now;
         for milliseconds in [100, 500, 2000] {
             now = first + Duration::from_millis(milliseconds);
-            report(&mut delivery, [Status::Verified, Status::Unhashed], now);
+            report(
+                &mut delivery,
+                [Status::Verified, Status::Unhashed, Status::Coming],
+                now,
+            );
             delivery.step(&mut sender, now);
             let last = if milliseconds == 2000 { now } else { first };
             assert_eq!(told(&delivery), Some(last), "{milliseconds}");

@@ -2,9 +2,9 @@
 //! before.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use manycast_io::Commands;
 use super::{Done, Protocol};
 use crate::files::Error;
 use crate::files::hashing::Hashing;
-use crate::files::scan::Origin;
+use crate::files::scan::{Origin, readers};
 
 /// How many bytes wait to be hashed at most. What comes meanwhile is read again at the end.
 const WAITING: usize = 32 << 20;
@@ -29,8 +29,8 @@ pub(super) struct Hashers {
 
 enum Sent {
     Part(u32, u64, Bytes),
-    /// All of a file was sent.
-    All(u32),
+    /// No more of a file follows.
+    End(u32),
 }
 
 impl Hashers {
@@ -41,12 +41,12 @@ impl Hashers {
         let (whole, to_hash) = mpsc::channel();
         let (sent, parts) = mpsc::channel();
         let waiting = Arc::new(AtomicUsize::new(0));
-        let (its, tell) = (Arc::clone(origins), commands.clone());
-        start(move || {
-            to_hash
-                .iter()
-                .all(|index| hash(&its, index, Hashing::default(), &tell));
-        })?;
+        let to_hash = Arc::new(Mutex::new(to_hash));
+        for _ in 0..readers() {
+            let (its, tell) = (Arc::clone(origins), commands.clone());
+            let to_hash = Arc::clone(&to_hash);
+            start(move || hash_whole(&its, &to_hash, &tell))?;
+        }
         let (its, tell, left) = (Arc::clone(origins), commands.clone(), Arc::clone(&waiting));
         start(move || hash_sent(&its, &parts, &left, &tell))?;
         Ok(Self {
@@ -70,9 +70,9 @@ impl Hashers {
         }
     }
 
-    /// All of a file was sent: its hash is told as soon as it is known.
+    /// No more parts of a file follow: its hash is told as soon as it is known.
     pub(super) fn finish(&self, index: u32) {
-        let _ = self.sent.send(Sent::All(index));
+        let _ = self.sent.send(Sent::End(index));
     }
 }
 
@@ -83,7 +83,20 @@ fn start(work: impl FnOnce() + Send + 'static) -> Result<(), Error> {
     Ok(())
 }
 
-/// Hashes what follows each other of each file, and the rest once all was sent.
+/// Hashes files, of which each thread takes the next.
+fn hash_whole(origins: &[Origin], to_hash: &Mutex<mpsc::Receiver<u32>>, tell: &Commands<Protocol>) {
+    let next = || {
+        let to_hash = to_hash.lock().unwrap_or_else(PoisonError::into_inner);
+        to_hash.recv().ok()
+    };
+    while let Some(index) = next() {
+        if !hash(origins, index, Hashing::default(), tell) {
+            return;
+        }
+    }
+}
+
+/// Hashes what follows each other of each file, and the rest at its end.
 fn hash_sent(
     origins: &[Origin],
     sent: &mpsc::Receiver<Sent>,
@@ -97,7 +110,7 @@ fn hash_sent(
                 begun.entry(index).or_default().follow(&bytes, offset);
                 waiting.fetch_sub(bytes.len(), Ordering::Relaxed);
             }
-            Sent::All(index) => {
+            Sent::End(index) => {
                 let hashing = begun.remove(&index).unwrap_or_default();
                 if !hash(origins, index, hashing, tell) {
                     return;

@@ -69,9 +69,13 @@ impl Run {
                 let mut bytes = self.buffers.give(buffer);
                 bytes.truncate(length);
                 if let Some(index) = self.delivery.entry_of(object)
-                    && self.delivery.is_unhashed(index)
+                    && self.delivery.is_hashed_as_sent(index)
                 {
                     self.hashers.part(index, offset, &bytes);
+                    let size = self.origins[index as usize].entry.size;
+                    if offset + length as u64 == size {
+                        self.was_read(index);
+                    }
                 }
                 let sender = &mut self.driver.protocol_mut().protocol;
                 sender.supply(object, offset, bytes);
@@ -81,6 +85,13 @@ impl Run {
                     self.fail(index, why);
                 }
             }
+        }
+    }
+
+    /// All of a file was read to be sent: it is hashed, unless it was before.
+    pub(super) fn was_read(&mut self, index: u32) {
+        if self.delivery.was_read(index) {
+            self.hashers.finish(index);
         }
     }
 
