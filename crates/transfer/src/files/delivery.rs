@@ -5,6 +5,7 @@ mod hashes;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use manycast_proto::norm::{Content, Object, ObjectId, Sender};
 use manycast_proto::refusal::Refusal;
 
@@ -45,6 +46,8 @@ pub(super) struct Delivery {
     bytes: u64,
     entries: Vec<Entry>,
     hashes: Hashes,
+    /// The manifest as it was last sent, as long as nothing more is known.
+    manifest: Option<Bytes>,
     /// Why an entry cannot be sent.
     pub(super) unreadable: Vec<Option<String>>,
     pub(super) peers: Peers,
@@ -105,6 +108,7 @@ impl Delivery {
             session,
             entries,
             hashes: Hashes::default(),
+            manifest: None,
             expected,
             wait,
             begun: now,
@@ -142,10 +146,12 @@ impl Delivery {
     /// An object is not kept any more.
     pub(super) fn released(&mut self, object: ObjectId) {
         self.objects.remove(&object);
+        self.hashes.unsent.remove(&object);
     }
 
     /// All of an object was sent once.
     pub(super) fn sent(&mut self, object: ObjectId, now: Instant) {
+        self.hashes.unsent.remove(&object);
         if let Some(flight) = self.flights.iter_mut().find(|it| it.object == object) {
             flight.sent = Some(now);
             self.progress = now;
@@ -266,8 +272,12 @@ impl Delivery {
             entries: u32::try_from(self.entries.len()).unwrap_or(u32::MAX),
             bytes: self.bytes,
         };
+        let (session, entries) = (self.session, &self.entries);
+        let manifest = self
+            .manifest
+            .get_or_insert_with(|| emit_manifest(session, entries));
         let object = Object {
-            content: Content::Memory(emit_manifest(self.session, &self.entries)),
+            content: Content::Memory(manifest.clone()),
             file: false,
             info: Some(info.emit(self.session)),
         };
@@ -377,17 +387,24 @@ impl Delivery {
         stalled || !live.any(|peer| needs_it(peer.statuses[at]))
     }
 
+    /// Whether it is known of each entry what a receiver wants, but of those that are not to be had.
+    fn is_decided(&self, peer: &Peer) -> bool {
+        let mut open = peer.statuses.iter().zip(&self.unreadable);
+        peer.has_looked() && !open.any(|(it, why)| *it == Status::Unhashed && why.is_none())
+    }
+
     fn judge(&mut self, since: Instant, now: Instant) {
         let waited = now.saturating_duration_since(since);
         let patient = waited < self.wait;
         let live = self.live(now).count();
-        let undecided = self.live(now).any(|peer| !peer.is_decided());
+        let undecided = self.live(now).any(|peer| !self.is_decided(peer));
         if live == 0 {
-            if !self.hashes.making.is_empty() {
+            if self.hashes.are_due() {
                 return;
             }
+            let waited = self.hashes.waited(waited, now);
             // Perhaps some listen that say nothing: they may have asked for repairs.
-            if !patient || self.expected.count == 0 && waited >= GATHER {
+            if waited >= self.wait || self.expected.count == 0 && waited >= GATHER {
                 self.phase = Phase::Ending;
             }
             return;

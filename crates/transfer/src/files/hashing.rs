@@ -73,12 +73,14 @@ impl Hashing {
         Ok(())
     }
 
-    /// Takes in bytes where they follow those before. Others are read at the end.
-    pub(super) fn follow(&mut self, bytes: &[u8], offset: u64) {
+    /// Takes in bytes that follow those before; false where they lie beyond. Those that were taken in
+    /// before are passed over.
+    pub(super) fn follow(&mut self, bytes: &[u8], offset: u64) -> bool {
         if offset == self.at {
             self.hasher.update(bytes);
             self.at += bytes.len() as u64;
         }
+        offset <= self.at
     }
 
     /// Reads what was written beyond the gap that is filled now.

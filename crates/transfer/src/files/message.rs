@@ -207,6 +207,8 @@ pub(super) struct Report {
     pub(super) has_manifest: bool,
     /// The bytes of files that it has, those on their way among them.
     pub(super) bytes: u64,
+    /// The bytes that it has read to compare or to verify files.
+    pub(super) read: u64,
     /// The sender's datagrams that were to come, and that came.
     pub(super) expected: u64,
     pub(super) came: u64,
@@ -244,7 +246,8 @@ impl Report {
         writer.bytes(&MAGIC).u64(session).u8(5);
         writer.u32(self.start).u32(self.number);
         writer.u8(u8::from(self.has_manifest));
-        writer.u64(self.bytes).u64(self.expected).u64(self.came);
+        writer.u64(self.bytes).u64(self.read);
+        writer.u64(self.expected).u64(self.came);
         writer.u8(u8::try_from(name.len()).unwrap_or(0));
         writer.bytes(name.as_bytes()).u32(self.from);
         writer.u16(u16::try_from(self.runs.len()).unwrap_or(0));
@@ -272,7 +275,8 @@ impl Report {
         }
         let (start, number) = (reader.u32()?, reader.u32()?);
         let has_manifest = reader.u8()? != 0;
-        let (bytes, expected, came) = (reader.u64()?, reader.u64()?, reader.u64()?);
+        let (bytes, read) = (reader.u64()?, reader.u64()?);
+        let (expected, came) = (reader.u64()?, reader.u64()?);
         let length = reader.u8()?;
         let name = text(reader.bytes(length.into())?);
         let from = reader.u32()?;
@@ -296,6 +300,7 @@ impl Report {
             number,
             has_manifest,
             bytes,
+            read,
             expected,
             came,
             from,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::message::{Report, Status, node_of};
+use super::message::{MOST_HASHES, Report, Status, node_of};
 use super::report::Sample;
 
 /// How many receivers are kept that were not expected by name.
@@ -33,6 +33,7 @@ pub(super) struct Peer {
     pub(super) statuses: Vec<Status>,
     pub(super) reasons: BTreeMap<u32, String>,
     pub(super) bytes: u64,
+    read: u64,
     /// Datagrams that were to come, and that came, of all its starts.
     expected: u64,
     came: u64,
@@ -61,7 +62,7 @@ pub(super) struct Changes {
     pub(super) is_double: bool,
     /// The entries that are final now and were not before.
     pub(super) ended: Vec<u32>,
-    /// The entries whose hash is needed.
+    /// The first entries whose hash is needed: as many as are told at once.
     pub(super) unhashed: Vec<u32>,
     /// Whether anything has come on.
     pub(super) has_progress: bool,
@@ -128,6 +129,7 @@ impl Peer {
             statuses: vec![Status::Unknown; entries],
             reasons: BTreeMap::new(),
             bytes: 0,
+            read: 0,
             expected: 0,
             came: 0,
             start: 0,
@@ -154,11 +156,6 @@ impl Peer {
         self.has_manifest && !self.statuses.iter().any(is_open)
     }
 
-    /// Whether it is known of each entry what it wants.
-    pub(super) fn is_decided(&self) -> bool {
-        self.has_looked() && !self.statuses.contains(&Status::Unhashed)
-    }
-
     /// `room` is for so many reasons.
     fn take(
         &mut self,
@@ -178,7 +175,7 @@ impl Peer {
             self.statuses.fill(Status::Unknown);
             self.reasons.clear();
             self.has_manifest = false;
-            self.bytes = 0;
+            (self.bytes, self.read) = (0, 0);
             (self.last.bytes, self.last.expected, self.last.came) = (0, 0, 0);
         } else if !changes.is_new && report.number <= self.number {
             return None;
@@ -196,7 +193,7 @@ impl Peer {
                 if status.is_final() && before != *status {
                     changes.ended.push(number);
                 }
-                if *status == Status::Unhashed {
+                if *status == Status::Unhashed && changes.unhashed.len() < MOST_HASHES {
                     changes.unhashed.push(number);
                 }
                 changes.has_progress |= *status > before;
@@ -210,7 +207,8 @@ impl Peer {
                 self.reasons.insert(*index, reason.clone());
             }
         }
-        changes.has_progress |= report.bytes > self.bytes;
+        changes.has_progress |= report.bytes > self.bytes || report.read > self.read;
+        self.read = report.read;
         (self.bytes, self.expected, self.came) = (report.bytes, report.expected, report.came);
         self.sample(since);
         Some(changes)

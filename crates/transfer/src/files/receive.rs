@@ -283,7 +283,7 @@ impl Run {
             // Where the driver is gone, nobody wants to know.
             let _ = commands.give(|inbox, _| inbox.put(outcome));
         };
-        let store = Store::open(&folder, options.overwrite, tell)?;
+        let store = Store::open(&folder, options.overwrite, options.silent, tell)?;
         let mut random = Random::new(manycast_io::seed());
         on_event(ReceiveEvent::Listening {
             name: options.name.clone(),
@@ -490,7 +490,13 @@ impl Run {
                 continue;
             };
             let count = inbox.counts.of(session.node);
-            let report = session.report(&self.options.name, self.start, from, count);
+            let report = session.report(
+                &self.options.name,
+                self.start,
+                from,
+                count,
+                self.store.read(),
+            );
             if let Some(report) = report {
                 let (node, instance) = (session.node, session.instance);
                 inbox.protocol.answer((node, instance), (REPORT, 0), report);

@@ -262,6 +262,8 @@ pub(crate) fn check_name(name: &str) -> Result<(), Error> {
     }
 }
 
+/// How soon is gone on with hashes for which no file waits: several at once.
+const SOON: Duration = Duration::from_millis(20);
 /// How often it is told how far it is.
 const OFTEN: Duration = Duration::from_millis(250);
 
@@ -363,7 +365,8 @@ impl Run {
             backoff: backoff(expected.count),
             grtt: options.round_trip,
             group_size: expected.count.max(10) as u64,
-            objects: WINDOW + 8,
+            // Files, the hashes behind them, and manifests.
+            objects: 2 * WINDOW + 8,
             ..norm::SenderConfig::new(egress.to, number(0).clamp(1, u32::MAX - 1))
         };
         let segment = config.segment.into();
@@ -415,14 +418,17 @@ impl Run {
                 Next::Event(Mail::Message(Done::Read(read))) => self.supply(read),
                 Next::Event(Mail::Message(Done::Hashing(bytes))) => {
                     hashed += bytes;
-                    self.delivery.reads(now);
+                    self.delivery.goes_on(now);
                 }
                 Next::Event(Mail::Message(Done::Hashed(index, hash))) => {
                     match hash {
-                        Ok(hash) => self.delivery.hashed(index, hash, now),
-                        Err(why) => self.fail(index, why),
+                        Ok(hash) => look |= self.delivery.hashed(index, hash, now),
+                        Err(why) => {
+                            self.fail(index, why);
+                            look = true;
+                        }
                     }
-                    look = true;
+                    until = until.min(now + SOON);
                 }
                 Next::Event(Mail::Event(event)) => match event {
                     SenderEvent::Need {

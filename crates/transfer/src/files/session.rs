@@ -18,6 +18,8 @@ use super::store::{Found, Outcome, Store, Token, weight};
 
 /// How many bytes are kept of objects of which it is not known yet what they are.
 const HELD: usize = 32 << 20;
+/// How many files are kept open that have come but for their hash.
+const MOST_UNHASHED: usize = 64;
 /// How many entries are kept while the manifest has not come.
 const EARLY: usize = 1024;
 
@@ -334,6 +336,11 @@ impl Session {
                 if self.status(index) == Status::Coming {
                     self.set(index, Status::Unhashed);
                     self.go_on(index, store);
+                    let coming = self.coming.keys();
+                    let unhashed = coming.filter(|it| self.status(**it) == Status::Unhashed);
+                    if unhashed.count() > MOST_UNHASHED {
+                        self.leave(index, store);
+                    }
                 }
                 None
             }
@@ -345,15 +352,7 @@ impl Session {
     pub(super) fn abandoned(&mut self, key: ObjectKey, store: &Store) {
         match self.objects.remove(&key.object) {
             Some(Incoming::File(index)) if self.status(index) == Status::Coming => {
-                store.forget(self.token(index));
-                let size = self.entry(index).map_or(0, |entry| entry.size);
-                if Partial::is_kept(size) {
-                    self.coming.remove(&index);
-                    self.kept.insert(index);
-                } else {
-                    self.give_back(index);
-                }
-                self.set(index, Status::Missing);
+                self.leave(index, store);
             }
             Some(Incoming::Held(_, parts)) => {
                 let kept: usize = parts.iter().map(|(_, bytes)| weight(bytes)).sum();
@@ -361,6 +360,19 @@ impl Session {
             }
             _ => {}
         }
+    }
+
+    /// A file does not get its name from what has come: it may in another attempt.
+    fn leave(&mut self, index: u32, store: &Store) {
+        store.forget(self.token(index));
+        let size = self.entry(index).map_or(0, |entry| entry.size);
+        if Partial::is_kept(size) {
+            self.coming.remove(&index);
+            self.kept.insert(index);
+        } else {
+            self.give_back(index);
+        }
+        self.set(index, Status::Missing);
     }
 
     /// What was allowed for a file, and came of it, does not count.
@@ -507,6 +519,7 @@ impl Session {
         start: u32,
         from: u32,
         count: Count,
+        read: u64,
     ) -> Option<Bytes> {
         self.reports += 1;
         let mut report = Report {
@@ -515,6 +528,7 @@ impl Session {
             number: self.reports,
             has_manifest: self.is_known(),
             bytes: self.bytes(),
+            read,
             expected: count.expected,
             came: count.came,
             ..Report::default()

@@ -7,7 +7,7 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 
@@ -94,6 +94,9 @@ struct Shared {
     folder: Folder,
     shown: String,
     overwrite: bool,
+    is_silent: bool,
+    /// The bytes that were read to compare or to verify files.
+    read: AtomicU64,
     tell: Box<dyn Fn(Outcome) + Send + Sync>,
     waiting: Mutex<usize>,
     room: Condvar,
@@ -104,6 +107,7 @@ impl Store {
     pub(super) fn open(
         path: &Path,
         overwrite: bool,
+        is_silent: bool,
         tell: impl Fn(Outcome) + Send + Sync + 'static,
     ) -> Result<Self, Error> {
         let shown = path.display().to_string();
@@ -116,6 +120,8 @@ impl Store {
             folder,
             shown,
             overwrite,
+            is_silent,
+            read: AtomicU64::new(0),
             tell: Box::new(tell),
             waiting: Mutex::new(0),
             room: Condvar::new(),
@@ -145,6 +151,11 @@ impl Store {
         let thread = thread.map_err(|error| Error::file("start", "a thread", error))?;
         self.threads.push(thread);
         Ok(())
+    }
+
+    /// The bytes that were read to compare or to verify files, until now.
+    pub(super) fn read(&self) -> u64 {
+        self.shared.read.load(Ordering::Relaxed)
     }
 
     fn give(&self, job: Job) {
@@ -211,6 +222,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Shared {
     fn is_ending(&self) -> bool {
         self.ending.load(Ordering::Relaxed)
+    }
+
+    /// Counts what was read, and says whether to go on.
+    fn reads_on(&self, bytes: u64) -> bool {
+        self.read.fetch_add(bytes, Ordering::Relaxed);
+        !self.is_ending()
     }
 
     fn fail(&self, token: Token, entry: &Entry, error: io::Error) {
@@ -343,7 +360,7 @@ fn verify(shared: &Shared, finished: &mpsc::Receiver<(Token, Partial)>) {
 
 /// Gives a file its name; false where it is to end.
 fn name(shared: &Shared, mut partial: Partial) -> io::Result<bool> {
-    let Some(hash) = partial.hash(|_| !shared.is_ending())? else {
+    let Some(hash) = partial.hash(|bytes| shared.reads_on(bytes))? else {
         return Ok(false);
     };
     let is_right = Some(hash) == partial.entry.hash;
@@ -423,9 +440,13 @@ fn find(shared: &Shared, entry: &Entry) -> io::Result<Found> {
     };
     if file.metadata()?.len() == entry.size {
         let Some(right) = entry.hash else {
-            return Ok(Found::Unhashed);
+            // Who cannot ask for another round takes it as it comes.
+            return Ok(match shared.is_silent && shared.overwrite {
+                true => Found::Missing,
+                false => Found::Unhashed,
+            });
         };
-        if hash(&file, entry.size, |_| !shared.is_ending())? == Some(right) {
+        if hash(&file, entry.size, |bytes| shared.reads_on(bytes))? == Some(right) {
             return Ok(Found::Same);
         }
     }
@@ -444,7 +465,7 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let (tell, told) = mpsc::channel();
         let tell = move |outcome| drop(tell.send(outcome));
-        let store = Store::open(place.path(), false, tell).unwrap();
+        let store = Store::open(place.path(), false, false, tell).unwrap();
         let entry = Entry {
             path: "file".to_owned(),
             is_folder: false,

@@ -71,6 +71,21 @@ fn a_silent_receiver_verifies_a_large_file() {
     assert!(fs::read(site.path("silent/large")).unwrap() == large);
 }
 
+/// Nor can it ask for another round, once the hash tells that what is there differs.
+#[test]
+fn a_silent_receiver_replaces_a_file_of_the_same_length() {
+    let site = Site::new(5128);
+    let large = content(LARGE);
+    site.file("large", &large);
+    fs::write(site.target("silent").join("large"), vec![7; LARGE]).unwrap();
+    let receiver = site.receive("silent", |options| {
+        (options.silent, options.overwrite) = (true, true);
+    });
+    site.send(&["large"], |_| {}).unwrap();
+    assert!(receiver.report().deliveries[0].is_complete());
+    assert!(fs::read(site.path("silent/large")).unwrap() == large);
+}
+
 /// Who comes while it is sent, and has it, is told the hash when that is known.
 #[test]
 fn a_late_receiver_compares_a_large_file() {

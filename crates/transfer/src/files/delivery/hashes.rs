@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use super::Delivery;
+use super::{Delivery, Phase};
 use crate::files::message::{MOST_HASHES, Said, emit_hashes};
 use crate::files::scan::LARGE;
-use manycast_proto::norm::{Content, Object, Sender};
+use manycast_proto::norm::{Content, Object, ObjectId, Sender};
 
 /// How often hashes are told: several at once.
 const OFTEN: Duration = Duration::from_millis(20);
@@ -15,11 +15,26 @@ const OFTEN: Duration = Duration::from_millis(20);
 pub(super) struct Hashes {
     /// The files that are to be read for their hashes, and those that are being read.
     wanted: Vec<u32>,
-    pub(super) making: BTreeSet<u32>,
+    making: BTreeSet<u32>,
     /// Those that are to be told, and when others were.
     due: BTreeSet<u32>,
     told: BTreeMap<u32, Instant>,
     last: Option<Instant>,
+    /// The objects in which they are told that were not sent yet.
+    pub(super) unsent: BTreeSet<ObjectId>,
+}
+
+impl Hashes {
+    /// Whether some are still made, or to be told.
+    pub(super) fn are_due(&self) -> bool {
+        !self.making.is_empty() || !self.due.is_empty() || !self.unsent.is_empty()
+    }
+
+    /// How long was waited, since some were told too.
+    pub(super) fn waited(&self, waited: Duration, now: Instant) -> Duration {
+        let last = self.last.map(|last| now.saturating_duration_since(last));
+        waited.min(last.unwrap_or(waited))
+    }
 }
 
 impl Delivery {
@@ -68,23 +83,26 @@ impl Delivery {
         last.is_some_and(|last| last.sent.is_none() && self.is_unhashed(last.index))
     }
 
-    /// Files are read for their hashes.
-    pub(in crate::files) const fn reads(&mut self, now: Instant) {
+    /// Files are read for their hashes: what is waited for comes on.
+    pub(in crate::files) const fn goes_on(&mut self, now: Instant) {
         self.progress = now;
     }
 
-    /// The hash of a file is known.
-    pub(in crate::files) fn hashed(&mut self, index: u32, hash: [u8; 32], now: Instant) {
+    /// The hash of a file is known. Whether that file, or what comes after it, can be sent now.
+    pub(in crate::files) fn hashed(&mut self, index: u32, hash: [u8; 32], now: Instant) -> bool {
         self.progress = now;
         self.hashes.making.remove(&index);
+        let is_next = self.waits_for_hash() || self.queue.front() == Some(&index);
         let Some(entry) = self.entries.get_mut(index as usize) else {
-            return;
+            return false;
         };
         entry.hash = Some(hash);
+        self.manifest = None;
         // Those of short files go with them, and are told where somebody waits for them.
         if entry.size >= LARGE {
             self.hashes.due.insert(index);
         }
+        is_next
     }
 
     /// The hash of a file will not be known.
@@ -93,15 +111,22 @@ impl Delivery {
         self.hashes.due.remove(&index);
     }
 
-    /// A receiver needs the hash of a file. One that is being sent has it when all of it was.
+    /// A receiver needs the hash of a file. One that is sent anyway has it when all of it was.
     pub(super) fn needs_hash(&mut self, index: u32) {
         let at = index as usize;
-        if self.unreadable[at].is_some() {
+        if self.unreadable[at].is_some() || self.hashes.making.contains(&index) {
             return;
         }
         if !self.is_unhashed(index) {
             self.hashes.due.insert(index);
-        } else if !self.flights.iter().any(|flight| flight.index == index) {
+            return;
+        }
+        // Where nobody is expected, all is sent once.
+        let will_be_sent = match self.phase {
+            Phase::Gathering => self.expected.count == 0,
+            _ => self.queue.binary_search(&index).is_ok(),
+        };
+        if !will_be_sent && !self.flights.iter().any(|flight| flight.index == index) {
             self.want(at);
         }
     }
@@ -115,7 +140,11 @@ impl Delivery {
         }
         let pause = super::again(sender);
         let told = &hashes.told;
-        let is_told = |index: &u32| told.get(index).is_some_and(|at| is_soon(at, pause));
+        let is_waiting = !hashes.unsent.is_empty();
+        let is_told = |index: &u32| {
+            let at = told.get(index);
+            at.is_some_and(|at| is_waiting || is_soon(at, pause))
+        };
         hashes.due.retain(|index| !is_told(index));
         let next = hashes.due.iter().filter_map(|&index| {
             let entry = self.entries.get(index as usize)?;
@@ -130,8 +159,9 @@ impl Delivery {
             file: false,
             info: Some(Said::Hashes.emit(self.session)),
         };
-        if sender.enqueue(object).is_ok() {
+        if let Ok(object) = sender.enqueue(object) {
             hashes.last = Some(now);
+            hashes.unsent.insert(object);
             for (index, _) in next {
                 hashes.due.remove(&index);
                 hashes.told.insert(index, now);
@@ -149,14 +179,68 @@ mod tests {
     use crate::files::entry::Entry;
     use crate::files::message::{Report, Status, node_of};
 
-    fn entry(path: &str, size: u64) -> Entry {
-        Entry {
-            path: path.to_owned(),
-            is_folder: false,
-            mode: 0o644,
-            modified: (0, 0),
-            size,
-            hash: None,
+    /// A delivery to one receiver, as time passes.
+    struct Site {
+        delivery: Delivery,
+        sender: Sender,
+        now: Instant,
+        report: Report,
+    }
+
+    impl Site {
+        fn new(sizes: &[u64]) -> Self {
+            let now = Instant::now();
+            let config = SenderConfig {
+                grtt: Duration::from_millis(10),
+                ..SenderConfig::new(([239, 1, 1, 1], 5).into(), 1)
+            };
+            let entries = (0..).zip(sizes).map(|(index, size): (u32, _)| Entry {
+                path: index.to_string(),
+                is_folder: false,
+                mode: 0o644,
+                modified: (0, 0),
+                size: *size,
+                hash: None,
+            });
+            let expected = Expected {
+                names: vec!["r".to_owned()],
+                count: 1,
+                at_host: false,
+            };
+            let wait = Duration::from_secs(5);
+            Self {
+                delivery: Delivery::new(9, entries.collect(), expected, wait, now),
+                sender: Sender::new(config, [1; 32], now),
+                now,
+                report: Report {
+                    name: "r".to_owned(),
+                    has_manifest: true,
+                    ..Report::default()
+                },
+            }
+        }
+
+        fn report(&mut self, statuses: &[Status]) {
+            self.report.number += 1;
+            self.report.set_statuses(0, statuses);
+            let report = self.report.emit(9);
+            self.delivery.take(node_of("r"), &report, self.now).unwrap();
+        }
+
+        /// Goes on as far as it can now.
+        fn step(&mut self) {
+            for _ in 0..3 {
+                self.delivery.step(&mut self.sender, self.now);
+            }
+        }
+
+        fn flights(&self) -> Vec<u32> {
+            let flights = self.delivery.flights.iter();
+            flights.map(|flight| flight.index).collect()
+        }
+
+        fn told(&self, index: u32) -> Option<Instant> {
+            self.delivery.hashes.told.get(&index).copied()
         }
     }
 
@@ -164,71 +248,80 @@ mod tests {
     /// again, but not at once, to who says that it is needed.
     #[test]
     fn hashes_are_told_until_they_are_there() {
-        let mut now = Instant::now();
-        let config = SenderConfig {
-            grtt: Duration::from_millis(10),
-            ..SenderConfig::new(([239, 1, 1, 1], 5).into(), 1)
-        };
-        let mut sender = Sender::new(config, [1; 32], now);
-        let entries = vec![entry("short", 5), entry("long", LARGE), entry("last", 5)];
-        let expected = Expected {
-            names: vec!["r".to_owned()],
-            count: 1,
-            at_host: false,
-        };
-        let mut delivery = Delivery::new(9, entries, expected, Duration::from_secs(5), now);
-        assert_eq!(delivery.take_wanted(), [0, 2]);
-        let mut number = 0;
-        let mut report = |delivery: &mut Delivery, statuses: [Status; 3], now| {
-            number += 1;
-            let mut report = Report {
-                name: "r".to_owned(),
-                number,
-                has_manifest: true,
-                ..Report::default()
-            };
-            report.set_statuses(0, &statuses);
-            delivery.take(node_of("r"), &report.emit(9), now).unwrap();
-        };
-        report(&mut delivery, [Status::Missing; 3], now);
-        for _ in 0..2 {
-            delivery.step(&mut sender, now);
-        }
-        assert!(delivery.flights.is_empty());
-        delivery.hashed(0, [1; 32], now);
-        delivery.hashed(2, [1; 32], now);
-        delivery.step(&mut sender, now);
-        let flights = |delivery: &Delivery| {
-            let flights = delivery.flights.iter().map(|flight| flight.index);
-            flights.collect::<Vec<_>>()
-        };
-        assert_eq!(flights(&delivery), [0, 1]);
+        use Status::{Coming, Missing, Unhashed, Verified};
+        let mut site = Site::new(&[5, LARGE, 5]);
+        let start = site.now;
+        assert_eq!(site.delivery.take_wanted(), [0, 2]);
+        site.report(&[Missing; 3]);
+        site.step();
+        assert_eq!(site.flights(), []);
+        assert!(site.delivery.hashed(0, [1; 32], start));
+        assert!(!site.delivery.hashed(2, [1; 32], start));
+        site.step();
+        assert_eq!(site.flights(), [0, 1]);
         // It is made of what is sent, and of nothing else.
-        report(
-            &mut delivery,
-            [Status::Coming, Status::Unhashed, Status::Missing],
-            now,
-        );
-        assert_eq!(delivery.take_wanted(), []);
+        site.report(&[Coming, Unhashed, Missing]);
+        assert_eq!(site.delivery.take_wanted(), []);
+        let delivery = &mut site.delivery;
         assert!(delivery.is_hashed_as_sent(1) && delivery.was_read(1));
         assert!(!delivery.is_hashed_as_sent(1) && !delivery.was_read(1));
-        delivery.hashed(1, [2; 32], now);
-        let told = |delivery: &Delivery| delivery.hashes.told.get(&1).copied();
-        assert_eq!(told(&delivery), None);
-        delivery.step(&mut sender, now);
-        assert_eq!(told(&delivery), Some(now));
-        assert_eq!(flights(&delivery), [0, 1, 2]);
-        let first = now;
-        for milliseconds in [100, 500, 2000] {
-            now = first + Duration::from_millis(milliseconds);
-            report(
-                &mut delivery,
-                [Status::Verified, Status::Unhashed, Status::Coming],
-                now,
-            );
-            delivery.step(&mut sender, now);
-            let last = if milliseconds == 2000 { now } else { first };
-            assert_eq!(told(&delivery), Some(last), "{milliseconds}");
+        assert!(delivery.hashed(1, [2; 32], start));
+        assert_eq!(site.told(1), None);
+        site.step();
+        assert_eq!(site.told(1), Some(start));
+        assert_eq!(site.flights(), [0, 1, 2]);
+        // Not while it waits to be sent itself, and not as soon as it was.
+        for (milliseconds, is_sent, is_again) in [
+            (100, false, false),
+            (2000, false, false),
+            (2100, true, true),
+            (2200, true, false),
+        ] {
+            let before = site.told(1);
+            site.now = start + Duration::from_millis(milliseconds);
+            if is_sent && let Some(&object) = site.delivery.hashes.unsent.first() {
+                site.delivery.sent(object, site.now);
+            }
+            site.report(&[Verified, Unhashed, Coming]);
+            site.step();
+            let last = if is_again { Some(site.now) } else { before };
+            assert_eq!(site.told(1), last, "{milliseconds}");
         }
+    }
+
+    /// It lasts as long as it comes on at the receiver, and not much longer.
+    #[test]
+    fn a_receiver_that_compares_is_waited_for() {
+        let mut site = Site::new(&[LARGE]);
+        site.report(&[Status::Unhashed]);
+        site.step();
+        assert_eq!(site.delivery.take_wanted(), [0]);
+        site.delivery.hashed(0, [1; 32], site.now);
+        site.step();
+        for _ in 0..20 {
+            site.now += Duration::from_secs(3);
+            site.report.read += 1;
+            site.report(&[Status::Checking]);
+            site.step();
+            assert!(matches!(site.delivery.phase, Phase::Judging(_)));
+        }
+        for _ in 0..3 {
+            site.now += Duration::from_secs(3);
+            site.report(&[Status::Checking]);
+            site.step();
+        }
+        assert!(matches!(site.delivery.phase, Phase::Ending | Phase::Over));
+    }
+
+    #[test]
+    fn a_hash_that_is_not_to_be_had_is_not_waited_for() {
+        let mut site = Site::new(&[LARGE]);
+        site.report(&[Status::Unhashed]);
+        site.step();
+        assert!(matches!(site.delivery.phase, Phase::Judging(_)));
+        let why = "it was changed".to_owned();
+        site.delivery.fail(0, why, &mut site.sender);
+        site.step();
+        assert!(matches!(site.delivery.phase, Phase::Ending | Phase::Over));
     }
 }

@@ -1,7 +1,7 @@
 //! Files are hashed beside sending: as they are sent, or by themselves where their hash is needed
 //! before.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +15,8 @@ use crate::files::Error;
 use crate::files::hashing::Hashing;
 use crate::files::scan::{Origin, readers};
 
-/// How many bytes wait to be hashed at most. What comes meanwhile is read again at the end.
+/// How many bytes wait to be hashed at most. What comes meanwhile, and all that follows it in its file,
+/// is read again at the end.
 const WAITING: usize = 32 << 20;
 /// After how many bytes it is told how far it is.
 const PIECE: u64 = 16 << 20;
@@ -83,6 +84,31 @@ fn start(work: impl FnOnce() + Send + 'static) -> Result<(), Error> {
     Ok(())
 }
 
+/// A file of which a part is hashed.
+#[derive(Default)]
+struct Begun {
+    hashing: Hashing,
+    /// Parts that came before others: those that lie in memory are there sooner than those that do not.
+    ahead: BTreeMap<u64, Bytes>,
+}
+
+impl Begun {
+    /// Takes in a part, and says how many bytes need not be kept any more.
+    fn take(&mut self, offset: u64, bytes: Bytes) -> usize {
+        if !self.hashing.follow(&bytes, offset) {
+            let before = self.ahead.insert(offset, bytes);
+            return before.map_or(0, |it| it.len());
+        }
+        let mut done = bytes.len();
+        while let Some(first) = self.ahead.first_entry()
+            && self.hashing.follow(first.get(), *first.key())
+        {
+            done += first.remove().len();
+        }
+        done
+    }
+}
+
 /// Hashes files, of which each thread takes the next.
 fn hash_whole(origins: &[Origin], to_hash: &Mutex<mpsc::Receiver<u32>>, tell: &Commands<Protocol>) {
     let next = || {
@@ -103,15 +129,17 @@ fn hash_sent(
     waiting: &AtomicUsize,
     tell: &Commands<Protocol>,
 ) {
-    let mut begun: HashMap<u32, Hashing> = HashMap::new();
+    let mut begun: HashMap<u32, Begun> = HashMap::new();
     for sent in sent {
         match sent {
             Sent::Part(index, offset, bytes) => {
-                begun.entry(index).or_default().follow(&bytes, offset);
-                waiting.fetch_sub(bytes.len(), Ordering::Relaxed);
+                let done = begun.entry(index).or_default().take(offset, bytes);
+                waiting.fetch_sub(done, Ordering::Relaxed);
             }
             Sent::End(index) => {
-                let hashing = begun.remove(&index).unwrap_or_default();
+                let Begun { hashing, ahead } = begun.remove(&index).unwrap_or_default();
+                let left = ahead.values().map(Bytes::len).sum();
+                waiting.fetch_sub(left, Ordering::Relaxed);
                 if !hash(origins, index, hashing, tell) {
                     return;
                 }
@@ -136,5 +164,27 @@ fn hash(origins: &[Origin], index: u32, begun: Hashing, tell: &Commands<Protocol
         Ok(Some(hash)) => give(Done::Hashed(index, Ok(hash))),
         Ok(None) => false,
         Err(error) => give(Done::Hashed(index, Err(error.to_string()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whatever order parts are read in, and some of them twice: it is hashed once, and nothing is kept.
+    #[test]
+    fn parts_are_hashed_in_their_order() {
+        let content: Vec<u8> = (0..=255).collect();
+        let mut begun = Begun::default();
+        let mut kept = 0;
+        for at in [32, 0, 64, 0, 128, 128, 64, 96, 192, 224, 160] {
+            let part = Bytes::copy_from_slice(&content[at..at + 32]);
+            kept += part.len();
+            kept -= begun.take(at as u64, part);
+        }
+        assert!(begun.ahead.is_empty() && kept == 0, "{kept}");
+        let empty = std::fs::File::open("/dev/null").unwrap();
+        let hash = begun.hashing.finish(&empty, 256, |_| false).unwrap();
+        assert_eq!(hash, Some(*blake3::hash(&content).as_bytes()));
     }
 }

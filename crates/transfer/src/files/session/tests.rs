@@ -34,7 +34,7 @@ impl Site {
         let tell = move |outcome| {
             let _ = tell.send(outcome);
         };
-        let store = Store::open(&folder.path().join("inside"), true, tell).unwrap();
+        let store = Store::open(&folder.path().join("inside"), true, false, tell).unwrap();
         let config = ReceiverConfig::new(([239, 1, 1, 1], 1).into(), 7);
         let now = Instant::now();
         Self {
@@ -327,6 +327,31 @@ fn a_hash_may_come_later() {
         let path = folder.path().join("inside").join(name);
         assert_eq!(std::fs::read(path).unwrap(), b"abc");
     }
+}
+
+/// Files that came, of which the sender never tells a hash, are not kept open without end.
+#[test]
+fn files_without_a_hash_have_a_bound() {
+    let mut site = Site::new();
+    let count = 3 * u32::try_from(MOST_UNHASHED).unwrap();
+    for index in 0..count {
+        let entry = Entry {
+            path: index.to_string(),
+            is_folder: false,
+            mode: 0o644,
+            modified: (0, 0),
+            size: 1,
+            hash: None,
+        };
+        site.object(&Said::File { index, entry }.emit(9), 1, b"x", false);
+    }
+    let open = (0..count).filter(|index| site.session.status(*index) == Status::Unhashed);
+    assert_eq!(open.count(), MOST_UNHASHED);
+    assert_eq!(site.session.allowed, MOST_UNHASHED as u64);
+    site.session.close(&site.store);
+    let folder = site.finish();
+    let inside = std::fs::read_dir(folder.path().join("inside")).unwrap();
+    assert_eq!(inside.count(), 1, "but the link there is nothing");
 }
 
 /// A manifest that contradicts what came before it is not taken, and what comes is still accounted for.
