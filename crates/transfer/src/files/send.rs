@@ -262,8 +262,6 @@ pub(crate) fn check_name(name: &str) -> Result<(), Error> {
     }
 }
 
-/// How soon is gone on with hashes for which no file waits: several at once.
-const SOON: Duration = Duration::from_millis(20);
 /// How often it is told how far it is.
 const OFTEN: Duration = Duration::from_millis(250);
 
@@ -421,14 +419,14 @@ impl Run {
                     self.delivery.goes_on(now);
                 }
                 Next::Event(Mail::Message(Done::Hashed(index, hash))) => {
-                    match hash {
-                        Ok(hash) => look |= self.delivery.hashed(index, hash, now),
+                    until = until.min(match hash {
+                        Ok(hash) => self.delivery.hashed(index, hash, now),
                         Err(why) => {
                             self.fail(index, why);
-                            look = true;
+                            now
                         }
-                    }
-                    until = until.min(now + SOON);
+                    });
+                    look = now >= until;
                 }
                 Next::Event(Mail::Event(event)) => match event {
                     SenderEvent::Need {

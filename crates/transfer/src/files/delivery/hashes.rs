@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use manycast_proto::norm::{Content, Object, ObjectId, Sender};
+
 use super::{Delivery, Phase};
 use crate::files::message::{MOST_HASHES, Said, emit_hashes};
 use crate::files::scan::LARGE;
-use manycast_proto::norm::{Content, Object, ObjectId, Sender};
 
 /// How often hashes are told: several at once.
 const OFTEN: Duration = Duration::from_millis(20);
@@ -30,7 +31,7 @@ impl Hashes {
         !self.making.is_empty() || !self.due.is_empty() || !self.unsent.is_empty()
     }
 
-    /// How long was waited, since some were told too.
+    /// How long was waited, counted anew from when hashes were last told.
     pub(super) fn waited(&self, waited: Duration, now: Instant) -> Duration {
         let last = self.last.map(|last| now.saturating_duration_since(last));
         waited.min(last.unwrap_or(waited))
@@ -88,13 +89,14 @@ impl Delivery {
         self.progress = now;
     }
 
-    /// The hash of a file is known. Whether that file, or what comes after it, can be sent now.
-    pub(in crate::files) fn hashed(&mut self, index: u32, hash: [u8; 32], now: Instant) -> bool {
+    /// The hash of a file is known. It returns when to go on: at once where that file, or what comes
+    /// after it, waits for it.
+    pub(in crate::files) fn hashed(&mut self, index: u32, hash: [u8; 32], now: Instant) -> Instant {
         self.progress = now;
         self.hashes.making.remove(&index);
         let is_next = self.waits_for_hash() || self.queue.front() == Some(&index);
         let Some(entry) = self.entries.get_mut(index as usize) else {
-            return false;
+            return now;
         };
         entry.hash = Some(hash);
         self.manifest = None;
@@ -102,7 +104,10 @@ impl Delivery {
         if entry.size >= LARGE {
             self.hashes.due.insert(index);
         }
-        is_next
+        match is_next {
+            true => now,
+            false => now + OFTEN,
+        }
     }
 
     /// The hash of a file will not be known.
@@ -121,7 +126,7 @@ impl Delivery {
             self.hashes.due.insert(index);
             return;
         }
-        // Where nobody is expected, all is sent once.
+        // Where nobody is expected, all is sent once. The queue is in the order of the entries.
         let will_be_sent = match self.phase {
             Phase::Gathering => self.expected.count == 0,
             _ => self.queue.binary_search(&index).is_ok(),
@@ -255,8 +260,8 @@ mod tests {
         site.report(&[Missing; 3]);
         site.step();
         assert_eq!(site.flights(), []);
-        assert!(site.delivery.hashed(0, [1; 32], start));
-        assert!(!site.delivery.hashed(2, [1; 32], start));
+        assert_eq!(site.delivery.hashed(0, [1; 32], start), start);
+        assert!(site.delivery.hashed(2, [1; 32], start) > start);
         site.step();
         assert_eq!(site.flights(), [0, 1]);
         // It is made of what is sent, and of nothing else.
@@ -265,7 +270,7 @@ mod tests {
         let delivery = &mut site.delivery;
         assert!(delivery.is_hashed_as_sent(1) && delivery.was_read(1));
         assert!(!delivery.is_hashed_as_sent(1) && !delivery.was_read(1));
-        assert!(delivery.hashed(1, [2; 32], start));
+        assert_eq!(delivery.hashed(1, [2; 32], start), start);
         assert_eq!(site.told(1), None);
         site.step();
         assert_eq!(site.told(1), Some(start));

@@ -32,6 +32,8 @@ enum Sent {
     Part(u32, u64, Bytes),
     /// No more of a file follows.
     End(u32),
+    /// A file is not sent any more.
+    Forget(u32),
 }
 
 impl Hashers {
@@ -74,6 +76,11 @@ impl Hashers {
     /// No more parts of a file follow: its hash is told as soon as it is known.
     pub(super) fn finish(&self, index: u32) {
         let _ = self.sent.send(Sent::End(index));
+    }
+
+    /// No hash of a file is wanted any more.
+    pub(super) fn forget(&self, index: u32) {
+        let _ = self.sent.send(Sent::Forget(index));
     }
 }
 
@@ -131,16 +138,17 @@ fn hash_sent(
 ) {
     let mut begun: HashMap<u32, Begun> = HashMap::new();
     for sent in sent {
+        let is_wanted = matches!(sent, Sent::End(_));
         match sent {
             Sent::Part(index, offset, bytes) => {
                 let done = begun.entry(index).or_default().take(offset, bytes);
                 waiting.fetch_sub(done, Ordering::Relaxed);
             }
-            Sent::End(index) => {
+            Sent::End(index) | Sent::Forget(index) => {
                 let Begun { hashing, ahead } = begun.remove(&index).unwrap_or_default();
                 let left = ahead.values().map(Bytes::len).sum();
                 waiting.fetch_sub(left, Ordering::Relaxed);
-                if !hash(origins, index, hashing, tell) {
+                if is_wanted && !hash(origins, index, hashing, tell) {
                     return;
                 }
             }

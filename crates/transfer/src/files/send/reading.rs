@@ -97,6 +97,7 @@ impl Run {
 
     pub(super) fn fail(&mut self, index: u32, why: String) {
         self.files.remove(&index);
+        self.hashers.forget(index);
         let sender = &mut self.driver.protocol_mut().protocol;
         self.delivery.fail(index, why, sender);
     }
