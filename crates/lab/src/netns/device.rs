@@ -1,6 +1,7 @@
 //! A host's network interfaces: made, changed, taken away and brought back.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::net::Ipv6Addr;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
@@ -25,7 +26,7 @@ pub(super) struct Device {
 
 impl Host {
     /// Makes an interface on the host and joins it to the switch, with these addresses and a
-    /// link-local one; all is of use on return.
+    /// link-local one, unless IPv6 is switched off on the host; all is of use on return.
     ///
     /// ```no_run
     /// # let lab = manycast_lab::netns::Lab::new();
@@ -241,6 +242,10 @@ impl Host {
             Some(_) => ",LOWER_UP",
             None => " state UP ",
         };
+        let no_ipv6 = format!("/proc/sys/net/ipv6/conf/{device}/disable_ipv6");
+        let no_ipv6 = self
+            .run(|| fs::read(&no_ipv6))
+            .is_ok_and(|set| set == b"1\n");
         wait_until(
             &format!("{device} of {} to be up with its addresses", self.name),
             || {
@@ -248,7 +253,7 @@ impl Host {
                 let link_local = self.namespace.show(&format!(
                     "-6 address show dev {device} scope link -tentative"
                 ));
-                link.contains(state) && !link_local.is_empty()
+                link.contains(state) && (no_ipv6 || !link_local.is_empty())
             },
         );
         wait_until(&format!("{} to forward", made.port), || {
