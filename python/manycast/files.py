@@ -123,9 +123,11 @@ class SendReport:
     that answered. ``receivers``: each Receiver that was expected by its name or answered. ``expected``: how
     many were. ``files``: how many files and folders there are; ``bytes``: those of all files. ``duration``:
     in seconds. ``datagrams``: those with data that were sent for the first time; ``repairs``: those that
-    repaired something. ``nacks``: how often receivers said what they missed.
+    repaired something. ``nacks``: how often receivers said what they missed. ``sent``: how many of the bytes
+    were sent, whatever was repaired; fewer than all where all receivers had some before.
 
-    >>> report = manycast.files.SendReport(True, (manycast.files.Receiver("lab1", True),), 1, 2, 10**6, 0.5)
+    >>> receivers = (manycast.files.Receiver("lab1", True),)
+    >>> report = manycast.files.SendReport(True, receivers, 1, 2, 10**6, 0.5, sent=10**6)
     >>> report.bits_per_second
     16000000.0
     """
@@ -139,11 +141,12 @@ class SendReport:
     datagrams: int = 0
     repairs: int = 0
     nacks: int = 0
+    sent: int = 0
 
     @property
     def bits_per_second(self) -> float:
-        """The rate of the files."""
-        return self.bytes * 8 / self.duration if self.duration > 0 else 0.0
+        """The rate of what was sent of the files."""
+        return self.sent * 8 / self.duration if self.duration > 0 else 0.0
 
     def __str__(self) -> str:
         complete = sum(receiver.complete for receiver in self.receivers)

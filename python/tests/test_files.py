@@ -91,7 +91,7 @@ def test_files_and_folders_come_to_all(group, source, into):
     events = []
     report = manycast.send_files(group, [source], receivers=2, names="one", progress=events.append)
     assert report.complete and (report.expected, report.files) == (2, 5)
-    assert report.bytes == len(CONTENT) + 5 and report.bits_per_second > 0
+    assert report.sent == report.bytes == len(CONTENT) + 5 and report.bits_per_second > 0
     one, two = report.receivers
     assert (one.name, one.complete, one.named, two.named) == ("one", True, True, False)
     assert {file.path: file.state for file in one.files}["dir/sub/small"] == "verified"

@@ -78,6 +78,7 @@ pub(super) fn sent(py: Python<'_>, report: &SendReport) -> PyResult<Py<PyAny>> {
         report.datagrams,
         report.repairs,
         report.nacks,
+        report.sent,
     );
     make(py, "SendReport", fields)
 }

@@ -259,6 +259,9 @@ fn tell(
                 let underway = Underway::new(&progress);
                 if !table.is_shown() {
                     output.note_in_text(&underway);
+                    if let Some(line) = table.take_below() {
+                        output.note_in_text(line);
+                    }
                 }
                 output.object(&underway)?;
             }

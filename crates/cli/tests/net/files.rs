@@ -446,6 +446,32 @@ pub(crate) fn a_slow_receiver_gets_all() {
     }
 }
 
+/// Of what the receiver has already nothing is sent, and no rate is told of that.
+pub(crate) fn what_is_there_is_not_counted_as_sent() {
+    let lab = Lab::new();
+    let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
+    let folder = Folder::new("there");
+    let from = folder.fill(1_000_000);
+    let counts = ["--json", "--json", ""].map(|options| {
+        let receiver = receive(&b, "b", &folder.sub("into"), "--once -t 60");
+        let sent = send(&a, &from, &format!("--receivers 1 {options}"));
+        assert_eq!(code(&sent), 0, "{sent:?}");
+        assert_eq!(code(&receiver.finish()), 0);
+        sent
+    });
+    let [first, second] = [&counts[0], &counts[1]].map(report);
+    assert_eq!(first["sent_bytes"], first["bytes"]);
+    assert_eq!(
+        (&second["sent_bytes"], &second["bits_per_second"]),
+        (&0.into(), &0.into())
+    );
+    let line = counts[2].stdout.last().unwrap();
+    assert!(
+        line.contains(" bytes, of which none was sent, in ") && !line.contains("bit/s"),
+        "{line}"
+    );
+}
+
 /// What a receiver has in memory does not grow with the files.
 pub(crate) fn a_receiver_needs_no_more_for_a_large_file() {
     let lab = Lab::new();

@@ -161,6 +161,12 @@ impl Delivery {
         }
     }
 
+    /// The file that is being sent.
+    pub(super) fn on_its_way(&self) -> Option<u32> {
+        let flight = self.flights.iter().find(|flight| flight.sent.is_none());
+        flight.map(|flight| flight.index)
+    }
+
     /// A file cannot be read: it is not sent.
     pub(super) fn fail(&mut self, index: u32, why: String, sender: &mut Sender) {
         if let Some(reason) = self.unreadable.get_mut(index as usize) {

@@ -38,6 +38,9 @@ pub struct SendReport {
     pub expected: usize,
     /// The bytes of all files.
     pub bytes: u64,
+    /// Those that were sent, whatever was repaired: fewer than all where all receivers had some before,
+    /// or where it ended early.
+    pub sent: u64,
     /// For how long it lasted, from the first datagram on.
     pub elapsed: Duration,
     /// Datagrams with data that were sent for the first time, and that repaired something.

@@ -26,6 +26,7 @@ use super::report::{FileState, Progress, SendReport};
 use super::scan::{Origin, scan};
 use super::stop::{LOOK, Stop};
 use super::{Error, SEGMENT_LEAST};
+use account::FirstSent;
 use hashing::Hashers;
 use reading::{Job, Read};
 
@@ -327,6 +328,7 @@ struct Run {
     warns_of_rate: bool,
     /// Whether the host that is sent to refused the first words.
     was_refused: bool,
+    first_sent: FirstSent,
     ended: Instant,
 }
 
@@ -395,6 +397,7 @@ impl Run {
             segment,
             warns_of_rate: !options.congestion_control,
             was_refused: false,
+            first_sent: FirstSent::default(),
             ended: now,
         })
     }
@@ -435,6 +438,7 @@ impl Run {
                         length,
                     } => self.read(object, offset, length),
                     SenderEvent::Sent(object) => {
+                        self.was_sent(object);
                         self.delivery.sent(object, now);
                         if let Some(index) = self.delivery.entry_of(object) {
                             self.was_read(index);

@@ -17,6 +17,7 @@ fn a_large_file_that_is_there_is_not_sent_again() {
     let report = site.send(&["large"], expect(&["a"])).unwrap();
     assert!(report.is_complete(), "{report:#?}");
     assert!(report.datagrams < 20, "{}", report.datagrams);
+    assert_eq!((report.bytes, report.sent), (20_000_000, 0));
     assert!(receiver.report().deliveries[0].is_complete());
 }
 

@@ -156,6 +156,7 @@ fn a_folder_comes_whole_to_all() {
         .unwrap();
     assert!(report.is_complete(), "{report:#?}");
     assert_eq!((report.receivers.len(), report.files.len()), (3, 8));
+    assert_eq!((report.bytes, report.sent), (3_000_007, 3_000_007));
     for (receiver, name) in receivers.into_iter().zip(["a", "b", "c"]) {
         let received = receiver.report();
         assert!(received.deliveries[0].is_complete() && received.deliveries[0].has_ended);
@@ -195,6 +196,7 @@ fn what_is_there_is_not_sent_again() {
     let report = site.send(&["large", "small"], expect(&["a"])).unwrap();
     assert!(report.is_complete(), "{report:#?}");
     assert!(report.datagrams < 20, "{}", report.datagrams);
+    assert_eq!((report.bytes, report.sent), (4_005_000, 5_000));
     assert!(receiver.report().deliveries[0].is_complete());
     assert!(fs::read(site.path("a/large")).unwrap() == large);
 }
@@ -381,6 +383,7 @@ fn without_receivers_it_ends_and_knows_of_nobody() {
     site.file("file", &content(100_000));
     let report = site.send(&["file"], |_| {}).unwrap();
     assert!(report.is_complete() && report.receivers.is_empty());
+    assert_eq!(report.sent, 100_000);
     let report = site
         .send(&["file"], |options| {
             options.receivers = vec!["nobody".to_owned()];

@@ -6,8 +6,8 @@ use std::fmt::Write;
 
 use manycast::transfer::files::{FileState, ReceiverReport, Sample, SendReport};
 
-use super::report::{contents, rate, state_of, verified};
-use crate::output::{Span, counted, grouped};
+use super::report::{contents, course, state_of, verified};
+use crate::output::{counted, grouped};
 use chart::{Chart, Time};
 
 /// The colours are those of the legend; where a system is dark, so is the page.
@@ -47,13 +47,11 @@ pub(super) fn page(report: &SendReport, address: &str) -> String {
         page,
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" \
          content=\"width=device-width,initial-scale=1\">\n<title>Files to {address}</title>\n\
-         <style>{STYLE}</style>\n</head>\n<body>\n<h1>Files to {address}</h1>\n{}\n<p>{}, {} in {}, \
-         {:.1} Mbit/s; {}, {}.</p>\n",
+         <style>{STYLE}</style>\n</head>\n<body>\n<h1>Files to {address}</h1>\n{}\n<p>{}, {}; {}, \
+         {}.</p>\n",
         verdict(report),
         contents(report.files.iter()),
-        counted(report.bytes, "byte"),
-        Span(report.elapsed),
-        rate(report) / 1e6,
+        course(report),
         counted(report.datagrams, "datagram"),
         counted(report.repairs, "repair"),
         address = text(address),

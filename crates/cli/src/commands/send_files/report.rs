@@ -234,6 +234,7 @@ pub(super) struct Reported<'a> {
     expected: usize,
     files: usize,
     bytes: u64,
+    sent_bytes: u64,
     seconds: f64,
     bits_per_second: u64,
     datagrams: u64,
@@ -293,6 +294,7 @@ impl<'a> Reported<'a> {
             expected: report.expected,
             files: report.files.len(),
             bytes: report.bytes,
+            sent_bytes: report.sent,
             seconds: report.elapsed.as_secs_f64(),
             bits_per_second: rounded(rate(report)),
             datagrams: report.datagrams,
@@ -305,9 +307,23 @@ impl<'a> Reported<'a> {
     }
 }
 
-/// Bits of files in a second.
+/// Bits of files that were sent in a second.
 pub(super) fn rate(report: &SendReport) -> f64 {
-    report.bytes as f64 * 8.0 / report.elapsed.as_secs_f64().max(1e-9)
+    report.sent as f64 * 8.0 / report.elapsed.as_secs_f64().max(1e-9)
+}
+
+/// The bytes, and how they went: a rate says something of what was sent alone.
+pub(super) fn course(report: &SendReport) -> String {
+    let bytes = counted(report.bytes, "byte");
+    let (span, rate) = (Span(report.elapsed), rate(report) / 1e6);
+    match report.sent {
+        sent if sent == report.bytes => format!("{bytes} in {span}, {rate:.1} Mbit/s"),
+        0 => format!("{bytes}, of which none was sent, in {span}"),
+        sent => {
+            let sent = grouped(sent);
+            format!("{bytes}, of which {sent} were sent, in {span}, {rate:.1} Mbit/s")
+        }
+    }
 }
 
 /// How many lines there are of the files of a receiver that it does not have.
@@ -362,11 +378,9 @@ impl fmt::Display for Reported<'_> {
         }
         write!(
             f,
-            "{stopped}{}, {} in {}, {:.1} Mbit/s; {}, {}",
+            "{stopped}{}, {}; {}, {}",
             contents(self.report.files.iter()),
-            counted(self.bytes, "byte"),
-            Span(self.report.elapsed),
-            rate(self.report) / 1e6,
+            course(self.report),
             counted(self.datagrams, "datagram"),
             counted(self.repairs, "repair")
         )

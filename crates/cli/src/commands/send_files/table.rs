@@ -50,6 +50,11 @@ impl Table {
         self.below = Some(line);
     }
 
+    /// That line, where no table is shown.
+    pub(super) fn take_below(&mut self) -> Option<String> {
+        self.below.take()
+    }
+
     /// Shows a line beside those of other subjects.
     pub(crate) fn line(&mut self, subject: u32, line: String) {
         if self.wanted {

@@ -1,6 +1,9 @@
 //! What is told of a delivery: how far it is, and its report.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
+
+use manycast_proto::norm::ObjectId;
 
 use super::Run;
 use crate::files::delivery::Delivery;
@@ -10,7 +13,42 @@ use crate::files::report::{
     FileInfo, FileState, Progress, ReceiverProgress, ReceiverReport, SendReport,
 };
 
+/// How many bytes of the files were sent, not counting again what was sent again.
+#[derive(Debug, Default)]
+pub(super) struct FirstSent {
+    /// The files that were sent whole, and their bytes.
+    files: HashSet<u32>,
+    bytes: u64,
+    /// How many datagrams had been sent when the last object had been sent whole.
+    datagrams: u64,
+}
+
 impl Run {
+    /// All of an object was sent once.
+    pub(super) fn was_sent(&mut self, object: ObjectId) {
+        self.first_sent.datagrams = self.driver.protocol().protocol.stats().datagrams;
+        if let Some(index) = self.delivery.entry_of(object)
+            && self.first_sent.files.insert(index)
+        {
+            self.first_sent.bytes += self.delivery.entries()[index as usize].size;
+        }
+    }
+
+    /// The bytes of files that were sent: of the one on its way as many as were in the datagrams since
+    /// the object before it.
+    fn sent(&self) -> u64 {
+        let stats = self.driver.protocol().protocol.stats();
+        let of_it = match self.delivery.on_its_way() {
+            Some(index) if !self.first_sent.files.contains(&index) => {
+                let datagrams = stats.datagrams.saturating_sub(self.first_sent.datagrams);
+                let size = self.delivery.entries()[index as usize].size;
+                (datagrams * self.segment).min(size)
+            }
+            _ => 0,
+        };
+        self.first_sent.bytes + of_it
+    }
+
     pub(super) fn progress(&self, now: Instant) -> Progress {
         let stats = self.driver.protocol().protocol.stats();
         let bytes = self.delivery.bytes();
@@ -41,7 +79,7 @@ impl Run {
             elapsed: now.saturating_duration_since(self.delivery.begun()),
             files: self.delivery.entries().len(),
             bytes,
-            sent: (stats.datagrams * self.segment).min(bytes),
+            sent: self.sent(),
             datagrams: stats.datagrams,
             repairs: stats.repairs,
             receivers,
@@ -81,6 +119,7 @@ impl Run {
             receivers,
             expected: self.delivery.expected().count,
             bytes: self.delivery.bytes(),
+            sent: self.sent(),
             elapsed: self.ended.saturating_duration_since(self.delivery.begun()),
             datagrams: stats.datagrams,
             repairs: stats.repairs,
