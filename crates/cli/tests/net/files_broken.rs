@@ -142,13 +142,16 @@ pub(crate) fn who_is_killed_within_a_file_goes_on_there() {
     fs::write(&from, content(6_000_000)).unwrap();
     let into = folder.sub("into");
     let receiver = receive(&b, "b", &into, "");
-    let mut sender = begin(&a, &from, "--receiver b --rate 20M --json");
+    let mut sender = begin(&a, &from, "--receiver b --rate 10M --json");
     while on_disk(Path::new(&into)) < 3_300_000 && sender.is_running() {
         std::thread::yield_now();
     }
+    // However long it takes until the receiver is there again, the file is still on its way.
+    send_signal(&sender, "-STOP");
     send_signal(&receiver, "-KILL");
     receiver.finish();
     let again = receive(&b, "b", &into, "--once");
+    send_signal(&sender, "-CONT");
     let sent = sender.finish();
     assert_eq!(code(&sent), 0, "{sent:?}");
     assert_eq!(code(&again.finish()), 0);
