@@ -174,7 +174,11 @@ impl RecvBatch {
     }
 
     /// The datagram at a position, in constant time; `None` at the end.
-    #[inline]
+    #[expect(
+        clippy::inline_always,
+        reason = "who looks at a part of it, as each receive does before it takes it, pays for that part"
+    )]
+    #[inline(always)]
     pub fn at(&self, position: Position) -> Option<Received<'_>> {
         let entry = self.entries.get(position.entry)?;
         let buffer = self.slots.payload(entry.slot);
@@ -315,8 +319,10 @@ impl RecvBatch {
                 self.interfaces.len() - 1
             });
             let len = self.slots.payload(slot).len();
-            let segment = metadata.segment.unwrap_or(len).max(1);
-            let count = len.div_ceil(segment).max(1);
+            let (segment, count) = match metadata.segment {
+                Some(segment) if segment > 0 => (segment, len.div_ceil(segment).max(1)),
+                _ => (len.max(1), 1),
+            };
             let entry = Entry {
                 slot,
                 segment,

@@ -62,7 +62,15 @@ impl Endpoint {
     }
 
     /// After a stop, makes ready the next datagram that had come before it, if there is one.
+    #[inline]
     pub(super) fn receive_rest(&mut self) -> Result<(), Error> {
+        match self.stop {
+            None => Ok(()),
+            Some(_) => self.receive_until_stop(),
+        }
+    }
+
+    fn receive_until_stop(&mut self) -> Result<(), Error> {
         while let Some(slot) = self
             .stop
             .as_ref()

@@ -81,11 +81,11 @@ impl Readiness {
     }
 
     async fn ready(&self) -> Result<Ready<'_>, Error> {
-        let source = self.source.ready(INTEREST);
         let ready = match &self.rest {
-            None => source.await.map(Ready::Source),
+            None => self.source.ready(INTEREST).await.map(Ready::Source),
             Some(rest) => {
-                let (mut source, mut rest) = (pin!(source), pin!(rest.readable()));
+                let mut source = pin!(self.source.ready(INTEREST));
+                let mut rest = pin!(rest.readable());
                 poll_fn(|context| match rest.as_mut().poll(context) {
                     Poll::Ready(ready) => Poll::Ready(ready.map(Ready::Rest)),
                     Poll::Pending => source.as_mut().poll(context).map_ok(Ready::Source),
