@@ -150,8 +150,9 @@ class SendReport:
 
     def __str__(self) -> str:
         complete = sum(receiver.complete for receiver in self.receivers)
+        sent = "" if self.sent == self.bytes else f", of which {self.sent} were sent,"
         return (
-            f"{self.files} files, {self.bytes} bytes in {self.duration:.3f} s, "
+            f"{self.files} files, {self.bytes} bytes{sent} in {self.duration:.3f} s, "
             f"{self.bits_per_second / 1e6:.1f} Mbit/s; "
             f"complete at {complete} of {len(self.receivers)} receivers"
         )

@@ -116,6 +116,15 @@ def test_one_path_however_it_is_written(group, source, into, as_path):
     assert receiving.result.complete and contents(into) == {"small": b"small"}
 
 
+def test_what_is_there_is_not_counted_as_sent(group, source, into):
+    for sent in (len(CONTENT) + 5, 0):
+        receiving = Receiving(group, into, name="r")
+        report = manycast.send_files(group, source, names="r")
+        assert receiving.result.complete and report.complete
+        assert (report.sent, report.bits_per_second > 0) == (sent, sent > 0)
+    assert f" {report.bytes} bytes, of which 0 were sent, in " in str(report)
+
+
 def test_what_is_lost_is_repaired(group, source, into):
     receiving = Receiving(group, into, name="r")
     with lossy(group):
