@@ -127,6 +127,21 @@ fn blocks_that_are_read_slowly_are_repaired_as_fast() {
     }
 }
 
+/// Of many short objects, the next are read while one is sent: nothing waits at the beginning of each.
+#[test]
+fn short_objects_that_are_read_slowly_follow_each_other() {
+    const COUNT: usize = 120;
+    for seed in seeds(5) {
+        let mut session = Session::with(seed, link(0.0), config(), RECEIVERS, receiver);
+        (0..COUNT).for_each(|_| session.enqueue_elsewhere(LENGTH / COUNT));
+        session.finish();
+        let read = session.run_with_disk(SECOND * 20, MILLISECOND * 50);
+        assert!(read.is_some(), "it does not end");
+        // The first is waited for.
+        check_share(&session, seed, 0.0, 0.9);
+    }
+}
+
 /// The first requests and repairs wait by the guess; once times are measured, nothing waits by it any more.
 #[test]
 fn a_guess_of_the_round_trip_time_that_gives_way_costs_little_time() {

@@ -473,9 +473,12 @@ impl Delivery {
             Phase::Sending => self.flights.iter().all(|flight| flight.sent.is_some()),
             _ => true,
         };
-        // While something is waited for, an answer may come within a round trip.
+        // While something is waited for, an answer may come within a round trip. At first that is a guess,
+        // and who is near need not wait by it.
+        let since = now.saturating_duration_since(self.begun);
+        let trip = grtt.min(since).min(Duration::from_millis(100));
         let pause = match waits {
-            true => Duration::from_millis(10).max(grtt.min(Duration::from_millis(100))),
+            true => trip.max(Duration::from_millis(10)),
             false => Duration::from_millis(200),
         };
         self.question = now + pause.max(spread * 2);
@@ -518,4 +521,36 @@ impl Delivery {
 /// How soon something is said again to those who do not have it.
 fn again(sender: &Sender) -> Duration {
     (sender.stats().grtt * 16).max(Duration::from_secs(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use manycast_proto::norm::SenderConfig;
+
+    use super::*;
+
+    /// Whoever is near is not kept waiting by the first guess of the round-trip time, and whoever is far
+    /// is not asked again and again before an answer can come.
+    #[test]
+    fn the_first_questions_follow_closely() {
+        let start = Instant::now();
+        let config = SenderConfig {
+            grtt: Duration::from_millis(100),
+            ..SenderConfig::new(([239, 1, 1, 1], 5013).into(), 9)
+        };
+        let mut sender = Sender::new(config, [1; 32], start);
+        let expected = Expected {
+            count: 1,
+            ..Expected::default()
+        };
+        let wait = Duration::from_secs(5);
+        let mut delivery = Delivery::new(7, Vec::new(), expected, wait, start);
+        let (mut now, mut pauses) = (start, Vec::new());
+        for _ in 0..7 {
+            let next = delivery.step(&mut sender, now);
+            pauses.push((next - now).as_millis());
+            now = next;
+        }
+        assert_eq!(pauses, [10, 10, 20, 40, 80, 100, 100]);
+    }
 }

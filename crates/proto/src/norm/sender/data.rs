@@ -63,7 +63,9 @@ impl Sender {
             return Some(transmit);
         }
         let (block, first, count) = outgoing.unsent();
-        self.prefetch(number, block);
+        if first == 0 {
+            self.prefetch(number, block);
+        }
         let source = self.source(number, block)?;
         let count = count.min(u16::try_from(most).unwrap_or(u16::MAX));
         let count = self.objects.get(&number)?.run(block, first, count);
@@ -224,18 +226,20 @@ impl Sender {
         }
     }
 
-    /// Asks for what is needed soon, so that it is there in time.
+    /// Asks for what is needed soon, of an object and of those after it, so that it is there in time.
     fn prefetch(&mut self, number: Number, block: u32) {
-        let Some(outgoing) = self.objects.get(&number) else {
-            return;
-        };
-        if !matches!(outgoing.source, Source::Elsewhere) {
-            return;
-        }
-        let blocks = outgoing.layout.blocks();
         let length = usize::from(self.config.segment) * usize::from(self.config.block);
         let window = (self.config.memory / length.max(1)).clamp(4, READ_AHEAD);
-        for block in (block..blocks).take(window) {
+        let blocks = self.objects.range(number..).flat_map(|(&at, outgoing)| {
+            let first = if at == number { block } else { 0 };
+            let end = match outgoing.source {
+                Source::Elsewhere => outgoing.layout.blocks(),
+                _ => 0,
+            };
+            (first..end).map(move |block| (at, block))
+        });
+        let soon: Vec<_> = blocks.take(window).collect();
+        for (number, block) in soon {
             if self.cached + length > self.config.memory.max(4 * length) {
                 break;
             }
