@@ -361,16 +361,22 @@ impl Outgoing {
 
     /// The symbols that repair a block of which some receiver misses `count`, while others may miss
     /// other ones. Parity that was never sent serves all of them alike; where there is not enough of
-    /// it, what they named is sent again too.
+    /// it, what they named is sent again too. `extra` more of it make up for repairs that are lost.
     // RFC 5740 §5.4: repairs by parity first, then explicit ones.
-    pub(super) fn repairs(&mut self, block: u32, count: u16, named: &Symbols) -> Repair {
+    pub(super) fn repairs(
+        &mut self,
+        block: u32,
+        count: u16,
+        extra: u16,
+        named: &Symbols,
+    ) -> Repair {
         let (source, sent) = (self.segments(block), self.sent(block));
         // Of a block that was not sent whole there is no parity yet.
         let parity = if sent < source { 0 } else { self.parity };
         let mut symbols = Symbols::default();
         let mut fresh = 0;
         if let Some(parity_sent) = self.parity_sent(block) {
-            fresh = (parity - u16::from(*parity_sent).min(parity)).min(count);
+            fresh = (parity - u16::from(*parity_sent).min(parity)).min(count + extra);
             let first = source + u16::from(*parity_sent);
             *parity_sent = parity_sent.saturating_add(u8::try_from(fresh).unwrap_or(u8::MAX));
             for symbol in first..first + fresh {

@@ -60,8 +60,8 @@ pub struct Sender {
     asked: Wanted,
     /// What is being repaired.
     repairs: Wanted,
-    /// Blocks that were repaired within a round trip, by what and when: they are asked for again by those
-    /// who did not know.
+    /// Blocks that were repaired of late, by what and when: they are asked for again by those who did not
+    /// know.
     answered: BTreeMap<(Number, u32), (Repair, Instant)>,
     /// The block that is being repaired, and by which symbols.
     repairing: Option<(Number, u32, Symbols)>,

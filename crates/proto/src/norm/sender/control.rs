@@ -66,8 +66,8 @@ impl Sender {
             self.squelch();
         }
         // RFC 5740 §5.4: for a round trip, those ask who did not hear of the repairs yet.
-        let (now, grtt) = (self.now, self.grtt.get());
-        let fresh = |at: Instant| now.saturating_duration_since(at) < grtt;
+        let (now, hold) = (self.now, self.hold());
+        let fresh = |at: Instant| now.saturating_duration_since(at) < hold;
         asked.take_out_answered(&self.answered, fresh);
         if self.phase == Phase::Finishing
             && self.objects.values().all(Outgoing::is_sent)
@@ -93,6 +93,12 @@ impl Sender {
         if by_unicast && !self.timers.is_set(Wait::Advertise) {
             self.advertise();
         }
+    }
+
+    /// How long after a repair those may ask for it who have not heard it: a round trip, and a quarter more,
+    /// since the queues on the way grow faster than that is measured.
+    fn hold(&self) -> Duration {
+        self.grtt.get() * 5 / 4
     }
 
     /// Tells those who do not hear one another what was asked for.
@@ -171,9 +177,9 @@ impl Sender {
     }
 
     pub(super) fn begin_repairs(&mut self) {
-        let (now, grtt) = (self.now, self.grtt.get());
+        let (now, hold) = (self.now, self.hold());
         self.answered
-            .retain(|_, (_, at)| now.saturating_duration_since(*at) < grtt);
+            .retain(|_, (_, at)| now.saturating_duration_since(*at) < hold);
         self.askers.end_round();
         self.repairs.merge(&self.asked);
         self.asked.clear();
