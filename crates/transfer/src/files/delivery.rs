@@ -474,11 +474,14 @@ impl Delivery {
             _ => true,
         };
         // While something is waited for, an answer may come within a round trip. At first that is a guess,
-        // and who is near need not wait by it.
+        // and nobody who is expected and near is kept waiting by it.
         let since = now.saturating_duration_since(self.begun);
-        let trip = grtt.min(since).min(Duration::from_millis(100));
+        let trip = match self.expected.count {
+            0 => grtt,
+            _ => grtt.min(since),
+        };
         let pause = match waits {
-            true => trip.max(Duration::from_millis(10)),
+            true => trip.clamp(Duration::from_millis(10), Duration::from_millis(100)),
             false => Duration::from_millis(200),
         };
         self.question = now + pause.max(spread * 2);
@@ -533,6 +536,13 @@ mod tests {
     /// is not asked again and again before an answer can come.
     #[test]
     fn the_first_questions_follow_closely() {
+        assert_eq!(pauses(1), [10, 10, 20, 40, 80, 100, 100]);
+        // Where nobody is expected, all are waited for anyway, however many they are.
+        assert_eq!(pauses(0)[..4], [100, 100, 100, 100]);
+    }
+
+    /// The milliseconds from each question to the next.
+    fn pauses(count: usize) -> Vec<u128> {
         let start = Instant::now();
         let config = SenderConfig {
             grtt: Duration::from_millis(100),
@@ -540,7 +550,7 @@ mod tests {
         };
         let mut sender = Sender::new(config, [1; 32], start);
         let expected = Expected {
-            count: 1,
+            count,
             ..Expected::default()
         };
         let wait = Duration::from_secs(5);
@@ -551,6 +561,6 @@ mod tests {
             pauses.push((next - now).as_millis());
             now = next;
         }
-        assert_eq!(pauses, [10, 10, 20, 40, 80, 100, 100]);
+        pauses
     }
 }
