@@ -40,9 +40,11 @@ pub(super) struct Peer {
     start: u32,
     before: Option<u32>,
     number: u32,
-    pub(super) samples: Vec<Sample>,
+    samples: Vec<Sample>,
     every: Duration,
     last: Counters,
+    /// When it was last heard, since the first datagram.
+    at: Duration,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -138,6 +140,7 @@ impl Peer {
             samples: Vec::new(),
             every: Duration::from_millis(100),
             last: Counters::default(),
+            at: Duration::ZERO,
         }
     }
 
@@ -215,19 +218,11 @@ impl Peer {
     }
 
     fn sample(&mut self, at: Duration) {
-        let passed = at.saturating_sub(self.last.at);
-        if passed < self.every {
+        self.at = at;
+        let Some(sample) = self.since_last(self.every) else {
             return;
-        }
-        let bytes = self.bytes.saturating_sub(self.last.bytes);
-        self.samples.push(Sample {
-            at,
-            rate: bytes as f64 * 8.0 / passed.as_secs_f64(),
-            loss: part(
-                self.expected.saturating_sub(self.last.expected),
-                self.came.saturating_sub(self.last.came),
-            ),
-        });
+        };
+        self.samples.push(sample);
         self.last = Counters {
             at,
             bytes: self.bytes,
@@ -241,6 +236,31 @@ impl Peer {
                 index % 2 == 0
             });
             self.every *= 2;
+        }
+    }
+
+    /// What came since the last sample, where that is so long ago.
+    fn since_last(&self, least: Duration) -> Option<Sample> {
+        let passed = self.at.saturating_sub(self.last.at);
+        let bytes = self.bytes.saturating_sub(self.last.bytes);
+        (passed >= least).then(|| Sample {
+            at: self.at,
+            rate: bytes as f64 * 8.0 / passed.as_secs_f64(),
+            loss: part(
+                self.expected.saturating_sub(self.last.expected),
+                self.came.saturating_sub(self.last.came),
+            ),
+        })
+    }
+
+    /// Its rate and loss over time. What took less time than the first sample is one all the same.
+    pub(super) fn samples(&self) -> Vec<Sample> {
+        match self.samples.as_slice() {
+            [] => self
+                .since_last(Duration::from_micros(1))
+                .into_iter()
+                .collect(),
+            samples => samples.to_vec(),
         }
     }
 
@@ -259,4 +279,36 @@ fn part(expected: u64, came: u64) -> f64 {
         return 0.0;
     }
     1.0 - came.min(expected) as f64 / expected as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// However short a delivery is, its rate and loss are told.
+    #[test]
+    fn what_took_less_time_than_a_sample_is_one() {
+        let start = Instant::now();
+        let mut peer = Peer::new("r".to_owned(), true, 1);
+        let mut told = |number, milliseconds, bytes, came| {
+            let report = Report {
+                name: "r".to_owned(),
+                number,
+                bytes,
+                expected: 100,
+                came,
+                ..Report::default()
+            };
+            let since = Duration::from_millis(milliseconds);
+            peer.take(&report, start + since, since, 0);
+            let samples = peer.samples();
+            let of = |it: &Sample| (it.rate.round(), (it.loss * 100.0).round());
+            samples.iter().map(of).collect::<Vec<_>>()
+        };
+        assert_eq!(told(1, 0, 0, 100), []);
+        assert_eq!(told(2, 50, 1000, 90), [(160_000.0, 10.0)]);
+        assert_eq!(told(3, 100, 4000, 90), [(320_000.0, 10.0)]);
+        // What comes after the last of several counts with the next.
+        assert_eq!(told(4, 120, 5000, 90), [(320_000.0, 10.0)]);
+    }
 }

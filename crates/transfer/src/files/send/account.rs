@@ -103,7 +103,7 @@ impl Run {
                     .map(|index| state(&self.delivery, peer, index))
                     .collect(),
                 loss: peer.loss(),
-                samples: peer.samples.clone(),
+                samples: peer.samples(),
             });
         let mut receivers: Vec<_> = receivers.collect();
         receivers.sort_by(|one, other| one.name.cmp(&other.name));
