@@ -55,12 +55,22 @@ fn complaints_on(name: &Path, text: &str) -> Vec<String> {
     }
 
     let mut in_tests = is_test(name);
+    // From crates/NAME/src/FILE, one step up is still in the folder of the crate.
+    let steps = name.components().count().saturating_sub(3);
     for (number, line) in (1..).zip(text.lines()) {
         let mut complain =
             |what: &str| complaints.push(format!("{}:{number}: {what}", name.display()));
         in_tests |= line.starts_with("mod tests {");
         if in_tests && line.contains("sleep(") {
             complain("a test waits for what it can be told of, and never sleeps");
+        }
+        let includes = name.starts_with("crates") && line.contains("include_str!(");
+        if includes
+            && !in_tests
+            && !line.starts_with("#[doc")
+            && line.matches("../").count() > steps
+        {
+            complain("a package has the files of its own folder alone; link this one into that");
         }
         if UNSAFE.iter().any(|form| line.contains(form)) && !name.starts_with(UNSAFE_FOLDER) {
             complain(&format!("unsafe code belongs into {UNSAFE_FOLDER}"));
@@ -110,6 +120,20 @@ mod tests {
         assert!(on("crates/net/src/lib.rs", &text)[0].starts_with("crates/net/src/lib.rs:2: "));
         let block = format!("fn f() {{ {} g() }} }}", UNSAFE[1]);
         assert_eq!(on("fuzz/fuzz_targets/wire.rs", &block).len(), 1);
+    }
+
+    #[test]
+    fn what_no_package_would_have_is_found() {
+        let text = |path: &str| format!("const TEXT: &str = include_str!(\"{path}\");");
+        for (name, path, count) in [
+            ("crates/net/src/a.rs", "../docs/a.md", 0),
+            ("crates/net/src/a.rs", "../../../docs/a.md", 1),
+            ("crates/net/src/a/b.rs", "../../docs/a.md", 0),
+            ("crates/net/tests/a.rs", "../../../docs/a.md", 0),
+            ("xtask/src/a.rs", "../../docs/a.md", 0),
+        ] {
+            assert_eq!(on(name, &text(path)).len(), count, "{name}: {path}");
+        }
     }
 
     #[test]
