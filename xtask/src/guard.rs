@@ -57,6 +57,7 @@ fn complaints_on(name: &Path, text: &str) -> Vec<String> {
     let mut in_tests = is_test(name);
     // From crates/NAME/src/FILE, one step up is still in the folder of the crate.
     let steps = name.components().count().saturating_sub(3);
+    let mut before = "";
     for (number, line) in (1..).zip(text.lines()) {
         let mut complain =
             |what: &str| complaints.push(format!("{}:{number}: {what}", name.display()));
@@ -64,17 +65,18 @@ fn complaints_on(name: &Path, text: &str) -> Vec<String> {
         if in_tests && line.contains("sleep(") {
             complain("a test waits for what it can be told of, and never sleeps");
         }
-        let includes = name.starts_with("crates") && line.contains("include_str!(");
-        if includes
-            && !in_tests
-            && !line.starts_with("#[doc")
-            && line.matches("../").count() > steps
-        {
+        let includes = ["include_str!(", "include_bytes!("]
+            .iter()
+            .any(|it| line.contains(it));
+        let is_beyond = name.starts_with("crates") && line.matches("../").count() > steps;
+        // Who builds a package runs no tests of its documentation.
+        if includes && is_beyond && !in_tests && before != "#[cfg(doctest)]" {
             complain("a package has the files of its own folder alone; link this one into that");
         }
         if UNSAFE.iter().any(|form| line.contains(form)) && !name.starts_with(UNSAFE_FOLDER) {
             complain(&format!("unsafe code belongs into {UNSAFE_FOLDER}"));
         }
+        before = line;
     }
     complaints
 }
@@ -134,6 +136,10 @@ mod tests {
         ] {
             assert_eq!(on(name, &text(path)).len(), count, "{name}: {path}");
         }
+        let guide = "#[doc = include_str!(\"../../../docs/a.md\")]\nmod guide {}";
+        assert_eq!(on("crates/net/src/a.rs", guide).len(), 1);
+        let tested = format!("#[cfg(doctest)]\n{guide}");
+        assert!(on("crates/net/src/a.rs", &tested).is_empty());
     }
 
     #[test]

@@ -239,7 +239,8 @@ impl Peer {
         }
     }
 
-    /// What came since the last sample, where that is so long ago.
+    /// What came since the last sample, where that is so long ago. It has no rate within no time, so
+    /// `least` is more than zero.
     fn since_last(&self, least: Duration) -> Option<Sample> {
         let passed = self.at.saturating_sub(self.last.at);
         let bytes = self.bytes.saturating_sub(self.last.bytes);

@@ -65,7 +65,6 @@ impl Sender {
         if gone && !self.timers.is_set(Wait::Squelch) {
             self.squelch();
         }
-        // RFC 5740 §5.4: for a round trip, those ask who did not hear of the repairs yet.
         let (now, hold) = (self.now, self.hold());
         let fresh = |at: Instant| now.saturating_duration_since(at) < hold;
         asked.take_out_answered(&self.answered, fresh);
@@ -97,6 +96,7 @@ impl Sender {
 
     /// How long after a repair those may ask for it who have not heard it: a round trip, and a quarter more,
     /// since the queues on the way grow faster than that is measured.
+    // RFC 5740 §5.4: the hold-off of the sender.
     fn hold(&self) -> Duration {
         self.grtt.get() * 5 / 4
     }
