@@ -72,6 +72,8 @@ struct Outcome {
     /// Processor time of the sender, and of a receiver, the mean.
     sender: f64,
     receiver: f64,
+    /// The share of all processors' time that was taken while it ran.
+    busy: f64,
 }
 
 /// The title of the tables.
@@ -115,7 +117,9 @@ pub(crate) fn tables(
          that in which the one that got least got as many bytes. It is what these processors and this \
          network carry. What a sender gives the kernel as one (GSO) goes as one to the switch's ports, and is \
          split there where datagrams are lost, each by itself. Where links have no limit, manycast sends \
-         with congestion control, and the others as fast as they can.\n\n"
+         with congestion control, and the others as fast as they can. The last column is the share of all \
+         processors' time that was taken meanwhile: the kernel carries a part of the datagrams in the name \
+         of no program.\n\n"
     );
     if quick {
         let place = Place::new(20, QUICK_LIMIT)?;
@@ -149,8 +153,8 @@ fn table(place: &Place, work: Work, marks: &mut Vec<Mark>) -> anyhow::Result<Str
     let title = work.title(usize::try_from(place.bytes / 1_000_000)?);
     let mut text = format!(
         "### {title}\n\n| | s | of the link | of what is not lost | of the bare loop | times as fast as \
-         the fastest peer | processor s/GB, sender | processor s/GB, receiver |\n\
-         | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n"
+         the fastest peer | processor s/GB, sender | processor s/GB, receiver | all processors |\n\
+         | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n"
     );
     if let Ok(own) = &outcomes[0] {
         let (aim, of_peers) = match work {
@@ -182,7 +186,7 @@ fn table(place: &Place, work: Work, marks: &mut Vec<Mark>) -> anyhow::Result<Str
         let outcome = match outcome {
             Ok(outcome) => outcome,
             Err(why) => {
-                writeln!(text, "| {name} | {why} | | | | | | |")?;
+                writeln!(text, "| {name} | {why} | | | | | | | |")?;
                 continue;
             }
         };
@@ -204,11 +208,12 @@ fn table(place: &Place, work: Work, marks: &mut Vec<Mark>) -> anyhow::Result<Str
         let gigabytes = place.bytes as f64 / 1e9;
         writeln!(
             text,
-            "| {name} | {:.2} | {link} | {kept} | {:.1} % | {times} | {:.2} | {:.2} |",
+            "| {name} | {:.2} | {link} | {kept} | {:.1} % | {times} | {:.2} | {:.2} | {:.0} % |",
             outcome.seconds,
             limit.seconds / outcome.seconds * 100.0,
             outcome.sender / gigabytes,
-            outcome.receiver / gigabytes
+            outcome.receiver / gigabytes,
+            outcome.busy * 100.0
         )?;
     }
     text.push('\n');
@@ -374,6 +379,38 @@ fn network(work: Work) -> (Host, Vec<Host>) {
     (connect(0), (1..=RECEIVERS).map(connect).collect())
 }
 
+/// What all processors have done since the machine was started, in ticks.
+struct Processors {
+    idle: u64,
+    all: u64,
+}
+
+impl Processors {
+    // proc_stat(5): user, nice, system, idle, iowait, irq, softirq, steal; what guests take is in user.
+    fn now() -> anyhow::Result<Self> {
+        let text = fs::read_to_string("/proc/stat").context("cannot read /proc/stat")?;
+        let line = text.lines().next().unwrap_or_default();
+        let ticks: Result<Vec<u64>, _> = line
+            .split_whitespace()
+            .skip(1)
+            .take(8)
+            .map(str::parse)
+            .collect();
+        let ticks = ticks.with_context(|| format!("/proc/stat begins with {line:?}"))?;
+        ensure!(ticks.len() == 8, "/proc/stat begins with {line:?}");
+        Ok(Self {
+            idle: ticks[3] + ticks[4],
+            all: ticks.iter().sum(),
+        })
+    }
+
+    /// The share that was not idle since `before`.
+    fn busy_since(&self, before: &Self) -> f64 {
+        let all = (self.all - before.all).max(1);
+        1.0 - self.idle.saturating_sub(before.idle) as f64 / all as f64
+    }
+}
+
 /// The processor time of all processes that have ended and were waited for, in seconds.
 fn spent() -> anyhow::Result<f64> {
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
@@ -411,7 +448,7 @@ fn trial(place: &Place, contestant: Contestant, work: Work) -> anyhow::Result<Ou
     let before = spent()?;
     end(running)?;
     let receiver = (spent()? - before) / RECEIVERS as f64;
-    let (seconds, sender) = result?;
+    let (seconds, sender, busy) = result?;
     for number in 1..=RECEIVERS {
         place.check(contestant, number)?;
     }
@@ -419,13 +456,15 @@ fn trial(place: &Place, contestant: Contestant, work: Work) -> anyhow::Result<Ou
         seconds,
         sender,
         receiver,
+        busy,
     })
 }
 
-/// Runs a sender to its end: for how long, and how much processor time it took.
-fn deliver(command: &mut Command, place: &Place) -> anyhow::Result<(f64, f64)> {
+/// Runs a sender to its end: for how long, how much processor time it took, and which share of all
+/// processors' time was taken meanwhile.
+fn deliver(command: &mut Command, place: &Place) -> anyhow::Result<(f64, f64, f64)> {
     let complaints = &place.folder.join("complaints");
-    let (before, start) = (spent()?, Instant::now());
+    let (before, processors, start) = (spent()?, Processors::now()?, Instant::now());
     command.stdin(Stdio::null()).stdout(Stdio::null());
     command.stderr(fs::File::create(complaints)?);
     let mut sending = command
@@ -443,10 +482,11 @@ fn deliver(command: &mut Command, place: &Place) -> anyhow::Result<(f64, f64)> {
         thread::sleep(Duration::from_millis(1));
     };
     let seconds = start.elapsed().as_secs_f64();
+    let busy = Processors::now()?.busy_since(&processors);
     let said = fs::read_to_string(complaints)?;
     let last = said.lines().rev().find(|line| !line.trim().is_empty());
     ensure!(status.success(), "{status}: {}", last.unwrap_or_default());
-    Ok((seconds, spent()? - before))
+    Ok((seconds, spent()? - before, busy))
 }
 
 /// Ends receivers: those that do not end by themselves within a second are told to.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use manycast_lab::netns::Host;
 
-use super::{GROUP, Outcome, Place, RECEIVERS, Work, network, spent};
+use super::{GROUP, Outcome, Place, Processors, RECEIVERS, Work, network, spent};
 use crate::contestant::End;
 use crate::trial::Process;
 use crate::worker::{Received, Sent};
@@ -33,13 +33,14 @@ pub(super) fn run(place: &Place, work: Work) -> anyhow::Result<Outcome> {
             "ready",
         )?);
     }
-    let before = spent()?;
+    let (before, processors) = (spent()?, Processors::now()?);
     let mut sending = worker(&sender, 0, "send");
     let output = sending
         .args(["--seconds", "3"])
         .stdin(Stdio::null())
         .output();
     let sent: Sent = serde_json::from_slice(&output.context("the bare loop")?.stdout)?;
+    let busy = Processors::now()?.busy_since(&processors);
     let spent_by_sender = spent()? - before;
     // What waits at the link is under way for longer than the sender runs.
     thread::sleep(Duration::from_millis(300));
@@ -57,5 +58,6 @@ pub(super) fn run(place: &Place, work: Work) -> anyhow::Result<Outcome> {
         seconds: sent.seconds * part,
         sender: spent_by_sender * part,
         receiver: spent_by_receivers * part / RECEIVERS as f64,
+        busy,
     })
 }
