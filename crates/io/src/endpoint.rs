@@ -20,7 +20,7 @@ use manycast_net::{
     Watch,
 };
 use manycast_proto::NetworkEvent;
-use manycast_types::{SocketId, SourceFilter, Transmit};
+use manycast_types::{InterfaceSelector, SocketId, SourceFilter, Transmit};
 
 use crate::Error;
 use follow::Origin;
@@ -53,6 +53,8 @@ pub struct Endpoint {
     outlets: Arc<Outlets>,
     shared: Option<Arc<RwLock<Arc<Outlets>>>>,
     config: SocketConfig,
+    /// The interface by which datagrams to groups leave, as it was chosen.
+    multicast_interface: Option<InterfaceSelector>,
     poller: Poller,
     /// Whether the poller knows the sockets. One that is waited for by the receiving call itself, or
     /// by the runtime, need not be known, and each datagram then wakes one waiter and not two.
@@ -78,6 +80,8 @@ pub struct Endpoint {
     current: usize,
     /// Whether that datagram is there and was asked for, as far as was looked.
     admitted: bool,
+    /// Whether there may be sockets that only hand out what they have received.
+    has_retired: bool,
     /// How often that port may still be received from before the poller is asked again.
     eager: u32,
     /// When the kernel received the batch before.
@@ -155,6 +159,7 @@ impl Endpoint {
             outlets: Arc::default(),
             shared: None,
             config,
+            multicast_interface: None,
             poller: Poller::new()?,
             polled: AtomicBool::new(false),
             ready: Vec::new(),
@@ -173,6 +178,7 @@ impl Endpoint {
             next: Position::default(),
             current: 0,
             admitted: false,
+            has_retired: false,
             eager: 0,
             came: None,
             left: OnceLock::new(),
@@ -276,6 +282,24 @@ impl Endpoint {
     ) -> Result<(), Error> {
         self.sockets().try_for_each(apply)?;
         change(&mut self.config);
+        Ok(())
+    }
+
+    /// Lets datagrams to groups leave by an interface from now on.
+    pub(crate) fn set_multicast_interface(
+        &mut self,
+        selector: Option<&InterfaceSelector>,
+    ) -> Result<(), Error> {
+        let mut index = None;
+        if let Some(selector) = selector {
+            self.watch()?;
+            index = Some(manycast_net::find_interface(selector)?.index);
+        }
+        self.reconfigure(
+            |config| config.multicast_interface = index,
+            |socket| socket.set_multicast_interface(index),
+        )?;
+        self.multicast_interface = selector.cloned();
         Ok(())
     }
 

@@ -494,7 +494,11 @@ impl Sender {
 
 impl State {
     fn of(endpoint: Endpoint, egress: &Egress) -> Result<Self, Error> {
-        let socket = Arc::clone(endpoint.outlets().socket_for(egress.destination)?);
+        let socket = Arc::clone(
+            endpoint
+                .outlets()
+                .socket_for(&Transmit::new(egress.destination, ()))?,
+        );
         Ok(Self {
             endpoint,
             to: egress.destination,
@@ -515,7 +519,11 @@ impl State {
         if let Some(egress) = self.endpoint.follow_peer(0)? {
             self.to = egress.destination;
             self.interface = egress.interface_id();
-            self.socket = Arc::clone(self.endpoint.outlets().socket_for(self.to)?);
+            self.socket = Arc::clone(
+                self.endpoint
+                    .outlets()
+                    .socket_for(&Transmit::new(self.to, ()))?,
+            );
             self.from = self.socket.local_addr()?;
             tracing::debug!(from = %self.from, interface = %self.interface, "sends anew");
         }

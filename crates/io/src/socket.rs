@@ -274,7 +274,11 @@ impl Socket {
     ///
     /// No socket that was opened can send there.
     pub fn sending_fd(&self, to: SocketAddr) -> Result<BorrowedFd<'_>, Error> {
-        Ok(self.endpoint.outlets().socket_for(to)?.as_fd())
+        Ok(self
+            .endpoint
+            .outlets()
+            .socket_for(&Transmit::new(to, ()))?
+            .as_fd())
     }
 
     /// Waits for a datagram. It is borrowed until the next call; [`Received::reply`] keeps where to
@@ -461,8 +465,8 @@ impl Socket {
         }
     }
 
-    /// Sets by which interface datagrams to groups leave; no route is needed then. `None` leaves
-    /// it to the route again.
+    /// Sets by which interface datagrams to groups leave; no route is needed then. Where it is named, it is
+    /// followed to another index. `None` leaves it to the route again.
     ///
     /// # Errors
     ///
@@ -471,14 +475,7 @@ impl Socket {
         &mut self,
         interface: Option<&InterfaceSelector>,
     ) -> Result<(), Error> {
-        let index = match interface {
-            Some(selector) => Some(manycast_net::find_interface(selector)?.index),
-            None => None,
-        };
-        self.endpoint.reconfigure(
-            |config| config.multicast_interface = index,
-            |socket| socket.set_multicast_interface(index),
-        )
+        self.endpoint.set_multicast_interface(interface)
     }
 
     /// Whether datagrams may go to broadcast addresses; no by default.

@@ -190,7 +190,8 @@ impl Interface {
             .any(|own| own.address == address.to_canonical())
     }
 
-    fn is_named(&self, name: &str) -> bool {
+    /// Whether it has this name, or this is one of its further names.
+    pub fn is_named(&self, name: &str) -> bool {
         *self.name == *name || self.alternative_names.iter().any(|other| **other == *name)
     }
 }

@@ -84,6 +84,7 @@ impl Endpoint {
         self.retry = Some(Instant::now());
         let interfaces = manycast_net::interfaces()?;
         self.forget_left();
+        self.follow_multicast_interface(&interfaces);
         let mut complete = true;
         for slot in 0..self.ports.len() {
             if let Err(error) = self.follow_port(slot, &interfaces) {
@@ -99,6 +100,25 @@ impl Endpoint {
         };
         self.publish();
         Ok(())
+    }
+
+    /// Lets datagrams to groups leave by the interface that was chosen, which may have another index now.
+    /// While it is not there they leave by no other.
+    fn follow_multicast_interface(&mut self, interfaces: &[Interface]) {
+        let Some(selector) = &self.multicast_interface else {
+            return;
+        };
+        let found = interfaces.iter().find(|it| is_chosen(it, selector));
+        let index = found.map(|interface| interface.index);
+        if index.is_none() || index == self.config.multicast_interface {
+            return;
+        }
+        self.config.multicast_interface = index;
+        for socket in self.sockets() {
+            if let Err(error) = socket.set_multicast_interface(index) {
+                tracing::debug!(%error, "a socket cannot follow the interface of groups");
+            }
+        }
     }
 
     /// Opens a socket anew where its interface or its local address is another one now, and says
@@ -220,9 +240,11 @@ impl Endpoint {
         let Some(mut port) = self.ports[slot].take() else {
             return;
         };
+        let reused = self.free.pop();
+        let place = reused.unwrap_or(self.ports.len());
         self.free.push(slot);
         port.retired = true;
-        let place = self.ports.len();
+        self.has_retired = true;
         if *self.polled.get_mut()
             && let Err(error) = self.poller.add(&*port.socket, place as Token)
         {
@@ -231,7 +253,33 @@ impl Endpoint {
         if slot == self.current {
             self.current = place;
         }
-        self.ports.push(Some(port));
+        match reused {
+            Some(place) => self.ports[place] = Some(port),
+            None => self.ports.push(Some(port)),
+        }
+    }
+
+    /// Closes the sockets that were taken out of their slots and have handed out all.
+    pub(super) fn close_retired(&mut self) {
+        if !std::mem::take(&mut self.has_retired) {
+            return;
+        }
+        for slot in 0..self.ports.len() {
+            let Some(port) = self.port(slot).filter(|port| port.retired) else {
+                continue;
+            };
+            let is_read = slot != self.current || self.batch.at(self.next).is_none();
+            match is_read && !port.socket.has_datagram() {
+                true => self.remove(slot),
+                false => self.has_retired = true,
+            }
+        }
+        // One socket alone is received from with fewer calls.
+        while self.stop.is_none() && matches!(self.ports.last(), Some(None)) {
+            self.ports.pop();
+        }
+        let count = self.ports.len();
+        self.free.retain(|slot| *slot < count);
     }
 
     /// Forgets memberships that were left, on sockets that have nothing more of them to hand out.
@@ -301,7 +349,7 @@ impl Endpoint {
 /// Whether an interface is the one that was named.
 pub(super) fn is_chosen(interface: &Interface, selector: &InterfaceSelector) -> bool {
     match selector {
-        InterfaceSelector::Name(name) => *interface.name == **name,
+        InterfaceSelector::Name(name) => interface.is_named(name),
         InterfaceSelector::Index(index) => interface.index == *index,
         InterfaceSelector::Address(address) => interface.has(*address),
     }

@@ -68,10 +68,10 @@ impl Endpoint {
         };
         let result = self
             .want(group, port)
-            .and_then(|()| self.quietly(asked, Self::join_wanted));
+            .and_then(|()| self.quietly(address, asked, Self::join_wanted));
         if result.is_err() {
             self.wanted = before;
-            self.quietly(asked, |it| {
+            self.quietly(address, asked, |it| {
                 it.reconcile(&manycast_net::interfaces()?, false)
             })?;
         }
@@ -87,27 +87,31 @@ impl Endpoint {
     /// It names an interface that is not there.
     pub fn leave(&mut self, group: &Group, port: u16) -> Result<bool, Error> {
         let interfaces = manycast_net::interfaces()?;
-        let index = match &group.interface {
-            Some(selector) => Some(manycast_net::find_interface(selector)?.index),
+        let on = match &group.interface {
+            Some(selector) => Some(manycast_net::find_interface(selector)?),
             None => None,
         };
         let before = self.wanted.len();
         self.wanted.retain(|wanted| {
             let same = wanted.port == port && wanted.group.address == group.address;
-            let named = wanted.named.as_ref().and_then(|named| named.index);
-            let here = index.is_none() || named == index;
+            // It may be down, and be named in another way.
+            let named = wanted.group.interface.as_ref();
+            let here = on
+                .as_ref()
+                .is_none_or(|on| named.is_some_and(|named| is_chosen(on, named)));
             !(same && here)
         });
         let asked = |event: &NetworkEvent| matches!(event, NetworkEvent::Left(it) if it.group.ip() == group.address);
-        self.quietly(asked, |it| it.reconcile(&interfaces, false))?;
+        self.quietly(group.address, asked, |it| it.reconcile(&interfaces, false))?;
         self.publish();
         Ok(self.wanted.len() < before)
     }
 
-    /// Does what the caller has asked for. The events that `asked` takes are the answer to that, and
-    /// are not told; others are kept, whenever they came.
+    /// Does what the caller has asked for a group. The events that `asked` takes are the answer to that,
+    /// and are not told; others are kept, whenever they came.
     fn quietly<T>(
         &mut self,
+        address: IpAddr,
         asked: impl Fn(&NetworkEvent) -> bool,
         change: impl FnOnce(&mut Self) -> Result<T, Error>,
     ) -> Result<T, Error> {
@@ -119,9 +123,25 @@ impl Endpoint {
                 self.tell(event);
             }
         }
-        // What had come by a membership that is not wanted any more is not wanted either.
+        // What had come by a membership that is not wanted any more is not wanted either; of one that is
+        // wanted with other sources, theirs is.
+        let joined = &self.joined;
+        let sources_of = |group: &PortGroup| {
+            let mut joined = joined.iter().map(|joined| &joined.membership);
+            let is_it = |it: &&Membership| group.is(it.group.ip(), it.interface.index);
+            joined.find(is_it).map(|it| it.sources.clone())
+        };
         for port in self.ports.iter_mut().flatten() {
-            port.groups.retain(|group| !group.left);
+            port.groups.retain_mut(|group| {
+                if !group.left || group.address != address {
+                    return true;
+                }
+                match sources_of(group) {
+                    Some(sources) => group.sources = sources,
+                    None => return false,
+                }
+                true
+            });
         }
         self.admitted = false;
         result

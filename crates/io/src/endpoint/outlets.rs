@@ -261,10 +261,9 @@ impl Outlets {
         })
     }
 
-    /// The socket by which something to `destination` would be sent.
-    pub(crate) fn socket_for(&self, destination: SocketAddr) -> Result<&Arc<Socket>, Error> {
-        let outlet = self.outlet(&Transmit::new(destination, ()))?;
-        Ok(&outlet.socket)
+    /// The socket by which this would be sent.
+    pub(crate) fn socket_for<P>(&self, transmit: &Transmit<P>) -> Result<&Arc<Socket>, Error> {
+        Ok(&self.outlet(transmit)?.socket)
     }
 
     /// The interface that was named for listening, where it must be named to the kernel for sending

@@ -171,12 +171,6 @@ impl Endpoint {
         self.single().is_some() && !self.polled.load(Ordering::Relaxed)
     }
 
-    /// Whether this is that socket.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn has_beside_poller(&self, socket: &Arc<Socket>) -> bool {
-        self.is_beside_poller() && self.single().is_some_and(|it| Arc::ptr_eq(it, socket))
-    }
-
     /// When it is to be looked again although nothing came.
     #[cfg(feature = "tokio")]
     pub(crate) const fn retry(&self) -> Option<Instant> {
@@ -250,6 +244,7 @@ impl Endpoint {
     /// Does one step: serves what is ready, or else waits for something to be. Says whether
     /// something was, be it wanted or not.
     fn advance(&mut self, timeout: Option<Duration>) -> Result<bool, Error> {
+        self.close_retired();
         let mut timeout = timeout;
         if let Some(retry) = self.retry {
             let left = retry.saturating_duration_since(Instant::now());

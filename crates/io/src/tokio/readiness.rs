@@ -7,13 +7,14 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
+use std::time::Duration;
 
 use manycast_net::{Operation, Socket};
 use manycast_types::Transmit;
 use tokio::io::Interest;
 use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 use tokio::task::consume_budget;
-use tokio::time::timeout_at;
+use tokio::time::{sleep, timeout_at};
 
 use crate::endpoint::{Endpoint, Look, Outlets};
 use crate::{Error, Event};
@@ -69,7 +70,11 @@ impl Readiness {
     /// again, so it is kept.
     fn renew(&mut self, endpoint: &Endpoint) -> Result<(), Error> {
         match self.source.get_ref() {
-            Source::Socket(socket) if endpoint.has_beside_poller(socket) => {
+            Source::Socket(socket)
+                if endpoint
+                    .single_beside_poller()?
+                    .is_some_and(|single| Arc::ptr_eq(single, socket)) =>
+            {
                 if self.rest.is_none() {
                     self.rest = rest_of(endpoint)?;
                 }
@@ -195,6 +200,9 @@ pub(crate) struct Room {
     known: Mutex<Option<Known>>,
 }
 
+/// How long until it is looked again whether there is room, where the runtime cannot tell.
+const AGAIN: Duration = Duration::from_millis(1);
+
 /// A socket, and its descriptor in the runtime: one of its own, since a descriptor can be known there
 /// but once, and [`Readiness`] may have that of the socket.
 #[derive(Debug)]
@@ -215,7 +223,7 @@ impl Room {
         while let Some(next) = transmits.get(sent) {
             let outlets = outlets();
             match outlets.send(&transmits[sent..], false) {
-                Ok(0) => self.wait(outlets.socket_for(next.destination)?).await?,
+                Ok(0) => self.wait(outlets.socket_for(next)?).await?,
                 Ok(count) => sent += count,
                 Err(_) if sent > 0 => break,
                 Err(error) => return Err(error),
@@ -227,9 +235,23 @@ impl Room {
     /// Waits until there is room, after a send that found none.
     pub(crate) async fn wait(&self, socket: &Arc<Socket>) -> Result<(), Error> {
         let known = self.of(socket)?;
-        let mut guard = known.writable().await.map_err(failed)?;
-        // What became ready since the guard was given is not cleared by this.
-        guard.clear_ready();
+        {
+            let mut guard = known.writable().await.map_err(failed)?;
+            if !guard.ready().is_write_closed() {
+                // What became ready since the guard was given is not cleared by this.
+                guard.clear_ready();
+                return Ok(());
+            }
+        }
+        // What came back as undeliverable is an error to the kernel, which the runtime takes for an end, and
+        // never forgets. So this descriptor tells of room no more.
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        while !socket
+            .wait_for_room(Some(Duration::ZERO))
+            .map_err(Error::from)?
+        {
+            sleep(AGAIN).await;
+        }
         Ok(())
     }
 

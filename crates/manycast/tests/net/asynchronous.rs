@@ -258,3 +258,64 @@ pub(crate) fn a_half_that_sends_waits_for_room_beside_one_that_receives() {
         flood.abort();
     });
 }
+
+/// A group has a socket of its own here, and what is answered by it waits for that one's room.
+pub(crate) fn an_answer_waits_for_the_room_of_its_own_socket() {
+    let lab = Lab::new();
+    let [a, b] = hosts(&lab, ["a", "b"]);
+    let sender = sender(&b, "239.1.2.3%eth0:5000");
+    block_on(&a, async {
+        let mut socket = Socket::bind("10.0.0.1:5000").await.unwrap();
+        socket.get_mut().join("239.1.2.3%eth0").unwrap();
+        b.run(|| sender.send("question").unwrap());
+        let reply = socket.recv().await.unwrap().reply();
+        a.output("tc qdisc add dev eth0 root tbf rate 8kbit burst 1600 limit 100000000");
+        while socket
+            .get_ref()
+            .try_send_batch(&[reply.with([0; 1000])])
+            .unwrap()
+            > 0
+        {}
+        let mut answer = std::pin::pin!(socket.answer(reply, [0; 1000]));
+        let soon = Duration::from_millis(20);
+        assert!(tokio::time::timeout(soon, &mut answer).await.is_err());
+        a.output("tc qdisc del dev eth0 root");
+        answer.await.unwrap();
+    });
+}
+
+/// A refusal is an error of the socket, which is none of its room: who waits for that waits, and others
+/// have their turns.
+pub(crate) fn a_host_that_refuses_does_not_hold_the_runtime() {
+    let lab = Lab::new();
+    let [a, _b] = hosts(&lab, ["a", "b"]);
+    a.output("tc qdisc add dev eth0 root tbf rate 8kbit burst 1600 limit 100000000");
+    block_on(&a, async {
+        let sender = manycast::tokio::Sender::new("10.0.0.2:9").await.unwrap();
+        let flood = async {
+            loop {
+                let _ = sender.send([0; 1000]).await;
+            }
+        };
+        let soon = Duration::from_millis(100);
+        assert!(tokio::time::timeout(soon, flood).await.is_err());
+        a.output("tc qdisc del dev eth0 root");
+        sender.send([0; 1000]).await.unwrap();
+    });
+}
+
+/// What the calls without a runtime make known to the poller is waited for on the runtime again.
+pub(crate) fn waits_on_a_runtime_and_others_may_alternate_where_a_watch_runs() {
+    let lab = Lab::new();
+    let [a, b] = hosts(&lab, ["a", "b"]);
+    let sender = sender(&b, "239.1.2.3%eth0:5000");
+    block_on(&a, async {
+        let address = "239.1.2.3%eth0:5000";
+        let mut listener = manycast::tokio::listen(address).await.unwrap();
+        for _ in 0..3 {
+            assert!(listener.get_mut().try_recv().unwrap().is_none());
+            b.run(|| sender.send("hello").unwrap());
+            assert_eq!(listener.recv().await.unwrap().payload, b"hello");
+        }
+    });
+}

@@ -139,6 +139,19 @@ pub(crate) fn row_17_an_interface_is_chosen_by_name_index_or_address_alike() {
     );
 }
 
+/// Names beside the first one, of which there may be some (`ip link property`).
+pub(crate) fn a_further_name_of_an_interface_chooses_it() {
+    let lab = Lab::new();
+    let [a, b] = hosts(&lab, ["a", "b"]);
+    b.output("ip link property add dev eth0 altname cameras0");
+    for [group, _] in GROUPS {
+        let mut listener = listen(&b, &on(group, "cameras0"));
+        assert_eq!(interfaces_of(&listener), ["eth0"]);
+        send(&a, &on(group, "eth0"), "hello");
+        assert_eq!(receive(&b, &mut listener).payload, "hello");
+    }
+}
+
 pub(crate) fn row_51_the_interface_of_a_sender_and_of_a_socket_can_change() {
     let lab = Lab::new();
     let [a, b] = hosts(&lab, ["a", "b"]);

@@ -3,12 +3,12 @@
 use std::net::IpAddr;
 use std::time::Instant;
 
-use manycast::{Event, Listener, Socket, SocketConfig};
-use manycast_lab::netns::Lab;
+use manycast::{Event, InterfaceSelector, Listener, Socket, SocketConfig};
+use manycast_lab::netns::{Host, Lab};
 
 use crate::{
-    GROUPS, PORT, at, bind, hosts, listen, on, receive, send, sender, sender_from, text,
-    wait_until_joined, wait_until_left,
+    GROUPS, PORT, at, bind, hosts, listen, on, receive, receive_until, send, sender, sender_from,
+    text, wait_until_joined, wait_until_left,
 };
 
 /// Does something again and again, until it gives what is wanted.
@@ -199,6 +199,85 @@ pub(crate) fn a_call_that_joins_keeps_what_was_not_read() {
     b.run(|| listener.join("239.1.2.9:5000").unwrap());
     let joined = wait_until_joined(&b, &mut listener, "eth0");
     assert!(["239.1.2.3:5000", "239.1.2.9:5000"].contains(&&*joined.group.to_string()));
+}
+
+/// Sends to a group, and waits until it has come there by another listener too.
+fn send_and_see(a: &Host, b: &Host, other: &mut Listener, to: &str, payloads: [&str; 2]) {
+    for payload in payloads {
+        send(a, to, payload);
+        // The second tells that all have the first.
+        assert_eq!(text(&receive(b, other)), payload);
+    }
+}
+
+/// What is in the queue came from a source that is wanted before and after.
+pub(crate) fn what_came_by_a_group_is_kept_where_its_sources_change() {
+    let lab = Lab::new();
+    let [a, b] = hosts(&lab, ["a", "b"]);
+    let to = "232.1.1.1%eth0:5000";
+    let mut listener = listen(&b, &format!("10.0.0.1@{to}"));
+    let mut other = listen(&b, to);
+    send_and_see(&a, &b, &mut other, to, ["one", "two"]);
+    let more = format!("10.0.0.1,10.0.0.9@{to}");
+    assert!(b.run(|| listener.join(&*more).unwrap()));
+    assert_eq!(text(&receive(&b, &mut listener)), "one");
+}
+
+/// A socket that had something unread when its group was left is closed once that is read.
+pub(crate) fn a_socket_of_a_group_that_was_left_is_closed() {
+    let lab = Lab::new();
+    let [a, b] = hosts(&lab, ["a", "b"]);
+    // It is bound to an address, so that a group has a socket of its own.
+    let mut socket = bind(&b, "10.0.0.2:5000");
+    let to = "239.1.2.3%eth0:5000";
+    let mut other = listen(&b, to);
+    let count = || {
+        b.output("ss --udp --all --no-header --numeric")
+            .lines()
+            .count()
+    };
+    let before = count();
+    for _ in 0..5 {
+        b.run(|| socket.join("239.1.2.3%eth0").unwrap());
+        send_and_see(&a, &b, &mut other, to, ["one", "two"]);
+        b.run(|| socket.leave("239.1.2.3%eth0").unwrap());
+        send(&a, "10.0.0.2:5000", "end");
+        receive_until(&b, &mut socket, "end");
+    }
+    // What it had is looked at, and then it is closed.
+    for _ in 0..2 {
+        assert!(b.run(|| socket.try_recv().unwrap().is_none()));
+    }
+    assert_eq!(count(), before);
+}
+
+/// The interface that a socket sends to groups by is the one that has the name now.
+pub(crate) fn the_interface_of_groups_is_followed_to_another_index() {
+    let lab = Lab::new();
+    let [a, b] = hosts(&lab, ["a", "b"]);
+    for [group, _] in GROUPS {
+        let mut listener = listen(&b, &on(group, "eth0"));
+        let mut socket = bind(&a, ":0");
+        let by = InterfaceSelector::Name("eth0".into());
+        a.run(|| socket.set_multicast_interface(Some(&by)).unwrap());
+        a.delete_device("eth0");
+        a.recreate_device("eth0");
+        let to = at(group, PORT);
+        let came = again_until("a datagram", || {
+            a.run(|| {
+                // It follows while it waits.
+                socket.try_recv().ok()?;
+                socket.send_to(&*to, "hello").ok()
+            })?;
+            let wait = std::time::Duration::from_millis(20);
+            let received = b.run(|| {
+                let received = listener.recv_timeout(wait).unwrap();
+                received.map(|it| it.to_datagram())
+            });
+            received.filter(|datagram| datagram.payload == "hello")
+        });
+        assert_eq!(&*came.interface.name, "eth0");
+    }
 }
 
 /// A connected socket too is bound to the device that has the name now, also after it was connected

@@ -322,3 +322,21 @@ pub(crate) fn a_driver_and_a_socket_heal() {
         task.join();
     }
 }
+
+/// A group that is left while its interface is down is not joined when that is up again.
+pub(crate) fn a_group_that_was_left_while_its_interface_was_down_stays_left() {
+    let lab = Lab::new();
+    let [a, b] = hosts(&lab, ["a", "b"]);
+    for groups in GROUPS {
+        let mut listener = listen(&b, &on(groups[0], "eth0"));
+        b.run(|| listener.join(&*on(groups[1], "eth0")).unwrap());
+        b.link_down("eth0");
+        wait_until_left(&b, &mut listener, "eth0");
+        assert!(b.run(|| listener.leave(&*on(groups[0], "eth0")).unwrap()));
+        b.link_up("eth0");
+        wait_until_joined(&b, &mut listener, "eth0");
+        send(&a, &on(groups[0], "eth0"), "left");
+        send(&a, &on(groups[1], "eth0"), "end");
+        assert_eq!(receive_until(&b, &mut listener, "end"), [""; 0]);
+    }
+}

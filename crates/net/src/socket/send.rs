@@ -4,6 +4,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use manycast_types::{MAX_PAYLOAD, Transmit};
@@ -18,6 +19,9 @@ use crate::{Error, ErrorKind, Operation, offload};
 /// What IPv6 carries in a UDP datagram without the option for more, in bytes: its length is told by
 /// 16 bits, as is that of the packet, to which only IPv4 counts its own header (RFC 8200 §3).
 const MAX_PAYLOAD_V6: usize = 65_527;
+
+/// How long until it is looked again whether there is room, where the kernel does not tell.
+const AGAIN: Duration = Duration::from_millis(1);
 
 /// After how many errors in a row that say so a datagram itself is taken to be too long for its path.
 const MAX_TOO_LONG: usize = 2;
@@ -330,8 +334,19 @@ impl Socket {
     ///
     /// Only where the machine itself fails.
     pub fn wait_for_room(&self, timeout: Option<Duration>) -> Result<bool, Error> {
-        let ready = self.wait(PollFlags::OUT, timeout)?;
-        Ok(ready.contains(PollFlags::OUT))
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        loop {
+            let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            let ready = self.wait(PollFlags::OUT, left)?;
+            if ready.contains(PollFlags::OUT) || !ready.contains(PollFlags::ERR) {
+                return Ok(ready.contains(PollFlags::OUT));
+            }
+            // What came back as undeliverable ends each wait at once, until somebody receives it.
+            if left.is_some_and(|left| left.is_zero()) {
+                return Ok(false);
+            }
+            thread::sleep(left.map_or(AGAIN, |left| left.min(AGAIN)));
+        }
     }
 
     /// Puts datagrams into messages: neighbours of equal size that go alike into one, of which
