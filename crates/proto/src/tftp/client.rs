@@ -297,11 +297,11 @@ impl Client {
                 timeout: options.timeout,
                 group,
             })));
+        self.expected = options.transfer_size.filter(|_| !self.write);
         if let (Some(multicast), Some(group)) = (options.multicast, group) {
             self.follow(now, terms, group, multicast.master, sample);
             return;
         }
-        self.expected = options.transfer_size.filter(|_| !self.write);
         let is_answer = matches!(message, Message::Options(_));
         let mut exchange = if self.write {
             Exchange::send(now, terms, None, true)

@@ -256,7 +256,11 @@ impl Exchange {
                 self.confirmed = true;
             }
             // What opens was lost, and the peer says again what it answers.
-            (Role::Receive(receiving), Message::Options(_)) if receiving.is_untouched() => {
+            // To a server only a request is an opening, and the answer to that has no answer: two that gave
+            // one would never end.
+            (Role::Receive(receiving), Message::Options(_))
+                if self.confirmed && receiving.is_untouched() =>
+            {
                 if let Some(opening) = &mut self.opening
                     && opening.times > 0
                 {

@@ -31,6 +31,8 @@ pub(super) struct Following {
     group: SocketAddr,
     interface: Option<InterfaceSelector>,
     joined: bool,
+    /// From where the data come. A group may be used for another file later, by another port.
+    source: Option<SocketAddr>,
     master: bool,
     /// The blocks that have come: first block to last block.
     ranges: BTreeMap<u64, u64>,
@@ -67,6 +69,7 @@ impl Following {
             group,
             interface,
             joined: true,
+            source: None,
             master,
             ranges: BTreeMap::new(),
             last: None,
@@ -95,6 +98,11 @@ impl Following {
 
     pub(super) const fn group(&self) -> SocketAddr {
         self.group
+    }
+
+    /// Whether data to the group from there are of this file: they are where the first ones came from.
+    pub(super) fn hears(&mut self, source: SocketAddr) -> bool {
+        *self.source.get_or_insert(source) == source
     }
 
     fn membership(&self) -> Group {

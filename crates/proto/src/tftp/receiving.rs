@@ -150,6 +150,10 @@ impl Receiving {
         if block > last {
             return Received::Never;
         }
+        // Who waits for acknowledgments never sends so much more than is written.
+        if self.unwritten + self.gathered.len() > self.most_unwritten + 2 * self.most_early {
+            return Received::Old;
+        }
         self.since = now;
         if block > self.received + 1 {
             self.counters.gaps += u64::from(!self.gap_told);

@@ -166,15 +166,16 @@ impl Server {
     }
 
     /// Grants a request. `size` is how long a file to be read is, in bytes as they are on the wire,
-    /// where it is known.
-    pub fn accept(&mut self, now: Instant, id: TransferId, size: Option<u64>) {
+    /// where it is known; `version` tells its content from another one that had or will have its name:
+    /// by multicast, those of one version alone receive together.
+    pub fn accept(&mut self, now: Instant, id: TransferId, size: Option<u64>, version: u64) {
         let Some(transfer) = self.transfers.get_mut(&id) else {
             return;
         };
         if !matches!(transfer.state, State::Asked) {
             return;
         }
-        if self.join_session(now, id, size) {
+        if self.join_session(now, id, size, version) {
             return;
         }
         let Some(transfer) = self.transfers.get_mut(&id) else {
@@ -484,7 +485,13 @@ impl Server {
     }
 
     /// Lets a client have what is sent to a group, if it asked for that and it can be.
-    fn join_session(&mut self, now: Instant, id: TransferId, size: Option<u64>) -> bool {
+    fn join_session(
+        &mut self,
+        now: Instant,
+        id: TransferId,
+        size: Option<u64>,
+        version: u64,
+    ) -> bool {
         let Some(transfer) = self.transfers.get(&id) else {
             return false;
         };
@@ -505,6 +512,7 @@ impl Server {
         let wants_size = request.options.transfer_size.is_some();
         let fits = |session: &Session| {
             session.name == name
+                && session.version == version
                 && session.group.is_ipv4() == ipv4
                 && session.terms().block_size <= terms.block_size
                 && session.terms().window <= terms.window
@@ -526,7 +534,8 @@ impl Server {
                     return false;
                 };
                 let group = SocketAddr::new(*group, self.config.group_port);
-                let session = Session::new(now, name, group, terms, size);
+                let duration = self.config.duration;
+                let session = Session::new(now, (name, version), group, terms, size, duration);
                 // Its number tells it apart from transfers where a port is asked for.
                 let number = self.next;
                 self.next += 1;

@@ -40,7 +40,7 @@ impl Role for Server {
                 let refusal = Refusal::new(ErrorCode::FileNotFound, "none of three letters");
                 self.refuse(now, id, refusal);
             }
-            ServerEvent::Requested { id, .. } => self.accept(now, id, Some(LENGTH)),
+            ServerEvent::Requested { id, .. } => self.accept(now, id, Some(LENGTH), 0),
             ServerEvent::Read { id, offset, length } => {
                 self.provide(now, id, offset, part(offset, length));
             }

@@ -232,9 +232,9 @@ impl Site {
                 match Self::length(&name) {
                     Some(length) if request.write => {
                         self.sinks.insert(id, Sink::new(File::new(length), true));
-                        self.server.accept(now, id, Some(length));
+                        self.server.accept(now, id, Some(length), 0);
                     }
-                    Some(length) => self.server.accept(now, id, Some(length)),
+                    Some(length) => self.server.accept(now, id, Some(length), 0),
                     None => {
                         let refusal = Refusal::new(ErrorCode::FileNotFound, "file not found");
                         self.server.refuse(now, id, refusal);

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -75,6 +76,15 @@ struct Document {
     file: File,
     size: u64,
     key: Key,
+}
+
+impl Document {
+    /// Tells it from other files and other states of this one.
+    fn version(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.key.hash(&mut hasher);
+        hasher.finish()
+    }
 }
 
 /// Which file it is, and which state of it.
@@ -196,7 +206,12 @@ fn work(shared: &Shared, jobs: &mpsc::Receiver<Job>) {
             Job::Read(id, offset, length) => thread.read(id, offset, length),
             Job::Write(id, offset, bytes) => thread.write(id, offset, &bytes),
             Job::Complete(id) => thread.complete(id),
-            Job::Close(id) => drop(thread.files.remove(&id)),
+            Job::Close(id) => {
+                thread.files.remove(&id);
+                // What the jobs before this one left since it was given.
+                lock(&shared.open).remove(&id);
+                lock(&shared.errors).remove(&id);
+            }
         }
     }
 }
@@ -212,9 +227,13 @@ impl Thread<'_> {
         self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
         match self.shared.open(id, request) {
             Ok((open, size)) => {
+                let version = match &open {
+                    Open::Document(document) => document.version(),
+                    _ => 0,
+                };
                 self.files.insert(id, open);
                 self.shared
-                    .tell(move |server, now| server.accept(now, id, size));
+                    .tell(move |server, now| server.accept(now, id, size, version));
             }
             Err(error) => {
                 let refusal = match error {
@@ -471,6 +490,8 @@ impl Text {
 fn no_folder(name: &str) -> Error {
     let folder = name.trim_start_matches('/').rsplit_once('/');
     let folder = folder.map_or(".", |(folder, _)| folder);
+    // The name comes from outside, and the text goes to terminals.
+    let folder = folder.replace(char::is_control, "?");
     let text = format!("the folder {folder} is not there");
     Error::Transfer {
         what: format!("write {name}"),

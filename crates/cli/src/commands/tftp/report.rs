@@ -165,7 +165,7 @@ impl fmt::Display for Ended {
         let file = crate::output::Escaped(&self.file);
         write!(f, "{} {} {file}: ", self.peer, self.operation)?;
         match &self.error {
-            Some(error) => write!(f, "failed: {error}"),
+            Some(error) => write!(f, "failed: {}", crate::output::Escaped(error)),
             None => {
                 self.counters.fmt(f)?;
                 match &self.agreed {

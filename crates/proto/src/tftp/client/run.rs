@@ -80,7 +80,11 @@ impl Protocol for Client {
             // RFC 2090: the data come from the server to the group.
             (State::Following(following), Some((peer, _))) if same_host(peer, source) => {
                 let to_group = datagram.destination == following.group();
-                if (!to_group && peer != source) || following.handle(now, message).is_err() {
+                let is_its = match to_group {
+                    true => following.hears(source),
+                    false => peer == source,
+                };
+                if !is_its || following.handle(now, message).is_err() {
                     self.stats.malformed += 1;
                 }
             }

@@ -9,7 +9,7 @@ use manycast_types::SocketId;
 
 use crate::tftp::event::{Failure, Summary, TransferId};
 use crate::tftp::exchange::Terms;
-use crate::tftp::message::{Message, Multicast, Options, Refusal};
+use crate::tftp::message::{ErrorCode, Message, Multicast, Options, Refusal};
 use crate::tftp::round_trip::RoundTrip;
 use crate::tftp::sending::{Acknowledged, Batch, Sending};
 
@@ -51,11 +51,14 @@ struct Member {
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) name: Bytes,
+    pub(super) version: u64,
     pub(super) group: SocketAddr,
     /// The port for it, once there is one.
     pub(super) socket: Option<SocketId>,
     terms: Terms,
     size: u64,
+    /// How long it may take for one client.
+    duration: Duration,
     members: VecDeque<Member>,
     sending: Sending,
     /// Since when the first client is told that it acknowledges, and how often it was.
@@ -67,10 +70,11 @@ pub(super) struct Session {
 impl Session {
     pub(super) fn new(
         now: Instant,
-        name: Bytes,
+        (name, version): (Bytes, u64),
         group: SocketAddr,
         terms: Terms,
         size: u64,
+        duration: Duration,
     ) -> Self {
         let mut sending = Sending::new(
             now,
@@ -82,10 +86,12 @@ impl Session {
         sending.set_group();
         Self {
             name,
+            version,
             group,
             socket: None,
             terms,
             size,
+            duration,
             members: VecDeque::new(),
             sending,
             appointed: None,
@@ -305,7 +311,10 @@ impl Session {
             Some(_) => self.sending.deadline().map(|at| (at, "an acknowledgment")),
             None => None,
         };
-        [silent, next].into_iter().flatten().min()
+        // Whoever is first in the list came first.
+        let end = master.joined.checked_add(self.duration);
+        let end = end.map(|at| (at, "the end of the time that a transfer may take"));
+        [silent, next, end].into_iter().flatten().min()
     }
 
     fn silence(&self) -> Duration {
@@ -317,6 +326,12 @@ impl Session {
     }
 
     pub(super) fn timed_out(&mut self, now: Instant) {
+        while let Some(first) = self.members.front()
+            && now.saturating_duration_since(first.joined) >= self.duration
+        {
+            let text = "the transfer takes longer than is allowed";
+            self.abort(now, first.id, Refusal::new(ErrorCode::NotDefined, text));
+        }
         let Some(master) = self.members.front() else {
             return;
         };
