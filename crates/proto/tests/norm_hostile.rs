@@ -199,6 +199,68 @@ fn commands_from_elsewhere_change_nothing() {
     }
 }
 
+/// Whoever says objects from elsewhere by the node and instance of a sender does not mix into its own.
+#[test]
+fn objects_from_elsewhere_do_not_mix_with_those_of_a_sender() {
+    for seed in seeds(2) {
+        let config = SenderConfig {
+            receivers: vec![1],
+            ..config()
+        };
+        let mut session = Session::new(seed, Link::default(), config, 1);
+        let liar = session.sim.add_host(["10.9.9.9"]);
+        session.enqueue(100_000);
+        session.enqueue(100_000);
+        // The receiver has heard the sender first.
+        session.sim.run_for(MILLISECOND * 10);
+        session.finish();
+        let (instance, payload) = (session.instance(), vec![7; 1000]);
+        for object in [0, 1, 2] {
+            let object = ObjectInfo {
+                sender: SenderInfo {
+                    instance,
+                    backoff: 4,
+                    ..SenderInfo::default()
+                },
+                flags: Flags::INFO,
+                fec: FecId::ReedSolomon8,
+                object,
+            };
+            let extensions = Extensions {
+                fti: Some(Fti {
+                    length: 1 << 30,
+                    segment: 1000,
+                    max_block: 20,
+                    parity: 20,
+                    instance: 0,
+                }),
+                ..Extensions::default()
+            };
+            for symbol in 0..20 {
+                let forged = Message {
+                    sequence: 0,
+                    source: NODE,
+                    extensions,
+                    body: Body::Data {
+                        object,
+                        id: PayloadId {
+                            block: 7,
+                            length: 0,
+                            symbol,
+                        },
+                        payload: &payload,
+                    },
+                };
+                let source = ([10, 9, 9, 9], PORT).into();
+                session.sim.forge(liar, source, group(), forged.emit());
+            }
+            session.sim.run_for(MILLISECOND);
+        }
+        assert!(session.run(SECOND * 60));
+        session.assert_all_delivered();
+    }
+}
+
 /// Senders without number and objects without end take a bounded place, and leave room for others.
 #[test]
 fn made_up_senders_and_objects_take_a_bounded_place() {

@@ -33,12 +33,12 @@ struct Site {
 
 impl Site {
     /// One that has sent an object of a block.
-    fn new() -> Self {
+    fn new(backoff: u8) -> Self {
         let config = SenderConfig {
             rate: 10_000_000_000,
             segment: SEGMENT.try_into().expect("it is small"),
             block: BLOCK.try_into().expect("it is small"),
-            backoff: 0,
+            backoff,
             grtt: Duration::from_millis(100),
             ..SenderConfig::new(group(), NODE)
         };
@@ -136,16 +136,23 @@ impl Site {
 /// ago than that is not sent again to one who cannot have heard it.
 #[test]
 fn who_asks_before_a_repair_can_have_come_gets_it_once() {
-    for (share, is_sent_again) in [(0.5, false), (1.2, false), (1.3, true)] {
-        let mut site = Site::new();
+    for (backoff, share, is_sent_again) in [
+        (1, 0.5, false),
+        (1, 1.2, false),
+        (1, 1.3, true),
+        // Without a back-off they ask right after a round trip.
+        (0, 0.9, false),
+        (0, 1.1, true),
+    ] {
+        let mut site = Site::new(backoff);
         let trip = site.sender.stats().grtt;
         site.ask(4);
-        // It waits for what others ask, for a round trip.
-        assert!(site.run(trip) >= 4);
+        // It waits for what others ask, for their back-off and a round trip.
+        assert!(site.run(trip * (u32::from(backoff) + 1)) >= 4);
         site.run(trip.mul_f64(share));
         site.ask(4);
         let again = site.run(trip * 4);
-        assert_eq!(again > 0, is_sent_again, "{share}: {again}");
+        assert_eq!(again > 0, is_sent_again, "{backoff}, {share}: {again}");
     }
 }
 
@@ -154,10 +161,10 @@ fn who_asks_before_a_repair_can_have_come_gets_it_once() {
 #[test]
 fn with_nothing_else_to_send_repairs_have_parity_to_spare() {
     for (asked, sent) in [(1, 2), (4, 6), (16, 21)] {
-        let mut site = Site::new();
+        let mut site = Site::new(0);
         site.ask(asked);
         assert_eq!(site.run(SECOND), sent);
-        let mut site = Site::new();
+        let mut site = Site::new(0);
         // Its bytes are not there.
         site.enqueue(Content::Elsewhere(1_000_000));
         site.ask(asked);

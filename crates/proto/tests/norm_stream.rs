@@ -229,6 +229,41 @@ fn what_is_pushed_comes_without_waiting_for_more() {
     }
 }
 
+/// A writer may pause for as long as it likes: receivers know that the sender is there.
+#[test]
+fn a_pause_does_not_end_a_stream() {
+    for receivers in [vec![1], Vec::new()] {
+        let config = SenderConfig {
+            receivers,
+            ..config()
+        };
+        let mut session = Session::new(1, Link::default(), config, 1);
+        let mut writer = Writer::new(&mut session, 100_000, 2000);
+        for end in [1000, 2000] {
+            writer.write(&mut session, end);
+            session.sim.run_for(SECOND * 60);
+        }
+        writer.close(&mut session);
+        session.finish();
+        assert!(session.run(SECOND * 200));
+        let unheard = |event: &SenderEvent| matches!(event, SenderEvent::Unacknowledged { .. });
+        let told = session.sim.events(session.sender);
+        assert!(!told.iter().any(|(_, event)| unheard(event)), "{told:?}");
+        let told = session.sim.events(session.receivers[0]).iter();
+        let ends = told.filter(|(_, event)| {
+            matches!(
+                event,
+                ReceiverEvent::Gone { .. } | ReceiverEvent::Completed(_)
+            )
+        });
+        let first = ends.map(|(_, event)| event).next();
+        assert!(
+            matches!(first, Some(ReceiverEvent::Completed(_))),
+            "{first:?}"
+        );
+    }
+}
+
 /// Who is named and dies is waited for as often as was chosen, and no longer.
 #[test]
 fn a_receiver_that_dies_is_given_up() {

@@ -12,7 +12,9 @@ pub struct ObjectId(pub(super) u64);
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SenderEvent {
-    /// The bytes of a block are needed: [`Sender::supply`](super::Sender::supply) takes them.
+    /// The bytes of a block are needed: [`Sender::supply`](super::Sender::supply) takes them. Those of
+    /// later objects are asked for before anything of these is sent. Where they cannot be had,
+    /// [`Sender::withdraw`](super::Sender::withdraw) takes the object back.
     Need {
         /// The object.
         object: ObjectId,
@@ -289,7 +291,8 @@ pub struct ReceiverStats {
     pub gaps: u64,
     /// Datagrams that are no NORM, or contradict themselves or others.
     pub malformed: u64,
-    /// Senders that were not listened to, since there were too many.
+    /// Senders that were not listened to: there were too many, or one with their number and instance is
+    /// heard from another address.
     pub refused_senders: u64,
     /// How many bytes are kept now of what is not complete.
     pub memory: usize,

@@ -38,7 +38,9 @@
 //! There is no authentication: who can send from the sender's address is the sender. Others can ask
 //! in vain, which takes three of four turns of the sender at most once it sends what was never sent;
 //! acknowledge in another's name; and say what others will not ask for then, until the next time.
-//! Commands and data from another address than the sender's do not reach its state. With congestion
+//! Commands and data from another address than the sender's do not reach its state while it is heard:
+//! whoever sends objects in its name before it does, or a second after its last word, is taken for it,
+//! as it is itself where its address changes. With congestion
 //! control, who claims to lose everything slows the sender down to a segment a second, as long as it
 //! does and for 20 round trips more, since that cannot be told from a slow path; so where receivers are
 //! named, others are not heard of congestion, nor in their name from another address. Who claims a high
@@ -60,7 +62,7 @@
 //! | RFC 5740 §5.1.1, §4.2.1 | streams: segment heads, messages, the end, gaps | done; with 2³² blocks at most. With proactive parity the end is said until its block is full, so that parity serves it too; otherwise the symbols of the last block are repaired by name |
 //! | RFC 5740 §5.2 | receivers join at the first object they see, or at earlier ones | done |
 //! | RFC 5740 §5.3 | NACK initiation, back-off, suppression, content | done; who was kept from asking three times in a row, and got no repair that was of use, asks whatever it hears |
-//! | RFC 5740 §5.4 | aggregation, hold-off, parity first, REPAIR_ADV, SQUELCH | deviates: what was repaired within a round trip and a quarter is not repaired again, instead of all before the present position; where nothing else is to be sent, repairs have more parity than was asked for; and repairs that never end leave every fourth turn to new data |
+//! | RFC 5740 §5.4 | aggregation, hold-off, parity first, REPAIR_ADV, SQUELCH | deviates: what was repaired within a round trip and a quarter (without a back-off, within a round trip) is not repaired again, instead of all before the present position; where nothing else is to be sent, repairs have more parity than was asked for; and repairs that never end leave every fourth turn to new data |
 //! | RFC 5740 §5.5.1 | GRTT from probes | done; a sender whose receivers are named asks some to answer at once, so that it need not wait for a loss |
 //! | RFC 5740 §5.5.2 | congestion control | done: limiting and potentially limiting receivers, slow start, suppression of feedback, by REPAIR_ADV too. Deviates: it begins with four segments a round trip, as TCP does; probes are 10 ms apart at least, and what is received is measured over as long; and EXT_CC has the low bits of the loss where NRL's has them |
 //! | RFC 5348 §3.1, §5 | the throughput equation, loss events, discounting, damping | done; the discount is reckoned anew each time instead of being kept. Deviates: losses are one event also while probes take longer than the known round-trip time accounts for, since a queue fills within a round trip |

@@ -144,7 +144,9 @@ impl Open {
     /// The names of as many symbols as are missing: of parity, where there is enough of it.
     fn missing(&self, length: u16, parity: u16, count: u16) -> Vec<u16> {
         let lacks = |symbol: &u16| !self.has.contains(*symbol);
-        let parity: Vec<_> = (length..(length + parity).min(255)).filter(lacks).collect();
+        let parity: Vec<_> = (length..length.saturating_add(parity).min(255))
+            .filter(lacks)
+            .collect();
         let explicit = usize::from(count).saturating_sub(parity.len());
         let source = (0..length).filter(lacks).take(explicit);
         let count = usize::from(count) - explicit;

@@ -32,6 +32,9 @@ pub struct Receiver {
     stats: ReceiverStats,
 }
 
+/// How long nothing came of a sender before it may be heard from another address.
+const SILENT: Duration = Duration::from_secs(1);
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     New,
@@ -72,6 +75,14 @@ impl Receiver {
             memory: self.senders.values().map(Remote::memory).sum(),
             ..self.stats
         }
+    }
+
+    /// Whether a sender is heard: it is not [gone](ReceiverEvent::Gone), or came again.
+    pub fn hears(&self, node: u32, instance: u16) -> bool {
+        let mut senders = self.senders.iter();
+        senders.any(|((_, other), remote)| {
+            *other == node && remote.instance() == instance && !remote.is_gone()
+        })
     }
 
     /// Wants no more of an object: it is not asked for, and counts as received where the sender asks
@@ -143,6 +154,27 @@ impl Receiver {
 
     /// The state of a sender, which is made where there is room; a silent one's place is taken.
     fn sender(&mut self, key: (SocketAddr, u32), sender: SenderInfo) -> Option<&mut Remote> {
+        // An object is known by node and instance alone, so there is one state of these, wherever they are
+        // said from: another address has it once the one before is silent. Whoever claims to be a sender
+        // that is heard could else mix bytes into its objects.
+        let is_it = |remote: &Remote| remote.instance() == sender.instance;
+        let mut others = self.senders.iter();
+        if !self.senders.get(&key).is_some_and(is_it)
+            && let Some((&other, remote)) =
+                others.find(|((_, node), remote)| *node == key.1 && is_it(remote))
+        {
+            let silent = self.now.saturating_duration_since(remote.last_heard());
+            let has_begun = remote.has_objects();
+            if remote.is_past(sender.instance) || has_begun && silent < SILENT {
+                self.stats.refused_senders += 1;
+                return None;
+            }
+            self.forget(key, Abandonment::Ended);
+            // Of one that only said commands nothing is taken over.
+            if let Some(remote) = self.senders.remove(&other).filter(|_| has_begun) {
+                self.senders.insert(key, remote);
+            }
+        }
         let mut before = None;
         if let Some(remote) = self.senders.get(&key) {
             if remote.is_past(sender.instance) {
@@ -157,7 +189,13 @@ impl Receiver {
         }
         if !self.senders.contains_key(&key) {
             if self.senders.len() >= self.config.senders {
-                let silent = self.senders.iter().filter(|(_, remote)| remote.is_gone());
+                // What a sender says of round-trip times may be made up, so who it is that is gone is not
+                // taken from that.
+                let (now, least) = (self.now, Self::LEAST_PATIENCE);
+                let silent = self.senders.iter().filter(|(_, remote)| {
+                    let silent = now.saturating_duration_since(remote.last_heard());
+                    remote.is_gone() || silent >= least
+                });
                 let oldest = silent.min_by_key(|(_, remote)| remote.last_heard());
                 let Some(oldest) = oldest.map(|(key, _)| *key) else {
                     self.stats.refused_senders += 1;
@@ -322,8 +360,10 @@ impl Receiver {
     pub(super) fn patience(config: &ReceiverConfig, grtt: Duration) -> Duration {
         (grtt * 2)
             .saturating_mul(config.robust)
-            .max(Duration::from_secs(2))
+            .max(Self::LEAST_PATIENCE)
     }
+
+    const LEAST_PATIENCE: Duration = Duration::from_secs(2);
 }
 
 impl Protocol for Receiver {

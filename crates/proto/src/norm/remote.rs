@@ -193,6 +193,11 @@ impl Remote {
         self.gone
     }
 
+    /// Whether objects of it have begun to come.
+    pub(super) fn has_objects(&self) -> bool {
+        !self.objects.is_empty()
+    }
+
     pub(super) const fn last_heard(&self) -> Instant {
         self.last_heard
     }

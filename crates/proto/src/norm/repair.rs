@@ -200,6 +200,17 @@ impl Wanted {
         }
     }
 
+    /// The objects of which something is wanted.
+    pub(super) fn objects(&self) -> impl Iterator<Item = Number> {
+        self.objects.keys().copied()
+    }
+
+    /// Keeps what is wanted of the objects that `is_kept` is true of.
+    pub(super) fn retain(&mut self, is_kept: impl Fn(Number) -> bool) {
+        let gone: Vec<_> = self.objects().filter(|number| !is_kept(*number)).collect();
+        gone.into_iter().for_each(|number| self.remove(number));
+    }
+
     /// Takes out of what is wanted of a block what was sent since.
     pub(super) fn take_out(&mut self, number: Number, block: u32, repair: &Repair) {
         let Some(object) = self.objects.get_mut(&number) else {

@@ -1,11 +1,16 @@
 //! How long requests keep a sender from its end.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use super::object::Number;
 
 /// A place among all that is sent: an object and a block.
 type Place = (Number, u32);
+
+/// The least time from one round that counts as in vain to the next: where round trips are short, many of
+/// them fit into a moment in which the network is gone.
+const APART: Duration = Duration::from_millis(100);
 
 /// How many receivers that are not named have rounds of their own.
 const STRANGERS: usize = 16;
@@ -42,10 +47,10 @@ impl Askers {
     }
 
     /// All that was asked for is repaired now.
-    pub(super) fn end_round(&mut self) {
+    pub(super) fn end_round(&mut self, now: Instant) {
         for asker in self.nodes.values_mut().chain([&mut self.others]) {
             if let Some((place, symbols)) = asker.asked.take() {
-                asker.rounds.add(symbols, place);
+                asker.rounds.add(symbols, place, now);
             }
         }
     }
@@ -68,11 +73,13 @@ struct Rounds {
     /// The last of the places at which requests began.
     furthest: Option<Place>,
     in_vain: u32,
+    /// When the last one in vain was counted.
+    counted: Option<Instant>,
 }
 
 impl Rounds {
     /// Takes in a round in which `symbols` are asked for, the first of them at `place`.
-    fn add(&mut self, symbols: u64, place: Place) {
+    fn add(&mut self, symbols: u64, place: Place, now: Instant) {
         // An eighth less, or one who asks for one symbol less each time would be served for long.
         let less = |least: u64| symbols.saturating_add(least / 8) < least;
         let less = self.least.is_none_or(less);
@@ -83,7 +90,13 @@ impl Rounds {
         if later {
             self.furthest = Some(place);
         }
-        self.in_vain = if less || later { 0 } else { self.in_vain + 1 };
+        let is_soon = |at: Instant| now.saturating_duration_since(at) < APART;
+        if less || later {
+            self.in_vain = 0;
+        } else if !self.counted.is_some_and(is_soon) {
+            self.in_vain += 1;
+            self.counted = Some(now);
+        }
     }
 
     /// Whether `most` rounds in a row brought nobody further.
@@ -96,11 +109,21 @@ impl Rounds {
 mod tests {
     use super::*;
 
+    /// The moments at which rounds end that all count.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "they begin at no time in particular"
+    )]
+    fn moments() -> impl Iterator<Item = Instant> {
+        let start = Instant::now();
+        (0..).map(move |count| start + APART * count)
+    }
+
     #[test]
     fn who_asks_for_less_is_served() {
         let mut rounds = Rounds::default();
-        for symbols in (0..100).rev() {
-            rounds.add(symbols, (1, 0));
+        for (symbols, now) in (0..100).rev().zip(moments()) {
+            rounds.add(symbols, (1, 0), now);
             assert!(!rounds.are_in_vain(20), "{symbols}");
         }
     }
@@ -108,8 +131,8 @@ mod tests {
     #[test]
     fn who_asks_for_what_comes_later_is_served() {
         let mut rounds = Rounds::default();
-        for block in 0..100_000 {
-            rounds.add(500, (1, block / 10));
+        for (block, now) in (0..100_000).zip(moments()) {
+            rounds.add(500, (1, block / 10), now);
             assert!(!rounds.are_in_vain(20), "{block}");
         }
     }
@@ -118,11 +141,11 @@ mod tests {
     #[test]
     fn who_asks_in_vain_is_no_other_ones_fault() {
         let mut askers = Askers::default();
-        for _ in 0..6 {
+        for now in moments().take(6) {
             for forged in 0..1000 {
                 askers.ask(forged, false, ((1, 0), 100));
             }
-            askers.end_round();
+            askers.end_round(now);
         }
         assert_eq!(askers.nodes.len(), STRANGERS);
         assert!(askers.are_in_vain(5, 5) && askers.are_in_vain(999, 5));
@@ -135,12 +158,26 @@ mod tests {
     fn who_asks_for_the_same_is_not_served() {
         for (less, back) in [(0, 0), (1, 0), (0, 1)] {
             let mut rounds = Rounds::default();
-            let served = (0..1000_u32).take_while(|count| {
+            let served = (0..1000_u32).zip(moments()).take_while(|(count, now)| {
                 let symbols = u64::from(5000 - less * count);
-                rounds.add(symbols, (1, 5000 - back * count));
+                rounds.add(symbols, (1, 5000 - back * count), *now);
                 !rounds.are_in_vain(20)
             });
             assert_eq!(served.count(), 20, "{less} {back}");
         }
+    }
+
+    /// However short round trips are, a network that is gone for a moment is no reason to be unheard.
+    #[test]
+    fn rounds_that_follow_closely_count_as_one() {
+        let mut rounds = Rounds::default();
+        for now in moments().take(5) {
+            for count in 0..100 {
+                rounds.add(100, (1, 0), now + Duration::from_millis(count));
+            }
+            // The first one brought the first request.
+            assert!(!rounds.are_in_vain(6));
+        }
+        assert!(rounds.are_in_vain(5));
     }
 }

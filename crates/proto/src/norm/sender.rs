@@ -101,6 +101,7 @@ enum Wait {
     Advertise,
     Squelch,
     Flush,
+    Idle,
     End,
 }
 
@@ -112,6 +113,7 @@ impl Timer for Wait {
             Self::Advertise => "the next advertisement of repairs",
             Self::Squelch => "the next refusal of repairs",
             Self::Flush => "receivers' answers to the end of what is sent",
+            Self::Idle => "the next sign that it is there",
             Self::End => "the next announcement of the end",
         }
     }
@@ -146,6 +148,9 @@ const ENDINGS: u32 = 3;
 /// machine may be busy for many short round trips.
 // RFC 5740 §5.3 has such a floor for receivers alone.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How often a sender with an open stream is heard that has nothing to send: receivers bear two seconds of
+/// silence at least.
+const IDLE: Duration = Duration::from_millis(500);
 /// The shortest time between two flushes beyond `NORM_ROBUST_FACTOR` of them.
 const LATE_FLUSH: Duration = Duration::from_millis(100);
 /// How many outputs wait at most before the oldest must be taken.
@@ -520,6 +525,7 @@ impl Protocol for Sender {
                 Wait::Aggregate => self.begin_repairs(),
                 Wait::Advertise | Wait::Squelch => {}
                 Wait::Flush => self.flush_or_end(),
+                Wait::Idle => self.say_that_it_is_there(),
                 Wait::End => self.end(),
             }
         }

@@ -92,6 +92,11 @@ impl Remote {
             self.join(number);
         }
         if self.first.is_some_and(|first| number < first) && self.frontier.0 > number + 1 {
+            // All before the first is through: it is there, or does not come.
+            let own = self.own;
+            if nodes.any(|node| node == own) && !self.silent {
+                self.acknowledge_at(at, turn);
+            }
             return;
         }
         self.fec = at.fec;
@@ -108,10 +113,14 @@ impl Remote {
         let own = self.own;
         let has = !self.lacks_until(number, block, at.id.symbol);
         if nodes.any(|node| node == own) && !self.silent && has {
-            self.acknowledge = Some(at);
-            if !self.timers.is_set(Wait::Acknowledge) {
-                self.timers.set(Wait::Acknowledge, turn);
-            }
+            self.acknowledge_at(at, turn);
+        }
+    }
+
+    fn acknowledge_at(&mut self, at: Position, turn: Option<Instant>) {
+        self.acknowledge = Some(at);
+        if !self.timers.is_set(Wait::Acknowledge) {
+            self.timers.set(Wait::Acknowledge, turn);
         }
     }
 

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use manycast_types::Transmit;
 
 use super::{
-    AHEAD, ENDINGS, LATE_FLUSH, PATIENCE, PROBE, PROBE_MOST, PROBED, Phase, QUEUE, Sender, Wait,
+    AHEAD, ENDINGS, IDLE, LATE_FLUSH, PATIENCE, PROBE, PROBE_MOST, PROBED, Phase, QUEUE, Sender,
+    Wait,
 };
 use crate::Output;
 use crate::norm::ack::{Mark, all_of};
@@ -47,26 +48,27 @@ impl Sender {
         if self.askers.are_in_vain(node, self.config.robust) {
             return;
         }
-        let Some((&first, _)) = self.objects.first_key_value() else {
-            return;
-        };
-        let end = self.last_begun().map_or(first, |(last, _)| last + 1);
-        let mut asked = Wanted::default();
         let objects = &self.objects;
+        let first = objects.keys().next().copied().unwrap_or(self.next);
+        let near = self.last_begun().map_or(first, |(last, _)| last + 1);
+        let mut asked = Wanted::default();
         let gone = asked.add(
             requests,
-            end,
-            first..end,
+            near,
+            first..self.next,
             |number, first, last| match objects.get(&number).and_then(Outgoing::window) {
                 Some(window) => window.kept(first, last),
                 None => (Some((first, last)), false),
             },
         );
-        if gone && !self.timers.is_set(Wait::Squelch) {
+        // What was withdrawn does not come, and what has not begun comes by itself.
+        let is_withdrawn = asked.objects().any(|number| !objects.contains_key(&number));
+        asked.retain(|number| objects.get(&number).is_some_and(Outgoing::is_begun));
+        if (gone || is_withdrawn) && !self.timers.is_set(Wait::Squelch) {
             self.squelch();
         }
-        let (now, hold) = (self.now, self.hold());
-        let fresh = |at: Instant| now.saturating_duration_since(at) < hold;
+        let (now, holdoff) = (self.now, self.holdoff());
+        let fresh = |at: Instant| now.saturating_duration_since(at) < holdoff;
         asked.take_out_answered(&self.answered, fresh);
         if self.phase == Phase::Finishing
             && self.objects.values().all(Outgoing::is_sent)
@@ -95,10 +97,14 @@ impl Sender {
     }
 
     /// How long after a repair those may ask for it who have not heard it: a round trip, and a quarter more,
-    /// since the queues on the way grow faster than that is measured.
+    /// since the queues on the way grow faster than that is measured. Who asks without a back-off asks
+    /// right after a round trip.
     // RFC 5740 §5.4: the hold-off of the sender.
-    fn hold(&self) -> Duration {
-        self.grtt.get() * 5 / 4
+    fn holdoff(&self) -> Duration {
+        match self.config.backoff {
+            0 => self.grtt.get(),
+            _ => self.grtt.get() * 5 / 4,
+        }
     }
 
     /// Tells those who do not hear one another what was asked for.
@@ -177,10 +183,10 @@ impl Sender {
     }
 
     pub(super) fn begin_repairs(&mut self) {
-        let (now, hold) = (self.now, self.hold());
+        let (now, holdoff) = (self.now, self.holdoff());
         self.answered
-            .retain(|_, (_, at)| now.saturating_duration_since(*at) < hold);
-        self.askers.end_round();
+            .retain(|_, (_, at)| now.saturating_duration_since(*at) < holdoff);
+        self.askers.end_round(now);
         self.repairs.merge(&self.asked);
         self.asked.clear();
     }
@@ -270,6 +276,23 @@ impl Sender {
         self.timers.set(Wait::Probe, self.now.checked_add(interval));
     }
 
+    /// A probe that nobody is to answer, so that receivers know that more of a stream may come.
+    pub(super) fn say_that_it_is_there(&mut self) {
+        // What is sent says it too.
+        if self.timers.is_set(Wait::Probe) || !self.has_open_stream() {
+            return;
+        }
+        let time = self.grtt.probe(self.now);
+        let sequence = self.probe.sequence;
+        self.probe.sequence = sequence.wrapping_add(1);
+        self.command(Command::CongestionControl {
+            sequence,
+            time,
+            nodes: Vec::new(),
+        });
+        self.timers.set(Wait::Idle, self.now.checked_add(IDLE));
+    }
+
     /// The longest time between two probes while something is sent: short, but so long that probes
     /// take a hundredth of the rate at most.
     fn busy_interval(&self) -> Duration {
@@ -330,6 +353,9 @@ impl Sender {
                 return;
             }
             self.timers.set(Wait::Probe, None);
+            if self.has_open_stream() && !self.timers.is_set(Wait::Idle) {
+                self.timers.set(Wait::Idle, self.now.checked_add(IDLE));
+            }
             if let Some((mark, _)) = last
                 && !done
             {

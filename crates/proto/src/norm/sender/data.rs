@@ -128,10 +128,10 @@ impl Sender {
                 self.ahead += usize::from(count);
                 return self.symbols(number, block, &source, first, count, flags);
             }
-            // Where nothing else is to be sent, more parity than was asked for costs nothing, and a round of
-            // asking that it saves is time.
-            let is_idle = self.objects.values().all(Outgoing::is_sent);
             let (number, wanted) = self.repairs.first()?;
+            // Where all was sent, more parity than was asked for costs little, and a round of asking that
+            // it saves is time.
+            let all_is_sent = self.objects.values().all(Outgoing::is_sent);
             let Some(outgoing) = self.objects.get_mut(&number) else {
                 self.repairs.remove(number);
                 continue;
@@ -177,7 +177,7 @@ impl Sender {
             } else if let Some(part) = self.repairs.take_block(number, block)
                 && sent > 0
             {
-                let extra = if is_idle { 1 + part.count / 4 } else { 0 };
+                let extra = if all_is_sent { 1 + part.count / 4 } else { 0 };
                 let repair = outgoing.repairs(block, part.count, extra, &part.named);
                 self.repairing = Some((number, block, repair.symbols));
                 self.answer(number, block, repair);
