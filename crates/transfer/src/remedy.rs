@@ -10,7 +10,9 @@ pub(crate) fn remedy(error: &io::Error) -> &'static str {
         }
         io::ErrorKind::PermissionDenied => "; change its permissions, or choose another place",
         io::ErrorKind::ReadOnlyFilesystem => "; choose another place",
-        io::ErrorKind::NotADirectory => "; it, or what it lies in, is no folder",
+        io::ErrorKind::NotADirectory => {
+            "; choose another place: it, or what it lies in, is no folder"
+        }
         io::ErrorKind::NotFound => "; see whether it is there",
         io::ErrorKind::CrossesDevices => "; a link leads out of the folder: remove it",
         io::ErrorKind::WouldBlock => "; choose another folder",

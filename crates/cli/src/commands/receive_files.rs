@@ -31,7 +31,7 @@ never sees half a file. What is there already with the same content is not asked
 that was broken off goes on where it was. Nothing is written outside of the folder, neither by .. nor \
 by a link. There is no password: whoever can send to the address can write into the folder.
 
-It is 0 if each delivery that ended is complete, and 1 otherwise, or where none ended.";
+The exit code is 0 if each delivery that ended is complete, and 1 otherwise, or where none ended.";
 
 /// Receive files and folders that are sent to many
 #[derive(clap::Args, Debug)]

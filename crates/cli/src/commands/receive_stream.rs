@@ -22,8 +22,8 @@ Examples:
 
 const EXPLANATION: &str = "\
 On the other host 'manycast send-stream ADDRESS' sends. What comes goes to standard output, in order, as \
-soon as it can. It is 0 if all of the stream came, and 1 if something of it is missing; then nothing \
-that follows is printed.";
+soon as it can. The exit code is 0 if all of the stream came, and 1 if something of it is missing; then \
+nothing that follows is printed.";
 
 /// Receive a stream that is sent to many, to standard output
 #[derive(clap::Args, Debug)]

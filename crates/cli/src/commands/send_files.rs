@@ -4,9 +4,9 @@ mod page;
 mod report;
 mod table;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use std::{fs, io};
 
 use anyhow::{Context, bail};
 use manycast::transfer::files::{Error, SendEvent, SendOptions, Sending};
@@ -35,8 +35,9 @@ as parity that serves all alike; what has come is verified by its hash, and only
 What a receiver has already is not sent. It ends when each receiver that answers has all, or does not \
 come on, and says for each receiver each file.
 
-It is 0 if every receiver that was expected has verified every file, and 1 otherwise. Without \
---receivers and --receiver none is expected: then all that were heard of must have.";
+The exit code is 0 if every receiver that was expected has verified every file, and 1 otherwise. \
+Without --receivers and --receiver none is expected: then all that were heard of must have, and where \
+none was, 0 says only that all was sent.";
 
 /// Send files and folders to many, and tell who has what
 #[derive(clap::Args, Debug)]
@@ -126,9 +127,7 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     };
     if let Some(path) = &args.report {
         // Nobody should learn it at the end alone.
-        let folder = path.parent().filter(|it| !it.as_os_str().is_empty());
-        fs::metadata(folder.unwrap_or_else(|| Path::new(".")))
-            .with_context(|| format!("cannot write {}", path.display()))?;
+        check_writable(path).with_context(|| format!("cannot write {}", path.display()))?;
     }
     let sending = Sending::new(address.clone(), &args.paths, args.options(address))?;
     let stop = sending.stopper();
@@ -178,6 +177,20 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     })
 }
 
+/// Fails where a page could not be written. What is there stays until it is.
+fn check_writable(path: &Path) -> io::Result<()> {
+    let mut page = fs::OpenOptions::new();
+    match fs::metadata(path) {
+        Ok(it) if it.is_file() || it.is_dir() => page.append(true).open(path).map(drop),
+        // To open a pipe may wait for who reads it.
+        Ok(_) => Ok(()),
+        Err(_) => {
+            page.append(true).create_new(true).open(path)?;
+            fs::remove_file(path)
+        }
+    }
+}
+
 /// Whether the answer is "no": somebody is not there.
 pub(crate) fn is_absent(error: &Error) -> bool {
     use manycast::Error::ConnectionRefused;
@@ -213,7 +226,7 @@ fn tell(
     table: &mut Table,
     told: &mut Instant,
     output: &mut Output,
-) -> std::io::Result<()> {
+) -> io::Result<()> {
     match event {
         SendEvent::Scanned { bytes } => {
             let read = counted(bytes, "byte");

@@ -29,8 +29,8 @@ Each host runs 'manycast receive-stream ADDRESS', and listens before this begins
 is not sent again. With --receivers and --receiver it waits until they are there, and the slowest of \
 them slows it down; others may be left behind, and then say so.
 
-It is 0 if all that were expected have all of it, and 1 otherwise. Where none is expected, 0 says that \
-all was sent, not that anybody has it.";
+The exit code is 0 if all that were expected have all of it, and 1 otherwise. Where none is expected, \
+0 says that all was sent, not that anybody has it.";
 
 /// Send standard input to many, reliably and in order
 #[derive(clap::Args, Debug)]

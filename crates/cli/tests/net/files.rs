@@ -280,11 +280,12 @@ pub(crate) fn a_full_disk_stops_that_receiver_alone() {
     let folder = Folder::new("full");
     let from = folder.fill(3_000_000);
     let (small, large) = (folder.sub("small"), folder.sub("large"));
-    let mounted = std::process::Command::new("mount")
-        .args(["-t", "tmpfs", "-o", "size=1m", "tmpfs", &small])
-        .status()
-        .unwrap();
-    assert!(mounted.success());
+    // The other one does not say how large it is.
+    for (options, into) in [("tmpfs -o size=1m", &small), ("ramfs", &large)] {
+        let mut mount = std::process::Command::new("mount");
+        mount.arg("-t").args(options.split(' '));
+        assert!(mount.args(["none", into]).status().unwrap().success());
+    }
     let full = receive(&b, "full", &small, "--once -t 60");
     let roomy = receive(&c, "roomy", &large, "--once -t 60");
     let sent = send(&a, &from, "--receivers 2 --json --rate 50M");
@@ -315,8 +316,9 @@ pub(crate) fn a_full_disk_stops_that_receiver_alone() {
             .iter()
             .all(|name| !name.contains(".part"))
     );
-    let unmounted = std::process::Command::new("umount").arg(&small).status();
-    assert!(unmounted.is_ok());
+    for into in [&small, &large] {
+        let _ = std::process::Command::new("umount").arg(into).status();
+    }
 }
 
 /// A host that refuses is given up after a second, or at the end where that comes before; a receiver that
@@ -399,7 +401,7 @@ pub(crate) fn a_folder_that_cannot_be_written_is_told_at_the_start() {
         ),
         (
             &file,
-            "Not a directory (os error 20); it, or what it lies in, is no folder",
+            "Not a directory (os error 20); choose another place: it, or what it lies in, is no folder",
         ),
         (
             &missing,
@@ -422,11 +424,20 @@ pub(crate) fn a_report_that_cannot_be_written_is_told_at_the_start() {
     let [a, _b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
     let folder = Folder::new("report");
     let from = folder.fill(1_000_000);
-    let page = folder.text("missing/report.html");
-    let sent = send(&a, &from, &format!("--report {page}"));
-    assert_eq!(code(&sent), 2, "{sent:?}");
-    let told = format!("manycast: cannot write {page}: No such file or directory (os error 2)");
-    assert_eq!(sent.stderr, [told], "{sent:?}");
+    for (page, why) in [
+        (
+            "missing/report.html",
+            "No such file or directory (os error 2)",
+        ),
+        ("from/large/report.html", "Not a directory (os error 20)"),
+        ("from", "Is a directory (os error 21)"),
+    ] {
+        let page = folder.text(page);
+        let sent = send(&a, &from, &format!("--report {page}"));
+        assert_eq!(code(&sent), 2, "{sent:?}");
+        let told = format!("manycast: cannot write {page}: {why}");
+        assert_eq!(sent.stderr, [told], "{sent:?}");
+    }
 }
 
 /// A receiver behind a narrow link gets all, if later.

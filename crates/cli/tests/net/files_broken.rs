@@ -165,6 +165,28 @@ pub(crate) fn who_is_killed_within_a_file_goes_on_there() {
     assert!(all < whole * 14 / 10, "{told}");
 }
 
+/// A receiver hears nothing of its sender for so long that it takes it to be gone. When the network is
+/// there again the delivery goes on, and both ends tell that it is complete.
+pub(crate) fn a_network_that_is_gone_for_seconds_does_not_end_a_delivery() {
+    let lab = Lab::new();
+    let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
+    let folder = Folder::new("outage");
+    let from = folder.fill(6_000_000);
+    let into = folder.sub("into");
+    let mut receiver = receive(&b, "b", &into, "--once -t 60");
+    let mut sender = begin(&a, &from, "--receiver b --rate 10M --json");
+    while on_disk(Path::new(&into)) < 1_500_000 && sender.is_running() {
+        std::thread::yield_now();
+    }
+    let outage = b.lose("eth0", Pick::All);
+    receiver.wait_for_error_line("fell silent");
+    outage.remove();
+    let (sent, received) = (sender.finish(), receiver.finish());
+    assert_eq!(code(&sent), 0, "{sent:?} {received:?}");
+    assert_eq!(code(&received), 0, "{received:?}");
+    assert_same(&Path::new(&into).join("from"), Path::new(&from));
+}
+
 /// Two receivers have one folder, on one host or by a network: each file is received by one of them
 /// and found there by the other, and both are told what the matter is; by one name too.
 pub(crate) fn two_receivers_can_have_one_folder() {

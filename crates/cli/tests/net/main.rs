@@ -104,6 +104,7 @@ netns::tests!(
     files::there_is_no_way_back,
     files::what_is_lost_is_repaired_for_each,
     files::what_is_there_is_not_counted_as_sent,
+    files_broken::a_network_that_is_gone_for_seconds_does_not_end_a_delivery,
     files_broken::an_interrupt_tells_what_is_known,
     files_broken::two_receivers_can_have_one_folder,
     files_broken::two_senders_do_not_mix,

@@ -533,19 +533,26 @@ mod tests {
     use super::*;
 
     /// Whoever is near is not kept waiting by the first guess of the round-trip time, and whoever is far
-    /// is not asked again and again before an answer can come.
+    /// is asked less and less often until the answer comes.
     #[test]
     fn the_first_questions_follow_closely() {
-        assert_eq!(pauses(1), [10, 10, 20, 40, 80, 100, 100]);
+        assert_eq!(pauses(1, 200), [10, 10, 20, 40, 80, 100, 100]);
         // Where nobody is expected, all are waited for anyway, however many they are.
-        assert_eq!(pauses(0)[..4], [100, 100, 100, 100]);
+        assert_eq!(pauses(0, 200)[..4], [100, 100, 100, 100]);
+        // No answer takes longer than the round trip that is guessed; it goes by steps on the wire.
+        let near = pauses(1, 30);
+        assert_eq!(near[..3], [10, 10, 20]);
+        assert!(
+            near[3..].iter().all(|it| (28..=33).contains(it)),
+            "{near:?}"
+        );
     }
 
-    /// The milliseconds from each question to the next.
-    fn pauses(count: usize) -> Vec<u128> {
+    /// The milliseconds from each question to the next, where the round trip is guessed so.
+    fn pauses(count: usize, grtt: u64) -> Vec<u128> {
         let start = Instant::now();
         let config = SenderConfig {
-            grtt: Duration::from_millis(100),
+            grtt: Duration::from_millis(grtt),
             ..SenderConfig::new(([239, 1, 1, 1], 5013).into(), 9)
         };
         let mut sender = Sender::new(config, [1; 32], start);
@@ -557,9 +564,9 @@ mod tests {
         let mut delivery = Delivery::new(7, Vec::new(), expected, wait, start);
         let (mut now, mut pauses) = (start, Vec::new());
         for _ in 0..7 {
-            let next = delivery.step(&mut sender, now);
-            pauses.push((next - now).as_millis());
-            now = next;
+            delivery.step(&mut sender, now);
+            pauses.push((delivery.question - now).as_millis());
+            now = delivery.question;
         }
         pauses
     }

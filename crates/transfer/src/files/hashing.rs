@@ -45,6 +45,11 @@ impl Hashing {
         };
     }
 
+    /// How many of the first `length` bytes are still to be read.
+    pub(super) const fn left(&self, length: u64) -> u64 {
+        length.saturating_sub(self.at)
+    }
+
     /// Takes in what was written to `file`.
     pub(super) fn wrote(&mut self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
         if self.is_put_off || bytes.is_empty() {
@@ -109,7 +114,7 @@ impl Hashing {
         if self.at < length {
             file.seek(SeekFrom::Start(self.at))?;
         }
-        let left = length.saturating_sub(self.at);
+        let left = self.left(length);
         let room = usize::try_from(left).unwrap_or(usize::MAX).min(PIECE);
         let (mut reader, mut piece) = (file.take(left), vec![0; room]);
         loop {

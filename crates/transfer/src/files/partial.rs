@@ -141,6 +141,11 @@ impl Partial {
         Ok(())
     }
 
+    /// How many bytes of it are still to be read for its hash.
+    pub(super) const fn unhashed(&self) -> u64 {
+        self.hashing.left(self.entry.size)
+    }
+
     /// The hash of what was written: what was not hashed then is read. `None` where `progress` says not
     /// to go on.
     pub(super) fn hash(

@@ -34,6 +34,8 @@ pub(super) struct Peer {
     pub(super) reasons: BTreeMap<u32, String>,
     pub(super) bytes: u64,
     read: u64,
+    /// The most of both that any of its reports told.
+    most: (u64, u64),
     /// Datagrams that were to come, and that came, of all its starts.
     expected: u64,
     came: u64,
@@ -132,6 +134,7 @@ impl Peer {
             reasons: BTreeMap::new(),
             bytes: 0,
             read: 0,
+            most: (0, 0),
             expected: 0,
             came: 0,
             start: 0,
@@ -211,6 +214,11 @@ impl Peer {
             }
         }
         changes.has_progress |= report.bytes > self.bytes || report.read > self.read;
+        if changes.is_double {
+            // By turns each of two has what the other has not, and that is no progress.
+            changes.has_progress = report.bytes > self.most.0 || report.read > self.most.1;
+        }
+        self.most = (self.most.0.max(report.bytes), self.most.1.max(report.read));
         self.read = report.read;
         (self.bytes, self.expected, self.came) = (report.bytes, report.expected, report.came);
         self.sample(since);
@@ -254,23 +262,22 @@ impl Peer {
         })
     }
 
-    /// Its rate and loss over time. What took less time than the first sample is one all the same.
+    /// Its rate and loss over time, with what came since the last sample, however short that took.
     pub(super) fn samples(&self) -> Vec<Sample> {
-        match self.samples.as_slice() {
-            [] => self
-                .since_last(Duration::from_micros(1))
-                .into_iter()
-                .collect(),
-            samples => samples.to_vec(),
-        }
+        let rest = self.since_last(Duration::from_micros(1));
+        let rest = rest.filter(|_| self.samples.is_empty() || self.bytes > self.last.bytes);
+        self.samples.iter().copied().chain(rest).collect()
     }
 
     /// Its rate and loss of late.
     pub(super) fn of_late(&self) -> (f64, f64) {
+        let first = self.since_last(Duration::from_micros(1));
+        let first = first.filter(|_| self.samples.is_empty());
         let recent = &self.samples[self.samples.len().saturating_sub(5)..];
-        let count = recent.len().max(1) as f64;
-        let rate: f64 = recent.iter().map(|it| it.rate).sum();
-        let loss: f64 = recent.iter().map(|it| it.loss).sum();
+        let recent = recent.iter().chain(&first);
+        let count = recent.clone().count().max(1) as f64;
+        let rate: f64 = recent.clone().map(|it| it.rate).sum();
+        let loss: f64 = recent.map(|it| it.loss).sum();
         (rate / count, loss / count)
     }
 }
@@ -285,6 +292,31 @@ fn part(expected: u64, came: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Two receivers of one name bring a delivery on where one of them has more than both had.
+    #[test]
+    fn what_two_of_one_name_have_by_turns_is_no_progress() {
+        let now = Instant::now();
+        let mut peer = Peer::new("r".to_owned(), true, 1);
+        let mut told = |number, start, bytes| {
+            let mut report = Report {
+                name: "r".to_owned(),
+                start,
+                number,
+                bytes,
+                ..Report::default()
+            };
+            report.set_statuses(0, &[Status::Coming]);
+            let changes = peer.take(&report, now, Duration::ZERO, 0).unwrap();
+            (changes.is_double, changes.has_progress)
+        };
+        assert_eq!(told(1, 7, 1000), (false, true));
+        assert_eq!(told(1, 8, 10), (false, true));
+        assert_eq!(told(2, 7, 1000), (true, false));
+        assert_eq!(told(2, 8, 10), (true, false));
+        assert_eq!(told(3, 7, 1001), (true, true));
+        assert_eq!(told(3, 8, 1001), (true, false));
+    }
 
     /// However short a delivery is, its rate and loss are told.
     #[test]
@@ -309,7 +341,12 @@ mod tests {
         assert_eq!(told(1, 0, 0, 100), []);
         assert_eq!(told(2, 50, 1000, 90), [(160_000.0, 10.0)]);
         assert_eq!(told(3, 100, 4000, 90), [(320_000.0, 10.0)]);
-        // What comes after the last of several counts with the next.
-        assert_eq!(told(4, 120, 5000, 90), [(320_000.0, 10.0)]);
+        assert_eq!(
+            told(4, 120, 5000, 90),
+            [(320_000.0, 10.0), (400_000.0, 0.0)]
+        );
+        // Nothing came since.
+        assert_eq!(told(5, 200, 5000, 90), [(320_000.0, 10.0), (80_000.0, 0.0)]);
+        assert_eq!(told(6, 220, 5000, 90), [(320_000.0, 10.0), (80_000.0, 0.0)]);
     }
 }

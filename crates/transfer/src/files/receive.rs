@@ -1,5 +1,8 @@
 //! Receiving files into a folder: over sockets, onto the disk.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
@@ -199,7 +202,8 @@ impl Receiving {
         })
     }
 
-    /// Something that stops it from another thread. What is not complete is gone then.
+    /// Something that stops it from another thread. Of what is not complete, files of 1 MiB and more stay
+    /// under their temporary names, and the next delivery goes on with them.
     pub fn stopper(&self) -> Stop {
         self.stop.clone()
     }
@@ -234,7 +238,7 @@ struct Run {
     options: ReceiveOptions,
     stop: Stop,
     random: Random,
-    /// Another one at each start.
+    /// Another one at each start, and where a session was broken off.
     start: u32,
     /// How many sessions there were.
     count: u32,
@@ -350,7 +354,14 @@ impl Run {
         now: Instant,
         on_event: &mut impl FnMut(ReceiveEvent),
     ) {
-        if !matches!(event, ReceiverEvent::Gone { .. }) {
+        // What is abandoned, or was there before, is no word of the sender.
+        let is_word = !matches!(
+            event,
+            ReceiverEvent::Gone { .. }
+                | ReceiverEvent::Abandoned { .. }
+                | ReceiverEvent::Completed(_)
+        );
+        if is_word {
             self.heard = now;
         }
         let of_object = |key: ObjectKey| (key.node, key.instance);
@@ -365,18 +376,31 @@ impl Run {
             _ => return,
         };
         if let ReceiverEvent::Gone { .. } = event {
-            self.end(key, now, on_event);
+            if let Some((session, _)) = self.sessions.get_mut(&key) {
+                session.is_gone = true;
+            }
+            self.end_if_over(key, now, on_event);
             return;
         }
-        if !self.sessions.contains_key(&key) {
+        if is_word && !self.sessions.contains_key(&key) {
+            // One whose sender is gone is kept while it is verified, but keeps no other from its place.
+            if self.sessions.len() >= SENDERS {
+                let mut sessions = self.sessions.iter();
+                let gone = sessions.find(|(_, (session, _))| session.is_gone);
+                if let Some(gone) = gone.map(|(key, _)| *key) {
+                    self.end(gone, now, on_event);
+                }
+            }
             // A sender that was started anew has another instance, so the one before is over.
             self.count = self.count.wrapping_add(1);
-            let session = Session::new(key.0, key.1, self.count, self.options.limit);
+            let mut session = Session::new(key.0, key.1, self.count, self.options.limit);
+            session.start = self.start;
             self.sessions.insert(key, (session, now));
         }
         let Some((session, _)) = self.sessions.get_mut(&key) else {
             return;
         };
+        session.is_gone &= !is_word;
         let receiver = &mut self.driver.protocol_mut().protocol;
         let store = &self.store;
         let told = match event {
@@ -430,14 +454,15 @@ impl Run {
         self.end_if_over(key, now, on_event);
     }
 
-    /// Ends a session of which the sender has said that this was all, once all is on the disk.
+    /// Ends a session of which the sender has said that this was all, or who is gone, once all that came
+    /// is on the disk.
     fn end_if_over(
         &mut self,
         key: (u32, u16),
         now: Instant,
         on_event: &mut impl FnMut(ReceiveEvent),
     ) {
-        let over = |(it, _): &(Session, Instant)| it.has_ended && !it.is_busy();
+        let over = |(it, _): &(Session, Instant)| (it.has_ended || it.is_gone) && !it.is_busy();
         if self.sessions.get(&key).is_some_and(over) {
             self.end(key, now, on_event);
         }
@@ -448,6 +473,11 @@ impl Run {
             return;
         };
         session.close(&self.store);
+        if !session.has_ended {
+            // Should its sender come again, nothing is known of what was said before, as if this receiver
+            // was started anew.
+            self.start = self.start.wrapping_add(1);
+        }
         let files = session.entries().map(|(index, entry)| {
             let info = FileInfo {
                 path: entry.path.clone(),
@@ -490,13 +520,7 @@ impl Run {
                 continue;
             };
             let count = inbox.counts.of(session.node);
-            let report = session.report(
-                &self.options.name,
-                self.start,
-                from,
-                count,
-                self.store.read(),
-            );
+            let report = session.report(&self.options.name, from, count, self.store.read());
             if let Some(report) = report {
                 let (node, instance) = (session.node, session.instance);
                 inbox.protocol.answer((node, instance), (REPORT, 0), report);

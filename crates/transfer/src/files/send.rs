@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use manycast_io::{Driver, IntoAddress, Next, Sender as Egress, SenderConfig, Sent, Socket};
 use manycast_proto::buffers::Buffers;
 use manycast_proto::norm::{self, SenderEvent};
-use manycast_types::Address;
+use manycast_types::{Address, InterfaceSelector};
 
 use super::delivery::{Delivery, Expected, WINDOW};
 use super::inbox::{Inbox, Mail};
@@ -277,15 +277,18 @@ pub(crate) fn open(address: &Address, config: &SenderConfig) -> Result<(Socket, 
         SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
     drop(egress);
-    let mut socket = config.socket.clone();
-    if sent.to.ip().is_multicast() {
-        socket = socket.multicast_interface(Some(sent.interface.index));
-    }
     let local = match &config.from {
         Some(from) => from.clone(),
         None => SocketAddr::new(any, 0).into(),
     };
-    Ok((Socket::bind_with(local, socket)?, sent))
+    let mut socket = Socket::bind_with(local, config.socket.clone())?;
+    if sent.to.ip().is_multicast() {
+        // It is followed where it is deleted and made again.
+        let by_name = || InterfaceSelector::Name(sent.interface.name.to_string());
+        let interface = address.interface().cloned().unwrap_or_else(by_name);
+        socket.set_multicast_interface(Some(&interface))?;
+    }
+    Ok((socket, sent))
 }
 
 /// The bytes of a segment that goes in one packet of the interface, less 40 for the header of NORM

@@ -5,6 +5,8 @@ mod entries;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -52,9 +54,15 @@ pub(super) struct Session {
     kept: BTreeSet<u32>,
     /// When a question is to be answered, and from which entry on.
     pub(super) answer: Option<(Instant, u32)>,
+    /// Tells its reports from those of another start of this receiver.
+    pub(super) start: u32,
     reports: u32,
     /// Whether the sender has said that this was all.
     pub(super) has_ended: bool,
+    /// Whether the sender is silent, or said that it ends.
+    pub(super) is_gone: bool,
+    /// Whether it is over; then nobody wants to know what is compared for it.
+    is_over: Arc<AtomicBool>,
 }
 
 /// An object on its way.
@@ -103,8 +111,11 @@ impl Session {
             coming: BTreeMap::new(),
             kept: BTreeSet::new(),
             answer: None,
+            start: 0,
             reports: 0,
             has_ended: false,
+            is_gone: false,
+            is_over: Arc::default(),
         }
     }
 
@@ -234,6 +245,11 @@ impl Session {
             Said::File { index, entry } => (index, entry),
             Said::Question { .. } | Said::End => return Err(None),
         };
+        let is_early = self.manifest.is_none() && !self.early.contains_key(&index);
+        if is_early && self.early.len() >= EARLY {
+            // It comes again once the manifest is there.
+            return Err(None);
+        }
         let contradicts = || Some(Told::Refused("it contradicts its manifest".to_owned()));
         if entry.is_folder || entry.size != length {
             return Err(contradicts());
@@ -249,10 +265,7 @@ impl Session {
                 (index as usize) < MOST_NAMES
                     && match self.early.get(&index) {
                         Some(early) => early.agrees(&entry),
-                        None => {
-                            self.early.len() < EARLY
-                                && self.early_names.add(&entry.path, false).is_ok()
-                        }
+                        None => self.early_names.add(&entry.path, false).is_ok(),
                     }
             }
         };
@@ -429,6 +442,10 @@ impl Session {
                 }
                 Some(self.fail(index, why))
             }
+            Outcome::Postponed(token) => {
+                self.leave(index_of(token), store);
+                None
+            }
             Outcome::Unhashed(token) => {
                 let index = index_of(token);
                 self.refuse(index, receiver);
@@ -470,6 +487,7 @@ impl Session {
         match outcome {
             Outcome::Stored(token)
             | Outcome::Failed { token, .. }
+            | Outcome::Postponed(token)
             | Outcome::Unhashed(token)
             | Outcome::Begun(token, _) => *token >> 32,
             Outcome::Compared { session, .. } => *session,
@@ -480,8 +498,9 @@ impl Session {
         self.key
     }
 
-    /// Nothing more comes: what is not complete is gone.
+    /// Nothing more comes: of what is not complete, long files stay for another attempt.
     pub(super) fn close(&mut self, store: &Store) {
+        self.is_over.store(true, Ordering::Relaxed);
         for index in std::mem::take(&mut self.coming).into_keys() {
             if matches!(self.status(index), Status::Coming | Status::Unhashed) {
                 store.forget(self.token(index));
@@ -516,7 +535,6 @@ impl Session {
     pub(super) fn report(
         &mut self,
         name: &str,
-        start: u32,
         from: u32,
         count: Count,
         read: u64,
@@ -524,7 +542,7 @@ impl Session {
         self.reports += 1;
         let mut report = Report {
             name: name.to_owned(),
-            start,
+            start: self.start,
             number: self.reports,
             has_manifest: self.is_known(),
             bytes: self.bytes(),

@@ -1,13 +1,14 @@
 //! The folder of a receiver: threads that write, compare and verify, so that no disk holds up what
 //! comes; and a bound for what waits for them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::TryRecvError;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 
@@ -24,7 +25,11 @@ use crate::folder::Folder;
 /// and asked for again: that is how a slow disk slows down what it is sent.
 const WAITING: usize = 32 << 20;
 
-/// How many files wait to be verified at most.
+/// How many bytes of a file that has come are read back before the next is written. Where it is more,
+/// another thread does it.
+const READ_AT_ONCE: u64 = 8 << 20;
+
+/// How many files wait for that thread at most.
 const VERIFYING: usize = 64;
 
 /// What a part of a file takes in memory, about: short ones take more than they are long.
@@ -46,6 +51,8 @@ pub(super) enum Outcome {
         again: bool,
         why: String,
     },
+    /// All of a file has come and stays, but is verified at another attempt: many wait for that already.
+    Postponed(Token),
     /// A file was not begun: its hash must be known first, since one of its length is there.
     Unhashed(Token),
     /// A long file is begun, of which so much is there of an earlier attempt.
@@ -80,9 +87,12 @@ struct Comparison {
     session: u64,
     index: u32,
     entry: Entry,
+    /// Whether nobody wants to know any more.
+    is_over: Arc<AtomicBool>,
 }
 
-/// The threads, and what they share. Dropped, it ends them, and what is not complete is gone.
+/// The threads, and what they share. Dropped, it ends them; unfinished files stay if they are long
+/// enough to go on with.
 pub(super) struct Store {
     jobs: Option<mpsc::Sender<Job>>,
     comparisons: Option<mpsc::Sender<Comparison>>,
@@ -140,7 +150,11 @@ impl Store {
         let its = Arc::clone(&shared);
         store.start("write", move || write(&its, &to_do, &finished))?;
         let its = Arc::clone(&shared);
-        store.start("verify", move || verify(&its, &to_verify))?;
+        store.start("verify", move || {
+            for (token, partial) in to_verify {
+                verify(&its, token, partial);
+            }
+        })?;
         store.start("compare", move || compare(&shared, &to_compare))?;
         Ok(store)
     }
@@ -192,13 +206,20 @@ impl Store {
         self.give(Job::Drop(token));
     }
 
-    /// Compares an entry with what is there; makes it, if it is a folder.
-    pub(super) fn compare(&self, session: u64, index: u32, entry: Entry) {
+    /// Compares an entry with what is there, unless that is over before; makes it, if it is a folder.
+    pub(super) fn compare(
+        &self,
+        session: u64,
+        index: u32,
+        entry: Entry,
+        is_over: &Arc<AtomicBool>,
+    ) {
         if let Some(comparisons) = &self.comparisons {
             let comparison = Comparison {
                 session,
                 index,
                 entry,
+                is_over: Arc::clone(is_over),
             };
             let _ = comparisons.send(comparison);
         }
@@ -250,7 +271,7 @@ impl Shared {
         let is_to_replace = is_missing && self.overwrite;
         let found = match is_to_replace {
             true => Found::Missing,
-            false => find(self, entry)?,
+            false => find(self, entry, |bytes| self.reads_on(bytes))?,
         };
         let instead = match found {
             Found::Missing => None,
@@ -265,7 +286,10 @@ impl Shared {
         partial.upload.overwrite = self.overwrite;
         let disk = rustix::fs::fstatvfs(&partial.upload.parent)?;
         let taken = partial.upload.file.metadata()?.blocks() * 512;
-        if disk.f_bavail.saturating_mul(disk.f_frsize) < entry.size.saturating_sub(taken) {
+        // Some file systems do not say how large they are.
+        if disk.f_blocks > 0
+            && disk.f_bavail.saturating_mul(disk.f_frsize) < entry.size.saturating_sub(taken)
+        {
             return Err(rustix::io::Errno::NOSPC.into());
         }
         if partial.is_recorded() {
@@ -336,9 +360,18 @@ fn write(
                 }
             }
             Job::Finish(token, hash) => {
-                if let Some(mut partial) = files.remove(&token) {
-                    partial.entry.hash = Some(hash);
+                let Some(mut partial) = files.remove(&token) else {
+                    continue;
+                };
+                partial.entry.hash = Some(hash);
+                if partial.unhashed() <= READ_AT_ONCE {
+                    verify(shared, token, partial);
+                } else if shared.is_silent {
+                    // Nobody would send it again.
                     let _ = finished.send((token, partial));
+                } else if finished.try_send((token, partial)).is_err() {
+                    // What comes does not wait until long files are read.
+                    (shared.tell)(Outcome::Postponed(token));
                 }
             }
             Job::Drop(token) => drop(files.remove(&token)),
@@ -347,14 +380,13 @@ fn write(
 }
 
 /// Hashes what is left to hash of what was written, and gives it its name where that is right.
-fn verify(shared: &Shared, finished: &mpsc::Receiver<(Token, Partial)>) {
-    for (token, partial) in finished {
-        let entry = partial.entry.clone();
-        match name(shared, partial) {
-            Ok(true) => (shared.tell)(Outcome::Stored(token)),
-            Ok(false) => return,
-            Err(error) => shared.fail(token, &entry, error),
-        }
+fn verify(shared: &Shared, token: Token, partial: Partial) {
+    let entry = partial.entry.clone();
+    match name(shared, partial) {
+        Ok(true) => (shared.tell)(Outcome::Stored(token)),
+        // It is to end.
+        Ok(false) => {}
+        Err(error) => shared.fail(token, &entry, error),
     }
 }
 
@@ -381,10 +413,12 @@ fn name(shared: &Shared, mut partial: Partial) -> io::Result<bool> {
     set_time(&upload.file, &entry)?;
     match upload.finish() {
         // Another process was faster.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match find(shared, &entry)? {
-            Found::Same => Ok(true),
-            _ => Err(error),
-        },
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            match find(shared, &entry, |bytes| shared.reads_on(bytes))? {
+                Found::Same => Ok(true),
+                _ => Err(error),
+            }
+        }
         result => result.map(|()| true),
     }
 }
@@ -404,52 +438,101 @@ fn set_time(file: &File, entry: &Entry) -> io::Result<()> {
     Ok(rustix::fs::futimens(file, &times)?)
 }
 
-/// Compares entries with what is there.
+/// Compares entries with what is there: first those for which no file has to be read, since others may
+/// take long.
 fn compare(shared: &Shared, comparisons: &mpsc::Receiver<Comparison>) {
-    for comparison in comparisons {
-        let Comparison {
-            session,
-            index,
-            entry,
-        } = comparison;
+    let mut to_read: VecDeque<Comparison> = VecDeque::new();
+    loop {
+        let next = match to_read.is_empty() {
+            true => comparisons.recv().map_err(|_| TryRecvError::Disconnected),
+            false => comparisons.try_recv(),
+        };
+        let (comparison, found) = match next {
+            Ok(comparison) if comparison.is_over.load(Ordering::Relaxed) => continue,
+            Ok(comparison) if comparison.entry.is_folder => {
+                let made = shared.folder.make(Path::new(&comparison.entry.path));
+                let made = made.map(|_| Found::Same);
+                let made = made.map_err(|error| shared.sentence("make", &comparison.entry, error));
+                (comparison, made)
+            }
+            Ok(comparison) => match look(shared, &comparison.entry) {
+                Ok(Looked::Unread(..)) => {
+                    to_read.push_back(comparison);
+                    continue;
+                }
+                Ok(Looked::Found(found)) => (comparison, Ok(found)),
+                Err(error) => {
+                    let why = shared.sentence("write", &comparison.entry, error);
+                    (comparison, Err(why))
+                }
+            },
+            Err(_) => {
+                let Some(comparison) = to_read.pop_front() else {
+                    return;
+                };
+                let is_over = || comparison.is_over.load(Ordering::Relaxed);
+                if is_over() {
+                    continue;
+                }
+                let reads_on = |bytes| shared.reads_on(bytes) && !is_over();
+                let found = find(shared, &comparison.entry, reads_on);
+                let found =
+                    found.map_err(|error| shared.sentence("write", &comparison.entry, error));
+                (comparison, found)
+            }
+        };
         if shared.is_ending() {
             return;
         }
-        let found = if entry.is_folder {
-            let made = shared.folder.make(Path::new(&entry.path));
-            made.map(|_| Found::Same)
-                .map_err(|error| shared.sentence("make", &entry, error))
-        } else {
-            find(shared, &entry).map_err(|error| shared.sentence("write", &entry, error))
-        };
         (shared.tell)(Outcome::Compared {
-            session,
-            index,
+            session: comparison.session,
+            index: comparison.index,
             found,
         });
     }
 }
 
-/// Whether a file is there with the right content. One with another is in the way, unless it may be
-/// replaced.
-fn find(shared: &Shared, entry: &Entry) -> io::Result<Found> {
+/// What can be said of an entry without reading a file.
+enum Looked {
+    Found(Found),
+    /// A file of its length is there; whether it is the same only its hash can say, which is to be this.
+    Unread(File, [u8; 32]),
+}
+
+/// Whether a file is there with the right content, as far as that is seen without reading it.
+fn look(shared: &Shared, entry: &Entry) -> io::Result<Looked> {
     let file = match shared.folder.read(entry.path.as_bytes()) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Missing),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok(Looked::Found(Found::Missing));
+        }
         Err(error) => return Err(error),
     };
-    if file.metadata()?.len() == entry.size {
-        let Some(right) = entry.hash else {
-            // Who cannot ask for another round takes it as it comes.
-            return Ok(match shared.is_silent && shared.overwrite {
-                true => Found::Missing,
-                false => Found::Unhashed,
-            });
-        };
-        if hash(&file, entry.size, |bytes| shared.reads_on(bytes))? == Some(right) {
-            return Ok(Found::Same);
-        }
+    if file.metadata()?.len() != entry.size {
+        return replaceable(shared).map(Looked::Found);
     }
+    Ok(match entry.hash {
+        Some(right) => Looked::Unread(file, right),
+        // Who cannot ask for another round takes it as it comes.
+        None if shared.is_silent && shared.overwrite => Looked::Found(Found::Missing),
+        None => Looked::Found(Found::Unhashed),
+    })
+}
+
+/// Whether a file is there with the right content. One with another is in the way, unless it may be
+/// replaced.
+fn find(shared: &Shared, entry: &Entry, reads_on: impl FnMut(u64) -> bool) -> io::Result<Found> {
+    match look(shared, entry)? {
+        Looked::Found(found) => Ok(found),
+        Looked::Unread(file, right) => match hash(&file, entry.size, reads_on)? == Some(right) {
+            true => Ok(Found::Same),
+            false => replaceable(shared),
+        },
+    }
+}
+
+/// What a file with other content is: nothing, where it may be replaced, and else in the way.
+fn replaceable(shared: &Shared) -> io::Result<Found> {
     match shared.overwrite {
         true => Ok(Found::Missing),
         false => Err(in_the_way()),
@@ -490,5 +573,82 @@ mod tests {
                 Outcome::Stored(1)
             ]
         );
+    }
+    /// An entry of a file with this content.
+    fn entry(path: &str, content: &[u8]) -> Entry {
+        Entry {
+            path: path.to_owned(),
+            is_folder: false,
+            mode: 0o644,
+            modified: (0, 0),
+            size: content.len() as u64,
+            hash: Some(*blake3::hash(content).as_bytes()),
+        }
+    }
+
+    /// To read a long file takes long, and who waits for what is not there at all may miss it.
+    #[test]
+    fn what_needs_no_reading_is_compared_first() {
+        let place = tempfile::tempdir().unwrap();
+        std::fs::write(place.path().join("there"), "content").unwrap();
+        let (tell, told) = mpsc::channel();
+        let tell = move |outcome| drop(tell.send(outcome));
+        let store = Store::open(place.path(), false, false, tell).unwrap();
+        let (give, to_compare) = mpsc::channel();
+        let (open, over) = (Arc::default(), Arc::new(AtomicBool::new(true)));
+        for (index, path, is_over) in [
+            (0, "there", &over),
+            (1, "there", &open),
+            (2, "missing", &over),
+            (3, "missing", &open),
+        ] {
+            let comparison = Comparison {
+                session: 1,
+                index,
+                entry: entry(path, b"content"),
+                is_over: Arc::clone(is_over),
+            };
+            give.send(comparison).unwrap();
+        }
+        drop(give);
+        compare(&store.shared, &to_compare);
+        let told: Vec<_> = told.try_iter().collect();
+        let compared = |index, found| Outcome::Compared {
+            session: 1,
+            index,
+            found: Ok(found),
+        };
+        assert_eq!(
+            told,
+            [compared(3, Found::Missing), compared(1, Found::Same)]
+        );
+    }
+
+    /// Where many long files wait to be read, what comes does not wait for them: it stays for another
+    /// attempt.
+    #[test]
+    fn who_verifies_does_not_hold_up_who_writes() {
+        let place = tempfile::tempdir().unwrap();
+        let (tell, told) = mpsc::channel();
+        let tell = move |outcome| drop(tell.send(outcome));
+        let store = Store::open(place.path(), false, false, tell).unwrap();
+        let content = vec![7; 9 << 20];
+        let entry = entry("file", &content);
+        let (give, jobs) = mpsc::channel();
+        give.send(Job::Begin(1, entry.clone(), true)).unwrap();
+        // What is written twice is read at the end.
+        for part in [&content[..], &content[..1]] {
+            let part = Bytes::copy_from_slice(part);
+            *lock(&store.shared.waiting) += weight(&part);
+            give.send(Job::Write(1, 0, part)).unwrap();
+        }
+        give.send(Job::Finish(1, entry.hash.unwrap())).unwrap();
+        drop(give);
+        let (finished, _to_verify) = mpsc::sync_channel(0);
+        write(&store.shared, &jobs, &finished);
+        let told: Vec<_> = told.try_iter().collect();
+        assert_eq!(told, [Outcome::Begun(1, vec![]), Outcome::Postponed(1)]);
+        let left: Vec<_> = std::fs::read_dir(place.path()).unwrap().collect();
+        assert_eq!(left.len(), 1, "{left:?}");
     }
 }

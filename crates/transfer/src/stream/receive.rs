@@ -52,6 +52,9 @@ pub struct StreamReceived {
     pub result: Result<(), String>,
 }
 
+/// How long a sender may be silent that the protocol takes to be gone, before the stream ends.
+const SILENT: Duration = Duration::from_secs(8);
+
 /// Receives one stream, the first that begins, and writes it as it comes. See
 /// [`send_stream`](super::send_stream) for an example. While the writer takes nothing, what comes is
 /// lost and asked for again.
@@ -86,6 +89,8 @@ pub fn receive_stream(
     // The stream that is taken, and whether all of it has come.
     let (mut stream, mut complete): (Option<ObjectKey>, _) = (None, false);
     let mut bytes = 0;
+    // Since when its sender is silent.
+    let mut gone: Option<Instant> = None;
     // When to say that it is here, and to which sender.
     let mut answer: Option<(Instant, (u32, u16))> = None;
     let mut random = Random::new(manycast_io::seed());
@@ -100,6 +105,13 @@ pub fn receive_stream(
         }
         if stop.is_requested() {
             break Err("it was stopped".to_owned());
+        }
+        let is_over = |at: &mut Instant| now.saturating_duration_since(*at) >= SILENT;
+        if let Some(key) = stream
+            && gone.take_if(is_over).is_some()
+            && !driver.protocol().hears(key.node, key.instance)
+        {
+            break Err("the sender fell silent".to_owned());
         }
         let event = match next {
             Next::Finished => break Err("it was stopped".to_owned()),
@@ -172,7 +184,8 @@ pub fn receive_stream(
             ReceiverEvent::Gone { node, instance } => {
                 match stream.filter(|it| (it.node, it.instance) == (node, instance)) {
                     Some(_) if complete => break Ok(()),
-                    Some(_) => break Err("the sender fell silent".to_owned()),
+                    // The network may be gone for a moment.
+                    Some(_) => gone = Some(now),
                     None => {}
                 }
             }

@@ -59,7 +59,7 @@ impl Session {
         if let (Status::Unhashed, Some(hash)) = (self.status(index), entry.hash) {
             match self.coming.contains_key(&index) {
                 true => store.finish(self.token(index), hash),
-                false => store.compare(u64::from(self.key), index, entry.clone()),
+                false => store.compare(u64::from(self.key), index, entry.clone(), &self.is_over),
             }
             self.set(index, Status::Checking);
         }
@@ -83,7 +83,7 @@ impl Session {
         for (index, entry) in (0..).zip(&entries) {
             if self.status(index) == Status::Unknown {
                 self.set(index, Status::Checking);
-                store.compare(u64::from(self.key), index, entry.clone());
+                store.compare(u64::from(self.key), index, entry.clone(), &self.is_over);
             }
         }
         let waiting: Vec<u32> = self.early.keys().copied().collect();

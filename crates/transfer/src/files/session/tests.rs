@@ -484,3 +484,29 @@ fn what_is_left_of_abandoned_files_counts() {
     let bytes: u64 = parts.iter().map(|it| it.blocks() * 512).sum();
     assert!(bytes <= 3 * MIB, "{bytes}");
 }
+
+/// A sender of very many small files does nothing wrong where its manifest comes late.
+#[test]
+fn files_that_come_long_before_the_manifest_are_no_fault_of_the_sender() {
+    let mut site = Site::new();
+    for index in 0..2 * u32::try_from(EARLY).unwrap() {
+        let key = ObjectKey {
+            node: 1,
+            instance: 2,
+            object: index.into(),
+        };
+        let entry = Entry {
+            path: format!("file{index}"),
+            is_folder: false,
+            mode: 0o644,
+            modified: (0, 0),
+            size: 0,
+            hash: None,
+        };
+        let info = Said::File { index, entry }.emit(1);
+        let (receiver, store) = (&mut site.receiver, &site.store);
+        site.session.started(key, 0, true, receiver);
+        assert_eq!(site.session.info(key, &info, receiver, store), None);
+        site.session.completed(key, store);
+    }
+}
