@@ -406,7 +406,8 @@ impl Processors {
 
     /// The share that was not idle since `before`.
     fn busy_since(&self, before: &Self) -> f64 {
-        let all = (self.all - before.all).max(1);
+        // The time of waiting for a disk may even go back (proc_stat(5)).
+        let all = self.all.saturating_sub(before.all).max(1);
         1.0 - self.idle.saturating_sub(before.idle) as f64 / all as f64
     }
 }

@@ -57,7 +57,8 @@ fn complaints_on(name: &Path, text: &str) -> Vec<String> {
     let mut in_tests = is_test(name);
     // From crates/NAME/src/FILE, one step up is still in the folder of the crate.
     let steps = name.components().count().saturating_sub(3);
-    let mut before = "";
+    // The line before, and the one before that.
+    let mut above = ["", ""];
     for (number, line) in (1..).zip(text.lines()) {
         let mut complain =
             |what: &str| complaints.push(format!("{}:{number}: {what}", name.display()));
@@ -65,18 +66,24 @@ fn complaints_on(name: &Path, text: &str) -> Vec<String> {
         if in_tests && line.contains("sleep(") {
             complain("a test waits for what it can be told of, and never sleeps");
         }
-        let includes = ["include_str!(", "include_bytes!("]
-            .iter()
-            .any(|it| line.contains(it));
+        let has_include = |line: &str| {
+            let mut macros = ["include_str!(", "include_bytes!("].iter();
+            macros.any(|it| line.contains(it))
+        };
+        // A long path stands on a line of its own.
+        let (includes, attribute) = match has_include(line) {
+            true => (true, above[0]),
+            false => (above[0].ends_with('(') && has_include(above[0]), above[1]),
+        };
         let is_beyond = name.starts_with("crates") && line.matches("../").count() > steps;
         // Who builds a package runs no tests of its documentation.
-        if includes && is_beyond && !in_tests && before != "#[cfg(doctest)]" {
+        if includes && is_beyond && !in_tests && attribute != "#[cfg(doctest)]" {
             complain("a package has the files of its own folder alone; link this one into that");
         }
         if UNSAFE.iter().any(|form| line.contains(form)) && !name.starts_with(UNSAFE_FOLDER) {
             complain(&format!("unsafe code belongs into {UNSAFE_FOLDER}"));
         }
-        before = line;
+        above = [line, above[0]];
     }
     complaints
 }
@@ -138,8 +145,12 @@ mod tests {
         }
         let guide = "#[doc = include_str!(\"../../../docs/a.md\")]\nmod guide {}";
         assert_eq!(on("crates/net/src/a.rs", guide).len(), 1);
-        let tested = format!("#[cfg(doctest)]\n{guide}");
-        assert!(on("crates/net/src/a.rs", &tested).is_empty());
+        let wrapped = guide.replace("(\"", "(\n    \"");
+        assert_eq!(on("crates/net/src/a.rs", &wrapped).len(), 1);
+        for guide in [guide, &wrapped] {
+            let tested = format!("#[cfg(doctest)]\n{guide}");
+            assert!(on("crates/net/src/a.rs", &tested).is_empty());
+        }
     }
 
     #[test]
