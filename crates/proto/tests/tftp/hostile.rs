@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use manycast_lab::sim::{Link, seeds};
 use manycast_proto::tftp::{
-    ClientConfig, ErrorCode, FileRequest, Message, Mode, Multicast, Options, Refusal, ServerConfig,
+    ClientConfig, ErrorCode, FileRequest, Message, Mode, Multicast, Options, Refusal, Server,
+    ServerConfig, ServerEvent,
 };
 use manycast_proto::{Output, Protocol};
-use manycast_types::Received;
+use manycast_types::{InterfaceId, Received};
 
 use super::many::by_multicast;
 use super::{Net, SECOND};
@@ -309,4 +310,102 @@ fn nonsense_is_counted_and_nothing_else() {
     };
     let get = net.get(config, 1_000);
     net.done(get);
+}
+
+/// A server with one port, alone with one peer.
+struct Alone {
+    server: Server,
+    now: Instant,
+    interface: InterfaceId,
+    /// What it has sent, and how many bytes it has handed over to be written.
+    sent: Vec<Bytes>,
+    written: usize,
+}
+
+impl Alone {
+    /// One that was asked to take a file, and has granted it.
+    fn asked(options: Options) -> Self {
+        let config = ServerConfig {
+            single_port: true,
+            ..ServerConfig::default()
+        };
+        // It starts at no time in particular.
+        #[expect(clippy::disallowed_methods)]
+        let now = Instant::now();
+        let mut alone = Self {
+            server: Server::new(config),
+            now,
+            interface: InterfaceId::new(2, "eth0"),
+            sent: Vec::new(),
+            written: 0,
+        };
+        alone.server.start(now);
+        let request = Message::Request(FileRequest {
+            write: true,
+            name: Bytes::from_static(b"file"),
+            mode: Mode::Octet,
+            options,
+        });
+        alone.hear(&request);
+        alone
+    }
+
+    /// A packet of the peer comes. Nothing is ever written.
+    fn hear(&mut self, message: &Message<'_>) {
+        self.hear_packet(&message.emit());
+    }
+
+    fn hear_packet(&mut self, packet: &[u8]) {
+        let (peer, own) = (([10, 0, 0, 9], 5000).into(), ([10, 0, 0, 1], 69).into());
+        let received = Received::new(packet, peer, own, &self.interface);
+        self.server.handle_datagram(self.now, received);
+        loop {
+            match self.server.poll_output(self.now) {
+                Output::Transmit(transmit) => self.sent.push(transmit.payload),
+                Output::Event(ServerEvent::Requested { id, .. }) => {
+                    self.server.accept(self.now, id, None, 0);
+                }
+                Output::Event(ServerEvent::Write { bytes, .. }) => self.written += bytes.len(),
+                Output::Wait { .. } | Output::Finished => return,
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Who sends on without waiting for acknowledgments takes a bounded place: what waits to be written is a
+/// window, and a quarter of a mebibyte at least, and what comes meanwhile.
+#[test]
+fn who_waits_for_no_acknowledgment_takes_a_bounded_place() {
+    let options = Options {
+        block_size: Some(1024),
+        window: Some(64),
+        ..Options::default()
+    };
+    let mut alone = Alone::asked(options);
+    let payload = [7; 1024];
+    for block in 1..10_000 {
+        let payload = &payload[..];
+        alone.hear(&Message::Data { block, payload });
+    }
+    assert!(alone.written > 256 << 10, "{}", alone.written);
+    assert!(alone.written < 512 << 10, "{}", alone.written);
+}
+
+/// A forged request may come from the port of a service that sends back what it gets: the answer is not
+/// answered.
+#[test]
+fn an_answer_that_comes_back_is_not_answered() {
+    let options = Options {
+        block_size: Some(1024),
+        ..Options::default()
+    };
+    let mut alone = Alone::asked(options);
+    assert_eq!(alone.sent.len(), 1);
+    let answer = alone.sent[0].clone();
+    for _ in 0..100 {
+        alone.now += Duration::from_micros(10);
+        alone.hear_packet(&answer);
+    }
+    assert_eq!(alone.sent.len(), 1);
 }
