@@ -326,6 +326,74 @@ fn made_up_senders_and_objects_take_a_bounded_place() {
     }
 }
 
+/// A few datagrams of made-up senders reserve room for whole blocks, and leave some for others.
+#[test]
+fn made_up_senders_do_not_take_the_memory_of_others() {
+    let config = SenderConfig {
+        receivers: vec![1],
+        ..config()
+    };
+    let memory = 4_000_000;
+    let change = |config| ReceiverConfig { memory, ..config };
+    let mut session = Session::with(1, Link::default(), config, 1, change);
+    let liar = session.sim.add_host(["10.9.9.9"]);
+    // Long blocks first, and then short ones for what is left.
+    for (source, segment, blocks) in [
+        (1, 60_000, 20),
+        (2, 60_000, 20),
+        (3, 10_000, 50),
+        (4, 500, 500),
+    ] {
+        let payload = vec![7; segment.into()];
+        for block in 0..blocks {
+            let object = ObjectInfo {
+                sender: SenderInfo {
+                    instance: 1,
+                    ..SenderInfo::default()
+                },
+                flags: Flags::default(),
+                fec: FecId::ReedSolomon8,
+                object: 0,
+            };
+            let extensions = Extensions {
+                fti: Some(Fti {
+                    length: 1 << 30,
+                    segment,
+                    max_block: 5,
+                    parity: 0,
+                    instance: 0,
+                }),
+                ..Extensions::default()
+            };
+            let forged = Message {
+                sequence: 0,
+                source: 5_000 + source,
+                extensions,
+                body: Body::Data {
+                    object,
+                    id: PayloadId {
+                        block,
+                        length: 0,
+                        symbol: 0,
+                    },
+                    payload: &payload,
+                },
+            };
+            let from = ([10, 9, 9, 9], PORT).into();
+            session.sim.forge(liar, from, group(), forged.emit());
+        }
+    }
+    session.sim.run_for(MILLISECOND * 10);
+    let receiver = session.receivers[0];
+    let taken = session.sim.protocol(receiver).stats().memory;
+    assert!(taken > memory / 4 && taken <= memory, "{taken}");
+    session.enqueue(500_000);
+    session.finish();
+    // While the others still have their places.
+    assert!(session.run(SECOND));
+    session.assert_all_delivered();
+}
+
 /// Who is not named does not make the sender wait by claiming a long round trip.
 #[test]
 fn who_is_not_named_does_not_lengthen_the_round_trip() {

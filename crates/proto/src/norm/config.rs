@@ -108,7 +108,8 @@ pub struct ReceiverConfig {
     /// application has looked; no by default. It is for senders whose objects all have information.
     pub waits: bool,
     /// How many bytes are kept of what is not complete; 64 MiB by default. No sender gets more than
-    /// half of it. What there is no room for is asked for again later. As much as a quarter of it may
+    /// half of it, and each may have its part of the other half, of which there are as many as
+    /// [`senders`](Self::senders). What there is no room for is asked for again later. As much as a quarter of it may
     /// be kept beside, of blocks that are through, to be used again.
     pub memory: usize,
     /// After how many round trips without a word a sender is taken for gone, at least 2 s; 20 by

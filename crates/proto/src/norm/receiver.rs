@@ -213,13 +213,15 @@ impl Receiver {
 
     /// How much memory is left for a sender.
     fn room(&self, key: &(SocketAddr, u32)) -> usize {
-        let used: usize = self.senders.values().map(Remote::memory).sum();
+        // One half is shared out among as many senders as there may be, so that each has some whatever the
+        // others take; the other half is for those who need more. None has more than half of it all.
+        let half = self.config.memory / 2;
+        let share = half / self.config.senders;
+        let beyond = |remote: &Remote| remote.memory().saturating_sub(share);
+        let taken: usize = self.senders.values().map(beyond).sum();
         let own = self.senders.get(key).map_or(0, Remote::memory);
-        // No sender has more than half of it, so that another always has some.
-        let memory = self.config.memory;
-        (memory / 2)
-            .saturating_sub(own)
-            .min(memory.saturating_sub(used))
+        let more = half.saturating_sub(own).min(half.saturating_sub(taken));
+        more.max(share.saturating_sub(own))
     }
 
     fn forget(&mut self, key: (SocketAddr, u32), reason: Abandonment) {
