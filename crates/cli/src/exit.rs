@@ -48,7 +48,7 @@ pub(crate) const CODES: [Codes; 22] = [
     codes("doctor serve", "a signal ended it", None),
     codes(
         "send-files",
-        "every expected receiver has verified every file; where none is expected, each that was heard of",
+        "every expected receiver has verified every file; where none is expected, each that was heard of, if any was",
         Some("one has not, the host refused, or a signal ended it"),
     ),
     codes(
