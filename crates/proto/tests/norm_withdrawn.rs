@@ -84,8 +84,9 @@ fn who_missed_that_it_was_withdrawn_does_not_ask_for_ever() {
 fn what_is_before_the_withdrawn_is_acknowledged() {
     let mut session = session();
     session.enqueue(40_000);
-    let withdrawn = [1, 2].map(|_| enqueue(&mut session, 400_000));
-    session.run_with_disk(MILLISECOND * 60, MILLISECOND);
+    let withdrawn = [1, 2].map(|_| enqueue(&mut session, 100_000));
+    // Something of both has come.
+    session.run_with_disk(MILLISECOND * 80, MILLISECOND);
     for object in withdrawn {
         withdraw(&mut session, object);
     }

@@ -393,8 +393,9 @@ impl Run {
             }
             // A sender that was started anew has another instance, so the one before is over.
             self.count = self.count.wrapping_add(1);
-            let mut session = Session::new(key.0, key.1, self.count, self.options.limit);
-            session.start = self.start;
+            let (node, instance) = key;
+            let limit = self.options.limit;
+            let session = Session::new(node, instance, self.count, limit, self.start);
             self.sessions.insert(key, (session, now));
         }
         let Some((session, _)) = self.sessions.get_mut(&key) else {

@@ -55,7 +55,7 @@ pub(super) struct Session {
     /// When a question is to be answered, and from which entry on.
     pub(super) answer: Option<(Instant, u32)>,
     /// Tells its reports from those of another start of this receiver.
-    pub(super) start: u32,
+    start: u32,
     reports: u32,
     /// Whether the sender has said that this was all.
     pub(super) has_ended: bool,
@@ -92,7 +92,7 @@ pub(super) enum Told {
 type Refused = Option<Told>;
 
 impl Session {
-    pub(super) fn new(node: u32, instance: u16, key: u32, limit: u64) -> Self {
+    pub(super) fn new(node: u32, instance: u16, key: u32, limit: u64, start: u32) -> Self {
         Self {
             node,
             instance,
@@ -111,7 +111,7 @@ impl Session {
             coming: BTreeMap::new(),
             kept: BTreeSet::new(),
             answer: None,
-            start: 0,
+            start,
             reports: 0,
             has_ended: false,
             is_gone: false,

@@ -125,6 +125,18 @@ impl Sender {
             .set(Wait::Advertise, self.now.checked_add(self.grtt.get()));
     }
 
+    // RFC 5740 §4.2.3.4: NORM_CMD(CC).
+    fn probe_with(&mut self, extensions: Extensions, time: Timestamp, nodes: Vec<CcNode>) {
+        let sequence = self.probe.sequence;
+        self.probe.sequence = sequence.wrapping_add(1);
+        let command = Command::CongestionControl {
+            sequence,
+            time,
+            nodes,
+        };
+        self.command_with(extensions, command);
+    }
+
     // RFC 5740 §5.5.2: a probe each round trip of the receiver that limits the rate.
     fn send_congestion_probe(&mut self, time: Timestamp) {
         let (busy, grtt, now) = (self.has_work(), self.grtt.get(), self.now);
@@ -141,14 +153,7 @@ impl Sender {
             ..Extensions::default()
         };
         self.set_pace();
-        let sequence = self.probe.sequence;
-        self.probe.sequence = sequence.wrapping_add(1);
-        let command = Command::CongestionControl {
-            sequence,
-            time,
-            nodes,
-        };
-        self.command_with(extensions, command);
+        self.probe_with(extensions, time, nodes);
         let wait = trip.max(datagram).max(ROUND);
         self.timers.set(Wait::Probe, self.now.checked_add(wait));
     }
@@ -259,13 +264,7 @@ impl Sender {
             .take(PROBED)
             .map(node)
             .collect();
-        let sequence = self.probe.sequence;
-        self.probe.sequence = sequence.wrapping_add(1);
-        self.command(Command::CongestionControl {
-            sequence,
-            time,
-            nodes,
-        });
+        self.probe_with(Extensions::default(), time, nodes);
         // While it sends, the queues on the way change, and with them the round-trip times.
         let most = match self.has_work() {
             true => self.busy_interval(),
@@ -283,13 +282,7 @@ impl Sender {
             return;
         }
         let time = self.grtt.probe(self.now);
-        let sequence = self.probe.sequence;
-        self.probe.sequence = sequence.wrapping_add(1);
-        self.command(Command::CongestionControl {
-            sequence,
-            time,
-            nodes: Vec::new(),
-        });
+        self.probe_with(Extensions::default(), time, Vec::new());
         self.timers.set(Wait::Idle, self.now.checked_add(IDLE));
     }
 

@@ -39,7 +39,7 @@ impl Site {
         let now = Instant::now();
         Self {
             receiver: Receiver::new(config, [1; 32], now),
-            session: Session::new(1, 2, 3, LIMIT),
+            session: Session::new(1, 2, 3, LIMIT, 0),
             folder,
             store,
             outcomes,
