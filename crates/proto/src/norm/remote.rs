@@ -4,6 +4,7 @@ mod choices;
 mod commands;
 mod congestion;
 mod missing;
+mod place;
 mod stream;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -20,7 +21,7 @@ use super::message::{
     Extensions, FecId, Feedback, Flags, Fti, ObjectInfo, PayloadId, Position, Request, SenderInfo,
     Timestamp, unquantize_rtt,
 };
-use super::object::{Layout, Number, number};
+use super::object::{Layout, Number};
 use super::open::Blocks;
 use super::receiver::Receiver;
 use super::repair::Wanted;
@@ -28,6 +29,7 @@ use super::stream::Inflow;
 use crate::Output;
 use crate::random::Random;
 use crate::timers::{Timer, Timers};
+use place::{FAR, Pace};
 
 /// What is to be said to a sender.
 pub(super) enum Reply {
@@ -70,9 +72,6 @@ const QUIET: u32 = 3;
 /// The least time between two requests.
 const HOLDOFF: Duration = Duration::from_millis(5);
 
-/// How far apart objects may lie: farther ones cannot be told from others of the same identifier.
-const FAR: Number = 16_384;
-
 /// A place in what a sender sends: an object and a block.
 type Place = (Number, u32);
 
@@ -98,6 +97,9 @@ pub(super) struct Remote {
     frontier: Place,
     /// Where the sender is now: behind the frontier while it repairs.
     place: Place,
+    pace: Pace,
+    /// It was silent for so long that its identifiers may have come round meanwhile.
+    lost: bool,
     fec: FecId,
     segment: u16,
     /// What others asked for since the last time that this one might have.
@@ -164,6 +166,8 @@ impl Remote {
             first: None,
             frontier: (0, 0),
             place: (0, 0),
+            pace: Pace::new(now),
+            lost: false,
             fec: FecId::default(),
             segment: 0,
             heard: Wanted::default(),
@@ -214,7 +218,7 @@ impl Remote {
     /// Whether something is kept of a block of an object that is no stream.
     pub(super) fn is_open(&self, id: u16, block: u32) -> bool {
         match self.objects.get(&self.number(id)) {
-            Some(State::Incoming(incoming)) => incoming.is_open(block),
+            Some(State::Incoming(incoming)) if !self.lost => incoming.is_open(block),
             _ => false,
         }
     }
@@ -247,6 +251,7 @@ impl Remote {
             }
         }
         self.info = sender;
+        self.keep_pace(now);
         self.last_heard = now;
         self.gone = false;
         if !self.timers.is_set(Wait::Silence) {
@@ -271,6 +276,14 @@ impl Remote {
         stats: &mut ReceiverStats,
         outputs: &mut VecDeque<Output<ReceiverEvent>>,
     ) {
+        if self.lost {
+            if object.flags.has(Flags::REPAIR) {
+                // It lies anywhere behind the sender's place, which is not known.
+                stats.duplicates += 1;
+                return;
+            }
+            self.find(object.object, stats, outputs);
+        }
         let number = self.number(object.object);
         if self.first.is_some_and(|first| number < first) {
             stats.duplicates += 1;
@@ -354,14 +367,6 @@ impl Remote {
         self.advance(number, block, object.flags, stats, outputs);
     }
 
-    fn number(&self, id: u16) -> Number {
-        match self.first {
-            Some(_) => number(id, self.frontier.0),
-            // The first is numbered so that there is room before it.
-            None => Number::from(id) + 0x1_0000,
-        }
-    }
-
     fn begin(
         &mut self,
         number: Number,
@@ -405,32 +410,6 @@ impl Remote {
             self.first = Some(oldest + 1);
         }
         true
-    }
-
-    /// The first that is heard of an object.
-    fn join(&mut self, number: Number) {
-        // The identifiers of a sender that was just started begin at 0.
-        let earlier = u64::from(self.earlier).min(number - 0x1_0000);
-        let earlier = earlier.min(self.most_objects as u64 - 1);
-        self.first = Some(number - earlier);
-        (self.frontier, self.place) = ((number, 0), (number, 0));
-    }
-
-    /// The sender is at this block of this object.
-    fn advance(
-        &mut self,
-        number: Number,
-        block: Option<u32>,
-        flags: Flags,
-        stats: &mut ReceiverStats,
-        outputs: &mut VecDeque<Output<ReceiverEvent>>,
-    ) {
-        self.place = (number, block.unwrap_or(0));
-        // Repairs say nothing of how far the sender has come.
-        if !flags.has(Flags::REPAIR) && self.place > self.frontier {
-            self.frontier = self.place;
-            self.trim(stats, outputs);
-        }
     }
 
     pub(super) fn feedback(&self, now: Instant) -> Feedback {
@@ -502,32 +481,6 @@ impl Remote {
             }));
         }
         (self.gone, self.ended) = (true, true);
-    }
-
-    /// Forgets what is through at the front, and what lies too far behind.
-    fn trim(&mut self, stats: &mut ReceiverStats, outputs: &mut VecDeque<Output<ReceiverEvent>>) {
-        while let Some((&oldest, _)) = self.objects.first_key_value()
-            && self.frontier.0.saturating_sub(oldest) > FAR
-        {
-            self.abandon(oldest, Abandonment::Overtaken, stats, outputs);
-            self.objects.remove(&oldest);
-        }
-        let Some(mut first) = self.first else {
-            return;
-        };
-        // Those of which nothing has come lie behind all that are kept, or the room for objects is
-        // not used up; so nothing is lost here that was told of.
-        let most = self.most_objects as u64;
-        let kept = self
-            .objects
-            .first_key_value()
-            .map_or(self.frontier.0, |(number, _)| *number);
-        first = first.max(kept.min(self.frontier.0.saturating_sub(most)));
-        while first < self.frontier.0 && matches!(self.objects.get(&first), Some(State::Through)) {
-            self.objects.remove(&first);
-            first += 1;
-        }
-        self.first = Some(first);
     }
 
     pub(super) fn time_out(

@@ -87,6 +87,9 @@ impl Remote {
         stats: &mut ReceiverStats,
         outputs: &mut VecDeque<Output<ReceiverEvent>>,
     ) {
+        if self.lost {
+            self.find(at.object, stats, outputs);
+        }
         let number = self.number(at.object);
         if self.first.is_none() {
             self.join(number);
@@ -132,7 +135,7 @@ impl Remote {
         stats: &mut ReceiverStats,
         outputs: &mut VecDeque<Output<ReceiverEvent>>,
     ) {
-        let Some(first) = self.first else {
+        let Some(first) = self.first.filter(|_| !self.lost) else {
             return;
         };
         let start = self.number(from.object);
