@@ -72,10 +72,11 @@ impl Pacer {
         self.account.holds(bytes).min(self.burst.holds(bytes))
     }
 
-    /// Takes note that `bytes` were sent.
+    /// Takes note that `bytes` were sent. Where they are more than were ready, again and again, what is
+    /// owed grows to [`Pacer::CATCH_UP`] of data beyond them at most.
     pub fn spend(&mut self, bytes: usize) {
-        self.account.level -= price(bytes);
-        self.burst.level -= price(bytes);
+        self.account.spend(bytes);
+        self.burst.spend(bytes);
     }
 
     /// When `bytes` may go, if nothing else goes before: at [`Pacer::ready`]'s last `now`, or
@@ -128,6 +129,12 @@ impl Bucket {
     fn fill(&mut self, elapsed: Duration) {
         let more = self.rate.saturating_mul(nanoseconds(elapsed));
         self.level = self.level.saturating_add(more).min(self.depth);
+    }
+
+    fn spend(&mut self, bytes: usize) {
+        let price = price(bytes);
+        let owed = self.depth.saturating_add(price);
+        self.level = (self.level - price).max(-owed);
     }
 
     /// How many datagrams of `bytes` it holds.

@@ -553,3 +553,70 @@ fn who_asks_without_end_does_not_keep_a_late_receiver_from_being_heard() {
         assert_eq!(session.acknowledged(), 2);
     }
 }
+
+/// Requests to the sender alone are repeated to the group, so that others need not ask. Who makes it repeat
+/// much does not keep it from sending, and owes nothing when that is over.
+#[test]
+fn repeated_requests_take_a_bounded_part_of_the_rate() {
+    let config = SenderConfig {
+        rate: 2_000_000,
+        grtt: MILLISECOND,
+        ..config()
+    };
+    let link = Link {
+        delay: MILLISECOND * 3 / 10,
+        ..Link::default()
+    };
+    let mut session = Session::new(1, link, config, 1);
+    let liar = session.sim.add_host(["10.9.9.9"]);
+    session.enqueue(20_000_000);
+    session.sim.run_for(SECOND * 2);
+    let sent = |session: &Session| session.sim.protocol(session.sender).stats().datagrams;
+    let alone = sent(&session);
+    let item = |symbol| Item {
+        fec: FecId::ReedSolomon8,
+        object: 0,
+        id: PayloadId {
+            block: 0,
+            length: 0,
+            symbol,
+        },
+    };
+    let feedback = Feedback {
+        sender: NODE,
+        instance: session.instance(),
+        ..Feedback::default()
+    };
+    // Every other symbol of twenty blocks, one by one, so that it is long.
+    let requests = vec![Request {
+        form: Form::Items,
+        flags: Request::SEGMENT,
+        items: (0..20_u32)
+            .flat_map(|block| {
+                (0..10).map(move |half| {
+                    let mut item = item(2 * half);
+                    item.id.block = block;
+                    item
+                })
+            })
+            .collect(),
+    }];
+    let forged = message(77, Body::Nack { feedback, requests });
+    let (from, to) = (([10, 9, 9, 9], PORT).into(), ([10, 0, 0, 1], PORT).into());
+    let attack = |session: &mut Session, milliseconds| {
+        let before = sent(session);
+        for _ in 0..milliseconds {
+            session.sim.forge(liar, from, to, forged.clone());
+            session.sim.run_for(MILLISECOND);
+        }
+        sent(session) - before
+    };
+    // A thousand repairs go first.
+    attack(&mut session, 6000);
+    let attacked = attack(&mut session, 10_000);
+    assert!(attacked > alone, "a fifth of 10 s: {attacked}, {alone}");
+    let before = sent(&session);
+    session.sim.run_for(SECOND * 2);
+    let after = sent(&session) - before;
+    assert!(after > alone / 2, "{after} of {alone}");
+}

@@ -94,3 +94,33 @@ fn what_is_before_the_withdrawn_is_acknowledged() {
     assert!(session.run(SECOND * 60));
     assert_eq!(session.acknowledged(), 2);
 }
+
+/// More are withdrawn than one message names: receivers are told of all, and what follows is acknowledged.
+#[test]
+fn any_number_may_be_withdrawn() {
+    for withdrawn in [60, 3000] {
+        let config = SenderConfig {
+            segment: 100,
+            receivers: vec![1, 2],
+            objects: 4096,
+            ..config()
+        };
+        let mut session = Session::new(1, Link::default(), config, 2);
+        session.enqueue(1000);
+        for _ in 0..withdrawn {
+            let object = enqueue(&mut session, 1000);
+            withdraw(&mut session, object);
+        }
+        session.enqueue(1000);
+        session.finish();
+        assert!(session.run(SECOND * 60), "{withdrawn}");
+        assert_eq!(session.acknowledged(), 2);
+        for receiver in 0..2 {
+            assert_eq!(session.received(receiver).completed, [0, withdrawn + 1]);
+        }
+        let stats = session.sim.protocol(session.sender).stats();
+        assert!(stats.commands < 500, "{stats:?}");
+        // What is withdrawn at once is told at once, and takes nothing of the rate that is not sent.
+        assert!(session.sim.elapsed() < SECOND * 10);
+    }
+}

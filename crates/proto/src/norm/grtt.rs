@@ -2,10 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::message::{Timestamp, quantize_rtt, unquantize_rtt};
+use super::message::Timestamp;
 
-/// The greatest round-trip time that is reckoned with.
-const MAX: Duration = Duration::from_secs(15);
 /// The least one.
 const MIN: Duration = Duration::from_millis(1);
 
@@ -20,32 +18,33 @@ pub(super) struct Grtt {
     measured: bool,
     /// The greatest since the last probe.
     peak: Option<Duration>,
-    /// How many probes in a row were answered by smaller times alone.
-    smaller: u32,
+    /// Since when the peak is taken.
+    since: Instant,
 }
 
 impl Grtt {
+    /// The greatest round-trip time that is reckoned with.
+    pub(super) const MAX: Duration = Duration::from_secs(15);
+
     pub(super) fn new(initial: Duration, now: Instant) -> Self {
         Self {
             epoch: now,
-            estimate: initial.clamp(MIN, MAX),
+            estimate: initial.clamp(MIN, Self::MAX),
             measured: false,
             peak: None,
-            smaller: 0,
+            since: now,
         }
     }
 
     /// What the probe that is sent now says, so that answers tell how old it is.
     pub(super) fn probe(&mut self, now: Instant) -> Timestamp {
-        // A group whose farthest member has left comes nearer slowly.
-        if let Some(peak) = self.peak.take()
-            && peak < self.estimate
+        // A group whose farthest member has left comes nearer slowly, and no faster than it answers.
+        if now.saturating_duration_since(self.since) >= self.estimate
+            && let Some(peak) = self.peak.take()
         {
-            self.smaller += 1;
-            if self.smaller >= 3 {
-                self.estimate = (self.estimate * 3 + peak) / 4;
-            } else {
-                self.estimate = (self.estimate + peak) / 2;
+            self.since = now;
+            if peak < self.estimate {
+                self.estimate = (self.estimate * 7 + peak) / 8;
             }
         }
         let clock = now.saturating_duration_since(self.epoch) + Duration::from_secs(1);
@@ -58,9 +57,9 @@ impl Grtt {
             return None;
         }
         let clock = now.saturating_duration_since(self.epoch) + Duration::from_secs(1);
-        let rtt = clock.checked_sub(duration(response))?.clamp(MIN, MAX);
+        let rtt = clock.checked_sub(duration(response))?.clamp(MIN, Self::MAX);
         // An answer to a probe of long ago says nothing, whoever sends it.
-        (rtt < MAX).then_some(rtt)
+        (rtt < Self::MAX).then_some(rtt)
     }
 
     /// Takes in a round-trip time that was measured.
@@ -72,19 +71,13 @@ impl Grtt {
             self.estimate = self.estimate.min(rtt * 2);
         }
         if rtt > self.estimate {
-            self.smaller = 0;
             self.estimate = (self.estimate + rtt * 3) / 4;
         }
     }
 
-    /// What is said to receivers.
-    pub(super) fn quantized(&self) -> u8 {
-        quantize_rtt(self.estimate)
-    }
-
-    /// What all ends reckon with.
-    pub(super) fn get(&self) -> Duration {
-        unquantize_rtt(self.quantized())
+    /// The estimate.
+    pub(super) const fn get(&self) -> Duration {
+        self.estimate
     }
 }
 
@@ -132,9 +125,9 @@ mod tests {
             grtt.answer(probe, now + MILLISECOND * 300),
             Some(MILLISECOND * 300)
         );
-        assert!(grtt.get() > MILLISECOND * 240, "{:?}", grtt.get());
+        assert!(grtt.get() > MILLISECOND * 230, "{:?}", grtt.get());
         let mut at = now;
-        for _ in 0..30 {
+        for _ in 0..40 {
             at += MILLISECOND * 1000;
             let probe = grtt.probe(at);
             grtt.answer(probe, at + MILLISECOND * 20);

@@ -1,6 +1,6 @@
 //! What a sender knows of its receivers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -40,15 +40,18 @@ pub struct Peer {
 #[derive(Clone, Debug)]
 pub(super) struct Peers {
     peers: BTreeMap<u32, Peer>,
+    /// Those that are named, which keep their places.
+    named: BTreeSet<u32>,
     /// Until then nobody makes room for another.
     full_until: Option<Instant>,
 }
 
 impl Peers {
     pub(super) fn new(named: &[u32]) -> Self {
-        let named = named.iter().map(|node| (*node, Peer::new(*node)));
+        let peers = named.iter().map(|node| (*node, Peer::new(*node)));
         Self {
-            peers: named.collect(),
+            peers: peers.collect(),
+            named: named.iter().copied().collect(),
             full_until: None,
         }
     }
@@ -58,15 +61,14 @@ impl Peers {
         &mut self,
         node: u32,
         address: SocketAddr,
-        named: &[u32],
         now: Instant,
     ) -> Option<&mut Peer> {
-        if !self.peers.contains_key(&node) && self.peers.len() >= MOST + named.len() {
+        if !self.peers.contains_key(&node) && self.peers.len() >= MOST + self.named.len() {
             if self.full_until.is_some_and(|until| now < until) {
                 return None;
             }
             let others = self.peers.values();
-            let others = others.filter(|peer| !named.contains(&peer.node));
+            let others = others.filter(|peer| !self.named.contains(&peer.node));
             let oldest = others.min_by_key(|peer| peer.heard)?;
             let until = oldest.heard.and_then(|at| at.checked_add(SILENT));
             if until.is_some_and(|until| now < until) {

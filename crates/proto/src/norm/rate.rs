@@ -56,6 +56,8 @@ pub(super) struct Rate {
     size: f64,
     /// The limiting receiver comes first (CLR), then those that might become it (PLR).
     nodes: Vec<Node>,
+    /// When the last probe was sent.
+    probed: Instant,
 }
 
 /// A receiver that is watched.
@@ -84,7 +86,7 @@ pub(super) struct Said<'a> {
 impl Rate {
     /// At most `most` bytes a second, in datagrams of `size` bytes, with a first guess of the
     /// round-trip time.
-    pub(super) fn new(most: f64, size: f64, grtt: Duration) -> Self {
+    pub(super) fn new(most: f64, size: f64, grtt: Duration, now: Instant) -> Self {
         let trip = grtt.as_secs_f64().max(1e-3);
         Self {
             // RFC 5348 §4.2: as TCP begins, with four segments.
@@ -94,6 +96,7 @@ impl Rate {
             most,
             size,
             nodes: Vec::new(),
+            probed: now,
         }
     }
 
@@ -129,11 +132,6 @@ impl Rate {
             }
         };
         nodes.map(node).collect()
-    }
-
-    /// Something is to be sent again, after a time in which nobody was asked.
-    pub(super) fn resume(&mut self, now: Instant) {
-        self.nodes.iter_mut().for_each(|node| node.heard = now);
     }
 
     /// Takes in what a receiver says. `busy` tells whether there was as much to send as the rate
@@ -229,9 +227,22 @@ impl Rate {
         self.rate = rate.clamp(self.least, self.most);
     }
 
+    /// Something is to be sent again, after a time in which nobody was asked: what the path carries now
+    /// is not known, the less the longer that was.
+    // RFC 5348 §4.4: half for each four round trips of a pause, down to four segments a round trip.
+    pub(super) fn resume(&mut self, now: Instant) {
+        let trip = self.round_trip().unwrap_or(ROUND).max(ROUND);
+        let idle = now.saturating_duration_since(self.probed);
+        let halves = idle.as_secs_f64() / (trip * 4).as_secs_f64();
+        let begin = (4.0 * self.size / trip.as_secs_f64()).min(self.rate);
+        self.set((self.rate * (-halves.floor()).exp2()).max(begin));
+        self.nodes.iter_mut().for_each(|node| node.heard = now);
+    }
+
     /// A probe is sent: who is silent is watched no more, and without anybody the rate falls.
     pub(super) fn probe(&mut self, grtt: Duration, busy: bool, now: Instant) {
         let limiting = self.nodes.first().map(|node| node.node);
+        self.probed = now;
         // At a low rate there is one datagram's time from probe to probe.
         let datagram = Duration::from_secs_f64((self.size / self.rate.max(1.0)).min(1.0));
         self.nodes.retain(|node| {

@@ -11,6 +11,9 @@ use crate::random::Random;
 const MOST_BLOCKS: usize = 4096;
 /// How many objects a set names at most.
 const MOST_OBJECTS: usize = 1024;
+/// How many items or ranges are read of what one receiver asks for: more than fit into a datagram of
+/// Ethernet, and few enough that nobody takes much time by a long one.
+const MOST_ITEMS: usize = 1024;
 /// How many ranges of whole blocks a set names of one object at most.
 const MOST_RANGES: usize = 256;
 
@@ -114,51 +117,54 @@ impl Wanted {
         let mut gone = false;
         // What one receiver wants of a block may be said by several items.
         let mut mine: BTreeMap<(Number, u32), WantedBlock> = BTreeMap::new();
-        for request in requests {
-            for (first, last) in request.ranges() {
-                let (start, end) = (number(first.object, near), number(last.object, near));
-                if !known.contains(&start) {
-                    gone |= start < known.start;
+        let mut objects = 2 * MOST_OBJECTS;
+        let ranges = requests
+            .iter()
+            .flat_map(|request| request.ranges().map(move |range| (request, range)));
+        for (request, (first, last)) in ranges.take(MOST_ITEMS) {
+            let (start, end) = (number(first.object, near), number(last.object, near));
+            if !known.contains(&start) {
+                gone |= start < known.start;
+                continue;
+            }
+            if request.flags & (Request::INFO | Request::OBJECT) != 0 {
+                for number in start..=end.min(start + MOST_OBJECTS as u64) {
+                    if !known.contains(&number) || objects == 0 {
+                        break;
+                    }
+                    objects -= 1;
+                    let Some(object) = self.object(number) else {
+                        break;
+                    };
+                    object.info |= request.flags & Request::INFO != 0;
+                    object.whole |= request.flags & Request::OBJECT != 0;
+                }
+            }
+            if request.flags & (Request::BLOCK | Request::SEGMENT) == 0 {
+                continue;
+            }
+            let whole = request.flags & Request::BLOCK != 0;
+            let end = if whole { last.id.block } else { first.id.block };
+            let (range, some_gone) = blocks(start, first.id.block, end);
+            gone |= some_gone;
+            let Some((low, high)) = range else {
+                continue;
+            };
+            if whole {
+                if let Some(object) = self.object(start) {
+                    object.add_range(low, high);
+                }
+            } else {
+                if mine.len() >= MOST_BLOCKS {
                     continue;
                 }
-                if request.flags & (Request::INFO | Request::OBJECT) != 0 {
-                    for number in start..=end.min(start + MOST_OBJECTS as u64) {
-                        if !known.contains(&number) {
-                            break;
-                        }
-                        let Some(object) = self.object(number) else {
-                            break;
-                        };
-                        object.info |= request.flags & Request::INFO != 0;
-                        object.whole |= request.flags & Request::OBJECT != 0;
-                    }
-                }
-                if request.flags & (Request::BLOCK | Request::SEGMENT) == 0 {
+                let block = mine.entry((start, low)).or_default();
+                if request.form == Form::Erasures {
+                    block.count = block.count.max(first.id.symbol.min(255));
                     continue;
                 }
-                let whole = request.flags & Request::BLOCK != 0;
-                let end = if whole { last.id.block } else { first.id.block };
-                let (range, some_gone) = blocks(start, first.id.block, end);
-                gone |= some_gone;
-                let Some((low, high)) = range else {
-                    continue;
-                };
-                if whole {
-                    if let Some(object) = self.object(start) {
-                        object.add_range(low, high);
-                    }
-                } else {
-                    if mine.len() >= MOST_BLOCKS {
-                        continue;
-                    }
-                    let block = mine.entry((start, low)).or_default();
-                    if request.form == Form::Erasures {
-                        block.count = block.count.max(first.id.symbol.min(255));
-                        continue;
-                    }
-                    for symbol in first.id.symbol..=last.id.symbol.min(255) {
-                        block.count += u16::from(block.named.insert(symbol));
-                    }
+                for symbol in first.id.symbol..=last.id.symbol.min(255) {
+                    block.count += u16::from(block.named.insert(symbol));
                 }
             }
         }
@@ -241,7 +247,7 @@ impl Wanted {
     pub(super) fn take_out_answered(
         &mut self,
         answered: &BTreeMap<(Number, u32), (Repair, Instant)>,
-        fresh: impl Fn(Instant) -> bool,
+        fresh: impl Fn((Number, u32), Instant) -> bool,
     ) {
         let mut repairs = Vec::new();
         for (&number, object) in &self.objects {
@@ -249,7 +255,7 @@ impl Wanted {
             let ranges = object.ranges.iter().map(|(first, last)| (*first, *last));
             for (first, last) in single.chain(ranges) {
                 let answered = answered.range((number, first)..=(number, last));
-                let fresh = answered.filter(|(_, (_, at))| fresh(*at));
+                let fresh = answered.filter(|(place, (_, at))| fresh(**place, *at));
                 repairs
                     .extend(fresh.map(|((number, block), (repair, _))| (*number, *block, *repair)));
             }
@@ -314,6 +320,9 @@ impl Wanted {
     pub(super) fn requests(&self, fec: FecId, room: usize) -> (Vec<Request>, bool) {
         let mut requests = Requests::new(fec, room);
         for (number, object) in &self.objects {
+            if requests.is_full() {
+                break;
+            }
             if object.info {
                 requests.info(*number);
             }
@@ -325,6 +334,9 @@ impl Wanted {
                 requests.blocks(*number, *first, *last, 0);
             }
             for (at, block) in &object.blocks {
+                if requests.is_full() {
+                    break;
+                }
                 let named = (0..256).filter(|symbol| block.named.contains(*symbol));
                 requests.symbols(*number, *at, 0, named);
             }
@@ -589,5 +601,32 @@ mod tests {
             let taken = repairs.take_block(7, block);
             assert_eq!(taken.map(|block| block.count), Some(1), "{block}");
         }
+    }
+
+    /// A request of 64 kB takes no more time than a few of those that receivers send.
+    #[test]
+    fn a_long_request_is_read_in_part() {
+        let item = |object, block| Item {
+            fec: FecId::ReedSolomon8,
+            object,
+            id: PayloadId {
+                block,
+                length: 0,
+                symbol: 0,
+            },
+        };
+        let pair = [item(0, 0), item(0, 9)];
+        let requests = [Request {
+            form: Form::Ranges,
+            flags: Request::BLOCK,
+            items: pair.into_iter().cycle().take(8000).collect(),
+        }];
+        let read = std::cell::Cell::new(0);
+        let mut asked = Wanted::default();
+        asked.add(&requests, 0, 0..1000, |_, first, last| {
+            read.set(read.get() + 1);
+            (Some((first, last)), false)
+        });
+        assert_eq!(read.get(), MOST_ITEMS);
     }
 }

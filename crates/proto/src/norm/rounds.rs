@@ -9,7 +9,7 @@ use super::object::Number;
 type Place = (Number, u32);
 
 /// The least time from one round that counts as in vain to the next: where round trips are short, many of
-/// them fit into a moment in which the network is gone.
+/// them fit into a moment in which the network is gone. Where a block takes longer to repair, it is that.
 const APART: Duration = Duration::from_millis(100);
 
 /// How many receivers that are not named have rounds of their own.
@@ -46,11 +46,11 @@ impl Askers {
         asker.asked = Some((first.min(place), most.max(symbols)));
     }
 
-    /// All that was asked for is repaired now.
-    pub(super) fn end_round(&mut self, now: Instant) {
+    /// All that was asked for is repaired now, where a `block` takes so long.
+    pub(super) fn end_round(&mut self, now: Instant, block: Duration) {
         for asker in self.nodes.values_mut().chain([&mut self.others]) {
             if let Some((place, symbols)) = asker.asked.take() {
-                asker.rounds.add(symbols, place, now);
+                asker.rounds.add(symbols, place, now, APART.max(block));
             }
         }
     }
@@ -78,8 +78,9 @@ struct Rounds {
 }
 
 impl Rounds {
-    /// Takes in a round in which `symbols` are asked for, the first of them at `place`.
-    fn add(&mut self, symbols: u64, place: Place, now: Instant) {
+    /// Takes in a round in which `symbols` are asked for, the first of them at `place`. Of those that are
+    /// less than `apart`, one counts.
+    fn add(&mut self, symbols: u64, place: Place, now: Instant, apart: Duration) {
         // An eighth less, or one who asks for one symbol less each time would be served for long.
         let less = |least: u64| symbols.saturating_add(least / 8) < least;
         let less = self.least.is_none_or(less);
@@ -90,7 +91,7 @@ impl Rounds {
         if later {
             self.furthest = Some(place);
         }
-        let is_soon = |at: Instant| now.saturating_duration_since(at) < APART;
+        let is_soon = |at: Instant| now.saturating_duration_since(at) < apart;
         if less || later {
             self.in_vain = 0;
         } else if !self.counted.is_some_and(is_soon) {
@@ -123,7 +124,7 @@ mod tests {
     fn who_asks_for_less_is_served() {
         let mut rounds = Rounds::default();
         for (symbols, now) in (0..100).rev().zip(moments()) {
-            rounds.add(symbols, (1, 0), now);
+            rounds.add(symbols, (1, 0), now, APART);
             assert!(!rounds.are_in_vain(20), "{symbols}");
         }
     }
@@ -132,7 +133,7 @@ mod tests {
     fn who_asks_for_what_comes_later_is_served() {
         let mut rounds = Rounds::default();
         for (block, now) in (0..100_000).zip(moments()) {
-            rounds.add(500, (1, block / 10), now);
+            rounds.add(500, (1, block / 10), now, APART);
             assert!(!rounds.are_in_vain(20), "{block}");
         }
     }
@@ -145,7 +146,7 @@ mod tests {
             for forged in 0..1000 {
                 askers.ask(forged, false, ((1, 0), 100));
             }
-            askers.end_round(now);
+            askers.end_round(now, APART);
         }
         assert_eq!(askers.nodes.len(), STRANGERS);
         assert!(askers.are_in_vain(5, 5) && askers.are_in_vain(999, 5));
@@ -160,7 +161,7 @@ mod tests {
             let mut rounds = Rounds::default();
             let served = (0..1000_u32).zip(moments()).take_while(|(count, now)| {
                 let symbols = u64::from(5000 - less * count);
-                rounds.add(symbols, (1, 5000 - back * count), *now);
+                rounds.add(symbols, (1, 5000 - back * count), *now, APART);
                 !rounds.are_in_vain(20)
             });
             assert_eq!(served.count(), 20, "{less} {back}");
@@ -173,7 +174,7 @@ mod tests {
         let mut rounds = Rounds::default();
         for now in moments().take(5) {
             for count in 0..100 {
-                rounds.add(100, (1, 0), now + Duration::from_millis(count));
+                rounds.add(100, (1, 0), now + Duration::from_millis(count), APART);
             }
             // The first one brought the first request.
             assert!(!rounds.are_in_vain(6));

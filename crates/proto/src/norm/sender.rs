@@ -2,6 +2,7 @@
 
 mod control;
 mod data;
+mod flush;
 mod stream;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -17,7 +18,7 @@ use super::event::{EnqueueError, ObjectId, SenderEvent, SenderStats};
 use super::grtt::Grtt;
 use super::message::{
     Body, CcFeedback, Command, Extensions, Message, Nodes, ObjectInfo, SenderInfo, StreamHeader,
-    quantize_group_size,
+    quantize_group_size, quantize_rtt,
 };
 use super::object::{Number, Symbols, id_of};
 use super::outgoing::{Object, Outgoing};
@@ -40,6 +41,8 @@ pub struct Sender {
     instance: u16,
     sequence: u16,
     objects: BTreeMap<Number, Outgoing>,
+    /// All objects before this one were sent whole.
+    sent: Number,
     /// The number of the next object.
     next: Number,
     /// Blocks of objects that are elsewhere; `None` where they were asked for.
@@ -56,6 +59,8 @@ pub struct Sender {
     rate: Option<Rate>,
     /// What keeps receivers quiet that answer the sender alone: the least that was allowed.
     suppressing: Option<CcFeedback>,
+    /// The first object that does not come though it is asked for, and receivers are not told yet.
+    refusing: Option<Number>,
     /// What is asked for and not yet acted upon.
     asked: Wanted,
     /// What is being repaired.
@@ -68,8 +73,6 @@ pub struct Sender {
     /// How much repairs are ahead of what was never sent, in datagrams.
     ahead: usize,
     flushes: u32,
-    /// When the first of them was sent.
-    flushed: Instant,
     acks: Acks,
     peers: Peers,
     timers: Timers<Wait>,
@@ -124,6 +127,10 @@ impl Timer for Wait {
 struct Probe {
     sequence: u16,
     interval: Duration,
+    /// The next one is the first after a pause.
+    resumes: bool,
+    /// Who was asked last to answer at once.
+    last: u32,
 }
 
 /// The shortest time between two probes.
@@ -144,10 +151,6 @@ const ANSWERED: usize = 4096;
 const READ_AHEAD: usize = 32;
 /// How often the end is announced.
 const ENDINGS: u32 = 3;
-/// How long receivers have at least to acknowledge: as long as they bear a silent sender, since a
-/// machine may be busy for many short round trips.
-// RFC 5740 §5.3 has such a floor for receivers alone.
-const PATIENCE: Duration = Duration::from_secs(2);
 /// How often a sender with an open stream is heard that has nothing to send: receivers bear two seconds of
 /// silence at least.
 const IDLE: Duration = Duration::from_millis(500);
@@ -155,6 +158,8 @@ const IDLE: Duration = Duration::from_millis(500);
 const LATE_FLUSH: Duration = Duration::from_millis(100);
 /// How many outputs wait at most before the oldest must be taken.
 const QUEUE: usize = 128;
+/// How far apart objects may lie that receivers tell apart by their identifiers.
+const FAR: Number = 16_384;
 const TICK: Duration = Duration::from_nanos(1);
 
 impl Sender {
@@ -177,11 +182,12 @@ impl Sender {
         let size = usize::from(config.segment) + HEADER_MOST;
         let rate = config
             .congestion_control
-            .then(|| Rate::new(config.rate as f64 / 8.0, size as f64, config.grtt));
+            .then(|| Rate::new(config.rate as f64 / 8.0, size as f64, config.grtt, now));
         Self {
             instance: u16::try_from(random.within(0..=0xffff)).unwrap_or_default(),
             sequence: u16::try_from(random.within(0..=0xffff)).unwrap_or_default(),
             objects: BTreeMap::new(),
+            sent: 0,
             next: 0x1_0000 + Number::from(config.first_object),
             cache: BTreeMap::new(),
             cached: 0,
@@ -193,11 +199,14 @@ impl Sender {
             ),
             rate,
             suppressing: None,
+            refusing: None,
             due: now,
             grtt: Grtt::new(config.grtt, now),
             probe: Probe {
                 sequence: 0,
                 interval: PROBE,
+                resumes: false,
+                last: 0,
             },
             asked: Wanted::default(),
             repairs: Wanted::default(),
@@ -205,7 +214,6 @@ impl Sender {
             repairing: None,
             ahead: 0,
             flushes: 0,
-            flushed: now,
             acks: Acks::new(&config.receivers),
             peers: Peers::new(&config.receivers),
             timers: Timers::new(),
@@ -228,7 +236,7 @@ impl Sender {
     /// What it has done so far.
     pub fn stats(&self) -> SenderStats {
         SenderStats {
-            grtt: self.grtt.get(),
+            grtt: self.grtt(),
             rate: self.bits(),
             ..self.stats
         }
@@ -258,7 +266,9 @@ impl Sender {
         if self.has_open_stream() {
             return Err(EnqueueError::StreamOpen);
         }
-        if self.objects.len() >= self.config.objects {
+        let first = self.objects.first_key_value();
+        let is_far = first.is_some_and(|(first, _)| self.next - first >= FAR);
+        if self.objects.len() >= self.config.objects || is_far {
             let oldest = self.objects.first_key_value();
             let through = oldest.filter(|(number, object)| {
                 object.is_sent() && self.acks.all_have(all_of(**number))
@@ -270,7 +280,7 @@ impl Sender {
         self.next += 1;
         outgoing.proactive = self.config.proactive.into();
         self.objects.insert(number, outgoing);
-        self.awake();
+        self.renew();
         Ok(ObjectId(number))
     }
 
@@ -295,7 +305,7 @@ impl Sender {
     pub fn withdraw(&mut self, object: ObjectId) {
         if self.objects.contains_key(&object.0) {
             self.release(object.0);
-            self.squelch();
+            self.refuse(object.0);
         }
     }
 
@@ -333,7 +343,7 @@ impl Sender {
         if self.phase == Phase::Sending {
             self.phase = Phase::Finishing;
             // A last time for all who miss something.
-            self.awake();
+            self.renew();
             self.flush_or_end();
         }
     }
@@ -365,6 +375,12 @@ impl Sender {
         self.outputs.push_back(Output::Event(event));
     }
 
+    /// Something is to be sent that was not sent before: who asked in vain is heard again.
+    fn renew(&mut self) {
+        self.askers = Askers::default();
+        self.awake();
+    }
+
     /// Something is to be sent (again).
     fn awake(&mut self) {
         self.flushes = 0;
@@ -372,10 +388,8 @@ impl Sender {
             && !self.timers.is_set(Wait::Probe)
         {
             self.probe.interval = PROBE;
+            self.probe.resumes = true;
             self.timers.set(Wait::Probe, Some(self.now));
-            if let Some(rate) = &mut self.rate {
-                rate.resume(self.now);
-            }
         }
     }
 
@@ -386,7 +400,7 @@ impl Sender {
     fn info(&self) -> SenderInfo {
         SenderInfo {
             instance: self.instance,
-            grtt: self.grtt.quantized(),
+            grtt: quantize_rtt(self.grtt()),
             backoff: self.config.backoff,
             group_size: quantize_group_size(self.config.group_size),
         }
@@ -469,16 +483,16 @@ impl Protocol for Sender {
         let round_trip = self.grtt.measure(feedback.grtt_response, self.now);
         self.stats.round_trips += u64::from(round_trip.is_some());
         if let Some(round_trip) = round_trip.filter(|_| self.is_heard(message.source)) {
-            let before = self.grtt.get();
+            let before = self.grtt();
             self.grtt.add(round_trip);
             // Waits by a guess that has given way are too long.
-            let share = self.grtt.get().as_secs_f64() / before.as_secs_f64();
+            let share = self.grtt().as_secs_f64() / before.as_secs_f64();
             for wait in [Wait::Aggregate, Wait::Flush] {
                 self.timers.shorten(wait, self.now, share, Duration::ZERO);
             }
         }
-        let (named, source) = (&self.config.receivers, datagram.source);
-        if let Some(peer) = self.peers.heard(message.source, source, named, self.now) {
+        let source = datagram.source;
+        if let Some(peer) = self.peers.heard(message.source, source, self.now) {
             peer.round_trip = round_trip.or(peer.round_trip);
             peer.nacks += u64::from(matches!(message.body, Body::Nack { .. }));
         }
@@ -523,7 +537,8 @@ impl Protocol for Sender {
             match wait {
                 Wait::Probe => self.send_probe(),
                 Wait::Aggregate => self.begin_repairs(),
-                Wait::Advertise | Wait::Squelch => {}
+                Wait::Advertise => {}
+                Wait::Squelch => self.squelch(),
                 Wait::Flush => self.flush_or_end(),
                 Wait::Idle => self.say_that_it_is_there(),
                 Wait::End => self.end(),
@@ -581,19 +596,5 @@ impl fmt::Debug for Sender {
             .field("objects", &self.objects.len())
             .field("stats", &self.stats())
             .finish_non_exhaustive()
-    }
-}
-
-impl Sender {
-    /// Whether a receiver is heard of times and of congestion: where some are named, these alone.
-    fn is_heard(&self, node: u32) -> bool {
-        let named = &self.config.receivers;
-        named.is_empty() || named.contains(&node)
-    }
-
-    fn has_work(&self) -> bool {
-        let running = self.is_running();
-        let repairs = !self.repairs.is_empty() || self.repairing.is_some();
-        running && (repairs || self.objects.values().any(|object| !object.is_sent()))
     }
 }

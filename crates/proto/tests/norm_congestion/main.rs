@@ -150,6 +150,36 @@ fn beside_tcp_it_is_fair() {
     }
 }
 
+/// What the path carried before a pause says little of what it carries after it.
+#[test]
+fn after_a_pause_it_begins_slowly() {
+    for seed in seeds(2) {
+        let mut session = Session::new(seed, path(), config(), 1);
+        let host = session.hosts[0];
+        let link = bottleneck(100 * MEGABIT);
+        session.sim.set_access(host, "eth0", Link::default(), link);
+        enqueue(&mut session, 60_000_000);
+        session.sim.run_for(SECOND * 60);
+        assert!(rate_now(&session.sim, session.sender) > 5e7);
+        let link = bottleneck(5 * MEGABIT);
+        session.sim.set_access(host, "eth0", Link::default(), link);
+        let sent = |session: &Session| {
+            let stats = session.sim.protocol(session.sender).stats();
+            stats.datagrams + stats.repairs
+        };
+        let before = sent(&session);
+        enqueue(&mut session, 10_000_000);
+        session.sim.run_for(MILLISECOND * 30);
+        let first = sent(&session) - before;
+        // The old rate were some 250, of which the path loses most.
+        assert!((1..100).contains(&first), "{first}");
+        let before = received(&session.sim, session.receivers[0]);
+        session.sim.run_for(SECOND * 5);
+        let share = (received(&session.sim, session.receivers[0]) - before) * 8.0 / 5.0 / 5e6;
+        assert!(share > 0.5, "{share}");
+    }
+}
+
 /// Two senders on one path have about the same.
 #[test]
 fn two_senders_share_a_path() {

@@ -248,6 +248,8 @@ fn gather(
     let count = options.count.min(MOST);
     let mut there: BTreeMap<u32, String> = BTreeMap::new();
     let mut asked = None;
+    // One request names some hundreds: all have their turn.
+    let mut turn = 0;
     loop {
         let missing: Vec<_> = named.keys().filter(|it| !there.contains_key(it)).collect();
         if missing.is_empty() && there.len() >= count {
@@ -266,9 +268,16 @@ fn gather(
         let now = Instant::now();
         if asked.is_none_or(|at: Instant| now.saturating_duration_since(at) >= LOOK) {
             let sender = &mut driver.protocol_mut().protocol;
-            let missing: Vec<_> = missing.into_iter().copied().collect();
+            let all = missing.len();
+            let missing = missing.iter().cycle().skip(turn % all.max(1));
+            let missing: Vec<u32> = missing.take(all).map(|it| **it).collect();
             // Before it is started, which the driver does, nobody is asked.
-            let mut is_asked = !missing.is_empty() && sender.request(now, HERE, 0, &missing) > 0;
+            let mut is_asked = false;
+            if !missing.is_empty() {
+                let count = sender.request(now, HERE, 0, &missing);
+                turn += count;
+                is_asked = count > 0;
+            }
             if there.len() < count {
                 // Eight receivers a millisecond, so that the answers of many do not come as one.
                 let within = u16::try_from(count / 8).unwrap_or(u16::MAX);

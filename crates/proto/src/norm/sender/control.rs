@@ -5,23 +5,19 @@ use std::time::{Duration, Instant};
 
 use manycast_types::Transmit;
 
-use super::{
-    AHEAD, ENDINGS, IDLE, LATE_FLUSH, PATIENCE, PROBE, PROBE_MOST, PROBED, Phase, QUEUE, Sender,
-    Wait,
-};
+use super::{HEADER_MOST, IDLE, PROBE, PROBE_MOST, PROBED, Phase, QUEUE, Sender, Wait};
 use crate::Output;
-use crate::norm::ack::{Mark, all_of};
-use crate::norm::event::{ObjectId, SenderEvent};
+use crate::norm::ack::all_of;
+use crate::norm::grtt::Grtt;
 use crate::norm::message::{
-    Body, CcFeedback, CcFlags, CcNode, Command, Extensions, FecId, Nodes, PayloadId, Position,
-    Request, Timestamp, quantize_rate, unquantize_rate,
+    Body, CcFeedback, CcFlags, CcNode, Command, Extensions, FecId, PayloadId, Position, Request,
+    Timestamp, quantize_rate, quantize_rtt, unquantize_rate, unquantize_rtt,
 };
-use crate::norm::object::{Number, id_of, number};
+use crate::norm::object::{Number, id_of};
 use crate::norm::outgoing::Outgoing;
 use crate::norm::peers::bits;
 use crate::norm::rate::{ROUND, Said};
 use crate::norm::repair::Wanted;
-use crate::norm::rounds::Askers;
 use crate::pace::Pacer;
 
 impl Sender {
@@ -29,23 +25,36 @@ impl Sender {
         self.command_with(Extensions::default(), command);
     }
 
-    fn command_with(&mut self, extensions: Extensions, command: Command<'_>) {
+    /// Says a command, as long as few are waiting to be sent, and gives its length.
+    fn command_with(&mut self, extensions: Extensions, command: Command<'_>) -> usize {
+        if self.outputs.len() >= QUEUE {
+            return 0;
+        }
         let sender = self.info();
         let payload = self
             .message(extensions, Body::Command { sender, command })
             .emit();
-        self.pacer.spend(payload.len());
+        let length = payload.len();
+        self.pacer.spend(length);
         self.stats.commands += 1;
-        if self.outputs.len() < QUEUE {
-            let transmit = Transmit::new(self.config.destination, payload);
-            self.outputs.push_back(Output::Transmit(transmit));
-        }
+        let transmit = Transmit::new(self.config.destination, payload);
+        self.outputs.push_back(Output::Transmit(transmit));
+        length
+    }
+
+    /// When that may be said again which took `length` bytes: such answers have a tenth of the rate at
+    /// most, so that nobody who asks without end keeps a sender from sending.
+    fn next_answer(&self, length: usize, least: Duration) -> Option<Instant> {
+        let seconds = length as f64 * 8.0 * 10.0 / self.bits() as f64;
+        let wait = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
+        self.now.checked_add(wait.max(least))
     }
 
     // RFC 5740 §5.4: sender processing of NACKs.
     pub(super) fn nack(&mut self, node: u32, requests: &[Request], by_unicast: bool) {
         self.stats.nacks += 1;
-        if self.askers.are_in_vain(node, self.config.robust) {
+        let only_waits = self.only_waits();
+        if only_waits && self.askers.are_in_vain(node, self.config.robust) {
             return;
         }
         let objects = &self.objects;
@@ -62,21 +71,24 @@ impl Sender {
             },
         );
         // What was withdrawn does not come, and what has not begun comes by itself.
-        let is_withdrawn = asked.objects().any(|number| !objects.contains_key(&number));
+        let withdrawn = asked.objects().find(|it| !objects.contains_key(it));
+        let withdrawn = withdrawn.or_else(|| gone.then_some(first));
         asked.retain(|number| objects.get(&number).is_some_and(Outgoing::is_begun));
-        if (gone || is_withdrawn) && !self.timers.is_set(Wait::Squelch) {
-            self.squelch();
+        if let Some(number) = withdrawn {
+            self.refuse(number);
         }
         let (now, holdoff) = (self.now, self.holdoff());
-        let fresh = |at: Instant| now.saturating_duration_since(at) < holdoff;
+        let repairing = self.repairing.as_ref();
+        let repairing = repairing.map(|(number, block, _)| (*number, *block));
+        let fresh = |place, at: Instant| {
+            repairing == Some(place) || now.saturating_duration_since(at) < holdoff
+        };
         asked.take_out_answered(&self.answered, fresh);
-        if self.phase == Phase::Finishing
-            && self.objects.values().all(Outgoing::is_sent)
-            && let Some(extent) = asked.extent()
-        {
-            let is_named = self.config.receivers.contains(&node);
+        if only_waits && let Some(extent) = asked.extent() {
+            let is_named = self.acks.are_expected_of(node);
             self.askers.ask(node, is_named, extent);
         }
+        self.acks.lives(node);
         self.asked.merge(&asked);
         if self.asked.is_empty() {
             return;
@@ -88,12 +100,21 @@ impl Sender {
             } else {
                 0
             };
-            let at = self.now.checked_add(self.grtt.get() * factor);
+            let at = self.now.checked_add(self.grtt() * factor);
             self.timers.set(Wait::Aggregate, at);
         }
         if by_unicast && !self.timers.is_set(Wait::Advertise) {
             self.advertise();
         }
+    }
+
+    /// Whether all was sent, and acknowledgements or the end are waited for.
+    fn only_waits(&self) -> bool {
+        let waits = || {
+            let last = self.watermark();
+            last.is_some_and(|(mark, _)| !self.acks.all_have(mark))
+        };
+        self.all_is_sent() && (self.phase == Phase::Finishing || waits())
     }
 
     /// How long after a repair those may ask for it who have not heard it: a round trip, and a quarter more,
@@ -102,8 +123,8 @@ impl Sender {
     // RFC 5740 §5.4: the hold-off of the sender.
     fn holdoff(&self) -> Duration {
         match self.config.backoff {
-            0 => self.grtt.get(),
-            _ => self.grtt.get() * 5 / 4,
+            0 => self.grtt(),
+            _ => self.grtt() * 5 / 4,
         }
     }
 
@@ -113,16 +134,17 @@ impl Sender {
         let room = usize::from(self.config.segment);
         let (requests, limited) = self.asked.requests(self.config.fec, room);
         let cc = self.suppressing.take();
+        let mut length = 0;
         if !requests.is_empty() || cc.is_some() {
             let extensions = Extensions {
                 cc,
                 ..Extensions::default()
             };
             let command = Command::RepairAdvertisement { limited, requests };
-            self.command_with(extensions, command);
+            length = self.command_with(extensions, command);
         }
-        self.timers
-            .set(Wait::Advertise, self.now.checked_add(self.grtt.get()));
+        let next = self.next_answer(length, self.grtt());
+        self.timers.set(Wait::Advertise, next);
     }
 
     // RFC 5740 §4.2.3.4: NORM_CMD(CC).
@@ -143,6 +165,9 @@ impl Sender {
         let Some(rate) = &mut self.rate else {
             return;
         };
+        if std::mem::take(&mut self.probe.resumes) {
+            rate.resume(now);
+        }
         rate.probe(grtt, busy, now);
         let nodes = rate.nodes();
         let trip = rate.round_trip().map_or(grtt, |trip| trip.min(grtt));
@@ -158,17 +183,23 @@ impl Sender {
         self.timers.set(Wait::Probe, self.now.checked_add(wait));
     }
 
-    /// The last object of which something was sent.
-    fn last_begun(&self) -> Option<(Number, &Outgoing)> {
-        let mut objects = self.objects.iter().rev();
-        let (number, outgoing) = objects.find(|(_, object)| object.is_begun())?;
-        Some((*number, outgoing))
+    /// Receivers are told that an object does not come, at once or with the others that do not.
+    pub(super) fn refuse(&mut self, number: Number) {
+        let first = self.refusing.map_or(number, |first| first.min(number));
+        self.refusing = Some(first);
+        if !self.timers.is_set(Wait::Squelch) {
+            self.squelch();
+        }
     }
 
     // RFC 5740 §4.2.3.3: NORM_CMD(SQUELCH).
     pub(super) fn squelch(&mut self) {
+        let Some(refused) = self.refusing.take() else {
+            return;
+        };
         let first = self.objects.keys().next().copied().unwrap_or(self.next);
-        let missing = (first..self.next).filter(|number| !self.objects.contains_key(number));
+        let missing = refused.max(first)..self.next;
+        let missing = missing.filter(|number| !self.objects.contains_key(number));
         let room = usize::from(self.config.segment) / 2;
         let invalid: Vec<u8> = missing
             .take(room)
@@ -179,19 +210,26 @@ impl Sender {
             object: id_of(first),
             id: self.payload_id(first, 0),
         };
-        self.command(Command::Squelch {
+        let command = Command::Squelch {
             from,
             invalid: &invalid,
-        });
-        self.timers
-            .set(Wait::Squelch, self.now.checked_add(self.grtt.get() * 2));
+        };
+        let length = self.command_with(Extensions::default(), command);
+        let next = self.next_answer(length, self.grtt() * 2);
+        self.timers.set(Wait::Squelch, next);
     }
 
     pub(super) fn begin_repairs(&mut self) {
         let (now, holdoff) = (self.now, self.holdoff());
-        self.answered
-            .retain(|_, (_, at)| now.saturating_duration_since(*at) < holdoff);
-        self.askers.end_round(now);
+        let repairing = self.repairing.as_ref();
+        let repairing = repairing.map(|(number, block, _)| (*number, *block));
+        self.answered.retain(|place, (_, at)| {
+            repairing == Some(*place) || now.saturating_duration_since(*at) < holdoff
+        });
+        let block = self.config.block.max(self.config.parity);
+        let size = usize::from(self.config.segment) * usize::from(block);
+        let block = Duration::try_from_secs_f64(size as f64 * 8.0 / self.bits() as f64);
+        self.askers.end_round(now, block.unwrap_or(Duration::MAX));
         self.repairs.merge(&self.asked);
         self.asked.clear();
     }
@@ -239,7 +277,7 @@ impl Sender {
         }
     }
 
-    fn set_pace(&mut self) {
+    pub(super) fn set_pace(&mut self) {
         let bits = self.bits();
         self.pacer.set_rate(bits, Pacer::BURST);
         self.due = self.now;
@@ -255,15 +293,13 @@ impl Sender {
         let node = |node| CcNode {
             node,
             flags: CcFlags::PLR,
-            rtt: self.grtt.quantized(),
+            rtt: quantize_rtt(self.grtt()),
             rate: quantize_rate(self.config.rate as f64 / 8.0),
         };
-        let nodes: Vec<_> = self
-            .acks
-            .waiting(all_of(self.next - 1))
-            .take(PROBED)
-            .map(node)
-            .collect();
+        let all = all_of(self.next - 1);
+        let waiting = self.acks.waiting(all, PROBED, self.probe.last);
+        let nodes = waiting.iter().map(|it| node(*it)).collect();
+        self.probe.last = waiting.last().copied().unwrap_or(0);
         self.probe_with(Extensions::default(), time, nodes);
         // While it sends, the queues on the way change, and with them the round-trip times.
         let most = match self.has_work() {
@@ -271,7 +307,7 @@ impl Sender {
             false => PROBE_MOST,
         };
         self.probe.interval = (self.probe.interval * 3 / 2).min(most);
-        let interval = self.probe.interval.max(self.grtt.get());
+        let interval = self.probe.interval.max(self.grtt());
         self.timers.set(Wait::Probe, self.now.checked_add(interval));
     }
 
@@ -294,18 +330,6 @@ impl Sender {
         least.clamp(PROBE, PROBE_MOST)
     }
 
-    /// The last symbol of all that was sent, and the mark of those who have it.
-    fn watermark(&self) -> Option<(Mark, Mark)> {
-        let (number, outgoing) = self.last_begun()?;
-        let (block, symbol) = outgoing.last_sent().unwrap_or_default();
-        let mark = if outgoing.is_through() {
-            all_of(number)
-        } else {
-            (number, block, symbol)
-        };
-        Some((mark, (number, block, symbol)))
-    }
-
     /// The name of the first block that is kept of an object, and of a symbol of it.
     fn payload_id(&self, number: Number, symbol: u16) -> PayloadId {
         let outgoing = self.objects.get(&number);
@@ -313,7 +337,7 @@ impl Sender {
         self.symbol_id(number, block, symbol)
     }
 
-    fn symbol_id(&self, number: Number, block: u32, symbol: u16) -> PayloadId {
+    pub(super) fn symbol_id(&self, number: Number, block: u32, symbol: u16) -> PayloadId {
         let outgoing = self.objects.get(&number);
         let length = outgoing.map_or(0, |outgoing| outgoing.segments(block));
         let small = self.config.fec == FecId::SmallBlock;
@@ -324,162 +348,18 @@ impl Sender {
         }
     }
 
-    /// What to do when nothing is to be sent: announce the end, until it is known or was said often
-    /// enough.
-    // RFC 5740 §4.2.3.1: NORM_CMD(FLUSH).
-    pub(super) fn flush_or_end(&mut self) {
-        if !self.is_running() || self.objects.values().any(|it| !it.is_sent()) {
-            return;
-        }
-        // Repairs come first, but not for ever: who asks without end keeps nobody from
-        // acknowledging.
-        let repairing = !self.repairs.is_empty() || self.repairing.is_some();
-        let repairing = repairing || self.timers.is_set(Wait::Aggregate);
-        if repairing && self.ahead <= AHEAD {
-            return;
-        }
-        let last = self.watermark();
-        let done =
-            last.is_none_or(|(mark, _)| self.acks.are_expected() && self.acks.all_have(mark));
-        if done || !repairing && self.is_flushed_enough() {
-            if self.timers.is_set(Wait::Flush) {
-                return;
-            }
-            self.timers.set(Wait::Probe, None);
-            if self.has_open_stream() && !self.timers.is_set(Wait::Idle) {
-                self.timers.set(Wait::Idle, self.now.checked_add(IDLE));
-            }
-            if let Some((mark, _)) = last
-                && !done
-            {
-                let silent = self.acks.give_up(mark);
-                for node in silent.into_iter().take(QUEUE) {
-                    self.tell(SenderEvent::Unacknowledged {
-                        object: ObjectId(mark.0),
-                        node,
-                    });
-                }
-            }
-            if self.phase == Phase::Finishing {
-                self.phase = Phase::Ending(0);
-                self.timers.clear();
-                self.end();
-            }
-            return;
-        }
-        if !self.timers.is_set(Wait::Flush)
-            && let Some((_, at)) = last
-        {
-            if self.flushes == 0 {
-                self.flushed = self.now;
-            }
-            self.flushes = self.flushes.saturating_add(1);
-            self.flush(at);
-        }
+    /// Whether a receiver is heard of times and of congestion: where some are named, these alone.
+    pub(super) fn is_heard(&self, node: u32) -> bool {
+        !self.acks.are_expected() || self.acks.are_expected_of(node)
     }
 
-    /// Whether the end was announced so often, and for so long, that who has not answered is given
-    /// up.
-    // RFC 5740 §5.5.3: NORM_ROBUST_FACTOR.
-    fn is_flushed_enough(&self) -> bool {
-        let waited = self.now.saturating_duration_since(self.flushed);
-        let long = !self.acks.are_expected() || waited >= PATIENCE;
-        self.flushes >= self.config.robust && long
+    /// The round-trip time that all ends reckon with: the greatest that was measured, and no less than a
+    /// datagram takes at this rate.
+    // RFC 5740 §5.5.1 has the former; what is shorter than a datagram ends waits for one too early.
+    pub(super) fn grtt(&self) -> Duration {
+        let size = f64::from(self.config.segment) + HEADER_MOST as f64;
+        let datagram = size * 8.0 / self.bits().max(1) as f64;
+        let datagram = Duration::from_secs_f64(datagram.min(Grtt::MAX.as_secs_f64()));
+        unquantize_rtt(quantize_rtt(self.grtt.get().max(datagram)))
     }
-
-    /// Says that all up to a symbol was sent, and asks those who have not acknowledged it.
-    pub(super) fn flush(&mut self, at: Mark) {
-        let (number, block, symbol) = at;
-        let whole = self.objects.get(&number).is_some_and(Outgoing::is_through);
-        let mark = if whole { all_of(number) } else { at };
-        let room = usize::from(self.config.segment) / 4;
-        let nodes: Vec<u8> = self
-            .acks
-            .waiting(mark)
-            .take(room.max(1))
-            .flat_map(u32::to_be_bytes)
-            .collect();
-        let at = Position {
-            fec: self.config.fec,
-            object: id_of(number),
-            id: self.symbol_id(number, block, symbol),
-        };
-        self.command(Command::Flush {
-            at,
-            nodes: Nodes::new(&nodes),
-        });
-        let wait = self.grtt.get() * 2;
-        let late = self.flushes >= self.config.robust;
-        let wait = if late { wait.max(LATE_FLUSH) } else { wait };
-        self.timers.set(Wait::Flush, self.now.checked_add(wait));
-    }
-
-    pub(super) fn end(&mut self) {
-        if let Phase::Ending(count) = self.phase {
-            if count < ENDINGS {
-                self.command(Command::EndOfTransmission);
-                self.phase = Phase::Ending(count + 1);
-                self.timers
-                    .set(Wait::End, self.now.checked_add(self.grtt.get()));
-            } else {
-                self.tell(SenderEvent::Finished);
-                self.phase = Phase::Finished;
-                self.timers.clear();
-            }
-        }
-    }
-
-    pub(super) fn acknowledged(&mut self, node: u32, payload: &[u8]) {
-        let Ok(position) = Position::parse_ack(payload) else {
-            self.stats.malformed += 1;
-            return;
-        };
-        let number = number(position.object, self.next);
-        let Some(outgoing) = self.objects.get(&number) else {
-            return;
-        };
-        let Some(mark) = mark(number, outgoing, position.id) else {
-            return;
-        };
-        self.peers.acknowledged(node, mark);
-        if !self.acks.acknowledge(node, mark) {
-            return;
-        }
-        self.stats.acks += 1;
-        self.askers = Askers::default();
-        if mark == all_of(number) {
-            self.tell(SenderEvent::Acknowledged {
-                object: ObjectId(number),
-                node,
-            });
-            if self.acks.all_have(mark) {
-                self.tell(SenderEvent::Delivered(ObjectId(number)));
-            }
-        } else {
-            self.reached(number, node, (mark.1, mark.2));
-        }
-        if self.acks.all_have(mark) {
-            self.timers.set(Wait::Flush, None);
-            self.flush_or_end();
-        }
-    }
-}
-
-/// What an acknowledgement of a symbol means: all of an object that was sent, or of a stream all up to
-/// that symbol; of a part of another object it says nothing.
-fn mark(number: Number, outgoing: &Outgoing, id: PayloadId) -> Option<Mark> {
-    let Some(window) = outgoing.window() else {
-        let all = outgoing.is_sent() && id.block.saturating_add(1) >= outgoing.layout.blocks();
-        return all.then_some(all_of(number));
-    };
-    let block = window.number(id.block)?;
-    let symbol = id.symbol.min(window.last_symbol());
-    let last = outgoing.last_sent()?;
-    if (block, symbol) > last {
-        return None;
-    }
-    if outgoing.is_through() && (block, symbol) == last {
-        return Some(all_of(number));
-    }
-    Some((number, block, symbol))
 }

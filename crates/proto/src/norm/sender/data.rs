@@ -50,7 +50,8 @@ impl Sender {
 
     /// Symbols that were never sent.
     fn unsent(&mut self, most: usize) -> Option<Transmit> {
-        let (&number, outgoing) = self.objects.iter().find(|(_, object)| !object.is_sent())?;
+        let number = self.first_unsent()?;
+        let outgoing = self.objects.get(&number)?;
         if outgoing.is_info_due() {
             let flags = match outgoing.infos {
                 0 => Flags::default(),
@@ -128,10 +129,10 @@ impl Sender {
                 self.ahead += usize::from(count);
                 return self.symbols(number, block, &source, first, count, flags);
             }
-            let (number, wanted) = self.repairs.first()?;
             // Where all was sent, more parity than was asked for costs little, and a round of asking that
             // it saves is time.
-            let all_is_sent = self.objects.values().all(Outgoing::is_sent);
+            let all_is_sent = self.all_is_sent();
+            let (number, wanted) = self.repairs.first()?;
             let Some(outgoing) = self.objects.get_mut(&number) else {
                 self.repairs.remove(number);
                 continue;
@@ -371,5 +372,35 @@ impl Sender {
         let mut transmit = Transmit::new(self.config.destination, payload);
         transmit.segment_size = u16::try_from(size).ok().filter(|_| count > 1);
         Some(transmit)
+    }
+
+    pub(super) fn has_work(&self) -> bool {
+        let running = self.is_running();
+        let repairs = !self.repairs.is_empty() || self.repairing.is_some();
+        running && (repairs || !self.all_is_sent())
+    }
+
+    /// Whether nothing is left that was never sent.
+    pub(super) fn all_is_sent(&self) -> bool {
+        let mut rest = self.objects.range(self.sent..);
+        rest.all(|(_, object)| object.is_sent())
+    }
+
+    /// The first object that was never sent whole.
+    pub(super) fn first_unsent(&mut self) -> Option<Number> {
+        for (number, object) in self.objects.range(self.sent..) {
+            self.sent = *number;
+            if !object.is_sent() {
+                return Some(*number);
+            }
+        }
+        None
+    }
+
+    /// The last object of which something was sent.
+    pub(super) fn last_begun(&self) -> Option<(Number, &Outgoing)> {
+        let mut objects = self.objects.range(..=self.sent).rev();
+        let (number, outgoing) = objects.find(|(_, object)| object.is_begun())?;
+        Some((*number, outgoing))
     }
 }

@@ -90,7 +90,7 @@ impl Sender {
             self.starved.insert(number);
         }
         if taken > 0 {
-            self.awake();
+            self.renew();
         }
         Ok(taken)
     }
@@ -107,7 +107,7 @@ impl Sender {
     pub fn push(&mut self, stream: ObjectId) {
         if let Some(window) = self.window(stream.0).filter(|window| !window.is_closed()) {
             window.push();
-            self.awake();
+            self.renew();
         }
     }
 
@@ -119,7 +119,7 @@ impl Sender {
         if let Some(window) = self.window(number).filter(|window| !window.is_closed()) {
             window.close(parity);
             self.starved.remove(&number);
-            self.awake();
+            self.renew();
         }
     }
 
@@ -157,7 +157,7 @@ impl Sender {
 
     /// Makes room for a block. False where there is none, and the first is still needed.
     fn slide(&mut self, number: Number) -> bool {
-        let (now, grtt) = (self.now, self.grtt.get());
+        let (now, grtt) = (self.now, self.grtt());
         let hold = grtt * (u32::from(self.config.backoff) + 2) * HELD;
         let Some(window) = self.window(number).filter(|window| window.is_full()) else {
             return false;
@@ -181,6 +181,7 @@ impl Sender {
         // Receivers are told by one position what is kept: so nothing before the stream is.
         let before: Vec<_> = self.objects.range(..number).map(|(it, _)| *it).collect();
         before.into_iter().for_each(|other| self.release(other));
+        self.acks.release((number, first, last));
         if let Some(window) = self.window(number) {
             window.release();
         }
