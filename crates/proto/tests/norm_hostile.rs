@@ -15,6 +15,7 @@ use manycast_proto::norm::message::{
     PayloadId, Position, Request, SenderInfo, Timestamp,
 };
 use manycast_proto::norm::{ReceiverConfig, Sender, SenderConfig};
+use norm_group::nack::{asks, asks_for_blocks};
 use norm_group::{GROUP, MILLISECOND, NODE, PORT, SECOND, Session, config};
 
 fn group() -> SocketAddr {
@@ -430,29 +431,6 @@ fn who_is_not_named_does_not_lengthen_the_round_trip() {
     assert!(after.grtt < SECOND, "{after:?}");
 }
 
-/// What asks for a range of blocks of the first object, in the name of receiver 77.
-fn asks_for_blocks(session: &Session, first: u32, last: u32) -> Bytes {
-    let item = |block| Item {
-        fec: FecId::ReedSolomon8,
-        object: 0,
-        id: PayloadId {
-            block,
-            ..PayloadId::default()
-        },
-    };
-    let feedback = Feedback {
-        sender: NODE,
-        instance: session.instance(),
-        ..Feedback::default()
-    };
-    let requests = vec![Request {
-        form: Form::Ranges,
-        flags: Request::BLOCK | Request::INFO,
-        items: vec![item(first), item(last)],
-    }];
-    message(77, Body::Nack { feedback, requests })
-}
-
 /// Requests that only receivers hear keep them from asking three times in a row, and no longer: the
 /// transmission takes longer, and all have it in the end.
 #[test]
@@ -472,7 +450,7 @@ fn requests_that_the_sender_does_not_hear_delay_by_a_bounded_time() {
             let liar = session.sim.add_host(["10.9.9.9"]);
             session.enqueue(1_000_000);
             session.finish();
-            let forged = asks_for_blocks(&session, 0, 0x00ff_ffff);
+            let forged = asks_for_blocks(&session, 77, 0, 0x00ff_ffff);
             while session.sim.is_running(session.sender) {
                 assert!(session.sim.elapsed() < SECOND * 60, "{seed}");
                 for receiver in 1..=3_u8 {
@@ -510,7 +488,7 @@ fn who_asks_without_end_does_not_keep_a_sender_from_its_end() {
             let liar = session.sim.add_host(["10.9.9.9"]);
             session.enqueue(200_000);
             session.finish();
-            let forged = asks_for_blocks(&session, 0, last);
+            let forged = asks_for_blocks(&session, 77, 0, last);
             while session.sim.is_running(session.sender) {
                 assert!(session.sim.elapsed() < SECOND * 60, "{receivers:?}");
                 let from = ([10, 9, 9, 9], PORT).into();
@@ -535,7 +513,7 @@ fn who_asks_without_end_does_not_keep_a_late_receiver_from_being_heard() {
         let liar = session.sim.add_host(["10.9.9.9"]);
         session.enqueue(200_000);
         session.finish();
-        let forged = asks_for_blocks(&session, 0, 0x00ff_ffff);
+        let forged = asks_for_blocks(&session, 77, 0, 0x00ff_ffff);
         let mut repairs = (0, session.sim.elapsed());
         while session.sim.elapsed() < repairs.1 + MILLISECOND * 600 {
             let from = ([10, 9, 9, 9], PORT).into();
@@ -573,35 +551,23 @@ fn repeated_requests_take_a_bounded_part_of_the_rate() {
     session.sim.run_for(SECOND * 2);
     let sent = |session: &Session| session.sim.protocol(session.sender).stats().datagrams;
     let alone = sent(&session);
-    let item = |symbol| Item {
+    // Every other symbol of twenty blocks, one by one, so that it is long.
+    let item = |block, symbol| Item {
         fec: FecId::ReedSolomon8,
         object: 0,
         id: PayloadId {
-            block: 0,
+            block,
             length: 0,
             symbol,
         },
     };
-    let feedback = Feedback {
-        sender: NODE,
-        instance: session.instance(),
-        ..Feedback::default()
-    };
-    // Every other symbol of twenty blocks, one by one, so that it is long.
-    let requests = vec![Request {
+    let items = (0..20).flat_map(|block| (0..10).map(move |half| item(block, 2 * half)));
+    let request = Request {
         form: Form::Items,
         flags: Request::SEGMENT,
-        items: (0..20_u32)
-            .flat_map(|block| {
-                (0..10).map(move |half| {
-                    let mut item = item(2 * half);
-                    item.id.block = block;
-                    item
-                })
-            })
-            .collect(),
-    }];
-    let forged = message(77, Body::Nack { feedback, requests });
+        items: items.collect(),
+    };
+    let forged = asks(&session, 77, request);
     let (from, to) = (([10, 9, 9, 9], PORT).into(), ([10, 0, 0, 1], PORT).into());
     let attack = |session: &mut Session, milliseconds| {
         let before = sent(session);

@@ -13,6 +13,7 @@ use manycast_proto::norm::{
 use manycast_types::Group;
 
 pub(crate) mod choice;
+pub(crate) mod nack;
 pub(crate) mod stream;
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
