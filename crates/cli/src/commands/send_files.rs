@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use std::{fs, io};
 
-use anyhow::{Context, bail};
+use anyhow::{anyhow, bail};
 use manycast::transfer::files::{Error, SendEvent, SendOptions, Sending};
 use manycast::{Address, AddressError, SenderConfig, SocketConfig};
 
@@ -127,7 +127,7 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     };
     if let Some(path) = &args.report {
         // Nobody should learn it at the end alone.
-        check_writable(path).with_context(|| format!("cannot write {}", path.display()))?;
+        check_writable(path).map_err(|error| unwritable(path, &error))?;
     }
     let sending = Sending::new(address.clone(), &args.paths, args.options(address))?;
     let stop = sending.stopper();
@@ -169,7 +169,7 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     output.flush()?;
     if let Some(path) = &args.report {
         fs::write(path, page::page(&report, &address.to_string()))
-            .with_context(|| format!("cannot write {}", path.display()))?;
+            .map_err(|error| unwritable(path, &error))?;
     }
     Ok(match report.is_complete() {
         true => Outcome::Done,
@@ -189,6 +189,17 @@ fn check_writable(path: &Path) -> io::Result<()> {
             fs::remove_file(path)
         }
     }
+}
+
+/// Why a page cannot be written.
+fn unwritable(path: &Path, error: &io::Error) -> anyhow::Error {
+    let path = path.display();
+    let remedy = match error.kind() {
+        io::ErrorKind::IsADirectory => format!("name a file in it, such as {path}/report.html"),
+        io::ErrorKind::NotFound => "make its folder first".to_owned(),
+        _ => "choose another place".to_owned(),
+    };
+    anyhow!("cannot write {path}: {error}; {remedy}")
 }
 
 /// Whether the answer is "no": somebody is not there.
