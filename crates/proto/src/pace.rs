@@ -133,8 +133,8 @@ impl Bucket {
 
     fn spend(&mut self, bytes: usize) {
         let price = price(bytes);
-        let owed = self.depth.saturating_add(price);
-        self.level = (self.level - price).max(-owed);
+        let least = -self.depth.saturating_add(price);
+        self.level = (self.level - price).max(least.min(self.level));
     }
 
     /// How many datagrams of `bytes` it holds.
@@ -272,6 +272,22 @@ mod tests {
         assert!(sent.iter().all(|(_, bytes)| *bytes == 1316));
         let rate = sent.len() * 1316 * 8 / 10;
         assert!((990_000..=1_010_000).contains(&rate), "{rate}");
+    }
+
+    /// Who is charged for more than it may send owes a bounded time, and a small datagram takes nothing off
+    /// what a large one owes.
+    #[test]
+    fn what_is_owed_has_a_bound() {
+        let start = start();
+        let mut pacer = Pacer::new(8_000_000, Pacer::BURST, start);
+        (0..100_000).for_each(|_| pacer.spend(1000));
+        let next = pacer.next(1000) - start;
+        assert!(next < Duration::from_millis(60), "{next:?}");
+        let mut pacer = Pacer::new(8_000, Pacer::BURST, start);
+        pacer.spend(1400);
+        let next = pacer.next(1400);
+        pacer.spend(60);
+        assert!(pacer.next(1400) >= next);
     }
 
     #[test]

@@ -145,6 +145,17 @@ fn after_an_outage_objects_go_on() {
     }
 }
 
+/// The last object that was heard may be complete when another one comes by its identifier.
+#[test]
+fn the_identifier_of_an_object_that_is_there_comes_round() {
+    let mut heard = Heard::new();
+    heard.objects(0..2000);
+    let again = 1999 + 65_536;
+    heard.objects(again..again + 100);
+    let whole = (0..2000).chain(again..again + 100);
+    assert!(heard.complete.iter().copied().eq(whole));
+}
+
 /// A repair is of an object behind the sender's place: where that is not known, it is of none.
 #[test]
 fn a_repair_after_an_outage_is_of_no_object_before_it() {

@@ -6,8 +6,9 @@ mod norm_group;
 use std::net::SocketAddr;
 
 use manycast_lab::sim::{Link, seeds};
+use manycast_proto::norm::message::{Form, Request};
 use manycast_proto::norm::{SenderConfig, SenderEvent};
-use norm_group::nack::asks_for_blocks;
+use norm_group::nack::{asks, asks_for_blocks};
 use norm_group::stream::{Writer, delivered, taken};
 use norm_group::{GROUP, MILLISECOND, PORT, SECOND, Session, config};
 
@@ -147,4 +148,53 @@ fn who_missed_a_part_of_a_stream_does_not_count_as_having_it() {
     assert_eq!(acknowledged, [1]);
     assert!(silent.contains(&2));
     assert!(!delivered(&session, writer.stream));
+}
+
+/// A word that asks for nothing is no sign that a receiver receives, in whose name it may be said.
+#[test]
+fn who_asks_for_nothing_is_given_up() {
+    let config = SenderConfig {
+        receivers: vec![1, 9],
+        ..config()
+    };
+    let mut session = Session::new(1, Link::default(), config, 1);
+    let liar = session.sim.add_host(["10.9.9.9"]);
+    session.enqueue(100_000);
+    session.finish();
+    let nothing = Request {
+        form: Form::Items,
+        flags: Request::BLOCK,
+        items: Vec::new(),
+    };
+    let nothing = asks(&session, 9, nothing);
+    while session.sim.is_running(session.sender) {
+        assert!(session.sim.elapsed() < SECOND * 30);
+        let from = ([10, 9, 9, 9], PORT).into();
+        session.sim.forge(liar, from, group(), nothing.clone());
+        session.sim.run_for(MILLISECOND * 500);
+    }
+    assert_eq!(answers(&session), (vec![1], vec![9]));
+}
+
+/// What many miss takes long to repair. Until it is there nobody can acknowledge it, and then all have time.
+#[test]
+fn nobody_is_given_up_while_what_it_misses_is_repaired() {
+    for seed in seeds(1) {
+        let config = SenderConfig {
+            receivers: (1..=20).collect(),
+            ..config()
+        };
+        let mut session = Session::new(seed, Link::default(), config, 20);
+        session.enqueue(9_000_000);
+        session.finish();
+        session.sim.run_for(MILLISECOND * 500);
+        session.sim.partition([session.sender_host]);
+        session.sim.run_for(SECOND * 3);
+        session.sim.heal();
+        assert!(session.run(SECOND * 60));
+        session.assert_all_delivered();
+        let (acknowledged, silent) = answers(&session);
+        assert!(acknowledged.into_iter().eq(1..=20));
+        assert_eq!(silent, []);
+    }
 }

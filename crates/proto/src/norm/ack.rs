@@ -36,7 +36,7 @@ struct Node {
     given_up: Option<Mark>,
     /// For what it was asked, how often, and since when.
     asked: Option<(Mark, u32, Instant)>,
-    /// The stream of which a part did not come, and will not.
+    /// The stream of which a part is not known to have come, and is not kept any more.
     lacks: Option<Number>,
 }
 
@@ -96,18 +96,23 @@ impl Acks {
         nodes.map(|(node, _)| *node).take(most).collect()
     }
 
-    /// Those who are asked now, at most so many.
-    pub(super) fn ask(&mut self, mark: Mark, most: usize, now: Instant) -> Vec<u32> {
+    /// Those who are asked now, at most so many. It counts where all that they miss was sent to them.
+    pub(super) fn ask(&mut self, mark: Mark, most: usize, counts: bool, now: Instant) -> Vec<u32> {
         let turn = self.waiting(mark, most, self.last);
-        for node in &turn {
+        for node in turn.iter().filter(|_| counts) {
             if let Some(node) = self.nodes.get_mut(node) {
                 let asked = node.asked.filter(|(before, ..)| *before == mark);
                 let (_, times, since) = asked.unwrap_or((mark, 0, now));
                 node.asked = Some((mark, times.saturating_add(1), since));
             }
-            self.last = *node;
         }
+        self.last = turn.last().copied().unwrap_or(self.last);
         turn
+    }
+
+    /// What some miss is sent to them: all have time to answer after that.
+    pub(super) fn begin_anew(&mut self) {
+        self.nodes.values_mut().for_each(|node| node.asked = None);
     }
 
     /// A node says something that shows that it still receives.
@@ -143,7 +148,7 @@ impl Acks {
         }
     }
 
-    /// Whether a part of a stream did not come to a node, and will not.
+    /// Whether a part of a stream is not known to have come to a node, and is not kept any more.
     pub(super) fn lacks(&self, node: u32, stream: Number) -> bool {
         let node = self.nodes.get(&node);
         node.is_some_and(|node| node.lacks == Some(stream))

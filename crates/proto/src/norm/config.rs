@@ -44,8 +44,8 @@ pub struct SenderConfig {
     /// About how many receivers there are; 1,000 by default.
     // RFC 5740 §7.1.1: GSIZE.
     pub group_size: u64,
-    /// How often the end is announced while nobody answers; 20 by default. Receivers that shall
-    /// acknowledge are waited for at least 2 s all the same.
+    /// How often the end is announced while nobody answers, and how often each receiver that shall
+    /// acknowledge is asked; 20 by default. Those are waited for at least 2 s all the same.
     // RFC 5740 §7.1.1: NORM_ROBUST_FACTOR.
     pub robust: u32,
     /// The receivers that shall acknowledge each object; none by default.

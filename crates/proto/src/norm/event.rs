@@ -37,14 +37,16 @@ pub enum SenderEvent {
         /// How many bytes of the stream those are.
         bytes: u64,
     },
-    /// A receiver has this object and all before it, as far as it wanted them.
+    /// A receiver has this object and all before it, as far as it wanted them and was not
+    /// [given up](Self::Unacknowledged).
     Acknowledged {
         /// The object.
         object: ObjectId,
         /// The receiver.
         node: u32,
     },
-    /// All receivers that shall acknowledge have this object and all before it.
+    /// All receivers that shall acknowledge have this object, and all before it that they were not
+    /// [given up](Self::Unacknowledged) for.
     Delivered(ObjectId),
     /// A receiver has not said that it has this object, and is not waited for any more.
     Unacknowledged {

@@ -16,10 +16,12 @@ pub(super) struct Grtt {
     estimate: Duration,
     /// Whether it was ever measured; until then the estimate is a guess.
     measured: bool,
-    /// The greatest since the last probe.
+    /// The greatest of late.
     peak: Option<Duration>,
-    /// Since when the peak is taken.
+    /// Since when it is taken.
     since: Instant,
+    /// The greatest in the two times before that.
+    before: [Duration; 2],
 }
 
 impl Grtt {
@@ -33,19 +35,21 @@ impl Grtt {
             measured: false,
             peak: None,
             since: now,
+            before: [Duration::ZERO; 2],
         }
     }
 
     /// What the probe that is sent now says, so that answers tell how old it is.
     pub(super) fn probe(&mut self, now: Instant) -> Timestamp {
-        // A group whose farthest member has left comes nearer slowly, and no faster than it answers.
+        // A group whose farthest member has left comes nearer slowly: that member may have its turn to
+        // answer at every third probe.
         if now.saturating_duration_since(self.since) >= self.estimate
             && let Some(peak) = self.peak.take()
         {
-            self.since = now;
-            if peak < self.estimate {
-                self.estimate = (self.estimate * 7 + peak) / 8;
-            }
+            let [last, first] = self.before;
+            let nearer = (self.estimate + peak) / 2;
+            self.estimate = self.estimate.min(nearer.max(last).max(first));
+            (self.since, self.before) = (now, [peak, last]);
         }
         let clock = now.saturating_duration_since(self.epoch) + Duration::from_secs(1);
         timestamp(clock)

@@ -46,7 +46,7 @@
 //! does and for 20 round trips more, since that cannot be told from a slow path; so where receivers are
 //! named, others are not heard of congestion, nor in their name from another address. Who claims a high
 //! rate changes nothing. Who claims a long round trip, up to 15 s, makes the sender wait as long for
-//! others before it repairs, for as long as it does; where receivers are named, others are not heard
+//! others before it repairs, for as long as it does and about twice that time more; where receivers are named, others are not heard
 //! of that either. Who asks for the same without end keeps a sender that was told to finish from its end,
 //! or one whose window is full from going on without a silent receiver, for [`SenderConfig::robust`] rounds, and who asks for one block after the other, for as many for each;
 //! then its requests are not heard any more, in whose name it may ask: of those that are not named, the
@@ -64,7 +64,7 @@
 //! | RFC 5740 §4.2.1 | identifiers that come round | done: after a silence in which, at the sender's pace, 16,384 objects may have passed, what is not complete is abandoned, and what comes counts as new |
 //! | RFC 5740 §5.2 | receivers join at the first object they see, or at earlier ones | done |
 //! | RFC 5740 §5.3 | NACK initiation, back-off, suppression, content | done; who was kept from asking three times in a row, and got no repair that was of use, asks whatever it hears |
-//! | RFC 5740 §5.4 | aggregation, hold-off, parity first, REPAIR_ADV, SQUELCH | deviates: what was repaired within a round trip and a quarter (without a back-off, within a round trip) is not repaired again, instead of all before the present position; where nothing else is to be sent, repairs have more parity than was asked for; and repairs that never end leave every fourth turn to new data |
+//! | RFC 5740 §5.4 | aggregation, hold-off, parity first, REPAIR_ADV, SQUELCH | deviates: what was repaired within a round trip and a quarter (without a back-off, within a round trip) is not repaired again, nor what is being repaired, instead of all before the present position; where nothing else is to be sent, repairs have more parity than was asked for; and repairs that never end leave every fourth turn to new data |
 //! | RFC 5740 §5.5.1 | GRTT from probes | done; a sender whose receivers are named asks some to answer at once, in turn, so that it need not wait for a loss. It is said to be a datagram's time at least: at low rates a repair takes longer than a round trip |
 //! | RFC 5740 §5.5.2 | congestion control | done: limiting and potentially limiting receivers, slow start, also after a pause (RFC 5348 §4.4), suppression of feedback, by REPAIR_ADV too. Deviates: it begins with four segments a round trip, as TCP does; probes are 10 ms apart at least, and what is received is measured over as long; and EXT_CC has the low bits of the loss where NRL's has them |
 //! | RFC 5348 §3.1, §5 | the throughput equation, loss events, discounting, damping | done; the discount is reckoned anew each time instead of being kept. Deviates: losses are one event also while probes take longer than the known round-trip time accounts for, since a queue fills within a round trip |

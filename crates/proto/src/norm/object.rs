@@ -18,6 +18,9 @@ pub(super) const fn id_of(number: Number) -> u16 {
     (number & 0xffff) as u16
 }
 
+/// How far apart objects may lie: farther ones cannot be told from others of the same identifier.
+pub(super) const FAR: Number = 16_384;
+
 /// How an object is cut into blocks and segments.
 ///
 /// ```

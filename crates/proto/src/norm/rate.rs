@@ -57,7 +57,7 @@ pub(super) struct Rate {
     /// The limiting receiver comes first (CLR), then those that might become it (PLR).
     nodes: Vec<Node>,
     /// When the last probe was sent.
-    probed: Instant,
+    probed: Option<Instant>,
 }
 
 /// A receiver that is watched.
@@ -86,7 +86,7 @@ pub(super) struct Said<'a> {
 impl Rate {
     /// At most `most` bytes a second, in datagrams of `size` bytes, with a first guess of the
     /// round-trip time.
-    pub(super) fn new(most: f64, size: f64, grtt: Duration, now: Instant) -> Self {
+    pub(super) fn new(most: f64, size: f64, grtt: Duration) -> Self {
         let trip = grtt.as_secs_f64().max(1e-3);
         Self {
             // RFC 5348 §4.2: as TCP begins, with four segments.
@@ -96,7 +96,7 @@ impl Rate {
             most,
             size,
             nodes: Vec::new(),
-            probed: now,
+            probed: None,
         }
     }
 
@@ -230,9 +230,12 @@ impl Rate {
     /// Something is to be sent again, after a time in which nobody was asked: what the path carries now
     /// is not known, the less the longer that was.
     // RFC 5348 §4.4: half for each four round trips of a pause, down to four segments a round trip.
-    pub(super) fn resume(&mut self, now: Instant) {
-        let trip = self.round_trip().unwrap_or(ROUND).max(ROUND);
-        let idle = now.saturating_duration_since(self.probed);
+    pub(super) fn resume(&mut self, grtt: Duration, now: Instant) {
+        let Some(probed) = self.probed else {
+            return;
+        };
+        let trip = self.round_trip().unwrap_or(grtt).max(ROUND);
+        let idle = now.saturating_duration_since(probed);
         let halves = idle.as_secs_f64() / (trip * 4).as_secs_f64();
         let begin = (4.0 * self.size / trip.as_secs_f64()).min(self.rate);
         self.set((self.rate * (-halves.floor()).exp2()).max(begin));
@@ -242,7 +245,7 @@ impl Rate {
     /// A probe is sent: who is silent is watched no more, and without anybody the rate falls.
     pub(super) fn probe(&mut self, grtt: Duration, busy: bool, now: Instant) {
         let limiting = self.nodes.first().map(|node| node.node);
-        self.probed = now;
+        self.probed = Some(now);
         // At a low rate there is one datagram's time from probe to probe.
         let datagram = Duration::from_secs_f64((self.size / self.rate.max(1.0)).min(1.0));
         self.nodes.retain(|node| {

@@ -21,7 +21,7 @@ use super::message::{
     Extensions, FecId, Feedback, Flags, Fti, ObjectInfo, PayloadId, Position, Request, SenderInfo,
     Timestamp, unquantize_rtt,
 };
-use super::object::{Layout, Number};
+use super::object::{FAR, Layout, Number};
 use super::open::Blocks;
 use super::receiver::Receiver;
 use super::repair::Wanted;
@@ -29,7 +29,7 @@ use super::stream::Inflow;
 use crate::Output;
 use crate::random::Random;
 use crate::timers::{Timer, Timers};
-use place::{FAR, Pace};
+use place::Pace;
 
 /// What is to be said to a sender.
 pub(super) enum Reply {
@@ -246,7 +246,7 @@ impl Remote {
             // A guess has given way to what was measured: waits by the guess may be a hundred times too long.
             let grtt = |info: SenderInfo| unquantize_rtt(info.grtt).as_secs_f64();
             let share = grtt(sender) / grtt(self.info);
-            for wait in [Wait::Backoff, Wait::Holdoff] {
+            for wait in [Wait::Backoff, Wait::Holdoff, Wait::Answer, Wait::Quiet] {
                 self.timers.shorten(wait, now, share, HOLDOFF);
             }
         }
@@ -282,7 +282,8 @@ impl Remote {
                 stats.duplicates += 1;
                 return;
             }
-            self.find(object.object, stats, outputs);
+            // One after the last that was heard of, since of that nothing may be left to come.
+            self.find(object.object, self.frontier.0 + 1, stats, outputs);
         }
         let number = self.number(object.object);
         if self.first.is_some_and(|first| number < first) {
@@ -401,6 +402,7 @@ impl Remote {
         if self.first.is_none() {
             self.join(number);
         }
+        self.pace.begun += 1;
         while self.objects.len() > self.most_objects {
             let Some((&oldest, _)) = self.objects.first_key_value() else {
                 break;

@@ -20,7 +20,7 @@ use super::message::{
     Body, CcFeedback, Command, Extensions, Message, Nodes, ObjectInfo, SenderInfo, StreamHeader,
     quantize_group_size, quantize_rtt,
 };
-use super::object::{Number, Symbols, id_of};
+use super::object::{FAR, Number, Symbols, id_of};
 use super::outgoing::{Object, Outgoing};
 use super::peers::{Peer, Peers, bits};
 use super::rate::Rate;
@@ -138,7 +138,7 @@ const PROBE: Duration = Duration::from_millis(100);
 /// The longest one.
 const PROBE_MOST: Duration = Duration::from_secs(10);
 /// How many receivers a probe asks to answer at once.
-const PROBED: usize = 16;
+const PROBED: usize = 32;
 /// How many datagrams go as one at most (`UDP_MAX_SEGMENTS` of `udp(7)`).
 const BATCH: usize = 64;
 /// How many datagrams of repairs go ahead of what was never sent; beyond it they have three of four
@@ -158,8 +158,6 @@ const IDLE: Duration = Duration::from_millis(500);
 const LATE_FLUSH: Duration = Duration::from_millis(100);
 /// How many outputs wait at most before the oldest must be taken.
 const QUEUE: usize = 128;
-/// How far apart objects may lie that receivers tell apart by their identifiers.
-const FAR: Number = 16_384;
 const TICK: Duration = Duration::from_nanos(1);
 
 impl Sender {
@@ -182,7 +180,7 @@ impl Sender {
         let size = usize::from(config.segment) + HEADER_MOST;
         let rate = config
             .congestion_control
-            .then(|| Rate::new(config.rate as f64 / 8.0, size as f64, config.grtt, now));
+            .then(|| Rate::new(config.rate as f64 / 8.0, size as f64, config.grtt));
         Self {
             instance: u16::try_from(random.within(0..=0xffff)).unwrap_or_default(),
             sequence: u16::try_from(random.within(0..=0xffff)).unwrap_or_default(),
@@ -266,10 +264,9 @@ impl Sender {
         if self.has_open_stream() {
             return Err(EnqueueError::StreamOpen);
         }
-        let first = self.objects.first_key_value();
-        let is_far = first.is_some_and(|(first, _)| self.next - first >= FAR);
+        let oldest = self.objects.first_key_value();
+        let is_far = oldest.is_some_and(|(number, _)| self.next - number >= FAR);
         if self.objects.len() >= self.config.objects || is_far {
-            let oldest = self.objects.first_key_value();
             let through = oldest.filter(|(number, object)| {
                 object.is_sent() && self.acks.all_have(all_of(**number))
             });
@@ -480,16 +477,11 @@ impl Protocol for Sender {
         }
         let group = self.config.destination.ip().is_multicast();
         let by_unicast = group && !datagram.destination.ip().is_multicast();
+        let before = self.grtt();
         let round_trip = self.grtt.measure(feedback.grtt_response, self.now);
         self.stats.round_trips += u64::from(round_trip.is_some());
         if let Some(round_trip) = round_trip.filter(|_| self.is_heard(message.source)) {
-            let before = self.grtt();
             self.grtt.add(round_trip);
-            // Waits by a guess that has given way are too long.
-            let share = self.grtt().as_secs_f64() / before.as_secs_f64();
-            for wait in [Wait::Aggregate, Wait::Flush] {
-                self.timers.shorten(wait, self.now, share, Duration::ZERO);
-            }
         }
         let source = datagram.source;
         if let Some(peer) = self.peers.heard(message.source, source, self.now) {
@@ -501,6 +493,11 @@ impl Protocol for Sender {
             if by_unicast {
                 self.suppress(cc);
             }
+        }
+        // Waits by a guess that has given way, or at a rate that was low, are too long.
+        let share = self.grtt().as_secs_f64() / before.as_secs_f64();
+        for wait in [Wait::Aggregate, Wait::Flush] {
+            self.timers.shorten(wait, self.now, share, Duration::ZERO);
         }
         match message.body {
             Body::Nack { requests, .. } => self.nack(message.source, &requests, by_unicast),

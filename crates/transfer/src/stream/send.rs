@@ -268,12 +268,12 @@ fn gather(
         let now = Instant::now();
         if asked.is_none_or(|at: Instant| now.saturating_duration_since(at) >= LOOK) {
             let sender = &mut driver.protocol_mut().protocol;
-            let all = missing.len();
-            let missing = missing.iter().cycle().skip(turn % all.max(1));
-            let missing: Vec<u32> = missing.take(all).map(|it| **it).collect();
+            let mut missing: Vec<u32> = missing.into_iter().copied().collect();
             // Before it is started, which the driver does, nobody is asked.
             let mut is_asked = false;
             if !missing.is_empty() {
+                let first = turn % missing.len();
+                missing.rotate_left(first);
                 let count = sender.request(now, HERE, 0, &missing);
                 turn += count;
                 is_asked = count > 0;

@@ -55,7 +55,7 @@ fn the_equation_gives_what_the_rfc_says() {
 
 #[test]
 fn it_doubles_while_nothing_is_lost() {
-    let (mut rate, now) = (Rate::new(1e9, SIZE, TRIP, start()), start());
+    let (mut rate, now) = (Rate::new(1e9, SIZE, TRIP), start());
     let before = rate.get();
     say(&mut rate, 1, &lossless(1, 1e8), now);
     assert!((rate.get() / before - 2.0).abs() < 0.01);
@@ -68,7 +68,7 @@ fn it_doubles_while_nothing_is_lost() {
 
 #[test]
 fn the_slowest_decides() {
-    let (mut rate, now) = (Rate::new(1e9, SIZE, TRIP, start()), start());
+    let (mut rate, now) = (Rate::new(1e9, SIZE, TRIP), start());
     for sequence in 1..30 {
         say(&mut rate, 1, &lossy(sequence, 0.0001), now);
         say(&mut rate, 2, &lossy(sequence, 0.05), now);
@@ -93,7 +93,7 @@ fn the_slowest_decides() {
 
 #[test]
 fn without_answers_it_falls() {
-    let (mut rate, now) = (Rate::new(1e9, SIZE, TRIP, start()), start());
+    let (mut rate, now) = (Rate::new(1e9, SIZE, TRIP), start());
     for sequence in 1..10 {
         say(&mut rate, 1, &lossless(sequence, 1e8), now);
     }
@@ -112,7 +112,7 @@ fn without_answers_it_falls() {
 
 #[test]
 fn nonsense_has_a_bound() {
-    let (mut rate, now) = (Rate::new(1e6, SIZE, TRIP, start()), start());
+    let (mut rate, now) = (Rate::new(1e6, SIZE, TRIP), start());
     for (sequence, cc) in [
         CcFeedback {
             rate: u16::MAX,
@@ -152,7 +152,7 @@ fn nonsense_has_a_bound() {
 /// Who speaks in the name of a receiver that is watched, from another address, is not heard.
 #[test]
 fn a_forged_word_changes_nothing() {
-    let (mut rate, now) = (Rate::new(1e9, SIZE, TRIP, start()), start());
+    let (mut rate, now) = (Rate::new(1e9, SIZE, TRIP), start());
     for sequence in 1..10 {
         say(&mut rate, 1, &lossless(sequence, 1e8), now);
     }
@@ -170,7 +170,7 @@ fn a_forged_word_changes_nothing() {
 /// With a short round trip there is one in many between two probes.
 #[test]
 fn who_answers_each_probe_is_watched_at_a_low_rate_too() {
-    let (mut rate, mut now) = (Rate::new(1e9, SIZE, TRIP, start()), start());
+    let (mut rate, mut now) = (Rate::new(1e9, SIZE, TRIP), start());
     (0..100).for_each(|_| rate.probe(TRIP, true, now));
     let trip = Duration::from_millis(1);
     for sequence in 1..10 {

@@ -88,7 +88,10 @@ impl Remote {
         outputs: &mut VecDeque<Output<ReceiverEvent>>,
     ) {
         if self.lost {
-            self.find(at.object, stats, outputs);
+            // A sender that has nothing to send flushes the last object again and again.
+            let last = self.frontier.0;
+            let is_there = matches!(self.objects.get(&last), None | Some(State::Through));
+            self.find(at.object, last + u64::from(!is_there), stats, outputs);
         }
         let number = self.number(at.object);
         if self.first.is_none() {

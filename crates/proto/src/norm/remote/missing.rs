@@ -68,7 +68,7 @@ impl Remote {
     // RFC 5740 §5.3: NACK back-off begins at a block's or an object's end, or at a flush.
     pub(in crate::norm) fn look(&mut self, now: Instant, random: &mut Random) {
         let asking = self.timers.is_set(Wait::Backoff) || self.timers.is_set(Wait::Holdoff);
-        if self.silent || asking || !self.lacks() {
+        if self.silent || self.lost || asking || !self.lacks() {
             return;
         }
         let most = self.grtt() * u32::from(self.info.backoff);

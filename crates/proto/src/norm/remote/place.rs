@@ -7,10 +7,7 @@ use super::{Remote, State};
 use crate::Output;
 use crate::norm::event::{Abandonment, ReceiverEvent, ReceiverStats};
 use crate::norm::message::Flags;
-use crate::norm::object::{Number, id_of, number};
-
-/// How far apart objects may lie: farther ones cannot be told from others of the same identifier.
-pub(super) const FAR: Number = 16_384;
+use crate::norm::object::{FAR, Number, id_of, number};
 
 /// How long objects are counted to know how fast they follow each other.
 const SPAN: Duration = Duration::from_millis(250);
@@ -21,8 +18,10 @@ const LEAST: Duration = Duration::from_millis(100);
 /// How fast the objects of a sender follow each other.
 #[derive(Debug)]
 pub(super) struct Pace {
-    /// When the count began, and at which object.
-    since: (Instant, Number),
+    /// How many have begun.
+    pub(super) begun: u64,
+    /// When the count began, and how many had begun then.
+    since: (Instant, u64),
     /// Objects a second in the span before.
     before: f64,
 }
@@ -30,56 +29,51 @@ pub(super) struct Pace {
 impl Pace {
     pub(super) const fn new(now: Instant) -> Self {
         Self {
+            begun: 0,
             since: (now, 0),
             before: 0.0,
         }
     }
 
-    /// Objects a second, of a sender that was at `number` when it was heard last.
-    fn rate(&self, number: Number, heard: Instant) -> f64 {
-        let (since, first) = self.since;
+    /// Whether more objects than identifiers tell apart may pass in a silence, of a sender that was
+    /// heard before.
+    fn is_lost(&mut self, heard: Instant, now: Instant) -> bool {
+        let (since, before) = self.since;
         let time = heard.saturating_duration_since(since).max(LEAST);
-        number.saturating_sub(first) as f64 / time.as_secs_f64()
+        let rate = (self.begun - before) as f64 / time.as_secs_f64();
+        let silent = now.saturating_duration_since(heard).as_secs_f64();
+        let is_lost = rate.max(self.before) * silent > FAR as f64;
+        if now.saturating_duration_since(since) >= SPAN {
+            (self.before, self.since) = (rate, (now, self.begun));
+        }
+        is_lost
     }
 }
 
 impl Remote {
-    /// The sender is heard again: counts its objects, and sees whether too many may have passed since.
+    /// The sender is heard: sees whether too many objects may have passed since it was before.
     // RFC 5740 §4.2.1: a receiver should begin anew where identifiers are out of range.
     pub(super) fn keep_pace(&mut self, now: Instant) {
-        let (number, heard) = (self.frontier.0, self.last_heard);
-        if self.first.is_none() {
-            return;
-        }
-        let rate = self.pace.rate(number, heard);
-        let silent = now.saturating_duration_since(heard).as_secs_f64();
-        self.lost |= rate.max(self.pace.before) * silent > FAR as f64;
-        if now.saturating_duration_since(self.pace.since.0) >= SPAN {
-            self.pace.before = rate;
-            self.pace.since = (now, number);
-        }
+        self.lost |= self.pace.is_lost(self.last_heard, now);
     }
 
-    /// The sender is at an object that was not sent before, after a silence in which any number of
-    /// objects may have passed.
+    /// The sender is at an object, after a silence in which any number of objects may have passed: it is
+    /// `least`, or one after that.
     pub(super) fn find(
         &mut self,
         id: u16,
+        least: Number,
         stats: &mut ReceiverStats,
         outputs: &mut VecDeque<Output<ReceiverEvent>>,
     ) {
-        let last = self.frontier.0;
-        let is_through = matches!(self.objects.get(&last), None | Some(State::Through));
         // What comes by the identifier of one that is not complete may belong to another one.
         let numbers: Vec<_> = self.objects.keys().copied().collect();
         for number in numbers {
             self.abandon(number, Abandonment::Overtaken, stats, outputs);
         }
-        let least = last + u64::from(!is_through);
         let found = least + u64::from(id.wrapping_sub(id_of(least)));
         self.lost = false;
-        self.pace.since = (self.last_heard, found);
-        if found > last {
+        if found > self.frontier.0 {
             (self.frontier, self.place) = ((found, 0), (found, 0));
             self.trim(stats, outputs);
         }
@@ -100,7 +94,6 @@ impl Remote {
         let earlier = earlier.min(self.most_objects as u64 - 1);
         self.first = Some(number - earlier);
         (self.frontier, self.place) = ((number, 0), (number, 0));
-        self.pace.since = (self.last_heard, number);
     }
 
     /// The sender is at this block of this object.

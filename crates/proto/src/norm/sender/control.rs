@@ -45,9 +45,7 @@ impl Sender {
     /// When that may be said again which took `length` bytes: such answers have a tenth of the rate at
     /// most, so that nobody who asks without end keeps a sender from sending.
     fn next_answer(&self, length: usize, least: Duration) -> Option<Instant> {
-        let seconds = length as f64 * 8.0 * 10.0 / self.bits() as f64;
-        let wait = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
-        self.now.checked_add(wait.max(least))
+        self.now.checked_add(self.time_of(length * 10).max(least))
     }
 
     // RFC 5740 §5.4: sender processing of NACKs.
@@ -77,18 +75,12 @@ impl Sender {
         if let Some(number) = withdrawn {
             self.refuse(number);
         }
-        let (now, holdoff) = (self.now, self.holdoff());
-        let repairing = self.repairing.as_ref();
-        let repairing = repairing.map(|(number, block, _)| (*number, *block));
-        let fresh = |place, at: Instant| {
-            repairing == Some(place) || now.saturating_duration_since(at) < holdoff
-        };
-        asked.take_out_answered(&self.answered, fresh);
+        asked.take_out_answered(&self.answered, self.is_fresh());
         if only_waits && let Some(extent) = asked.extent() {
             let is_named = self.acks.are_expected_of(node);
             self.askers.ask(node, is_named, extent);
+            self.acks.lives(node);
         }
-        self.acks.lives(node);
         self.asked.merge(&asked);
         if self.asked.is_empty() {
             return;
@@ -126,6 +118,14 @@ impl Sender {
             0 => self.grtt(),
             _ => self.grtt() * 5 / 4,
         }
+    }
+
+    /// Whether what was sent to repair a block may not have come yet to those who ask for it.
+    fn is_fresh(&self) -> impl Fn((Number, u32), Instant) -> bool + use<> {
+        let (now, holdoff) = (self.now, self.holdoff());
+        let repairing = self.repairing.as_ref();
+        let repairing = repairing.map(|(number, block, _)| (*number, *block));
+        move |place, at| repairing == Some(place) || now.saturating_duration_since(at) < holdoff
     }
 
     /// Tells those who do not hear one another what was asked for.
@@ -166,20 +166,20 @@ impl Sender {
             return;
         };
         if std::mem::take(&mut self.probe.resumes) {
-            rate.resume(now);
+            rate.resume(grtt, now);
         }
         rate.probe(grtt, busy, now);
         let nodes = rate.nodes();
         let trip = rate.round_trip().map_or(grtt, |trip| trip.min(grtt));
-        let datagram = f64::from(self.config.segment) / rate.get().max(1.0);
-        let datagram = Duration::from_secs_f64(datagram.min(1.0));
         let extensions = Extensions {
             rate: Some(quantize_rate(rate.get())),
             ..Extensions::default()
         };
         self.set_pace();
         self.probe_with(extensions, time, nodes);
-        let wait = trip.max(datagram).max(ROUND);
+        // At a low rate there is one datagram's time from probe to probe.
+        let datagram = self.time_of(self.config.segment.into());
+        let wait = trip.max(datagram.min(Duration::from_secs(1))).max(ROUND);
         self.timers.set(Wait::Probe, self.now.checked_add(wait));
     }
 
@@ -194,17 +194,17 @@ impl Sender {
 
     // RFC 5740 §4.2.3.3: NORM_CMD(SQUELCH).
     pub(super) fn squelch(&mut self) {
-        let Some(refused) = self.refusing.take() else {
+        let Some(refused) = self.refusing else {
             return;
         };
         let first = self.objects.keys().next().copied().unwrap_or(self.next);
         let missing = refused.max(first)..self.next;
-        let missing = missing.filter(|number| !self.objects.contains_key(number));
+        let mut missing = missing.filter(|number| !self.objects.contains_key(number));
         let room = usize::from(self.config.segment) / 2;
-        let invalid: Vec<u8> = missing
-            .take(room)
-            .flat_map(|number| id_of(number).to_be_bytes())
-            .collect();
+        let told: Vec<_> = missing.by_ref().take(room).collect();
+        let rest = missing.next();
+        let invalid = told.into_iter().map(|it| id_of(it).to_be_bytes());
+        let invalid: Vec<u8> = invalid.flatten().collect();
         let from = Position {
             fec: self.config.fec,
             object: id_of(first),
@@ -215,21 +215,24 @@ impl Sender {
             invalid: &invalid,
         };
         let length = self.command_with(Extensions::default(), command);
+        if length > 0 {
+            self.refusing = rest;
+        }
         let next = self.next_answer(length, self.grtt() * 2);
         self.timers.set(Wait::Squelch, next);
     }
 
     pub(super) fn begin_repairs(&mut self) {
-        let (now, holdoff) = (self.now, self.holdoff());
-        let repairing = self.repairing.as_ref();
-        let repairing = repairing.map(|(number, block, _)| (*number, *block));
-        self.answered.retain(|place, (_, at)| {
-            repairing == Some(*place) || now.saturating_duration_since(*at) < holdoff
-        });
-        let block = self.config.block.max(self.config.parity);
-        let size = usize::from(self.config.segment) * usize::from(block);
-        let block = Duration::try_from_secs_f64(size as f64 * 8.0 / self.bits() as f64);
-        self.askers.end_round(now, block.unwrap_or(Duration::MAX));
+        let mut answered = std::mem::take(&mut self.answered);
+        let is_fresh = self.is_fresh();
+        answered.retain(|place, (_, at)| is_fresh(*place, *at));
+        self.answered = answered;
+        let symbols = usize::from(self.config.block.max(self.config.parity));
+        let block = self.time_of(usize::from(self.config.segment) * symbols);
+        self.askers.end_round(self.now, block);
+        if !self.asked.is_empty() {
+            self.acks.begin_anew();
+        }
         self.repairs.merge(&self.asked);
         self.asked.clear();
     }
@@ -237,7 +240,8 @@ impl Sender {
     /// The rate at which it sends now, in bits a second.
     pub(super) fn bits(&self) -> u64 {
         let rate = self.rate.as_ref();
-        rate.map_or(self.config.rate, |rate| bits(rate.get()).max(1))
+        rate.map_or(self.config.rate, |rate| bits(rate.get()))
+            .max(1)
     }
 
     /// What a receiver says of congestion. Where receivers are named, others are not heard.
@@ -277,7 +281,7 @@ impl Sender {
         }
     }
 
-    pub(super) fn set_pace(&mut self) {
+    fn set_pace(&mut self) {
         let bits = self.bits();
         self.pacer.set_rate(bits, Pacer::BURST);
         self.due = self.now;
@@ -297,13 +301,16 @@ impl Sender {
             rate: quantize_rate(self.config.rate as f64 / 8.0),
         };
         let all = all_of(self.next - 1);
-        let waiting = self.acks.waiting(all, PROBED, self.probe.last);
+        let room = usize::from(self.config.segment) / 12;
+        let waiting = self
+            .acks
+            .waiting(all, room.clamp(1, PROBED), self.probe.last);
         let nodes = waiting.iter().map(|it| node(*it)).collect();
         self.probe.last = waiting.last().copied().unwrap_or(0);
         self.probe_with(Extensions::default(), time, nodes);
         // While it sends, the queues on the way change, and with them the round-trip times.
         let most = match self.has_work() {
-            true => self.busy_interval(),
+            true => self.busy_interval(40 + 12 * waiting.len()),
             false => PROBE_MOST,
         };
         self.probe.interval = (self.probe.interval * 3 / 2).min(most);
@@ -322,12 +329,10 @@ impl Sender {
         self.timers.set(Wait::Idle, self.now.checked_add(IDLE));
     }
 
-    /// The longest time between two probes while something is sent: short, but so long that probes
-    /// take a hundredth of the rate at most.
-    fn busy_interval(&self) -> Duration {
-        const BITS: u64 = 100 * 8 * 64;
-        let least = Duration::from_nanos(BITS.saturating_mul(1_000_000_000) / self.bits().max(1));
-        least.clamp(PROBE, PROBE_MOST)
+    /// The longest time between two probes of so many bytes while something is sent: short, but so long
+    /// that they take a hundredth of the rate at most.
+    fn busy_interval(&self, bytes: usize) -> Duration {
+        self.time_of(bytes * 100).clamp(PROBE, PROBE_MOST)
     }
 
     /// The name of the first block that is kept of an object, and of a symbol of it.
@@ -357,9 +362,14 @@ impl Sender {
     /// datagram takes at this rate.
     // RFC 5740 §5.5.1 has the former; what is shorter than a datagram ends waits for one too early.
     pub(super) fn grtt(&self) -> Duration {
-        let size = f64::from(self.config.segment) + HEADER_MOST as f64;
-        let datagram = size * 8.0 / self.bits().max(1) as f64;
-        let datagram = Duration::from_secs_f64(datagram.min(Grtt::MAX.as_secs_f64()));
+        let datagram = self.time_of(usize::from(self.config.segment) + HEADER_MOST);
+        let datagram = datagram.min(Grtt::MAX);
         unquantize_rtt(quantize_rtt(self.grtt.get().max(datagram)))
+    }
+
+    /// How long so many bytes take at the rate at which it sends.
+    fn time_of(&self, bytes: usize) -> Duration {
+        let seconds = bytes as f64 * 8.0 / self.bits() as f64;
+        Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
     }
 }

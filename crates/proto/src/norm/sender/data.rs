@@ -387,7 +387,7 @@ impl Sender {
     }
 
     /// The first object that was never sent whole.
-    pub(super) fn first_unsent(&mut self) -> Option<Number> {
+    fn first_unsent(&mut self) -> Option<Number> {
         for (number, object) in self.objects.range(self.sent..) {
             self.sent = *number;
             if !object.is_sent() {

@@ -1,4 +1,4 @@
-//! When all was sent: the end is announced, and acknowledged.
+//! What was sent is announced, and acknowledged; and the end.
 
 use super::{AHEAD, ENDINGS, IDLE, LATE_FLUSH, Phase, Sender, Wait};
 use crate::norm::ack::{Mark, all_of};
@@ -32,21 +32,21 @@ impl Sender {
         // acknowledging.
         let repairing = !self.repairs.is_empty() || self.repairing.is_some();
         let repairing = repairing || self.timers.is_set(Wait::Aggregate);
-        let flushing = self.timers.is_set(Wait::Flush);
-        if repairing && self.ahead <= AHEAD {
+        if self.timers.is_set(Wait::Flush) || repairing && self.ahead <= AHEAD {
             return;
         }
         let robust = self.config.robust;
         let last = self.watermark();
-        if let Some((mark, _)) = last
-            && !repairing
-            && !flushing
-        {
-            for node in self.acks.give_up(mark, robust, self.now) {
-                self.tell(SenderEvent::Unacknowledged {
-                    object: ObjectId(mark.0),
-                    node,
-                });
+        if let Some((mark, _)) = last.filter(|_| !repairing) {
+            let silent = self.acks.give_up(mark, robust, self.now);
+            let is_any = !silent.is_empty();
+            for node in silent {
+                let object = ObjectId(mark.0);
+                self.tell(SenderEvent::Unacknowledged { object, node });
+            }
+            if is_any {
+                // What follows is said once that was taken.
+                return;
             }
         }
         let done = match last {
@@ -54,13 +54,10 @@ impl Sender {
             Some(_) => !repairing && self.flushes >= robust,
             None => true,
         };
-        if flushing {
-            return;
-        }
         if !done {
-            if let Some((_, at)) = last {
+            if let Some((mark, at)) = last {
                 self.flushes = self.flushes.saturating_add(1);
-                self.flush(at);
+                self.flush(mark, at, !repairing);
             }
             return;
         }
@@ -75,13 +72,12 @@ impl Sender {
         }
     }
 
-    /// Says that all up to a symbol was sent, and asks those who have not acknowledged it.
-    pub(super) fn flush(&mut self, at: Mark) {
+    /// Says that all up to a symbol was sent, and asks those who have not acknowledged that mark. It
+    /// counts for who does not answer, unless something is repaired still.
+    pub(super) fn flush(&mut self, mark: Mark, at: Mark, counts: bool) {
         let (number, block, symbol) = at;
-        let whole = self.objects.get(&number).is_some_and(Outgoing::is_through);
-        let mark = if whole { all_of(number) } else { at };
         let room = usize::from(self.config.segment) / 4;
-        let asked = self.acks.ask(mark, room.max(1), self.now);
+        let asked = self.acks.ask(mark, room.max(1), counts, self.now);
         let nodes: Vec<u8> = asked.into_iter().flat_map(u32::to_be_bytes).collect();
         let at = Position {
             fec: self.config.fec,
@@ -134,9 +130,11 @@ impl Sender {
         }
         self.stats.acks += 1;
         self.askers = Askers::default();
-        if mark != all_of(number) {
+        if lacks {
+            // It may have all that was sent since, and not all.
+        } else if mark != all_of(number) {
             self.reached(number, node, (mark.1, mark.2));
-        } else if !lacks {
+        } else {
             let object = ObjectId(number);
             self.tell(SenderEvent::Acknowledged { object, node });
             if self.acks.is_delivered(number) {

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::{Phase, Sender, Wait};
+use crate::norm::ack::all_of;
 use crate::norm::event::{EnqueueError, ObjectId, SenderEvent, WriteError};
 use crate::norm::object::Number;
 use crate::norm::outgoing::Outgoing;
@@ -105,8 +106,8 @@ impl Sender {
 
     /// Sends what was written, though it fills no segment.
     pub fn push(&mut self, stream: ObjectId) {
-        if let Some(window) = self.window(stream.0).filter(|window| !window.is_closed()) {
-            window.push();
+        let window = self.window(stream.0).filter(|window| !window.is_closed());
+        if window.is_some_and(Window::push) {
             self.renew();
         }
     }
@@ -205,7 +206,16 @@ impl Sender {
         if sent < half || self.acks.all_have((number, block - half.min(block), 0)) {
             return;
         }
-        self.flush((number, block, symbol));
+        let at = (number, block, symbol);
+        self.flush(
+            if outgoing.is_through() {
+                all_of(number)
+            } else {
+                at
+            },
+            at,
+            true,
+        );
     }
 
     /// A receiver has a symbol of a stream and all before it.

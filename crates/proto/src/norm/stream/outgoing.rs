@@ -150,9 +150,10 @@ impl Window {
         self.begins = true;
     }
 
-    /// Lets the symbol be sent that is being filled, however short it is.
-    pub(in crate::norm) fn push(&mut self) {
-        if self.partial > 0 {
+    /// Lets the symbol be sent that is being filled, however short it is. False where there is none.
+    pub(in crate::norm) fn push(&mut self) -> bool {
+        let is_open = self.partial > 0;
+        if is_open {
             let offset = self.offset - self.partial as u64;
             let header = StreamHeader {
                 length: u16::try_from(self.partial).unwrap_or(u16::MAX),
@@ -161,6 +162,7 @@ impl Window {
             };
             self.end_symbol(header);
         }
+        is_open
     }
 
     /// Ends the stream. For its last symbol there is always room. With `parity`, the end is said
