@@ -114,7 +114,16 @@ class Pending(Generic[_T]):
         """What came of the work; waits until it is done. Ctrl-C ends the work too, where it can be ended."""
 
     def cancel(self) -> bool:
-        """Ends the work, and says whether it can be ended: ``fileno`` is readable soon then."""
+        """Ends the work, and says whether it can be ended: ``fileno`` is readable soon then. In a child that
+        was forked off, it is left to the parent.
+        """
+
+    @property
+    def forked(self) -> bool:
+        """Whether this process was forked off since the work was begun, which the parent still does."""
+
+    def check(self, what: str) -> None:
+        """Fails in a child that was forked off since; ``what`` stands in the message."""
 
     def fileno(self) -> int:
         """The descriptor that is readable when the work is done."""
@@ -272,7 +281,7 @@ class Listener:
 
     def recv_many(self, limit: int = 256, /, *, timeout: float | None = None) -> list[Datagram]:
         """Waits for datagrams and returns a list of those that are there: at least one, and no more
-        than ``limit``. It is the fastest way to receive.
+        than ``limit``, nor than 16,384. It is the fastest way to receive.
 
         Raises what ``recv`` raises.
         """
@@ -287,7 +296,8 @@ class Listener:
         self, buffer: Buffer, limit: int = 256, /, *, timeout: float | None = None
     ) -> list[int]:
         """Waits for datagrams, and writes the payloads of those that are there into a buffer, one behind
-        the other: at least one, at most ``limit``, and no more than fit. It makes no object for each.
+        the other: at least one, at most ``limit`` or 16,384, and no more than fit. It makes no object for
+        each.
 
         It returns a list of offsets, one more than datagrams: the first payload is
         ``buffer[offsets[0]:offsets[1]]``, and the last ends at ``offsets[-1]``. ``buffer`` is a
@@ -639,7 +649,7 @@ class Sender:
         """The descriptor of its socket: writable when the send buffer has room."""
 
     def close(self) -> None:
-        """Closes it. Repeating it is harmless."""
+        """Closes it; what other threads send ends with ClosedError. Repeating it is harmless."""
 
     @property
     def closed(self) -> bool:
@@ -749,7 +759,7 @@ class Socket:
 
     def recv_many(self, limit: int = 256, /, *, timeout: float | None = None) -> list[Datagram]:
         """Waits for datagrams and returns a list of those that are there: at least one, and no more
-        than ``limit``. Raises what ``recv`` raises.
+        than ``limit``, nor than 16,384. Raises what ``recv`` raises.
         """
 
     def try_recv(self) -> Datagram | None:
@@ -762,7 +772,8 @@ class Socket:
         self, buffer: Buffer, limit: int = 256, /, *, timeout: float | None = None
     ) -> list[int]:
         """Waits for datagrams, and writes the payloads of those that are there into a buffer, one behind
-        the other: at least one, at most ``limit``, and no more than fit. It makes no object for each.
+        the other: at least one, at most ``limit`` or 16,384, and no more than fit. It makes no object for
+        each.
 
         It returns a list of offsets, one more than datagrams: the first payload is
         ``buffer[offsets[0]:offsets[1]]``, and the last ends at ``offsets[-1]``. ``buffer`` is a

@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import warnings
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -111,17 +112,31 @@ class Stream(Generic[_R]):
         return self._socket.fileno()
 
     def abort(self) -> None:
-        """Breaks it off at once; the other ends hear that it has no end. Repeating it is harmless."""
+        """Breaks it off at once; the other ends hear that it has no end, and who waits for it here hears
+        ClosedError. Repeating it is harmless.
+        """
         self._pending.cancel()
-        self._socket.close()
+        self._shut()
+
+    def _shut(self) -> None:
+        """Closes this end. In a child that was forked off it is the parent's too, which goes on."""
+        # Detached, it is closed for whoever waits before the wait ends.
+        fd = self._socket.detach()
+        if fd < 0:
+            return
+        with socket.socket(fileno=fd) as end:
+            if not self._pending.forked:
+                end.shutdown(socket.SHUT_RDWR)
 
     def _check(self) -> None:
+        self._pending.check(type(self).__name__)
         if self.closed:
             raise ClosedError("the stream is closed; open another")
 
     def __del__(self) -> None:
         if not self.closed:
-            warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self)
+            if not self._pending.forked:
+                warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self)
             self.abort()
 
     def __repr__(self) -> str:
@@ -143,6 +158,21 @@ class Outgoing(Stream[StreamSent]):
 
 class Incoming(Stream[StreamReceived]):
     """The receiving end, whichever way is waited."""
+
+    def __init__(self, fd: int, pending: Pending[StreamReceived]) -> None:
+        super().__init__(fd, pending)
+        # What was taken for a read that was broken off: the next one begins with it.
+        self._kept = bytearray()
+
+    def _missing(self, size: int) -> int:
+        """How many bytes are to be taken next for a read of so many, which is all below 0."""
+        return _CHUNK if size < 0 else min(max(size - len(self._kept), 0), _CHUNK)
+
+    def _taken(self, size: int) -> bytes:
+        """What was kept, as the outcome of a read."""
+        part = bytes(self._kept if size < 0 else self._kept[:size])
+        del self._kept[: len(part)]
+        return part
 
     def _is_over(self) -> bool:
         """Whether all has come. Where something is missing, that is raised each time."""
@@ -167,6 +197,10 @@ class StreamSender(Outgoing):
     10
     """
 
+    def __init__(self, fd: int, pending: Pending[StreamSent]) -> None:
+        super().__init__(fd, pending)
+        self._closing = threading.RLock()
+
     def write(self, data: Buffer, /) -> int:
         """Sends bytes, and returns how many. It waits while receivers are slower.
 
@@ -175,15 +209,17 @@ class StreamSender(Outgoing):
         self._check()
         left = memoryview(data).cast("B")
         size = len(left)
-        self._socket.settimeout(_SLICE)
-        while left:
-            try:
-                left = left[self._socket.send(left) :]
-            except socket.timeout:
-                pass
-            except (BrokenPipeError, ConnectionResetError):
-                self.close()
-                raise ClosedError("the stream has ended; open another") from None
+        try:
+            self._socket.settimeout(_SLICE)
+            while left:
+                try:
+                    left = left[self._socket.send(left) :]
+                except socket.timeout:
+                    pass
+        except OSError:
+            # Another thread has closed it, or the stream has ended.
+            self.close()
+            raise ClosedError("the stream has ended; open another") from None
         return size
 
     def flush(self) -> None:
@@ -195,13 +231,17 @@ class StreamSender(Outgoing):
 
         TransferError: one has not said so.
         """
-        if self.closed:
-            return
-        try:
-            self._socket.shutdown(socket.SHUT_WR)
-            sent = self._pending.result()
-        finally:
-            self._socket.close()
+        if self._pending.forked:
+            return self._shut()
+        # Who comes second finds it closed: there is one outcome.
+        with self._closing:
+            if self.closed:
+                return
+            try:
+                self._socket.shutdown(socket.SHUT_WR)
+                sent = self._pending.result()
+            finally:
+                self._shut()
         self._end(sent)
 
     def __enter__(self) -> Self:
@@ -229,24 +269,30 @@ class StreamReceiver(Incoming):
 
         TransferError: bytes are missing, or the sender fell silent.
         """
-        parts = []
-        while size and (part := self._next(_CHUNK if size < 0 else min(size, _CHUNK))):
-            parts.append(part)
-            size -= len(part) if size > 0 else 0
-        return b"".join(parts)
+        self._is_over()
+        while (missing := self._missing(size)) and (part := self._next(missing)):
+            self._kept += part
+        return self._taken(size)
 
     def _next(self, size: int) -> bytes:
+        """What comes next, without what was kept; nothing at the end."""
         if self._is_over():
             return b""
-        self._socket.settimeout(_SLICE)
-        while True:
-            try:
-                part = self._socket.recv(size)
-                break
-            except socket.timeout:
-                pass
+        try:
+            self._socket.settimeout(_SLICE)
+            while True:
+                try:
+                    part = self._socket.recv(size)
+                    break
+                except socket.timeout:
+                    pass
+        except OSError:
+            self._check()
+            raise
         if not part:
-            self._socket.close()
+            # Or another thread has closed it.
+            self._check()
+            self._shut()
             self._report = self._pending.result()
             self._is_over()
         return part
@@ -259,7 +305,7 @@ class StreamReceiver(Incoming):
         return self
 
     def __next__(self) -> bytes:
-        part = self._next(_CHUNK)
+        part = self._taken(-1) or self._next(_CHUNK)
         if not part:
             raise StopIteration
         return part

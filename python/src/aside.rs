@@ -2,6 +2,7 @@
 //! waits for it can go away.
 
 use std::collections::VecDeque;
+use std::mem;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -102,11 +103,13 @@ impl Pool {
     fn add(&'static self, task: Task) -> PyResult<()> {
         let mut state = lock(&self.state);
         if state.birth != Some(Birth::now()) {
-            *state = Waiting {
+            let anew = Waiting {
                 tasks: VecDeque::new(),
                 threads: 0,
                 birth: Some(Birth::now()),
             };
+            // Dropped, they would say to the parent, who waits for them, that they have ended.
+            mem::forget(mem::replace(&mut *state, anew));
         }
         state.tasks.retain(|task| (task.is_wanted)());
         state.tasks.push_back(task);
@@ -211,6 +214,7 @@ type Finish = Box<dyn FnOnce(Python<'_>) -> PyResult<Py<PyAny>> + Send>;
 /// the ``result``, once.
 #[pyclass(frozen, module = "manycast._manycast", skip_from_py_object)]
 pub(crate) struct Pending {
+    birth: Birth,
     aside: Aside<Finish>,
     /// Ends the work when nobody waits any more, where it can be ended.
     end: Option<End>,
@@ -229,7 +233,11 @@ impl Pending {
             let outcome = work();
             Box::new(move |py| finish(py, outcome.map_err(error::exception)?))
         })?;
-        Ok(Self { aside, end: None })
+        Ok(Self {
+            birth: Birth::now(),
+            aside,
+            end: None,
+        })
     }
 
     /// Calls `end` when nobody waits any more.
@@ -254,9 +262,7 @@ impl Pending {
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        if let Some(end) = &self.end {
-            end();
-        }
+        self.cancel();
     }
 }
 
@@ -264,6 +270,7 @@ impl Drop for Pending {
 impl Pending {
     /// What came of the work; waits until it is done. Ctrl-C ends the work too, where it can be ended.
     pub(crate) fn result(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.check("transfer")?;
         let finish = self.aside.wait(py).inspect_err(|_| {
             if self.cancel() {
                 self.let_go(py);
@@ -272,12 +279,27 @@ impl Pending {
         finish(py)
     }
 
-    /// Ends the work, and says whether it can be ended: ``fileno`` is readable soon then.
+    /// Ends the work, and says whether it can be ended: ``fileno`` is readable soon then. In a child that
+    /// was forked off, it is left to the parent.
     fn cancel(&self) -> bool {
-        if let Some(end) = &self.end {
-            end();
+        match &self.end {
+            Some(end) if !self.forked() => {
+                end();
+                true
+            }
+            _ => false,
         }
-        self.end.is_some()
+    }
+
+    /// Whether this process was forked off since the work was begun, which the parent still does.
+    #[getter]
+    fn forked(&self) -> bool {
+        self.birth != Birth::now()
+    }
+
+    /// Fails in a child that was forked off since; ``what`` stands in the message.
+    fn check(&self, what: &str) -> PyResult<()> {
+        self.birth.check(what)
     }
 
     /// The descriptor that is readable when the work is done.

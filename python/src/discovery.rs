@@ -3,6 +3,7 @@
 mod announcer;
 mod told;
 
+use std::mem;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,7 @@ use pyo3::types::PyTuple;
 use crate::address::Interfaces;
 use crate::driver::{Driver, Run, Tell, begin_own};
 use crate::error;
+use crate::fork::Owned;
 use crate::options::Names;
 use crate::wait::timeout;
 
@@ -116,7 +118,7 @@ fn exception(told: Error) -> PyErr {
 
 /// A browser, as a Driver runs it.
 struct Browsing {
-    browser: Browser,
+    browser: Owned<Browser>,
     stopper: Stopper,
     warnings: Vec<String>,
     finished: bool,
@@ -129,7 +131,8 @@ impl Browsing {
         let mut browser = Browser::new(config)?;
         Ok(Self {
             stopper: browser.stopper()?,
-            browser,
+            // It cannot be taken apart, so a child keeps its descriptors.
+            browser: Owned::new(browser, mem::forget),
             warnings: Vec::new(),
             finished: false,
             busy: false,

@@ -228,6 +228,21 @@ impl Driver {
         Ok(())
     }
 
+    /// Closes what a child that was forked off has of it. Whoever waits does so in the parent.
+    fn leave(&self, py: Python<'_>) -> PyResult<()> {
+        let shared = match &*self.lock(py) {
+            State::Running(shared) => Arc::clone(shared),
+            State::Ended { .. } => return Ok(()),
+        };
+        // Where a thread of the parent was at it, it is so for ever here.
+        let Ok(run) = shared.run.try_lock() else {
+            return Ok(());
+        };
+        let (stats, finished) = (run.stats(py)?, run.is_finished());
+        *self.lock(py) = State::Ended { stats, finished };
+        Ok(())
+    }
+
     /// Waits for what is told of next; None: it has finished.
     fn wait_for(&self, py: Python<'_>, timeout: Option<Duration>) -> PyResult<Option<Py<PyAny>>> {
         let Some(shared) = self.open(py)? else {
@@ -370,9 +385,10 @@ impl Driver {
     /// it is harmless.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         if self.birth == Birth::now() {
-            self.end(py)?;
+            self.end(py)
+        } else {
+            self.leave(py)
         }
-        Ok(())
     }
 
     /// Whether its sockets are closed: it was closed, or has finished.

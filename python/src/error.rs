@@ -84,10 +84,14 @@ pub(crate) fn refused(message: String) -> PyErr {
     with_errno("ConnectionRefused", Errno::CONNREFUSED, message)
 }
 
-/// A file of this host cannot be read or written.
+/// A file of this host cannot be read or written. What an object of Python has raised is the cause.
 pub(crate) fn file(cause: &std::io::Error, message: String) -> PyErr {
     let errno = cause.raw_os_error().map(Errno::from_raw_os_error);
-    with_errno("FileError", errno, message)
+    let error = with_errno("FileError", errno, message);
+    if let Some(raised) = cause.get_ref().and_then(|it| it.downcast_ref::<PyErr>()) {
+        Python::attach(|py| error.set_cause(py, Some(raised.clone_ref(py))));
+    }
+    error
 }
 
 /// A file of this host is none that can be sent.

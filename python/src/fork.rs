@@ -1,5 +1,6 @@
 //! A child process that was forked off must not share its parent's sockets without knowing.
 
+use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use pyo3::prelude::*;
@@ -40,5 +41,50 @@ impl Birth {
             "this {what} was opened before this process was forked off, and the parent still uses \
              it; open one after the fork"
         )))
+    }
+}
+
+/// Something that tells others when it is dropped. A child that was forked off leaves it by `leave`
+/// instead: what it would tell leaves by the sockets of the parent, which goes on.
+pub(crate) struct Owned<T> {
+    birth: Birth,
+    /// There until it is left.
+    inner: Option<T>,
+    leave: fn(T),
+}
+
+impl<T> Owned<T> {
+    const GONE: &str = "only its drop takes it";
+
+    pub(crate) fn new(inner: T, leave: fn(T)) -> Self {
+        Self {
+            birth: Birth::now(),
+            inner: Some(inner),
+            leave,
+        }
+    }
+}
+
+impl<T> Deref for Owned<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.inner.as_ref().expect(Self::GONE)
+    }
+}
+
+impl<T> DerefMut for Owned<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.inner.as_mut().expect(Self::GONE)
+    }
+}
+
+impl<T> Drop for Owned<T> {
+    fn drop(&mut self) {
+        if self.birth != Birth::now()
+            && let Some(inner) = self.inner.take()
+        {
+            (self.leave)(inner);
+        }
     }
 }

@@ -158,7 +158,7 @@ impl Listener {
     }
 
     /// Waits for datagrams and returns a list of those that are there: at least one, and no more
-    /// than ``limit``. It is the fastest way to receive.
+    /// than ``limit``, nor than 16,384. It is the fastest way to receive.
     ///
     /// Raises what ``recv`` raises.
     #[pyo3(signature = (limit=256, /, *, timeout=None))]
@@ -183,7 +183,8 @@ impl Listener {
     }
 
     /// Waits for datagrams, and writes the payloads of those that are there into a buffer, one behind
-    /// the other: at least one, at most ``limit``, and no more than fit. It makes no object for each.
+    /// the other: at least one, at most ``limit`` or 16,384, and no more than fit. It makes no object for
+    /// each.
     ///
     /// It returns a list of offsets, one more than datagrams: the first payload is
     /// ``buffer[offsets[0]:offsets[1]]``, and the last ends at ``offsets[-1]``. ``buffer`` is a

@@ -42,6 +42,10 @@ pub(crate) struct Receiving<S: Source> {
     shared: Mutex<Option<Arc<Shared<S>>>>,
 }
 
+/// How many datagrams one call takes at most, more than a receive buffer holds as a rule: in a flood there
+/// are always more, and the interpreter is not let go before the call ends.
+const AT_ONCE: usize = 16_384;
+
 struct Shared<S> {
     state: Mutex<State<S>>,
     /// The source's descriptor, for waiting without the lock.
@@ -397,6 +401,7 @@ impl<S: Source> State<S> {
 
     /// The oldest datagrams, at most `limit`.
     fn take(&mut self, py: Python<'_>, limit: usize) -> PyResult<Vec<Py<Datagram>>> {
+        let limit = limit.min(AT_ONCE);
         let mut is_drained = false;
         while self.ahead.len() < limit && !is_drained {
             is_drained = !self.fetch(py, limit - self.ahead.len())?;
@@ -410,6 +415,7 @@ impl<S: Source> State<S> {
     /// The payloads of the oldest datagrams, at most `limit` and `size` bytes in all. The first that does
     /// not fit stays for the next call; where it is longer than all of the buffer, the error has it.
     fn take_payloads(&mut self, py: Python<'_>, limit: usize, size: usize) -> PyResult<Payloads> {
+        let limit = limit.min(AT_ONCE);
         let mut taken = Payloads::default();
         let mut is_drained = false;
         while taken.count() < limit {

@@ -9,7 +9,6 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
 use pyo3::types::{PyIterator, PyTuple};
-use rustix::event::PollFlags;
 
 use crate::address::{self, Interface, is_name, socket_address};
 use crate::aside::unlocked;
@@ -19,7 +18,7 @@ use crate::options::{self, Dscp, Hops};
 use crate::origin::Origin;
 use crate::payload::Payload;
 use crate::value;
-use crate::wait::{Deadline, wait};
+use crate::wait::wait_for_room;
 
 /// Sends datagrams to one group or host, by one interface.
 ///
@@ -82,7 +81,11 @@ pub(crate) fn send(
     let config = config(source, options::sending(hops, loopback, dscp, None)?)?;
     let sender = open(py, address, config)?;
     let sender = Arc::new(Mutex::new(sender));
-    push(py, &sender, std::slice::from_ref(&payload))?;
+    push(
+        py,
+        || Ok(Arc::clone(&sender)),
+        std::slice::from_ref(&payload),
+    )?;
     Ok(Sent(lock(py, &sender).sent(payload.len())))
 }
 
@@ -103,22 +106,29 @@ pub(crate) fn config(source: Option<&str>, socket: SocketConfig) -> PyResult<Sen
     Ok(config)
 }
 
-/// Sends all `payloads`, waiting where the send buffer is full, and says how many went.
-fn push<P: AsRef<[u8]>>(
+/// Sends all `payloads`, waiting where the send buffer is full, and says how many went. `open` gives the
+/// sender anew after each wait, since another thread may have closed it.
+fn push(
     py: Python<'_>,
-    sender: &Mutex<manycast::Sender>,
-    payloads: &[P],
+    open: impl Fn() -> PyResult<Arc<Mutex<manycast::Sender>>>,
+    payloads: &[Payload],
 ) -> PyResult<usize> {
     let mut sent = 0;
-    while sent < payloads.len() {
-        let count = lock(py, sender)
-            .try_send_batch(&payloads[sent..])
-            .map_err(error::exception)?;
+    while let left @ [_, ..] = &payloads[sent..] {
+        let sender = open()?;
+        let count = match left {
+            // To let go of the interpreter takes its time too.
+            [_] => lock(py, &sender).try_send_batch(left),
+            _ => py.detach(|| {
+                let sender = sender.lock().unwrap_or_else(PoisonError::into_inner);
+                sender.try_send_batch(left)
+            }),
+        };
+        let count = count.map_err(error::exception)?;
         sent += count;
         if count == 0 {
-            let fd = lock(py, sender).sending_fd().map_err(error::exception)?;
-            let forever = Deadline::after(None);
-            wait(py, &[fd.as_fd()], PollFlags::OUT, forever)?;
+            let fd = lock(py, &sender).sending_fd().map_err(error::exception)?;
+            wait_for_room(py, fd.as_fd())?;
         }
     }
     Ok(sent)
@@ -244,7 +254,7 @@ impl Sender {
     #[pyo3(signature = (payload, /))]
     fn send(&self, py: Python<'_>, payload: Payload) -> PyResult<Sent> {
         let sender = self.open(py)?;
-        push(py, &sender, std::slice::from_ref(&payload))?;
+        push(py, || self.open(py), std::slice::from_ref(&payload))?;
         Ok(Sent(lock(py, &sender).sent(payload.len())))
     }
 
@@ -254,12 +264,13 @@ impl Sender {
     /// time. Raises what ``send`` raises; what was read before is sent then.
     #[pyo3(signature = (payloads, /))]
     fn send_many(&self, py: Python<'_>, payloads: &Bound<'_, PyAny>) -> PyResult<usize> {
-        let sender = self.open(py)?;
+        self.open(py)?;
         let mut payloads = many(payloads)?;
         let mut sent = 0;
         loop {
             let (some, failure) = read(&mut payloads);
-            sent += push(py, &sender, &some)?;
+            sent += push(py, || self.open(py), &some)?;
+            py.check_signals()?;
             match failure {
                 Some(failure) => return Err(failure),
                 None if some.len() < CHUNK => return Ok(sent),
@@ -361,7 +372,7 @@ impl Sender {
         self.with(py, |sender| Ok(sender.as_raw_fd()))
     }
 
-    /// Closes it. Repeating it is harmless.
+    /// Closes it; what other threads send ends with ClosedError. Repeating it is harmless.
     fn close(&self, py: Python<'_>) {
         lock(py, &self.inner).take();
     }

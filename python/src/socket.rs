@@ -8,7 +8,6 @@ use std::time::Duration;
 use manycast::{Host, Run, Transmit};
 use pyo3::prelude::*;
 use pyo3::types::{PyTuple, PyType};
-use rustix::event::PollFlags;
 
 use crate::address::{self, Interface, Sources, is_name, socket_address};
 use crate::aside::unlocked;
@@ -20,7 +19,7 @@ use crate::payload::Payload;
 use crate::receive::{Receiving, Source};
 use crate::sender::{duplicate, granted};
 use crate::value;
-use crate::wait::{Deadline, timeout, wait};
+use crate::wait::{timeout, wait_for_room};
 
 /// Sends and receives: by unicast, to one peer or to anybody, and as a member of groups.
 ///
@@ -217,7 +216,7 @@ impl Socket {
     }
 
     /// Waits for datagrams and returns a list of those that are there: at least one, and no more
-    /// than ``limit``. Raises what ``recv`` raises.
+    /// than ``limit``, nor than 16,384. Raises what ``recv`` raises.
     #[pyo3(signature = (limit=256, /, *, timeout=None))]
     fn recv_many(
         &self,
@@ -240,7 +239,8 @@ impl Socket {
     }
 
     /// Waits for datagrams, and writes the payloads of those that are there into a buffer, one behind
-    /// the other: at least one, at most ``limit``, and no more than fit. It makes no object for each.
+    /// the other: at least one, at most ``limit`` or 16,384, and no more than fit. It makes no object for
+    /// each.
     ///
     /// It returns a list of offsets, one more than datagrams: the first payload is
     /// ``buffer[offsets[0]:offsets[1]]``, and the last ends at ``offsets[-1]``. ``buffer`` is a
@@ -532,7 +532,7 @@ impl Socket {
                 let fd = socket.sending_fd(transmit.destination);
                 duplicate(&fd.map_err(error::exception)?)
             })?;
-            wait(py, &[fd.as_fd()], PollFlags::OUT, Deadline::after(None))?;
+            wait_for_room(py, fd.as_fd())?;
         }
         Ok(())
     }

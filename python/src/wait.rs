@@ -1,17 +1,22 @@
 //! Waiting, with the interpreter let go and signals heard.
 
 use std::os::fd::BorrowedFd;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 
 use crate::error;
 
 /// A signal ends a wait at once, but one that lands just before the wait begins is only seen when
 /// it ends: so it ends this often.
 const SLICE: Duration = Duration::from_millis(100);
+
+/// How long until it is looked again whether there is room, where the kernel does not tell.
+const AGAIN: Duration = Duration::from_millis(1);
 
 /// When a wait is over: after `timeout`, or never.
 #[derive(Clone, Copy, Debug)]
@@ -42,23 +47,35 @@ impl Deadline {
     }
 }
 
-/// Waits until one of `fds` is ready for `flags`, or for a slice of time, or until the deadline. A
-/// signal's handler runs at once, and may end it with its exception.
+/// Waits until one of `fds` is ready for `flags`, or for a slice of time, or until the deadline, and
+/// says what is ready. A signal's handler runs at once, and may end it with its exception.
 pub(crate) fn wait(
     py: Python<'_>,
     fds: &[BorrowedFd<'_>],
     flags: PollFlags,
     deadline: Deadline,
-) -> PyResult<()> {
+) -> PyResult<PollFlags> {
     let slice = Timespec::try_from(deadline.slice()).ok();
     let ready = py.detach(|| {
         let mut fds: Vec<_> = fds.iter().map(|fd| PollFd::new(fd, flags)).collect();
-        poll(&mut fds, slice.as_ref())
+        poll(&mut fds, slice.as_ref())?;
+        Ok(fds.iter().map(PollFd::revents).collect())
     });
     match ready {
-        Ok(_) | Err(rustix::io::Errno::INTR) => py.check_signals(),
+        Ok(ready) => py.check_signals().map(|()| ready),
+        Err(Errno::INTR) => py.check_signals().map(|()| PollFlags::empty()),
         Err(errno) => Err(error::machine("wait for a socket", &errno.into())),
     }
+}
+
+/// Waits until the send buffer of a socket has room, or for a slice of time.
+pub(crate) fn wait_for_room(py: Python<'_>, fd: BorrowedFd<'_>) -> PyResult<()> {
+    let ready = wait(py, &[fd], PollFlags::OUT, Deadline::after(None))?;
+    // What came back as undeliverable ends each wait at once, until somebody receives it.
+    if ready.contains(PollFlags::ERR) && !ready.contains(PollFlags::OUT) {
+        py.detach(|| thread::sleep(AGAIN));
+    }
+    Ok(())
 }
 
 /// Reads a time-out in seconds. Infinity is longer than any deadline; what `None` means is up to

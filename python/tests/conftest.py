@@ -62,3 +62,19 @@ def slow():
     subprocess.run([*queue, "burst", "128kb", "limit", "100mb"], check=True)
     yield
     subprocess.run(["tc", "qdisc", "del", "dev", "lo", "root"], check=True)
+
+
+@pytest.fixture
+def stuck():
+    """Called, it lets loopback carry as good as nothing from then on, so that send buffers stay full."""
+    queue = ["tc", "qdisc", "replace", "dev", "lo", "root", "tbf", "rate", "1kbit"]
+    yield lambda: subprocess.run([*queue, "burst", "10kb", "limit", "100mb"], check=True)
+    subprocess.run(["tc", "qdisc", "del", "dev", "lo", "root"], check=True)
+
+
+@pytest.fixture
+def refusing():
+    """An address of this host where nobody listens."""
+    with manycast.Socket("127.0.0.1:0") as gone:
+        address = gone.local_address
+    return address

@@ -1,10 +1,12 @@
 """Endpoints for the protocols of asyncio."""
 
 import asyncio
+import select
+import selectors
 import socket
 
 import pytest
-from loops import run, turn  # noqa: F401
+from loops import Replaced, run, turn  # noqa: F401
 
 import manycast
 from manycast import aio
@@ -229,6 +231,48 @@ def test_what_waits_to_be_sent_is_sent_before_it_closes(run):
         assert socket.closed
 
     run(main())
+
+
+def test_what_waits_is_sent_by_the_socket_that_takes_the_place_of_another(run):
+    async def main():
+        socket, protocol = Replaced(), Recorder()
+        transport = aio.DatagramTransport(asyncio.get_running_loop(), socket, protocol)
+        transport._start()
+        for payload in b"one", b"two":
+            transport.sendto(payload)
+        # Nothing tells of room in the one before.
+        socket.replace()
+        transport.close()
+        assert await protocol.until(2) == ("lost", None)
+        assert socket.sent == [b"one", b"two"]
+
+    run(main())
+
+
+def test_the_loop_forgets_a_socket_that_another_takes_the_place_of():
+    selector = selectors.EpollSelector()
+
+    async def main():
+        socket = Replaced()
+        transport = aio.DatagramTransport(asyncio.get_running_loop(), socket, Recorder())
+        transport._start()
+        transport.sendto(b"one")
+        await turn()
+        socket.replace()
+        socket.drain()
+        while not socket.sent:
+            await turn()
+        await turn()
+        # It would be told again and again that there is room, of a socket that it does not know.
+        assert select.select([selector], [], [], 0)[0] == []
+        transport.close()
+        await turn()
+
+    loop = asyncio.SelectorEventLoop(selector)
+    try:
+        loop.run_until_complete(asyncio.wait_for(main(), 30))
+    finally:
+        loop.close()
 
 
 def test_a_flood_costs_one_callback_a_turn(run, group):

@@ -2,9 +2,10 @@
 
 import asyncio
 import sys
+import time
 
 import pytest
-from loops import run, turn  # noqa: F401
+from loops import Replaced, run, turn  # noqa: F401
 
 import manycast
 from manycast import aio
@@ -256,3 +257,128 @@ def test_no_task_times_out_while_datagrams_lie_fetched(run, group):
             return first.payload, second.payload
 
     assert run(main()) == (b"x", b"x")
+
+
+async def by_sender(address, stuck):
+    async with aio.Sender(address) as sender:
+        await sender.send(b"anybody?")
+        stuck()
+        while True:
+            await sender.send(bytes(9000))
+
+
+async def by_transport(address, stuck):
+    transport, _ = await aio.create_datagram_endpoint(asyncio.DatagramProtocol, peer=address)
+    # Whoever reads is told of the refusal, and it is over.
+    transport.pause_reading()
+    transport.sendto(b"anybody?")
+    stuck()
+    while not transport.get_write_buffer_size():
+        transport.sendto(bytes(9000))
+    try:
+        await asyncio.Event().wait()
+    finally:
+        transport.abort()
+
+
+@pytest.mark.parametrize("send", [by_sender, by_transport])
+def test_a_wait_for_room_takes_no_time_of_the_processor_where_a_host_refuses(run, refusing, stuck, send):
+    async def main():
+        begin, used = time.monotonic(), time.thread_time()
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(send(refusing, stuck), 0.5)
+        assert time.thread_time() - used < (time.monotonic() - begin) / 4
+
+    run(main())
+
+
+@pytest.mark.parametrize("timeout", [-1, float("nan"), float("-inf")])
+def test_a_time_out_that_is_none_is_refused(run, group, timeout):
+    async def main():
+        for opening in (
+            lambda: aio.Listener(group, timeout=timeout),
+            lambda: aio.MulticastListener(group, timeout=timeout),
+            lambda: aio.MulticastUDPReceiver("lo", group.host, group.port, timeout=timeout),
+            lambda: aio.Socket("127.0.0.1:0", timeout=timeout),
+            lambda: aio.Socket.connect("127.0.0.1:9", timeout=timeout),
+        ):
+            with pytest.raises(ValueError, match="cannot be waited; give seconds from 0, or None"):
+                opening()
+
+    run(main())
+
+
+@pytest.mark.parametrize("timeout", [-1, float("nan"), float("-inf")])
+def test_a_time_out_of_a_call_that_is_none_is_refused(run, group, timeout):
+    async def main():
+        announced = ("Cam", "wsdp:Device", 80)
+        async with aio.listen(group) as listener, aio.browse("printer", interface="lo") as driver:
+            async with aio.announce(*announced, interface="lo") as announcer:
+                for call in listener.recv, listener.recv_many, driver.next_event, announcer.next_event:
+                    with pytest.raises(ValueError, match="cannot be waited; give seconds from 0"):
+                        await call(timeout=timeout)
+
+    run(main())
+
+
+def test_what_was_open_when_its_loop_was_closed_can_be_closed(group):
+    async def main(wait):
+        waiting = asyncio.ensure_future(wait())
+        await turn()
+        await turn()
+        return waiting
+
+    for opened, wait in [
+        (listener := aio.listen(group), listener.recv),
+        (driver := aio.measure.receive(group), driver.next_event),
+        (stream := aio.receive_stream(group), stream.read),
+    ]:
+        loop = asyncio.new_event_loop()
+        waiting = loop.run_until_complete(main(wait))
+        loop.close()
+        opened.close()
+        assert opened.closed
+        # It was left waiting, and need not say so.
+        waiting._log_destroy_pending = False
+
+
+def test_a_listener_goes_on_on_another_loop(group):
+    async def begin(listener):
+        return asyncio.ensure_future(listener.recv())
+
+    listener = aio.listen(group)
+    first, second = asyncio.new_event_loop(), asyncio.new_event_loop()
+    failures = []
+    second.set_exception_handler(lambda loop, context: failures.append(context))
+    waiting = first.run_until_complete(begin(listener))
+    first.run_until_complete(asyncio.sleep(0))
+    first.close()
+    manycast.send("here", group)
+    assert second.run_until_complete(listener.recv(timeout=10)).payload == b"here"
+    listener.close()
+    second.close()
+    # It was left waiting, and need not say so.
+    waiting._log_destroy_pending = False
+    assert not failures
+
+
+def test_a_sender_whose_socket_is_replaced_while_it_waits_for_room(run, group):
+    async def main():
+        loop = asyncio.get_running_loop()
+        async with aio.Sender(group) as sender:
+            inner, full = sender._object, Replaced()
+            full.fileno = full.sending_fileno
+            sender._object = full
+            sending = asyncio.ensure_future(sender.send(b"x"))
+            await turn()
+            await turn()
+            full.replace()
+            # Somebody else waits for the descriptor that has the number now.
+            heard = asyncio.Event()
+            loop.add_writer(full.sending_fileno(), heard.set)
+            assert await sending == b"x" and heard.is_set()
+            loop.remove_writer(full.sending_fileno())
+            full.close()
+            sender._object = inner
+
+    run(main())

@@ -67,7 +67,7 @@ class lossy:
 
     def __init__(self, group, which=""):
         rule = f"ip daddr {group.host} udp dport {group.port} {which}"
-        self.chain = f"type filter hook input priority 0; {rule} numgen random mod 10 == 0 drop;"
+        self.chain = f"type filter hook input priority 0; {rule} numgen inc mod 10 == 4 drop;"
 
     def __enter__(self):
         subprocess.run(["nft", f"table inet lossy {{ chain in {{ {self.chain} }}; }}"], check=True)

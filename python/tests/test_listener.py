@@ -242,3 +242,22 @@ def test_select_for_the_other_receivers(group):
                     assert select.select([what], [], [], 10)[0]
                     assert take() == b"x"
                 assert not select.select([what], [], [], 0)[0]
+
+
+@pytest.mark.parametrize("how", ["recv_many", "try_recv_many", "recv_into", "try_recv_into"])
+def test_a_call_takes_so_many_at_most_and_leaves_the_rest(group, how):
+    """In a flood there are always more, and it would never end."""
+    groups = [f"239.192.252.{number + 1}%lo:{group.port}" for number in range(8)]
+    with manycast.listen(*groups) as listener:
+        for one in groups:
+            with manycast.Sender(one) as sender:
+                sender.send_many([b"x"] * 5000)
+        take = getattr(listener, how)
+        if how.endswith("into"):
+            count = len(take(bytearray(100_000), 10**9)) - 1
+        else:
+            count = len(take(10**9))
+        assert 0 < count <= 16_384
+        while some := listener.try_recv_many(10**9):
+            count += len(some)
+        assert count == 40_000 or listener.dropped.count

@@ -1,8 +1,13 @@
 import array
 import gc
 import itertools
+import subprocess
+import sys
+import threading
+import time
 
 import pytest
+from waiting import interrupted, until, waits
 
 import manycast
 
@@ -122,3 +127,84 @@ def test_what_was_read_before_a_payload_that_is_none_is_sent(group, listener):
         with pytest.raises(TypeError):
             sender.send_many(["one", 2])
     assert listener.recv().payload == b"one"
+
+
+# A program that sends without end, and ends also where nothing is heard while it does.
+ENDLESS = """
+import itertools, signal, sys, threading
+import manycast
+
+sender, listener = manycast.Sender(sys.argv[1]), manycast.listen(sys.argv[1])
+
+def close():
+    listener.recv()
+    sender.close()
+
+def expire(*_signal):
+    raise TimeoutError
+
+if sys.argv[2] == "close":
+    threading.Thread(target=close).start()
+    expected = manycast.ClosedError
+else:
+    signal.signal(signal.SIGALRM, expire)
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    expected = TimeoutError
+try:
+    sender.send_many(itertools.repeat("x"))
+except expected:
+    sender.close()
+    listener.close()
+    print("heard", end="")
+"""
+
+
+@pytest.mark.parametrize("what", ["close", "signal"])
+def test_sending_without_end_hears(group, what):
+    command = [sys.executable, "-c", ENDLESS, str(group), what]
+    done = subprocess.run(command, stdout=subprocess.PIPE, timeout=30, check=True)
+    assert done.stdout == b"heard"
+
+
+OPENED = {
+    "send": lambda address: manycast.Sender(address),
+    "connected": lambda address: manycast.Socket.connect(address),
+    "send_to": lambda address: manycast.Socket(":0"),
+}
+
+
+@pytest.mark.parametrize("how", OPENED)
+def test_a_wait_for_room_takes_no_time_of_the_processor_where_a_host_refuses(refusing, stuck, how):
+    with OPENED[how](refusing) as opened:
+
+        def send(payload):
+            opened.send_to(payload, refusing) if how == "send_to" else opened.send(payload)
+
+        send(b"anybody?")
+        stuck()
+        begin, used = time.monotonic(), time.thread_time()
+        with interrupted(when=lambda: time.monotonic() > begin + 0.5):
+            with pytest.raises(KeyboardInterrupt):
+                while True:
+                    send(bytes(9000))
+        assert time.thread_time() - used < (time.monotonic() - begin) / 4
+
+
+@pytest.mark.parametrize("how", ["send", "send_many"])
+def test_closing_ends_the_wait_for_room_of_another_thread(server, stuck, how):
+    sender, told = manycast.Sender(server.local_address), []
+    stuck()
+
+    def send():
+        try:
+            while True:
+                sender.send(bytes(9000)) if how == "send" else sender.send_many([bytes(9000)] * 10)
+        except manycast.ClosedError as error:
+            told.append(str(error))
+
+    sending = threading.Thread(target=send)
+    sending.start()
+    until(lambda: waits(sending))
+    sender.close()
+    sending.join(10)
+    assert told == ["the Sender is closed; open another"]

@@ -1,14 +1,16 @@
 """A stream to many, blocking and on the event loop."""
 
+import array
 import asyncio
 import gc
 import io
 import os
+import select
 import tarfile
 import threading
 
 import pytest
-from waiting import interrupted, until
+from waiting import interrupted, turn, until, waits
 
 import manycast
 from manycast import aio
@@ -185,6 +187,69 @@ def test_an_interrupt_ends_the_wait(group):
     assert out.closed
 
 
+def test_an_interrupt_loses_nothing_that_was_read(group):
+    with manycast.receive_stream(group, name="r") as stream:
+        with manycast.send_stream(group, names="r") as out:
+            main = threading.main_thread()
+            out.write(b"one")
+            comes([stream])
+            # The wait is for what follows: what had come was taken before it.
+            with interrupted(when=lambda: not comes([stream], 0) and waits(main)):
+                with pytest.raises(KeyboardInterrupt):
+                    stream.read(6)
+            out.write(b"two")
+            assert stream.read(6) == b"onetwo"
+
+
+def comes(streams, seconds=10):
+    """Whether something comes that can be read."""
+    return bool(select.select(streams, [], [], seconds)[0])
+
+
+@pytest.mark.parametrize("end", ["abort", "close"])
+def test_closing_ends_the_wait_of_another_thread(group, end):
+    """What is sent waits for a receiver that never comes."""
+    stream = manycast.receive_stream(group)
+    out = manycast.send_stream(group, names="absent", wait=60)
+    told = []
+
+    def wait(call):
+        try:
+            call()
+        except Exception as error:
+            told.append(type(error))
+
+    calls = [stream.read, lambda: out.write(CONTENT)]
+    threads = [threading.Thread(target=wait, args=(call,)) for call in calls]
+    for thread in threads:
+        thread.start()
+        until(lambda: waits(thread))
+    getattr(stream, end)()
+    out.abort()
+    for thread in threads:
+        thread.join(10)
+        assert not thread.is_alive()
+    assert told == [manycast.ClosedError] * 2
+
+
+def test_two_threads_close_it(group):
+    out = manycast.send_stream(group, names="absent", wait=0.5)
+    told = []
+
+    def close():
+        try:
+            out.close()
+        except manycast.Error as error:
+            told.append(type(error))
+
+    threads = [threading.Thread(target=close) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert told == [manycast.TimedOut] and out.closed
+
+
 def test_a_child_that_was_forked_off_does_not_hide_the_end(group):
     with manycast.receive_stream(group, name="r") as stream:
         out = manycast.send_stream(group, names="r")
@@ -246,3 +311,106 @@ def test_tasks_that_are_cancelled_end_their_streams(group):
                 await late.close()
 
     asyncio.run(main())
+
+
+def on_a_loop(main):
+    return asyncio.run(asyncio.wait_for(main, 30))
+
+
+def test_items_that_are_wider_than_a_byte(group):
+    numbers = array.array("I", range(500_000))
+    reading = Reading(group, "r")
+
+    async def main():
+        async with aio.send_stream(group, names="r", rate=400e6) as out:
+            return await out.write(numbers)
+
+    assert on_a_loop(main()) == len(numbers.tobytes())
+    assert reading.result == numbers.tobytes()
+
+
+def test_closing_ends_the_wait_of_another_task(group):
+    async def main():
+        loop = asyncio.get_running_loop()
+        stream = aio.receive_stream(group)
+        aborted, ended = (aio.send_stream(group, names="absent", wait=60) for _ in range(2))
+        fds = [stream.fileno(), aborted.fileno(), ended.fileno()]
+        calls = [stream.read(), stream.__anext__(), aborted.write(CONTENT), ended.write(CONTENT)]
+        tasks = [asyncio.ensure_future(call) for call in calls]
+        for _ in range(10):
+            await turn()
+        stream.close()
+        aborted.abort()
+        closing = asyncio.ensure_future(ended.close())
+        for task in tasks:
+            with pytest.raises(manycast.ClosedError):
+                await task
+        ended.abort()
+        with pytest.raises(manycast.ClosedError):
+            await closing
+        # The loop knows none of them, whose numbers are others' from now on.
+        assert not any(loop.remove_reader(fd) or loop.remove_writer(fd) for fd in fds)
+
+    on_a_loop(main())
+
+
+def test_two_tasks_close_it(group):
+    async def main():
+        out = aio.send_stream(group, names="absent", wait=0.5)
+        ends = await asyncio.gather(out.close(), out.close(), return_exceptions=True)
+        assert [type(end) for end in ends] == [manycast.TimedOut, type(None)] and out.closed
+
+    on_a_loop(main())
+
+
+def test_cancelling_a_read_loses_nothing(group):
+    async def main():
+        async with aio.receive_stream(group, name="r") as stream:
+            got = b""
+            async with aio.send_stream(group, names="r") as out:
+                for number in range(8):
+                    # It is cancelled at each moment between what comes and what is returned.
+                    reading = asyncio.ensure_future(stream.__anext__())
+                    await turn()
+                    await out.write(b"%d" % number)
+                    comes([stream])
+                    for _ in range(number % 4):
+                        await turn()
+                    reading.cancel()
+                    try:
+                        got += await reading
+                    except asyncio.CancelledError:
+                        got += await stream.read(1)
+                await out.write(b"some")
+                comes([stream])
+                reading = asyncio.ensure_future(stream.read(9))
+                while comes([stream], 0):
+                    await turn()
+                reading.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await reading
+                await out.write(b" more")
+                got += await stream.read(9)
+        return got
+
+    assert on_a_loop(main()) == b"01234567some more"
+
+
+def test_cancelling_a_read_does_not_lose_the_end(group):
+    async def main():
+        sending = threading.Thread(target=_send, args=(group, "r", b"all"))
+        async with aio.receive_stream(group, name="r") as stream:
+            sending.start()
+            assert await stream.read(3) == b"all"
+            for turns in range(4):
+                reading = asyncio.ensure_future(stream.read())
+                if turns and not stream.closed:
+                    comes([stream])
+                for _ in range(turns):
+                    await turn()
+                reading.cancel()
+                await asyncio.wait([reading])
+            assert await stream.read() == b"" and stream.report.bytes == 3
+        sending.join()
+
+    on_a_loop(main())

@@ -71,10 +71,38 @@ def test_objects_that_are_read_and_written(server, folder):
         def write(self, data):
             raise KeyError("not today")
 
-    with pytest.raises(manycast.FileError, match="not today"):
-        tftp.get(place(server), Broken())
+        def read(self, size):
+            raise KeyError("not today")
+
+    for call in (
+        lambda: tftp.get(place(server), Broken()),
+        lambda: tftp.put(Broken(), place(server, "never")),
+    ):
+        with pytest.raises(manycast.FileError, match="not today") as error:
+            call()
+        assert isinstance(error.value.__cause__, KeyError)
     with pytest.raises(TypeError):
         tftp.get(place(server), 7)
+
+
+def test_what_a_raw_object_does_not_take_is_not_lost(server):
+    to_read, to_write = os.pipe()
+    os.set_blocking(to_write, False)
+    with open(to_read, "rb", buffering=0), open(to_write, "wb", buffering=0) as full:
+        with pytest.raises(manycast.FileError, match="would block"):
+            tftp.get(place(server), full)
+
+    class Silent:
+        """Not raw, it takes all, and says nothing."""
+
+        taken = b""
+
+        def write(self, data):
+            self.taken += data
+
+    silent = Silent()
+    tftp.get(place(server), silent)
+    assert silent.taken == CONTENT
 
 
 def test_what_is_refused(server, folder, silent):

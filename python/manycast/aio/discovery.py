@@ -8,6 +8,7 @@ from .. import discovery as _blocking
 from ..discovery import AnnounceEvent, BrowseEvent, BrowseStats, Device
 from .background import Background
 from .driver import Driver
+from .readiness import checked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ class Announcer(Background[_blocking.Announcer, AnnounceEvent]):
         """
         deadline = None
         if timeout is not None:
-            deadline = asyncio.get_running_loop().time() + timeout
+            deadline = asyncio.get_running_loop().time() + checked(timeout)
         return await self._next(deadline)
 
     async def close(self) -> None:

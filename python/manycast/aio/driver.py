@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 from .._manycast import begin_ask
 from ..error import ClosedError, TimedOut
 from .aside import in_numbers, patiently, refuse_names
-from .readiness import Readiness, turn
+from .readiness import Readiness, checked, turn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Driver(Generic[_E, _S]):
         TimedOut: nothing came in time. ClosedError: it was closed.
         """
         loop = asyncio.get_running_loop()
-        deadline = float("inf") if timeout is None else loop.time() + timeout
+        deadline = float("inf") if timeout is None else loop.time() + checked(timeout)
         driver = self._driver
         await (self._readiness.turn() if self._readiness is not None else turn())
         while True:
@@ -110,9 +110,11 @@ class Driver(Generic[_E, _S]):
 
     def close(self) -> None:
         """Ends it at once; waits of other tasks end with ClosedError. Repeating it is harmless."""
-        if self._readiness is not None:
-            self._readiness.fail(ClosedError("the Driver was closed"))
-        self._driver.close()
+        try:
+            if self._readiness is not None:
+                self._readiness.fail(ClosedError("the Driver was closed"))
+        finally:
+            self._driver.close()
 
     def _end(self) -> None:
         """Closes what has finished, and tells the other tasks that wait."""

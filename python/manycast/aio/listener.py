@@ -56,6 +56,7 @@ class Listener(Receiving):
                 interface=interface,
                 sources=sources,
                 excluded=excluded,
+                timeout=timeout,
                 share_port=share_port,
                 receive_buffer=receive_buffer,
             ),
@@ -157,7 +158,9 @@ class MulticastListener(Waiting):
         sources: str | Iterable[str] | None = None,
         timeout: float | None = None,
     ) -> None:
-        inner = manycast.MulticastListener(group, port, interface=interface, sources=sources)
+        inner = manycast.MulticastListener(
+            group, port, interface=interface, sources=sources, timeout=timeout
+        )
         super().__init__(inner, timeout)
 
     async def recv(
@@ -198,7 +201,8 @@ class MulticastUDPReceiver(Waiting):
     def __init__(
         self, interface: InterfaceLike, group: str, port: int, *, timeout: float | None = None
     ) -> None:
-        super().__init__(manycast.MulticastUDPReceiver(interface, group, port), timeout)
+        inner = manycast.MulticastUDPReceiver(interface, group, port, timeout=timeout)
+        super().__init__(inner, timeout)
 
     async def read(self, *, timeout: float | None = None) -> bytes:
         """Waits for a datagram and returns its payload, all of it."""

@@ -10,6 +10,7 @@ from collections import deque
 
 from .._manycast import Address
 from .plain import Plain
+from .readiness import AGAIN, is_refused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -76,7 +77,9 @@ class DatagramTransport(asyncio.DatagramTransport):
         self._taken: deque[Datagram] = deque()
         self._unsent: deque[tuple[bytes, AddressLike | None]] = deque()
         self._unsent_size = 0
+        # While it waits for room: a descriptor of its own, and when it looks again in any case.
         self._writing: int | None = None
+        self._again: asyncio.TimerHandle | None = None
         self._paused = False
         self._closing = False
         self._lost = False
@@ -163,8 +166,8 @@ class DatagramTransport(asyncio.DatagramTransport):
             kept = data.encode() if isinstance(data, str) else bytes(data)
             self._unsent.append((kept, addr))
             self._unsent_size += len(kept) + self._HEADER
-            if self._writing is None:
-                self._start_writing(addr)
+            if self._again is None:
+                self._wait_for_room(addr)
             self._pause_or_resume()
 
     def _try_send(self, data: Payload, addr: AddressLike | None) -> bool:
@@ -180,29 +183,39 @@ class DatagramTransport(asyncio.DatagramTransport):
                 break
             data, addr = self._unsent[0]
             if not self._try_send(data, addr):
-                self._start_writing(addr)
                 break
             if not self._unsent:  # The protocol was told of an error, and aborted.
                 return
             self._unsent.popleft()
             self._unsent_size -= len(data) + self._HEADER
-        if not self._unsent:
+        if self._unsent:
+            self._wait_for_room(self._unsent[0][1])
+        else:
             self._stop_writing()
         self._pause_or_resume()
         if self._closing and not self._unsent:
             self._finish()
 
-    def _start_writing(self, addr: AddressLike | None) -> None:
-        # IPv4 and IPv6 are sent by two descriptors.
+    def _wait_for_room(self, addr: AddressLike | None) -> None:
+        self._stop_writing()
+        # The socket may be replaced by another meanwhile, when the interfaces change.
+        self._again = self._loop.call_later(1, self._write)
         full = self._socket.sending_fileno(addr)
-        if self._writing != full:
-            self._stop_writing()
-            self._writing = full
-            self._loop.add_writer(full, self._write)
+        if is_refused(full):
+            self._again.cancel()
+            self._again = self._loop.call_later(AGAIN, self._write)
+            return
+        # It stays open while the loop knows it.
+        self._writing = os.dup(full)
+        self._loop.add_writer(self._writing, self._write)
 
     def _stop_writing(self) -> None:
+        if self._again is not None:
+            self._again.cancel()
+            self._again = None
         if self._writing is not None:
             self._loop.remove_writer(self._writing)
+            os.close(self._writing)
             self._writing = None
 
     def _pause_or_resume(self) -> None:

@@ -57,6 +57,7 @@ class Socket(Receiving):
             address,
             port,
             share_port=share_port,
+            timeout=timeout,
             receive_buffer=receive_buffer,
             send_buffer=send_buffer,
             dscp=dscp,
@@ -76,7 +77,8 @@ class Socket(Receiving):
         """Opens a socket that sends to one peer and receives from it alone."""
         refuse_names(Address(peer, port))
         socket = cls.__new__(cls)
-        Receiving.__init__(socket, manycast.Socket.connect(peer, port, dscp=dscp), timeout)
+        inner = manycast.Socket.connect(peer, port, timeout=timeout, dscp=dscp)
+        Receiving.__init__(socket, inner, timeout)
         return socket
 
     @property

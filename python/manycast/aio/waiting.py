@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 
 from ..error import ClosedError, TimedOut
-from .readiness import Readiness
+from .readiness import AGAIN, Readiness, checked, is_refused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,8 +43,7 @@ class Waiting:
 
     async def _attempt(self, attempt: Callable[[], _T | None], timeout: float | None) -> _T:
         """Calls ``attempt`` until it finds something."""
-        if timeout is None:
-            timeout = self._timeout
+        timeout = self._timeout if timeout is None else checked(timeout)
         deadline = None if timeout is None else asyncio.get_running_loop().time() + timeout
         await self._reading.turn()
         found = attempt()
@@ -59,13 +59,22 @@ class Waiting:
         """Waits until there is room in the send buffer of a descriptor, a second at most: the socket
         may be replaced by another meanwhile, when the interfaces change.
         """
+        if is_refused(fd):
+            await asyncio.sleep(AGAIN)
+            return
         if fd not in self._writing:
-            self._writing[fd] = Readiness(fd, to_write=True)
+            # One of its own, which stays open while the loop knows it.
+            self._writing[fd] = Readiness(os.dup(fd), to_write=True)
         try:
             await self._writing[fd].wait(asyncio.get_running_loop().time() + 1)
         finally:
             if fd in self._writing and not self._writing[fd].is_awaited:
-                self._writing.pop(fd).unwatch()
+                self._forget(fd)
+
+    def _forget(self, fd: int) -> None:
+        writing = self._writing.pop(fd)
+        writing.unwatch()
+        os.close(writing.fd)
 
     def fileno(self) -> int:
         """The descriptor that the event loop waits for."""
@@ -73,9 +82,13 @@ class Waiting:
 
     def close(self) -> None:
         """Closes it; waits of other tasks end with ClosedError. Repeating it is harmless."""
-        for readiness in (self._reading, *self._writing.values()):
-            readiness.fail(ClosedError(f"the {type(self).__name__} was closed"))
-        self._object.close()
+        try:
+            for readiness in (self._reading, *self._writing.values()):
+                readiness.fail(ClosedError(f"the {type(self).__name__} was closed"))
+            for fd in list(self._writing):
+                self._forget(fd)
+        finally:
+            self._object.close()
 
     @property
     def closed(self) -> bool:
@@ -109,7 +122,7 @@ class Receiving(Waiting):
         self, limit: int = 256, /, *, timeout: float | None = None
     ) -> list[Datagram]:
         """Waits for datagrams and returns a list of those that are there: at least one, and no more
-        than ``limit``. Raises what ``recv`` raises.
+        than ``limit``, nor than 16,384. Raises what ``recv`` raises.
         """
         if limit < 1:
             raise ValueError("at least one datagram is waited for; give a limit from 1")

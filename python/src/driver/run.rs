@@ -10,6 +10,7 @@ use pyo3::types::PyTuple;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 
 use crate::error;
+use crate::fork::Owned;
 use crate::value;
 
 /// What a protocol is in Python.
@@ -64,7 +65,7 @@ pub(crate) trait Run: Send {
 }
 
 pub(super) struct One<P: Protocol> {
-    driver: manycast::Driver<P>,
+    driver: Owned<manycast::Driver<P>>,
     stopper: Stopper,
     commands: Commands<P>,
 }
@@ -74,7 +75,8 @@ impl<P: PythonProtocol> One<P> {
         let stopper = driver.stopper().map_err(error::exception)?;
         let commands = driver.commands().map_err(error::exception)?;
         Ok(Self {
-            driver,
+            // Taken apart, it does not run the stop hook of the protocol.
+            driver: Owned::new(driver, |driver| drop(driver.into_parts())),
             stopper,
             commands,
         })

@@ -17,10 +17,16 @@ impl Write for Stream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         Python::attach(|py| {
             let written = self.0.call_method1(py, "write", (PyBytes::new(py, bytes),));
-            let written = written.map_err(failed)?;
-            // What is not raw writes all, and need not say so.
+            let written = written.map_err(io::Error::other)?;
             let count: Option<usize> = written.extract(py).unwrap_or(None);
-            Ok(count.unwrap_or(bytes.len()).min(bytes.len()))
+            match count {
+                Some(count) => Ok(count.min(bytes.len())),
+                None if is_raw(self.0.bind(py)).map_err(io::Error::other)? => {
+                    Err(io::ErrorKind::WouldBlock.into())
+                }
+                // What is not raw writes all, and need not say so.
+                None => Ok(bytes.len()),
+            }
         })
     }
 
@@ -33,7 +39,7 @@ impl Read for Stream {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         Python::attach(|py| {
             let read = self.0.call_method1(py, "read", (into.len(),));
-            let read = read.map_err(failed)?;
+            let read = read.map_err(io::Error::other)?;
             let bytes = read.bind(py).cast::<PyBytes>();
             let bytes = bytes.map_err(|_| io::Error::other("read() returned no bytes object"))?;
             let bytes = bytes.as_bytes();
@@ -46,6 +52,7 @@ impl Read for Stream {
     }
 }
 
-fn failed(error: PyErr) -> io::Error {
-    io::Error::other(error.to_string())
+/// Whether an object is raw: None says then that nothing was written, since it would have had to wait.
+fn is_raw(object: &Bound<'_, PyAny>) -> PyResult<bool> {
+    object.is_instance(&object.py().import("io")?.getattr("RawIOBase")?)
 }
