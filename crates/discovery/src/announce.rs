@@ -196,11 +196,13 @@ fn protocol_of(kind: &str) -> Option<DiscoveryProtocol> {
     }
 }
 
-/// The addresses of this host, in a fixed order.
+/// The addresses of this host, in a fixed order. Nothing can be sent from one whose detection of duplicates still goes
+/// on, as after an interface came up; its end is a change, so that all is announced then.
 fn addresses() -> Result<Vec<LocalAddress>, Error> {
     let mut addresses = Vec::new();
     for interface in interfaces()? {
-        addresses.extend(interface.addresses.iter().map(|own| LocalAddress {
+        let usable = interface.addresses.iter().filter(|own| own.is_usable());
+        addresses.extend(usable.map(|own| LocalAddress {
             interface: interface.index,
             address: own.address,
             prefix: own.prefix,
@@ -516,6 +518,12 @@ impl Protocol for Announcing {
     }
 
     fn handle_network(&mut self, now: Instant, event: NetworkEvent) {
+        // An interface that was down for a moment has lost its IPv6 addresses, and gets them again: without a look in
+        // between, they would count as unchanged.
+        let is_look = |told: &Told| matches!(told, Told::Look);
+        if matches!(event, NetworkEvent::Joined(_)) && !self.told.iter().any(is_look) {
+            self.told.push_back(Told::Look);
+        }
         self.wire.handle_network(now, event);
     }
 

@@ -5,7 +5,7 @@ use std::net::UdpSocket;
 use manycast_lab::netns::Lab;
 
 use crate::discover::{MDNS, SSDP, alive, announce, next, speaker, watch};
-use crate::{code, dns, hosts_on, json};
+use crate::{code, dns, hosts_on, json, start};
 
 /// Where WS-Discovery is said.
 const WS_DISCOVERY: &str = "239.255.255.250:3702";
@@ -197,4 +197,29 @@ pub(crate) fn an_interface_that_is_recreated_is_asked_on_again() {
     a.delete_device("eth0");
     a.recreate_device("eth0");
     wait_for(&["gone", "found"]);
+}
+
+/// IPv6 addresses are tentative for some seconds after an interface came up (RFC 4862 §5.4): nothing can be sent from
+/// them before.
+pub(crate) fn after_an_interface_came_up_all_is_announced_by_ipv6() {
+    let lab = Lab::new();
+    let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
+    b.sysctl("net.ipv6.conf.eth0.accept_dad", "1");
+    // A second each: for longer than it is looked again, and than anything is repeated.
+    b.sysctl("net.ipv6.conf.eth0.dad_transmits", "5");
+    let web = ["Web", "--type", "wsdp:Device", "--port", "80", "--protocol"];
+    let all = [&web[..], &["ssdp", "--protocol", "ws-discovery"]].concat();
+    let mut announced = announce(&b, &all);
+    for protocol in ["ssdp", "ws-discovery"] {
+        announced.wait_for_line(&format!("\"protocol\":\"{protocol}\""));
+    }
+    b.link_down("eth0");
+    let mut listening = start(&a, &["listen", "ssdp", "ws-discovery", "--json"]);
+    listening.wait_for_line("\"event\":\"listening\"");
+    b.output("ip link set eth0 up");
+    let mut missing = vec!["ssdp:alive", "discovery/Hello"];
+    while !missing.is_empty() {
+        let line = listening.wait_for_line("\"destination\":\"[ff02::c");
+        missing.retain(|text| !line.contains(text));
+    }
 }

@@ -55,6 +55,7 @@ netns::tests!(
     discover_told::by_ssdp_a_crash_and_a_new_address_are_told,
     discover_told::by_ws_discovery_a_new_address_is_told,
     discover_told::an_interface_that_is_recreated_is_asked_on_again,
+    discover_told::after_an_interface_came_up_all_is_announced_by_ipv6,
     discover::hostile_answers_hide_no_good_ones,
     discover::a_flood_of_names_is_counted,
     discover::a_name_that_is_taken_is_changed_and_told,
