@@ -253,6 +253,52 @@ fn goodbyes_crashes_and_new_addresses_are_told() {
     assert_eq!(gone(&net, 0).len(), 1);
 }
 
+/// A switch is started anew, say: the services do not know that anybody has missed them.
+#[test]
+fn what_was_out_of_reach_is_found_again() {
+    for (cut_off, patience) in [(SECOND * 85, SECOND * 70), (SECOND * 300, SECOND * 320)] {
+        let mut net = Net::new(1, 1, 0.0, ClientConfig::default());
+        // Its questions have become rare until then.
+        net.sim.run_for(SECOND * 7_200);
+        net.sim.set_links(Link {
+            loss: 1.0,
+            ..Link::default()
+        });
+        net.sim.run_for(cut_off);
+        assert_eq!(gone(&net, 0), [Goodbye::NoAnswer]);
+        net.sim.set_links(Link::default());
+        net.sim.run_for(patience);
+        let found = net.sim.events(net.client).iter();
+        let found = found.filter(|(_, event)| matches!(event, ClientEvent::Found(_)));
+        assert_eq!(found.count(), 2, "after {cut_off:?}");
+    }
+}
+
+#[test]
+fn it_is_asked_again_and_less_and_less() {
+    let asked = |again| {
+        let config = ClientConfig {
+            again,
+            groups: vec![groups()[0]],
+            ..once()
+        };
+        let mut net = Net::new(1, 0, 0.0, config);
+        net.sim.run_for(SECOND * 20_000);
+        let events = net.sim.events(net.client).iter();
+        let asked = events.filter(|(_, event)| matches!(event, ClientEvent::Asked { .. }));
+        asked.map(|(at, _)| *at).collect::<Vec<_>>()
+    };
+    assert_eq!(asked(None).len(), 1);
+    let times = asked(Some(SECOND * 60));
+    let gaps: Vec<Duration> = times.windows(2).map(|it| it[1] - it[0]).collect();
+    let least = [60, 120, 240, 480, 960, 1_920, 3_600, 3_600, 3_600, 3_600];
+    for (gap, least) in gaps.iter().zip(least) {
+        let least = SECOND * least;
+        assert!((least..=least + least / 10).contains(gap), "{gaps:?}");
+    }
+    assert_eq!(gaps.len(), least.len(), "{gaps:?}");
+}
+
 #[test]
 fn services_are_found_on_three_interfaces_by_ipv4_and_ipv6() {
     for seed in seeds(20) {

@@ -2,6 +2,7 @@
 
 mod known;
 mod proxy;
+mod rounds;
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -208,68 +209,6 @@ impl Client {
             self.gone.clear();
             self.tell(ClientEvent::Finished);
         }
-    }
-
-    fn add_place(&mut self, now: Instant, destination: SocketAddr, by: Option<InterfaceId>) {
-        let place = Place {
-            destination,
-            interface: by,
-            asked: 0,
-            proxy: None,
-            lost: 0,
-        };
-        if let Some(number) = self.places.add(place) {
-            self.ask(now, number);
-        }
-    }
-
-    /// Asks all questions in one place, and sets the time for the next round there.
-    fn ask(&mut self, now: Instant, number: usize) {
-        let Some(place) = self.places.get_mut(number) else {
-            return;
-        };
-        if place.asked >= self.config.attempts || self.config.probes.is_empty() {
-            return;
-        }
-        place.asked += 1;
-        let more = place.asked < self.config.attempts;
-        // A round that is still on its way need not be asked twice.
-        let is_here =
-            |it: &Question| matches!(it, Question::Probe { place, .. } if *place == number);
-        if !self.questions.iter().any(is_here) {
-            self.questions.extend(self.round(number, false));
-            self.questions.extend(self.round(number, true));
-        }
-        if more {
-            // Below a millisecond, many rounds would be a flood.
-            let interval = self.config.interval.max(Duration::from_millis(1));
-            let more = self.random.duration(Duration::ZERO..=interval / 10);
-            let at = now.checked_add(interval.saturating_add(more));
-            self.deadlines.set(Due::Ask(number), at);
-        }
-    }
-
-    /// All questions to a group or a host, or to the proxy beside it, if there is one.
-    fn round(&self, place: usize, to_proxy: bool) -> Vec<Question> {
-        let has_proxy = self.places.get(place).is_some_and(|it| it.proxy.is_some());
-        let probes = 0..self.config.probes.len();
-        let questions = probes.flat_map(|probe| {
-            let versions = self.config.versions.iter();
-            versions.map(move |version| Question::Probe {
-                place,
-                probe,
-                version: *version,
-                to_proxy,
-            })
-        });
-        questions.filter(|_| has_proxy || !to_proxy).collect()
-    }
-
-    /// The place where a datagram came by, or where one like it is asked.
-    fn place_of(&self, source: SocketAddr, interface: u32) -> Option<usize> {
-        let of_version = |place: &Place| place.destination.is_ipv4() == source.is_ipv4();
-        self.places
-            .find(|place| of_version(place) && place.is_on(interface))
     }
 
     /// Asks one question.

@@ -94,10 +94,14 @@ pub struct ClientConfig {
     pub interfaces: Vec<InterfaceSelector>,
     /// Hosts to ask each by itself, beside the groups, such as a discovery proxy; none by default.
     pub hosts: Vec<SocketAddr>,
-    /// How often each question is asked in all; 3 times by default, each under a name of its own.
+    /// How often each question is asked at first; 3 times by default, each under a name of its own. 0 never asks.
     pub attempts: u32,
     /// How long after one another; 1 s by default, and up to a tenth more at random.
     pub interval: Duration,
+    /// How long after these each question is asked again, since who was out of reach says nothing unasked when it is back;
+    /// 1 min by default, from 1 s. Then after twice as long each time, up to an hour; and from the beginning, an interval
+    /// later, where a service does not answer any more. `None` asks no more.
+    pub again: Option<Duration>,
     /// How often each datagram to a group is sent again; 2 times by default (SOAP-over-UDP 1.1 App. A:
     /// `MULTICAST_UDP_REPEAT`).
     pub multicast_repeat: u32,
@@ -131,6 +135,7 @@ impl Default for ClientConfig {
             hosts: Vec::new(),
             attempts: 3,
             interval: Duration::from_secs(1),
+            again: Some(Duration::from_secs(60)),
             multicast_repeat: 2,
             unicast_repeat: 1,
             resolve: true,

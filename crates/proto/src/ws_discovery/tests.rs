@@ -95,6 +95,7 @@ fn client(change: impl FnOnce(&mut ClientConfig)) -> (Client, Instant) {
         probes: vec![Probe::default()],
         versions: vec![Version::V2005_04],
         attempts: 1,
+        again: None,
         ..ClientConfig::default()
     };
     change(&mut config);

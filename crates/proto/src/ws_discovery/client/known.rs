@@ -141,6 +141,8 @@ impl Client {
         let silence = now.saturating_duration_since(account.entry.heard);
         let silent = age.is_some_and(|age| silence >= age);
         if silent && account.checks >= CHECKS {
+            let entry = account.entry.clone();
+            self.ask_anew(now, &entry);
             return self.forget(number, Goodbye::NoAnswer);
         }
         if !silent && account.resolves >= CHECKS {
