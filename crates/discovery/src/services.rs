@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::hash::Hash;
 use std::net::IpAddr;
 
+use manycast_proto::ssdp::unversioned;
+
 use crate::{Change, DiscoveryProtocol, Event, Reason, Service};
 
 #[cfg(test)]
@@ -58,7 +60,7 @@ impl Services {
 
     /// Takes in what a source says now of a service; `change` is what the protocol itself knows to have changed.
     pub(crate) fn said(&mut self, source: Source, said: Service, change: Option<Change>) {
-        let id = (said.protocol, said.id.clone());
+        let id = known_by(said.protocol, &said.id);
         let Some(known) = self.known.get_mut(&id) else {
             if self.known.len() >= self.most {
                 self.overflowed += 1;
@@ -84,7 +86,8 @@ impl Services {
     }
 
     /// Takes in that a source has said that a service is gone, or has not said anything of it for too long.
-    pub(crate) fn gone(&mut self, source: Source, id: Id, reason: Reason) {
+    pub(crate) fn gone(&mut self, source: Source, (protocol, id): Id, reason: Reason) {
+        let id = known_by(protocol, &id);
         let Some(known) = self.known.get_mut(&id) else {
             return;
         };
@@ -99,10 +102,19 @@ impl Services {
     }
 }
 
+/// What a service is known by: of SSDP, it may be told in several versions.
+fn known_by(protocol: DiscoveryProtocol, id: &str) -> Id {
+    match protocol {
+        DiscoveryProtocol::Ssdp => (protocol, unversioned(id)),
+        _ => (protocol, id.to_owned()),
+    }
+}
+
 impl Known {
     /// Puts together what the sources say, and tells what has changed by that.
     fn update(&mut self, change: Option<Change>) -> Option<Event> {
         let mut service = together(&self.said)?;
+        service.id.clone_from(&self.service.id);
         std::mem::swap(&mut service, &mut self.service);
         let (before, now) = (service, &self.service);
         let only_in = |one: &Service, other: &Service| {

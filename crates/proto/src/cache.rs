@@ -9,7 +9,7 @@ pub(crate) trait Known {
     fn place(&self) -> (IpAddr, u32);
 
     /// What it is said of, by the name that the protocol knows it by.
-    fn name(&self) -> &str;
+    fn name(&self) -> String;
 }
 
 /// What an entry is known by. The source is a part of it, so that nobody can change or end what another
@@ -36,9 +36,8 @@ impl<T: Known> Cache<T> {
         }
     }
 
-    pub(crate) fn find(&self, source: IpAddr, interface: u32, name: &str) -> Option<u64> {
-        let key = (source, interface, name.to_owned());
-        self.keys.get(&key).copied()
+    pub(crate) fn find(&self, source: IpAddr, interface: u32, name: String) -> Option<u64> {
+        self.keys.get(&(source, interface, name)).copied()
     }
 
     pub(crate) fn entry(&mut self, number: u64) -> Option<&mut T> {
@@ -59,8 +58,7 @@ impl<T: Known> Cache<T> {
         let (source, interface) = entry.place();
         let number = self.next;
         self.next += 1;
-        self.keys
-            .insert((source, interface, entry.name().to_owned()), number);
+        self.keys.insert((source, interface, entry.name()), number);
         *self.sources.entry((source, interface)).or_default() += 1;
         self.entries.insert(number, entry);
         number
@@ -69,8 +67,7 @@ impl<T: Known> Cache<T> {
     pub(crate) fn remove(&mut self, number: u64) -> Option<T> {
         let entry = self.entries.remove(&number)?;
         let (source, interface) = entry.place();
-        self.keys
-            .remove(&(source, interface, entry.name().to_owned()));
+        self.keys.remove(&(source, interface, entry.name()));
         if let Some(count) = self.sources.get_mut(&(source, interface)) {
             *count -= 1;
             if *count == 0 {

@@ -200,6 +200,37 @@ fn goodbyes_crashes_and_restarts_are_told() {
     assert_eq!(gone(&net, 1, Goodbye::Expired), 3);
 }
 
+/// UDA 2.0 §1.3.3: it answers in the version that was searched for, and says unasked which one it has.
+#[test]
+fn a_part_is_one_in_whatever_version_it_is_told() {
+    let config = ClientConfig {
+        targets: vec![KIND.to_owned()],
+        ..ClientConfig::default()
+    };
+    let newer = "urn:schemas-upnp-org:device:Basic:2";
+    let mut net = Net::of(1, 1, 0.0, config, |_, mut config| {
+        config.root.device_type = Some(newer.to_owned());
+        config
+    });
+    let target = |net: &Net| {
+        let mut entries = net.sim.protocol(net.client).entries();
+        let entry = entries.next().map(|it| it.advertisement.target.clone());
+        assert_eq!(entries.count(), 0);
+        entry
+    };
+    net.sim.run_for(SECOND * 5);
+    assert_eq!(target(&net).as_deref(), Some(KIND));
+    // It has announced itself again.
+    net.sim.run_for(SECOND * 900);
+    assert_eq!(target(&net).as_deref(), Some(newer));
+    let changes = net.sim.events(net.client).iter();
+    let changes = changes.filter(|(_, it)| matches!(it, ClientEvent::Changed { .. }));
+    assert_eq!(changes.count(), 1);
+    net.sim.stop(net.devices[0]);
+    net.sim.run_for(SECOND);
+    assert_eq!(target(&net), None, "it has said goodbye");
+}
+
 #[test]
 fn by_ipv6_the_location_is_of_the_scope_of_the_group() {
     let mut sim = Sim::new(1);

@@ -133,3 +133,29 @@ fn what_is_said_again_is_not_told_again() {
     }
     assert_eq!(services.events.len(), 1);
 }
+
+/// By SSDP it is told in the version that was searched for, and in the one that it has.
+#[test]
+fn a_service_is_one_in_whatever_version_it_is_told() {
+    let mut services = Services::new(8);
+    let told = ["uuid:A::urn:x:device:B:1", "uuid:a::urn:x:device:B:2"];
+    let [(first, older), (second, newer)] = [said(told[0], 5, 1), said(told[1], 9, 1)];
+    services.said(first, older.clone(), None);
+    services.said(second, newer.clone(), None);
+    services.gone(first, (SSDP, newer.id.clone()), Reason::Goodbye);
+    services.gone(second, (SSDP, newer.id), Reason::Goodbye);
+    // Whoever is told of it knows it by the same word to the end.
+    let [Event::Found(_), rest @ ..] = services.events.make_contiguous() else {
+        panic!("it is found once")
+    };
+    let [
+        Event::Changed { .. },
+        Event::Changed { service, .. },
+        Event::Gone { service: last, .. },
+    ] = rest
+    else {
+        panic!("{rest:?}")
+    };
+    assert!(service.is_same(&older) && last.is_same(&older));
+    assert_eq!(services.all().count(), 0);
+}

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use manycast_types::{InterfaceId, Received, Transmit};
 use tracing::trace;
 
+use super::target::{unversioned, versioned};
 use super::{
     Advertisement, Change, ClientConfig, ClientEvent, Deviations, Entry, Goodbye, Kind, Message,
     PORT, Search, matches, parse,
@@ -312,11 +313,16 @@ impl Client {
         let Some(entry) = self.cache.entry(number) else {
             return;
         };
-        let change = change(&entry.advertisement, &said);
+        let known = &entry.advertisement;
+        let version = |said: &Advertisement| versioned(&said.target).map(|(_, version)| version);
+        let is_newer = version(&said) > version(known);
+        let change = change(known, &said).or(is_newer.then_some(Change::Other));
+        let (target, usn) = match is_newer {
+            true => (said.target.clone(), said.usn.clone()),
+            // What names the entry stays as it was: an answer bears the version that was searched for (UDA 2.0 §1.3.3).
+            false => (known.target.clone(), known.usn.clone()),
+        };
         (entry.heard, entry.age, entry.source) = (now, age, source);
-        // What names the entry stays as it was.
-        let (target, usn) = (&entry.advertisement.target, &entry.advertisement.usn);
-        let (target, usn) = (target.clone(), usn.clone());
         entry.advertisement = Advertisement {
             target,
             usn,
@@ -354,8 +360,8 @@ impl Client {
 }
 
 /// What a part of a device is known by.
-fn name(said: &Advertisement) -> &str {
-    said.usn.as_ref().unwrap_or(&said.target)
+fn name(said: &Advertisement) -> String {
+    unversioned(said.usn.as_ref().unwrap_or(&said.target))
 }
 
 impl Known for Entry {
@@ -363,7 +369,7 @@ impl Known for Entry {
         (self.source.ip(), self.interface.index)
     }
 
-    fn name(&self) -> &str {
+    fn name(&self) -> String {
         name(&self.advertisement)
     }
 }

@@ -64,7 +64,7 @@ pub use deviation::{Deviation, Deviations};
 pub use device::{Device, DeviceStats};
 pub use event::{Change, ClientEvent, DeviceEvent, Entry, Goodbye};
 pub use message::{Advertisement, Kind, Message, Search, parse};
-pub use target::{ALL, ROOT_DEVICE, matches, uuid_of};
+pub use target::{ALL, ROOT_DEVICE, matches, unversioned, uuid_of};
 
 /// The port of the groups (UDA 2.0 §1.1).
 pub const PORT: u16 = 1900;

@@ -41,6 +41,25 @@ pub(super) fn versioned(target: &str) -> Option<(&str, u32)> {
     Some((name, version.parse().ok()?))
 }
 
+/// What a part of a device is known by: its USN in lower case and without the version of its type. A device answers in the
+/// version that was searched for, and says unasked which one it has (UDA 2.0 §1.3.3).
+///
+/// ```
+/// use manycast_proto::ssdp::unversioned;
+///
+/// let usn = "uuid:AB-1::urn:schemas-upnp-org:device:MediaRenderer:2";
+/// assert_eq!(unversioned(usn), "uuid:ab-1::urn:schemas-upnp-org:device:mediarenderer");
+/// assert_eq!(unversioned("uuid:ab-1::upnp:rootdevice"), "uuid:ab-1::upnp:rootdevice");
+/// ```
+pub fn unversioned(usn: &str) -> String {
+    let (id, part) = usn.rsplit_once("::").unwrap_or(("", usn));
+    match versioned(part) {
+        Some((name, _)) if id.is_empty() => name.to_ascii_lowercase(),
+        Some((name, _)) => format!("{id}::{name}").to_ascii_lowercase(),
+        None => usn.to_ascii_lowercase(),
+    }
+}
+
 /// The UUID in a USN or a search target such as `uuid:2f40…::upnp:rootdevice`, in lower case and without
 /// what stands around it.
 ///

@@ -69,8 +69,8 @@ impl Known for Account {
         (self.entry.source.ip(), self.entry.interface.index)
     }
 
-    fn name(&self) -> &str {
-        &self.entry.service.endpoint
+    fn name(&self) -> String {
+        self.entry.service.endpoint.clone()
     }
 }
 

@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::{Client, Due, Question};
+use crate::cache::Known as _;
 use crate::ws_discovery::account::{Account, differences, update};
-use crate::ws_discovery::{ClientEvent, Entry, Goodbye, Service};
+use crate::ws_discovery::{ClientEvent, Goodbye, Service};
 
 /// How often a service that was not heard of is asked for, and how long each question waits for an answer.
 const CHECKS: u32 = 3;
@@ -25,14 +26,8 @@ impl Client {
     }
 
     fn find(&self, account: &Account) -> Option<u64> {
-        let Entry {
-            service,
-            source,
-            interface,
-            ..
-        } = &account.entry;
-        self.cache
-            .find(source.ip(), interface.index, &service.endpoint)
+        let (source, interface) = account.place();
+        self.cache.find(source, interface, account.name())
     }
 
     pub(super) fn bye(&mut self, said: &Account) {
