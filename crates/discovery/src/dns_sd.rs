@@ -1,5 +1,7 @@
 //! DNS-SD by the library `mdns-sd`, which has a thread and sockets of its own.
 
+mod searching;
+
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -7,16 +9,15 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Instant;
 
-use flume::{Receiver, RecvError, Selector};
 use manycast_io::find_interface;
 use manycast_types::{InterfaceId, InterfaceSelector};
-use mdns_sd::{DaemonEvent, IfKind, ResolvedService, ScopedIp, ServiceDaemon, ServiceEvent};
+use mdns_sd::{IfKind, ResolvedService, ScopedIp, ServiceDaemon};
+
+use searching::Searching;
 
 use crate::optional::loopback;
 use crate::services::Services;
-use crate::{
-    Attribute, DiscoveryProtocol, Error, Event, Reason, Service, ServiceAddress, What, uuid,
-};
+use crate::{Attribute, DiscoveryProtocol, Error, Event, Reason, Service, ServiceAddress, uuid};
 
 const DNS_SD: DiscoveryProtocol = DiscoveryProtocol::DnsSd;
 
@@ -26,9 +27,9 @@ pub(crate) const DOMAIN: &str = ".local.";
 /// How many types are looked for at most; hosts of a large office announce some 60.
 const MAX_TYPES: usize = 256;
 
-/// How much that is told may wait for whoever reads it. When it is full, the library is waited for, which then ends
-/// its subscription, and is asked anew.
-const WAITING: usize = 1_024;
+/// How much that is told may wait for whoever reads it: as much as there are services at most by default. When it is
+/// full, the library is not read any more, which then ends its subscription, and is asked anew.
+const WAITING: usize = 4_096;
 
 /// What the thread tells.
 #[derive(Debug)]
@@ -64,16 +65,9 @@ pub(crate) fn search(
     let monitor = daemon.monitor().map_err(Error::dns_sd("look"))?;
     let (running, stopped) = flume::bounded(0);
     let (sender, receiver) = mpsc::sync_channel(WAITING);
-    let mut searching = Searching {
-        daemon: daemon.clone(),
-        searches: Vec::new(),
-        refused: BTreeSet::new(),
-        sender,
-        wake: Box::new(wake),
-        told_of_too_many: false,
-    };
+    let mut searching = Searching::new(daemon.clone(), sender, Box::new(wake));
     for kind in what {
-        searching.begin(format!("{kind}{DOMAIN}"))?;
+        searching.begin(format!("{kind}{DOMAIN}"), BTreeSet::new())?;
     }
     thread::Builder::new()
         .name("dns-sd".to_owned())
@@ -113,109 +107,6 @@ pub(crate) fn if_kinds(on: &[InterfaceSelector]) -> Result<Vec<IfKind>, Error> {
         Ok(IfKind::Name(found.name.to_string()))
     });
     named.collect()
-}
-
-struct Searching {
-    daemon: ServiceDaemon,
-    searches: Vec<(String, Receiver<ServiceEvent>)>,
-    /// Types that somebody announces and the library does not look for.
-    refused: BTreeSet<String>,
-    sender: mpsc::SyncSender<Said>,
-    wake: Box<dyn Fn() + Send>,
-    told_of_too_many: bool,
-}
-
-enum Step {
-    Stop,
-    Daemon(DaemonEvent),
-    Event(ServiceEvent),
-    /// The library has ended a subscription, since what it told was not read in time.
-    Ended(usize),
-}
-
-impl Searching {
-    fn begin(&mut self, kind: String) -> Result<(), Error> {
-        let events = self.daemon.browse(&kind);
-        let events = events.map_err(Error::dns_sd(format!("look for {kind}")))?;
-        self.searches.push((kind, events));
-        Ok(())
-    }
-
-    fn run(mut self, stopped: &Receiver<()>, monitor: &Receiver<DaemonEvent>) {
-        while let Some(said) = self.step(stopped, monitor) {
-            if let Some(said) = said {
-                if self.sender.send(said).is_err() {
-                    break;
-                }
-                (self.wake)();
-            }
-        }
-    }
-
-    /// Waits for what comes next; `None` when it is over.
-    #[expect(clippy::option_option, reason = "over, or nothing to tell")]
-    fn step(
-        &mut self,
-        stopped: &Receiver<()>,
-        monitor: &Receiver<DaemonEvent>,
-    ) -> Option<Option<Said>> {
-        let mut selector = Selector::new()
-            .recv(stopped, |_| Step::Stop)
-            .recv(monitor, |event| event.map_or(Step::Stop, Step::Daemon));
-        for (index, (_, events)) in self.searches.iter().enumerate() {
-            selector = selector.recv(events, move |event: Result<_, RecvError>| {
-                event.map_or(Step::Ended(index), Step::Event)
-            });
-        }
-        Some(match selector.wait() {
-            Step::Stop => return None,
-            Step::Daemon(DaemonEvent::Error(error)) => {
-                Some(Said::Failed(format!("cannot look by DNS-SD: {error}")))
-            }
-            Step::Daemon(_) => None,
-            Step::Event(event) => self.take(event),
-            Step::Ended(index) => {
-                let (kind, _) = self.searches.swap_remove(index);
-                self.begin(kind).err().map(failed)
-            }
-        })
-    }
-
-    fn take(&mut self, event: ServiceEvent) -> Option<Said> {
-        match event {
-            ServiceEvent::SearchStarted(what) => {
-                // What follows is how many interfaces there are, and which.
-                let what = what.split(" on ").next().unwrap_or(&what);
-                Some(Said::Asked(bare(what).to_owned()))
-            }
-            ServiceEvent::ServiceFound(asked, found) if bare(&asked) == What::ALL_TYPES => {
-                self.found_type(found)
-            }
-            ServiceEvent::ServiceResolved(service) => Some(Said::Resolved(service, Instant::now())),
-            // A type that nobody offers any more is looked for all the same: it may come back.
-            ServiceEvent::ServiceRemoved(asked, _) if bare(&asked) == What::ALL_TYPES => None,
-            ServiceEvent::ServiceRemoved(_, name) => Some(Said::Removed(name)),
-            _ => None,
-        }
-    }
-
-    fn found_type(&mut self, kind: String) -> Option<Said> {
-        let is_known = self.searches.iter().any(|(known, _)| *known == kind);
-        if is_known || self.refused.contains(&kind) {
-            return None;
-        }
-        if self.searches.len() + self.refused.len() > MAX_TYPES {
-            return (!std::mem::replace(&mut self.told_of_too_many, true))
-                .then_some(Said::TooManyTypes);
-        }
-        let error = self.begin(kind.clone()).err()?;
-        self.refused.insert(kind);
-        Some(failed(error))
-    }
-}
-
-fn failed(error: Error) -> Said {
-    Said::Failed(error.to_string())
 }
 
 /// A name without the domain.
@@ -318,39 +209,6 @@ fn instance_name(full: &str, kind: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// A type that cannot be looked for is told, and once: whoever announces it does so again and again.
-    #[test]
-    fn a_type_that_cannot_be_looked_for_is_told_once() {
-        let (sender, _receiver) = mpsc::sync_channel(1);
-        let mut searching = Searching {
-            daemon: daemon(&["lo".parse().unwrap()]).unwrap(),
-            searches: Vec::new(),
-            refused: BTreeSet::new(),
-            sender,
-            wake: Box::new(|| ()),
-            told_of_too_many: false,
-        };
-        let mut find = |kind: &str| match searching.found_type(kind.to_owned()) {
-            Some(Said::Failed(why)) => Some(why),
-            Some(Said::TooManyTypes) => Some("too many".to_owned()),
-            _ => None,
-        };
-        let why = find("_http._tcp.example.").expect("it is told");
-        assert!(
-            why.starts_with("cannot look for _http._tcp.example"),
-            "{why}"
-        );
-        assert_eq!(find("_http._tcp.example."), None);
-        assert_eq!(find("_http._tcp.local."), None);
-        // They count as those that are looked for, so that they fill no memory.
-        let told: Vec<_> = (0..1_000)
-            .filter_map(|number| find(&format!("_x{number}.example.")))
-            .collect();
-        assert_eq!(told.last().map(String::as_str), Some("too many"));
-        assert_eq!(told.len(), MAX_TYPES);
-        searching.daemon.shutdown().unwrap();
-    }
 
     #[test]
     fn names_are_read_as_people_do() {

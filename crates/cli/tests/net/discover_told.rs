@@ -1,5 +1,6 @@
 //! What becomes of a service: goodbye, crash, another address, an interface that is recreated; by each protocol.
 
+use std::collections::BTreeSet;
 use std::net::UdpSocket;
 
 use manycast_lab::netns::Lab;
@@ -114,6 +115,33 @@ pub(crate) fn by_dns_sd_a_crash_and_a_new_address_are_told() {
     next(&mut watching, "found", "crashes");
     let gone = next(&mut watching, "gone", "crashes");
     assert_eq!(gone["why"], "goodbye-or-expired", "{gone}");
+}
+
+/// The library for DNS-SD ends its subscription where more than 1,000 events come at once; what it would have told then is
+/// told all the same.
+pub(crate) fn by_dns_sd_many_that_go_at_once_are_told() {
+    let lab = Lab::new();
+    let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
+    let speaker = speaker(&b, "10.0.0.2:5353");
+    let mut watching = watch(&a, &["_http._tcp", "-v"]);
+    watching.wait_for_error_line("asked for _http._tcp by dns-sd");
+    let mut there = 0;
+    for number in 0..1_500 {
+        let instance = format!("web {number}");
+        let answer = dns::web(instance.as_bytes(), "web", [10, 0, 0, 2].into(), 4_500);
+        speaker.send_to(&answer, MDNS).unwrap();
+        // Not more than the socket of the library has room for.
+        while number % 20 == 19 && there <= number {
+            watching.wait_for_line("\"event\":\"found\"");
+            there += 1;
+        }
+    }
+    a.link_down("eth0");
+    let mut gone = BTreeSet::new();
+    while gone.len() < 1_500 {
+        let object = json(&watching.wait_for_line("\"event\":\"gone\""));
+        gone.insert(object["id"].to_string());
+    }
 }
 
 /// A Hello or a Bye in one datagram.

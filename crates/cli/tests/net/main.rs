@@ -52,6 +52,7 @@ netns::tests!(
     discover::what_is_announced_is_found_on_every_link,
     discover_told::a_goodbye_is_told,
     discover_told::by_dns_sd_a_crash_and_a_new_address_are_told,
+    discover_told::by_dns_sd_many_that_go_at_once_are_told,
     discover_told::by_ssdp_a_crash_and_a_new_address_are_told,
     discover_told::by_ws_discovery_a_new_address_is_told,
     discover_told::an_interface_that_is_recreated_is_asked_on_again,
