@@ -191,19 +191,11 @@ fn places(address: &ScopedIp) -> Vec<ServiceAddress> {
     }
 }
 
-/// The first label of a full name, as people read it (RFC 6763 §4.3: dots and backslashes are escaped).
+/// The first label of a full name. The library gives it as it came, without what RFC 6763 §4.3 puts before dots and
+/// backslashes.
 fn instance_name(full: &str, kind: &str) -> String {
-    let escaped = full.strip_suffix(kind).unwrap_or(full);
-    let escaped = escaped.strip_suffix('.').unwrap_or(escaped);
-    let mut name = String::with_capacity(escaped.len());
-    let mut letters = escaped.chars();
-    while let Some(letter) = letters.next() {
-        match letter {
-            '\\' => name.extend(letters.next()),
-            letter => name.push(letter),
-        }
-    }
-    name
+    let name = full.strip_suffix(kind).unwrap_or(full);
+    name.strip_suffix('.').unwrap_or(name).to_owned()
 }
 
 #[cfg(test)]
@@ -215,7 +207,6 @@ mod tests {
         let kind = "_http._tcp.local.";
         let name = |full: &str| instance_name(full, kind);
         assert_eq!(name("My web (2)._http._tcp.local."), "My web (2)");
-        assert_eq!(name(r"No\. 5 \\ 6._http._tcp.local."), r"No. 5 \ 6");
-        assert_eq!(name(r"ends\"), "ends");
+        assert_eq!(name(r"No. 5 \prn._http._tcp.local."), r"No. 5 \prn");
     }
 }
