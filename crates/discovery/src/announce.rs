@@ -4,212 +4,21 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use manycast_io::{Driver, Next, Socket, Stopper, interfaces, seed};
-use manycast_proto::ssdp::{self, DeviceConfig, DeviceEvent, LocalAddress, Location};
-use manycast_proto::ws_discovery::{
-    TargetService, TargetServiceConfig, TargetServiceEvent, device_type,
-};
+use manycast_io::{Driver, Next, Socket, Stopper, seed};
+use manycast_proto::ssdp::{self, DeviceEvent, LocalAddress};
+use manycast_proto::ws_discovery::{TargetService, TargetServiceEvent};
 use manycast_proto::{Combined, Either, NetworkEvent, Output, Protocol};
-use manycast_types::{InterfaceId, InterfaceSelector, Malformed, Received};
+use manycast_types::{InterfaceId, Malformed, Received};
 
-use crate::dns_sd;
+use crate::announcement::addresses;
 use crate::optional::{Optional, is_ssdp, loopback};
 use crate::register::{self, Registered, Registration};
-use crate::what::service_type;
-use crate::{Attribute, DiscoveryProtocol, Error, uuid, ws_discovery};
+use crate::{Announcement, DiscoveryProtocol, Error};
 
 /// How often it is looked whether the addresses of this host are still the same.
 const LOOK: Duration = Duration::from_secs(2);
-
-/// The type of a device that is nothing else (UPnP Basic Device 1.0).
-const BASIC: &str = "urn:schemas-upnp-org:device:Basic:1";
-
-/// A service that is to be announced.
-///
-/// ```
-/// use manycast::discovery::{Announcement, Attribute};
-///
-/// let mut announcement = Announcement::new("My web", "_http._tcp", 8080);
-/// announcement.attributes = vec![Attribute::new("path", "/index.html")];
-/// # drop(announcement);
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Announcement {
-    /// Its name for people: by DNS-SD that of the instance, 63 bytes at most (RFC 6763 §4.1.1).
-    pub name: String,
-    /// What it is, in the words of each protocol: `_http._tcp` is for DNS-SD, `urn:…:device:…` or `urn:…:service:…` for
-    /// SSDP, `wsdp:Device` or `{NAMESPACE}NAME` for WS-Discovery.
-    pub kinds: Vec<String>,
-    /// Its port.
-    pub port: u16,
-    /// What else is to be known: by DNS-SD the TXT record.
-    pub attributes: Vec<Attribute>,
-    /// By which protocols; those that have a kind, where none is named. SSDP without a kind announces
-    /// `urn:schemas-upnp-org:device:Basic:1`, and WS-Discovery `wsdp:Device`.
-    pub protocols: Vec<DiscoveryProtocol>,
-    /// On which interfaces; all that are up and can multicast by default.
-    pub interfaces: Vec<InterfaceSelector>,
-    /// The UUID of the device, by SSDP and WS-Discovery; a random one where it is `None`. Those who look know a device by it.
-    pub uuid: Option<String>,
-    /// Where the description of the device is, by SSDP and WS-Discovery: `http://ADDRESS:PORT` and this path, `/` by default.
-    pub path: String,
-}
-
-impl Announcement {
-    /// A service of a name and a kind at a port.
-    pub fn new(name: impl Into<String>, kind: impl Into<String>, port: u16) -> Self {
-        Self {
-            name: name.into(),
-            kinds: vec![kind.into()],
-            port,
-            attributes: Vec::new(),
-            protocols: Vec::new(),
-            interfaces: Vec::new(),
-            uuid: None,
-            path: "/".to_owned(),
-        }
-    }
-
-    /// Which kinds are for which protocol.
-    fn kinds_of(&self, protocol: DiscoveryProtocol) -> impl Iterator<Item = &String> {
-        let kinds = self.kinds.iter();
-        kinds.filter(move |kind| protocol_of(kind) == Some(protocol))
-    }
-
-    /// Whether it is announced by a protocol.
-    pub fn uses(&self, protocol: DiscoveryProtocol) -> bool {
-        match self.protocols.is_empty() {
-            true => self.kinds_of(protocol).next().is_some(),
-            false => self.protocols.contains(&protocol),
-        }
-    }
-
-    pub(crate) fn check(&self) -> Result<(), Error> {
-        let wrong = |why: String| Err(Error::Unsuitable(why));
-        if let Some(kind) = self.kinds.iter().find(|kind| protocol_of(kind).is_none()) {
-            return wrong(format!(
-                "{kind:?} is no kind of service; write a type such as _http._tcp, or urn:schemas-upnp-org:device:Basic:1"
-            ));
-        }
-        if self.kinds.is_empty() && self.protocols.is_empty() {
-            return wrong("no kind of service is named; name one such as _http._tcp".to_owned());
-        }
-        if self.port == 0 {
-            return wrong("nobody can reach port 0; name the port of the service".to_owned());
-        }
-        if let Some(uuid) = &self.uuid
-            && !uuid::is_one(&uuid::plain(uuid))
-        {
-            return wrong(format!(
-                "{uuid:?} is no UUID; write one such as 4d696e69-5061-4a56-b7a1-3d8b9d7a1c45, or none for a random \
-                 one"
-            ));
-        }
-        if self.uses(DiscoveryProtocol::DnsSd) {
-            let kinds: Vec<_> = self.kinds_of(DiscoveryProtocol::DnsSd).collect();
-            if kinds.is_empty() {
-                return wrong("DNS-SD needs a type; name one such as _http._tcp".to_owned());
-            }
-            for kind in kinds {
-                if let Err(Malformed { what, .. }) = service_type(kind) {
-                    return wrong(format!("{kind:?} is no type of DNS-SD: {what}"));
-                }
-            }
-            self.attributes.iter().try_for_each(Attribute::check)?;
-            // RFC 6763 §4.1.1: 63 bytes of Net-Unicode, without control characters.
-            if self.name.is_empty() || self.name.len() > 63 {
-                return wrong(
-                    "the name of an instance has 1 to 63 bytes; choose another".to_owned(),
-                );
-            }
-            if self.name.chars().any(char::is_control) {
-                return wrong("the name holds a control character; choose another".to_owned());
-            }
-        }
-        Ok(())
-    }
-
-    /// The device of SSDP that it is.
-    fn device(&self, uuid: &str) -> Result<DeviceConfig, Error> {
-        let is_service = |kind: &&String| kind.to_ascii_lowercase().contains(":service:");
-        let kinds = || self.kinds_of(DiscoveryProtocol::Ssdp);
-        let device = kinds().find(|kind| !is_service(kind));
-        let device = device.map_or(BASIC, String::as_str);
-        let mut config = DeviceConfig::new(uuid, device);
-        config.root.services = kinds().filter(is_service).cloned().collect();
-        config.location = Location::Here {
-            port: self.port,
-            path: self.path.clone(),
-        };
-        config.addresses = addresses()?;
-        config.interfaces = self.interfaces.clone();
-        config.boot_id = start();
-        Ok(config)
-    }
-
-    /// The service of WS-Discovery that it is.
-    fn target_service(&self, uuid: &str) -> Result<TargetServiceConfig, Error> {
-        let kinds = self.kinds_of(DiscoveryProtocol::WsDiscovery);
-        let mut types: Vec<_> = kinds.filter_map(|kind| ws_discovery::name(kind)).collect();
-        if types.is_empty() {
-            types.push(device_type());
-        }
-        let mut config = TargetServiceConfig::new(format!("urn:uuid:{uuid}"), device_type());
-        config.types = types;
-        config.location = Location::Here {
-            port: self.port,
-            path: self.path.clone(),
-        };
-        config.addresses = addresses()?;
-        config.interfaces = self.interfaces.clone();
-        config.instance_id = start();
-        Ok(config)
-    }
-
-    fn uuid(&self) -> String {
-        match &self.uuid {
-            Some(uuid) => uuid::plain(uuid),
-            None => uuid::random(),
-        }
-    }
-}
-
-/// What rises with each start: the seconds since 1970, which fit until 2038, and are cut then.
-fn start() -> u32 {
-    let seconds = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let seconds = seconds.map_or(1, |since| since.as_secs() & 0x7fff_ffff);
-    u32::try_from(seconds).unwrap_or(1)
-}
-
-/// Which protocol a kind is for, by its form.
-fn protocol_of(kind: &str) -> Option<DiscoveryProtocol> {
-    let is_urn = kind
-        .get(..4)
-        .is_some_and(|it| it.eq_ignore_ascii_case("urn:"));
-    match kind.starts_with('_') {
-        true => Some(DiscoveryProtocol::DnsSd),
-        false if is_urn => Some(DiscoveryProtocol::Ssdp),
-        false => ws_discovery::name(kind).map(|_| DiscoveryProtocol::WsDiscovery),
-    }
-}
-
-/// The addresses of this host, in a fixed order. Nothing can be sent from one whose detection of duplicates still goes
-/// on, as after an interface came up; its end is a change, so that all is announced then.
-fn addresses() -> Result<Vec<LocalAddress>, Error> {
-    let mut addresses = Vec::new();
-    for interface in interfaces()? {
-        let usable = interface.addresses.iter().filter(|own| own.is_usable());
-        addresses.extend(usable.map(|own| LocalAddress {
-            interface: interface.index,
-            address: own.address,
-            prefix: own.prefix,
-        }));
-    }
-    Ok(addresses)
-}
 
 /// What an [`Announcer`] tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -297,8 +106,8 @@ impl Announcer {
     /// A kind or a name that is none; texts that are too long for a datagram; an interface that is not there; too many
     /// open files.
     pub fn new(announcement: Announcement) -> Result<Self, Error> {
-        let announcing = Announcing::new(&announcement)?;
-        let mut driver = Driver::new(Socket::bind(":0")?, announcing);
+        let (socket, port) = socket()?;
+        let mut driver = Driver::new(socket, Announcing::new(&announcement, port)?);
         let registration = match announcement.uses(DiscoveryProtocol::DnsSd) {
             true => {
                 let commands = driver.commands()?;
@@ -392,12 +201,15 @@ struct Announcing {
 }
 
 impl Announcing {
-    fn new(announcement: &Announcement) -> Result<Self, Error> {
+    fn new(announcement: &Announcement, port: u16) -> Result<Self, Error> {
         announcement.check()?;
         let uuid = announcement.uuid();
         let loopback = loopback(&announcement.interfaces);
         let device = match announcement.uses(DiscoveryProtocol::Ssdp) {
-            true => Some(ssdp::Device::new(announcement.device(&uuid)?, seed())?),
+            true => Some(ssdp::Device::new(
+                announcement.device(&uuid, port)?,
+                seed(),
+            )?),
             false => None,
         };
         let service = match announcement.uses(DiscoveryProtocol::WsDiscovery) {
@@ -556,12 +368,16 @@ impl Protocol for Announcing {
     }
 }
 
-/// The type as the library wants it.
-pub(crate) fn types(announcement: &Announcement) -> Result<Vec<String>, Error> {
-    let kinds = announcement.kinds_of(DiscoveryProtocol::DnsSd);
-    let types = kinds.map(|kind| match service_type(kind) {
-        Ok(bare) => Ok(format!("{bare}{}", dns_sd::DOMAIN)),
-        Err(Malformed { what, .. }) => Err(Error::Unsuitable(what.into_owned())),
-    });
-    types.collect()
+/// How many ports are tried for the socket.
+const PORTS: usize = 32;
+
+/// A socket at a port where SSDP asks a host by itself (UDA 2.0 §1.2.2), and the port.
+fn socket() -> Result<(Socket, u16), Error> {
+    let mut ports = ssdp::search_ports(seed());
+    let mut bind = || {
+        let port = ports.next().unwrap_or_default();
+        Socket::bind(format!(":{port}")).map(|socket| (socket, port))
+    };
+    let bound = (1..PORTS).find_map(|_| bind().ok());
+    Ok(bound.map_or_else(bind, Ok)?)
 }

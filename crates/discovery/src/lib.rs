@@ -30,6 +30,7 @@
 //! [`manycast_proto::ws_discovery`].
 
 mod announce;
+mod announcement;
 mod browse;
 mod devices;
 mod dns_sd;
@@ -47,7 +48,8 @@ mod uuid;
 mod what;
 mod ws_discovery;
 
-pub use announce::{AnnounceEvent, Announcement, Announcer, announce};
+pub use announce::{AnnounceEvent, Announcer, announce};
+pub use announcement::Announcement;
 pub use browse::{BrowseConfig, BrowseStats, Browser, browse, discover};
 pub use devices::{Device, devices};
 pub use error::Error;

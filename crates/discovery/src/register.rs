@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use mdns_sd::{DaemonEvent, ServiceDaemon, ServiceInfo, TxtProperty};
 
-use crate::Error;
-use crate::announce::{Announcement, types};
+use crate::announcement::types;
 use crate::dns_sd::{DOMAIN, daemon, if_kinds};
+use crate::{Announcement, Error};
 
 /// How long a goodbye may take: it is said twice, 120 ms apart.
 const GOODBYE: Duration = Duration::from_millis(200);

@@ -5,7 +5,9 @@ use std::net::UdpSocket;
 use manycast_lab::netns::{Finished, Host, Lab, Process};
 use serde_json::Value;
 
-use crate::{BINARY, code, dns, host_between, hosts_on, json, run, start, start_on_terminal};
+use crate::{
+    BINARY, code, dns, host_between, hosts_on, json, receive, run, socket, start, start_on_terminal,
+};
 
 /// Where SSDP is said.
 pub(crate) const SSDP: &str = "239.255.255.250:1900";
@@ -101,6 +103,47 @@ pub(crate) fn what_is_announced_is_found_on_every_link() {
     for mut process in announced {
         process.interrupt();
         assert_eq!(code(&process.finish()), 0);
+    }
+}
+
+/// UDA 2.0 §1.2.2: whoever is not at port 1900 says at which port it can be asked by itself.
+pub(crate) fn what_is_announced_by_ssdp_can_be_asked_by_itself() {
+    let lab = Lab::new();
+    let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
+    let mut listening = start(&a, &["listen", "ssdp", "--json"]);
+    listening.wait_for_line("\"event\":\"listening\"");
+    let basic = "urn:schemas-upnp-org:device:Basic:1";
+    let _announced = announce(&b, &["Web", "--type", basic, "--port", "80"]);
+    let said = json(&listening.wait_for_line("SEARCHPORT.UPNP.ORG: "));
+    let (_, port) = said["text"]
+        .as_str()
+        .unwrap()
+        .split_once("SEARCHPORT.UPNP.ORG: ")
+        .unwrap();
+    let port: u16 = port.lines().next().unwrap().parse().unwrap();
+    let asking = socket(&a, "10.0.0.1:0");
+    let question = format!(
+        "M-SEARCH * HTTP/1.1\r\nHOST: 10.0.0.2:{port}\r\nMAN: \"ssdp:discover\"\r\nST: {basic}\r\n\r\n"
+    );
+    asking
+        .send_to(question.as_bytes(), ("10.0.0.2", port))
+        .unwrap();
+    let (answer, from) = receive(&asking);
+    assert_eq!(from, ([10, 0, 0, 2], port).into());
+    assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n"));
+}
+
+pub(crate) fn names_of_dns_sd_are_those_that_were_sent() {
+    let lab = Lab::new();
+    let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
+    let speaker = speaker(&b, "10.0.0.2:5353");
+    let mut watching = watch(&a, &["_http._tcp", "-v"]);
+    watching.wait_for_error_line("asked for _http._tcp by dns-sd");
+    for (instance, host) in [("CORP\\prn", "corp"), ("No. 5", "five")] {
+        let answer = dns::web(instance.as_bytes(), host, [10, 0, 0, 2].into(), 120);
+        speaker.send_to(&answer, MDNS).unwrap();
+        let found = json(&watching.wait_for_line("\"event\":\"found\""));
+        assert_eq!(found["name"], instance, "{found}");
     }
 }
 
@@ -300,6 +343,14 @@ while True:
 pub(crate) fn what_cannot_be_looked_for_is_exit_2() {
     let lab = Lab::new();
     let [a] = hosts_on(&lab, &lab.switch("sw"), ["a"]);
+    let device = [
+        "announce",
+        "x",
+        "--port",
+        "80",
+        "--type",
+        "urn:x:device:A:1",
+    ];
     for (arguments, text) in [
         (
             &["discover", "http"][..],
@@ -326,6 +377,14 @@ pub(crate) fn what_cannot_be_looked_for_is_exit_2() {
                 "=1",
             ],
             "no key of printable ASCII",
+        ),
+        (
+            &[&device[..], &["--path", "no slash"]].concat(),
+            "\"no slash\" is no path of a URL; write /no%20slash",
+        ),
+        (
+            &[&device[..], &["--type", "urn:x:device:Second:1"]].concat(),
+            "are two devices, and SSDP announces one; announce the second by a process of its own",
         ),
     ] {
         let finished = run(&a, arguments);

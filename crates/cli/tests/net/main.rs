@@ -50,6 +50,8 @@ netns::tests!(
     demo::without_any_network_all_is_right,
     demo::without_loopback_it_says_what_to_do,
     discover::what_is_announced_is_found_on_every_link,
+    discover::what_is_announced_by_ssdp_can_be_asked_by_itself,
+    discover::names_of_dns_sd_are_those_that_were_sent,
     discover_told::a_goodbye_is_told,
     discover_told::by_dns_sd_a_crash_and_a_new_address_are_told,
     discover_told::by_dns_sd_many_that_go_at_once_are_told,
