@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
-use manycast_types::{Group, InterfaceId, InterfaceSelector};
+use manycast_types::{ErrorKind, Group, InterfaceId, InterfaceSelector, NetworkError};
 
 use crate::{Output, Request};
 
@@ -39,18 +39,30 @@ impl<P: Place> Places<P> {
         }
     }
 
-    /// Adds a place and gives its number; `None` where it is there already, or there are too many.
-    pub(crate) fn add(&mut self, place: P) -> Option<usize> {
+    /// Adds a place and gives its number; `None` where it is there already. Where there are too many, the error is what is
+    /// to be told.
+    pub(crate) fn add(&mut self, place: P) -> Result<Option<usize>, NetworkError> {
         let index = |place: &P| place.interface().map(|it| it.index);
         let known =
             |other: &P| other.destination() == place.destination() && index(other) == index(&place);
-        if self.all.len() >= MAX_PLACES || self.all.values().any(known) {
-            return None;
+        if self.all.values().any(known) {
+            return Ok(None);
+        }
+        if self.all.len() >= MAX_PLACES {
+            let mut at = place.destination().to_string();
+            if let Some(interface) = place.interface() {
+                at = format!("{} on {interface}", place.destination().ip());
+            }
+            let message = format!(
+                "cannot ask or announce in {at}: there are more than {MAX_PLACES} groups on interfaces; name the \
+                 interfaces that are meant"
+            );
+            return Err(NetworkError::new(ErrorKind::LimitReached, message));
         }
         let number = self.next;
         self.next += 1;
         self.all.insert(number, place);
-        Some(number)
+        Ok(Some(number))
     }
 
     /// Removes a group that was left on an interface, and gives the number that it had.

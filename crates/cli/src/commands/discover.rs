@@ -4,7 +4,7 @@ mod nothing;
 mod report;
 mod table;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
@@ -156,7 +156,8 @@ struct Heard {
     failed: Counted,
     /// The last lines that were told of services.
     last: Vec<String>,
-    asked: bool,
+    /// On which interfaces it was asked; `None` stands for all.
+    asked: BTreeSet<Option<String>>,
     found: bool,
     /// Whoever asked for the end does not want to wait.
     interrupted: bool,
@@ -181,8 +182,9 @@ fn count(lines: &mut Counted, line: String) {
 impl Heard {
     fn take(&mut self, event: Event, told: bool, output: &mut Output) -> anyhow::Result<()> {
         match &event {
-            Event::Asked { .. } => {
-                self.asked = true;
+            Event::Asked { interface, .. } => {
+                self.asked
+                    .insert(interface.as_ref().map(ToString::to_string));
                 output.detail(report::asked(&event));
             }
             Event::Malformed {
@@ -279,7 +281,7 @@ fn end(
                 output.note_in_text("nothing was found; looking why …");
             }
             let Heard { failed, asked, .. } = heard;
-            nothing::why(&args.config(), failed, *asked, !heard.interrupted, elapsed)?
+            nothing::why(&args.config(), failed, asked, !heard.interrupted, elapsed)?
         }
         false => Vec::new(),
     };

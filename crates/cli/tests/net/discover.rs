@@ -298,6 +298,29 @@ pub(crate) fn nothing_found_says_why() {
     );
 }
 
+/// 256 groups on interfaces are asked.
+pub(crate) fn interfaces_that_are_not_asked_are_told() {
+    let lab = Lab::new();
+    let a = lab.host("a");
+    let make = "for n in $(seq 130); do echo link add a$n type veth peer b$n; echo link set a$n up; \
+                echo link set b$n up; done | ip -batch -";
+    let made = a.command("sh").args(["-c", make]).status().unwrap();
+    assert!(made.success());
+    let arguments = ["--protocol", "ssdp", "-t", "2s", "--json"];
+    let nothing = discover(&a, &arguments);
+    let summary = json(nothing.stdout.last().unwrap());
+    let why = summary["why"].as_array().unwrap();
+    let why: Vec<_> = why.iter().map(|it| it.as_str().unwrap()).collect();
+    let (begin, end) = (why[0].find(" on ").unwrap(), why[0].find(" in ").unwrap());
+    let told: Vec<_> = why[0][begin + 4..end].split(", ").collect();
+    assert_eq!(told.len(), 256, "{why:?}");
+    let passed_over = "cannot ask or announce in 239.255.255.250 on ";
+    let passed_over = why.iter().filter_map(|it| it.strip_prefix(passed_over));
+    let passed_over: Vec<_> = passed_over.filter_map(|it| it.split(':').next()).collect();
+    assert_eq!(passed_over.len(), 4, "{why:?}");
+    assert!(!told.iter().any(|it| passed_over.contains(it)), "{why:?}");
+}
+
 /// The firewall lets in what belongs to a connection, and no answer to a question to a group does.
 pub(crate) fn a_firewall_that_drops_answers_is_named() {
     let lab = Lab::new();

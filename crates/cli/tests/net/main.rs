@@ -63,6 +63,7 @@ netns::tests!(
     discover::a_flood_of_names_is_counted,
     discover::a_name_that_is_taken_is_changed_and_told,
     discover::nothing_found_says_why,
+    discover::interfaces_that_are_not_asked_are_told,
     discover::what_cannot_be_looked_for_is_exit_2,
     discover::the_table_is_live_on_a_terminal,
     discover::the_groups_are_known_by_name,

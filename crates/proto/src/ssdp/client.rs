@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use manycast_types::{InterfaceId, Received, Transmit};
+use manycast_types::{Group, InterfaceId, Received, Transmit};
 use tracing::trace;
 
 use super::target::{unversioned, versioned};
@@ -166,8 +166,13 @@ impl Client {
             interface: by,
             asked: 0,
         };
-        if let Some(number) = self.places.add(place) {
-            self.ask(now, number);
+        match self.places.add(place) {
+            Ok(Some(number)) => self.ask(now, number),
+            Ok(None) => {}
+            Err(error) => {
+                let group = Group::new(destination.ip());
+                self.tell(ClientEvent::NotJoined { group, error });
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant, SystemTime};
 
-use manycast_types::{InterfaceId, Received, Transmit};
+use manycast_types::{Group, InterfaceId, Received, Transmit};
 use tracing::trace;
 
 use super::config::Unsuitable;
@@ -488,10 +488,18 @@ impl Protocol for Device {
                     interface: it.interface,
                     sets: 0,
                 };
-                if let Some(number) = self.places.add(place) {
-                    let wait = self.random.duration(Duration::from_nanos(1)..=SHORT);
-                    self.deadlines
-                        .set(Due::Announce(number), now.checked_add(wait));
+                match self.places.add(place) {
+                    Ok(Some(number)) => {
+                        let wait = self.random.duration(Duration::from_nanos(1)..=SHORT);
+                        self.deadlines
+                            .set(Due::Announce(number), now.checked_add(wait));
+                    }
+                    Ok(None) => {}
+                    Err(error) => {
+                        let group = Group::new(it.group.ip());
+                        let event = DeviceEvent::NotJoined { group, error };
+                        self.outputs.push_back(Output::Event(event));
+                    }
                 }
             }
             NetworkEvent::Left(it) => {

@@ -112,7 +112,7 @@ pub enum ClientEvent {
         /// What is wrong with it.
         error: Malformed,
     },
-    /// A group could not be joined, and is not asked.
+    /// A group could not be joined, or there are too many on all interfaces together; it is not asked.
     NotJoined {
         /// The group.
         group: Group,
@@ -165,7 +165,7 @@ pub enum TargetServiceEvent {
         /// What is wrong with it.
         error: Malformed,
     },
-    /// A group could not be joined, so nobody can search for it there.
+    /// A group could not be joined, or there are too many on all interfaces together; nobody can search for it there.
     NotJoined {
         /// The group.
         group: Group,

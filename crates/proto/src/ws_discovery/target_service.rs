@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use manycast_types::{InterfaceId, Received, Transmit};
+use manycast_types::{Group, InterfaceId, Received, Transmit};
 use tracing::trace;
 
 use super::{
@@ -360,8 +360,13 @@ impl Protocol for TargetService {
                     group: it.group,
                     interface: it.interface,
                 };
-                if let Some(number) = self.places.add(place) {
-                    self.announce_soon(now, number);
+                match self.places.add(place) {
+                    Ok(Some(number)) => self.announce_soon(now, number),
+                    Ok(None) => {}
+                    Err(error) => {
+                        let group = Group::new(it.group.ip());
+                        self.tell(TargetServiceEvent::NotJoined { group, error });
+                    }
                 }
             }
             NetworkEvent::Left(it) => {

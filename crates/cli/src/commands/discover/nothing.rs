@@ -1,5 +1,6 @@
 //! Why nothing was found.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use manycast::discovery::{BrowseConfig, DiscoveryProtocol};
@@ -16,7 +17,7 @@ const EXAMINED: usize = 2;
 pub(super) fn why(
     config: &BrowseConfig,
     failed: &Counted,
-    asked: bool,
+    asked: &BTreeSet<Option<String>>,
     examine: bool,
     elapsed: Duration,
 ) -> anyhow::Result<Vec<String>> {
@@ -49,16 +50,24 @@ pub(super) fn why(
         ));
         return Ok(why);
     }
-    let names: Vec<&str> = usable.iter().map(|it| &*it.name).collect();
-    let names = names.join(", ");
-    if !asked {
+    let names = |all: &[&Interface]| {
+        let names: Vec<&str> = all.iter().map(|it| &*it.name).collect();
+        names.join(", ")
+    };
+    let was_asked =
+        |it: &&Interface| asked.contains(&None) || asked.contains(&Some(it.name.to_string()));
+    let (usable, passed_over): (Vec<&Interface>, Vec<&Interface>) =
+        usable.into_iter().partition(was_asked);
+    if usable.is_empty() {
         why.push(format!(
-            "nothing was found: no question was sent on {names}; a longer -t gives it time"
+            "nothing was found: no question was sent on {}; a longer -t gives it time",
+            names(&passed_over)
         ));
         return Ok(why);
     }
     let first = format!(
-        "nothing was found: nobody has answered on {names} in {}",
+        "nothing was found: nobody has answered on {} in {}",
+        names(&usable),
         Span(elapsed)
     );
     why.push(match states.is_empty() {

@@ -453,3 +453,32 @@ fn what_cannot_be_sent_somewhere_is_told_once() {
     );
     assert_eq!((device.stats().not_sent, client.stats().not_sent), (6, 6));
 }
+
+#[test]
+fn places_that_are_too_many_are_told() {
+    let (mut client, now) = client(|config| config.attempts = 1);
+    let (mut device, _) = device(|_| ());
+    for index in 2..=258 {
+        let mut membership = membership(index);
+        membership.interface = InterfaceId::new(index, format!("eth{index}"));
+        client.handle_network(now, NetworkEvent::Joined(membership.clone()));
+        device.handle_network(now, NetworkEvent::Joined(membership));
+    }
+    let (sent, told) = run(&mut client, now, Duration::ZERO);
+    assert_eq!(sent.len(), 256);
+    let failed = told.iter().filter_map(|event| match event {
+        ClientEvent::NotJoined { error, .. } => Some(error.to_string()),
+        _ => None,
+    });
+    let failed: Vec<_> = failed.collect();
+    let [why] = &failed[..] else {
+        panic!("{failed:?}")
+    };
+    let begin = "cannot ask or announce in 239.255.255.250 on eth258: there are more than 256";
+    assert!(why.starts_with(begin), "{why}");
+    let (_, told) = run(&mut device, now, Duration::ZERO);
+    assert!(
+        matches!(&told[..], [DeviceEvent::NotJoined { .. }]),
+        "{told:?}"
+    );
+}

@@ -3,11 +3,11 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use manycast_types::InterfaceId;
+use manycast_types::{Group, InterfaceId};
 
 use super::{Client, Due, Place, Question};
 use crate::places::Place as _;
-use crate::ws_discovery::Entry;
+use crate::ws_discovery::{ClientEvent, Entry};
 
 /// The shortest time between two rounds in one place: many would be a flood.
 const LEAST: Duration = Duration::from_millis(1);
@@ -36,8 +36,13 @@ impl Client {
             proxy: None,
             lost: 0,
         };
-        if let Some(number) = self.places.add(place) {
-            self.ask(now, number);
+        match self.places.add(place) {
+            Ok(Some(number)) => self.ask(now, number),
+            Ok(None) => {}
+            Err(error) => {
+                let group = Group::new(destination.ip());
+                self.tell(ClientEvent::NotJoined { group, error });
+            }
         }
     }
 
