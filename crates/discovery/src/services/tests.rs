@@ -1,6 +1,9 @@
-use std::time::Instant;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
-use manycast_types::InterfaceId;
+use manycast_proto::ws_discovery::{self, Body, Message, Version};
+use manycast_proto::{Output, Protocol, ssdp};
+use manycast_types::{InterfaceId, Received};
 
 use super::*;
 use crate::{Attribute, ServiceAddress};
@@ -158,4 +161,68 @@ fn a_service_is_one_in_whatever_version_it_is_told() {
     };
     assert!(service.is_same(&older) && last.is_same(&older));
     assert_eq!(services.all().count(), 0);
+}
+
+/// When a service is known to have been heard that says the same at once and ten seconds later, after the first.
+fn heard_after<P: Protocol>(
+    mut client: P,
+    take: fn(&mut Services, P::Event),
+    group: SocketAddr,
+    say: impl Fn(usize) -> Vec<u8>,
+) -> Duration {
+    let (mut services, first) = (Services::new(8), Instant::now());
+    let interface = InterfaceId::new(2, "eth0");
+    client.start(first);
+    for number in 0..2 {
+        let now = first + Duration::from_secs(10) * u32::try_from(number).unwrap();
+        let said = say(number);
+        let from = ([10, 0, 0, 5], group.port()).into();
+        client.handle_datagram(now, Received::new(&said, from, group, &interface));
+        loop {
+            match client.poll_output(now) {
+                Output::Event(event) => take(&mut services, event),
+                Output::Wait { .. } => break,
+                _ => {}
+            }
+        }
+    }
+    let told = |it: &&Event| matches!(it, Event::Found(_) | Event::Changed { .. });
+    let told = services.events.iter().filter(told).count();
+    assert_eq!(told, 1, "what is the same is not told");
+    services.all().next().unwrap().heard - first
+}
+
+#[test]
+fn when_a_service_was_heard_last_is_known() {
+    let config = ssdp::ClientConfig {
+        targets: Vec::new(),
+        ..Default::default()
+    };
+    let alive = "NOTIFY * HTTP/1.1\r\nHOST: 239.255.255.250:1900\r\nCACHE-CONTROL: max-age=60\r\n\
+                 LOCATION: http://10.0.0.5/\r\nNT: upnp:rootdevice\r\nNTS: ssdp:alive\r\nSERVER: a/1 UPnP/1.1 b/1\r\n\
+                 USN: uuid:1::upnp:rootdevice\r\n\r\n";
+    let client = ssdp::Client::new(config, [1; 32]);
+    let group = (ssdp::groups()[0], ssdp::PORT).into();
+    let after = heard_after(client, crate::ssdp::take, group, |_| alive.into());
+    assert_eq!(after, Duration::from_secs(10));
+
+    let config = ws_discovery::ClientConfig {
+        probes: Vec::new(),
+        ..Default::default()
+    };
+    let hello = |number| {
+        let service = ws_discovery::Service {
+            endpoint: "urn:uuid:1".to_owned(),
+            addresses: vec!["http://10.0.0.5/".to_owned()],
+            ..Default::default()
+        };
+        let id = format!("urn:uuid:{number}");
+        Message::new(Version::V1_1, id, Body::Hello(service))
+            .emit()
+            .to_vec()
+    };
+    let client = ws_discovery::Client::new(config, [1; 32]);
+    let group = (ws_discovery::groups()[0], ws_discovery::PORT).into();
+    let after = heard_after(client, crate::ws_discovery::take, group, hello);
+    assert_eq!(after, Duration::from_secs(10));
 }

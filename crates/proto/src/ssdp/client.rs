@@ -336,9 +336,10 @@ impl Client {
         let entry = entry.clone();
         self.deadlines
             .set(Due::Expire(number), now.checked_add(age));
-        if let Some(change) = change {
-            self.tell(ClientEvent::Changed { entry, change });
-        }
+        self.tell(match change {
+            Some(change) => ClientEvent::Changed { entry, change },
+            None => ClientEvent::Refreshed(entry),
+        });
     }
 
     fn forget(&mut self, number: u64, why: Goodbye) {

@@ -72,6 +72,8 @@ pub enum ClientEvent {
         /// What has.
         change: Change,
     },
+    /// A service was heard of again, and nothing of it has changed but the time.
+    Refreshed(Entry),
     /// A service is gone.
     Gone {
         /// As it was last known.

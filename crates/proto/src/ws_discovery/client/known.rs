@@ -88,9 +88,10 @@ impl Client {
         let (entry, told) = (account.entry.clone(), account.told);
         if told {
             self.schedule(now, number);
-            if let Some(change) = change {
-                self.tell(ClientEvent::Changed { entry, change });
-            }
+            self.tell(match change {
+                Some(change) => ClientEvent::Changed { entry, change },
+                None => ClientEvent::Refreshed(entry),
+            });
         } else if self.is_wanted(&entry.service, false) {
             if let Some(account) = self.cache.entry(number) {
                 account.told = true;

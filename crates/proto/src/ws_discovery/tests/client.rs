@@ -176,7 +176,7 @@ fn a_service_that_says_nothing_is_asked_for_and_gone_if_it_does_not_answer() {
     let (sent, told) = run(&mut client, &mut now, SECOND * 59);
     let fresh = |told: &[ClientEvent]| {
         told.iter()
-            .all(|it| matches!(it, ClientEvent::Asked { .. }))
+            .all(|it| matches!(it, ClientEvent::Asked { .. } | ClientEvent::Refreshed(_)))
     };
     assert!(fresh(&told), "{told:?} {}", sent.len());
     let (_, told) = run(&mut client, &mut now, SECOND * 14);
