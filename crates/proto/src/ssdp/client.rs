@@ -321,7 +321,7 @@ impl Client {
         let known = &entry.advertisement;
         let version = |said: &Advertisement| versioned(&said.target).map(|(_, version)| version);
         let is_newer = version(&said) > version(known);
-        let change = change(known, &said).or(is_newer.then_some(Change::Other));
+        let change = change(known, &said).or_else(|| is_newer.then_some(Change::Other));
         let (target, usn) = match is_newer {
             true => (said.target.clone(), said.usn.clone()),
             // What names the entry stays as it was: an answer bears the version that was searched for (UDA 2.0 §1.3.3).

@@ -54,7 +54,8 @@
 //!
 //! A [`Client`] answers nothing at all. Of what others say, a proxy's Hello makes it ask the source of that what it asks
 //! the group, once at once and then in each round that is left; and one that tells no address makes it ask the group for
-//! that up to three times, for all together 200 times a second at most.
+//! that up to three times, for all together 200 times a second at most. Where a service does not answer any more, the group
+//! is asked all questions again, once in a [`ClientConfig::interval`] at most.
 //!
 //! # Discovery proxies
 //!
