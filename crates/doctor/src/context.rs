@@ -389,21 +389,6 @@ impl Context {
     }
 }
 
-impl ProgramSocket {
-    /// Whether it may receive a flow, by its device and its memberships; where this user may not
-    /// ask for these, it may.
-    pub(super) fn may_get(&self, flow: &Flow) -> bool {
-        let index = flow.interface.index;
-        let member = |memberships: &Vec<SocketMembership>| {
-            memberships.iter().any(|membership| {
-                membership.interface == index && membership.group == flow.destination.ip()
-            })
-        };
-        self.socket.device.is_none_or(|device| device == index)
-            && self.memberships.as_ref().is_none_or(member)
-    }
-}
-
 impl Target {
     /// Whether it is IPv4.
     pub(super) const fn is_ipv4(&self) -> bool {

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use crate::{ForeignSocket, OpenSocket, SocketOwner};
 
-use super::{Context, Program, ProgramChoice, ProgramSocket, Snapshot, SocketMembership};
+use super::{Context, Flow, Program, ProgramChoice, ProgramSocket, Snapshot, SocketMembership};
 use manycast_io::Error;
 
 /// A program before it was watched.
@@ -145,6 +145,50 @@ impl Program {
         }
         programs.into_iter().map(|(_, program)| program).collect()
     }
+
+    /// Whether one of its sockets receives one of these flows: a program may have a socket for each
+    /// interface, or for each source.
+    pub(super) fn gets_any(&self, flows: &[Flow], host: &Snapshot) -> bool {
+        let gets = |found: &ProgramSocket| flows.iter().any(|flow| found.gets(flow, host));
+        self.sockets.iter().any(gets)
+    }
+
+    /// What its sockets have joined, as far as this user may ask them.
+    pub(super) fn memberships(&self) -> impl Iterator<Item = &SocketMembership> {
+        let sockets = self.sockets.iter();
+        sockets.flat_map(|found| found.memberships.iter().flatten())
+    }
+}
+
+impl ProgramSocket {
+    /// Whether it receives a flow of a group, as the kernel decides it (`ip_mc_sf_allow`,
+    /// `inet6_mc_check`); where this user may not ask for its memberships, it may.
+    pub(super) fn gets(&self, flow: &Flow, host: &Snapshot) -> bool {
+        let (group, index) = (flow.destination.ip(), flow.interface.index);
+        let (socket, bound) = (&self.socket, self.socket.local.ip());
+        let is_open = socket.local.port() == flow.destination.port()
+            && (bound == group || bound.is_unspecified() && socket.takes(group.is_ipv4()))
+            && socket.device.is_none_or(|device| device == index)
+            && socket.peer.is_none_or(|peer| peer == flow.source);
+        let Some(memberships) = &self.memberships else {
+            return is_open;
+        };
+        let is_member = |membership: &SocketMembership| membership.interface == index;
+        let of_group = memberships.iter().filter(|own| own.group == group);
+        // Of IPv6, it looks at the group alone.
+        let mut own = of_group.filter(|own| is_member(own) || group.is_ipv6());
+        let fed = own.clone().any(is_member)
+            || host
+                .joined
+                .iter()
+                .any(|joined| joined.group == group && joined.interface.index == index);
+        let admits = if own.clone().next().is_none() {
+            socket.multicast_all != Some(false)
+        } else {
+            own.any(|membership| membership.sources.admits(flow.source.ip()))
+        };
+        is_open && fed && admits
+    }
 }
 
 /// Sockets of the same programs that are bound to no port, or to another, and members of the group:
@@ -206,9 +250,9 @@ fn memberships(socket: &ForeignSocket, context: &Context) -> Vec<SocketMembershi
     for index in 1..=highest.unwrap_or(0).min(HIGHEST_INDEX) {
         ask(context.target.ip, index);
     }
+    // Those whose datagrams are looked for are among them.
     let others = host
-        .joined
-        .iter()
+        .joined_by_programs(context.target.is_ipv4())
         .filter(|joined| joined.group != context.target.ip);
     for joined in others.take(MOST_GROUPS) {
         ask(joined.group, joined.interface.index);

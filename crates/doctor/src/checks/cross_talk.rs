@@ -6,16 +6,17 @@ use super::super::{Code, Context, Finding};
 pub(super) fn run(context: &Context) -> Option<Finding> {
     let (program, watched) = (context.program.as_ref()?, context.watched.as_ref()?);
     let target = &context.target;
-    let flow = watched.others.first()?;
+    // What it has joined by another socket, it wants.
+    let mut others = watched.others.iter();
+    let flow = others.find(|flow| {
+        let mut joined = program.memberships();
+        joined.all(|membership| membership.group != flow.destination.ip())
+    })?;
     let open = |found: &&super::super::ProgramSocket| {
         let socket = &found.socket;
-        let own = found.memberships.iter().flatten();
         socket.local.port() == target.port
             && socket.local.ip().is_unspecified()
             && socket.multicast_all == Some(true)
-            && !own
-                .clone()
-                .any(|membership| membership.group == flow.destination.ip())
     };
     let found = program.sockets.iter().find(open)?;
     Some(

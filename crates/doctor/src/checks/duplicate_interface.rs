@@ -10,7 +10,10 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
         // The program may be a member on one of them alone.
         Some(program) => {
             let coming = watched.wide.iter();
-            let reaches = |flow: &&Flow| program.sockets.iter().any(|found| found.may_get(flow));
+            let reaches = |flow: &&Flow| {
+                let mut sockets = program.sockets.iter();
+                sockets.any(|found| found.gets(flow, &context.host))
+            };
             coming.filter(reaches).cloned().collect()
         }
     };

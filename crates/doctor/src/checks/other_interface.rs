@@ -1,51 +1,15 @@
 //! The group is joined on one interface, and arrives on another.
 
+use std::collections::BTreeSet;
+
 use super::super::proof::{Doubt, Grade, Proof};
-use super::super::{Code, Context, Finding, Flow, ProgramSocket};
+use super::super::{Code, Context, Finding, Flow, Program};
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
     let watched = context.watched.as_ref()?;
     let target = &context.target;
-    let group = target.ip;
     if let Some(program) = &context.program {
-        let coming = context.coming();
-        return program.sockets.iter().find_map(|found| {
-            let here: Vec<u32> = found
-                .memberships
-                .as_ref()?
-                .iter()
-                .filter(|membership| membership.group == group)
-                .map(|membership| membership.interface)
-                .filter(|index| context.host.interface(*index).is_some())
-                .collect();
-            if here.is_empty() {
-                return None;
-            }
-            if coming.is_empty() && watched.obstacle.is_some() {
-                return by_loopback_alone(context, found, &here, &program.name);
-            }
-            let reaches = |flow: &&Flow| here.contains(&flow.interface.index);
-            let flow = coming.iter().find(|flow| !reaches(flow))?;
-            if coming.iter().any(|flow| reaches(&flow)) {
-                return None;
-            }
-            let there = super::list(here.iter().map(|index| context.host.name_of(*index)));
-            Some(finding(
-                // What comes does not reach it, whatever else may come.
-                Proof::Seen.into(),
-                flow,
-                &there,
-                format!(
-                    "the socket {} of {} is a member on {there} alone",
-                    found.socket.local, program.name
-                ),
-                format!(
-                    "let {} join {group} on {}, by index or by its address, and not on the \
-                     unspecified one",
-                    program.name, flow.interface
-                ),
-            ))
-        });
+        return of_program(context, program);
     }
     context.vain()?;
     let named = target.interface.as_ref()?;
@@ -74,13 +38,44 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     ))
 }
 
+/// None of the sockets of a program receives what comes, and it comes by none of the interfaces on which
+/// they are members.
+fn of_program(context: &Context, program: &Program) -> Option<Finding> {
+    let (host, group) = (&context.host, context.target.ip);
+    let joined = program.memberships().filter(|own| own.group == group);
+    let here: BTreeSet<u32> = joined
+        .map(|own| own.interface)
+        .filter(|index| host.interface(*index).is_some())
+        .collect();
+    if here.is_empty() {
+        return None;
+    }
+    let coming = context.coming();
+    if coming.is_empty() && context.watched.as_ref()?.obstacle.is_some() {
+        return by_loopback_alone(context, &here, &program.name);
+    }
+    let reaches = |flow: &Flow| here.contains(&flow.interface.index);
+    if coming.iter().any(reaches) || program.gets_any(&coming, host) {
+        return None;
+    }
+    let flow = coming.first()?;
+    let there = super::list(here.iter().map(|index| host.name_of(*index)));
+    let name = &program.name;
+    Some(finding(
+        // What comes does not reach it, whatever else may come.
+        Proof::Seen.into(),
+        flow,
+        &there,
+        format!("{name} is a member on {there} alone"),
+        format!(
+            "let {name} join {group} on {}, by index or by its address, and not on the unspecified one",
+            flow.interface
+        ),
+    ))
+}
+
 /// A member on loopback and nowhere else, where it is not known what comes by which interface.
-fn by_loopback_alone(
-    context: &Context,
-    found: &ProgramSocket,
-    here: &[u32],
-    program: &str,
-) -> Option<Finding> {
+fn by_loopback_alone(context: &Context, here: &BTreeSet<u32>, program: &str) -> Option<Finding> {
     let loopback = |index: &u32| {
         let interface = context.host.interface(*index);
         interface.is_some_and(|interface| interface.loopback)
@@ -94,10 +89,7 @@ fn by_loopback_alone(
                 "{program} has joined {group} on loopback alone, where nothing comes from outside"
             ),
         )
-        .because(format!(
-            "its socket {} is a member there, and on no other interface",
-            found.socket.local
-        ))
+        .because("it is a member there, and on no other interface")
         .remedy(format!(
             "let it join {group} on the interface that it comes in by, by index or by its address"
         ))

@@ -25,14 +25,17 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     }
     let (program, group) = (context.program.as_ref()?, context.target.ip);
     let limit = limit.filter(|_| group.is_ipv4())?;
+    // A program may have further sockets for further groups.
+    if program.memberships().any(|own| own.group == group) {
+        return None;
+    }
     program.sockets.iter().find_map(|found| {
         let memberships = found.memberships.as_ref()?;
-        let here = memberships.iter().any(|membership| membership.group == group);
         let held = memberships
             .iter()
             .filter(|membership| membership.group.is_ipv4())
             .count() as u64;
-        (!here && held >= limit).then(|| {
+        (held >= limit).then(|| {
             Finding::fault(
                 Code::TooManyGroups,
                 Proof::Kernel,

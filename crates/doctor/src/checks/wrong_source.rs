@@ -3,46 +3,13 @@
 use manycast_types::{Address, SourceFilter};
 
 use super::super::proof::{Doubt, Grade, Proof};
-use super::super::{Code, Context, Finding, Flow};
+use super::super::{Code, Context, Finding, Flow, Program};
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
     let watched = context.watched.as_ref()?;
     let target = &context.target;
     if let Some(program) = &context.program {
-        let coming = context.coming();
-        return program.sockets.iter().find_map(|found| {
-            let memberships: Vec<_> = found
-                .memberships
-                .as_ref()?
-                .iter()
-                .filter(|membership| membership.group == target.ip)
-                .collect();
-            if memberships.is_empty() {
-                return None;
-            }
-            let admitted = |flow: &Flow| {
-                memberships.iter().any(|membership| {
-                    membership.interface == flow.interface.index
-                        && membership.sources.admits(flow.source.ip())
-                })
-            };
-            if coming.iter().any(admitted) {
-                return None;
-            }
-            let (flow, membership) = coming.iter().find_map(|flow| {
-                let same =
-                    |m: &&&super::super::SocketMembership| m.interface == flow.interface.index;
-                memberships.iter().find(same).map(|found| (flow, found))
-            })?;
-            Some(finding(
-                // What comes does not reach it, whatever else may come.
-                Proof::Seen.into(),
-                flow,
-                &program.name,
-                &membership.sources,
-                format!("let {} join {}", program.name, better(context, flow)),
-            ))
-        });
+        return of_program(context, program);
     }
     context.vain()?;
     if context.lost_streams().next().is_some() {
@@ -61,6 +28,38 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
         "you",
         &target.sources,
         remedy,
+    ))
+}
+
+/// None of the sockets of a program receives what comes, since they are members for other sources.
+fn of_program(context: &Context, program: &Program) -> Option<Finding> {
+    let coming = context.coming();
+    let by = |flow: &Flow| {
+        let (group, index) = (context.target.ip, flow.interface.index);
+        let joined = program.memberships();
+        joined.filter(move |own| (own.group, own.interface) == (group, index))
+    };
+    let admitted = |flow: &Flow| by(flow).any(|own| own.sources.admits(flow.source.ip()));
+    if coming.iter().any(admitted) || program.gets_any(&coming, &context.host) {
+        return None;
+    }
+    let flow = coming.iter().find(|flow| by(flow).next().is_some())?;
+    let asked = by(flow).fold(SourceFilter::Include(Vec::new()), |all, own| {
+        match (all, own.sources.clone()) {
+            (SourceFilter::Include(mut all), SourceFilter::Include(more)) => {
+                all.extend(more);
+                SourceFilter::Include(all)
+            }
+            (all @ SourceFilter::Exclude(_), _) | (_, all) => all,
+        }
+    });
+    Some(finding(
+        // What comes does not reach it, whatever else may come.
+        Proof::Seen.into(),
+        flow,
+        &program.name,
+        &asked,
+        format!("let {} join {}", program.name, better(context, flow)),
     ))
 }
 

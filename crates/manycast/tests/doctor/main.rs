@@ -10,6 +10,7 @@ mod firewall;
 mod healthy;
 mod ipsec;
 mod joining;
+mod many_sockets;
 mod mended;
 mod own_kernel;
 mod programs;
@@ -118,6 +119,10 @@ netns::tests!(
     joining::another_source,
     joining::two_interfaces_on_one_segment,
     joining::a_port_that_is_not_shared,
+    many_sockets::one_for_each_group,
+    many_sockets::one_for_each_interface,
+    many_sockets::one_for_each_source,
+    many_sockets::one_for_further_groups,
     mended::a_filter_is_taken_off_a_socket,
     mended::a_group_of_its_own_is_used,
     mended::a_program_is_restarted,
