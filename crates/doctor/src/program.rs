@@ -15,7 +15,7 @@ pub(super) struct Examined {
     sockets: Vec<ProgramSocket>,
 }
 
-/// Indexes of interfaces are tried up to this one, to find memberships on those that are gone.
+/// Up to this index, memberships are looked for on interfaces that are gone.
 const HIGHEST_INDEX: u32 = 4096;
 
 /// Of how many further sockets memberships are asked for.
@@ -238,16 +238,25 @@ fn memberships(socket: &ForeignSocket, context: &Context) -> Vec<SocketMembershi
     let host = &context.host;
     let mut found = Vec::new();
     let mut ask = |group: IpAddr, interface: u32| {
-        if let Some(sources) = socket.membership(group, interface) {
-            found.push(SocketMembership {
-                group,
-                interface,
-                sources,
-            });
-        }
+        let sources = socket.membership(group, interface);
+        let is_member = sources.is_some();
+        found.extend(sources.map(|sources| SocketMembership {
+            group,
+            interface,
+            sources,
+        }));
+        is_member
     };
-    let highest = host.interfaces.iter().map(|found| found.index).max();
-    for index in 1..=highest.unwrap_or(0).min(HIGHEST_INDEX) {
+    let links = host.interfaces.iter().map(|found| found.index);
+    let joined = host.joined.iter().map(|joined| joined.interface.index);
+    let there: BTreeSet<u32> = links.chain(joined).collect();
+    let mut is_member = false;
+    for index in &there {
+        is_member |= ask(context.target.ip, *index);
+    }
+    // Otherwise it may be one on an interface that is gone.
+    let gone = (1..=HIGHEST_INDEX).filter(|index| !is_member && !there.contains(index));
+    for index in gone {
         ask(context.target.ip, index);
     }
     // Those whose datagrams are looked for are among them.

@@ -149,6 +149,7 @@ netns::tests!(
     programs::joined_on_one_of_two_interfaces_on_one_segment,
     programs::cross_talk_of_another_program,
     programs::joined_by_another_socket,
+    programs::joined_on_an_interface_of_a_high_index,
     programs::joined_on_another_interface,
     programs::joined_on_loopback_alone,
     programs::loopback_switched_off,

@@ -378,6 +378,45 @@ pub(crate) fn lost_when_the_device_was_made_anew() {
     }
 }
 
+/// As hosts have it that make and take away many devices.
+pub(crate) fn joined_on_an_interface_of_a_high_index() {
+    let lab = Lab::new();
+    let [a, b] = ["a", "b"].map(|name| lab.host(name));
+    let far = program(&a, "");
+    b.output(&format!(
+        "ip link add eth5 index 5000 type veth peer name eth5 netns {}",
+        far.id()
+    ));
+    for (host, number) in [(&a, 1), (&b, 2)] {
+        host.output("ip link set eth5 up");
+        host.output(&format!("ip address add 10.5.0.{number}/24 dev eth5"));
+        host.output(&format!("ip address add fd05::{number}/64 dev eth5 nodad"));
+    }
+    for group in GROUPS {
+        // It takes nothing but what it has joined itself.
+        let option = if group.contains(':') {
+            "41, 29"
+        } else {
+            "0, 49"
+        };
+        let script = format!(
+            "s = udp('{group}', {}); s.setsockopt({option}, 0); join(s, '{group}', 'eth5')",
+            v6(group)
+        );
+        let process = program(&b, &script);
+        let to = address(&format!("{group}%eth5"));
+        let slow = Duration::from_millis(100);
+        let _stream = Stream::of(&a, &to, SenderConfig::default(), 10, slow);
+        let report = by_pid(&b, &address(group), &process);
+        assert_eq!(report.verdict(), Code::Delivered, "{report:#?}");
+        drop(process);
+        // And for comparison: it is no member.
+        let process = program(&b, &format!("s = udp('{group}', {})", v6(group)));
+        let report = by_pid(&b, &address(group), &process);
+        assert_fault(&report, Code::NotJoined, Confidence::Proved);
+    }
+}
+
 pub(crate) fn one_group_too_many() {
     let lab = Lab::new();
     let switch = lab.switch("sw");
