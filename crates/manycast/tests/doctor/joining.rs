@@ -1,9 +1,11 @@
 //! Where and from whom groups are joined.
 
-use manycast::doctor::{Code, Confidence};
+use manycast::doctor::{Code, Confidence, Report};
 use manycast_lab::netns::{Lab, Snooping, wait_until};
 
-use crate::{GROUPS, Stream, address, assert_fault, examine, program, remedy, two_hosts};
+use crate::{
+    GROUPS, Stream, address, assert_delivered, assert_fault, examine, program, remedy, two_hosts,
+};
 
 pub(crate) fn another_interface() {
     let lab = Lab::new();
@@ -49,9 +51,40 @@ pub(crate) fn an_old_querier() {
         ("232.1.1.1", "10.0.0.1@232.1.1.1:5000".to_owned()),
         ("ff35::1", "fd00::1@[ff35::1]:5000".to_owned()),
     ] {
-        let _stream = Stream::start(&a, &address(&format!("{group}%eth0")));
         let report = examine(&b, &asked);
         assert_fault(&report, Code::OldQuerier, Confidence::Proved);
+        let _stream = Stream::start(&a, &address(&format!("{group}%eth0")));
+        assert_warned(&examine(&b, &asked));
+    }
+}
+
+/// The stream comes, and the sources are not told all the same.
+#[track_caller]
+fn assert_warned(report: &Report) {
+    assert_delivered(report);
+    let found = report.findings.first().map(|found| found.code);
+    assert_eq!(found, Some(Code::OldQuerier), "{report:#?}");
+}
+
+/// The stream comes by another interface.
+pub(crate) fn an_old_version_elsewhere() {
+    let lab = Lab::new();
+    let (switch, other) = (lab.switch("sw"), lab.switch("other"));
+    let [a, b] = two_hosts(&lab, &switch);
+    b.connect(&other, "eth1", &["10.1.0.2/24", "fd01::2/64"]);
+    b.sysctl("net.ipv4.conf.eth1.force_igmp_version", "2");
+    b.sysctl("net.ipv6.conf.eth1.force_mld_version", "1");
+    for (group, source) in [("232.1.1.1", "10.0.0.1"), ("ff35::1", "fd00::1")] {
+        let asked = format!("{source}@{}", address(group));
+        let stream = Stream::start(&a, &address(&format!("{group}%eth0")));
+        let report = examine(&b, &asked);
+        assert_delivered(&report);
+        let mut codes = report.findings.iter().map(|finding| finding.code);
+        assert!(codes.all(|code| code != Code::OldQuerier), "{report:#?}");
+        // Where nothing comes, nobody knows by which of them it would.
+        drop(stream);
+        let report = examine(&b, &asked);
+        assert_fault(&report, Code::NotArriving, Confidence::Likely);
     }
 }
 
@@ -74,10 +107,12 @@ pub(crate) fn an_old_version_by_the_host_s_own_setting() {
         ),
     ] {
         b.sysctl(setting, version);
-        let _stream = Stream::start(&a, &address(&format!("{group}%eth0")));
-        let report = examine(&b, &format!("{source}@{}", address(group)));
+        let asked = format!("{source}@{}", address(group));
+        let report = examine(&b, &asked);
         assert_fault(&report, Code::OldQuerier, Confidence::Proved);
         assert_eq!(remedy(&report), format!("sudo sysctl -w {setting}=0"));
+        let _stream = Stream::start(&a, &address(&format!("{group}%eth0")));
+        assert_warned(&examine(&b, &asked));
     }
 }
 

@@ -114,6 +114,7 @@ netns::tests!(
     joining::an_interface_without_ipv6,
     joining::an_interface_without_carrier,
     joining::an_old_querier,
+    joining::an_old_version_elsewhere,
     joining::an_old_version_by_the_host_s_own_setting,
     joining::another_interface,
     joining::another_source,

@@ -17,6 +17,8 @@ pub(super) const ALL: &[Condition] = &[
         .v6()
         .also(&["scope-missing"]),
     Condition::new("no-source", HOST, &[Asked, Stream], no_source).also(&["source-missing"]),
+    // Sources are not told to the network, and the stream comes nevertheless.
+    Condition::new("old-version", HOST, &[Asked, Stream], old_version).also(&["old-querier"]),
     Condition::new(
         "reserved-group-unsent",
         HOST,
@@ -35,7 +37,6 @@ pub(super) const ALL: &[Condition] = &[
         another_interface,
     )
     .right(&["joined-on-other-interface"]),
-    Condition::new("old-version", HOST, &[Asked, Stream], old_version).right(&["old-querier"]),
 ];
 
 fn set_group(scene: &mut Scene, group: &str) {
