@@ -492,6 +492,14 @@ impl Snapshot {
         all.max(own)
     }
 
+    /// The interface whose IP takes what comes in by this one: of a port, its bridge, bond or VRF.
+    pub(super) fn at_ip(&self, index: u32) -> u32 {
+        let master = |index: &u32| self.interface(*index)?.master;
+        // A bond may be the port of a bridge, and that one in a VRF.
+        let masters = std::iter::successors(Some(index), master).take(8);
+        masters.last().unwrap_or(index)
+    }
+
     /// Whether IPv6 is switched off on an interface.
     pub(super) fn ipv6_is_off(&self, interface: &str) -> bool {
         let setting = of_interface(interface, "disable_ipv6").replacen("ipv4", "ipv6", 1);

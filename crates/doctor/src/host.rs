@@ -289,7 +289,8 @@ fn filtered(host: &Snapshot, interface: &Interface) -> Option<Finding> {
         .filter(|other| !other.loopback && other.up)
         .count()
         > 1;
-    (mode == 1 && several).then(|| {
+    // What comes by a port of a bridge is filtered at the bridge.
+    (mode == 1 && several && interface.master.is_none()).then(|| {
         Finding::warning(
             Code::ReversePathFilter,
             Doubt::Possible,

@@ -541,3 +541,22 @@ fn where_several_counters_moved_none_is_likely() {
     let told = |code| report.findings.iter().any(|found| found.code == code);
     assert!(rivals.into_iter().all(told), "{report:#?}");
 }
+
+/// The stream comes by two interfaces, of which one filters: that one it is, whichever was captured
+/// first.
+#[test]
+fn a_filter_is_charged_to_the_interface_that_filters() {
+    let mut context = context(&tables(300, 0, 100, 100, 0));
+    context.host.interfaces.push(Interface::new(3, "eth1"));
+    let name = "net.ipv4.conf.eth1.rp_filter".to_owned();
+    context.host.sysctls.insert(name, "1".to_owned());
+    let mut both = captured(5000, 100);
+    let mut second = both.streams[0].clone();
+    second.interface = 3;
+    both.streams.push(second);
+    let watched = context.watched.as_mut().unwrap();
+    watched.captured = Some(both);
+    watched.routes_back = vec![([10, 0, 0, 1].into(), Some(9))];
+    let report = assert_verdict(&context, Code::ReversePathFilter, Confidence::Proved);
+    assert!(report.findings[0].title.contains("eth1"), "{report:#?}");
+}

@@ -44,10 +44,11 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     ))
     .because("the kernel takes such a source for forged, and drops what it sends");
     Some(if host.has(source) {
+        let by = host.name_of(host.at_ip(stream.interface));
         finding
             .remedy(format!(
                 "give the other host another address, where both have it; where this host receives \
-                 itself by a second interface: sudo sysctl -w net.ipv4.conf.{name}.accept_local=1"
+                 itself by a second interface: sudo sysctl -w net.ipv4.conf.{by}.accept_local=1"
             ))
             .confirm("ip neigh; sudo sysctl -w net.ipv4.conf.all.log_martians=1; sudo dmesg")
     } else {

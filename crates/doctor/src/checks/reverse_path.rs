@@ -23,14 +23,15 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     }
     let stream = stream(context, watched);
     let name = match stream {
-        Some(stream) => context.host.name_of(stream.interface),
+        Some(stream) => at_ip(context, stream),
         None => busiest(context, watched),
     };
     let source = stream.map(|stream| stream.source.ip());
     let network = source.map_or_else(|| "NETWORK".to_owned(), |source| source.to_string());
     let mode = match context.host.rp_filter(&name) {
+        1 => "1 (strict: it drops what comes from where the route leads by another interface)",
         2 => "2 (loose: it drops what comes from where no route leads)",
-        _ => "1 (strict: it drops what comes from where the route leads by another interface)",
+        _ => "not known",
     };
     let finding = Finding::fault(
         Code::ReversePathFilter,
@@ -90,17 +91,19 @@ fn stream<'a>(context: &'a Context, watched: &Watched) -> Option<&'a CapturedStr
 fn may_be_filtered(context: &Context, watched: &Watched, stream: &CapturedStream) -> bool {
     let mut back = watched.routes_back.iter();
     let back = back.find(|(to, _)| *to == stream.source.ip());
-    match (
-        context
-            .host
-            .rp_filter(&context.host.name_of(stream.interface)),
-        back,
-    ) {
-        // A port of a bridge has none: its bridge does. Where the route is not known, it may be.
-        (0, _) | (_, None) => true,
-        (1, Some((_, by))) => *by != Some(stream.interface),
+    match (context.host.rp_filter(&at_ip(context, stream)), back) {
+        (0, _) => false,
+        // Where the route is not known, it may be.
+        (_, None) => true,
+        (1, Some((_, by))) => *by != Some(context.host.at_ip(stream.interface)),
         (_, Some((_, by))) => by.is_none(),
     }
+}
+
+/// The name of the interface whose IP takes a stream: a port of a bridge filters nothing.
+fn at_ip(context: &Context, stream: &CapturedStream) -> String {
+    let host = &context.host;
+    host.name_of(host.at_ip(stream.interface))
 }
 
 /// Of the interfaces that filter, the one that most came in by.
@@ -110,7 +113,8 @@ fn busiest(context: &Context, watched: &Watched) -> String {
     let filtering = host
         .interfaces
         .iter()
-        .filter(|interface| !interface.loopback && host.rp_filter(&interface.name) > 0)
+        .filter(|interface| !interface.loopback && interface.master.is_none())
+        .filter(|interface| host.rp_filter(&interface.name) > 0)
         .filter(|interface| named.is_none_or(|named| named.index == interface.index));
     let received = |name: &str| {
         let moved = watched.counters.interfaces.get(name);

@@ -15,6 +15,7 @@ mod mended;
 mod own_kernel;
 mod programs;
 mod remedies;
+mod reverse_path;
 mod routers;
 mod sending;
 mod serving;
@@ -172,6 +173,9 @@ netns::tests!(
     remedies::settings_are_set,
     remedies::the_host_is_set_up_otherwise,
     remedies::the_sender_sends_otherwise,
+    reverse_path::a_filter_of_a_bridge,
+    reverse_path::a_filter_of_one_interface_of_two,
+    reverse_path::an_own_source_by_a_bridge,
     routers::a_bridge_whose_firewall_drops,
     routers::a_hop_limit_at_the_threshold_of_the_route,
     routers::a_route_for_another_interface,
