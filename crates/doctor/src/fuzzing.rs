@@ -24,7 +24,9 @@ pub fn nftables(datagram: &[u8]) {
     for rule in policies.chain(rules) {
         for to in to {
             // Whatever matches surely may match.
-            assert!(rule.may_match(to, "eth0") || !rule.matches(to, "eth0"));
+            for from in [None, Some([10, 0, 0, 1].into())] {
+                assert!(rule.may_match(from, to, "eth0") || !rule.matches(from, to, "eth0"));
+            }
         }
         let _ = rule.to_string();
     }

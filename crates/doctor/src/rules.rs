@@ -1,6 +1,6 @@
 //! What the rules of this host's firewall did, where this process may read them (`CAP_NET_ADMIN`).
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::proof::Proof;
 use crate::{FirewallRule, firewall_rules, legacy_firewall_tables};
@@ -49,6 +49,15 @@ impl RuleDelta {
     }
 }
 
+/// A way by which datagrams come.
+#[derive(Clone, Debug)]
+pub(super) struct Way {
+    /// Who sends them, where that is known.
+    pub from: Option<IpAddr>,
+    /// The name of the interface, or where that is a port of a bridge, of both.
+    pub by: Vec<String>,
+}
+
 /// The rules as they were before, and between two moments within.
 #[derive(Debug)]
 pub(super) struct RuleCounters {
@@ -91,17 +100,16 @@ impl RuleCounters {
         }
     }
 
-    /// Reads them again. They concern datagrams to `to` that come in by one of these interfaces.
-    pub(super) fn close(self, to: SocketAddr, interfaces: &[&str]) -> Option<Rules> {
+    /// Reads them again. They concern datagrams to `to` that come in one of these ways.
+    pub(super) fn close(self, to: SocketAddr, ways: &[Way]) -> Option<Rules> {
         let concerned = |rule: &FirewallRule| {
-            interfaces
-                .iter()
-                .any(|interface| rule.may_match(to, interface))
+            let may = |way: &Way| way.by.iter().any(|by| rule.may_match(way.from, to, by));
+            ways.iter().any(may)
         };
+        // In whichever of these ways they come.
         let matches = |rule: &FirewallRule| {
-            interfaces
-                .iter()
-                .any(|interface| rule.matches(to, interface))
+            let does = |way: &Way| way.by.iter().any(|by| rule.matches(way.from, to, by));
+            !rule.may_drop && ways.iter().all(does)
         };
         let now = match self.until {
             Some(until) => until,

@@ -17,7 +17,7 @@ use crate::{CounterTables, Counters};
 use manycast_net::{ErrorKind, Interface, RecvBatch, Socket, SocketConfig};
 use manycast_types::{InterfaceId, SourceFilter, Transmit, with_zone};
 
-use super::rules::RuleCounters;
+use super::rules::{RuleCounters, Way};
 use super::{Refusal, SelfTest, Snapshot, Tally, Target};
 use manycast_io::seed;
 
@@ -81,7 +81,11 @@ pub(super) fn test(interface: &Interface, to: SocketAddr, shared: bool) -> Optio
     let mut rule_counters = RuleCounters::open();
     let tested = there_and_back(interface, source, to, shared, rule_counters.as_mut());
     // What the rules dropped while these were waited for was of others.
-    let rules = rule_counters.and_then(|counters| counters.within().close(to, &[&interface.name]));
+    let way = Way {
+        from: Some(source),
+        by: vec![interface.name.to_string()],
+    };
+    let rules = rule_counters.and_then(|counters| counters.within().close(to, &[way]));
     let is_forbidden = |error: &manycast_net::Error| error.errno() == Some(libc::EPERM);
     let (back, refused) = match (tested, &control) {
         // There is nothing to compare it with.

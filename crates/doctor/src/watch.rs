@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use crate::Counters;
-use manycast_net::{ErrorKind, SocketConfig};
+use manycast_net::{ErrorKind, Interface, SocketConfig};
 use manycast_types::{Address, InterfaceSelector, Received};
 
 use super::capture::CaptureThread;
@@ -12,9 +12,10 @@ use super::context::total;
 use super::host::links::LinkState;
 use super::host::multicast_routes::{self, MulticastRoute, multicast_routes};
 use super::host::{conntrack, ipsec, links};
-use super::rules::RuleCounters;
+use super::rules::{RuleCounters, Way};
 use super::{
-    Cancellation, Context, Examination, Flow, Moved, Obstacle, Tally, Target, Watched, self_test,
+    Cancellation, CapturedStream, Context, Examination, Flow, Moved, Obstacle, Tally, Target,
+    Watched, self_test,
 };
 use manycast_io::{Error, Listener};
 
@@ -249,13 +250,7 @@ impl Meter {
         watched.joining = moved.counters;
         watched.links = moved.links;
         watched.conntrack_drops = moved.conntrack_drops;
-        let Context { target, host, .. } = context;
-        let named = target.interface.as_ref();
-        let concerned = host
-            .interfaces
-            .iter()
-            .filter(|interface| named.is_none_or(|named| named.index == interface.index));
-        let names: Vec<_> = concerned.map(|interface| &*interface.name).collect();
+        let target = &context.target;
         let to = SocketAddr::new(target.ip, target.port);
         watched.routes_back = routes_back(watched);
         let routes = multicast_routes(target.is_ipv4());
@@ -264,9 +259,47 @@ impl Meter {
         watched.ipsec = ipsec::policies(to).ok();
         watched.rules = self
             .rule_counters
-            .and_then(|rule_counters| rule_counters.close(to, &names));
+            .and_then(|rule_counters| rule_counters.close(to, &ways(context, watched)));
         Ok(())
     }
+}
+
+/// By which ways that is to come which does not, as far as it is captured.
+fn ways(context: &Context, watched: &Watched) -> Vec<Way> {
+    let Context { target, host, .. } = context;
+    let captured = watched.captured.iter();
+    let streams: Vec<_> = captured
+        .flat_map(|captured| captured.to_port(target.port))
+        .collect();
+    let is_lost = |stream: &CapturedStream| {
+        let mut received = watched.exact.iter();
+        received.all(|flow| flow.source.ip() != stream.source.ip())
+    };
+    let all_come = !streams.iter().any(|stream| is_lost(stream));
+    let missing = streams
+        .into_iter()
+        .filter(|stream| all_come || is_lost(stream));
+    let ways: Vec<Way> = missing
+        .map(|stream| Way {
+            from: Some(stream.source.ip()),
+            by: [stream.interface, host.at_ip(stream.interface)]
+                .map(|index| host.name_of(index))
+                .into(),
+        })
+        .collect();
+    if !ways.is_empty() {
+        return ways;
+    }
+    let named = target.interface.as_ref();
+    let concerned = host
+        .interfaces
+        .iter()
+        .filter(|interface| named.is_none_or(|named| named.index == interface.index));
+    let way = |interface: &Interface| Way {
+        from: None,
+        by: vec![interface.name.to_string()],
+    };
+    concerned.map(way).collect()
 }
 
 /// By which interface this host would answer those who were captured sending to the group.

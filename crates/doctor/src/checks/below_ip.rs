@@ -35,8 +35,7 @@ fn before_ip(context: &Context, link: &LinkState) -> Option<Finding> {
     let tested = tested.filter(|test| test.lost[0] * 2 < test.sent);
     let captured = context.lost_of_target();
     let came = Tally::of(&watched.joining, context.target.is_ipv4()).received;
-    let never_came = captured > super::FEW && came * 2 < captured;
-    let evidence = if never_came {
+    let evidence = if never_came(context) {
         format!(
             "{} to that address and port came in by the wire, and only {came} packets to IP",
             super::count(captured, "datagram")
@@ -65,6 +64,15 @@ fn before_ip(context: &Context, link: &LinkState) -> Option<Finding> {
             "sudo tc -s filter show dev {name} ingress; sudo bpftool net list dev {name}"
         )),
     )
+}
+
+/// Whether what is captured and lost never comes to IP.
+pub(super) fn never_came(context: &Context) -> bool {
+    let captured = context.lost_of_target();
+    let came = context.watched.as_ref().map_or(0, |watched| {
+        Tally::of(&watched.joining, context.target.is_ipv4()).received
+    });
+    captured > super::FEW && came * 2 < captured
 }
 
 /// The kernel counts what filters at the ingress drop.

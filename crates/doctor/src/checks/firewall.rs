@@ -45,7 +45,7 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     // To a program that receives, it is all the same what this host may send; and what comes back to
     // one that sends.
     let mut forbidden = tests.clone().filter(|_| sends != Some(false));
-    let mut dropped = tests.filter(|_| sends != Some(true));
+    let mut dropped = tests.filter(|test| sends != Some(true) && may_be_met(context, test));
     let mut by_test = dropped.find_map(|test| by_group(context, test));
     let known_to_pass = by_test.take_if(|_| watched.is_open);
     forbidden
@@ -68,6 +68,17 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
                 confidence: Confidence::Possible,
                 ..finding
             })
+        })
+}
+
+/// Whether what is lost may have met what the test met: it came by the same interface, as far as it is
+/// captured.
+fn may_be_met(context: &Context, test: &SelfTest) -> bool {
+    let mut lost = context.lost().peekable();
+    lost.peek().is_none()
+        || lost.any(|stream| {
+            let by = [stream.interface, context.host.at_ip(stream.interface)];
+            by.contains(&test.interface.index)
         })
 }
 
@@ -162,12 +173,19 @@ fn by_group(context: &Context, test: &SelfTest) -> Option<Finding> {
         finding
     };
     let finding = doubted(context, finding);
-    let direction = if at_ip.is_some() {
+    let direction = direction(test, at_ip);
+    Some(named(context, finding, rules, test.sent, direction))
+}
+
+/// Where to look for what drops a test: as far as it came.
+fn direction(test: &SelfTest, at_ip: Option<Proof>) -> Direction {
+    if at_ip.is_some() {
         Direction::InBehindIp
+    } else if test.lost[0] * 2 < test.sent {
+        Direction::BeforeIp
     } else {
         Direction::In
-    };
-    Some(named(context, finding, rules, test.sent, direction))
+    }
 }
 
 /// What the host sends to itself is dropped: proved of the stream where that is known to have come, and
@@ -262,7 +280,8 @@ fn nothing_returns(context: &Context, test: &SelfTest) -> Option<Finding> {
         finding
     };
     let rules = test.rules.as_ref();
-    Some(named(context, finding, rules, test.sent, Direction::In))
+    let direction = direction(test, at_ip);
+    Some(named(context, finding, rules, test.sent, direction))
 }
 
 /// A rule that dropped as many packets as there were of the group, where rules may be read.
@@ -434,7 +453,12 @@ fn by_wire(context: &Context, watched: &Watched, few: u64) -> Option<Finding> {
         super::count(captured, "datagram")
     ));
     let rules = watched.rules.as_ref();
-    Some(named(context, finding, rules, captured, Direction::In))
+    let direction = if below_ip::never_came(context) {
+        Direction::BeforeIp
+    } else {
+        Direction::In
+    };
+    Some(named(context, finding, rules, captured, direction))
 }
 
 /// Whether something else is known that drops datagrams within IP.

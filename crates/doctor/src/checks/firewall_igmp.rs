@@ -123,5 +123,5 @@ pub(super) fn rule_of_membership(
         } else {
             format!("{} may be it; it has no counter", described(&first.rule))
         })
-        .remedy(mended(&first.rule, pass))
+        .remedy(mended(&first.rule, pass, first.most > 0))
 }

@@ -14,6 +14,8 @@ pub(crate) enum Direction {
     In,
     /// The same, behind where IP counts them.
     InBehindIp,
+    /// Where packets come in, before IP has them.
+    BeforeIp,
     /// Where packets go out.
     Out,
 }
@@ -23,6 +25,9 @@ impl Direction {
         match self {
             Self::In => rule.is_inward(),
             Self::InBehindIp => rule.is_inward() && rule.hook != Some("ingress"),
+            Self::BeforeIp => {
+                rule.is_inward() && (rule.hook == Some("ingress") || rule.family == "bridge")
+            }
             Self::Out => rule.is_outward(),
         }
     }
@@ -56,11 +61,14 @@ pub(super) fn named(
                 target.address
             ));
     };
+    // A counter that moved tells more than where they were last seen.
+    let counting = match direction {
+        Direction::BeforeIp => Direction::In,
+        other => other,
+    };
     let dropped = || {
-        rules
-            .dropped
-            .iter()
-            .filter(|dropped| direction.has(&dropped.rule))
+        let dropped = rules.dropped.iter();
+        dropped.filter(|dropped| counting.has(&dropped.rule))
     };
     let close = |some| {
         let close = dropped().filter(move |dropped| dropped.may_be(packets, some));
@@ -70,6 +78,8 @@ pub(super) fn named(
     if counted.is_empty() {
         counted = close(super::slack(packets));
     }
+    // Whether it is known which of them it is.
+    let mut is_known = counted.len() == 1;
     if counted.is_empty() {
         counted = dropped().filter(|dropped| dropped.most > packets).collect();
     }
@@ -89,7 +99,8 @@ pub(super) fn named(
             concerned.collect::<Vec<_>>()
         });
         let known = !certain.is_empty();
-        let alone = certain.len() + others.len() == 1 && rules.legacy.is_empty();
+        let alone = certain.len() == 1 && others.is_empty() && rules.legacy.is_empty();
+        is_known = alone;
         suspects = if known { certain } else { others };
         suspects.truncate(NAMED);
         for rule in &suspects {
@@ -112,12 +123,15 @@ pub(super) fn named(
             .confirm("sudo iptables-legacy-save --counters; sudo ip6tables-legacy-save --counters");
     }
     match suspects.first() {
-        Some(rule) => finding.remedy(kept(rules.keeper, target, direction, &mended(rule, &pass))),
+        Some(rule) => {
+            let mended = mended(rule, &pass, is_known);
+            finding.remedy(kept(rules.keeper, target, direction, &mended))
+        }
         None => finding
             .because("no rule of nftables shows that it was this one")
             .remedy(format!(
                 "look where else packets are dropped: sudo nft list ruleset; sudo tc filter show \
-                 dev INTERFACE ingress; and let pass: {pass}"
+                 dev INTERFACE ingress; sudo bpftool net; and let pass: {pass}"
             )),
     }
 }
@@ -130,9 +144,9 @@ pub(crate) fn described(rule: &FirewallRule) -> String {
     }
 }
 
-/// Lets what is meant pass before a rule, or takes the rule away: that lasts until the rules are
-/// loaded anew.
-pub(super) fn mended(rule: &FirewallRule, pass: &str) -> String {
+/// Lets what is meant pass before a rule, or where it is known to be this one, takes it away: that lasts
+/// until the rules are loaded anew.
+pub(super) fn mended(rule: &FirewallRule, pass: &str, is_known: bool) -> String {
     let place = rule.place();
     match rule.handle {
         Some(handle) => {
@@ -141,7 +155,7 @@ pub(super) fn mended(rule: &FirewallRule, pass: &str) -> String {
                  {pass}"
             );
             // What matches everything is there for a reason.
-            if rule.matches_all() {
+            if !is_known || rule.may_drop || rule.matches_all() {
                 before
             } else {
                 format!("{before}; or take it away: sudo nft delete rule {place} handle {handle}")

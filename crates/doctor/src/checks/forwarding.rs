@@ -31,9 +31,10 @@ fn filtered(context: &Context) -> Option<Finding> {
     if came <= super::FEW {
         return None;
     }
+    let proof = dropped.proof(came, super::slack(came));
     let finding = Finding::warning(
         Code::NotForwarded,
-        Grade::or_likely(dropped.proof(came, super::slack(came))),
+        Grade::or_likely(proof),
         format!("a firewall of this host drops what it would forward of {group}"),
     )
     .because(format!(
@@ -55,7 +56,7 @@ fn filtered(context: &Context) -> Option<Finding> {
         "{family} daddr {group} udp dport {} accept",
         context.target.port
     );
-    Some(finding.remedy(mended(&dropped.rule, &pass)))
+    Some(finding.remedy(mended(&dropped.rule, &pass, proof.is_some())))
 }
 
 /// It comes in by another interface than the route says: the kernel counts these apart.

@@ -75,7 +75,11 @@ fn taken_here(context: &Context, watched: &Watched, came: &Tally, pieces: &Piece
         // Pieces but the first have no port.
         Some(rule) => finding
             .because(format!("{} may be it", described(rule)))
-            .remedy(mended(rule, &format!("{family} daddr {} accept", context.target.ip))),
+            .remedy(mended(
+                rule,
+                &format!("{family} daddr {} accept", context.target.ip),
+                false,
+            )),
         None => finding.remedy(
             "let the pieces pass what stands before IP: rules at the ingress hook, filters of tc, a \
              bridge; or let the sender write less at once, so that a datagram is one packet",

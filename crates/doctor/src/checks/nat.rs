@@ -92,15 +92,18 @@ fn mended(context: &Context, watched: &Watched, finding: Finding) -> Finding {
         context.target.port
     );
     let finding = finding.confirm("sudo nft -a list ruleset; sudo conntrack -L -p udp");
-    let rule = translating(watched).find_map(|rule| Some((rule, rule.handle?)));
-    match rule {
-        Some((rule, handle)) => finding
-            .because(format!("{rule} may match them"))
-            .remedy(format!(
-                "take the rule away: sudo nft delete rule {} handle {handle}; what was translated \
-                 goes on until it is forgotten: {forget}",
-                rule.place()
-            )),
+    let mut rules = translating(watched);
+    match rules.next() {
+        Some(rule) => {
+            let alone = rules.next().is_none();
+            let pass = format!("{} accept", context.target.as_rule());
+            finding
+                .because(format!("{rule} may match them"))
+                .remedy(format!(
+                    "{}; what was translated goes on until it is forgotten: {forget}",
+                    super::firewall_rule::mended(rule, &pass, alone)
+                ))
+        }
         None => finding.remedy(format!(
             "take the rule away that translates (type nat, at the prerouting hook), or let it leave \
              groups alone; what was translated goes on until it is forgotten: {forget}"

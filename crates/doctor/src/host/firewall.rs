@@ -6,14 +6,14 @@ mod tests;
 
 use std::fmt;
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use self::linux::Condition;
 use manycast_net::{Error, Operation};
 
-/// A rule of nftables that drops, rejects or translates the destination, or the policy of a chain that
-/// drops.
+/// A rule of nftables that drops or may drop, rejects or translates the destination, or the policy of a
+/// chain that drops.
 ///
 /// Those that `iptables` and `ip6tables` make are among them, where they are those of nftables
 /// (`iptables -V` says `nf_tables`); those of `iptables-legacy` are not to be seen here.
@@ -34,6 +34,9 @@ pub struct FirewallRule {
     pub rejects: bool,
     /// Whether it does not drop, but translates the destination to another one (`dnat`, `redirect`).
     pub translates: bool,
+    /// Whether it may drop or let pass, by what is not to be seen here: a map of verdicts (`vmap`), or a
+    /// program to which it hands them (`queue`).
+    pub may_drop: bool,
     /// How many packets it has dropped; `None` where it does not count them.
     pub packets: Option<u64>,
     /// What it asks of a packet, as far as it is understood.
@@ -44,15 +47,16 @@ pub struct FirewallRule {
 
 impl FirewallRule {
     /// Whether it may match a UDP datagram to this address that comes in by the interface of this
-    /// name; where it asks for more than is understood here, it may.
-    pub fn may_match(&self, to: SocketAddr, interface: &str) -> bool {
-        let may = |condition: &Condition| condition.holds(to, interface) != Some(false);
+    /// name, and from this source, where that is known; where it asks for more than is understood here,
+    /// it may.
+    pub fn may_match(&self, from: Option<IpAddr>, to: SocketAddr, interface: &str) -> bool {
+        let may = |condition: &Condition| condition.holds(from, to, interface) != Some(false);
         self.is_of_family(to) && self.conditions.iter().all(may)
     }
 
-    /// Whether it matches each UDP datagram to this address, by this interface, that comes as far.
-    pub fn matches(&self, to: SocketAddr, interface: &str) -> bool {
-        let does = |condition: &Condition| condition.holds(to, interface) == Some(true);
+    /// Whether it matches each such datagram that comes as far.
+    pub fn matches(&self, from: Option<IpAddr>, to: SocketAddr, interface: &str) -> bool {
+        let does = |condition: &Condition| condition.holds(from, to, interface) == Some(true);
         !self.asks_more && self.is_of_family(to) && self.conditions.iter().all(does)
     }
 
@@ -110,18 +114,22 @@ impl fmt::Display for FirewallRule {
             Some(handle) => write!(f, "rule {handle} of {}", self.place())?,
             None => write!(f, "the policy of {}", self.place())?,
         }
-        f.write_str(match (self.translates, self.rejects) {
-            (true, _) => " (translation)",
-            (false, true) => " (reject)",
-            (false, false) => " (drop)",
+        f.write_str(match self {
+            Self { may_drop: true, .. } => " (by a map or a program)",
+            Self {
+                translates: true, ..
+            } => " (translation)",
+            Self { rejects: true, .. } => " (reject)",
+            _ => " (drop)",
         })
     }
 }
 
 /// Lists the rules that drop, reject or translate the destination, of the network namespace of the calling thread.
 ///
-/// Not understood are verdicts that come from maps (`vmap`) and counters that have a name: a rule
-/// that drops by the former is left out, one that counts by the latter does not count here.
+/// Not understood are verdicts that come from maps (`vmap`) or from programs (`queue`), and counters that
+/// have a name: a rule with the former [may drop](FirewallRule::may_drop), one that counts by the latter
+/// does not count here.
 ///
 /// # Errors
 ///

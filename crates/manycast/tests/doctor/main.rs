@@ -17,6 +17,7 @@ mod programs;
 mod remedies;
 mod reverse_path;
 mod routers;
+mod rules;
 mod sending;
 mod serving;
 mod sockets;
@@ -181,6 +182,9 @@ netns::tests!(
     routers::a_route_for_another_interface,
     routers::a_switch_that_knows_no_new_reports,
     routers::what_is_forwarded_comes_twice,
+    rules::a_map_of_verdicts_drops,
+    rules::a_rule_for_another_interface,
+    rules::what_never_comes_to_ip_is_no_matter_of_the_input_hook,
     sending::a_drop_at_the_postrouting_hook,
     sending::a_firewall_that_forbids_sending_to_all_groups,
     sending::a_rule_that_forbids_sending,

@@ -40,6 +40,11 @@ const VERDICT_CODE: u16 = 1;
 /// The name of a target of `iptables` that nftables has no word for.
 const TARGET_NAME: u16 = 1;
 
+/// Of `lookup`: the register that the value from a map is written to, and that of verdicts
+/// (`NFT_REG_VERDICT`).
+const LOOKUP_DESTINATION: u16 = 3;
+const REGISTER_OF_VERDICTS: u32 = 0;
+
 /// Of `nat`: what is translated.
 const NAT_TYPE: u16 = 1;
 const DNAT: u32 = 1;
@@ -126,6 +131,7 @@ pub(crate) fn chain(message: Message<'_>) -> Option<(ChainKey, Base, Option<Fire
         handle: None,
         rejects: false,
         translates: false,
+        may_drop: false,
         packets,
         conditions: Vec::new(),
         asks_more: false,
@@ -162,6 +168,7 @@ pub(crate) fn rule(message: Message<'_>, bases: &BTreeMap<ChainKey, Base>) -> Op
         handle: Some(handle?),
         rejects: verdict == Verdict::Reject,
         translates: verdict == Verdict::Translate,
+        may_drop: verdict == Verdict::Unseen,
         packets: read.packets,
         conditions: read.conditions,
         asks_more: read.asks_more,
@@ -187,6 +194,8 @@ enum Verdict {
     Drop,
     Reject,
     Translate,
+    /// That of a map, or of a program.
+    Unseen,
 }
 
 impl Expressions {
@@ -207,11 +216,18 @@ impl Expressions {
                 self.verdict = Some(Verdict::Translate);
             }
             "nat" | "masq" => {}
+            "queue" => self.verdict = Some(Verdict::Unseen),
+            "lookup" if number(data, LOOKUP_DESTINATION) == Some(REGISTER_OF_VERDICTS) => {
+                // It depends on the key, of which nothing is asked.
+                (self.packets, self.asks_more) = (None, true);
+                self.verdict = Some(Verdict::Unseen);
+            }
             "reject" => self.verdict = Some(Verdict::Reject),
             "target" => match find(data, TARGET_NAME).map(text).as_deref() {
                 Some("DROP") => self.verdict = Some(Verdict::Drop),
                 Some("DNAT" | "REDIRECT") => self.verdict = Some(Verdict::Translate),
                 Some("REJECT") => self.verdict = Some(Verdict::Reject),
+                Some("NFQUEUE") => self.verdict = Some(Verdict::Unseen),
                 _ => {}
             },
             "log" => {}
@@ -284,9 +300,14 @@ impl Expressions {
 }
 
 impl Condition {
-    /// Whether it holds for a UDP datagram to this address that comes in by this interface; `None`
-    /// where that depends on something else.
-    pub(super) fn holds(&self, to: SocketAddr, interface: &str) -> Option<bool> {
+    /// Whether it holds for a UDP datagram to this address that comes in by this interface, and from this
+    /// source, where that is known; `None` where it depends on something else.
+    pub(super) fn holds(
+        &self,
+        from: Option<IpAddr>,
+        to: SocketAddr,
+        interface: &str,
+    ) -> Option<bool> {
         let own = match self.field {
             Field::Family => Some(vec![if to.is_ipv4() { 2 } else { 10 }]),
             Field::Protocol => Some(vec![17]),
@@ -296,7 +317,7 @@ impl Condition {
                 name.resize(self.value.len(), 0);
                 Some(name)
             }
-            Field::Network(offset, length) => network(to.ip(), offset, length),
+            Field::Network(offset, length) => network(from, to.ip(), offset, length),
             // The destination port is the second half of the first four bytes.
             Field::Transport(2, 2) => Some(to.port().to_be_bytes().to_vec()),
             Field::Transport(..) => None,
@@ -339,16 +360,26 @@ impl Condition {
 const IGMP: u8 = 2;
 const ICMPV6: u8 = 58;
 
-/// Protocol and destination, as they stand in the header; the rest of it is not known.
-fn network(to: IpAddr, offset: usize, length: usize) -> Option<Vec<u8>> {
-    let (protocol, destination, octets) = match to {
-        IpAddr::V4(to) => (9, 16, to.octets().to_vec()),
-        IpAddr::V6(to) => (6, 24, to.octets().to_vec()),
+/// Protocol, source and destination, as they stand in the header; the rest of it is not known.
+fn network(from: Option<IpAddr>, to: IpAddr, offset: usize, length: usize) -> Option<Vec<u8>> {
+    let (protocol, source, destination) = if to.is_ipv4() {
+        (9, 12, 16)
+    } else {
+        (6, 8, 24)
     };
     if (offset, length) == (protocol, 1) {
         return Some(vec![17]);
     }
-    let start = offset.checked_sub(destination)?;
+    let (start, address) = if offset < destination {
+        (source, from?)
+    } else {
+        (destination, to)
+    };
+    let octets = match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    };
+    let start = offset.checked_sub(start)?;
     octets
         .get(start..start.checked_add(length)?)
         .map(<[u8]>::to_vec)

@@ -80,9 +80,9 @@ fn a_rule_that_drops_is_read_with_place_counter_and_condition() {
     assert_eq!(found.to_string(), "rule 7 of inet filter input (drop)");
     assert_eq!((found.hook, found.packets), (Some("input"), Some(42)));
     assert!(found.is_inward() && !found.rejects);
-    assert!(found.may_match(to("239.1.1.1:5000"), "eth0"));
-    assert!(!found.may_match(to("239.1.1.1:5001"), "eth0"));
-    assert!(found.matches(to("239.1.1.1:5000"), "eth0") && !found.matches_all());
+    assert!(found.may_match(None, to("239.1.1.1:5000"), "eth0"));
+    assert!(!found.may_match(None, to("239.1.1.1:5001"), "eth0"));
+    assert!(found.matches(None, to("239.1.1.1:5000"), "eth0") && !found.matches_all());
     assert!(read(&[verdict(0)]).unwrap().matches_all());
 }
 
@@ -90,6 +90,25 @@ fn a_rule_that_drops_is_read_with_place_counter_and_condition() {
 fn what_is_counted_before_a_condition_is_not_what_was_struck() {
     let found = read(&[counter(42), port(), compare(0, &[0, 9]), verdict(0)]).unwrap();
     assert_eq!(found.packets, None);
+}
+
+#[test]
+fn what_a_map_or_a_program_says_may_be_a_drop() {
+    let map = |register| expression("lookup", &[(1, b"m\0"), (2, &be(1)), (3, &be(register))]);
+    for found in [
+        read(&[port(), counter(42), map(0)]).unwrap(),
+        read(&[expression("queue", &[])]).unwrap(),
+    ] {
+        assert!(found.may_drop && found.packets.is_none());
+        assert!(found.may_match(None, to("239.1.1.1:5000"), "eth0"));
+    }
+    assert!(
+        !read(&[port(), map(0)])
+            .unwrap()
+            .matches(None, to("239.1.1.1:5000"), "eth0")
+    );
+    // A map of data, and a set.
+    assert_eq!(read(&[port(), map(8)]), None);
 }
 
 #[test]
@@ -114,25 +133,31 @@ fn addresses_and_interfaces_are_compared() {
         )
     };
     let other = read(&[address(16, 4), compare(1, &[239, 1, 1, 1]), verdict(0)]).unwrap();
-    assert!(!other.may_match(to("239.1.1.1:5000"), "eth0"));
-    assert!(other.may_match(to("239.1.1.2:5000"), "eth0"));
+    assert!(!other.may_match(None, to("239.1.1.1:5000"), "eth0"));
+    assert!(other.may_match(None, to("239.1.1.2:5000"), "eth0"));
     // A prefix of whole octets.
     let network = read(&[address(16, 1), compare(0, &[239]), verdict(0)]).unwrap();
-    assert!(network.may_match(to("239.1.1.1:5000"), "eth0"));
-    assert!(!network.may_match(to("224.1.1.1:5000"), "eth0"));
-    // The source is not known.
+    assert!(network.may_match(None, to("239.1.1.1:5000"), "eth0"));
+    assert!(!network.may_match(None, to("224.1.1.1:5000"), "eth0"));
     let source = read(&[address(12, 4), compare(0, &[10, 0, 0, 1]), verdict(0)]).unwrap();
-    assert!(source.may_match(to("239.1.1.1:5000"), "eth0"));
-    assert!(!source.matches(to("239.1.1.1:5000"), "eth0"));
+    for (from, may, does) in [
+        (None, true, false),
+        (Some([10, 0, 0, 1].into()), true, true),
+        (Some([10, 0, 0, 2].into()), false, false),
+    ] {
+        let to = to("239.1.1.1:5000");
+        assert_eq!(source.may_match(from, to, "eth0"), may, "{from:?}");
+        assert_eq!(source.matches(from, to, "eth0"), does, "{from:?}");
+    }
 
     let name = expression("meta", &[(1, &be(1)), (2, &be(6))]);
     let mut value = b"eth1".to_vec();
     for (length, eth10) in [(16, false), (4, true)] {
         value.resize(length, 0);
         let found = read(&[name.clone(), compare(0, &value), verdict(0)]).unwrap();
-        assert!(found.may_match(to("239.1.1.1:5000"), "eth1"));
-        assert!(!found.may_match(to("239.1.1.1:5000"), "eth0"));
-        assert_eq!(found.may_match(to("239.1.1.1:5000"), "eth10"), eth10);
+        assert!(found.may_match(None, to("239.1.1.1:5000"), "eth1"));
+        assert!(!found.may_match(None, to("239.1.1.1:5000"), "eth0"));
+        assert_eq!(found.may_match(None, to("239.1.1.1:5000"), "eth10"), eth10);
     }
 }
 
@@ -140,10 +165,10 @@ fn addresses_and_interfaces_are_compared() {
 fn a_mask_that_is_not_understood_excludes_nothing() {
     let mask = expression("bitwise", &[(1, &be(1)), (2, &be(1))]);
     let found = read(&[port(), mask, compare(0, &[0, 9]), verdict(0)]).unwrap();
-    assert!(found.may_match(to("239.1.1.1:5000"), "eth0"));
-    assert!(!found.matches(to("239.1.1.1:5000"), "eth0"));
+    assert!(found.may_match(None, to("239.1.1.1:5000"), "eth0"));
+    assert!(!found.matches(None, to("239.1.1.1:5000"), "eth0"));
     let state = read(&[expression("ct", &[]), verdict(0)]).unwrap();
-    assert!(!state.matches_all() && state.may_match(to("239.1.1.1:5000"), "eth0"));
+    assert!(!state.matches_all() && state.may_match(None, to("239.1.1.1:5000"), "eth0"));
 }
 
 #[test]
@@ -165,7 +190,7 @@ proptest::proptest! {
     fn whatever_comes_is_read_without_a_panic(bytes in proptest::collection::vec(0u8.., 0..200)) {
         let request = Request::new(0x0a06, &INET).with(4, &bytes);
         if let Some(found) = rule(request.message(), &BTreeMap::new()) {
-            found.may_match(to("[ff15::1]:5000"), "eth0");
+            found.may_match(None, to("[ff15::1]:5000"), "eth0");
         }
         chain(Request::new(0x0a03, &bytes).message());
     }
