@@ -234,7 +234,9 @@ impl Asking<'_> {
                 if let Some(answer) = batch.get(index)
                     && !self.host.has(answer.source.ip())
                 {
-                    watch::count(&mut watched.exact, &answer, began.elapsed());
+                    let own = answer.destination.ip();
+                    let is_told = watch::count(&mut watched.exact, own, &answer, began.elapsed());
+                    watched.beyond += u64::from(!is_told);
                 }
             }
             if questions == QUESTIONS && !watched.exact.is_empty() {

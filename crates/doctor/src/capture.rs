@@ -1,5 +1,6 @@
 //! What is captured on the wire, where this process may listen there (`CAP_NET_RAW`).
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,6 +10,7 @@ use std::time::Duration;
 use crate::host::packets::{CapturedPacket, Frame, Link, PacketCapture, Piece};
 
 use super::Target;
+use super::apart::{Place, place};
 
 /// What was captured on the wire meanwhile, before firewalls and filters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,6 +27,11 @@ pub struct Captured {
     pub sent: Vec<CapturedStream>,
     /// The pieces of datagrams to the group, whatever the port, that came in by each interface.
     pub pieces: Vec<Pieces>,
+    /// How many datagrams to the group and port came by each interface from hosts of which there are more
+    /// than are told apart.
+    pub beyond: BTreeMap<u32, u64>,
+    /// Whether there are more hosts than are told apart that send to the group and port.
+    pub overflowed: bool,
 }
 
 /// Datagrams to a group that came in pieces by one interface.
@@ -71,7 +78,7 @@ impl Pieces {
 /// Datagrams from one source to one port of the group, as they came in by one interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CapturedStream {
-    /// Who sent them.
+    /// Who sent them; port 0 where that host sends from more ports than are told apart.
     pub source: SocketAddr,
     /// The group, or the address, that they were sent to.
     pub destination: IpAddr,
@@ -89,16 +96,11 @@ impl Captured {
     /// How many datagrams came to this port, by the interface that most came by: what comes in by a
     /// port of a bridge is captured on the bridge once more.
     pub(super) fn count(&self, port: u16) -> u64 {
-        let on = |interface| {
-            let streams = self
-                .to_port(port)
-                .filter(move |other| other.interface == interface);
-            streams.map(|stream| stream.datagrams).sum()
-        };
-        self.to_port(port)
-            .map(|stream| on(stream.interface))
-            .max()
-            .unwrap_or(0)
+        let mut on = self.beyond.clone();
+        for stream in self.to_port(port) {
+            *on.entry(stream.interface).or_default() += stream.datagrams;
+        }
+        on.into_values().max().unwrap_or(0)
     }
 
     /// The pieces that came in by the interface that most of them came by.
@@ -128,7 +130,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// How many packets that wait at the end are still read.
 const BACKLOG: usize = 100_000;
 
-/// Whoever floods the wire gets no more of the memory than this.
+/// So many queriers and interfaces are told apart, and streams of each kind.
 const MOST: usize = 64;
 
 impl CaptureThread {
@@ -136,8 +138,9 @@ impl CaptureThread {
     pub(super) fn open(target: &Target) -> Option<Self> {
         let packets = PacketCapture::open(target.is_ipv4()).ok()?;
         let stop = Arc::new(AtomicBool::new(false));
-        let (stopped, group) = (Arc::clone(&stop), target.ip);
-        let thread = thread::spawn(move || listen(packets, group, &stopped));
+        let stopped = Arc::clone(&stop);
+        let to = SocketAddr::new(target.ip, target.port);
+        let thread = thread::spawn(move || listen(packets, to, &stopped));
         Some(Self {
             stop,
             thread: Some(thread),
@@ -157,11 +160,11 @@ impl Drop for CaptureThread {
     }
 }
 
-fn listen(mut packets: PacketCapture, group: IpAddr, stop: &AtomicBool) -> Captured {
+fn listen(mut packets: PacketCapture, to: SocketAddr, stop: &AtomicBool) -> Captured {
     let mut captured = Captured::default();
     let mut read = |packets: &mut PacketCapture, timeout| match packets.next(timeout) {
         Ok(Some((link, packet))) => {
-            captured.note(group, link, packet);
+            captured.note(to, link, packet);
             Some(true)
         }
         Ok(None) => Some(false),
@@ -180,7 +183,8 @@ fn listen(mut packets: PacketCapture, group: IpAddr, stop: &AtomicBool) -> Captu
 }
 
 impl Captured {
-    fn note(&mut self, group: IpAddr, link: Link, packet: CapturedPacket) {
+    fn note(&mut self, to: SocketAddr, link: Link, packet: CapturedPacket) {
+        let group = to.ip();
         match packet {
             CapturedPacket::Query { source, version } if !link.outgoing => {
                 self.query(source, version);
@@ -210,8 +214,12 @@ impl Captured {
                 } else {
                     &mut self.foreign
                 };
-                if destination.ip() == group || destination.ip().is_multicast() {
-                    count(streams, source, destination, link);
+                let is_heard = destination.ip() == group || destination.ip().is_multicast();
+                if is_heard && !count(streams, to, source, destination, link) && destination == to {
+                    self.overflowed = true;
+                    if !link.outgoing && link.frame == Frame::Taken {
+                        *self.beyond.entry(link.interface).or_default() += 1;
+                    }
                 }
             }
             CapturedPacket::Query { .. } | CapturedPacket::Fragment { .. } => {}
@@ -243,40 +251,82 @@ impl Captured {
     }
 }
 
-/// Adds a datagram to the stream that it belongs to.
+/// Adds a datagram to the stream that it belongs to, if there is a place for it. What goes `to` the group and
+/// port in question has places of its own.
 fn count(
     streams: &mut Vec<CapturedStream>,
+    to: SocketAddr,
     source: SocketAddr,
     destination: SocketAddr,
     link: Link,
-) {
-    let key = (
+) -> bool {
+    let new = CapturedStream {
         source,
-        destination.ip(),
-        destination.port(),
-        link.interface,
-        link.frame,
-    );
-    let same = |known: &&mut CapturedStream| {
-        let of = (
-            known.source,
-            known.destination,
-            known.port,
-            known.interface,
-            known.frame,
-        );
-        of == key
+        destination: destination.ip(),
+        port: destination.port(),
+        interface: link.interface,
+        frame: link.frame,
+        datagrams: 1,
     };
-    if let Some(known) = streams.iter_mut().find(same) {
-        known.datagrams += 1;
-    } else if streams.len() < MOST {
-        streams.push(CapturedStream {
-            source,
-            destination: destination.ip(),
-            port: destination.port(),
-            interface: link.interface,
-            frame: link.frame,
-            datagrams: 1,
-        });
+    let from = |known: &CapturedStream, source| CapturedStream {
+        source,
+        datagrams: 1,
+        ..known.clone()
+    };
+    let goes_there =
+        |stream: &CapturedStream| (stream.destination, stream.port) == (to.ip(), to.port());
+    let place = place(
+        streams,
+        |known| known.source == source && from(known, source) == new,
+        |known| known.source.ip() == source.ip() && from(known, source) == new,
+        |known| goes_there(known) == goes_there(&new),
+        MOST,
+    );
+    match place {
+        Place::Same(index) => streams[index].datagrams += 1,
+        Place::OfHost(index) => {
+            streams[index].source.set_port(0);
+            streams[index].datagrams += 1;
+        }
+        Place::New => streams.push(new),
+        Place::None => return false,
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn note(captured: &mut Captured, source: ([u8; 4], u16), port: u16) {
+        let link = Link {
+            interface: 2,
+            frame: Frame::Taken,
+            outgoing: false,
+        };
+        let packet = CapturedPacket::Datagram {
+            source: source.into(),
+            destination: ([239, 1, 2, 3], port).into(),
+            piece: None,
+        };
+        captured.note(([239, 1, 2, 3], 5000).into(), link, packet);
+    }
+
+    #[test]
+    fn more_than_are_told_apart_are_counted_all_the_same() {
+        let mut captured = Captured::default();
+        // Another port of the group takes no place away.
+        for port in 1..=1000 {
+            note(&mut captured, ([10, 0, 0, 9], port), 1900);
+        }
+        for port in 1..=1000 {
+            note(&mut captured, ([10, 0, 0, 1], port), 5000);
+        }
+        assert_eq!((captured.count(5000), captured.overflowed), (1000, false));
+        assert_eq!(captured.to_port(5000).count(), MOST);
+        let several = captured.to_port(5000).filter(|one| one.source.port() == 0);
+        assert_eq!(several.count(), 1);
+        note(&mut captured, ([10, 0, 0, 2], 1), 5000);
+        assert_eq!((captured.count(5000), captured.overflowed), (1001, true));
     }
 }

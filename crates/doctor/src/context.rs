@@ -78,6 +78,8 @@ pub struct Watched {
     pub counters: Counters,
     /// What came as it was asked for.
     pub exact: Vec<Flow>,
+    /// How many more came from hosts of which there are more than are told apart.
+    pub beyond: u64,
     /// What came of the group from any source on any interface, where that was tried.
     pub wide: Vec<Flow>,
     /// What came to the same port of other groups that are joined on this host.
@@ -146,7 +148,7 @@ pub struct Obstacle {
 /// Datagrams from one source to one destination on one interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flow {
-    /// Who sent them.
+    /// Who sent them; port 0 where that host sends from more ports than are told apart.
     pub source: SocketAddr,
     /// What they were sent to.
     pub destination: SocketAddr,
@@ -250,7 +252,7 @@ impl Context {
     pub(super) fn received(&self) -> u64 {
         self.watched
             .as_ref()
-            .map_or(0, |watched| total(&watched.exact))
+            .map_or(0, |watched| total(&watched.exact) + watched.beyond)
     }
 
     /// What happened, where the address could be listened on and nothing came as asked for.
@@ -539,9 +541,14 @@ impl Flow {
             && without_zone(self.destination) == without_zone(other.destination)
     }
 
-    /// Whether a datagram is one of them.
+    /// Whether they may be sent from this port.
+    pub(super) fn may_come_from(&self, port: u16) -> bool {
+        [0, port].contains(&self.source.port())
+    }
+
+    /// Whether a datagram is one of them, but for the port that it was sent from.
     pub(super) fn is_of(&self, received: &manycast_types::Received<'_>) -> bool {
-        self.source == received.source
+        self.source.ip() == received.source.ip()
             && self.destination == received.destination
             && self.interface.index == received.interface.index
     }

@@ -24,6 +24,7 @@
 //! ```
 
 mod answers;
+mod apart;
 mod between;
 mod cancellation;
 mod capture;

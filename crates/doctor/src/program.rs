@@ -15,11 +15,8 @@ pub(super) struct Examined {
     sockets: Vec<ProgramSocket>,
 }
 
-/// Up to this index, memberships are looked for on interfaces that are gone.
+/// Up to this index, memberships of the sockets on the port are looked for on interfaces that are gone.
 const HIGHEST_INDEX: u32 = 4096;
-
-/// Of how many further sockets memberships are asked for.
-const MOST_SOCKETS: usize = 256;
 
 /// Of how many groups memberships are asked for.
 const MOST_GROUPS: usize = 64;
@@ -54,7 +51,7 @@ impl Examined {
                 multicast_interface: foreign
                     .as_ref()
                     .and_then(ForeignSocket::multicast_interface),
-                memberships: foreign.map(|foreign| memberships(&foreign, context)),
+                memberships: foreign.map(|foreign| memberships(&foreign, context, HIGHEST_INDEX)),
                 owner: owner.cloned(),
                 socket,
                 dropped: 0,
@@ -169,7 +166,7 @@ impl ProgramSocket {
         let is_open = socket.local.port() == flow.destination.port()
             && (bound == group || bound.is_unspecified() && socket.takes(group.is_ipv4()))
             && socket.device.is_none_or(|device| device == index)
-            && socket.peer.is_none_or(|peer| peer == flow.source);
+            && socket.admits(flow);
         let Some(memberships) = &self.memberships else {
             return is_open;
         };
@@ -202,6 +199,8 @@ fn others(
         .iter()
         .filter_map(|found| Some(found.owner.as_ref()?.pid))
         .collect();
+    let links = context.host.interfaces.iter().map(|link| link.index);
+    let highest = links.max().unwrap_or(0).min(HIGHEST_INDEX);
     let is_known = |inode: u32| known.iter().any(|found| found.socket.inode == inode);
     owners
         .iter()
@@ -210,10 +209,9 @@ fn others(
             let owner = all.iter().find(|owner| programs.contains(&owner.pid))?;
             Some((*inode, owner))
         })
-        .take(MOST_SOCKETS)
         .filter_map(|(inode, owner)| {
             let foreign = ForeignSocket::open(owner).ok()?;
-            let mut joined = memberships(&foreign, context);
+            let mut joined = memberships(&foreign, context, highest);
             joined.retain(|membership| membership.group == context.target.ip);
             (!joined.is_empty()).then(|| ProgramSocket {
                 socket: OpenSocket::unbound(inode, context.target.is_ipv4()),
@@ -233,8 +231,8 @@ fn is_elsewhere(pid: u32) -> bool {
     there.is_some() && there != namespace("thread-self".to_owned())
 }
 
-/// All memberships of a socket.
-fn memberships(socket: &ForeignSocket, context: &Context) -> Vec<SocketMembership> {
+/// All memberships of a socket: on the interfaces that are there, or on one up to an index that is gone.
+fn memberships(socket: &ForeignSocket, context: &Context, highest: u32) -> Vec<SocketMembership> {
     let host = &context.host;
     let mut found = Vec::new();
     let mut ask = |group: IpAddr, interface: u32| {
@@ -255,7 +253,7 @@ fn memberships(socket: &ForeignSocket, context: &Context) -> Vec<SocketMembershi
         is_member |= ask(context.target.ip, *index);
     }
     // Otherwise it may be one on an interface that is gone.
-    let gone = (1..=HIGHEST_INDEX).filter(|index| !is_member && !there.contains(index));
+    let gone = (1..=highest).filter(|index| !is_member && !there.contains(index));
     for index in gone {
         ask(context.target.ip, index);
     }

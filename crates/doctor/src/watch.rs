@@ -7,6 +7,7 @@ use crate::Counters;
 use manycast_net::{ErrorKind, Interface, SocketConfig};
 use manycast_types::{Address, InterfaceSelector, Received};
 
+use super::apart::{Place, place};
 use super::capture::CaptureThread;
 use super::context::total;
 use super::host::links::LinkState;
@@ -32,7 +33,7 @@ const ENOUGH: u64 = 20;
 /// §8.11 and RFC 3810 §9.11 say a second. Counters are read after it.
 pub(super) const REPORTS: Duration = Duration::from_millis(1100);
 
-/// Whoever floods a group from many sources gets no more of the memory than this.
+/// So many flows of the group are told apart, and as many of others.
 const MOST_FLOWS: usize = 256;
 
 /// How many other groups are listened on beside the one in question.
@@ -54,10 +55,11 @@ pub(super) fn watch(context: &Context, how: &Examination) -> Result<Watched, Err
     };
     let began = Instant::now();
     let soon = until(began, REPORTS.min(duration), cancellation);
-    listen(&mut listener, &soon, &mut watched)?;
+    listen(&mut listener, target, &soon, &mut watched)?;
     let since = Counters::read()?;
     listen(
         &mut listener,
+        target,
         &until(began, duration, cancellation),
         &mut watched,
     )?;
@@ -77,7 +79,7 @@ pub(super) fn watch(context: &Context, how: &Examination) -> Result<Watched, Err
             let mut tried = Watched::default();
             if let Some(mut listener) = open(&[any], &mut tried)? {
                 let most = until(Instant::now(), duration.min(WIDE), cancellation).enough(ENOUGH);
-                listen(&mut listener, &most, &mut tried)?;
+                listen(&mut listener, target, &most, &mut tried)?;
                 watched.wide = tried.exact;
             }
         }
@@ -91,7 +93,7 @@ pub(super) fn watch(context: &Context, how: &Examination) -> Result<Watched, Err
         let mut again = Watched::default();
         if let Some(mut listener) = open(std::slice::from_ref(&target.address), &mut again)? {
             let most = until(Instant::now(), WIDE, cancellation).enough(1);
-            listen(&mut listener, &most, &mut again)?;
+            listen(&mut listener, target, &most, &mut again)?;
             watched.revived = Some(!again.exact.is_empty());
         }
     }
@@ -120,10 +122,11 @@ pub(super) fn watch_program(context: &Context, how: &Examination) -> Result<Watc
     let mut listener = open(&addresses, &mut watched)?;
     let began = Instant::now();
     let soon = until(began, REPORTS.min(duration), cancellation);
-    wait(listener.as_mut(), &soon, &mut watched)?;
+    wait(listener.as_mut(), target, &soon, &mut watched)?;
     let since = Counters::read()?;
     wait(
         listener.as_mut(),
+        target,
         &until(began, duration, cancellation),
         &mut watched,
     )?;
@@ -369,11 +372,12 @@ impl Watched {
 /// Listens, or where that is impossible lets so much time pass: nothing tells of counters that move.
 fn wait(
     listener: Option<&mut Listener>,
+    target: &Target,
     until: &Until<'_>,
     watched: &mut Watched,
 ) -> Result<(), Error> {
     match listener {
-        Some(listener) => listen(listener, until, watched),
+        Some(listener) => listen(listener, target, until, watched),
         None => {
             until.cancellation.wait(until.left(0).unwrap_or_default());
             Ok(())
@@ -411,46 +415,76 @@ fn open(addresses: &[Address], watched: &mut Watched) -> Result<Option<Listener>
 }
 
 /// Counts what comes into `exact`.
-fn listen(listener: &mut Listener, until: &Until<'_>, watched: &mut Watched) -> Result<(), Error> {
+fn listen(
+    listener: &mut Listener,
+    target: &Target,
+    until: &Until<'_>,
+    watched: &mut Watched,
+) -> Result<(), Error> {
     until.cancellation.stops(listener.stopper()?);
-    while let Some(left) = until.left(total(&watched.exact)) {
+    while let Some(left) = until.left(total(&watched.exact) + watched.beyond) {
         let batch = match listener.recv_batch(Some(left)) {
             Err(Error::Stopped) => break,
             batch => batch?,
         };
         for received in batch {
             watched.dropped = watched.dropped.max(received.dropped);
-            count(&mut watched.exact, &received, until.start.elapsed());
+            let at = until.start.elapsed();
+            let is_told = count(&mut watched.exact, target.ip, &received, at);
+            watched.beyond += u64::from(!is_told && received.destination.ip() == target.ip);
         }
     }
     Ok(())
 }
 
-/// Adds a datagram to the flow that it belongs to.
-pub(super) fn count(flows: &mut Vec<Flow>, received: &Received<'_>, at: Duration) {
-    let hops = |flow: &Flow| match (flow.hops, received.hops) {
+/// Adds a datagram to the flow that it belongs to, if there is a place for it. What goes to the address in
+/// question has places of its own.
+pub(super) fn count(
+    flows: &mut Vec<Flow>,
+    address: IpAddr,
+    received: &Received<'_>,
+    at: Duration,
+) -> bool {
+    let goes_there = |to: SocketAddr| to.ip() == address;
+    let place = place(
+        flows,
+        |flow| flow.source == received.source && flow.is_of(received),
+        |flow| flow.is_of(received),
+        |flow| goes_there(flow.destination) == goes_there(received.destination),
+        MOST_FLOWS,
+    );
+    let index = match place {
+        Place::Same(index) => index,
+        Place::OfHost(index) => {
+            flows[index].source.set_port(0);
+            index
+        }
+        Place::New => {
+            flows.push(Flow {
+                source: received.source,
+                destination: received.destination,
+                interface: received.interface.clone(),
+                datagrams: 1,
+                largest: received.payload.len(),
+                hops: received.hops,
+                first: at,
+                last: at,
+                longest_gap: Duration::ZERO,
+            });
+            return true;
+        }
+        Place::None => return false,
+    };
+    let flow = &mut flows[index];
+    flow.datagrams += 1;
+    flow.largest = flow.largest.max(received.payload.len());
+    flow.hops = match (flow.hops, received.hops) {
         (Some(least), Some(left)) => Some(least.min(left)),
         (least, left) => least.or(left),
     };
-    if let Some(flow) = flows.iter_mut().find(|flow| flow.is_of(received)) {
-        flow.datagrams += 1;
-        flow.largest = flow.largest.max(received.payload.len());
-        flow.hops = hops(flow);
-        flow.longest_gap = flow.longest_gap.max(at.saturating_sub(flow.last));
-        flow.last = at;
-    } else if flows.len() < MOST_FLOWS {
-        flows.push(Flow {
-            source: received.source,
-            destination: received.destination,
-            interface: received.interface.clone(),
-            datagrams: 1,
-            largest: received.payload.len(),
-            hops: received.hops,
-            first: at,
-            last: at,
-            longest_gap: Duration::ZERO,
-        });
-    }
+    flow.longest_gap = flow.longest_gap.max(at.saturating_sub(flow.last));
+    flow.last = at;
+    true
 }
 
 /// Whether every stream fell silent before the end.

@@ -128,9 +128,7 @@ pub(super) fn to_peer(context: &Context) -> Option<Finding> {
         let peer = found.socket.peer;
         // Who is connected to the group sends to it.
         peer.is_some_and(|peer| peer.ip() == group)
-            || coming
-                .iter()
-                .any(|flow| peer.is_none_or(|peer| peer == flow.source))
+            || coming.iter().any(|flow| found.socket.admits(flow))
     };
     let (found, program) = shut(context, reached)?;
     let peer = found.socket.peer?;

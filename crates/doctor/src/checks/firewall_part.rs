@@ -1,7 +1,7 @@
 //! A firewall of this host that drops a part of the datagrams, as rules with a limit do.
 
 use super::super::proof::Doubt;
-use super::super::{Code, Context, Finding, Tally, Watched};
+use super::super::{CapturedStream, Code, Context, Finding, Tally, Watched};
 use super::firewall_rule::{Direction, named};
 
 /// One in so many is lost in other ways, or at the beginning and at the end.
@@ -74,22 +74,24 @@ fn by_rule(context: &Context, watched: &Watched) -> Option<Finding> {
 /// Of each source that something was received from: how much of what was captured is missing.
 fn by_wire(context: &Context, watched: &Watched) -> Option<(u64, u64, String)> {
     let captured = watched.captured.as_ref()?;
-    let flow = |source, interface| {
-        watched
-            .exact
-            .iter()
-            .find(move |flow| flow.comes_from(source) && flow.interface.index == interface)
-    };
+    // From whichever ports it sends, which may be more than are told apart.
+    let from = |stream: &CapturedStream| (stream.source.ip(), stream.interface);
     captured.to_port(context.target.port).find_map(|stream| {
-        let received = flow(stream.source, stream.interface)?.datagrams;
-        let missing = stream.datagrams.saturating_sub(received);
-        (missing > super::FEW && missing * TOLERANCE >= stream.datagrams).then(|| {
+        let (source, interface) = from(stream);
+        let came = captured.to_port(context.target.port);
+        let came = came.filter(|other| from(other) == (source, interface));
+        let came: u64 = came.map(|stream| stream.datagrams).sum();
+        let flows = watched.exact.iter();
+        let flows =
+            flows.filter(|flow| (flow.source.ip(), flow.interface.index) == (source, interface));
+        let received: u64 = flows.map(|flow| flow.datagrams).sum();
+        let missing = came.saturating_sub(received);
+        (received > 0 && missing > super::FEW && missing * TOLERANCE >= came).then(|| {
             let evidence = format!(
-                "of {} that {} sent and that came in by the wire, {received} were received",
-                super::count(stream.datagrams, "datagram"),
-                stream.source
+                "of {} that {source} sent and that came in by the wire, {received} were received",
+                super::count(came, "datagram")
             );
-            (missing, stream.datagrams, evidence)
+            (missing, came, evidence)
         })
     })
 }

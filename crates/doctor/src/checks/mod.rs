@@ -158,6 +158,7 @@ pub(super) fn all(context: &Context) -> Vec<Finding> {
     let mut findings: Vec<_> = CHECKS.iter().filter_map(|check| check(context)).collect();
     of_others(context, &mut findings);
     rivals(context, &mut findings);
+    of_many(context, &mut findings);
     if context.received() > 0 {
         // What is wrong with an address keeps nothing away that comes nevertheless.
         let of_address = findings.iter_mut();
@@ -197,6 +198,67 @@ const OF_ANYBODY: [Code; 9] = [
     Code::BadChecksum,
     Code::WrongPort,
 ];
+
+/// What rests on that no other host sends than those that are told apart: none of them is received, or none
+/// receives.
+const OF_NO_OTHER_HOST: [Code; 16] = [
+    Code::BadChecksum,
+    Code::BoundToDevice,
+    Code::BoundToPeer,
+    Code::EgressOtherInterface,
+    Code::FirewallDrops,
+    Code::ForeignFrame,
+    Code::HopLimit,
+    Code::IpsecDrops,
+    Code::JoinedOnOtherInterface,
+    Code::MartianSource,
+    Code::NatRedirect,
+    Code::NothingSent,
+    Code::ReversePathFilter,
+    Code::WrongGroup,
+    Code::WrongPort,
+    Code::WrongSource,
+];
+
+/// The same of the ports of a host, by which a program's own datagrams are known.
+const OF_NO_OTHER_PORT: [Code; 6] = [
+    Code::BoundToPeer,
+    Code::EgressOtherInterface,
+    Code::HopLimit,
+    Code::NothingSent,
+    Code::WrongGroup,
+    Code::WrongPort,
+];
+
+/// Where more hosts or ports send than are told apart, nothing is known to be missing among them.
+fn of_many(context: &Context, findings: &mut [Finding]) {
+    let (target, Some(watched)) = (&context.target, &context.watched) else {
+        return;
+    };
+    let captured = watched.captured.iter();
+    let overflowed = captured.clone().any(|captured| captured.overflowed);
+    // Of a program that has the port for itself, and of what it sends, the wire alone tells.
+    let hosts = watched.beyond > 0 || overflowed && context.program.is_some();
+    let mut streams = captured.flat_map(|captured| captured.streams.iter().chain(&captured.sent));
+    let mut flows = watched.exact.iter().chain(&watched.wide);
+    let ports = flows.any(|flow| flow.source.port() == 0)
+        || streams.any(|stream| {
+            stream.source.port() == 0
+                && (stream.destination, stream.port) == (target.ip, target.port)
+        });
+    let is_doubted = |finding: &Finding| {
+        hosts && OF_NO_OTHER_HOST.contains(&finding.code)
+            || ports && context.program.is_some() && OF_NO_OTHER_PORT.contains(&finding.code)
+    };
+    for finding in findings.iter_mut().filter(|finding| is_doubted(finding)) {
+        finding.severity = Severity::Warning;
+        finding.confidence = finding.confidence.max(Confidence::Possible);
+        finding.evidence.push(format!(
+            "more send to {}:{} than are told apart here, and one of the others may be the one",
+            target.ip, target.port
+        ));
+    }
+}
 
 /// What was counted while the group was not joined as well is of others, and explains nothing that is
 /// missing.

@@ -1,5 +1,7 @@
 //! A program that sends: to where, by which interface, and how far.
 
+use std::net::SocketAddr;
+
 use super::super::proof::{Doubt, Grade, Proof};
 use super::super::{Captured, CapturedStream, Code, Context, Finding, Flow, Program};
 
@@ -23,10 +25,10 @@ pub(super) fn receives(context: &Context, program: &Program) -> bool {
     })
 }
 
-/// Whether one of its sockets has this port.
-fn has_port(program: &Program, port: u16) -> bool {
+/// Whether one of its sockets has this port, or may: 0 stands for several.
+pub(super) fn has_port(program: &Program, port: u16) -> bool {
     let mut sockets = program.sockets.iter();
-    sockets.any(|found| found.socket.local.port() == port)
+    port == 0 || sockets.any(|found| found.socket.local.port() == port)
 }
 
 /// Its own datagrams, as they came back to this host.
@@ -57,28 +59,32 @@ fn elsewhere(context: &Context, program: &Program) -> Option<Finding> {
     let seen = sent
         .first()
         .map(|stream| (stream.destination, stream.port, stream.datagrams));
-    let mut peers = program.sockets.iter().filter_map(|found| found.socket.peer);
+    let peers = program.sockets.iter().map(|found| found.socket.peer);
+    let to_target = |peer: SocketAddr| (peer.ip(), peer.port()) == (target.ip, target.port);
+    if peers.clone().flatten().any(to_target) {
+        return None;
+    }
+    // One that is not connected may send anywhere.
+    let all_connected = peers.clone().all(|peer| peer.is_some());
     let connected = peers
+        .flatten()
         .find(|peer| peer.ip().is_multicast())
         .map(|peer| (peer.ip(), peer.port(), 0));
     let (group, port, datagrams) = seen.or(connected)?;
-    if (group, port) == (target.ip, target.port) {
-        return None;
-    }
-    let to = std::net::SocketAddr::new(group, port);
+    let to = SocketAddr::new(group, port);
     let code = if group == target.ip {
         Code::WrongPort
     } else {
         Code::WrongGroup
     };
-    let proof = if seen.is_some() {
-        Proof::Seen
+    let grade = if seen.is_some() {
+        Proof::Seen.into()
     } else {
-        Proof::Kernel
+        Grade::proved_if(all_connected, Proof::Kernel)
     };
     let finding = Finding::fault(
         code,
-        proof,
+        grade,
         format!(
             "{} sends to {to}, and not to {}",
             program.name, target.address

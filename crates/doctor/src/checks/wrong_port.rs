@@ -168,7 +168,7 @@ pub(super) fn of_program(context: &Context) -> Option<Finding> {
     // Its own datagrams come back to this host, where it has loopback on.
     let comes_from_it = context.coming().iter().any(|flow| {
         let own = context.host.has(flow.source.ip());
-        own && sockets().any(|socket| socket.local.port() == flow.source.port())
+        own && sender::has_port(program, flow.source.port())
     });
     let receives = sockets().any(|socket| socket.local.port() == port);
     let explained = [

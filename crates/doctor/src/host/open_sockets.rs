@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod tests;
 
+use crate::Flow;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -53,6 +54,12 @@ impl OpenSocket {
             (true, false) if ipv4 => !self.only_v6 && self.local.ip().is_unspecified(),
             (true, false) => true,
         }
+    }
+
+    /// Whether it receives a flow of its peer, where it is connected.
+    pub(crate) fn admits(&self, flow: &Flow) -> bool {
+        self.peer
+            .is_none_or(|peer| flow.source.ip() == peer.ip() && flow.may_come_from(peer.port()))
     }
 
     /// A socket that was never bound: the kernel does not list it, and no more is known of it.

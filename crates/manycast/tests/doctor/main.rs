@@ -10,6 +10,7 @@ mod firewall;
 mod healthy;
 mod ipsec;
 mod joining;
+mod many_senders;
 mod many_sockets;
 mod mended;
 mod own_kernel;
@@ -122,6 +123,9 @@ netns::tests!(
     joining::another_source,
     joining::two_interfaces_on_one_segment,
     joining::a_port_that_is_not_shared,
+    many_senders::a_new_port_for_each_datagram,
+    many_senders::many_groups_of_one_sender,
+    many_senders::many_ports_of_the_same_group,
     many_sockets::one_for_each_group,
     many_sockets::one_for_each_interface,
     many_sockets::one_for_each_source,
