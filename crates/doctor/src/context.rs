@@ -72,6 +72,8 @@ pub struct Watched {
     pub obstacle: Option<Obstacle>,
     /// Where the group was joined.
     pub joined: Vec<InterfaceId>,
+    /// The interfaces at the end.
+    pub interfaces: Vec<Interface>,
     /// By how much counters moved from before the group was joined until the end.
     pub joining: Counters,
     /// By how much counters moved while it was listened.

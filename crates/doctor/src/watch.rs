@@ -65,7 +65,8 @@ pub(super) fn watch(context: &Context, how: &Examination) -> Result<Watched, Err
     )?;
     meter.stop(context, &since, &mut watched)?;
     watched.lasted = duration.min(began.elapsed());
-    watched.buffer = Some(listener.receive_buffer()?);
+    // Where the interface has gone meanwhile, there is no socket any more.
+    watched.buffer = listener.receive_buffer().ok();
 
     if !target.is_group() {
         return Ok(watched);
@@ -77,7 +78,7 @@ pub(super) fn watch(context: &Context, how: &Examination) -> Result<Watched, Err
         let any = Address::from(SocketAddr::new(target.ip, target.port));
         if any != target.address && !cancellation.is_requested() {
             let mut tried = Watched::default();
-            if let Some(mut listener) = open(&[any], &mut tried)? {
+            if let Some(mut listener) = open_again(&any, &mut tried) {
                 let most = until(Instant::now(), duration.min(WIDE), cancellation).enough(ENOUGH);
                 listen(&mut listener, target, &most, &mut tried)?;
                 watched.wide = tried.exact;
@@ -91,7 +92,7 @@ pub(super) fn watch(context: &Context, how: &Examination) -> Result<Watched, Err
     } else if has_ceased(&watched) && !cancellation.is_requested() {
         drop(listener);
         let mut again = Watched::default();
-        if let Some(mut listener) = open(std::slice::from_ref(&target.address), &mut again)? {
+        if let Some(mut listener) = open_again(&target.address, &mut again) {
             let most = until(Instant::now(), WIDE, cancellation).enough(1);
             listen(&mut listener, target, &most, &mut again)?;
             watched.revived = Some(!again.exact.is_empty());
@@ -253,6 +254,7 @@ impl Meter {
         watched.joining = moved.counters;
         watched.links = moved.links;
         watched.conntrack_drops = moved.conntrack_drops;
+        watched.interfaces = manycast_io::interfaces()?;
         let target = &context.target;
         let to = SocketAddr::new(target.ip, target.port);
         watched.routes_back = routes_back(watched);
@@ -412,6 +414,11 @@ fn open(addresses: &[Address], watched: &mut Watched) -> Result<Option<Listener>
         }
         Err(error) => Err(error),
     }
+}
+
+/// The same after it was watched: the interface may have gone meanwhile, and then nothing more is tried.
+fn open_again(address: &Address, watched: &mut Watched) -> Option<Listener> {
+    open(std::slice::from_ref(address), watched).ok().flatten()
 }
 
 /// Counts what comes into `exact`.

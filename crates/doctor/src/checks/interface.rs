@@ -3,7 +3,7 @@
 use manycast_net::Interface;
 
 use super::super::proof::Proof;
-use super::super::{Code, Context, Finding};
+use super::super::{Code, Context, Finding, Severity};
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
     if !context.target.is_group() {
@@ -23,6 +23,67 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
         None if links().any(|interface| unusable(interface).is_none()) => None,
         None => links().find_map(unusable),
     }
+}
+
+/// An interface that was of use, and has gone or went down while it was watched: the one that is named, or
+/// that the datagrams came by.
+pub(super) fn lost(context: &Context) -> Option<Finding> {
+    let watched = context.watched.as_ref()?;
+    let flows = context.coming_or_received();
+    let named = context.target.interface.as_ref();
+    let mut concerned: Vec<u32> = match named {
+        Some(named) => vec![named.index],
+        None => flows.iter().map(|flow| flow.interface.index).collect(),
+    };
+    concerned.sort_unstable();
+    concerned.dedup();
+    let now = |known: &Interface| {
+        let mut interfaces = watched.interfaces.iter();
+        // One that is made anew has its name.
+        interfaces.find(|now| now.index == known.index || now.name == known.name)
+    };
+    let lost = |index: &u32| {
+        let before = context.host.interface(*index)?;
+        match now(before) {
+            _ if unusable(before).is_some() => None,
+            Some(now) => unusable(now),
+            None => Some(gone(before)),
+        }
+    };
+    let all: Vec<Finding> = concerned.iter().filter_map(lost).collect();
+    let is_all = all.len() == concerned.len();
+    let first = all.into_iter().next()?;
+    let finding = first.because("it was of use when the watching began");
+    let last = flows.iter().map(|flow| flow.last).max();
+    let finding = match last {
+        Some(last) if context.received() > 0 => finding.because(format!(
+            "{} came, the last one after {:.1} s",
+            super::count(context.received(), "datagram"),
+            last.as_secs_f64()
+        )),
+        _ => finding,
+    };
+    Some(if is_all {
+        finding
+    } else {
+        Finding {
+            severity: Severity::Warning,
+            ..finding
+        }
+    })
+}
+
+fn gone(interface: &Interface) -> Finding {
+    let name = &interface.name;
+    Finding::fault(
+        Code::InterfaceDown,
+        Proof::Kernel,
+        format!("{name} is gone"),
+    )
+    .because(format!("the kernel lists no interface {name} any more"))
+    .remedy(format!(
+        "bring {name} back; programs have to join their groups on it anew, as 'manycast listen' does"
+    ))
 }
 
 /// An interface without IPv6, for a group of IPv6.

@@ -49,11 +49,12 @@ use super::{
 /// A check: what it found, if anything.
 type Check = fn(&Context) -> Option<Finding>;
 
-const CHECKS: [Check; 46] = [
+const CHECKS: [Check; 47] = [
     route::run,
     loopback::run,
     forwarding::run,
     interface::run,
+    interface::lost,
     fragmentation::run,
     loss::run,
     below_ip::run,

@@ -4,10 +4,12 @@ use super::super::proof::Doubt;
 use super::super::watch::has_ceased;
 use super::super::{Code, Context, Finding};
 use super::firewall_igmp::rule_of_membership;
+use super::interface;
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
     let watched = context.watched.as_ref()?;
-    if context.program.is_some() || !has_ceased(watched) {
+    let ceased = has_ceased(watched) && interface::lost(context).is_none();
+    if context.program.is_some() || !ceased {
         return None;
     }
     let last = watched.exact.iter().map(|flow| flow.last).max()?;

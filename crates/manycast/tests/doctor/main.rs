@@ -12,6 +12,7 @@ mod ipsec;
 mod joining;
 mod many_senders;
 mod many_sockets;
+mod meanwhile;
 mod mended;
 mod own_kernel;
 mod programs;
@@ -130,6 +131,7 @@ netns::tests!(
     many_sockets::one_for_each_interface,
     many_sockets::one_for_each_source,
     many_sockets::one_for_further_groups,
+    meanwhile::the_interface_goes,
     mended::a_filter_is_taken_off_a_socket,
     mended::a_group_of_its_own_is_used,
     mended::a_program_is_restarted,
