@@ -72,8 +72,8 @@ pub struct Watched {
     pub obstacle: Option<Obstacle>,
     /// Where the group was joined.
     pub joined: Vec<InterfaceId>,
-    /// The interfaces at the end.
-    pub interfaces: Vec<Interface>,
+    /// The interfaces at the end, where they could be read.
+    pub interfaces: Option<Vec<Interface>>,
     /// By how much counters moved from before the group was joined until the end.
     pub joining: Counters,
     /// By how much counters moved while it was listened.
@@ -447,10 +447,10 @@ impl Snapshot {
         .into();
         for interface in &interfaces {
             for setting in ["disable_ipv6", "force_mld_version"] {
-                names.push(of_interface(&interface.name, setting).replacen("ipv4", "ipv6", 1));
+                names.push(self::setting(false, &interface.name, setting));
             }
             for setting in ["rp_filter", "force_igmp_version"] {
-                names.push(of_interface(&interface.name, setting));
+                names.push(self::setting(true, &interface.name, setting));
             }
         }
         let has_route = match group {
@@ -491,7 +491,7 @@ impl Snapshot {
     pub(super) fn rp_filter(&self, interface: &str) -> u64 {
         let all = self.number("net.ipv4.conf.all.rp_filter").unwrap_or(0);
         let own = self
-            .number(&of_interface(interface, "rp_filter"))
+            .number(&setting(true, interface, "rp_filter"))
             .unwrap_or(0);
         all.max(own)
     }
@@ -506,8 +506,7 @@ impl Snapshot {
 
     /// Whether IPv6 is switched off on an interface.
     pub(super) fn ipv6_is_off(&self, interface: &str) -> bool {
-        let setting = of_interface(interface, "disable_ipv6").replacen("ipv4", "ipv6", 1);
-        self.number(&setting) == Some(1)
+        self.number(&setting(false, interface, "disable_ipv6")) == Some(1)
     }
 
     /// The interface of this index.
@@ -566,13 +565,11 @@ pub(super) fn total(flows: &[Flow]) -> u64 {
     flows.iter().map(|flow| flow.datagrams).sum()
 }
 
-/// The name of a setting of an interface. A name with a dot needs slashes.
-fn of_interface(interface: &str, setting: &str) -> String {
-    if interface.contains('.') {
-        format!("net/ipv4/conf/{interface}/{setting}")
-    } else {
-        format!("net.ipv4.conf.{interface}.{setting}")
-    }
+/// The name of a setting of an interface, as `sysctl(8)` takes it: one with a dot needs slashes.
+pub(super) fn setting(ipv4: bool, interface: &str, name: &str) -> String {
+    let version = if ipv4 { "ipv4" } else { "ipv6" };
+    let dot = if interface.contains('.') { '/' } else { '.' };
+    ["net", version, "conf", interface, name].join(&dot.to_string())
 }
 
 /// Whether the kernel joins a group by itself on each interface.

@@ -1,6 +1,7 @@
 //! Checks on what was recorded, with no host at hand.
 
 mod asked;
+mod below_ip;
 mod not_arriving;
 
 use std::collections::BTreeMap;
@@ -454,36 +455,6 @@ fn a_host_that_receives_nothing_is_never_healthy() {
 
 fn codes_of(report: &Report) -> Vec<Code> {
     report.findings.iter().map(|finding| finding.code).collect()
-}
-
-#[test]
-fn what_a_program_of_xdp_does_is_never_proved() {
-    let mut context = context(&tables(0, 0, 0, 0, 0));
-    let watched = context.watched.as_mut().unwrap();
-    watched.links = vec![LinkState {
-        name: "eth0".to_owned(),
-        xdp: Some("xdpgeneric"),
-        ..LinkState::default()
-    }];
-    let carried = InterfaceCounters {
-        received: 200,
-        ..InterfaceCounters::default()
-    };
-    watched
-        .counters
-        .interfaces
-        .insert("eth0".to_owned(), carried);
-    assert_verdict(&context, Code::XdpOrTc, Confidence::Likely);
-    // Root captures nothing of what it drops.
-    context.watched.as_mut().unwrap().captured = Some(Captured::default());
-    assert_verdict(&context, Code::XdpOrTc, Confidence::Likely);
-    // Another port is then no proof that none comes for this one.
-    context.watched.as_mut().unwrap().captured = Some(captured(5001, 50));
-    let report = report(&context);
-    let proved = |finding: &Finding| {
-        finding.severity == Severity::Fault && finding.confidence == Confidence::Proved
-    };
-    assert!(!report.findings.iter().any(proved), "{report:#?}");
 }
 
 #[test]

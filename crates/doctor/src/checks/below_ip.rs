@@ -24,10 +24,16 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
 fn before_ip(context: &Context, link: &LinkState) -> Option<Finding> {
     let watched = context.watched.as_ref()?;
     let name = &link.name;
-    let what = match link.ingress {
-        Some(_) => "filters of tc may stand at its ingress",
-        None if link.xdp.is_some() => "a program of XDP is attached to it",
-        None => return None,
+    let (what, away) = match (link.ingress, link.xdp) {
+        (Some(_), _) => (
+            "filters of tc may stand at its ingress",
+            format!("take them away, all of them: sudo tc filter del dev {name} ingress"),
+        ),
+        (None, Some(mode)) => (
+            "a program of XDP is attached to it",
+            format!("take it away: sudo ip link set dev {name} {mode} off"),
+        ),
+        (None, None) => return None,
     };
     let mut tests = watched.self_tests.iter();
     let tested = tests.find(|test| *test.interface.name == **name);
@@ -56,8 +62,7 @@ fn before_ip(context: &Context, link: &LinkState) -> Option<Finding> {
         .because(evidence)
         .because(format!("{name}: {what}"))
         .remedy(format!(
-            "let them pass what comes to {}; or take them away, all of them: sudo tc filter del dev \
-             {name} ingress",
+            "let pass what comes to {}; or {away}",
             context.target.ip
         ))
         .confirm(format!(

@@ -131,7 +131,7 @@ pub(super) fn named(
             .because("no rule of nftables shows that it was this one")
             .remedy(format!(
                 "look where else packets are dropped: sudo nft list ruleset; sudo tc filter show \
-                 dev INTERFACE ingress; sudo bpftool net; and let pass: {pass}"
+                 dev INTERFACE ingress; sudo bpftool net; and let pass what matches '{pass}'"
             )),
     }
 }

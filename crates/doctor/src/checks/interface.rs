@@ -2,6 +2,7 @@
 
 use manycast_net::Interface;
 
+use super::super::context::setting;
 use super::super::proof::Proof;
 use super::super::{Code, Context, Finding, Severity};
 
@@ -37,8 +38,9 @@ pub(super) fn lost(context: &Context) -> Option<Finding> {
     };
     concerned.sort_unstable();
     concerned.dedup();
+    let interfaces = watched.interfaces.as_ref()?;
     let now = |known: &Interface| {
-        let mut interfaces = watched.interfaces.iter();
+        let mut interfaces = interfaces.iter();
         // One that is made anew has its name.
         interfaces.find(|now| now.index == known.index || now.name == known.name)
     };
@@ -89,16 +91,15 @@ fn gone(interface: &Interface) -> Finding {
 /// An interface without IPv6, for a group of IPv6.
 fn off(context: &Context, interface: &Interface) -> Option<Finding> {
     let name = &interface.name;
+    let setting = setting(false, name, "disable_ipv6");
     (!context.target.is_ipv4() && context.host.ipv6_is_off(name)).then(|| {
         Finding::fault(
             Code::Ipv6Off,
             Proof::Kernel,
             format!("IPv6 is switched off on {name}"),
         )
-        .because(format!("net.ipv6.conf.{name}.disable_ipv6 is 1"))
-        .remedy(format!(
-            "sudo sysctl -w net.ipv6.conf.{name}.disable_ipv6=0"
-        ))
+        .because(format!("{setting} is 1"))
+        .remedy(format!("sudo sysctl -w {setting}=0"))
     })
 }
 

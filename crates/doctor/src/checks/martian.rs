@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::super::context::setting;
 use super::super::proof::{Grade, Proof};
 use super::super::{Code, Context, Finding, Tally};
 
@@ -48,7 +49,8 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
         finding
             .remedy(format!(
                 "give the other host another address, where both have it; where this host receives \
-                 itself by a second interface: sudo sysctl -w net.ipv4.conf.{by}.accept_local=1"
+                 itself by a second interface: sudo sysctl -w {}=1",
+                setting(true, &by, "accept_local")
             ))
             .confirm("ip neigh; sudo sysctl -w net.ipv4.conf.all.log_martians=1; sudo dmesg")
     } else {

@@ -3,6 +3,7 @@
 use manycast_net::{Interface, JoinedGroup};
 use manycast_types::SourceFilter;
 
+use super::super::context::setting;
 use super::super::proof::{Doubt, Grade, Proof};
 use super::super::{Code, Context, Finding, Flow, Severity};
 
@@ -124,13 +125,14 @@ fn of_setting(finding: Finding, setting: &str, value: u64) -> Finding {
 
 /// The setting by which this host itself speaks an old version on an interface, if so.
 fn forced(context: &Context, interface: &str) -> Option<(String, u64)> {
-    let (version, name) = if context.target.is_ipv4() {
-        ("ipv4", "force_igmp_version")
+    let ipv4 = context.target.is_ipv4();
+    let name = if ipv4 {
+        "force_igmp_version"
     } else {
-        ("ipv6", "force_mld_version")
+        "force_mld_version"
     };
     ["all", interface].iter().find_map(|place| {
-        let setting = format!("net.{version}.conf.{place}.{name}");
+        let setting = setting(ipv4, place, name);
         let value = context.host.number(&setting).filter(|value| *value > 0)?;
         Some((setting, value))
     })

@@ -1,5 +1,6 @@
 //! The reverse-path filter.
 
+use super::super::context::setting;
 use super::super::proof::{Doubt, Grade};
 use super::super::{CapturedStream, Code, Context, Finding, Tally, Watched};
 
@@ -54,7 +55,8 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     .remedy(format!(
         "give the sender's network a route by {name}: sudo ip route add {network} dev {name}; or \
              switch the filter off: sudo sysctl -w net.ipv4.conf.all.rp_filter=0 \
-             net.ipv4.conf.{name}.rp_filter=0"
+             {}=0",
+        setting(true, &name, "rp_filter")
     ));
     let Some(source) = source else {
         return Some(

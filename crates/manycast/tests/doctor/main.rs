@@ -182,6 +182,7 @@ netns::tests!(
     remedies::the_sender_sends_otherwise,
     reverse_path::a_filter_of_a_bridge,
     reverse_path::a_filter_of_one_interface_of_two,
+    reverse_path::a_filter_of_an_interface_with_a_dot,
     reverse_path::an_own_source_by_a_bridge,
     routers::a_bridge_whose_firewall_drops,
     routers::a_hop_limit_at_the_threshold_of_the_route,

@@ -113,3 +113,33 @@ pub(crate) fn an_own_source_by_a_bridge() {
     mend(&b, &report);
     assert_delivered(&examine(&b, GROUP));
 }
+
+/// Its name has a dot, as those of VLANs have, and `sysctl` takes such between slashes.
+pub(crate) fn a_filter_of_an_interface_with_a_dot() {
+    let lab = Lab::new();
+    let (switch, other) = (lab.switch("sw"), lab.switch("other"));
+    let [a, b] = ["a", "b"].map(|name| lab.host(name));
+    a.connect(&switch, "eth0", &["10.0.0.1/24"]);
+    a.output("ip address add 10.9.0.77/32 dev eth0");
+    b.connect(&switch, "eth0.10", &["10.0.0.2/24"]);
+    b.connect(&other, "eth9", &["10.9.0.2/24"]);
+    set_filters(&b, &[("all", "0"), ("eth9", "0")]);
+    b.sysctl("net/ipv4/conf/eth0.10/rp_filter", "1");
+    let _stream = from_afar(&a, "eth0");
+    let report = examine_privileged(&b, GROUP, None);
+    assert_fault(&report, Code::ReversePathFilter, Confidence::Proved);
+    b.output(&commands(&report)[1]);
+    assert_delivered(&examine(&b, GROUP));
+    // The same of the other settings of an interface.
+    b.sysctl("net/ipv4/conf/eth0.10/force_igmp_version", "2");
+    let report = examine(&b, "10.0.0.1@232.1.1.1%eth0.10:5000");
+    assert_fault(&report, Code::OldQuerier, Confidence::Proved);
+    mend(&b, &report);
+    let report = examine(&b, "10.0.0.1@232.1.1.1%eth0.10:5000");
+    let mut codes = report.findings.iter().map(|found| found.code);
+    assert!(codes.all(|code| code != Code::OldQuerier), "{report:#?}");
+    b.sysctl("net/ipv6/conf/eth0.10/disable_ipv6", "1");
+    let report = examine(&b, "[ff15::1%eth0.10]:5000");
+    assert_fault(&report, Code::Ipv6Off, Confidence::Proved);
+    mend(&b, &report);
+}

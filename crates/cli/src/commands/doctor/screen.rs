@@ -387,7 +387,7 @@ fn advice(f: &mut fmt::Formatter<'_>, title: &str, text: Option<&str>) -> fmt::R
         return Ok(());
     };
     writeln!(f, "\n  {title}:")?;
-    for clause in text.split("; ") {
+    for clause in clauses(text) {
         match command_in(clause) {
             Some(("", command)) => writeln!(f, "    {command}")?,
             Some((reason, command)) => {
@@ -398,6 +398,26 @@ fn advice(f: &mut fmt::Formatter<'_>, title: &str, text: Option<&str>) -> fmt::R
         }
     }
     Ok(())
+}
+
+/// What stands between semicolons, but for those within quotes of a command.
+fn clauses(text: &str) -> Vec<&str> {
+    let mut clauses = Vec::new();
+    let (mut begin, mut quoted, mut before) = (0, false, ' ');
+    for (at, character) in text.char_indices() {
+        match character {
+            // One within a word is an apostrophe.
+            '\'' => quoted = !quoted && before == ' ',
+            ' ' if before == ';' && !quoted => {
+                clauses.push(&text[begin..at - 1]);
+                begin = at + 1;
+            }
+            _ => {}
+        }
+        before = character;
+    }
+    clauses.push(&text[begin..]);
+    clauses
 }
 
 /// Parts a clause into what it says, with its colon, and the command at its end, if there is one.
@@ -449,4 +469,28 @@ fn visible(word: &str) -> usize {
         _ => !in_colour,
     });
     shown.count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::clauses;
+
+    #[test]
+    fn a_command_with_quotes_stays_whole() {
+        let text = "let the sender's host wait; or: sudo nft add chain inet u c '{ type filter hook \
+                    prerouting priority raw; }'; sudo nft add rule inet u c notrack";
+        assert_eq!(
+            clauses(text),
+            [
+                "let the sender's host wait",
+                "or: sudo nft add chain inet u c '{ type filter hook prerouting priority raw; }'",
+                "sudo nft add rule inet u c notrack",
+            ]
+        );
+        assert_eq!(
+            clauses("'ip route' shows it; give it one")[1],
+            "give it one"
+        );
+        assert_eq!(clauses(""), [""]);
+    }
 }
