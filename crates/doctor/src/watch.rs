@@ -43,6 +43,9 @@ const MOST_OTHERS: usize = 32;
 /// before.
 const SILENCE: Duration = Duration::from_secs(1);
 
+/// What comes for so long is a stream.
+const REGULAR: Duration = Duration::from_secs(1);
+
 /// Listens as a listener of the address would. Where nothing comes, listens to all sources on all
 /// interfaces, and sends to itself.
 pub(super) fn watch(context: &Context, how: &Examination) -> Result<Watched, Error> {
@@ -494,13 +497,18 @@ pub(super) fn count(
     true
 }
 
-/// Whether every stream fell silent before the end.
+/// Whether every stream fell silent before the end, and one of them had come regularly before: some
+/// datagrams at once are none, as those are by which a service announces itself.
 pub(super) fn has_ceased(watched: &Watched) -> bool {
-    !watched.exact.is_empty()
-        && watched.exact.iter().all(|flow| {
-            let silence = watched.lasted.saturating_sub(flow.last);
-            flow.datagrams > 2 && silence > SILENCE.max(flow.longest_gap * 4)
-        })
+    let is_silent = |flow: &Flow| {
+        let silence = watched.lasted.saturating_sub(flow.last);
+        silence > SILENCE.max(flow.longest_gap * 4)
+    };
+    let was_regular = |flow: &Flow| {
+        let lasted = flow.last.saturating_sub(flow.first);
+        flow.datagrams > 2 && lasted >= REGULAR
+    };
+    watched.exact.iter().all(is_silent) && watched.exact.iter().any(was_regular)
 }
 
 /// Whether another program would receive what is sent to the address.

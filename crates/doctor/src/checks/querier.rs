@@ -20,7 +20,8 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     );
     if watched.revived != Some(true) && context.host.is_member(context.target.ip) {
         return Some(
-            Finding::fault(
+            // The sender may have stopped, as in the case below.
+            Finding::warning(
                 Code::NotArriving,
                 Doubt::CannotSee,
                 format!("nothing came any more after {age:.1} s, and why cannot be seen"),

@@ -132,6 +132,7 @@ netns::tests!(
     many_sockets::one_for_each_source,
     many_sockets::one_for_further_groups,
     meanwhile::the_interface_goes,
+    meanwhile::the_sender_stops_beside_another_member,
     mended::a_filter_is_taken_off_a_socket,
     mended::a_group_of_its_own_is_used,
     mended::a_program_is_restarted,

@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
+use manycast::SenderConfig;
 use manycast::doctor::{self, Code, Confidence};
 use manycast_lab::netns::{Hook, Lab, wait_until};
 
-use crate::{GROUPS, Stream, address, assert_fault, evidence, how, ip, two_hosts};
+use crate::{
+    GROUPS, READS, Stream, address, assert_delivered, assert_fault, evidence, how, ip, program,
+    two_hosts,
+};
 
 pub(crate) fn the_interface_goes() {
     for (group, named, gone) in [
@@ -39,5 +43,45 @@ pub(crate) fn the_interface_goes() {
         assert!(report.received > 0, "{report:#?}");
         let told = evidence(&report);
         assert!(told.contains("the last one after"), "{report:#?}");
+    }
+}
+
+/// A program is a member as well, so that joining the group anew would tell no switch of it.
+pub(crate) fn the_sender_stops_beside_another_member() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    for group in GROUPS {
+        let to = address(&format!("{group}%eth0"));
+        let any = if group.contains(':') {
+            "'::', True"
+        } else {
+            "''"
+        };
+        let script = format!("s = udp({any}); join(s, '{group}', 'eth0'){READS}");
+        let _member = program(&b, &script);
+        // Five datagrams within a quarter of a second, as mDNS announces, and a stream of a while.
+        for (pause, count, told) in [(50, 5, false), (5, 400, true)] {
+            let asked = address(group);
+            let examined = b.spawn(move || {
+                let how = how(Duration::from_secs(5), None);
+                doctor::examine(asked.as_str(), &how).unwrap()
+            });
+            wait_until("the doctor to listen", || {
+                let sockets = b.run(doctor::open_sockets).unwrap();
+                let on_port = sockets.iter().filter(|socket| socket.local.port() == 5000);
+                on_port.count() > 1
+            });
+            let came = b.count_at(Hook::Prerouting, "udp dport 5000");
+            let pause = Duration::from_millis(pause);
+            let stream = Stream::of(&a, &to, SenderConfig::default(), 10, pause);
+            wait_until("the datagrams to come", || came.count() >= count);
+            drop(stream);
+            let report = examined.join();
+            assert_delivered(&report);
+            let found = report.findings.iter();
+            let mut found = found.filter(|found| found.code == Code::NotArriving);
+            assert_eq!(found.next().is_some(), told, "{report:#?}");
+        }
     }
 }
