@@ -12,9 +12,8 @@ use manycast_net::{Interface, JoinedTables};
 use manycast_types::InterfaceId;
 
 use super::{
-    Captured, CapturedStream, Code, Confidence, Context, Finding, Flow, Frame, InterfaceCounters,
-    LinkState, Mark, Report, SelfTest, Severity, Snapshot, Step, Surroundings, Tally, Watched,
-    checks, target,
+    Captured, CapturedStream, Code, Confidence, Context, Finding, Flow, Frame, LinkState, Mark,
+    Report, SelfTest, Severity, Snapshot, Step, Surroundings, Tally, Watched, checks, target,
 };
 
 /// The kernel's counters after so many steps of a stream, in the words of `/proc/net`.

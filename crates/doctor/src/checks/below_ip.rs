@@ -82,9 +82,9 @@ pub(super) fn never_came(context: &Context) -> bool {
 
 /// The kernel counts what filters at the ingress drop.
 fn by_filter(context: &Context, link: &LinkState) -> Option<Finding> {
-    let drops = link.ingress.filter(|drops| *drops > super::FEW)?;
-    let name = &link.name;
     let watched = context.watched.as_ref()?;
+    let drops = link.ingress.filter(|drops| *drops > super::few(watched))?;
+    let name = &link.name;
     let lost = context.lost_of_target();
     if watched.captured.is_some() && drops * 2 < lost || context.is_silent() {
         return None;
@@ -133,7 +133,7 @@ fn by_program(context: &Context, link: &LinkState) -> Option<Finding> {
     let came = watched.counters.interfaces.get(name)?.received;
     let counted = [true, false].map(|ipv4| Tally::of(&watched.counters, ipv4).received);
     let below = came.saturating_sub(counted.iter().sum());
-    (below > super::FEW).then(|| {
+    (below > super::few(watched)).then(|| {
         Finding::fault(
             Code::XdpOrTc,
             Doubt::Likely,

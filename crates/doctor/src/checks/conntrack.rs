@@ -10,7 +10,7 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     let watched = context.watched.as_ref()?;
     let drops = watched.conntrack_drops;
     let came = !watched.exact.is_empty() || !watched.wide.is_empty();
-    if drops <= super::FEW || came || watched.obstacle.is_some() || context.is_silent() {
+    if drops <= super::few(watched) || came || watched.obstacle.is_some() || context.is_silent() {
         return None;
     }
     let lost = context.lost_of_target();

@@ -69,7 +69,7 @@ fn before_routing(context: &Context, watched: &Watched) -> Option<(String, Strin
     let lost = tally.received.saturating_sub(passed);
     // Where connections are tracked, pieces are put together at that hook.
     let pieces = tally.delivered.saturating_sub(tally.control) * 2 > lost;
-    (lost > super::FEW + super::slack(tally.received) && !pieces).then(|| {
+    (lost > super::few(watched) + super::slack(tally.received) && !pieces).then(|| {
         (
             "a firewall of this host drops datagrams at its prerouting hook".to_owned(),
             format!(
@@ -109,7 +109,7 @@ fn behind_bridge(
         .received
         .saturating_sub(packets + link.dropped + link.other_host);
     let missing_bytes = link.bytes.saturating_sub(bytes);
-    let lost = missing > super::FEW + super::slack(link.received);
+    let lost = missing > super::few(watched) + super::slack(link.received);
     (lost && missing_bytes > missing * ARP).then(|| {
         (
             format!(

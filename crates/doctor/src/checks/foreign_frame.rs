@@ -58,7 +58,8 @@ fn named(context: &Context, stream: &CapturedStream) -> Finding {
 fn by_counter(context: &Context) -> Option<Finding> {
     let watched = context.watched.as_ref()?;
     let mut links = watched.links.iter();
-    let link = links.find(|link| concerns(context, &link.name) && link.other_host > super::FEW)?;
+    let link = links
+        .find(|link| concerns(context, &link.name) && link.other_host > super::few(watched))?;
     let name = &link.name;
     Some(
         super::of_link(

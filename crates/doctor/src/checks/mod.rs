@@ -360,6 +360,17 @@ fn rivals(context: &Context, findings: &mut [Finding]) {
 /// protocols that it floods, such as the search for routers.
 const FEW: u64 = 5;
 
+/// The same of what is counted of all that comes, whosever it is: one a second, as switches announce
+/// themselves.
+const fn few(watched: &Watched) -> u64 {
+    let seconds = watched.lasted.as_secs();
+    if watched.captured.is_none() && seconds > FEW {
+        seconds
+    } else {
+        FEW
+    }
+}
+
 /// Whether two counts are as good as equal: they are not read at the same moment, and on a host that
 /// is busy something comes in between.
 const fn alike(one: u64, other: u64) -> bool {

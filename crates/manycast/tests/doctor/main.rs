@@ -227,6 +227,7 @@ netns::tests!(
     unseen::a_translation_of_the_port,
     unseen::another_group_is_sent_to,
     unseen::fewer_than_are_expected,
+    unseen::frames_of_a_protocol_that_nobody_knows,
     unseen::frames_that_are_longer_than_the_mtu,
     unseen::frames_that_ip_does_not_take,
     unseen::pieces_that_the_host_has_no_room_for,

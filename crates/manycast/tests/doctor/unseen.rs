@@ -254,6 +254,36 @@ pub(crate) fn fewer_than_are_expected() {
     }
 }
 
+/// As those of a switch that announces itself are, which are dropped where nobody knows their protocol.
+pub(crate) fn frames_of_a_protocol_that_nobody_knows() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    let _others = privileged_program(
+        &a,
+        "import threading
+wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW); wire.bind(('eth0', 0))
+frame = bytes(6 * [255]) + bytes([2, 0, 0, 0, 9, 9]) + bytes([0x88, 0xb5]) + bytes(100)
+def send():
+    while not threading.Event().wait(.05): wire.send(frame)
+threading.Thread(target=send, daemon=True).start()",
+    );
+    for group in GROUPS {
+        let report = examine(&b, &address(group));
+        assert_fault(&report, Code::NotArriving, Confidence::Likely);
+        let mut found = report.findings.iter();
+        let drops = found
+            .find(|found| found.code == Code::InterfaceDrops)
+            .unwrap();
+        let told = (drops.severity, drops.confidence);
+        assert_eq!(
+            told,
+            (Severity::Warning, Confidence::Possible),
+            "{report:#?}"
+        );
+    }
+}
+
 /// The pieces come whole, and the host has no room to put them together.
 pub(crate) fn pieces_that_the_host_has_no_room_for() {
     for (group, memory) in GROUPS
