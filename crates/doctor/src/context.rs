@@ -433,6 +433,7 @@ impl Snapshot {
         let mut names: Vec<String> = [
             "net.core.rmem_max",
             "net.core.rmem_default",
+            super::checks::firewall_igmp::OF_THE_LINK,
             "net.ipv4.igmp_max_memberships",
             "net.ipv4.igmp_max_msf",
             "net.ipv4.conf.all.rp_filter",

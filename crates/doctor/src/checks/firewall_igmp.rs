@@ -1,10 +1,15 @@
 //! A firewall that keeps the host's membership reports from leaving.
 
+use std::net::IpAddr;
+
 use crate::FirewallRule;
 
 use super::super::proof::Grade;
 use super::super::{Code, Context, Finding, Severity};
 use super::firewall_rule::{described, mended};
+
+/// Whether reports of groups of the link (224.0.0.0/24) are sent.
+pub(in super::super) const OF_THE_LINK: &str = "net.ipv4.igmp_link_local_mcast_reports";
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
     let watched = context.watched.as_ref()?;
@@ -24,7 +29,7 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
                 .is_some_and(|interface| !interface.loopback && interface.running)
         })
         .collect();
-    if was_member || by.is_empty() {
+    if was_member || by.is_empty() || !is_reported(context) {
         return None;
     }
     let moved = &watched.joining;
@@ -72,6 +77,18 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
             ..finding
         }
     })
+}
+
+/// Whether the kernel tells switches of the group at all.
+fn is_reported(context: &Context) -> bool {
+    match context.target.ip {
+        IpAddr::V4(group) => {
+            let of_link = matches!(group.octets(), [224, 0, 0, _]);
+            !of_link || context.host.number(OF_THE_LINK) != Some(0)
+        }
+        // RFC 3810 §6: of those that do not leave the interface, nothing is sent.
+        IpAddr::V6(group) => group.octets()[1] & 0xf > 1,
+    }
 }
 
 /// Adds which rule may drop what IGMP or MLD sends or receives, where rules may be read, and what

@@ -10,7 +10,7 @@ mod cross_talk;
 mod duplicate_interface;
 mod firewall;
 mod firewall_counters;
-mod firewall_igmp;
+pub(super) mod firewall_igmp;
 mod firewall_part;
 pub(super) mod firewall_rule;
 mod foreign_frame;

@@ -92,3 +92,20 @@ pub(crate) fn a_source_specific_group_without_source() {
         assert!(codes.all(|code| code != Code::SourceMissing), "{report:#?}");
     }
 }
+
+/// The kernel tells no switch of these, so that no report is missing.
+pub(crate) fn groups_that_are_not_reported() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [_a, b] = two_hosts(&lab, &switch);
+    b.sysctl("net.ipv4.igmp_link_local_mcast_reports", "0");
+    for address in ["224.0.0.251:5353", "[ff11::5%eth0]:5353"] {
+        for report in [examine(&b, address), examine_privileged(&b, address, None)] {
+            let mut codes = report.findings.iter().map(|found| found.code);
+            assert!(
+                codes.all(|code| code != Code::FirewallDropsIgmp),
+                "{report:#?}"
+            );
+        }
+    }
+}
