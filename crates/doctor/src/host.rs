@@ -41,15 +41,12 @@ const MANY: usize = 15;
 pub fn examine_host() -> Result<Report, Error> {
     let host = Snapshot::read(Some(GROUPS[0]))?;
     let before = Counters::read()?;
-    let tests: Vec<SelfTest> = host
-        .interfaces
-        .iter()
-        .filter(|interface| interface.can_multicast())
-        .flat_map(|interface| {
-            GROUPS.map(|group| self_test::test(interface, SocketAddr::new(group, PORT), false))
-        })
-        .flatten()
-        .collect();
+    let links = host.interfaces.iter();
+    let links = links.filter(|interface| interface.can_multicast());
+    let each = links.flat_map(|interface| GROUPS.map(|group| (interface, group)));
+    let tests = self_test::until_blocked(each.filter_map(|(interface, group)| {
+        self_test::test(interface, SocketAddr::new(group, PORT), false)
+    }));
     let moved = Counters::read()?.since(&before);
     let found = findings(&host, &tests);
     Ok(Report {
@@ -76,8 +73,10 @@ fn looked_at(host: &Snapshot, tests: &[SelfTest]) -> Vec<String> {
                 "is down".to_owned()
             } else if !interface.can_multicast() {
                 "cannot multicast".to_owned()
-            } else if own.is_empty() {
+            } else if own.is_empty() && interface.addresses.is_empty() {
                 "can multicast, and has no address to send from".to_owned()
+            } else if own.is_empty() {
+                "can multicast, and was not tried".to_owned()
             } else {
                 format!("{came} of {sent} datagrams to itself by groups came back")
             };

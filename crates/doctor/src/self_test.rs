@@ -18,7 +18,7 @@ use manycast_net::{ErrorKind, Interface, RecvBatch, Socket, SocketConfig};
 use manycast_types::{InterfaceId, SourceFilter, Transmit, with_zone};
 
 use super::rules::{RuleCounters, Way};
-use super::{Refusal, SelfTest, Snapshot, Tally, Target};
+use super::{Cancellation, Refusal, SelfTest, Snapshot, Tally, Target};
 use manycast_io::seed;
 
 /// How many datagrams are sent.
@@ -42,13 +42,17 @@ const MOMENT: Duration = Duration::from_micros(100);
 /// How long they are waited for. They need no network, so they are there at once or never.
 const PATIENCE: Duration = Duration::from_millis(300);
 
-/// Tests each interface on which the group is joined and that has an address to send from. The port is
-/// `shared` where another program has it.
+/// Of so many tests nothing comes back until no more are made.
+const MOST_BLOCKED: usize = 4;
+
+/// Tests each interface on which the group is joined and that has an address to send from, in this order,
+/// until it is cancelled. The port is `shared` where another program has it.
 pub(super) fn run(
     target: &Target,
     joined: &[InterfaceId],
     host: &Snapshot,
     shared: bool,
+    cancellation: &Cancellation,
 ) -> Vec<SelfTest> {
     // By IPv4 that program would receive what is sent to the group. So nothing is, and only where this
     // host may not send to groups at all, that is found.
@@ -62,10 +66,27 @@ pub(super) fn run(
         .iter()
         .filter_map(|id| host.interface(id.index))
         .filter(|interface| !interface.loopback);
-    interfaces
-        .filter_map(|interface| test(interface, to, shared))
-        .filter(|test| !quiet || test.refused.is_some())
-        .collect()
+    let mut tests = until_blocked(
+        interfaces
+            .take_while(|_| !cancellation.is_requested())
+            .filter_map(|interface| test(interface, to, shared)),
+    );
+    tests.retain(|test| !quiet || test.refused.is_some());
+    tests
+}
+
+/// Tests until nothing came back of some: each of them takes most of a second, and of many interfaces the
+/// others are hardly another matter.
+pub(super) fn until_blocked(tests: impl Iterator<Item = SelfTest>) -> Vec<SelfTest> {
+    let (mut done, mut blocked) = (Vec::new(), 0);
+    for test in tests {
+        blocked += usize::from(test.received == 0);
+        done.push(test);
+        if blocked == MOST_BLOCKED {
+            break;
+        }
+    }
+    done
 }
 
 /// Tests one interface; `None` where it cannot be tried.

@@ -530,3 +530,14 @@ fn a_filter_is_charged_to_the_interface_that_filters() {
     let report = assert_verdict(&context, Code::ReversePathFilter, Confidence::Proved);
     assert!(report.findings[0].title.contains("eth1"), "{report:#?}");
 }
+
+#[test]
+fn what_the_host_sends_to_itself_is_given_up_where_nothing_comes_back() {
+    let test = context(&tables(0, 0, 0, 0, 0)).watched.unwrap().self_tests[0].clone();
+    let blocked = SelfTest {
+        received: 0,
+        ..test.clone()
+    };
+    let of_each = std::iter::repeat_n([test, blocked], 40).flatten();
+    assert_eq!(self_test::until_blocked(of_each).len(), 8);
+}

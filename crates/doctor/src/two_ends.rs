@@ -158,7 +158,8 @@ fn here(
     let self_tests = if is_open || none_lost || watch::is_used_by_others(&context) {
         Vec::new()
     } else {
-        self_test::run(&context.target, &known.joined, &context.host, false)
+        let (target, host) = (&context.target, &context.host);
+        self_test::run(target, &known.joined, host, false, &how.cancellation)
     };
     let mut lost = Vec::new();
     for (watched, sent) in &known.lost_rounds {

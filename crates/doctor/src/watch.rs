@@ -1,11 +1,12 @@
 //! Listening, and counting what comes.
 
+use std::cmp::Reverse;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use crate::Counters;
 use manycast_net::{ErrorKind, Interface, SocketConfig};
-use manycast_types::{Address, InterfaceSelector, Received};
+use manycast_types::{Address, InterfaceId, InterfaceSelector, Received};
 
 use super::apart::{Place, place};
 use super::capture::CaptureThread;
@@ -15,8 +16,8 @@ use super::host::multicast_routes::{self, MulticastRoute, multicast_routes};
 use super::host::{conntrack, ipsec, links};
 use super::rules::{RuleCounters, Way};
 use super::{
-    Cancellation, CapturedStream, Context, Examination, Flow, Moved, Obstacle, Tally, Target,
-    Watched, self_test,
+    Cancellation, CapturedStream, Context, Examination, Flow, Moved, Obstacle, SelfTest, Tally,
+    Target, Watched, self_test,
 };
 use manycast_io::{Error, Listener};
 
@@ -90,7 +91,7 @@ pub(super) fn watch(context: &Context, how: &Examination) -> Result<Watched, Err
         if watched.wide.is_empty() {
             watched.while_unjoined = while_unjoined(context, &watched, cancellation)?;
             let shared = is_used_by_others(context);
-            watched.self_tests = self_test::run(target, &watched.joined, &context.host, shared);
+            watched.self_tests = self_tests(context, &watched, shared, cancellation);
         }
     } else if has_ceased(&watched) && !cancellation.is_requested() {
         drop(listener);
@@ -143,7 +144,7 @@ pub(super) fn watch_program(context: &Context, how: &Examination) -> Result<Watc
     watched.others = others;
     if target.is_group() && watched.wide.is_empty() {
         drop(listener);
-        watched.self_tests = self_test::run(target, &watched.joined, &context.host, true);
+        watched.self_tests = self_tests(context, &watched, true, cancellation);
     }
     watched.exact = watched
         .wide
@@ -152,6 +153,28 @@ pub(super) fn watch_program(context: &Context, how: &Examination) -> Result<Watc
         .cloned()
         .collect();
     Ok(watched)
+}
+
+/// What this host sends to itself, first by the interfaces by which it is to come, as far as that is known.
+fn self_tests(
+    context: &Context,
+    watched: &Watched,
+    shared: bool,
+    cancellation: &Cancellation,
+) -> Vec<SelfTest> {
+    let (target, host) = (&context.target, &context.host);
+    let captured = |id: &InterfaceId| {
+        let streams = watched.captured.iter();
+        let mut streams = streams.flat_map(|captured| captured.to_port(target.port));
+        streams.any(|stream| [stream.interface, host.at_ip(stream.interface)].contains(&id.index))
+    };
+    let came = |id: &InterfaceId| {
+        let moved = watched.counters.interfaces.get(&*id.name);
+        moved.map_or(0, |moved| moved.received)
+    };
+    let mut joined = watched.joined.clone();
+    joined.sort_by_key(|id| Reverse((captured(id), came(id))));
+    self_test::run(target, &joined, host, shared, cancellation)
 }
 
 /// What the counters tell of a second in which this host is no member of the group, as it is now. Of

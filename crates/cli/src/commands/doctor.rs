@@ -156,7 +156,7 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
                 return tell(&report, output);
             }
             output.note_in_text(format_args!(
-                "watching {address} for {}, and for 3 s more where nothing comes; Ctrl-C ends it \
+                "watching {address} for {}, and for up to 8 s more where nothing comes; Ctrl-C ends it \
                  before",
                 Span(args.duration.max(Examination::SHORTEST))
             ));

@@ -12,8 +12,8 @@ use super::super::host::foreign;
 use super::super::paths::{self, cannot_send};
 use super::super::watch::{self, Meter};
 use super::super::{
-    Code, Confidence, Context, Finding, Flow, Obstacle, Report, Severity, Snapshot, Tally, Target,
-    Watched, checks, self_test,
+    Cancellation, Code, Confidence, Context, Finding, Flow, Obstacle, Report, Severity, Snapshot,
+    Tally, Target, Watched, checks, self_test,
 };
 use crate::proof::Doubt;
 use manycast_io::{Endpoint, Error, egress_to};
@@ -102,7 +102,13 @@ impl Examination {
             ..
         } = &mut self.context;
         if let Some(watched) = watched {
-            watched.self_tests = self_test::run(target, &watched.joined, host, false);
+            watched.self_tests = self_test::run(
+                target,
+                &watched.joined,
+                host,
+                false,
+                &Cancellation::default(),
+            );
         }
     }
 }

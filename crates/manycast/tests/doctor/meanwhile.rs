@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use manycast::SenderConfig;
-use manycast::doctor::{self, Code, Confidence};
-use manycast_lab::netns::{Hook, Lab, wait_until};
+use manycast::doctor::{self, Cancellation, Code, Confidence, Examination};
+use manycast_lab::netns::{Hook, Host, Lab, wait_until};
 
 use crate::{
-    GROUPS, READS, Stream, address, assert_delivered, assert_fault, evidence, how, ip, program,
-    two_hosts,
+    GROUPS, READS, Stream, address, assert_delivered, assert_fault, evidence, examine, how, ip,
+    program, two_hosts,
 };
 
 pub(crate) fn the_interface_goes() {
@@ -84,4 +84,57 @@ pub(crate) fn the_sender_stops_beside_another_member() {
             assert_eq!(found.next().is_some(), told, "{report:#?}");
         }
     }
+}
+
+/// A host with forty interfaces, of which the firewall drops whatever comes.
+fn host_of_many_interfaces(lab: &Lab) -> Host {
+    let host = lab.host("b");
+    for number in 1..=40 {
+        host.output(&format!(
+            "ip link add v{number} type veth peer name w{number}"
+        ));
+        host.output(&format!("ip link set v{number} up"));
+        host.output(&format!("ip link set w{number} up"));
+        host.output(&format!("ip address add 10.{number}.0.1/24 dev v{number}"));
+    }
+    host.nft(
+        "table inet t {
+            chain c {
+                type filter hook input priority 0; policy drop
+            }
+        }",
+    );
+    host
+}
+
+/// Where nothing comes back from the first interfaces, it is not tried on forty.
+pub(crate) fn what_it_sends_to_itself_comes_to_an_end() {
+    let lab = Lab::new();
+    let b = host_of_many_interfaces(&lab);
+    let report = examine(&b, "239.1.2.3:5000");
+    assert_fault(&report, Code::FirewallDrops, Confidence::Likely);
+    let report = b.run_unprivileged(doctor::examine_host).unwrap();
+    let tried = report.notes.iter();
+    let tried = tried.filter(|note| note.contains("datagrams to itself"));
+    assert!((1..=4).contains(&tried.count()), "{report:#?}");
+}
+
+/// One request ends it, whatever it does.
+pub(crate) fn it_is_cancelled_while_it_sends_to_itself() {
+    let lab = Lab::new();
+    let b = host_of_many_interfaces(&lab);
+    let cancellation = Cancellation::default();
+    let how = Examination {
+        cancellation: cancellation.clone(),
+        ..how(Duration::from_secs(600), None)
+    };
+    let examined = b.spawn(move || doctor::examine("239.1.2.3:5000", &how).unwrap());
+    b.wait_for_group("v40", ip("239.1.2.3"));
+    assert!(cancellation.cancel());
+    let report = examined.join();
+    let accused = report
+        .findings
+        .iter()
+        .find(|found| found.code == Code::FirewallDrops);
+    assert_eq!(accused, None, "nothing was sent any more: {report:#?}");
 }
