@@ -13,7 +13,8 @@ use manycast_types::InterfaceId;
 
 use super::{
     Captured, CapturedStream, Code, Confidence, Context, Finding, Flow, Frame, LinkState, Mark,
-    Report, SelfTest, Severity, Snapshot, Step, Surroundings, Tally, Watched, checks, target,
+    Report, SelfTest, Severity, Snapshot, Step, Surroundings, Tally, Watched, checks, self_test,
+    target,
 };
 
 /// The kernel's counters after so many steps of a stream, in the words of `/proc/net`.
