@@ -35,6 +35,9 @@ pub struct Receiver {
     last: usize,
     /// Of each socket, the greatest count of drops that came with a datagram of a stream.
     drops: Vec<(SocketId, u64)>,
+    /// The senders that have ended, until there are as many as are expected. Their streams may have
+    /// made room since.
+    ended: HashSet<SocketAddr>,
     /// How many streams have begun.
     begun: u64,
     timers: Timers<Wait>,
@@ -128,6 +131,7 @@ impl Receiver {
             positions: HashMap::new(),
             last: 0,
             drops: Vec::new(),
+            ended: HashSet::new(),
             begun: 0,
             timers: Timers::new(),
             interval_began: now,
@@ -286,10 +290,12 @@ impl Receiver {
         let Some(expect) = self.config.expect else {
             return;
         };
-        let ended = self.streams.iter();
-        let ended = ended.filter(|stream| stream.has_ended() && stream.is_confirmed());
-        let senders: HashSet<_> = ended.map(|stream| stream.source).collect();
-        if senders.len() >= expect {
+        if self.ended.len() < expect {
+            let ended = self.streams.iter();
+            let ended = ended.filter(|stream| stream.has_ended() && stream.is_confirmed());
+            self.ended.extend(ended.map(|stream| stream.source));
+        }
+        if self.ended.len() >= expect {
             self.timers.set(Wait::Linger, now.checked_add(LINGER));
         }
     }

@@ -321,6 +321,30 @@ fn it_ends_when_the_expected_streams_have() {
 }
 
 #[test]
+fn more_senders_can_be_expected_than_are_measured_at_once() {
+    let (mut receiver, now) = receiver(ReceiverConfig {
+        expect: Some(4),
+        max_streams: 2,
+        ..ReceiverConfig::default()
+    });
+    for port in 1..=4 {
+        let (_, _, wait) = drain(&mut receiver, now);
+        assert_eq!(wait, Some(SECOND), "before {port}");
+        let from = &format!("192.0.2.1:{port}");
+        for number in [1, -2] {
+            give(
+                &mut receiver,
+                now,
+                &payload(number, noon()),
+                Given { from, ..GIVEN },
+            );
+        }
+    }
+    let (_, _, wait) = drain(&mut receiver, now);
+    assert!(wait < Some(SECOND), "{wait:?}");
+}
+
+#[test]
 fn it_ends_when_its_time_is_over() {
     let (mut receiver, now) = receiver(ReceiverConfig {
         duration: Some(MILLISECOND * 1500),
