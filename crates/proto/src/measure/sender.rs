@@ -30,6 +30,8 @@ pub struct Sender {
     /// How often the end is announced, and at which distance.
     closings: (u32, Duration),
     phase: Phase,
+    /// How often the end was announced, and how often this host did not take that.
+    end: (u32, u32),
     report: Option<ServerReport>,
     stats: SenderStats,
     /// Why the last of those that were not sent was not.
@@ -40,7 +42,8 @@ pub struct Sender {
 /// What a [`Sender`] has done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SenderStats {
-    /// Datagrams sent, the last one included, but not its repetitions.
+    /// Datagrams sent, the last one included, but not its repetitions. Those that are on their way to
+    /// the kernel count too, so it becomes less where this host does not take them.
     pub datagrams: u64,
     /// Datagrams that this host did not take: its interface was down, its queue was full, a firewall
     /// dropped them; [`Sender::failure`] says which. They have numbers, so the receiver misses them too, but for the last one, which is repeated.
@@ -104,6 +107,7 @@ impl Sender {
             started: now,
             next: 1,
             phase: Phase::New,
+            end: (0, 0),
             report: None,
             stats: SenderStats::default(),
             failure: None,
@@ -215,7 +219,7 @@ impl Sender {
     }
 
     /// The last datagram, whose number is negative.
-    fn closing(&mut self, attempts: u32) -> Transmit {
+    fn closing(&mut self) -> Transmit {
         let mut payload = vec![0; self.config.size];
         let header = Header {
             number: self.next,
@@ -224,11 +228,15 @@ impl Sender {
             time: self.time(),
         };
         header.emit(&mut payload);
-        if attempts == 0 {
+        let (announced, refused) = &mut self.end;
+        if announced == refused {
+            // It is one datagram, and not sent only as long as no announcement is.
+            self.stats.unsent -= u64::from(*announced > 0);
             self.stats.datagrams += 1;
             self.stats.bytes += self.config.size as u64;
             self.stats.duration = self.now.duration_since(self.started);
         }
+        *announced += 1;
         Transmit::new(self.config.destination, payload.into())
     }
 
@@ -297,11 +305,16 @@ impl Protocol for Sender {
             self.stats.refused += 1;
         }
         if let NetworkEvent::NotSent { count, error, .. } = event {
+            self.failure = Some(error);
+            let (announced, refused) = &mut self.end;
+            *refused += u32::from(*announced > 0);
+            if refused < announced {
+                return;
+            }
             let count = (count as u64).min(self.stats.datagrams);
             self.stats.unsent += count;
             self.stats.datagrams -= count;
             self.stats.bytes = self.stats.datagrams * self.config.size as u64;
-            self.failure = Some(error);
         }
     }
 
@@ -311,19 +324,19 @@ impl Protocol for Sender {
 
     fn poll_output(&mut self, now: Instant) -> Output<SenderEvent> {
         self.now = self.now.max(now);
-        if self.phase == Phase::Sending
-            && let Some(transmit) = self.batch()
-        {
-            return Output::Transmit(transmit);
-        }
         match self.phase {
             Phase::New => Output::Wait {
                 until: None,
                 reason: "its start",
             },
-            Phase::Sending => Output::Wait {
-                until: Some(self.due),
-                reason: "its turn, at the rate that is to be held",
+            Phase::Sending => match self.batch() {
+                Some(transmit) => Output::Transmit(transmit),
+                // Before the end too, if not for long: what this host does not take of all this is
+                // told by then, and is not taken for the end.
+                None => Output::Wait {
+                    until: Some(self.due),
+                    reason: "its turn, at the rate that is to be held",
+                },
             },
             Phase::Closing(attempts, at) => {
                 let (most, pause) = self.closings;
@@ -337,7 +350,7 @@ impl Protocol for Sender {
                     self.phase = Phase::Finished;
                     return self.finished();
                 }
-                let transmit = self.closing(attempts);
+                let transmit = self.closing();
                 self.phase = Phase::Closing(attempts + 1, self.now + pause);
                 Output::Transmit(transmit)
             }

@@ -74,7 +74,10 @@ fn those_that_may_go_at_one_time_go_as_one() {
     };
     let mut sender = Sender::new(config, now, noon());
     sender.start(now);
-    let (sent, ..) = drain(&mut sender, now);
+    let (mut sent, _, wait) = drain(&mut sender, now);
+    // What this host does not take of these is told before the end is announced.
+    assert_eq!(wait, Some(Duration::ZERO));
+    sent.extend(drain(&mut sender, now).0);
     let shapes: Vec<_> = sent.iter().map(Transmit::count).collect();
     assert_eq!(shapes, [64, 35, 1]);
     let numbers = sent.iter().flat_map(Transmit::segments).map(|datagram| {
@@ -95,20 +98,56 @@ fn what_this_host_did_not_take_is_counted_apart() {
     let mut sender = Sender::new(config, now, noon());
     sender.start(now);
     drain(&mut sender, now);
+    not_sent(&mut sender, now, 64);
+    assert_eq!(sent(&sender), (35, 3500, 64));
+}
+
+/// This host does not take so many datagrams at once.
+fn not_sent(sender: &mut Sender, now: Instant, count: usize) {
     let error = NetworkError::new(ErrorKind::LimitReached, "the queue is full");
+    let destination = sender.config().destination;
     let not_sent = NetworkEvent::NotSent {
-        destination: address(GROUP),
-        count: 64,
+        destination,
+        count,
         error,
     };
     sender.handle_network(now, not_sent);
-    let SenderStats {
-        datagrams,
-        bytes,
-        unsent,
-        ..
-    } = sender.stats();
-    assert_eq!((datagrams, bytes, unsent), (36, 3600, 64));
+}
+
+/// Datagrams and bytes that were sent, and datagrams that were not.
+fn sent(sender: &Sender) -> (u64, u64, u64) {
+    let stats = sender.stats();
+    (stats.datagrams, stats.bytes, stats.unsent)
+}
+
+#[test]
+fn the_end_is_one_datagram_however_often_it_is_refused() {
+    let mut now = start();
+    let config = SenderConfig {
+        destination: address(HOST),
+        rate: None,
+        count: Some(3),
+        ..config()
+    };
+    let mut sender = Sender::new(config, now, noon());
+    sender.start(now);
+    let announce = |sender: &mut Sender, now: &mut Instant| {
+        *now += drain(sender, *now).2.unwrap();
+        assert_eq!(drain(sender, *now).0.len(), 1);
+    };
+    for _ in 0..3 {
+        announce(&mut sender, &mut now);
+        assert_eq!(sent(&sender), (3, 300, 0));
+        not_sent(&mut sender, now, 1);
+        assert_eq!(sent(&sender), (2, 200, 1));
+    }
+    // One is taken, and those after it change nothing.
+    for _ in 0..2 {
+        announce(&mut sender, &mut now);
+        assert_eq!(sent(&sender), (3, 300, 0));
+    }
+    not_sent(&mut sender, now, 1);
+    assert_eq!(sent(&sender), (3, 300, 0));
 }
 
 #[test]
@@ -121,6 +160,7 @@ fn a_host_is_asked_until_it_reports() {
     };
     let mut sender = Sender::new(config, now, noon());
     sender.start(now);
+    drain(&mut sender, now);
     let (sent, _, wait) = drain(&mut sender, now);
     assert_eq!((sent.len(), wait), (1, Some(MILLISECOND * 100)));
     sender.handle_timeout(now + SECOND);
