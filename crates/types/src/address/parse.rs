@@ -18,7 +18,8 @@ pub(super) fn strict(text: &str) -> Result<Address, Malformed> {
     if text.is_empty() {
         return Err(Malformed::new("the address is empty; write HOST:PORT", 0));
     }
-    if let Some(offset) = text.find(|c: char| !c.is_ascii_graphic()) {
+    // What else is refused depends on the part: names of interfaces need not be ASCII.
+    if let Some(offset) = text.find(|c: char| c.is_whitespace() || c.is_control()) {
         let found = text[offset..].chars().next().unwrap_or_default();
         return Err(Malformed::new(
             format!("{found:?} cannot stand in an address"),
@@ -250,7 +251,7 @@ fn ipv4(text: &str, offset: usize) -> Result<Ipv4Addr, Malformed> {
 fn name(text: &str, offset: usize) -> Result<Host, Malformed> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if let Some(at) = text.find(|c| !allowed(c)) {
-        let found = &text[at..=at];
+        let found = text[at..].chars().next().unwrap_or_default().to_string();
         return Err(Malformed::new(
             format!("{found:?} cannot stand in a host name"),
             offset + at,

@@ -33,6 +33,8 @@ fn every_form_of_the_plan_is_read_and_printed_back() {
         ":0",
         "%eth0:8888",
         "[::1]:80",
+        "10.9.0.7@232.1.1.1%lan-kü:5000",
+        "[ff15::1%lan-kü]:5000",
     ] {
         assert_eq!(parsed(text).to_string(), text);
     }
@@ -151,6 +153,7 @@ fn every_rejected_text_is_told_what_is_wrong_and_where() {
             "'%' cannot stand in the name of an interface (column 12)",
         ),
         ("ho$t:1", "\"$\" cannot stand in a host name (column 3)"),
+        ("grüße:1", "\"ü\" cannot stand in a host name (column 3)"),
         ("a..b:1", "a part of the host name is missing (column 1)"),
         ("a\tb:1:2", "'\\t' cannot stand in an address (column 2)"),
         (
