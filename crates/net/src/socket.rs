@@ -69,6 +69,8 @@ impl Socket {
     /// * [`AddressNotAvailable`](crate::ErrorKind::AddressNotAvailable): the address is not one of
     ///   this host.
     /// * [`PermissionDenied`](crate::ErrorKind::PermissionDenied): the port is a privileged one.
+    /// * [`NoInterface`](crate::ErrorKind::NoInterface): there is none with the index of
+    ///   [`SocketConfig::device`].
     /// * [`Unsupported`](crate::ErrorKind::Unsupported): this version of IP is switched off.
     pub fn bind(local: SocketAddr, config: &SocketConfig) -> Result<Self, Error> {
         let domain = socket2::Domain::for_address(local);

@@ -2,6 +2,9 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test says by a panic that it failed")]
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
 use manycast_lab::netns::{self, Host, Lab};
 use manycast_net::{ErrorKind, OffloadState, RecvBatch, Socket, SocketConfig};
 use manycast_types::Transmit;
@@ -160,7 +163,39 @@ fn why_an_address_is_not_available_is_told() {
     }
 }
 
+/// The name of one interface is no text, and the other is not there.
+fn a_socket_of_one_interface_never_hears_the_others() {
+    let lab = Lab::new();
+    let host = lab.host("a");
+    let mut make = host.command("ip");
+    make.args(["link", "add", "index", "77", "name"])
+        .arg(OsStr::from_bytes(b"x\xff"));
+    assert!(make.args(["type", "bridge"]).status().unwrap().success());
+    host.run(|| {
+        let bind = |to: &str, device: u32| {
+            let config = SocketConfig::default().device(Some(device));
+            Socket::bind(to.parse().unwrap(), &config)
+        };
+        for any in ["0.0.0.0:0", "[::]:0"] {
+            let alone = bind(any, 77).unwrap();
+            let error = bind(any, 78).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::NoInterface, "{error}");
+
+            // The port is free on the other interfaces, and what comes there comes to whoever has it.
+            let port = alone.local_addr().unwrap().port();
+            let here = bind(&any.replace(":0", &format!(":{port}")), 1).unwrap();
+            let to = here.local_addr().unwrap();
+            here.send(&Transmit::new(to, "x")).unwrap();
+            let mut batch = RecvBatch::new();
+            let came = here.recv_batch(&mut batch, Some(netns::patience()));
+            assert_eq!(came.unwrap(), 1);
+            assert!(!alone.has_datagram());
+        }
+    });
+}
+
 netns::tests!(
+    a_socket_of_one_interface_never_hears_the_others,
     what_has_no_route_or_is_prohibited_is_not_tried_again_and_again,
     a_path_with_a_small_mtu_slows_no_other_destination,
     why_an_address_is_not_available_is_told,

@@ -27,10 +27,28 @@ pub(crate) fn omit_checksum(fd: BorrowedFd<'_>) -> io::Result<()> {
     set_int(fd, libc::IPPROTO_UDP, libc::UDP_NO_CHECK6_RX, 1)
 }
 
-/// Receives and sends by one interface alone (`SO_BINDTODEVICE` in `socket(7)`).
+/// Receives and sends by one interface alone (`SO_BINDTOIFINDEX`, `SO_BINDTODEVICE` in `socket(7)`).
 pub(crate) fn bind_device(fd: BorrowedFd<'_>, index: u32) -> io::Result<()> {
-    let name = interface_name(index).unwrap_or_default();
-    SockRef::from(&fd).bind_device(Some(name.as_bytes()))
+    let name = interface_name(index);
+    // The kernel would take an index that no interface has. A name that is no text does no harm.
+    if let Err(error) = &name
+        && error.raw_os_error() != Some(libc::EILSEQ)
+    {
+        return name.map(drop);
+    }
+    let bound = set_int(
+        fd,
+        libc::SOL_SOCKET,
+        libc::SO_BINDTOIFINDEX,
+        index.cast_signed(),
+    );
+    match (bound, name) {
+        // The index can be given since Linux 5.1. An empty name would mean all interfaces.
+        (Err(error), Ok(name)) if error.raw_os_error() == Some(libc::ENOPROTOOPT) => {
+            SockRef::from(&fd).bind_device(Some(name.as_bytes()))
+        }
+        (bound, _) => bound,
+    }
 }
 
 /// Asks for a receive buffer beyond the system's limit, which changes nothing but this socket
@@ -46,7 +64,7 @@ pub(crate) const fn asked_buffer(size: usize) -> usize {
     size / 2
 }
 
-/// The name of an interface, unless it is gone.
+/// The name of an interface, unless it is gone, or the name is not UTF-8 (`EILSEQ`).
 pub(crate) fn interface_name(index: u32) -> io::Result<String> {
     let flags = SocketFlags::CLOEXEC;
     let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, flags, None)?;
