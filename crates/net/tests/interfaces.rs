@@ -2,8 +2,10 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test says by a panic that it failed")]
 
+use std::ffi::OsStr;
 use std::io::Write;
 use std::net::{IpAddr, UdpSocket};
+use std::os::unix::ffi::OsStrExt;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -424,6 +426,10 @@ fn what_the_kernel_could_not_keep_is_told_as_lost() {
 
 /// A socket on the host that has joined `group` on `eth0`.
 fn member(host: &Host, group: &str, filter: &SourceFilter) -> Socket {
+    member_on(host, find(host, "eth0").index, group, filter)
+}
+
+fn member_on(host: &Host, index: u32, group: &str, filter: &SourceFilter) -> Socket {
     let any = if ip(group).is_ipv4() {
         "0.0.0.0:0"
     } else {
@@ -431,8 +437,7 @@ fn member(host: &Host, group: &str, filter: &SourceFilter) -> Socket {
     };
     host.run(|| {
         let socket = Socket::bind(any.parse().unwrap(), &SocketConfig::default()).unwrap();
-        let eth0 = find_interface(&"eth0".parse().unwrap()).unwrap();
-        socket.join(ip(group), eth0.index, filter).unwrap();
+        socket.join(ip(group), index, filter).unwrap();
         socket
     })
 }
@@ -483,6 +488,31 @@ fn joined_groups_are_listed_with_their_users_and_sources() {
                 .iter()
                 .all(|joined| joined.group != ip(group))
         );
+    }
+}
+
+/// Where the kernel lists sources, it cuts the first of the names within a character.
+fn groups_are_listed_on_interfaces_of_any_name() {
+    let lab = Lab::new();
+    let host = lab.host("a");
+    for name in ["lan-kü".as_bytes(), "a\u{2003}b".as_bytes(), b"x\xff"] {
+        let mut make = host.command("ip");
+        make.args(["link", "add", "up", "name"])
+            .arg(OsStr::from_bytes(name));
+        assert!(make.args(["type", "bridge"]).status().unwrap().success());
+    }
+    let (mut others, source) = (host.run(interfaces).unwrap(), ip("10.0.0.9"));
+    others.retain(|interface| !interface.loopback);
+    assert_eq!(others.len(), 3);
+    for interface in others {
+        let filter = SourceFilter::Include(vec![source]);
+        let _member = member_on(&host, interface.index, "232.1.1.1", &filter);
+        let _other = member_on(&host, interface.index, "ff15::1", &SourceFilter::any());
+        let mut groups = host.run(joined_groups).unwrap();
+        groups.retain(|it| [ip("232.1.1.1"), ip("ff15::1")].contains(&it.group));
+        let names: Vec<_> = groups.iter().map(|it| &it.interface).collect();
+        assert_eq!(names, [&interface.id(); 2]);
+        assert_eq!(groups[0].sources[0].address, source);
     }
 }
 
@@ -553,5 +583,6 @@ netns::tests!(
     joining_and_leaving_a_bridge_removes_nothing,
     what_the_kernel_could_not_keep_is_told_as_lost,
     joined_groups_are_listed_with_their_users_and_sources,
+    groups_are_listed_on_interfaces_of_any_name,
     an_old_querier_shows_in_the_version_of_igmp,
 );

@@ -2,6 +2,8 @@
 //!
 //! They are read under `/proc/thread-self/net`: `/proc/net` shows the network namespace of the
 //! first thread of the process, which is not always that of this one.
+//!
+//! The name of an interface holds any bytes but white space of ASCII.
 
 #[cfg(test)]
 mod tests;
@@ -56,11 +58,13 @@ impl JoinedTables {
     ///
     /// When `/proc` is not there or may not be read.
     pub fn read() -> Result<Self, Error> {
-        let read = |name| match fs::read_to_string(Path::new(TABLES).join(name)) {
+        let read = |name| match fs::read(Path::new(TABLES).join(name)) {
+            // Names of interfaces need not be text, and some tables cut them within a character.
+            Ok(table) => Ok(String::from_utf8_lossy(&table).into_owned()),
             Err(error) if error.kind() == io::ErrorKind::NotFound && Path::new(TABLES).is_dir() => {
                 Ok(String::new())
             }
-            read => read.map_err(|error| Error::new(Operation::List, TARGET, error)),
+            Err(error) => Err(Error::new(Operation::List, TARGET, error)),
         };
         Ok(Self {
             igmp: read("igmp")?,
@@ -104,7 +108,7 @@ fn igmp(table: &str) -> Result<Vec<JoinedGroup>, Malformed> {
             return Some(());
         }
         let (interface, version) = interface.clone()?;
-        let mut words = line.split_whitespace();
+        let mut words = line.split_ascii_whitespace();
         // The kernel writes the four bytes as one number in its own byte order.
         let group = u32::from_str_radix(words.next()?, 16).ok()?.to_ne_bytes();
         groups.push(JoinedGroup {
@@ -122,21 +126,24 @@ fn igmp(table: &str) -> Result<Vec<JoinedGroup>, Malformed> {
 /// Index, name, and the version of IGMP: `7⇥e0        :     3      V3`.
 fn igmp_interface(line: &str) -> Option<(InterfaceId, u8)> {
     let (interface, rest) = line.split_once(':')?;
-    let (index, name) = interface.split_once(char::is_whitespace)?;
+    let (index, name) = interface.split_once('\t')?;
     let version = rest
-        .split_whitespace()
+        .split_ascii_whitespace()
         .nth(1)?
         .strip_prefix('V')?
         .parse()
         .ok()?;
-    Some((InterfaceId::new(index.parse().ok()?, name.trim()), version))
+    Some((
+        InterfaceId::new(index.parse().ok()?, name.trim_ascii()),
+        version,
+    ))
 }
 
 /// Understands `igmp6`: a line for each group.
 fn igmp6(table: &str) -> Result<Vec<JoinedGroup>, Malformed> {
     let mut groups = Vec::new();
     for_each_line("igmp6", table, |line| {
-        let mut words = line.split_whitespace();
+        let mut words = line.split_ascii_whitespace();
         groups.push(JoinedGroup {
             interface: InterfaceId::new(words.next()?.parse().ok()?, words.next()?),
             group: address(words.next()?)?,
@@ -150,14 +157,14 @@ fn igmp6(table: &str) -> Result<Vec<JoinedGroup>, Malformed> {
 }
 
 /// Understands `mcfilter` and `mcfilter6`: a line for each source of a group. They cut the name of
-/// the interface at six characters, so only its index counts.
+/// the interface at six bytes, so only its index counts.
 fn mcfilter(
     name: &'static str,
     table: &str,
 ) -> Result<Vec<(u32, IpAddr, JoinedSource)>, Malformed> {
     let mut sources = Vec::new();
     for_each_line(name, table, |line| {
-        let mut words = line.split_whitespace();
+        let mut words = line.split_ascii_whitespace();
         let index = words.next()?.parse().ok()?;
         let _name = words.next()?;
         let group = address(words.next()?)?;

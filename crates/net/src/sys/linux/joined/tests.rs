@@ -140,6 +140,24 @@ fn sources_of_a_group_that_is_not_there_are_left_out() {
 }
 
 #[test]
+fn a_name_may_hold_what_is_no_ascii() {
+    let name = "\u{2003}e\u{2003}";
+    let named = |table: &str| table.replace("e0 ", &format!("{name} "));
+    let strange = JoinedTables {
+        igmp: named(IGMP),
+        igmp6: named(IGMP6),
+        // Cut within a character.
+        mcfilter: MCFILTER.replace("e0 ", "lan-k\u{fffd} "),
+        mcfilter6: named(MCFILTER6),
+    };
+    let mut wanted = tables().groups().unwrap();
+    for joined in wanted.iter_mut().filter(|it| it.interface.index == 7) {
+        joined.interface = InterfaceId::new(7, name);
+    }
+    assert_eq!(strange.groups().unwrap(), wanted);
+}
+
+#[test]
 fn a_line_that_makes_no_sense_is_named_with_its_place() {
     let broken = JoinedTables {
         igmp6: IGMP6.replace("0007 ", "000x "),
