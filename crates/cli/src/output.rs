@@ -183,6 +183,8 @@ pub(crate) fn trace(global: Global) {
         .with_max_level(level)
         .with_ansi(AutoStream::choice(&stderr) != ColorChoice::Never)
         .with_writer(io::stderr)
+        // They would be written to where nothing can be written, by a call that panics then.
+        .log_internal_errors(false)
         .without_time()
         .with_target(global.verbose > 1)
         .init();

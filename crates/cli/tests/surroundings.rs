@@ -152,6 +152,24 @@ fn a_full_disk_is_exit_2_and_told() {
     }
 }
 
+/// What is told beside the matter, and traced, changes nothing where it cannot be written.
+#[test]
+fn no_command_fails_where_standard_error_is_full() {
+    for command in commands() {
+        let (arguments, code) = quick(&command).unwrap_or((vec!["--zzz"], 2));
+        let mut process = Command::new(BINARY);
+        process.args(command.split_whitespace()).args(&arguments);
+        // It stands alone.
+        if !arguments.contains(&"--explain") {
+            process.arg("-vv");
+        }
+        process.stdin(Stdio::null()).stdout(Stdio::null());
+        process.stderr(File::create("/dev/full").unwrap());
+        let status = process.status().unwrap();
+        assert_eq!(status.code(), Some(code), "{command}");
+    }
+}
+
 #[test]
 fn a_reader_that_has_gone_is_no_failure() {
     for (command, arguments) in printing() {
