@@ -36,8 +36,8 @@ pub(crate) const CODES: [Codes; 22] = [
     codes("interfaces", "they are listed", None),
     codes(
         "measure send",
-        "datagrams were sent",
-        Some("none was, the host refused them, or the rate was not reached"),
+        "datagrams were sent, and the rate was held",
+        Some("none was, the host refused them, or the rate was not held over a second or more"),
     ),
     codes(
         "measure receive",

@@ -24,8 +24,15 @@ fn receiver(host: &Host, arguments: &[&str]) -> Process {
 fn sender(host: &Host, arguments: &[&str]) -> Value {
     let mut command = manycast(host, &[&["measure", "send", "--json"], arguments].concat());
     let sent = Process::start(command.env("MANYCAST_OFFLOAD", "off")).finish();
-    assert_eq!(code(&sent), 0, "{sent:?}");
+    assert_sent(&sent);
     json(sent.stdout.last().unwrap())
+}
+
+/// A stream was sent with success, be it as fast as it should be or, on a slow machine, not.
+pub(crate) fn assert_sent(sent: &Finished) {
+    let slow = |line: &String| line.starts_with("manycast: the rate was not held: ");
+    let is_slow = code(sent) == 1 && sent.stderr.iter().any(slow);
+    assert!(code(sent) == 0 || is_slow, "{sent:?}");
 }
 
 /// The only stream of a summary.
@@ -160,7 +167,7 @@ pub(crate) fn a_host_tells_the_sender() {
     for to in ["10.0.0.2:5001", "[fd00::2]:5001"] {
         let receiver = receiver(&b, &[":5001", "--expect", "1"]);
         let sent = start(&a, &[&["measure", "send", to], &THOUSAND[..]].concat()).finish();
-        assert_eq!(code(&sent), 0, "{sent:?}");
+        assert_sent(&sent);
         assert!(
             sent.stderr[1].contains(", 0 of 1,000 lost, 0 reordered"),
             "{sent:?}"
@@ -171,7 +178,7 @@ pub(crate) fn a_host_tells_the_sender() {
     let mut words = vec!["measure", "send", "10.0.0.2:5001", "--json"];
     words.extend(THOUSAND);
     let sent = start(&a, &words).finish();
-    assert_eq!(code(&sent), 0, "{sent:?}");
+    assert_sent(&sent);
     let [report, summary] = [0, 1].map(|line| json(&sent.stdout[line]));
     assert_eq!(
         (&report["event"], &report["from"], &report["lost"]),
@@ -231,7 +238,7 @@ pub(crate) fn intervals_come_and_an_interrupt_ends_with_the_summary() {
     }
     sending.interrupt();
     let sent = sending.finish();
-    assert_eq!(code(&sent), 0, "{sent:?}");
+    assert_sent(&sent);
     // The end is announced, so an interval tells that the stream has ended, and then none is left.
     receiver.interrupt();
     let received = receiver.finish();
@@ -381,7 +388,7 @@ pub(crate) fn we_send_to_iperf() {
         .concat();
         let mut command = manycast(&a, &arguments);
         let sent = Process::start(command.env("MANYCAST_OFFLOAD", "off")).finish();
-        assert_eq!(code(&sent), 0, "{sent:?}");
+        assert_sent(&sent);
         // iperf counts 9 of 950; the 100th, the 200th …
         let line = iperf.wait_for_line(" 9/950 (");
         assert!(line.contains("ms"), "{line}");
@@ -412,14 +419,15 @@ pub(crate) fn a_rate_that_is_missed_is_told() {
     ];
     words.extend(["--rate", "900G"]);
     let sent = start(&a, &words).finish();
-    assert_eq!(code(&sent), 0, "{sent:?}");
-    let [_egress, progress, note] = sent.stderr.as_slice() else {
+    assert_eq!(code(&sent), 1, "{sent:?}");
+    let [_egress, progress, problem] = sent.stderr.as_slice() else {
         panic!("{sent:?}")
     };
     assert!(progress.starts_with("1 s  "), "{progress}");
     assert!(
-        note.starts_with("the rate was not held: ") && note.contains(" of 900 Gbit/s; "),
-        "{note}"
+        problem.starts_with("manycast: the rate was not held: ")
+            && problem.contains(" of 900 Gbit/s; "),
+        "{problem}"
     );
 }
 
@@ -470,13 +478,17 @@ pub(crate) fn histograms_name_their_stream() {
     );
 }
 
-/// A queue that is full is no failure: iperf goes on too.
+/// It goes on, as iperf does, but the rate is not held.
 pub(crate) fn a_full_queue_is_counted_and_ends_nothing() {
     let lab = Lab::new();
     let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
     a.output("tc qdisc add dev eth0 root tbf rate 20mbit burst 32k latency 50ms");
     let receiver = receiver(&b, &[":5001", "--expect", "1"]);
-    let sent = sender(&a, &["10.0.0.2:5001", "--rate", "25M", "--duration", "2s"]);
+    let words = ["10.0.0.2:5001", "--rate", "25M", "--duration", "2s"];
+    let mut command = manycast(&a, &[&["measure", "send", "--json"], &words[..]].concat());
+    let sent = Process::start(command.env("MANYCAST_OFFLOAD", "off")).finish();
+    assert_eq!(code(&sent), 1, "{sent:?}");
+    let sent = json(sent.stdout.last().unwrap());
     assert!(sent["unsent"].as_u64().unwrap() > 0, "{sent}");
     // All that was taken came, and the receiver misses what was not. The last datagram is repeated,
     // so it may count on both sides.

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use manycast_lab::netns::{Hook, Host, Lab, Pick, Process, wait_until};
 use serde_json::Value;
 
+use crate::measure::assert_sent;
 use crate::{code, hosts_on, json, manycast, send_signal, socket, start};
 
 const TO: &str = "10.0.0.2:5001";
@@ -43,7 +44,7 @@ pub(crate) fn a_sender_that_is_started_anew_is_measured_anew() {
 
     let loss = b.lose("eth0", Pick::Every(2));
     let sent = send(&["--rate", "1600k", "--count", "1000"]).finish();
-    assert_eq!(code(&sent), 0, "{sent:?}");
+    assert_sent(&sent);
     assert!(loss.count() >= 500);
     let received = receiver.finish();
     assert_eq!(code(&received), 1, "{received:?}");
@@ -138,7 +139,7 @@ pub(crate) fn a_host_that_refuses_is_given_up_and_a_late_receiver_is_not() {
     wait_until("a refusal", || refusals.count() > 0);
     let receiver = receiver(&b, &["--expect", "1"]);
     let sent = sender.finish();
-    assert_eq!(code(&sent), 0, "{sent:?}");
+    assert_sent(&sent);
     assert_eq!(code(&receiver.finish()), 0);
 
     let sent = start(&a, &["measure", "send", TO, "--duration", "1h"]).finish();

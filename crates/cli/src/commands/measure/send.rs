@@ -189,10 +189,14 @@ pub(super) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     }
     if let Speed::At(rate) = args.rate
         && slowest < rate.bits() as f64 * HELD
-        && sum.unsent == 0
     {
-        output.note(format_args!(
-            "the rate was not held: {} of {}; this host was too busy, try a longer --burst",
+        outcome = Outcome::No;
+        let why = match sum.unsent {
+            0 => "this host was too busy, try a longer --burst",
+            _ => "this host did not take all",
+        };
+        output::problem(format_args!(
+            "the rate was not held: {} of {}; {why}",
             bits(slowest),
             bits(rate.bits() as f64)
         ));
@@ -269,13 +273,14 @@ fn send(
     })
 }
 
-/// What was sent since it was told last.
+/// What was sent since it was told last. What was told then may have been on its way to the kernel, which
+/// did not take it.
 fn progress(told: &SenderStats, stats: &SenderStats, elapsed: Duration) -> String {
     format!(
         "{:.0} s  {}, {} sent",
         elapsed.as_secs_f64(),
-        counted(stats.datagrams - told.datagrams, "datagram"),
-        counted(stats.bytes - told.bytes, "byte")
+        counted(stats.datagrams.saturating_sub(told.datagrams), "datagram"),
+        counted(stats.bytes.saturating_sub(told.bytes), "byte")
     )
 }
 
@@ -409,5 +414,23 @@ impl fmt::Display for Summary {
             Span(self.stats.duration),
             bits(self.bits_per_second)
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_told_and_then_not_taken_is_no_progress() {
+        let told = SenderStats {
+            datagrams: 64,
+            bytes: 6400,
+            ..SenderStats::default()
+        };
+        assert_eq!(
+            progress(&told, &SenderStats::default(), Duration::from_secs(2)),
+            "2 s  0 datagrams, 0 bytes sent"
+        );
     }
 }
