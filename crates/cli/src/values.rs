@@ -1,6 +1,6 @@
 //! Arguments that are more than a word: durations, sizes, rates, interfaces.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -112,61 +112,31 @@ pub(crate) fn hops(text: &str) -> Result<u8, String> {
         .map_err(|_| format!("{text:?} is not a number from 0 to 255; write 8"))
 }
 
-/// What to send from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Local {
-    /// Port 0: as the kernel chooses it.
-    Address(SocketAddr),
-    Port(u16),
-}
-
-impl Local {
-    /// What a socket is bound to that sends to `destination`.
-    pub(crate) fn towards(self, destination: &Address) -> SocketAddr {
-        match (self, destination.host()) {
-            (Self::Address(address), _) => address,
-            (Self::Port(port), Host::Ip(IpAddr::V6(_))) => (Ipv6Addr::UNSPECIFIED, port).into(),
-            // Of a name, the addresses of IPv4 are tried first.
-            (Self::Port(port), _) => (Ipv4Addr::UNSPECIFIED, port).into(),
-        }
-    }
-}
-
 /// `10.0.0.2`, `10.0.0.2:5000`, `fd00::2`, `[fd00::2]`, `[fe80::2%eth0]:5000`, `:5000`: each form in
-/// which an own address is printed.
-pub(crate) fn local(text: &str) -> Result<Local, String> {
-    if let Some(Ok(port)) = text.strip_prefix(':').map(str::parse) {
-        return Ok(Local::Port(port));
-    }
+/// which an own address is printed. Port 0 is as the kernel chooses it.
+pub(crate) fn local(text: &str) -> Result<Address, String> {
     let address = text.parse().or_else(|_| Address::try_from((text, 0)));
-    address
-        .ok()
-        .as_ref()
-        .and_then(own)
-        .map(Local::Address)
-        .ok_or_else(|| {
-            format!(
-                "{text:?} is not a local address; write 10.0.0.2, 10.0.0.2:5000, \
-                 [fe80::2%eth0]:5000 or :5000"
-            )
-        })
+    let address = address.ok().filter(|_| !text.is_empty());
+    address.and_then(own).ok_or_else(|| {
+        format!(
+            "{text:?} is not a local address; write 10.0.0.2, 10.0.0.2:5000, \
+             [fe80::2%eth0]:5000 or :5000"
+        )
+    })
 }
 
-/// The socket address that an address of this host stands for. Its interface becomes the zone.
-fn own(address: &Address) -> Option<SocketAddr> {
-    let Host::Ip(ip) = *address.host() else {
-        return None;
-    };
-    if ip.is_multicast() || !address.sources().is_empty() {
-        return None;
-    }
-    match (ip, address.interface()) {
-        (_, None) => Some(SocketAddr::new(ip, address.port())),
-        (IpAddr::V6(ip), Some(interface)) => {
+/// An address of this host, of which the interface is the zone.
+fn own(address: Address) -> Option<Address> {
+    match (address.host(), address.interface()) {
+        // Which version of IP it is of follows from the destination.
+        (Host::Any, None) => Some(address),
+        (Host::Ip(ip), _) if ip.is_multicast() || !address.sources().is_empty() => None,
+        (Host::Ip(_), None) => Some(address),
+        (Host::Ip(IpAddr::V6(ip)), Some(interface)) => {
             let scope = manycast::find_interface(interface).ok()?.index;
-            Some(SocketAddrV6::new(ip, address.port(), 0, scope).into())
+            Some(SocketAddr::from(SocketAddrV6::new(*ip, address.port(), 0, scope)).into())
         }
-        (IpAddr::V4(_), Some(_)) => None,
+        _ => None,
     }
 }
 
@@ -284,27 +254,26 @@ mod tests {
 
     #[test]
     fn local_addresses_have_a_port_or_none() {
-        let (v4, v6) = ("239.1.1.1:1", "[ff15::1]:1");
-        for (text, destination, address) in [
-            ("10.0.0.2", v4, "10.0.0.2:0"),
-            ("10.0.0.2:5000", v4, "10.0.0.2:5000"),
-            ("fd00::2", v6, "[fd00::2]:0"),
-            ("[fd00::2]:5000", v6, "[fd00::2]:5000"),
-            ("[fe80::1]", v6, "[fe80::1]:0"),
-            ("[fe80::1%1]:6000", v6, "[fe80::1%1]:6000"),
-            ("[fe80::1%lo]:6000", v6, "[fe80::1%1]:6000"),
-            ("fe80::1%lo", v6, "[fe80::1%1]:0"),
-            ("[::ffff:10.0.0.2]:5000", v4, "10.0.0.2:5000"),
-            (":5000", v4, "0.0.0.0:5000"),
-            (":5000", v6, "[::]:5000"),
+        for (text, address) in [
+            ("10.0.0.2", "10.0.0.2:0"),
+            ("10.0.0.2:5000", "10.0.0.2:5000"),
+            ("fd00::2", "[fd00::2]:0"),
+            ("[fd00::2]:5000", "[fd00::2]:5000"),
+            ("[fe80::1]", "[fe80::1]:0"),
+            ("[fe80::1%1]:6000", "[fe80::1%1]:6000"),
+            ("[fe80::1%lo]:6000", "[fe80::1%1]:6000"),
+            ("fe80::1%lo", "[fe80::1%1]:0"),
+            ("[::ffff:10.0.0.2]:5000", "10.0.0.2:5000"),
+            (":5000", ":5000"),
         ] {
-            let local = local(text).unwrap().towards(&destination.parse().unwrap());
-            assert_eq!(local, address.parse().unwrap());
+            assert_eq!(local(text), Ok(address.parse().unwrap()));
         }
         for wrong in [
             "eth0",
             "239.1.1.1",
             "localhost:5000",
+            "%lo:5000",
+            "",
             "10.0.0.2%lo",
             "[fe80::1%none]",
         ] {

@@ -21,7 +21,7 @@ use crate::Outcome;
 use crate::cli::HELP;
 use crate::interrupt::Interrupt;
 use crate::output::{Output, SentReport, Span, counted};
-use crate::values::{self, Interfaces, Local, Rate};
+use crate::values::{self, Interfaces, Rate};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -65,7 +65,7 @@ pub(crate) struct Args {
     no_loopback: bool,
     /// Local address to send from, with a port if wanted, or :PORT alone
     #[arg(long, value_name = "ADDR[:PORT]", value_parser = values::local)]
-    from: Option<Local>,
+    from: Option<Address>,
     /// File to send in pieces; - for standard input
     #[arg(long, value_name = "PATH")]
     file: Option<PathBuf>,

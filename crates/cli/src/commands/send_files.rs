@@ -17,7 +17,7 @@ use crate::cli::HELP;
 use crate::commands::send::destinations;
 use crate::interrupt::Interrupt;
 use crate::output::{self, Escaped, Output, SentReport, counted};
-use crate::values::{self, Interfaces, Local, Rate};
+use crate::values::{self, Interfaces, Rate};
 use report::{Ended, Heard, Reported, Started, Underway};
 pub(crate) use report::{entries, percent, state_of, verified};
 pub(crate) use table::{Table, bar};
@@ -82,7 +82,7 @@ pub(crate) struct Args {
     hops: Option<u8>,
     /// Local address to send from, with a port if wanted, or :PORT alone
     #[arg(long, value_name = "ADDR[:PORT]", value_parser = values::local)]
-    from: Option<Local>,
+    from: Option<Address>,
 }
 
 /// The last argument, which is easily forgotten behind the paths.
@@ -129,7 +129,7 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
         // Nobody should learn it at the end alone.
         check_writable(path).map_err(|error| unwritable(path, &error))?;
     }
-    let sending = Sending::new(address.clone(), &args.paths, args.options(address))?;
+    let sending = Sending::new(address.clone(), &args.paths, args.options())?;
     let stop = sending.stopper();
     interrupt.then({
         let stop = stop.clone();
@@ -212,13 +212,13 @@ pub(crate) fn is_absent(error: &Error) -> bool {
 }
 
 impl Args {
-    fn options(&self, address: &Address) -> SendOptions {
+    fn options(&self) -> SendOptions {
         let mut socket = SocketConfig::default();
         if let Some(hops) = self.hops {
             socket = socket.multicast_hops(hops).unicast_hops(Some(hops));
         }
         let mut sender = SenderConfig::default().socket(socket);
-        sender.from = self.from.map(|from| from.towards(address).into());
+        sender.from = self.from.clone();
         let mut options = SendOptions::default();
         options.rate = self.rate.bits();
         options.congestion_control = self.congestion_control;

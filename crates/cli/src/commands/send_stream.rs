@@ -16,7 +16,7 @@ use crate::cli::HELP;
 use crate::commands::send::destinations;
 use crate::interrupt::Interrupt;
 use crate::output::{Escaped, Output, Span, counted};
-use crate::values::{self, Interfaces, Local, Rate};
+use crate::values::{self, Interfaces, Rate};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -65,7 +65,7 @@ pub(crate) struct Args {
     hops: Option<u8>,
     /// Local address to send from, with a port if wanted, or :PORT alone
     #[arg(long, value_name = "ADDR[:PORT]", value_parser = values::local)]
-    from: Option<Local>,
+    from: Option<Address>,
 }
 
 pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
@@ -86,7 +86,7 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     options.parity = args.parity.0;
     options.wait = args.wait;
     options.sender = SenderConfig::default().socket(socket);
-    options.sender.from = args.from.map(|from| from.towards(address).into());
+    options.sender.from = args.from.clone();
     output.note_in_text(expectation(&options));
     let stop = Stop::default();
     interrupt.then({

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use manycast_io::{Driver, IntoAddress, Next, Sender as Egress, SenderConfig, Sent, Socket};
 use manycast_proto::buffers::Buffers;
 use manycast_proto::norm::{self, SenderEvent};
-use manycast_types::{Address, InterfaceSelector};
+use manycast_types::{Address, Host, InterfaceSelector};
 
 use super::delivery::{Delivery, Expected, WINDOW};
 use super::inbox::{Inbox, Mail};
@@ -278,8 +278,8 @@ pub(crate) fn open(address: &Address, config: &SenderConfig) -> Result<(Socket, 
     };
     drop(egress);
     let local = match &config.from {
-        Some(from) => from.clone(),
-        None => SocketAddr::new(any, 0).into(),
+        Some(from) if *from.host() != Host::Any => from.clone(),
+        from => SocketAddr::new(any, from.as_ref().map_or(0, Address::port)).into(),
     };
     let mut socket = Socket::bind_with(local, config.socket.clone())?;
     if sent.to.ip().is_multicast() {

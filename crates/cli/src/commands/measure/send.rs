@@ -20,7 +20,7 @@ use crate::cli::HELP;
 use crate::commands::send::{destinations, open_sender, warn_of_interface};
 use crate::interrupt::Interrupt;
 use crate::output::{self, Output, SentReport, Span, counted, grouped, named};
-use crate::values::{self, Interfaces, Local, Rate};
+use crate::values::{self, Interfaces, Rate};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -64,7 +64,7 @@ pub(super) struct Args {
     hops: Option<u8>,
     /// Local address to send from, with a port if wanted, or :PORT alone
     #[arg(long, value_name = "ADDR[:PORT]", value_parser = values::local)]
-    from: Option<Local>,
+    from: Option<Address>,
 }
 
 /// Bits per second, or as many as go.
@@ -306,7 +306,12 @@ impl Args {
 
 /// A sender, which is told of.
 fn open(address: Address, args: &Args, output: &Output) -> anyhow::Result<Sender> {
-    let sender = open_sender(address, args.from, args.hops, SocketConfig::default())?;
+    let sender = open_sender(
+        address,
+        args.from.clone(),
+        args.hops,
+        SocketConfig::default(),
+    )?;
     warn_of_interface(&sender, output)?;
     output.note_in_text(format_args!(
         "sending datagrams of {} to {}",

@@ -14,7 +14,6 @@ use serde::Serialize;
 use super::Args;
 use crate::interrupt::Interrupt;
 use crate::output::{self, Output, grouped, named};
-use crate::values::Local;
 
 /// One interface to send by.
 pub(super) struct Egress {
@@ -46,7 +45,7 @@ const AGAIN: Duration = Duration::from_millis(10);
 impl Egress {
     pub(super) fn open(address: Address, args: &Args, output: &Output) -> anyhow::Result<Self> {
         let socket = SocketConfig::default().loopback(!args.no_loopback);
-        let sender = open_sender(address, args.from, args.hops, socket)?;
+        let sender = open_sender(address, args.from.clone(), args.hops, socket)?;
         let to = sender.destination();
         let multicast = to.ip().is_multicast();
         if multicast {
@@ -172,12 +171,12 @@ impl Egress {
 /// Opens a sender with the options of those commands that send.
 pub(in crate::commands) fn open_sender(
     address: Address,
-    from: Option<Local>,
+    from: Option<Address>,
     hops: Option<u8>,
     socket: SocketConfig,
 ) -> anyhow::Result<Sender> {
     let mut config = SenderConfig::default().socket(socket);
-    config.from = from.map(|from| from.towards(&address).into());
+    config.from = from;
     let mut sender = Sender::open(address, config)?;
     match hops {
         Some(0) if !sender.destination().ip().is_multicast() => {

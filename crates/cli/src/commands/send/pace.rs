@@ -17,10 +17,13 @@ pub(super) struct Pace {
 /// What was slept too long is made up for, but not what was lost by a slow source.
 const CATCH_UP: Duration = Duration::from_millis(10);
 
+/// Nobody waits for longer, which the clock could not tell: a hundred years.
+const LONGEST: Duration = Duration::from_hours(100 * 365 * 24);
+
 impl Pace {
     pub(super) fn new(interval: Duration, rate: Option<Rate>) -> Self {
         Self {
-            interval,
+            interval: interval.min(LONGEST),
             pacer: rate.map(|rate| Pacer::new(rate.bits(), Pacer::BURST, Instant::now())),
             next: None,
         }
