@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use manycast_net::SocketConfig;
+use manycast_net::{Operation, SocketConfig, errno};
 use manycast_proto::ask::{Answer, Client, ClientConfig, ClientEvent, Responders};
-use manycast_types::{Address, Host};
+use manycast_types::{Address, Host, MAX_PAYLOAD};
 
 use crate::egress::Egress;
 use crate::endpoint::{Endpoint, unspecified};
@@ -92,6 +92,7 @@ impl AskConfig {
 /// # Errors
 ///
 /// * [`Error::ConnectionRefused`]: nobody listens on that port of that host.
+/// * [`MessageTooLong`](crate::ErrorKind::MessageTooLong): the question is longer than a datagram can be.
 /// * Those of [`Sender::open`](crate::Sender::open).
 pub fn ask(
     address: impl IntoAddress,
@@ -149,6 +150,11 @@ pub(crate) fn parts(
     };
     let egress = Egress::to(destination, address.interface(), None)?;
     let destination = egress.destination;
+    // The kernel would refuse it each time that it is asked.
+    if payload.len() > MAX_PAYLOAD {
+        let error = manycast_net::Error::from_errno(Operation::Send, destination, errno::EMSGSIZE);
+        return Err(error.into());
+    }
     let any = SocketAddr::new(unspecified(destination.is_ipv4()), 0);
     let endpoint = Endpoint::listen(&[any.into()], egress.set_up(&config.socket))?;
     let mut client = ClientConfig {

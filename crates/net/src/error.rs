@@ -17,7 +17,7 @@ use crate::with_interface_name;
 
 /// The errnos that a caller may find out before the kernel does.
 pub mod errno {
-    pub use libc::{EINVAL, ENETDOWN, ENETUNREACH, ENOBUFS, ENODEV};
+    pub use libc::{EINVAL, EMSGSIZE, ENETDOWN, ENETUNREACH, ENOBUFS, ENODEV};
 }
 
 /// What failed on which target, with cause and remedy.

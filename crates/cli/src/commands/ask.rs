@@ -115,7 +115,8 @@ fn once(
     }
     if result.stats.answers == 0 {
         output::problem(result.silence(question));
-        if !interrupt.is_requested() && result.trouble.is_none() {
+        let is_explained = result.trouble.is_some() || result.failure.is_some();
+        if !interrupt.is_requested() && !is_explained {
             output.note(question.hint());
         }
         return Ok(Outcome::No);
@@ -145,7 +146,7 @@ fn line_by_line(
         && io::stdin().is_terminal()
         && io::stdout().is_terminal();
     let mut outcome = Outcome::Done;
-    let lines = Inputs::lines(BufReader::new(io::stdin()));
+    let lines = Inputs::lines(BufReader::new(io::stdin()), "ask in fewer");
     loop {
         if talks {
             output.text("Enter message to send : ")?;
@@ -251,7 +252,7 @@ impl Question {
         let asked = Asked {
             stats: asker.protocol().stats(),
             elapsed: begin.elapsed(),
-            unsent: asker.unsent(),
+            failure: asker.protocol().failure().map(ToString::to_string),
             trouble,
         };
         output.object(&asked.report(ended))?;
@@ -263,8 +264,8 @@ impl Question {
 struct Asked {
     stats: ClientStats,
     elapsed: Duration,
-    /// Questions that the kernel would not take.
-    unsent: u64,
+    /// Why this host did not send the question, where it did not once.
+    failure: Option<String>,
     /// Why the question did not arrive, as the host or a router said.
     trouble: Option<Error>,
 }
@@ -275,8 +276,8 @@ impl Asked {
         if let Some(trouble) = &self.trouble {
             return trouble.to_string();
         }
-        if self.unsent > 0 {
-            return "the kernel would not send the question; -v tells why".to_owned();
+        if let Some(failure) = &self.failure {
+            return failure.clone();
         }
         let questions = self.stats.questions;
         let mut text = if questions == 1 && self.elapsed >= question.config.timeout {

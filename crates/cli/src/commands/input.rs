@@ -28,9 +28,9 @@ enum Input {
 const AHEAD: usize = 64;
 
 impl Inputs {
-    /// Each line as a payload, without its end, LF or CR LF.
-    pub(super) fn lines(reader: impl BufRead + Send + 'static) -> Self {
-        Self::spawn(|inputs| each_line(reader, &inputs))
+    /// Each line as a payload, without its end, LF or CR LF; and what to do about one that is too long.
+    pub(super) fn lines(reader: impl BufRead + Send + 'static, remedy: &'static str) -> Self {
+        Self::spawn(move |inputs| each_line(reader, remedy, &inputs))
     }
 
     /// Pieces of `size` bytes; the last one may be shorter.
@@ -61,7 +61,7 @@ impl Inputs {
     }
 }
 
-fn each_line(mut reader: impl BufRead, inputs: &SyncSender<Input>) {
+fn each_line(mut reader: impl BufRead, remedy: &str, inputs: &SyncSender<Input>) {
     for number in 1_u64.. {
         let mut line = Vec::new();
         // The longest that can be sent, and its end.
@@ -75,7 +75,7 @@ fn each_line(mut reader: impl BufRead, inputs: &SyncSender<Input>) {
                 if line.len() > MAX_PAYLOAD {
                     let what = format!(
                         "line {number} is longer than a datagram can be ({MAX_PAYLOAD} bytes); \
-                         '--file -' sends in pieces"
+                         {remedy}"
                     );
                     Input::Failed(io::Error::new(io::ErrorKind::InvalidData, what))
                 } else {
@@ -126,29 +126,30 @@ mod tests {
 
     #[test]
     fn each_line_is_a_payload_and_empty_ones_are_too() {
-        let (payloads, end) = read(|inputs| each_line(&b"one\r\n\n\xff\0\rthree"[..], inputs));
+        let (payloads, end) = read(|inputs| each_line(&b"one\r\n\n\xff\0\rthree"[..], "", inputs));
         assert_eq!(payloads, [&b"one"[..], b"", b"\xff\0\rthree"]);
         assert!(matches!(end, Input::End));
     }
 
     #[test]
     fn a_line_that_never_ends_is_not_gathered_for_ever() {
-        let (payloads, end) =
-            read(|inputs| each_line(io::BufReader::new(io::repeat(b'x')), inputs));
+        let endless = io::BufReader::new(io::repeat(b'x'));
+        let (payloads, end) = read(|inputs| each_line(endless, "write less", inputs));
         assert!(payloads.is_empty());
         let Input::Failed(error) = end else {
             panic!("{end:?}")
         };
-        assert!(
-            error
-                .to_string()
-                .starts_with("line 1 is longer than a datagram"),
-            "{error}"
+        assert_eq!(
+            error.to_string(),
+            "line 1 is longer than a datagram can be (65507 bytes); write less"
         );
 
         let longest = vec![b'x'; MAX_PAYLOAD];
         let with_end = [&longest[..], b"\r\n"].concat();
-        assert_eq!(read(|inputs| each_line(&with_end[..], inputs)).0, [longest]);
+        assert_eq!(
+            read(|inputs| each_line(&with_end[..], "", inputs)).0,
+            [longest]
+        );
     }
 
     #[test]

@@ -366,3 +366,45 @@ pub(crate) fn what_is_suggested_can_be_run() {
         assert_ne!(code(&examined), 2, "{suggested}: {examined:?}");
     }
 }
+
+/// What this host does not send is told with its cause, and nobody else is suspected.
+pub(crate) fn a_question_that_is_not_sent_says_why() {
+    let lab = Lab::new();
+    let [a] = hosts_on(&lab, &lab.switch("sw"), ["a"]);
+    let long = "x".repeat(65_508);
+    let told = run(&a, &["ask", "10.0.0.2:8888", &long]);
+    assert_eq!(code(&told), 2, "{told:?}");
+    let [problem] = told.stderr.as_slice() else {
+        panic!("{told:?}")
+    };
+    let why = "manycast: cannot send to 10.0.0.2:8888: the datagram is longer than UDP allows";
+    assert!(problem.starts_with(why), "{problem}");
+
+    let mut dialogue = start(&a, &["ask", "10.0.0.2:8888"]);
+    dialogue.write_line(&long);
+    let told = dialogue.finish();
+    let problem = told.stderr.last().unwrap();
+    assert!(
+        problem.ends_with("(65507 bytes); ask in fewer"),
+        "{problem}"
+    );
+
+    a.nft(
+        "table inet t {
+            chain c {
+                type filter hook output priority 0
+                udp dport 8888 drop
+            }
+        }",
+    );
+    let told = run(&a, &["ask", "10.0.0.2:8888", "hello", "-t", "10ms"]);
+    assert_eq!(code(&told), 1, "{told:?}");
+    let [problem] = told.stderr.as_slice() else {
+        panic!("{told:?}")
+    };
+    let why = "manycast: cannot send to 10.0.0.2:8888: ";
+    assert!(
+        problem.starts_with(why) && problem.contains("a firewall"),
+        "{problem}"
+    );
+}

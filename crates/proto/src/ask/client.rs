@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hasher};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use manycast_types::{Datagram, Received, Transmit, Unreachable};
+use manycast_types::{Datagram, NetworkError, Received, Transmit, Unreachable};
 use tracing::trace;
 
 use super::{ClientConfig, Responders};
@@ -61,6 +61,9 @@ pub struct Client {
     came_back: bool,
     outputs: VecDeque<Output<ClientEvent>>,
     stats: ClientStats,
+    /// Questions that this host did not send, and why it did not send the last of them.
+    unsent: u64,
+    failure: Option<NetworkError>,
 }
 
 /// What a [`Client`] tells.
@@ -174,12 +177,21 @@ impl Client {
             came_back: false,
             outputs: VecDeque::new(),
             stats: ClientStats::default(),
+            unsent: 0,
+            failure: None,
         }
     }
 
     /// What it has counted so far.
     pub const fn stats(&self) -> ClientStats {
         self.stats
+    }
+
+    /// Why this host did not send the question; `None` where it was sent once at least.
+    pub fn failure(&self) -> Option<&NetworkError> {
+        self.failure
+            .as_ref()
+            .filter(|_| self.unsent >= self.stats.questions)
     }
 
     fn ask(&mut self, now: Instant) {
@@ -305,6 +317,11 @@ impl Protocol for Client {
     }
 
     fn handle_network(&mut self, _now: Instant, event: NetworkEvent) {
+        if let NetworkEvent::NotSent { error, .. } = event {
+            self.unsent += 1;
+            self.failure = Some(error);
+            return;
+        }
         let Some(peer) = event.refused_by() else {
             if let NetworkEvent::Unreachable { unreachable, .. } = event
                 && self.state == State::Asking

@@ -32,7 +32,10 @@ impl Source {
                 if io::stdin().is_terminal() {
                     output.note("each line is sent as you type it; Ctrl-D ends");
                 }
-                (Inputs::lines(stdin()), "standard input".to_owned())
+                (
+                    Inputs::lines(stdin(), "'--file -' sends in pieces"),
+                    "standard input".to_owned(),
+                )
             }
             (None, Some(path)) if path == Path::new("-") => (
                 Inputs::pieces(stdin(), args.size),
