@@ -111,7 +111,7 @@ fn print(question: &Datagram, output: &mut Output) -> anyhow::Result<()> {
         output.object(&DatagramReport::new("answered", &question))?;
     } else {
         let source = named(question.source, question.interface);
-        let payload = Stripped(question.payload);
+        let (source, payload) = (Escaped(&source), Stripped(question.payload));
         let clock = clock(question.time.unwrap_or_else(SystemTime::now));
         output.text(format_args!("{clock} Message[{source}] - {payload}\n"))?;
     }

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::Outcome;
 use crate::cli::HELP;
-use crate::output::{Output, fold};
+use crate::output::{Output, fold, safe_lines};
 use crate::values::Interfaces;
 
 const EXAMPLES: &str = "\
@@ -55,14 +55,15 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
         if output.is_json() {
             output.object(&report)?;
         } else {
-            output.text(fold(&format!("{report}\n")))?;
+            output.text(fold(&safe_lines(&format!("{report}\n"))))?;
         }
     }
     if !output.is_json() && args.interface.is_empty() {
         output.text("\n")?;
         for (version, probe, index) in routes {
             let picked = interfaces.iter().find(|found| Some(found.index) == index);
-            output.text(fold(&format!("{}\n", choice(version, probe, picked))))?;
+            let choice = safe_lines(&choice(version, probe, picked));
+            output.text(fold(&format!("{choice}\n")))?;
         }
     }
     Ok(Outcome::Done)

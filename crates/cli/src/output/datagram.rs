@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use manycast::Received;
 use serde::Serialize;
 
-use super::payload::{Dump, Payload};
+use super::payload::{Dump, Escaped, Payload};
 use super::{named, rfc3339, time};
 
 /// A datagram that came. The names and the order of the fields are part of what scripts rely on.
@@ -47,9 +47,9 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// Who sent it.
-    pub(crate) fn source(&self) -> &str {
-        &self.source
+    /// Who sent it. The name of an interface is part of it, which may hold anything.
+    pub(crate) const fn source(&self) -> Escaped<'_> {
+        Escaped(self.source.as_str())
     }
 
     /// The same with its bytes in hexadecimal, whatever they are.
@@ -65,12 +65,8 @@ impl<'a> Report<'a> {
 impl fmt::Display for Report<'_> {
     /// `12:04:05.123456 10.0.0.2:40000 > 239.192.0.100:1000 eth0 hops 1, 13 bytes: Hello, world!`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            source,
-            destination,
-            interface,
-            ..
-        } = self;
+        let [source, destination, interface] =
+            [&self.source, &self.destination, &self.interface].map(|name| Escaped(name));
         let clock = time::clock(self.time);
         write!(f, "{clock} {source} > {destination} {interface}")?;
         if let Some(hops) = self.hops {

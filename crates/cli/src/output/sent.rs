@@ -5,7 +5,7 @@ use std::fmt;
 use manycast::Sent;
 use serde::Serialize;
 
-use super::named;
+use super::{Escaped, named};
 
 /// A datagram that was handed to the kernel. The names and the order of the fields are part of what
 /// scripts rely on.
@@ -35,14 +35,10 @@ impl From<&Sent> for Report {
 impl Report {
     /// How it leaves: `239.1.1.1:5000 from 10.0.0.1:40000 by eth0, hop limit 1`.
     pub(crate) fn egress(&self) -> String {
-        let Self {
-            to,
-            from,
-            interface,
-            hops,
-            ..
-        } = self;
-        format!("{to} from {from} by {interface}, hop limit {hops}")
+        // The name of an interface, which is part of all three, may hold anything.
+        let [to, from, interface] =
+            [&self.to, &self.from, &self.interface].map(|name| Escaped(name));
+        format!("{to} from {from} by {interface}, hop limit {}", self.hops)
     }
 }
 

@@ -7,7 +7,7 @@ use manycast::Dropped;
 use manycast::proto::measure::{Counters, ReceiverStats, StreamReport};
 use serde::Serialize;
 
-use crate::output::{Span, counted, grouped, named, what_was_dropped};
+use crate::output::{Span, counted, grouped, named, safe_lines, what_was_dropped};
 
 /// A stream, over an interval or over its whole length. The names and the order of the fields are
 /// part of what scripts rely on.
@@ -76,11 +76,11 @@ pub(super) fn ends(report: &StreamReport) -> String {
         1 => String::new(),
         run => format!(" (run {run})"),
     };
-    format!(
+    safe_lines(&format!(
         "{} > {} {interface}{run}",
         named(report.source, interface),
         named(report.destination, interface)
-    )
+    ))
 }
 
 fn percentiles(of: impl Fn(f64) -> Option<Duration>) -> Option<Percentiles> {
