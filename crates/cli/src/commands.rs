@@ -78,7 +78,8 @@ fn choice(address: &Address, interfaces: &[Interfaces]) -> anyhow::Result<Choice
     for interface in interfaces {
         match interface {
             Interfaces::All => return Ok(Choice::All),
-            Interfaces::One(selector) if these.contains(selector) => {}
+            // By whatever name, each once.
+            Interfaces::One(selector) if these.iter().any(|known| is_same(known, selector)) => {}
             Interfaces::One(selector) => these.push(selector.clone()),
         }
     }

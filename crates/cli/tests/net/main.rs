@@ -14,6 +14,7 @@ mod dropped;
 mod echo;
 mod files;
 mod files_broken;
+mod interface_names;
 mod interfaces;
 mod listen;
 mod listen_events;
@@ -41,6 +42,7 @@ netns::tests!(
     ask::in_a_pipe_there_are_answers_and_no_prompts,
     ask::a_host_that_is_not_there_is_told,
     ask::what_is_suggested_can_be_run,
+    ask::a_question_that_is_not_sent_says_why,
     ask::row_10_what_is_lost_is_asked_again,
     ask::row_43_all_answers_of_a_group_are_listed,
     ask::row_43_enough_answers_end_it,
@@ -115,6 +117,10 @@ netns::tests!(
     files_broken::two_senders_do_not_mix,
     files_broken::who_is_killed_within_a_file_goes_on_there,
     files_broken::whoever_is_killed_at_any_time_leaves_no_wrong_file,
+    interface_names::a_name_cannot_drive_the_terminal,
+    interface_names::a_name_need_not_be_ascii,
+    interface_names::a_port_that_is_listened_on_twice_is_told,
+    interface_names::one_that_is_named_in_several_ways_is_one,
     interfaces::it_fits_a_narrow_terminal,
     interfaces::row_50_allmulti_is_not_a_membership,
     interfaces::row_51_the_choice_of_the_route_is_told,

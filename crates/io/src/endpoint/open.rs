@@ -6,7 +6,7 @@ use manycast_net::{ErrorKind, Socket, SocketConfig};
 use manycast_types::{Address, Host, InterfaceSelector, SocketId, Transmit};
 
 use super::follow::Origin;
-use super::{Endpoint, slot_of, unspecified};
+use super::{Endpoint, Port, slot_of, unspecified};
 use crate::egress::Egress;
 use crate::{Error, resolve};
 
@@ -128,7 +128,7 @@ impl Endpoint {
             }
         }
         let mut ids = Vec::new();
-        for socket in outcome? {
+        for socket in outcome.map_err(|error| self.explain_in_use(error, &locals, config.device))? {
             let origin = Origin::Local {
                 selector: address.interface().cloned(),
                 device: config.device,
@@ -137,6 +137,36 @@ impl Endpoint {
             ids.extend(self.port(slot).map(|port| port.id));
         }
         Ok(ids)
+    }
+
+    /// Says where it is not another program that has the port, but one of these sockets.
+    fn explain_in_use(
+        &self,
+        error: manycast_net::Error,
+        locals: &[SocketAddr],
+        device: Option<u32>,
+    ) -> manycast_net::Error {
+        let has = |port: &&Port| {
+            let on = match port.origin {
+                Origin::Local { device, .. } => device,
+                Origin::Group | Origin::Peer { .. } => None,
+            };
+            locals.iter().any(|local| {
+                let (one, other) = (port.local.ip(), local.ip());
+                let any = one.is_unspecified() || other.is_unspecified();
+                port.local.port() == local.port()
+                    && one.is_ipv4() == other.is_ipv4()
+                    && (any || one == other)
+                    && (on.is_none() || device.is_none() || on == device)
+            })
+        };
+        match self.ports().find(has) {
+            Some(Port { local, .. }) if error.kind() == ErrorKind::AddressInUse => error.explained(
+                format!("{local} is listened on already, by this program itself"),
+                "leave out one of the two",
+            ),
+            _ => error,
+        }
     }
 
     /// Connects the socket that can send to `peer` to it.
