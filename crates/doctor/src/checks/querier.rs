@@ -23,7 +23,7 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
             // The sender may have stopped, as in the case below.
             Finding::warning(
                 Code::NotArriving,
-                Doubt::CannotSee,
+                Doubt::Possible,
                 format!("nothing came any more after {age:.1} s, and why cannot be seen"),
             )
             .because(evidence)
