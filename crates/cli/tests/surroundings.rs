@@ -156,7 +156,7 @@ fn a_full_disk_is_exit_2_and_told() {
 #[test]
 fn no_command_fails_where_standard_error_is_full() {
     for command in commands() {
-        let (arguments, code) = quick(&command).unwrap_or((vec!["--zzz"], 2));
+        let (arguments, code) = quick(&command).unwrap_or_else(|| (vec!["--zzz"], 2));
         let mut process = Command::new(BINARY);
         process.args(command.split_whitespace()).args(&arguments);
         // It stands alone.

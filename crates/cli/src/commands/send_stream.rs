@@ -86,7 +86,7 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     options.parity = args.parity.0;
     options.wait = args.wait;
     options.sender = SenderConfig::default().socket(socket);
-    options.sender.from = args.from.clone();
+    options.sender.from = args.from;
     output.note_in_text(expectation(&options));
     let stop = Stop::default();
     interrupt.then({

@@ -231,7 +231,8 @@ impl Sender {
         let (announced, refused) = &mut self.end;
         if announced == refused {
             // It is one datagram, and not sent only as long as no announcement is.
-            self.stats.unsent -= u64::from(*announced > 0);
+            let was_refused = u64::from(*announced > 0);
+            self.stats.unsent = self.stats.unsent.saturating_sub(was_refused);
             self.stats.datagrams += 1;
             self.stats.bytes += self.config.size as u64;
             self.stats.duration = self.now.duration_since(self.started);
@@ -307,9 +308,11 @@ impl Protocol for Sender {
         if let NetworkEvent::NotSent { count, error, .. } = event {
             self.failure = Some(error);
             let (announced, refused) = &mut self.end;
-            *refused += u32::from(*announced > 0);
             if refused < announced {
-                return;
+                *refused += 1;
+                if refused < announced {
+                    return;
+                }
             }
             let count = (count as u64).min(self.stats.datagrams);
             self.stats.unsent += count;
@@ -324,19 +327,19 @@ impl Protocol for Sender {
 
     fn poll_output(&mut self, now: Instant) -> Output<SenderEvent> {
         self.now = self.now.max(now);
+        if self.phase == Phase::Sending
+            && let Some(transmit) = self.batch()
+        {
+            return Output::Transmit(transmit);
+        }
         match self.phase {
             Phase::New => Output::Wait {
                 until: None,
                 reason: "its start",
             },
-            Phase::Sending => match self.batch() {
-                Some(transmit) => Output::Transmit(transmit),
-                // Before the end too, if not for long: what this host does not take of all this is
-                // told by then, and is not taken for the end.
-                None => Output::Wait {
-                    until: Some(self.due),
-                    reason: "its turn, at the rate that is to be held",
-                },
+            Phase::Sending => Output::Wait {
+                until: Some(self.due),
+                reason: "its turn, at the rate that is to be held",
             },
             Phase::Closing(attempts, at) => {
                 let (most, pause) = self.closings;

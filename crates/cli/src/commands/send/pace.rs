@@ -18,7 +18,7 @@ pub(super) struct Pace {
 const CATCH_UP: Duration = Duration::from_millis(10);
 
 /// Nobody waits for longer, which the clock could not tell: a hundred years.
-const LONGEST: Duration = Duration::from_hours(100 * 365 * 24);
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 impl Pace {
     pub(super) fn new(interval: Duration, rate: Option<Rate>) -> Self {
