@@ -351,7 +351,7 @@ def test_a_listener_goes_on_on_another_loop(group):
     failures = []
     second.set_exception_handler(lambda loop, context: failures.append(context))
     waiting = first.run_until_complete(begin(listener))
-    first.run_until_complete(asyncio.sleep(0))
+    first.run_until_complete(turn())
     first.close()
     manycast.send("here", group)
     assert second.run_until_complete(listener.recv(timeout=10)).payload == b"here"

@@ -7,6 +7,7 @@ import select
 import socket
 
 import pytest
+from waiting import turn
 
 import manycast
 from manycast import aio, measure
@@ -119,7 +120,7 @@ def test_a_stream_on_an_event_loop_is_not_ended_either(group):
                 reading = asyncio.ensure_future(stream.read(5))
                 await out.write(b"fir")
                 for _ in range(3):
-                    await asyncio.sleep(0)
+                    await turn()
 
                 def leave():
                     out.close().send(None)
@@ -146,8 +147,8 @@ def test_a_listener_on_an_event_loop_still_hears_what_comes(group):
     async def main():
         async with aio.listen(group) as listener:
             waiting = asyncio.ensure_future(listener.recv())
-            await asyncio.sleep(0)
-            await asyncio.sleep(0)
+            await turn()
+            await turn()
             in_a_child(listener.close)
             manycast.send("still here", group)
             return (await waiting).payload
