@@ -163,6 +163,7 @@ class Incoming(Stream[StreamReceived]):
         super().__init__(fd, pending)
         # What was taken for a read that was broken off: the next one begins with it.
         self._kept = bytearray()
+        self._keeping = threading.Lock()
 
     def _missing(self, size: int) -> int:
         """How many bytes are to be taken next for a read of so many, which is all below 0."""
@@ -170,9 +171,14 @@ class Incoming(Stream[StreamReceived]):
 
     def _taken(self, size: int) -> bytes:
         """What was kept, as the outcome of a read."""
-        part = bytes(self._kept if size < 0 else self._kept[:size])
-        del self._kept[: len(part)]
+        with self._keeping:
+            part = bytes(self._kept if size < 0 else self._kept[:size])
+            del self._kept[: len(part)]
         return part
+
+    def _keep(self, part: bytes) -> None:
+        with self._keeping:
+            self._kept += part
 
     def _is_over(self) -> bool:
         """Whether all has come. Where something is missing, that is raised each time."""
@@ -216,8 +222,11 @@ class StreamSender(Outgoing):
                     left = left[self._socket.send(left) :]
                 except socket.timeout:
                     pass
-        except OSError:
-            # Another thread has closed it, or the stream has ended.
+        except OSError as error:
+            # What a handler of signals raises may be one too: then the stream is not at its end.
+            ended = isinstance(error, (BrokenPipeError, ConnectionResetError))
+            if not (ended or self.closed):
+                raise
             self.close()
             raise ClosedError("the stream has ended; open another") from None
         return size
@@ -271,7 +280,7 @@ class StreamReceiver(Incoming):
         """
         self._is_over()
         while (missing := self._missing(size)) and (part := self._next(missing)):
-            self._kept += part
+            self._keep(part)
         return self._taken(size)
 
     def _next(self, size: int) -> bytes:

@@ -228,7 +228,7 @@ impl Driver {
         Ok(())
     }
 
-    /// Closes what a child that was forked off has of it. Whoever waits does so in the parent.
+    /// Closes what a child that was forked off has of it, but for a search, whose threads are the parent's. Whoever waits does so in the parent.
     fn leave(&self, py: Python<'_>) -> PyResult<()> {
         let shared = match &*self.lock(py) {
             State::Running(shared) => Arc::clone(shared),

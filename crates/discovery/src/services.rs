@@ -85,6 +85,13 @@ impl Services {
         self.events.extend(known.update(change));
     }
 
+    /// Takes in that a source still says the same of a service. What there was no room for counts once.
+    pub(crate) fn heard(&mut self, source: Source, said: Service) {
+        let overflowed = self.overflowed;
+        self.said(source, said, None);
+        self.overflowed = overflowed;
+    }
+
     /// Takes in that a source has said that a service is gone, or has not said anything of it for too long.
     pub(crate) fn gone(&mut self, source: Source, (protocol, id): Id, reason: Reason) {
         let id = known_by(protocol, &id);

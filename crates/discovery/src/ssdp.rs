@@ -26,9 +26,10 @@ pub(crate) fn config(config: &BrowseConfig) -> ClientConfig {
 /// Takes in what the protocol tells.
 pub(crate) fn take(services: &mut Services, event: ClientEvent) {
     let told = match event {
-        ClientEvent::Found(entry) | ClientEvent::Refreshed(entry) => {
+        ClientEvent::Found(entry) => {
             return services.said(source(&entry), service(&entry), None);
         }
+        ClientEvent::Refreshed(entry) => return services.heard(source(&entry), service(&entry)),
         ClientEvent::Changed { entry, change } => {
             let change = match change {
                 Changed::Rebooted => Some(Change::Restarted),

@@ -1,5 +1,15 @@
 //! Telling flows apart within bounds: whoever floods a group gets no more of the memory than this.
 
+use std::net::SocketAddr;
+
+/// A sender, as it is told: the ports of a host that share a place have none.
+pub(super) fn sender(source: SocketAddr) -> String {
+    match source.port() {
+        0 => format!("many ports of {}", source.ip()),
+        _ => source.to_string(),
+    }
+}
+
 /// Where something is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {

@@ -289,7 +289,7 @@ fn filtered(host: &Snapshot, interface: &Interface) -> Option<Finding> {
         .count()
         > 1;
     // What comes by a port of a bridge is filtered at the bridge.
-    (mode == 1 && several && interface.master.is_none()).then(|| {
+    (mode == 1 && several && host.takes(interface)).then(|| {
         Finding::warning(
             Code::ReversePathFilter,
             Doubt::Possible,

@@ -210,7 +210,8 @@ fn others(
             Some((*inode, owner))
         })
         .filter_map(|(inode, owner)| {
-            let foreign = ForeignSocket::open(owner).ok()?;
+            let foreign = ForeignSocket::open(owner).ok();
+            let foreign = foreign.filter(ForeignSocket::takes_datagrams)?;
             let mut joined = memberships(&foreign, context, highest);
             joined.retain(|membership| membership.group == context.target.ip);
             (!joined.is_empty()).then(|| ProgramSocket {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::Counters;
 
+use super::apart::sender;
 use super::checks::count;
 use super::{Code, Confidence, Context, Finding, Severity, Soak, Step, Tally, Trial};
 
@@ -312,8 +313,7 @@ fn detail(context: &Context, step: Step) -> String {
     };
     match step {
         Step::Sent => {
-            let mut sources: Vec<String> =
-                flows.iter().map(|flow| flow.source.to_string()).collect();
+            let mut sources: Vec<String> = flows.iter().map(|flow| sender(flow.source)).collect();
             sources.dedup();
             sources.truncate(3);
             if sources.is_empty() {
@@ -333,7 +333,7 @@ fn detail(context: &Context, step: Step) -> String {
             let mut captured = captured.flat_map(|captured| captured.to_port(context.target.port));
             if let (true, Some(stream)) = (names.is_empty(), captured.next()) {
                 let name = context.host.name_of(stream.interface);
-                format!("captured on {name}, from {}", stream.source)
+                format!("captured on {name}, from {}", sender(stream.source))
             } else if names.is_empty() {
                 format!(
                     "{} came to this host, of whatever kind",

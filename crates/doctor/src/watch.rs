@@ -97,9 +97,14 @@ pub(super) fn watch(context: &Context, how: &Examination) -> Result<Watched, Err
         drop(listener);
         let mut again = Watched::default();
         if let Some(mut listener) = open_again(&target.address, &mut again) {
-            let most = until(Instant::now(), WIDE, cancellation).enough(1);
+            // The first may be of a sender that sends now and then.
+            let most = until(Instant::now(), WIDE, cancellation).enough(ENOUGH);
             listen(&mut listener, target, &most, &mut again)?;
-            watched.revived = Some(!again.exact.is_empty());
+            let comes_again = |new: &Flow| {
+                let mut before = watched.exact.iter().filter(|old| was_regular(old));
+                before.any(|old| old.source.ip() == new.source.ip())
+            };
+            watched.revived = Some(again.exact.iter().any(comes_again));
         }
     }
     Ok(watched)
@@ -299,11 +304,19 @@ impl Meter {
 fn ways(context: &Context, watched: &Watched) -> Vec<Way> {
     let Context { target, host, .. } = context;
     let captured = watched.captured.iter();
+    let named = target.interface.as_ref();
+    let is_wanted = |stream: &&CapturedStream| {
+        let (at, at_ip) = (stream.interface, host.at_ip(stream.interface));
+        target.sources.admits(stream.source.ip())
+            && named.is_none_or(|named| named.index == at || named.index == at_ip)
+    };
     let streams: Vec<_> = captured
         .flat_map(|captured| captured.to_port(target.port))
+        .filter(is_wanted)
         .collect();
     let is_lost = |stream: &CapturedStream| {
-        let mut received = watched.exact.iter();
+        let received = watched.exact.iter();
+        let mut received = received.filter(|flow| flow.destination.ip() == target.ip);
         received.all(|flow| flow.source.ip() != stream.source.ip())
     };
     let all_come = !streams.iter().any(|stream| is_lost(stream));
@@ -313,15 +326,15 @@ fn ways(context: &Context, watched: &Watched) -> Vec<Way> {
     let ways: Vec<Way> = missing
         .map(|stream| Way {
             from: Some(stream.source.ip()),
-            by: [stream.interface, host.at_ip(stream.interface)]
+            by: host
+                .with_masters(stream.interface)
                 .map(|index| host.name_of(index))
-                .into(),
+                .collect(),
         })
         .collect();
     if !ways.is_empty() {
         return ways;
     }
-    let named = target.interface.as_ref();
     let concerned = host
         .interfaces
         .iter()
@@ -527,11 +540,14 @@ pub(super) fn has_ceased(watched: &Watched) -> bool {
         let silence = watched.lasted.saturating_sub(flow.last);
         silence > SILENCE.max(flow.longest_gap * 4)
     };
-    let was_regular = |flow: &Flow| {
-        let lasted = flow.last.saturating_sub(flow.first);
-        flow.datagrams > 2 && lasted >= REGULAR
-    };
-    watched.exact.iter().all(is_silent) && watched.exact.iter().any(was_regular)
+    // Of those that are not told apart, the last is not known.
+    watched.beyond == 0
+        && watched.exact.iter().all(is_silent)
+        && watched.exact.iter().any(was_regular)
+}
+
+fn was_regular(flow: &Flow) -> bool {
+    flow.datagrams > 2 && flow.last.saturating_sub(flow.first) >= REGULAR
 }
 
 /// Whether another program would receive what is sent to the address.

@@ -53,10 +53,12 @@ impl<P: Place> Places<P> {
             if let Some(interface) = place.interface() {
                 at = format!("{} on {interface}", place.destination().ip());
             }
-            let message = format!(
-                "cannot ask or announce in {at}: there are more than {MAX_PLACES} groups on interfaces; name the \
-                 interfaces that are meant"
-            );
+            let fewer = match place.interface() {
+                Some(_) => "groups on interfaces; name the interfaces that are meant",
+                None => "groups and hosts; name fewer hosts",
+            };
+            let message =
+                format!("cannot ask or announce in {at}: there are more than {MAX_PLACES} {fewer}");
             return Err(NetworkError::new(ErrorKind::LimitReached, message));
         }
         let number = self.next;

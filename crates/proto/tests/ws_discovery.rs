@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use manycast_lab::sim::{Endpoint, Link, Sim, any_order, seeds};
+use manycast_lab::sim::{Endpoint, Link, Network, Sim, any_order, seeds};
 use manycast_proto::ws_discovery::{
     Body, Change, Client, ClientConfig, ClientEvent, Goodbye, LocalAddress, Location, Message,
     Name, Probe, TargetService, TargetServiceConfig, Version, device_type, groups, parse,
@@ -272,6 +272,30 @@ fn what_was_out_of_reach_is_found_again() {
         let found = found.filter(|(_, event)| matches!(event, ClientEvent::Found(_)));
         assert_eq!(found.count(), 2, "after {cut_off:?}");
     }
+}
+
+/// A host of another network was chosen: it is asked by itself, though the group is asked too, which does not
+/// reach it.
+#[test]
+fn a_host_beside_a_group_is_asked_by_itself() {
+    let mut net = Net::new(1, 0, 0.0, ClientConfig::default());
+    let network = net.sim.add_network();
+    let (there, back) = (Link::default(), Link::default());
+    net.sim.add_route(Network::FIRST, network, there, back);
+    let host = net.sim.add_host_on(network, ["10.9.0.1"]);
+    let target = service(0, &["10.9.0.1"]);
+    let target = TargetService::new(target, net.sim.seed()).expect("it is suitable");
+    net.sim.bind(host, 50_000, target);
+    let host = net.sim.add_host(["10.0.0.2"]);
+    let config = ClientConfig {
+        hosts: vec![([10, 9, 0, 1], 50_000).into()],
+        ..ClientConfig::default()
+    };
+    let client = Client::new(config, net.sim.seed());
+    net.client = net.sim.bind(host, 40_000, client);
+    net.sim.run_for(SECOND * 600);
+    assert_eq!(net.found().len(), 1);
+    assert_eq!(gone(&net, 0), []);
 }
 
 #[test]

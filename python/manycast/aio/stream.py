@@ -137,7 +137,7 @@ class StreamReceiver(_OnLoop[StreamReceived], Incoming):
         """
         self._is_over()
         while (missing := self._missing(size)) and (part := await self._next(missing)):
-            self._kept += part
+            self._keep(part)
         return self._taken(size)
 
     async def _next(self, size: int) -> bytes:
@@ -154,8 +154,12 @@ class StreamReceiver(_OnLoop[StreamReceived], Incoming):
             except BlockingIOError:
                 await self._ready.wait()
         if not part:
-            await self._ended.wait()
-            # Perhaps another task has come first.
+            try:
+                await self._ended.wait()
+            except ClosedError:
+                # Another task has read to the end, or closed it.
+                if self._report is None:
+                    raise
             if not self._is_over():
                 try:
                     self._report = self._pending.result()

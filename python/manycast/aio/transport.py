@@ -201,12 +201,16 @@ class DatagramTransport(asyncio.DatagramTransport):
         # The socket may be replaced by another meanwhile, when the interfaces change.
         self._again = self._loop.call_later(1, self._write)
         full = self._socket.sending_fileno(addr)
-        if is_refused(full):
+        try:
+            # It stays open while the loop knows it.
+            self._writing = None if is_refused(full) else os.dup(full)
+        except OSError:
+            # No descriptor is left.
+            pass
+        if self._writing is None:
             self._again.cancel()
             self._again = self._loop.call_later(AGAIN, self._write)
             return
-        # It stays open while the loop knows it.
-        self._writing = os.dup(full)
         self._loop.add_writer(self._writing, self._write)
 
     def _stop_writing(self) -> None:

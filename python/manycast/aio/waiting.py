@@ -59,12 +59,15 @@ class Waiting:
         """Waits until there is room in the send buffer of a descriptor, a second at most: the socket
         may be replaced by another meanwhile, when the interfaces change.
         """
-        if is_refused(fd):
-            await asyncio.sleep(AGAIN)
-            return
-        if fd not in self._writing:
-            # One of its own, which stays open while the loop knows it.
-            self._writing[fd] = Readiness(os.dup(fd), to_write=True)
+        try:
+            if is_refused(fd):
+                return await asyncio.sleep(AGAIN)
+            if fd not in self._writing:
+                # One of its own, which stays open while the loop knows it.
+                self._writing[fd] = Readiness(os.dup(fd), to_write=True)
+        except OSError:
+            # No descriptor is left.
+            return await asyncio.sleep(AGAIN)
         try:
             await self._writing[fd].wait(asyncio.get_running_loop().time() + 1)
         finally:

@@ -102,12 +102,12 @@ impl Searching {
         }
     }
 
-    /// Waits for what comes next; `None` when it is over.
-    fn step(
-        &mut self,
-        stopped: &Receiver<()>,
-        monitor: &Receiver<DaemonEvent>,
-    ) -> Option<Vec<Said>> {
+    /// Waits for what comes next. What is to be tried again has its turn, however much comes.
+    fn next_step(&self, stopped: &Receiver<()>, monitor: &Receiver<DaemonEvent>) -> Step {
+        let retry = self.waiting.front().map(|(at, ..)| *at);
+        if retry.is_some_and(|at| at <= Instant::now()) {
+            return Step::Retry;
+        }
         let mut selector = Selector::new()
             .recv(stopped, |_| Step::Stop)
             .recv(monitor, |event| event.map_or(Step::Stop, Step::Daemon));
@@ -116,10 +116,19 @@ impl Searching {
                 event.map_or(Step::Ended(index), |event| Step::Event(index, event))
             });
         }
-        let step = match self.waiting.front() {
-            Some((at, ..)) => selector.wait_deadline(*at).unwrap_or(Step::Retry),
+        match retry {
+            Some(at) => selector.wait_deadline(at).unwrap_or(Step::Retry),
             None => selector.wait(),
-        };
+        }
+    }
+
+    /// Waits for what comes next; `None` when it is over.
+    fn step(
+        &mut self,
+        stopped: &Receiver<()>,
+        monitor: &Receiver<DaemonEvent>,
+    ) -> Option<Vec<Said>> {
+        let step = self.next_step(stopped, monitor);
         let mut said = Vec::new();
         match step {
             Step::Stop => return None,

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::super::apart::sender;
 use super::super::proof::Proof;
 use super::super::{Code, Context, Finding, Program, ProgramSocket};
 
@@ -109,7 +110,7 @@ pub(super) fn to_device(context: &Context) -> Option<Finding> {
         .because(format!(
             "{} from {} came in by {}",
             super::count(flow.datagrams, "datagram"),
-            flow.source,
+            sender(flow.source),
             flow.interface
         ))
         .remedy(format!(
@@ -138,7 +139,8 @@ pub(super) fn to_peer(context: &Context) -> Option<Finding> {
             Proof::Kernel,
             format!(
                 "{} is connected to {peer}, and the datagrams come from {}",
-                program.name, flow.source
+                program.name,
+                sender(flow.source)
             ),
         )
         .because(format!(
@@ -148,7 +150,7 @@ pub(super) fn to_peer(context: &Context) -> Option<Finding> {
         .because(format!(
             "{} from {} came in by {}",
             super::count(flow.datagrams, "datagram"),
-            flow.source,
+            sender(flow.source),
             flow.interface
         ))
         .remedy("let it not connect; to take one source alone, join the group for that source"),

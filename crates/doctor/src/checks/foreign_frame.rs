@@ -1,6 +1,7 @@
 //! Frames that IP does not take: those to the MAC address of another host, and those with the tag of
 //! a VLAN that is none of this host.
 
+use super::super::apart::sender;
 use super::super::between::concerns;
 use super::super::proof::Doubt;
 use super::super::{CapturedStream, Code, Context, Finding, Frame};
@@ -27,7 +28,7 @@ fn named(context: &Context, stream: &CapturedStream) -> Finding {
     let came = format!(
         "{} from {} came in by {name}",
         super::count(stream.datagrams, "datagram"),
-        stream.source
+        sender(stream.source)
     );
     // What is sent seldom, in frames that IP takes, does not show.
     let finding = |title| Finding::fault(Code::ForeignFrame, Doubt::Likely, title);

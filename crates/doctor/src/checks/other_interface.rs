@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::super::apart::sender;
 use super::super::proof::{Doubt, Grade, Proof};
 use super::super::{Code, Context, Finding, Flow, Program};
 
@@ -115,7 +116,7 @@ fn finding(
     .because(format!(
         "{} from {} came in on {} once it was joined there",
         super::count(flow.datagrams, "datagram"),
-        flow.source,
+        sender(flow.source),
         flow.interface
     ))
     .because(evidence)

@@ -115,7 +115,7 @@ fn busiest(context: &Context, watched: &Watched) -> String {
     let filtering = host
         .interfaces
         .iter()
-        .filter(|interface| !interface.loopback && interface.master.is_none())
+        .filter(|interface| !interface.loopback && host.takes(interface))
         .filter(|interface| host.rp_filter(&interface.name) > 0)
         .filter(|interface| named.is_none_or(|named| named.index == interface.index));
     let received = |name: &str| {

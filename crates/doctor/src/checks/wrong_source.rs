@@ -2,6 +2,7 @@
 
 use manycast_types::{Address, SourceFilter};
 
+use super::super::apart::sender;
 use super::super::proof::{Doubt, Grade, Proof};
 use super::super::{Code, Context, Finding, Flow, Program};
 
@@ -86,7 +87,7 @@ fn finding(grade: Grade, flow: &Flow, who: &str, asked: &SourceFilter, remedy: S
     .because(format!(
         "{} from {} came in on {} once any source was admitted, and none of those asked for",
         super::count(flow.datagrams, "datagram"),
-        flow.source,
+        sender(flow.source),
         flow.interface
     ))
     .remedy(remedy)

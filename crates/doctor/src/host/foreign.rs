@@ -112,6 +112,12 @@ impl ForeignSocket {
         manycast_net::source_filter(&self.fd, group, interface).ok()
     }
 
+    /// Whether it may be a member of a group: of streams none is.
+    pub fn takes_datagrams(&self) -> bool {
+        let kind = socket2::SockRef::from(&self.fd).r#type();
+        kind.is_ok_and(|kind| kind != socket2::Type::STREAM)
+    }
+
     /// Whether the socket shares its port by `SO_REUSEADDR` or by `SO_REUSEPORT`.
     pub fn shares_port(&self) -> bool {
         let socket = socket2::SockRef::from(&self.fd);

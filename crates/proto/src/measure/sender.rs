@@ -235,6 +235,8 @@ impl Sender {
             self.stats.unsent = self.stats.unsent.saturating_sub(was_refused);
             self.stats.datagrams += 1;
             self.stats.bytes += self.config.size as u64;
+        }
+        if *announced == 0 {
             self.stats.duration = self.now.duration_since(self.started);
         }
         *announced += 1;

@@ -235,7 +235,7 @@ impl Client {
                 let endpoint = service.endpoint.clone();
                 let (version, source) = (*version, account.entry.source);
                 let index = account.entry.interface.index;
-                let place = self.place_of(source, index);
+                let place = self.place_to_ask(source, index);
                 // What a proxy has told, it is asked for.
                 let to_proxy = place.is_some_and(|it| self.is_proxy(it, source));
                 let body = Body::Resolve(endpoint.clone());

@@ -169,7 +169,8 @@ pub(crate) fn rule(message: Message<'_>, bases: &BTreeMap<ChainKey, Base>) -> Op
         rejects: verdict == Verdict::Reject,
         translates: verdict == Verdict::Translate,
         may_drop: verdict == Verdict::Unseen,
-        packets: read.packets,
+        // What is handed over was counted, and may not have been dropped.
+        packets: read.packets.filter(|_| verdict != Verdict::Unseen),
         conditions: read.conditions,
         asks_more: read.asks_more,
     })

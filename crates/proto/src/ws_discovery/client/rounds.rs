@@ -78,9 +78,7 @@ impl Client {
     /// itself unasked where it was cut off and not started anew.
     pub(super) fn ask_anew(&mut self, now: Instant, entry: &Entry) {
         let (source, index) = (entry.source, entry.interface.index);
-        let is_host = |place: &Place| place.destination.ip() == source.ip();
-        let place = self.place_of(source, index);
-        let number = place.or_else(|| self.places.find(is_host));
+        let number = self.place_to_ask(source, index);
         let Some((number, place)) =
             number.and_then(|number| Some((number, self.places.get_mut(number)?)))
         else {
@@ -108,6 +106,14 @@ impl Client {
             })
         });
         questions.filter(|_| has_proxy || !to_proxy).collect()
+    }
+
+    /// Where a service is asked that this is said of: its host, if that was chosen, or else a group.
+    pub(super) fn place_to_ask(&self, source: SocketAddr, interface: u32) -> Option<usize> {
+        let is_host =
+            |place: &Place| place.interface.is_none() && place.destination.ip() == source.ip();
+        let host = self.places.find(is_host);
+        host.or_else(|| self.place_of(source, interface))
     }
 
     /// The place where a datagram came by, or where one like it is asked.
