@@ -232,6 +232,33 @@ def test_closing_ends_the_wait_of_another_thread(group, end):
     assert told == [manycast.ClosedError] * 2
 
 
+def test_an_error_in_a_write_is_no_end(group):
+    """Such as one that a handler of signals raises."""
+
+    class Broken:
+        def __init__(self, inner):
+            self.inner = inner
+
+        def __getattr__(self, name):
+            return getattr(self.inner, name)
+
+        def send(self, _data):
+            raise TimeoutError("enough")
+
+    stream = manycast.receive_stream(group, name="r")
+    out = manycast.send_stream(group, names="r")
+    out.write(b"some")
+    assert stream.read(4) == b"some"
+    out._socket = Broken(out._socket)
+    with pytest.raises(TimeoutError, match="enough"):
+        out.write(b"more")
+    assert not out.closed
+    out._socket = out._socket.inner
+    out.abort()
+    with pytest.raises(manycast.TransferError):
+        stream.read()
+
+
 def test_two_threads_close_it(group):
     out = manycast.send_stream(group, names="absent", wait=0.5)
     told = []
@@ -361,6 +388,18 @@ def test_two_tasks_close_it(group):
         assert [type(end) for end in ends] == [manycast.TimedOut, type(None)] and out.closed
 
     on_a_loop(main())
+
+
+def test_two_tasks_read_to_the_end(group):
+    async def main():
+        sending = threading.Thread(target=_send, args=(group, "r", b"all"))
+        async with aio.receive_stream(group, name="r") as stream:
+            sending.start()
+            parts = await asyncio.gather(stream.read(), stream.read())
+        sending.join()
+        return b"".join(parts)
+
+    assert on_a_loop(main()) == b"all"
 
 
 def test_cancelling_a_read_loses_nothing(group):
