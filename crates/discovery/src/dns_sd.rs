@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use manycast_io::find_interface;
 use manycast_types::{InterfaceId, InterfaceSelector};
@@ -51,8 +51,22 @@ pub(crate) struct Search {
 
 impl Drop for Search {
     fn drop(&mut self) {
-        let _ = self.daemon.shutdown();
+        let _ = once_there_is_room(|| self.daemon.shutdown());
     }
+}
+
+/// Gives the library a command that must not be lost: for a moment its queue may be full.
+pub(crate) fn once_there_is_room<T>(
+    mut command: impl FnMut() -> mdns_sd::Result<T>,
+) -> mdns_sd::Result<T> {
+    const TRIES: u32 = 100;
+    for _ in 1..TRIES {
+        match command() {
+            Err(mdns_sd::Error::Again) => thread::park_timeout(Duration::from_millis(10)),
+            given => return given,
+        }
+    }
+    command()
 }
 
 /// What the thread says is read from the receiver, after `wake` was called.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use mdns_sd::{DaemonEvent, ServiceDaemon, ServiceInfo, TxtProperty};
 
 use crate::announcement::types;
-use crate::dns_sd::{DOMAIN, daemon, if_kinds};
+use crate::dns_sd::{DOMAIN, daemon, if_kinds, once_there_is_room};
 use crate::{Announcement, Error};
 
 /// How long a goodbye may take: it is said twice, 120 ms apart.
@@ -30,7 +30,7 @@ pub(crate) struct Registration {
 impl Drop for Registration {
     fn drop(&mut self) {
         for name in &self.names {
-            if let Ok(done) = self.daemon.unregister(name) {
+            if let Ok(done) = once_there_is_room(|| self.daemon.unregister(name)) {
                 let _ = done.recv_timeout(GOODBYE);
             }
         }
@@ -38,7 +38,7 @@ impl Drop for Registration {
         if !self.names.is_empty() {
             thread::park_timeout(GOODBYE);
         }
-        let _ = self.daemon.shutdown();
+        let _ = once_there_is_room(|| self.daemon.shutdown());
     }
 }
 

@@ -214,7 +214,7 @@ fn failed(error: Error) -> Said {
 
 #[cfg(test)]
 mod tests {
-    use super::super::daemon;
+    use super::super::{daemon, once_there_is_room};
     use super::*;
 
     fn searching() -> Searching {
@@ -263,8 +263,8 @@ mod tests {
             searching.step(&stopped, &monitor).unwrap();
         }
         assert!(searching.refused.is_empty() && searching.waiting.is_empty());
-        // Its queue is full of these.
-        while matches!(searching.daemon.shutdown(), Err(mdns_sd::Error::Again)) {}
+        // The queue is full of these.
+        once_there_is_room(|| searching.daemon.shutdown()).unwrap();
     }
 
     /// That a service is gone is lost where it does not fit into the library's channel any more.
