@@ -38,6 +38,7 @@ mod finding;
 #[doc(hidden)]
 pub mod fuzzing;
 mod host;
+mod masters;
 mod notes;
 mod paths;
 mod program;

@@ -59,6 +59,11 @@ impl Acks {
         !self.nodes.is_empty()
     }
 
+    /// How many shall.
+    pub(super) fn count(&self) -> usize {
+        self.nodes.len()
+    }
+
     /// Whether this one shall.
     pub(super) fn are_expected_of(&self, node: u32) -> bool {
         self.nodes.contains_key(&node)
@@ -99,7 +104,8 @@ impl Acks {
     /// Those who are asked now, at most so many. It counts where all that they miss was sent to them.
     pub(super) fn ask(&mut self, mark: Mark, most: usize, counts: bool, now: Instant) -> Vec<u32> {
         let turn = self.waiting(mark, most, self.last);
-        for node in turn.iter().filter(|_| counts) {
+        let counted: &[u32] = if counts { &turn } else { &[] };
+        for node in counted {
             if let Some(node) = self.nodes.get_mut(node) {
                 let asked = node.asked.filter(|(before, ..)| *before == mark);
                 let (_, times, since) = asked.unwrap_or((mark, 0, now));

@@ -35,24 +35,25 @@
 //! blocks. What it has no room for it takes for lost, and asks for later.
 //! The window of a stream is chosen; what leaves it is told to receivers that miss it.
 //!
-//! There is no authentication: who can send from the sender's address is the sender. Others can ask
-//! in vain, which takes three of four turns of the sender at most once it sends what was never sent, and
-//! a tenth of the rate for each kind of answer beside (REPAIR_ADV, SQUELCH);
-//! acknowledge in another's name; and say what others will not ask for then, until the next time.
-//! Commands and data from another address than the sender's do not reach its state while it is heard:
-//! whoever sends objects in its name before it does, or a second after its last word, is taken for it,
-//! as it is itself where its address changes. With congestion
-//! control, who claims to lose everything slows the sender down to a segment a second, as long as it
-//! does and for 20 round trips more, since that cannot be told from a slow path; so where receivers are
-//! named, others are not heard of congestion, nor in their name from another address. Who claims a high
-//! rate changes nothing. Who claims a long round trip, up to 15 s, makes the sender wait as long for
-//! others before it repairs, for as long as it does and about twice that time more; where receivers are named, others are not heard
-//! of that either. Who asks for the same without end keeps a sender that was told to finish from its end,
-//! or one whose window is full from going on without a silent receiver, for [`SenderConfig::robust`] rounds, and who asks for one block after the other, for as many for each;
-//! then its requests are not heard any more, in whose name it may ask: of those that are not named, the
-//! first 16 have such rounds each, and all others have them together. Who asks the group in the sight of receivers, but not of the
-//! sender, keeps each of them from asking three times in a row, which delays them; then they ask
-//! whatever they hear, until a repair is of use.
+//! There is no authentication: who can send from the sender's address is the sender. Others can ask in
+//! vain, which takes three of four turns of the sender at most once it sends what was never sent, and a
+//! tenth of the rate for each kind of answer beside (REPAIR_ADV, SQUELCH); acknowledge in another's
+//! name; and say what others will not ask for then, until the next time. Commands and data from another
+//! address than the sender's do not reach its state while it is heard: whoever sends objects in its
+//! name before it does, or a second after its last word, is taken for it, as it is itself where its
+//! address changes. With congestion control, who claims to lose everything slows the sender down to a
+//! segment a second, as long as it does and for 20 round trips more, since that cannot be told from a
+//! slow path; so where receivers are named, others are not heard of congestion, nor in their name from
+//! another address. Who claims a high rate changes nothing. Who claims a long round trip, up to 15 s,
+//! makes the sender wait as long for others before it repairs, for as long as it does and about twice
+//! that time more; where receivers are named, others are not heard of that either. Who asks for the
+//! same without end keeps a sender that was told to finish from its end, or one whose window is full
+//! from going on without a silent receiver, for [`SenderConfig::robust`] rounds, and who asks for one
+//! block after the other, for as many for each; then its requests are not heard any more, in whose name
+//! it may ask: of those that are not named, the first 16 have such rounds each, and all others have
+//! them together. Who asks the group in the sight of receivers, but not of the sender, keeps each of
+//! them from asking three times in a row, which delays them; then they ask whatever they hear, until a
+//! repair is of use.
 //!
 //! | source | what it says | here |
 //! | --- | --- | --- |

@@ -1,10 +1,10 @@
 //! What a sender knows of its receivers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::ack::{Mark, all_of};
+use super::ack::{Acks, Mark, all_of};
 use super::event::ObjectId;
 use super::message::{CcFeedback, unquantize_rate};
 
@@ -40,18 +40,15 @@ pub struct Peer {
 #[derive(Clone, Debug)]
 pub(super) struct Peers {
     peers: BTreeMap<u32, Peer>,
-    /// Those that are named, which keep their places.
-    named: BTreeSet<u32>,
     /// Until then nobody makes room for another.
     full_until: Option<Instant>,
 }
 
 impl Peers {
     pub(super) fn new(named: &[u32]) -> Self {
-        let peers = named.iter().map(|node| (*node, Peer::new(*node)));
+        let named = named.iter().map(|node| (*node, Peer::new(*node)));
         Self {
-            peers: peers.collect(),
-            named: named.iter().copied().collect(),
+            peers: named.collect(),
             full_until: None,
         }
     }
@@ -61,14 +58,15 @@ impl Peers {
         &mut self,
         node: u32,
         address: SocketAddr,
+        named: &Acks,
         now: Instant,
     ) -> Option<&mut Peer> {
-        if !self.peers.contains_key(&node) && self.peers.len() >= MOST + self.named.len() {
+        if !self.peers.contains_key(&node) && self.peers.len() >= MOST + named.count() {
             if self.full_until.is_some_and(|until| now < until) {
                 return None;
             }
             let others = self.peers.values();
-            let others = others.filter(|peer| !self.named.contains(&peer.node));
+            let others = others.filter(|peer| !named.are_expected_of(peer.node));
             let oldest = others.min_by_key(|peer| peer.heard)?;
             let until = oldest.heard.and_then(|at| at.checked_add(SILENT));
             if until.is_some_and(|until| now < until) {

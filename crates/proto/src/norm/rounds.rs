@@ -46,7 +46,7 @@ impl Askers {
         asker.asked = Some((first.min(place), most.max(symbols)));
     }
 
-    /// All that was asked for is repaired now, where a `block` takes so long.
+    /// What was asked for until now is repaired from now on, and a block of it takes so long.
     pub(super) fn end_round(&mut self, now: Instant, block: Duration) {
         for asker in self.nodes.values_mut().chain([&mut self.others]) {
             if let Some((place, symbols)) = asker.asked.take() {
@@ -78,8 +78,8 @@ struct Rounds {
 }
 
 impl Rounds {
-    /// Takes in a round in which `symbols` are asked for, the first of them at `place`. Of those that are
-    /// less than `apart`, one counts.
+    /// Takes in a round in which `symbols` are asked for, the first of them at `place`. Of those in vain that
+    /// follow each other in less than `apart`, one counts.
     fn add(&mut self, symbols: u64, place: Place, now: Instant, apart: Duration) {
         // An eighth less, or one who asks for one symbol less each time would be served for long.
         let less = |least: u64| symbols.saturating_add(least / 8) < least;

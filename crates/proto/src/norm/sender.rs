@@ -483,8 +483,8 @@ impl Protocol for Sender {
         if let Some(round_trip) = round_trip.filter(|_| self.is_heard(message.source)) {
             self.grtt.add(round_trip);
         }
-        let source = datagram.source;
-        if let Some(peer) = self.peers.heard(message.source, source, self.now) {
+        let (named, source) = (&self.acks, datagram.source);
+        if let Some(peer) = self.peers.heard(message.source, source, named, self.now) {
             peer.round_trip = round_trip.or(peer.round_trip);
             peer.nacks += u64::from(matches!(message.body, Body::Nack { .. }));
         }
