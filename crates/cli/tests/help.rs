@@ -547,6 +547,16 @@ fn each_code_of_the_doctor_is_explained() {
     let explained = manycast(&["doctor", "--explain", "nat-redirect"]);
     assert!(explained.status.success(), "{explained:?}");
     assert!(text(explained.stdout).starts_with("# `nat-redirect`\n\n"));
+    let told_more = manycast(&["doctor", "--explain", "nat-redirect", "-v"]);
+    assert!(told_more.status.success(), "{told_more:?}");
+    for (other, problem) in [
+        ("--json", "--explain is text for people; leave out --json"),
+        ("--for=5s", "exclude each other"),
+    ] {
+        let refused = manycast(&["doctor", "--explain", "nat-redirect", other]);
+        assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+        assert!(text(refused.stderr).contains(problem), "{other}");
+    }
     let unknown = manycast(&["doctor", "--explain", "gremlins"]);
     assert_eq!(unknown.status.code(), Some(2));
     let error = text(unknown.stderr);

@@ -80,7 +80,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TEXT", requires = "answers")]
     question: Option<String>,
     /// Print what a code means, how the doctor knows it, and what to do; without a code, all of them
-    #[arg(long, value_name = "CODE", exclusive = true, num_args = 0..=1, value_parser = code)]
+    #[arg(long, value_name = "CODE", num_args = 0..=1, value_parser = code,
+        conflicts_with_all = ["address", "duration"])]
     explain: Option<Option<Code>>,
     #[command(subcommand)]
     serve: Option<Serve>,
@@ -103,6 +104,9 @@ enum Serve {
 pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     if let Some(Serve::Serve { address, key }) = args.serve {
         return serve(&address, key, output);
+    }
+    if args.explain.is_some() && output.is_json() {
+        bail!("--explain is text for people; leave out --json");
     }
     match args.explain {
         None => {}

@@ -239,6 +239,11 @@ fn remedy(
         "where it is sent seldom, watch longer (--for {}s)",
         (watched.lasted * 6).as_secs().max(60)
     ));
+    let mut links = watched.joined.iter();
+    if !watched.joined.is_empty() && links.all(|link| *link.name == *"lo") {
+        // There is no way that it could be lost on.
+        return ways.join("; ");
+    }
     ways.push(format!(
         "where a datagram is larger than {} bytes, try a smaller one: the MTU of a link on the way may \
          be less",
