@@ -95,11 +95,18 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
             "{source} sends to {destination}, port {port}, and not to {group}: {came}"
         ))
     });
-    Some(
-        finding
-            .remedy(remedy(context, watched, perhaps, &others))
-            .confirm(confirm(context, captured.is_some())),
-    )
+    let finding = finding.remedy(remedy(context, watched, perhaps, &others));
+    if is_within(watched) && captured.is_some() {
+        return Some(finding);
+    }
+    Some(finding.confirm(confirm(context, captured.is_some())))
+}
+
+/// Whether loopback alone was watched: no other host can send there, and there is no way on which
+/// anything is lost.
+fn is_within(watched: &Watched) -> bool {
+    let mut links = watched.joined.iter();
+    !watched.joined.is_empty() && links.all(|link| *link.name == *"lo")
 }
 
 /// The program has the port for itself. Where the wire may not be listened on, or as much as came by it is
@@ -199,6 +206,9 @@ fn counted(context: &Context, watched: &Watched, tally: &Tally, finding: Finding
     } else {
         finding
     };
+    if is_within(watched) {
+        return finding;
+    }
     let moved = &watched.counters.interfaces;
     moved
         .iter()
@@ -239,9 +249,7 @@ fn remedy(
         "where it is sent seldom, watch longer (--for {}s)",
         (watched.lasted * 6).as_secs().max(60)
     ));
-    let mut links = watched.joined.iter();
-    if !watched.joined.is_empty() && links.all(|link| *link.name == *"lo") {
-        // There is no way that it could be lost on.
+    if is_within(watched) {
         return ways.join("; ");
     }
     ways.push(format!(
@@ -315,16 +323,17 @@ fn snooping(context: &Context) -> Vec<String> {
 
 fn confirm(context: &Context, captured: bool) -> String {
     let address = &context.target.address;
+    let as_root = format!(
+        "as root, the doctor sees what comes in by the wire: sudo manycast doctor {address}"
+    );
     let two_ends = format!(
         "at the sender's host: manycast doctor serve; and here: manycast doctor {address} --with HOST"
     );
-    if captured {
-        return two_ends;
+    match &context.watched {
+        Some(watched) if is_within(watched) => as_root,
+        _ if captured => two_ends,
+        _ => format!("{as_root}; or {two_ends}"),
     }
-    format!(
-        "as root, the doctor sees what comes in by the wire: sudo manycast doctor {address}; or \
-         {two_ends}"
-    )
 }
 
 /// How many packets more came by interfaces than came to IP, of either version.

@@ -295,6 +295,26 @@ pub(crate) fn nothing_is_sent() {
     }
 }
 
+/// On loopback no other host sends, and nothing is lost on the way.
+pub(crate) fn nothing_is_sent_on_loopback() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, _b] = two_hosts(&lab, &switch);
+    for group in GROUPS {
+        let address = address(&format!("{group}%lo"));
+        for report in [
+            examine(&a, &address),
+            examine_privileged(&a, &address, None),
+        ] {
+            assert_fault(&report, Code::NotArriving, Confidence::Likely);
+            let told = format!("{:?}", report.findings);
+            for elsewhere in ["switch", "router", "MTU", "eth0:", "serve"] {
+                assert!(!told.contains(elsewhere), "{told}");
+            }
+        }
+    }
+}
+
 pub(crate) fn the_report_is_blocked_and_the_switch_prunes() {
     let lab = Lab::new();
     let switch = lab.switch("sw").snooping(Snooping::default());

@@ -62,6 +62,7 @@ netns::tests!(
     arriving::fragments_that_are_lost,
     arriving::fragments_that_the_host_drops,
     arriving::nothing_is_sent,
+    arriving::nothing_is_sent_on_loopback,
     arriving::the_report_is_blocked_and_the_switch_prunes,
     arriving::the_queries_are_blocked,
     arriving::the_switch_forgets,
