@@ -219,7 +219,8 @@ def ask(
     ...     [answer.payload for answer in ask("hello", server.local_address)]
     [b'OK...hello']
 
-    ConnectionRefused: nobody listens on that port of that host. Raises also what opening a Sender
+    ConnectionRefused: nobody listens on that port of that host. SocketError: this host did not send
+    the question; PermissionDenied where its firewall forbids it. Raises also what opening a Sender
     raises.
     """
     asking = _begin_ask(
@@ -234,8 +235,15 @@ def ask(
         loopback=loopback,
         dscp=dscp,
     )
+    gathered: list[Answer] = []
     with asking:
-        return list(asking)
+        try:
+            gathered.extend(asking)
+        except Error:
+            # What failed on one interface takes nothing from what came by another.
+            if not gathered:
+                raise
+    return gathered
 
 
 def ifconfig() -> dict[str, Interface]:

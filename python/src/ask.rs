@@ -74,6 +74,7 @@ impl PythonProtocol for Client {
                     peer,
                 }))
             }
+            ClientEvent::NotSent(failure) => Err(error::exception(failure.into())),
             _ => Ok(None),
         }
     }

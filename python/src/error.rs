@@ -20,19 +20,35 @@ pub(crate) fn exception(error: manycast::Error) -> PyErr {
         }
         manycast::Error::Net(error) => {
             let told = error.errno().map(Errno::from_raw_os_error);
-            let errno = told.or_else(|| match error.kind() {
-                ErrorKind::NoInterface => Some(Errno::NODEV),
-                ErrorKind::InvalidInput => Some(Errno::INVAL),
-                _ => None,
-            });
-            let class = match errno {
-                Some(Errno::ACCESS | Errno::PERM) => "PermissionDenied",
-                Some(Errno::CONNREFUSED) => "ConnectionRefused",
-                _ => "SocketError",
-            };
-            with_errno(class, errno, message)
+            of_socket(told.or_else(|| usual(error.kind())), message)
         }
+        manycast::Error::Network(error) => of_socket(usual(error.kind), message),
         other => general(other.to_string()),
+    }
+}
+
+/// A failure of the kernel or the network, in the class that fits its number.
+fn of_socket(errno: Option<Errno>, message: String) -> PyErr {
+    let class = match errno {
+        Some(Errno::ACCESS | Errno::PERM) => "PermissionDenied",
+        Some(Errno::CONNREFUSED) => "ConnectionRefused",
+        _ => "SocketError",
+    };
+    with_errno(class, errno, message)
+}
+
+/// The number that a kind mostly has, where the kernel's own is not at hand.
+const fn usual(kind: ErrorKind) -> Option<Errno> {
+    match kind {
+        ErrorKind::NoInterface => Some(Errno::NODEV),
+        ErrorKind::NetworkUnreachable => Some(Errno::NETUNREACH),
+        ErrorKind::HostUnreachable => Some(Errno::HOSTUNREACH),
+        ErrorKind::LimitReached => Some(Errno::NOBUFS),
+        ErrorKind::AddressNotAvailable => Some(Errno::ADDRNOTAVAIL),
+        ErrorKind::PermissionDenied => Some(Errno::PERM),
+        ErrorKind::MessageTooLong => Some(Errno::MSGSIZE),
+        ErrorKind::InvalidInput => Some(Errno::INVAL),
+        _ => None,
     }
 }
 

@@ -92,6 +92,7 @@ impl AskConfig {
 /// # Errors
 ///
 /// * [`Error::ConnectionRefused`]: nobody listens on that port of that host.
+/// * [`Error::Network`]: this host did not send the question; its firewall forbids it, say.
 /// * [`MessageTooLong`](crate::ErrorKind::MessageTooLong): the question is longer than a datagram can be.
 /// * Those of [`Sender::open`](crate::Sender::open).
 pub fn ask(
@@ -175,6 +176,7 @@ pub(crate) fn answer(event: ClientEvent) -> Result<Option<Answer>, Error> {
     match event {
         ClientEvent::Answer(answer) => Ok(Some(answer)),
         ClientEvent::Refused { peer } => Err(Error::ConnectionRefused { peer }),
+        ClientEvent::NotSent(error) => Err(error.into()),
         _ => Ok(None),
     }
 }

@@ -8,7 +8,7 @@ from functools import wraps
 from typing import Generic, TypeVar
 
 from .._manycast import begin_ask
-from ..error import ClosedError, TimedOut
+from ..error import ClosedError, Error, TimedOut
 from .aside import in_numbers, patiently, refuse_names
 from .readiness import Readiness, checked, turn
 
@@ -190,5 +190,13 @@ async def ask(
             dscp=dscp,
         )
     )
+    gathered: list[Answer] = []
     async with Driver(asking) as asker:
-        return [answer async for answer in asker]
+        try:
+            async for answer in asker:
+                gathered.append(answer)
+        except Error:
+            # What failed on one interface takes nothing from what came by another.
+            if not gathered:
+                raise
+    return gathered

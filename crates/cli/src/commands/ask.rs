@@ -115,8 +115,7 @@ fn once(
     }
     if result.stats.answers == 0 {
         output::problem(result.silence(question));
-        let is_explained = result.trouble.is_some() || result.failure.is_some();
-        if !interrupt.is_requested() && !is_explained {
+        if !interrupt.is_requested() && result.trouble.is_none() {
             output.note(question.hint());
         }
         return Ok(Outcome::No);
@@ -245,6 +244,7 @@ impl Question {
                     })?;
                     trouble = Some(unreachable.into());
                 }
+                ClientEvent::NotSent(error) => trouble = Some(error.into()),
                 ClientEvent::Finished { ending, .. } => ended = ending,
                 _ => {}
             }
@@ -252,7 +252,6 @@ impl Question {
         let asked = Asked {
             stats: asker.protocol().stats(),
             elapsed: begin.elapsed(),
-            failure: asker.protocol().failure().map(ToString::to_string),
             trouble,
         };
         output.object(&asked.report(ended))?;
@@ -264,9 +263,7 @@ impl Question {
 struct Asked {
     stats: ClientStats,
     elapsed: Duration,
-    /// Why this host did not send the question, where it did not once.
-    failure: Option<String>,
-    /// Why the question did not arrive, as the host or a router said.
+    /// Why the question did not arrive, as this host, the other or a router said.
     trouble: Option<Error>,
 }
 
@@ -275,9 +272,6 @@ impl Asked {
     fn silence(&self, question: &Question) -> String {
         if let Some(trouble) = &self.trouble {
             return trouble.to_string();
-        }
-        if let Some(failure) = &self.failure {
-            return failure.clone();
         }
         let questions = self.stats.questions;
         let mut text = if questions == 1 && self.elapsed >= question.config.timeout {
@@ -314,6 +308,7 @@ impl Asked {
                 Ending::Enough => "enough",
                 Ending::TimeOut => "time-out",
                 Ending::Refused => "refused",
+                Ending::NotSent => "not-sent",
                 Ending::Stopped => "stopped",
             },
         }

@@ -227,6 +227,14 @@ impl<P: Protocol> Engine<P> {
             error: told(error),
         };
         self.protocol.handle_network(now, event);
+        self.forget_wait();
+    }
+
+    /// What the protocol is told of may change what it waits for, so that it is asked again.
+    fn forget_wait(&mut self) {
+        if let Some(Turn::Wait(_)) = self.held {
+            self.held = None;
+        }
     }
 
     /// Does what the protocol asks of sockets and groups, and answers.
@@ -296,6 +304,7 @@ impl<P: Protocol> Engine<P> {
                 command(protocol, now);
             }
         }
+        self.forget_wait();
         if self.endpoint.is_over() {
             self.stop(now);
         }

@@ -1,6 +1,6 @@
 //! Drivers under load: a protocol that always has something to send keeps nobody waiting.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -316,6 +316,66 @@ pub(crate) fn a_full_send_buffer_keeps_nobody_waiting() {
         task.join();
         // What waited for room is told at the end.
         assert!(not_sent.load(Ordering::Relaxed) > 0);
+    }
+}
+
+/// Sends what it has, answers what comes, and wants nothing else.
+struct Answering {
+    outputs: VecDeque<Transmit>,
+    came: Arc<AtomicU64>,
+    times: Arc<AtomicU64>,
+}
+
+impl Protocol for Answering {
+    type Event = ();
+
+    fn handle_datagram(&mut self, _now: Instant, datagram: Received<'_>) {
+        self.outputs
+            .push_back(datagram.reply().with("answer".into()));
+        self.came.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn handle_timeout(&mut self, _now: Instant) {
+        self.times.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn poll_output(&mut self, _now: Instant) -> Output<()> {
+        let wait = Output::Wait {
+            until: None,
+            reason: "a question",
+        };
+        self.outputs.pop_front().map_or(wait, Output::Transmit)
+    }
+}
+
+/// What a protocol waited for before it was told of something is not what it waits for then.
+pub(crate) fn what_comes_while_a_send_buffer_is_full_is_answered() {
+    let lab = Lab::new();
+    let [a, b] = hosts(&lab, ["a", "b"]);
+    // A refusal would wake the driver.
+    let _sink = bind(&b, "10.0.0.2:9");
+    for runtime in BOTH {
+        a.output("tc qdisc add dev eth0 root tbf rate 8kbit burst 1600 limit 100000000");
+        let config = SocketConfig::default().send_buffer(16 * 1024);
+        let socket = a.run(|| manycast::Socket::bind_with("10.0.0.1:5000", config).unwrap());
+        let datagram = Transmit::new(([10, 0, 0, 2], 9).into(), Bytes::from_static(&[7; 1316]));
+        let protocol = Answering {
+            // The kernel takes the first 64 KiB as one (GSO), whatever room there is.
+            outputs: vec![datagram; 60].into(),
+            came: Arc::default(),
+            times: Arc::default(),
+        };
+        let (came, times) = (Arc::clone(&protocol.came), Arc::clone(&protocol.times));
+        let (task, stopper, _) = drive(&a, runtime, socket, protocol);
+        // It is told the time although it wants nothing: it waits for room.
+        wait_until(&times, 3);
+        let mut asker = bind(&b, "10.0.0.2:5000");
+        b.run(|| asker.send_to("10.0.0.1:5000", "question").unwrap());
+        wait_until(&came, 1);
+        a.output("tc qdisc del dev eth0 root");
+        assert_eq!(receive(&b, &mut asker).payload, "answer");
+        stopper.stop();
+        task.join();
     }
 }
 

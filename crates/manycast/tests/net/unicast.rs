@@ -143,6 +143,24 @@ pub(crate) fn row_10_a_lost_answer_is_no_hang_and_retries_ask_again() {
     }
 }
 
+/// A question that did not leave the host is no silence of who was asked.
+pub(crate) fn a_question_that_is_not_sent_is_an_error() {
+    let lab = Lab::new();
+    let [a, _b] = hosts(&lab, ["a", "b"]);
+    a.nft(&format!(
+        "table inet filter {{\nchain output {{\ntype filter hook output priority 0\nudp dport {PORT} drop\n}}\n}}\n"
+    ));
+    // Who is told does not wait for an answer.
+    let config = AskConfig::default().timeout(Duration::from_secs(3600));
+    let asked = addresses(2).into_iter().map(|host| at(&host, PORT));
+    for asked in asked.chain(GROUPS.map(|[group, _]| on(group, "eth0"))) {
+        let blocking = a.run(|| manycast::ask(&*asked, "question", &config).unwrap_err());
+        assert_eq!(blocking.kind(), ErrorKind::PermissionDenied, "{blocking}");
+        let asynchronous = block_on(&a, manycast::tokio::ask(&*asked, "question", &config));
+        assert_eq!(asynchronous.unwrap_err().to_string(), blocking.to_string());
+    }
+}
+
 pub(crate) fn row_64_third_parties_are_not_received_on_a_connected_socket() {
     let lab = Lab::new();
     let [a, b, c] = hosts(&lab, ["a", "b", "c"]);

@@ -61,9 +61,8 @@ pub struct Client {
     came_back: bool,
     outputs: VecDeque<Output<ClientEvent>>,
     stats: ClientStats,
-    /// Questions that this host did not send, and why it did not send the last of them.
+    /// Questions that this host did not send.
     unsent: u64,
-    failure: Option<NetworkError>,
 }
 
 /// What a [`Client`] tells.
@@ -85,6 +84,8 @@ pub enum ClientEvent {
     /// The question came back undelivered, as a host or a router says. It goes on waiting, since that
     /// may pass, and tells of the first time alone.
     Unreachable(Unreachable),
+    /// This host did not send the question, not once, and why it did not send it the last time.
+    NotSent(NetworkError),
     /// All is over; the last event.
     Finished {
         /// How many answers there were.
@@ -116,6 +117,8 @@ pub enum Ending {
     TimeOut,
     /// The asked host refused.
     Refused,
+    /// This host did not send the question, not once.
+    NotSent,
     /// It was stopped.
     Stopped,
 }
@@ -178,20 +181,12 @@ impl Client {
             outputs: VecDeque::new(),
             stats: ClientStats::default(),
             unsent: 0,
-            failure: None,
         }
     }
 
     /// What it has counted so far.
     pub const fn stats(&self) -> ClientStats {
         self.stats
-    }
-
-    /// Why this host did not send the question; `None` where it was sent once at least.
-    pub fn failure(&self) -> Option<&NetworkError> {
-        self.failure
-            .as_ref()
-            .filter(|_| self.unsent >= self.stats.questions)
     }
 
     fn ask(&mut self, now: Instant) {
@@ -317,9 +312,13 @@ impl Protocol for Client {
     }
 
     fn handle_network(&mut self, _now: Instant, event: NetworkEvent) {
-        if let NetworkEvent::NotSent { error, .. } = event {
-            self.unsent += 1;
-            self.failure = Some(error);
+        if let NetworkEvent::NotSent { count, error, .. } = event {
+            self.unsent += count as u64;
+            let was_last = self.attempts > self.config.retries;
+            if was_last && self.unsent >= self.stats.questions && self.state == State::Asking {
+                self.tell(ClientEvent::NotSent(error));
+                self.finish(Ending::NotSent);
+            }
             return;
         }
         let Some(peer) = event.refused_by() else {

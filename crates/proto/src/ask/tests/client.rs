@@ -1,4 +1,4 @@
-use manycast_types::{ErrorKind, Unreachable};
+use manycast_types::{ErrorKind, NetworkError, Unreachable};
 
 use super::*;
 
@@ -134,6 +134,43 @@ fn a_question_that_came_back_is_told_once_and_may_still_be_answered() {
         [],
         "others of the group may answer"
     );
+}
+
+#[test]
+fn a_question_that_was_not_sent_once_ends_it() {
+    let config = ClientConfig {
+        retries: 1,
+        ..ClientConfig::new(address(HOST), "hello")
+    };
+    let failure = NetworkError::new(ErrorKind::PermissionDenied, "a firewall forbids it");
+    let not_sent = || NetworkEvent::NotSent {
+        destination: address(HOST),
+        count: 1,
+        error: failure.clone(),
+    };
+    // It asks again before it gives up.
+    let (mut client, now) = asking(config.clone());
+    client.handle_network(now, not_sent());
+    let (_, told, next) = drain(&mut client, now);
+    let Next::Wait(Some(wait), _) = next else {
+        panic!("{next:?}")
+    };
+    assert_eq!(told, []);
+    let until = now + wait;
+    client.handle_timeout(until);
+    drain(&mut client, until);
+    client.handle_network(until, not_sent());
+    let (_, told, next) = drain(&mut client, until);
+    assert_eq!(told[0], ClientEvent::NotSent(failure.clone()));
+    assert_eq!(ending(&told), Some((0, Ending::NotSent)));
+    assert_eq!(next, Next::Finished);
+
+    // One that was sent may be answered.
+    let (mut client, now) = asking(config);
+    client.handle_timeout(now + Duration::from_secs(3600));
+    drain(&mut client, now);
+    client.handle_network(now, not_sent());
+    assert_eq!(drain(&mut client, now).1, []);
 }
 
 #[test]
