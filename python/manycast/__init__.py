@@ -28,7 +28,7 @@ hand a plain socket to other libraries    socket
 ========================================  =============================================
 
 Wherever an address is wanted, a text like "239.1.1.1%eth0:5000", a host and a port, or an Address
-will do. Times are in seconds, sizes in bytes. Every error is a manycast.Error, and its message says
+will do. Times are in seconds, sizes in bytes. Whatever fails is a manycast.Error, and its message says
 what happened, on what, why, and what to do next.
 """
 

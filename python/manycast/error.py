@@ -1,6 +1,6 @@
 """What can go wrong. Each message says what happened, on what, why, and what to do next.
 
-Everything is an ``Error``. What the kernel refused is also an ``OSError`` with its ``errno``, and of
+Whatever fails is an ``Error``; an argument that cannot be is a ``ValueError`` or a ``TypeError``. What the kernel refused is also an ``OSError`` with its ``errno``, and of
 the built-in subclass that fits, so code that catches ``ConnectionRefusedError``, ``PermissionError``
 or ``TimeoutError`` works as it is.
 """

@@ -79,8 +79,8 @@ pub(crate) const CODES: [Codes; 22] = [
     codes("tftp serve", "a signal ended it", None),
     codes(
         "discover",
-        "something was found; with --watch: or a signal ended it",
-        Some("nothing was found"),
+        "something is there at the end; with --watch: or a signal ended it",
+        Some("nothing is there at the end"),
     ),
     codes("announce", "a signal ended it, and goodbye was said", None),
     codes("demo", "all came as expected", Some("something did not")),

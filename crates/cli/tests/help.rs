@@ -208,6 +208,11 @@ fn what_cannot_be_meant_is_refused() {
         ("send 10.0.0.5@232.1.1.1:5000 x", "write --from ADDRESS"),
         ("ask 10.0.0.5@232.1.1.1:5000 x", "leave them out"),
         ("interfaces eth99", "there is no such interface"),
+        (
+            "tftp get 127.0.0.1/file - --json",
+            "name a file to put it into",
+        ),
+        ("receive-stream 239.192.0.8:5014 --json", "leave out --json"),
     ] {
         let arguments: Vec<_> = line.split_whitespace().collect();
         let output = manycast(&arguments);

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
 use manycast::Address;
 use manycast::transfer::files::Stop;
 use manycast::transfer::stream::{self, Error, StreamReceiveOptions};
@@ -46,6 +46,10 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
+    ensure!(
+        !output.is_json(),
+        "the stream goes to standard output, as --json does; leave out --json"
+    );
     let addresses = to_listen_on(std::slice::from_ref(&args.address), &args.interface)?;
     let [address] = &addresses[..] else {
         bail!("a stream comes by one address; name one interface with -i, or none");

@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use manycast::transfer::tftp::{Location, Transfer};
 
 use super::transfer::{self, TransferArgs};
@@ -56,6 +56,10 @@ pub(super) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
             .to_owned(),
     };
     let get = if local == "-" {
+        ensure!(
+            !output.is_json(),
+            "the file goes to standard output, as --json does; name a file to put it into"
+        );
         // What is printed has the lock of standard output; a descriptor of its own needs none.
         let stdout = io::stdout().as_fd().try_clone_to_owned();
         let stdout = File::from(stdout.context("cannot write standard output")?);
