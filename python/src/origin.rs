@@ -1,5 +1,7 @@
 //! Where something was opened, for the warning that it was not closed.
 
+use std::ffi::CString;
+
 use pyo3::exceptions::PyResourceWarning;
 use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyDict};
@@ -27,9 +29,13 @@ impl Origin {
 
     fn warn(&self, py: Python<'_>, message: &str) -> PyResult<()> {
         let category = py.get_type::<PyResourceWarning>();
+        let Ok(warnings) = py.import("warnings") else {
+            // The interpreter comes to its end. This needs no module, and knows no source.
+            let message = CString::new(message)?;
+            return PyErr::warn(py, &category, &message, 1);
+        };
         let source = [("source", &self.0)].into_py_dict(py)?;
-        py.import("warnings")?
-            .call_method("warn", (message, category), Some(&source))?;
+        warnings.call_method("warn", (message, category), Some(&source))?;
         Ok(())
     }
 }

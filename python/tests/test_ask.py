@@ -1,8 +1,11 @@
+import asyncio
+import subprocess
 import threading
 
 import pytest
 
 import manycast
+from manycast import aio
 
 
 def answer_each(server, count, *replies):
@@ -58,6 +61,24 @@ def test_a_refusal():
         address = gone.local_address
     with pytest.raises(ConnectionRefusedError):
         manycast.ask("hello", address, timeout=10)
+
+
+@pytest.fixture
+def forbidden():
+    """A port to which the firewall of this host lets nothing out."""
+    rules = "table inet ask {\nchain output {\ntype filter hook output priority 0\nudp dport 4711 drop\n}\n}\n"
+    subprocess.run(["nft", "-f", "-"], input=rules, check=True, text=True)
+    yield 4711
+    subprocess.run(["nft", "delete", "table", "inet", "ask"], check=True)
+
+
+def test_a_question_that_is_not_sent_is_an_error_at_once(forbidden):
+    for host in ("127.0.0.1", "::1", "239.192.0.100%lo"):
+        with pytest.raises(PermissionError, match="a firewall of this host drops it") as caught:
+            manycast.ask("hello", host, forbidden, timeout=3600)
+        assert isinstance(caught.value, manycast.SocketError) and caught.value.errno == 1
+        with pytest.raises(PermissionError):
+            asyncio.run(aio.ask("hello", host, forbidden, timeout=3600))
 
 
 def test_without_end_is_refused(server):

@@ -320,6 +320,23 @@ def test_what_was_left_open_tells_where_it_was_opened():
     assert "unclosed <Socket" in told and "Object allocated at" in told and "lineno 3" in told
 
 
+def test_what_is_open_when_python_ends_is_told_as_of_files():
+    """The modules are gone by then; the warning comes by the filter that stands, and nothing else."""
+    code = (
+        "import manycast\n"
+        "socket = manycast.Socket('127.0.0.1:0')\n"
+        "driver = manycast.measure.send('127.0.0.1:9', count=1)\n"
+        "announcer = manycast.announce('x', '_http._tcp', 80, interface='lo')\n"
+    )
+    for wanted in ([], ["-W", "default"]):
+        told = subprocess.run(
+            [sys.executable, "-I", *wanted, "-c", code], check=True, capture_output=True, text=True
+        ).stderr
+        lines = told.splitlines()
+        assert len(lines) == (3 if wanted else 0), told
+        assert all(": ResourceWarning: unclosed <" in line for line in lines), told
+
+
 def test_look_ups_that_nobody_waits_for_leave_nothing_behind():
     """A name server that does not answer: many look-ups are begun and given up."""
     code = """if True:
