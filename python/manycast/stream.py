@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import threading
 import warnings
@@ -44,8 +45,8 @@ _R = TypeVar("_R")
 _CHUNK = 65_536
 
 # A signal ends a wait at once, but one that lands just before the wait begins is only seen when it ends:
-# so it ends this often, in seconds.
-_SLICE = 0.1
+# so it ends this often, in milliseconds.
+_SLICE = 100
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,7 @@ class Stream(Generic[_R]):
 
     def __init__(self, fd: int, pending: Pending[_R]) -> None:
         self._socket = socket.socket(fileno=fd)
+        self._socket.setblocking(False)
         self._pending = pending
         self._report: _R | None = None
 
@@ -127,6 +129,17 @@ class Stream(Generic[_R]):
         with socket.socket(fileno=fd) as end:
             if not self._pending.forked:
                 end.shutdown(socket.SHUT_RDWR)
+
+    def _wait(self, event: int) -> None:
+        """Waits until it is ready, or was closed by another thread. That a slice of the wait is over is no
+        exception, since a handler of signals may raise the same.
+        """
+        fd = self._socket.fileno()
+        poll = select.poll()
+        if fd >= 0:
+            poll.register(fd, event)
+            while not poll.poll(_SLICE):
+                pass
 
     def _check(self) -> None:
         self._pending.check(type(self).__name__)
@@ -216,11 +229,11 @@ class StreamSender(Outgoing):
         left = memoryview(data).cast("B")
         size = len(left)
         try:
-            self._socket.settimeout(_SLICE)
             while left:
+                self._wait(select.POLLOUT)
                 try:
                     left = left[self._socket.send(left) :]
-                except socket.timeout:
+                except BlockingIOError:
                     pass
         except OSError as error:
             # What a handler of signals raises may be one too: then the stream is not at its end.
@@ -288,12 +301,12 @@ class StreamReceiver(Incoming):
         if self._is_over():
             return b""
         try:
-            self._socket.settimeout(_SLICE)
             while True:
+                self._wait(select.POLLIN)
                 try:
                     part = self._socket.recv(size)
                     break
-                except socket.timeout:
+                except BlockingIOError:
                     pass
         except OSError:
             self._check()

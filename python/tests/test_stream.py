@@ -7,6 +7,7 @@ import gc
 import io
 import os
 import select
+import signal
 import tarfile
 import threading
 
@@ -258,6 +259,28 @@ def test_an_error_in_a_write_is_no_end(group):
     out.abort()
     with pytest.raises(manycast.TransferError):
         stream.read()
+
+
+@pytest.mark.parametrize("way", ["write", "read"])
+def test_what_a_handler_of_signals_raises_ends_a_wait(group, way):
+    """It may be a TimeoutError, as many set an alarm for."""
+    stream = manycast.receive_stream(group, name="r")
+    # Nobody acknowledges what is written, so that room ends; and nothing comes.
+    out = manycast.send_stream(group, names="absent", wait=30)
+
+    def late(_number, _frame):
+        raise TimeoutError("late")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, 0.3)
+    try:
+        with pytest.raises(TimeoutError, match="late"):
+            stream.read() if way == "read" else out.write(bytes(1 << 26))
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert not stream.closed and not out.closed
+    stream.abort()
+    out.abort()
 
 
 def test_two_threads_close_it(group):

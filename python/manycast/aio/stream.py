@@ -36,7 +36,6 @@ class _OnLoop(Stream[_R]):
 
     def __init__(self, fd: int, pending: Pending[_R]) -> None:
         super().__init__(fd, pending)
-        self._socket.setblocking(False)
         self._ready = Readiness(fd, to_write=isinstance(self, Outgoing))
         self._ended = Readiness(pending.fileno())
 
