@@ -406,7 +406,7 @@ fn egress(addresses: &[manycast::Address]) -> PyResult<Option<u32>> {
     if named.any(|other| other != Some(first)) {
         return Ok(None);
     }
-    let found = manycast::find_interface(first).map_err(|error| error::exception(error.into()))?;
+    let found = manycast::find_interface(first).map_err(error::exception)?;
     Ok(Some(found.index))
 }
 

@@ -117,7 +117,7 @@ pub(crate) fn daemon(on: &[InterfaceSelector]) -> Result<ServiceDaemon, Error> {
 /// The interfaces by name, so that one that is recreated is the same.
 pub(crate) fn if_kinds(on: &[InterfaceSelector]) -> Result<Vec<IfKind>, Error> {
     let named = on.iter().map(|selector| {
-        let found = find_interface(selector).map_err(manycast_io::Error::from)?;
+        let found = find_interface(selector)?;
         Ok(IfKind::Name(found.name.to_string()))
     });
     named.collect()

@@ -14,8 +14,8 @@ pub enum Error {
     DnsSd {
         /// What was to be done, as in "announce Web._http._tcp".
         what: String,
-        /// Why not.
-        source: mdns_sd::Error,
+        /// Why not, as that library says it.
+        why: String,
     },
     /// What was asked for does not go together: what is wrong, and what would be right.
     Unsuitable(String),
@@ -24,7 +24,10 @@ pub enum Error {
 impl Error {
     pub(crate) fn dns_sd(what: impl Into<String>) -> impl FnOnce(mdns_sd::Error) -> Self {
         let what = what.into();
-        move |source| Self::DnsSd { what, source }
+        move |error| Self::DnsSd {
+            what,
+            why: error.to_string(),
+        }
     }
 }
 
@@ -32,7 +35,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Network(error) => error.fmt(f),
-            Self::DnsSd { what, source } => write!(f, "cannot {what} by DNS-SD: {source}"),
+            Self::DnsSd { what, why } => write!(f, "cannot {what} by DNS-SD: {why}"),
             Self::Unsuitable(why) => f.write_str(why),
         }
     }
@@ -42,8 +45,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Network(error) => error.source(),
-            Self::DnsSd { source, .. } => Some(source),
-            Self::Unsuitable(_) => None,
+            Self::DnsSd { .. } | Self::Unsuitable(_) => None,
         }
     }
 }

@@ -40,8 +40,8 @@ pub(crate) fn take(services: &mut Services, event: ClientEvent) {
         ClientEvent::Gone { entry, why } => {
             let reason = match why {
                 Goodbye::Said => Reason::Goodbye,
-                Goodbye::Expired => Reason::Expired,
                 Goodbye::Interface => Reason::Interface,
+                _ => Reason::Expired,
             };
             return services.gone(source(&entry), (SSDP, id(&entry.advertisement)), reason);
         }

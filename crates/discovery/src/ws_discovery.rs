@@ -43,8 +43,8 @@ pub(crate) fn take(services: &mut Services, event: ClientEvent) {
         ClientEvent::Gone { entry, why } => {
             let reason = match why {
                 Goodbye::Said => Reason::Goodbye,
-                Goodbye::NoAnswer => Reason::Expired,
                 Goodbye::Interface => Reason::Interface,
+                _ => Reason::Expired,
             };
             let id = (WS_DISCOVERY, entry.service.endpoint.clone());
             return services.gone(source(&entry), id, reason);

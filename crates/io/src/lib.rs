@@ -28,10 +28,9 @@ pub use endpoint::Endpoint;
 pub use error::Error;
 pub use into::{IntoAddress, IntoGroup};
 pub use listener::{Event, Listener};
-pub use manycast_net as net;
 pub use manycast_net::{
     BufferSize, Dropped, ErrorKind, Interface, InterfaceAddress, JoinedGroup, JoinedSource,
-    MacAddress, Route, SocketConfig, Stopper, Unreachable, find_interface, joined_groups, route_to,
+    MacAddress, Route, SocketConfig, Stopper, Unreachable, joined_groups, route_to,
     with_interface_name,
 };
 pub use manycast_proto as proto;
@@ -46,6 +45,12 @@ pub use pace::wait_until;
 pub use resolve::seed;
 pub use sender::{Sender, SenderConfig, Sent};
 pub use socket::{SendHalf, Socket};
+
+/// What [`Error::Net`] holds.
+pub mod net {
+    pub use manycast_net::{Error, Operation, sysctl};
+}
+
 #[doc(hidden)]
 pub use tentative::{patiently, wait_for_addresses};
 
@@ -100,6 +105,23 @@ pub fn interfaces() -> Result<Vec<Interface>, Error> {
     let mut interfaces = manycast_net::interfaces()?;
     manycast_net::name_wireless(&mut interfaces);
     Ok(interfaces)
+}
+
+/// Finds the interface that is meant, by name, index or one of its addresses.
+///
+/// ```
+/// let error = manycast::find_interface(&"eth77".parse()?).unwrap_err();
+/// assert!(error.to_string().starts_with("cannot find interface eth77: there is no such interface"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+///
+/// When there is none, or when several have the address: the error lists what there is.
+pub fn find_interface(selector: &InterfaceSelector) -> Result<Interface, Error> {
+    let mut found = manycast_net::find_interface(selector)?;
+    manycast_net::name_wireless(std::slice::from_mut(&mut found));
+    Ok(found)
 }
 
 /// The addresses of a host, in numbers: one for a number, all that are known for a name, those of

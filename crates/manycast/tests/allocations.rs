@@ -62,6 +62,7 @@ fn asking_and_answering_one_by_one_allocates_nothing() {
 fn measuring_a_stream_allocates_nothing() {
     let (now, time) = (Instant::now(), SystemTime::now());
     let config = SenderConfig {
+        rate: None,
         duration: None,
         ..SenderConfig::new(([239, 1, 1, 1], 5001).into())
     };
@@ -123,6 +124,7 @@ fn a_driver_that_sends_a_stream_allocates_nothing() {
 fn two_protocols_on_one_socket_allocate_nothing_more() {
     let (now, time) = (Instant::now(), SystemTime::now());
     let config = SenderConfig {
+        rate: None,
         duration: None,
         ..SenderConfig::new(([239, 1, 1, 1], 5001).into())
     };

@@ -310,6 +310,7 @@ impl Asked {
                 Ending::Refused => "refused",
                 Ending::NotSent => "not-sent",
                 Ending::Stopped => "stopped",
+                _ => "other",
             },
         }
     }

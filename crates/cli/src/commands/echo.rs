@@ -78,9 +78,8 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
                     why: word(why),
                 };
                 output.object(&unanswered)?;
-                let reason = sentence(why);
                 let source = unanswered.source;
-                output.detail(format_args!("{source} gets no answer: {reason}"));
+                output.detail(format_args!("{source} gets no answer: {why}"));
             }
             _ => {}
         }
@@ -145,16 +144,7 @@ const fn word(why: Silence) -> &'static str {
         Silence::TooOften => "too-often",
         Silence::Loop => "loop",
         Silence::TooLong => "too-long",
-    }
-}
-
-const fn sentence(why: Silence) -> &'static str {
-    match why {
-        Silence::Unanswerable => "it is no address of one host",
-        Silence::Itself => "it is this server",
-        Silence::TooOften => "it asks too often",
-        Silence::Loop => "it seems to answer answers itself",
-        Silence::TooLong => "the answer would be longer than a datagram can be",
+        _ => "other",
     }
 }
 
@@ -173,7 +163,7 @@ fn summary(stats: ResponderStats, unsent: u64, dropped: Dropped) -> String {
     ];
     for (count, why) in reasons {
         if count > 0 {
-            text += &format!("; not {count}: {}", sentence(why));
+            text += &format!("; not {count}: {why}");
         }
     }
     if unsent > 0 {

@@ -110,6 +110,7 @@ pub struct Answer {
 
 /// Why a [`Client`] has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Ending {
     /// It has as many answers as were wanted, or as are gathered at most.
     Enough,

@@ -1,6 +1,7 @@
 //! Who answers.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
@@ -67,6 +68,7 @@ pub enum ResponderEvent {
 
 /// Why a [`Responder`] does not answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Silence {
     /// The source is a group, a broadcast address, no address at all, or has port 0: nobody can
     /// have sent from there, and answering it would multiply what was sent.
@@ -79,6 +81,18 @@ pub enum Silence {
     Loop,
     /// With the prefix, the answer would be longer than a datagram can be.
     TooLong,
+}
+
+impl fmt::Display for Silence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unanswerable => "it is no address of one host",
+            Self::Itself => "it is this server",
+            Self::TooOften => "it asks too often",
+            Self::Loop => "it seems to answer answers itself",
+            Self::TooLong => "the answer would be longer than a datagram can be",
+        })
+    }
 }
 
 /// What a [`Responder`] has counted, in datagrams.

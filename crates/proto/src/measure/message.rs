@@ -126,6 +126,7 @@ const fn greatest(wide: bool) -> i64 {
 /// What a receiver reports to the sender of a stream by unicast, after its last datagram; iperf
 /// calls it the server report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ServerReport {
     /// Payloads received, in bytes.
     pub bytes: u64,

@@ -71,6 +71,7 @@ pub enum ReceiverEvent {
 
 /// What a [`Receiver`] has counted beside its streams.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ReceiverStats {
     /// Datagrams without the header that is expected: they are of something else.
     pub malformed: u64,

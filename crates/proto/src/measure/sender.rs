@@ -41,6 +41,7 @@ pub struct Sender {
 
 /// What a [`Sender`] has done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SenderStats {
     /// Datagrams sent, the last one included, but not its repetitions. Those that are on their way to
     /// the kernel count too, so it becomes less where this host does not take them.

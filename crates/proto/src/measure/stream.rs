@@ -11,6 +11,7 @@ use super::sequence::{Arrival, Sequence};
 
 /// What was measured of a stream, over its whole length or over an interval.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct StreamReport {
     /// Who sends it.
     pub source: SocketAddr,
@@ -45,6 +46,7 @@ pub struct StreamReport {
 
 /// What is counted of a stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Counters {
     /// Datagrams that came, duplicates included.
     pub datagrams: u64,

@@ -75,6 +75,7 @@ pub enum SenderEvent {
 
 /// What a [`Sender`](super::Sender) has done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SenderStats {
     /// Datagrams with symbols or information that were never sent before.
     pub datagrams: u64,
@@ -270,6 +271,7 @@ pub enum Abandonment {
 
 /// What a [`Receiver`](super::Receiver) has seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ReceiverStats {
     /// Symbols received that were of use.
     pub symbols: u64,

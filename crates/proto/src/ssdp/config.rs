@@ -37,6 +37,7 @@ pub fn search_ports(seed: [u8; 32]) -> impl Iterator<Item = u16> {
 
 /// In the words of which version of the UPnP Device Architecture something is said. All are understood.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Version {
     /// 1.0 (2000): without BOOTID, CONFIGID, SEARCHPORT and USER-AGENT, and without updates.
     V1_0,

@@ -41,6 +41,7 @@ pub enum Change {
 
 /// Why an entry is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Goodbye {
     /// The device said so.
     Said,

@@ -20,6 +20,7 @@ pub const fn groups() -> [IpAddr; 2] {
 
 /// The version of WS-Discovery that something is said in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Version {
     /// 2005/04, what most speak.
     #[default]

@@ -240,6 +240,7 @@ fn paragraph(report: &StreamReport) -> String {
         duplicated,
         reordered,
         stale,
+        ..
     } = report.counters;
     let hops = match report.hops {
         Some((least, most)) if least == most => format!(", hop limit {least}"),

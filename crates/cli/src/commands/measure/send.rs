@@ -428,11 +428,8 @@ mod tests {
 
     #[test]
     fn what_was_told_and_then_not_taken_is_no_progress() {
-        let told = SenderStats {
-            datagrams: 64,
-            bytes: 6400,
-            ..SenderStats::default()
-        };
+        let mut told = SenderStats::default();
+        (told.datagrams, told.bytes) = (64, 6400);
         assert_eq!(
             progress(&told, &SenderStats::default(), Duration::from_secs(2)),
             "2 s  0 datagrams, 0 bytes sent"
