@@ -84,8 +84,8 @@ waits_or_begins! {
         let mut options = SendOptions::default();
         options.rate = options::rate(rate)?;
         options.congestion_control = congestion_control;
-        options.receivers = names.unwrap_or_default().0;
-        options.count = receivers;
+        options.names = names.unwrap_or_default().0;
+        options.receivers = receivers;
         options.parity = parity.map(|parity| parity.0);
         options.skip_links = skip_links;
         options.wait = timeout(Some(wait))?.unwrap_or(options.wait);

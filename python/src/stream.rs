@@ -69,8 +69,8 @@ pub(crate) fn send_stream(
 ) -> PyResult<Py<PyAny>> {
     let address = address::one(address, None, interface, None)?;
     let mut options = StreamSendOptions::default();
-    options.receivers = names.unwrap_or_default().0;
-    options.count = receivers;
+    options.names = names.unwrap_or_default().0;
+    options.receivers = receivers;
     options.rate = options::rate(rate)?;
     options.congestion_control = congestion_control;
     options.parity = parity.map(|parity| parity.0);

@@ -45,7 +45,7 @@ fn send(
     reader: impl io::Read + Send + 'static,
 ) -> thread::JoinHandle<bool> {
     let mut options = StreamSendOptions::default();
-    options.receivers = vec![name.to_owned()];
+    options.names = vec![name.to_owned()];
     options.wait = Duration::from_secs(20);
     thread::spawn(move || {
         let sent = send_stream(address, reader, &options, &Stop::default()).unwrap();

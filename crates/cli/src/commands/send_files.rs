@@ -222,8 +222,8 @@ impl Args {
         let mut options = SendOptions::default();
         options.rate = self.rate.bits();
         options.congestion_control = self.congestion_control;
-        options.receivers = self.receiver.clone();
-        options.count = usize::try_from(self.receivers.unwrap_or(0)).unwrap_or(usize::MAX);
+        options.names = self.receiver.clone();
+        options.receivers = usize::try_from(self.receivers.unwrap_or(0)).unwrap_or(usize::MAX);
         options.parity = self.parity.0;
         options.skip_links = self.skip_links;
         options.wait = self.wait;

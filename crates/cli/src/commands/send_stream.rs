@@ -81,8 +81,8 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     let mut options = StreamSendOptions::default();
     options.rate = args.rate.bits();
     options.congestion_control = args.congestion_control;
-    options.receivers = args.receiver;
-    options.count = usize::try_from(args.receivers.unwrap_or(0)).unwrap_or(usize::MAX);
+    options.names = args.receiver;
+    options.receivers = usize::try_from(args.receivers.unwrap_or(0)).unwrap_or(usize::MAX);
     options.parity = args.parity.0;
     options.wait = args.wait;
     options.sender = SenderConfig::default().socket(socket);
@@ -119,18 +119,18 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
 
 /// What is waited for, and what the exit code will tell.
 fn expectation(options: &StreamSendOptions) -> String {
-    let names = options.receivers.iter().map(|it| Escaped(it).to_string());
+    let names = options.names.iter().map(|it| Escaped(it).to_string());
     let names: Vec<_> = names.collect();
-    let who = match (options.count > names.len(), names.is_empty()) {
+    let who = match (options.receivers > names.len(), names.is_empty()) {
         (false, true) => {
             return "no receiver is expected, so nobody is waited for, and exit code 0 says that all \
                     was sent, not that anybody has it"
                 .to_owned();
         }
-        (true, true) => counted(options.count as u64, "receiver"),
+        (true, true) => counted(options.receivers as u64, "receiver"),
         (true, false) => format!(
             "{}, among them {}",
-            counted(options.count as u64, "receiver"),
+            counted(options.receivers as u64, "receiver"),
             names.join(", ")
         ),
         (false, false) => names.join(", "),

@@ -39,10 +39,10 @@ pub struct SendOptions {
     /// Whether the rate follows what the network carries, beside other flows, and `rate` is the most.
     /// Receivers must be able to answer; no by default.
     pub congestion_control: bool,
-    /// The receivers that are expected, by their names; none by default.
-    pub receivers: Vec<String>,
-    /// How many receivers are expected, where not all are named; 0 by default.
-    pub count: usize,
+    /// How many receivers are expected; 0 by default. Where more are named, as many as those.
+    pub receivers: usize,
+    /// Their names, as far as they are known; none by default.
+    pub names: Vec<String>,
     /// How many parity symbols go with each block of 64 unasked, 0 to 64; `None`: none where
     /// receivers are expected, who can ask, and 8 otherwise.
     pub parity: Option<u8>,
@@ -63,8 +63,8 @@ impl Default for SendOptions {
         Self {
             rate: 100_000_000,
             congestion_control: false,
-            receivers: Vec::new(),
-            count: 0,
+            receivers: 0,
+            names: Vec::new(),
             parity: None,
             skip_links: false,
             wait: Duration::from_secs(5),
@@ -134,7 +134,7 @@ pub enum SendEvent {
 /// });
 ///
 /// let mut options = SendOptions::default();
-/// options.receivers = vec!["board-1".to_owned()];
+/// options.names = vec!["board-1".to_owned()];
 /// let report = files::send_files(address, [from.join("firmware.bin")], options)?;
 /// assert!(report.is_complete());
 /// assert_eq!(std::fs::read(into.join("firmware.bin"))?, b"new");
@@ -189,7 +189,7 @@ impl Sending {
         if paths.is_empty() {
             return Err(Error::Unsuitable("there is nothing to send".to_owned()));
         }
-        for name in &options.receivers {
+        for name in &options.names {
             check_name(name)?;
         }
         Ok(Self {
@@ -349,8 +349,8 @@ impl Run {
         let number =
             |at: usize| u32::from_be_bytes(seed[at..at + 4].try_into().unwrap_or_default());
         let expected = Expected {
-            count: options.count.max(options.receivers.len()),
-            names: options.receivers,
+            count: options.receivers.max(options.names.len()),
+            names: options.names,
             at_host: !egress.to.ip().is_multicast(),
         };
         let automatic = if expected.count > 0 { 0 } else { 8 };

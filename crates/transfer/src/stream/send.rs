@@ -23,12 +23,11 @@ pub struct StreamSendOptions {
     pub rate: u64,
     /// Whether the rate follows what the network carries, and `rate` is the most; no by default.
     pub congestion_control: bool,
-    /// The receivers that are expected, by their names; none by default. It begins when all of them
-    /// are there.
-    pub receivers: Vec<String>,
-    /// How many receivers are expected, where not all are named, 4,096 at most; 0 by default. All that
-    /// are there when it begins count as expected from then on.
-    pub count: usize,
+    /// How many receivers are expected, 4,096 at most; 0 by default. Where more are named, as many as
+    /// those. All that are there when it begins count as expected from then on.
+    pub receivers: usize,
+    /// Their names, as far as they are known; none by default. It begins when all of them are there.
+    pub names: Vec<String>,
     /// How many parity symbols go with each block of 64 unasked, 0 to 64; `None`: none where
     /// receivers are expected, and 8 otherwise.
     pub parity: Option<u8>,
@@ -45,8 +44,8 @@ impl Default for StreamSendOptions {
         Self {
             rate: 100_000_000,
             congestion_control: false,
-            receivers: Vec::new(),
-            count: 0,
+            receivers: 0,
+            names: Vec::new(),
             parity: None,
             wait: Duration::from_secs(5),
             window: 8 << 20,
@@ -101,7 +100,7 @@ const PARTS: usize = 4;
 ///     stream::receive_stream(address, &mut bytes, &options, &Stop::default()).map(|_| bytes)
 /// });
 /// let mut options = StreamSendOptions::default();
-/// options.receivers = vec!["board-1".to_owned()];
+/// options.names = vec!["board-1".to_owned()];
 /// let sent = stream::send_stream(address, &b"some bytes"[..], &options, &Stop::default())?;
 /// assert!(sent.is_complete());
 /// assert_eq!(receiver.join().unwrap()?, b"some bytes");
@@ -119,11 +118,11 @@ pub fn send_stream(
     stop: &Stop,
 ) -> Result<StreamSent, Error> {
     let address = address.into_address().map_err(manycast_io::Error::from)?;
-    for name in &options.receivers {
+    for name in &options.names {
         check_name(name)?;
     }
     let (socket, egress) = open(&address, &options.sender)?;
-    let is_expected = options.count > 0 || !options.receivers.is_empty();
+    let is_expected = options.receivers > 0 || !options.names.is_empty();
     let automatic = if is_expected { 0 } else { 8 };
     let seed = manycast_io::seed();
     let number = u32::from_be_bytes([seed[0], seed[1], seed[2], seed[3]]);
@@ -135,7 +134,7 @@ pub fn send_stream(
             parity: 64,
             proactive: options.parity.unwrap_or(automatic).min(64),
             grtt: Duration::from_millis(100),
-            group_size: options.count.max(receivers.len()).max(10) as u64,
+            group_size: options.receivers.max(receivers.len()).max(10) as u64,
             receivers,
             ..norm::SenderConfig::new(egress.to, node.clamp(1, u32::MAX - 1))
         };
@@ -243,9 +242,9 @@ fn gather(
     stop: &Stop,
 ) -> Result<Vec<String>, Error> {
     let begun = Instant::now();
-    let named = options.receivers.iter().map(|name| (node_of(name), name));
+    let named = options.names.iter().map(|name| (node_of(name), name));
     let named: BTreeMap<u32, &String> = named.collect();
-    let count = options.count.min(MOST);
+    let count = options.receivers.min(MOST);
     let mut there: BTreeMap<u32, String> = BTreeMap::new();
     let mut asked = None;
     // One request names some hundreds: all have their turn.

@@ -89,7 +89,7 @@ fn a_late_receiver_compares_a_large_file() {
     fs::write(site.target("late").join("large"), &large).unwrap();
     let first = site.receive("first", |_| {});
     let mut options = SendOptions::default();
-    options.receivers = vec!["first".to_owned()];
+    options.names = vec!["first".to_owned()];
     options.round_trip = Duration::from_millis(5);
     options.rate = 400_000_000;
     let sending = Sending::new(&*site.address, [site.path("from/large")], options).unwrap();

@@ -111,7 +111,7 @@ fn content(length: usize) -> Vec<u8> {
 
 fn expect(names: &[&str]) -> impl FnOnce(&mut SendOptions) {
     let names = names.iter().map(|&name| name.to_owned()).collect();
-    move |options| options.receivers = names
+    move |options| options.names = names
 }
 
 /// The names in a folder and below, sorted.
@@ -386,7 +386,7 @@ fn without_receivers_it_ends_and_knows_of_nobody() {
     assert_eq!(report.sent, 100_000);
     let report = site
         .send(&["file"], |options| {
-            options.receivers = vec!["nobody".to_owned()];
+            options.names = vec!["nobody".to_owned()];
             options.wait = Duration::from_millis(300);
         })
         .unwrap();
@@ -405,9 +405,9 @@ fn a_late_receiver_gets_all() {
     thread::scope(|scope| {
         let sending = scope.spawn(|| {
             site.send(&["d"], |options| {
-                options.receivers = vec!["first".to_owned(), "late".to_owned()];
+                options.names = vec!["first".to_owned(), "late".to_owned()];
                 options.wait = Duration::from_secs(10);
-                options.count = 1;
+                options.receivers = 1;
             })
         });
         // It waits for the late one; the first has its manifest by then.
@@ -431,7 +431,7 @@ fn a_receiver_that_is_stopped_leaves_no_wrong_file_and_a_new_one_completes() {
     thread::scope(|scope| {
         let sending = scope.spawn(|| {
             site.send(&["small", "large"], |options| {
-                options.receivers = vec!["r".to_owned()];
+                options.names = vec!["r".to_owned()];
                 options.rate = 60_000_000;
             })
         });
@@ -464,7 +464,7 @@ fn a_file_that_changes_meanwhile_is_told() {
     site.file("stays", b"stays");
     let receiver = site.receive("r", |_| {});
     let mut options = SendOptions::default();
-    options.receivers = vec!["r".to_owned()];
+    options.names = vec!["r".to_owned()];
     options.wait = Duration::from_secs(1);
     let paths = ["gone", "stays"].map(|name| site.path("from").join(name));
     let sending = Sending::new(&*site.address, &paths, options).unwrap();
@@ -494,7 +494,7 @@ fn a_file_that_changes_while_it_is_sent_is_told() {
     site.file("file", &content(20_000_000));
     let receiver = site.receive("r", |_| {});
     let mut options = SendOptions::default();
-    options.receivers = vec!["r".to_owned()];
+    options.names = vec!["r".to_owned()];
     options.wait = Duration::from_secs(1);
     options.rate = 100_000_000;
     let path = site.path("from/file");
@@ -543,7 +543,7 @@ fn two_of_one_name_are_told_of() {
         (stop, thread)
     });
     let mut options = SendOptions::default();
-    options.receivers = vec!["same".to_owned()];
+    options.names = vec!["same".to_owned()];
     options.rate = 20_000_000;
     let path = site.path("from/file");
     let sending = Sending::new(&*site.address, [path], options).unwrap();
@@ -583,7 +583,7 @@ async fn futures_do_the_same() {
         .await
         .unwrap();
     let mut options = SendOptions::default();
-    options.receivers = vec!["r".to_owned()];
+    options.names = vec!["r".to_owned()];
     let path = site.path("from/file");
     let report = files::tokio::send_files(&*site.address, [path], options)
         .await

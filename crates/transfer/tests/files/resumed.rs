@@ -15,7 +15,7 @@ fn sent_again(port: u16, meanwhile: impl Fn(&Path)) -> f64 {
     thread::scope(|scope| {
         let sending = scope.spawn(|| {
             site.send(&["large"], |options| {
-                options.receivers = vec!["r".to_owned()];
+                options.names = vec!["r".to_owned()];
                 options.rate = 16_000_000;
             })
         });
