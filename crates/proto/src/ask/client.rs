@@ -314,7 +314,7 @@ impl Protocol for Client {
 
     fn handle_network(&mut self, _now: Instant, event: NetworkEvent) {
         if let NetworkEvent::NotSent { count, error, .. } = event {
-            self.unsent += count as u64;
+            self.unsent = self.unsent.saturating_add(count as u64);
             let was_last = self.attempts > self.config.retries;
             if was_last && self.unsent >= self.stats.questions && self.state == State::Asking {
                 self.tell(ClientEvent::NotSent(error));
