@@ -14,7 +14,7 @@ use super::apart::{Place, place};
 
 /// What was captured on the wire meanwhile, before firewalls and filters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Captured {
+pub(super) struct Captured {
     /// Queriers, the version of IGMP or MLD that each speaks, and how often it asked.
     pub queriers: Vec<(IpAddr, u8, u64)>,
     /// What was sent to the group, whatever the port, in frames that IP takes.
@@ -36,7 +36,7 @@ pub struct Captured {
 
 /// Datagrams to a group that came in pieces by one interface.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Pieces {
+pub(super) struct Pieces {
     /// The index of the interface.
     pub interface: u32,
     /// How many first pieces came: those alone have ports.
@@ -77,7 +77,7 @@ impl Pieces {
 
 /// Datagrams from one source to one port of the group, as they came in by one interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CapturedStream {
+pub(super) struct CapturedStream {
     /// Who sent them; port 0 where that host sends from more ports than are told apart.
     pub source: SocketAddr,
     /// The group, or the address, that they were sent to.

@@ -18,7 +18,7 @@ use manycast_io::Error;
 /// All that the checks look at. Nothing in it is read anew, so that they can be tried on what was
 /// recorded.
 #[derive(Clone, Debug)]
-pub struct Context {
+pub(super) struct Context {
     /// What is to arrive.
     pub target: Target,
     /// This host, before anything was done.
@@ -31,7 +31,7 @@ pub struct Context {
 
 /// An address that was asked for, with its interface found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
+pub(super) struct Target {
     /// The address as it was given.
     pub address: Address,
     /// The group or the local address.
@@ -48,7 +48,7 @@ pub struct Target {
 
 /// The state of this host at one moment.
 #[derive(Clone, Debug, Default)]
-pub struct Snapshot {
+pub(super) struct Snapshot {
     /// Its interfaces.
     pub interfaces: Vec<Interface>,
     /// The groups that it has joined.
@@ -65,7 +65,7 @@ pub struct Snapshot {
 
 /// What happened while an address was listened on.
 #[derive(Clone, Debug, Default)]
-pub struct Watched {
+pub(super) struct Watched {
     /// How long.
     pub lasted: Duration,
     /// Why it could not be listened on, where that is so.
@@ -129,7 +129,7 @@ pub struct Watched {
 
 /// By how much counters moved between two moments.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Moved {
+pub(super) struct Moved {
     /// Those of IP and UDP.
     pub counters: Counters,
     /// What links took away.
@@ -140,7 +140,7 @@ pub struct Moved {
 
 /// Why an address could not be listened on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Obstacle {
+pub(super) struct Obstacle {
     /// The kind of the error.
     pub kind: ErrorKind,
     /// The error, as text.
@@ -149,7 +149,7 @@ pub struct Obstacle {
 
 /// Datagrams from one source to one destination on one interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Flow {
+pub(super) struct Flow {
     /// Who sent them; port 0 where that host sends from more ports than are told apart.
     pub source: SocketAddr,
     /// What they were sent to.
@@ -173,7 +173,7 @@ pub struct Flow {
 /// What became of datagrams that were sent by an interface, with hop limit 0, to a group that was
 /// joined there: they turn round in the kernel and never leave the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SelfTest {
+pub(super) struct SelfTest {
     /// By which interface.
     pub interface: InterfaceId,
     /// How many were sent to the group and port in question.
@@ -201,7 +201,7 @@ pub struct SelfTest {
 
 /// Why this host could not send.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub(super) struct Refusal {
     /// The error, as text.
     pub error: String,
     /// Whether it is what a firewall that drops it gives (`EPERM`).
@@ -212,7 +212,7 @@ pub struct Refusal {
 
 /// A program that is examined.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Program {
+pub(super) struct Program {
     /// What it is called in texts: its name and number, or the port.
     pub name: String,
     /// Its UDP sockets.
@@ -223,7 +223,7 @@ pub struct Program {
 
 /// A socket of a program that is examined.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProgramSocket {
+pub(super) struct ProgramSocket {
     /// What the kernel tells of it.
     pub socket: OpenSocket,
     /// Whose it is, where that is to be seen.
@@ -240,7 +240,7 @@ pub struct ProgramSocket {
 
 /// A membership of one socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SocketMembership {
+pub(super) struct SocketMembership {
     /// The group.
     pub group: IpAddr,
     /// The index of the interface, which may be gone.

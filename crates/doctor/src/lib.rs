@@ -60,34 +60,35 @@ use manycast_types::{Address, SourceFilter};
 
 pub use answers::{blocked_answers, examine_answers};
 pub use cancellation::Cancellation;
-pub use capture::{Captured, CapturedStream, Pieces};
 pub use code::{Code, Step};
-pub use context::{
-    Context, Flow, Moved, Obstacle, Program, ProgramSocket, Refusal, SelfTest, Snapshot,
-    SocketMembership, Target, Watched,
-};
 pub use finding::{Confidence, Finding, Severity};
-pub use host::conntrack::Translation;
 pub use host::counters::{CounterTables, Counters, InterfaceCounters};
 pub use host::examine_host;
 pub use host::firewall::{FirewallRule, firewall_rules, legacy_firewall_tables};
-pub use host::foreign::{ForeignSocket, SocketOwner, socket_owners};
-pub use host::ipsec::IpsecPolicy;
-pub use host::links::LinkState;
-pub use host::multicast_routes::MulticastRoute;
+pub use host::foreign::{SocketOwner, socket_owners};
 pub use host::open_sockets::{OpenSocket, open_sockets};
-pub use host::packets::Frame;
 pub use manycast_proto::probe::{DEFAULT_PORT, Key};
 pub use notes::Notes;
 pub use paths::{Soak, Toward, Trial};
 pub use report::{FarWalk, Mark, Report, StepState};
-pub use rules::{RuleDelta, Rules};
 pub use serve::{Served, Server};
-pub use surroundings::Surroundings;
-pub use tally::Tally;
 pub use two_ends::{FarEnd, examine_with};
 
+use capture::{Captured, CapturedStream, Pieces};
+use context::{
+    Context, Flow, Moved, Obstacle, Program, ProgramSocket, Refusal, SelfTest, Snapshot,
+    SocketMembership, Target, Watched,
+};
+use host::conntrack::Translation;
+use host::foreign::ForeignSocket;
+use host::ipsec::IpsecPolicy;
+use host::links::LinkState;
+use host::multicast_routes::MulticastRoute;
+use host::packets::Frame;
 use manycast_io::{Error, IntoAddress};
+use rules::Rules;
+use surroundings::Surroundings;
+use tally::Tally;
 
 /// How to examine.
 #[derive(Clone, Debug)]

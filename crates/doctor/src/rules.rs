@@ -7,7 +7,7 @@ use crate::{FirewallRule, firewall_rules, legacy_firewall_tables};
 
 /// The rules that drop or reject and may match datagrams to an address, between two moments.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Rules {
+pub(super) struct Rules {
     /// Those that dropped packets meanwhile.
     pub dropped: Vec<RuleDelta>,
     /// Those that do not count, and match each such datagram that comes as far.
@@ -28,7 +28,7 @@ pub struct Rules {
 /// A rule that dropped packets meanwhile. Where something else was counted beside it, which cannot be
 /// read at the same moments, it is read shortly before and after each.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RuleDelta {
+pub(super) struct RuleDelta {
     /// The rule.
     pub rule: FirewallRule,
     /// So many packets at least.

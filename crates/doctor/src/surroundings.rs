@@ -6,7 +6,7 @@ use std::path::Path;
 
 /// The marks that containers, pods and clouds leave in a system, as they were read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Surroundings {
+pub(super) struct Surroundings {
     /// Whether there is `/run/.containerenv`, as in containers of Podman.
     pub containerenv: bool,
     /// Whether there is `/.dockerenv`.

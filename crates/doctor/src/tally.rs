@@ -4,7 +4,7 @@ use crate::Counters;
 
 /// The counters that tell at which step datagrams are lost, of one version of IP.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
+pub(super) struct Tally {
     /// Packets that came to IP.
     pub received: u64,
     /// Packets to groups. By IPv4 only to those that are joined.
@@ -40,7 +40,7 @@ pub struct Tally {
 
 impl Tally {
     /// The counters of one version of IP.
-    pub fn of(counters: &Counters, ipv4: bool) -> Self {
+    pub(super) fn of(counters: &Counters, ipv4: bool) -> Self {
         let get = |v4, v6| counters.get(if ipv4 { v4 } else { v6 });
         let sum = |names: [&str; 3]| names.map(|name| counters.get(name)).iter().sum();
         Self {

@@ -9,7 +9,7 @@ use manycast_net::netlink::{Connection, Request, address, attributes};
 
 /// Datagrams whose destination is translated before UDP has them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Translation {
+pub(crate) struct Translation {
     /// Who sends them.
     pub source: SocketAddr,
     /// What they were sent to.

@@ -72,7 +72,7 @@ impl FirewallRule {
     }
 
     /// Whether it matches all that comes as far, as the last rule of a chain often does.
-    pub fn matches_all(&self) -> bool {
+    pub(crate) fn matches_all(&self) -> bool {
         !self.asks_more && self.conditions.is_empty()
     }
 
@@ -86,17 +86,17 @@ impl FirewallRule {
     }
 
     /// Whether it stands where packets come in, or where only other chains lead to.
-    pub fn is_inward(&self) -> bool {
+    pub(crate) fn is_inward(&self) -> bool {
         matches!(self.hook, None | Some("ingress" | "prerouting" | "input"))
     }
 
     /// Whether it stands where packets go out, or where only other chains lead to.
-    pub fn is_outward(&self) -> bool {
+    pub(crate) fn is_outward(&self) -> bool {
         matches!(self.hook, None | Some("output" | "postrouting" | "egress"))
     }
 
     /// Whether it is the same rule, whatever it counted.
-    pub fn is(&self, other: &Self) -> bool {
+    pub(crate) fn is(&self, other: &Self) -> bool {
         (self.family, self.handle) == (other.family, other.handle)
             && (&self.table, &self.chain) == (&other.table, &other.chain)
     }

@@ -35,7 +35,7 @@ impl fmt::Display for SocketOwner {
 
 /// A second descriptor of another program's socket.
 #[derive(Debug)]
-pub struct ForeignSocket {
+pub(crate) struct ForeignSocket {
     fd: OwnedFd,
 }
 
@@ -95,7 +95,7 @@ impl ForeignSocket {
     /// # Errors
     ///
     /// `EPERM` where this user may not, `ESRCH` or `EBADF` where program or socket are gone.
-    pub fn open(owner: &SocketOwner) -> io::Result<Self> {
+    pub(crate) fn open(owner: &SocketOwner) -> io::Result<Self> {
         let pid = i32::try_from(owner.pid).ok().and_then(Pid::from_raw);
         let pid = pid.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
         let process = pidfd_open(pid, PidfdFlags::empty())?;
@@ -108,25 +108,19 @@ impl ForeignSocket {
     ///
     /// Of an interface that is gone, a membership that was made there still shows: the socket
     /// does not know that it is worth nothing any more.
-    pub fn membership(&self, group: IpAddr, interface: u32) -> Option<SourceFilter> {
+    pub(crate) fn membership(&self, group: IpAddr, interface: u32) -> Option<SourceFilter> {
         manycast_net::source_filter(&self.fd, group, interface).ok()
     }
 
     /// Whether it may be a member of a group: of streams none is.
-    pub fn takes_datagrams(&self) -> bool {
+    pub(crate) fn takes_datagrams(&self) -> bool {
         let kind = socket2::SockRef::from(&self.fd).r#type();
         kind.is_ok_and(|kind| kind != socket2::Type::STREAM)
     }
 
-    /// Whether the socket shares its port by `SO_REUSEADDR` or by `SO_REUSEPORT`.
-    pub fn shares_port(&self) -> bool {
-        let socket = socket2::SockRef::from(&self.fd);
-        socket.reuse_address().unwrap_or(false) || socket.reuse_port().unwrap_or(false)
-    }
-
     /// Whether it receives whatever group any program of this host has joined
     /// (`IP_MULTICAST_ALL`, `IPV6_MULTICAST_ALL`), where it can be read.
-    pub fn multicast_all(&self) -> Option<bool> {
+    pub(crate) fn multicast_all(&self) -> Option<bool> {
         let socket = socket2::SockRef::from(&self.fd);
         let all = if self.is_ipv6()? {
             socket.multicast_all_v6()
@@ -138,7 +132,7 @@ impl ForeignSocket {
 
     /// Whether members on this host receive what it sends to groups (`IP_MULTICAST_LOOP`,
     /// `IPV6_MULTICAST_LOOP`), where it can be read.
-    pub fn loopback(&self) -> Option<bool> {
+    pub(crate) fn loopback(&self) -> Option<bool> {
         let socket = socket2::SockRef::from(&self.fd);
         let loopback = if self.is_ipv6()? {
             socket.multicast_loop_v6()
@@ -150,21 +144,10 @@ impl ForeignSocket {
 
     /// The index of the interface that a socket of IPv6 names for what it sends to groups
     /// (`IPV6_MULTICAST_IF`); of IPv4, Linux tells it of nobody.
-    pub fn multicast_interface(&self) -> Option<u32> {
+    pub(crate) fn multicast_interface(&self) -> Option<u32> {
         let socket = socket2::SockRef::from(&self.fd);
         let index = self.is_ipv6()?.then(|| socket.multicast_if_v6().ok())?;
         index.filter(|index| *index != 0)
-    }
-
-    /// The hop limit of what it sends to groups, where it can be read.
-    pub fn multicast_hops(&self) -> Option<u8> {
-        let socket = socket2::SockRef::from(&self.fd);
-        let hops = if self.is_ipv6()? {
-            socket.multicast_hops_v6()
-        } else {
-            socket.multicast_ttl_v4()
-        };
-        u8::try_from(hops.ok()?).ok()
     }
 
     fn is_ipv6(&self) -> Option<bool> {

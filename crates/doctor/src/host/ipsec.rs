@@ -8,7 +8,7 @@ use manycast_net::netlink::{Connection, Message, Request, address, attributes, u
 
 /// A policy that blocks what it matches, or lets it pass encrypted alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IpsecPolicy {
+pub(crate) struct IpsecPolicy {
     /// To which addresses what it matches goes, and how many bits of them count.
     pub destination: (IpAddr, u8),
     /// From which addresses it comes, and how many bits of them count.
@@ -53,7 +53,7 @@ const UDP: u8 = 17;
 
 impl IpsecPolicy {
     /// Whether it may match a UDP datagram to this address.
-    pub fn may_match(&self, to: SocketAddr) -> bool {
+    pub(crate) fn may_match(&self, to: SocketAddr) -> bool {
         let (destination, prefix) = self.destination;
         let (port, mask) = self.port;
         same_bits(destination, to.ip(), prefix)

@@ -8,7 +8,7 @@ use manycast_net::netlink::{Connection, Request, attributes, text, u32_at};
 
 /// What stands on a link before IP, and what was taken away there since the counters began.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LinkState {
+pub(crate) struct LinkState {
     /// The name of the interface.
     pub name: String,
     /// How a program of XDP is attached, where one is, as `ip link` names it: `xdpdrv`, `xdpgeneric`,

@@ -7,7 +7,7 @@ use std::path::Path;
 
 /// One route of a group, and what came for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MulticastRoute {
+pub(crate) struct MulticastRoute {
     /// The group.
     pub group: IpAddr,
     /// The source that it is for; the unspecified address stands for any.

@@ -63,7 +63,7 @@ impl OpenSocket {
     }
 
     /// A socket that was never bound: the kernel does not list it, and no more is known of it.
-    pub fn unbound(inode: u32, ipv4: bool) -> Self {
+    pub(crate) fn unbound(inode: u32, ipv4: bool) -> Self {
         let any: IpAddr = if ipv4 {
             Ipv4Addr::UNSPECIFIED.into()
         } else {

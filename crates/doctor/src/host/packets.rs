@@ -77,7 +77,7 @@ pub(crate) struct Link {
 
 /// Whether IP takes a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Frame {
+pub(crate) enum Frame {
     /// It does.
     Taken,
     /// It bears the tag of this VLAN, and so belongs to another interface, if there is one.
