@@ -59,13 +59,12 @@ waits_or_begins! {
             return Pending::start(&EXAMINATIONS, library::examine_host, finish);
         };
         let address = address::one(address, port, interface, sources)?;
-        let how = Examination {
-            duration: timeout(Some(duration))?
-                .filter(|duration| duration.as_secs() < 1 << 32)
-                .ok_or_else(|| PyValueError::new_err("an examination has an end"))?,
-            program: pid.map(ProgramChoice::Pid),
-            ..Examination::default()
-        };
+        let duration = timeout(Some(duration))?
+            .filter(|duration| duration.as_secs() < 1 << 32)
+            .ok_or_else(|| PyValueError::new_err("an examination has an end"))?;
+        let how = Examination::default()
+            .duration(duration)
+            .program(pid.map(ProgramChoice::Pid));
         if !answers && question.is_some() {
             return Err(PyValueError::new_err("a question is for answers=True"));
         }
@@ -87,11 +86,9 @@ waits_or_begins! {
                 finish,
             );
         };
-        let far = FarEnd {
-            address: far_address(with)?,
-            key: key.map(|key| Key::new(key.to_owned())),
-            soak: None,
-        };
+        let far = FarEnd::new(far_address(with)?)
+            .map_err(error::exception)?
+            .key(key.map(|key| Key::new(key.to_owned())));
         Pending::start(
             &EXAMINATIONS,
             move || library::examine_with(address, &how, &far),

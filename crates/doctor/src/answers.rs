@@ -163,10 +163,7 @@ pub fn blocked_answers(
     address: impl IntoAddress,
     question: Option<&[u8]>,
 ) -> Result<Option<Finding>, Error> {
-    let how = Examination {
-        duration: Examination::SHORTEST,
-        ..Examination::default()
-    };
+    let how = Examination::default().duration(Examination::SHORTEST);
     let report = examine_answers(address, question, &how)?;
     let fault = (!report.is_healthy()).then(|| report.findings.into_iter().next());
     let known = |finding: &Finding| {

@@ -12,7 +12,7 @@ use manycast_net::Stopper;
 /// use manycast::doctor::{self, Cancellation, Examination};
 ///
 /// let cancellation = Cancellation::default();
-/// let how = Examination { cancellation: cancellation.clone(), ..Examination::default() };
+/// let how = Examination::default().cancellation(cancellation.clone());
 /// std::thread::spawn(move || {
 ///     // When the user has seen enough:
 ///     cancellation.cancel();

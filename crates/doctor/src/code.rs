@@ -113,7 +113,7 @@ pub enum Code {
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 51] = [
+    pub const ALL: &[Self] = &[
         Self::Delivered,
         Self::NothingSent,
         Self::EgressOtherInterface,
@@ -169,7 +169,7 @@ impl Code {
 
     /// The code of this name.
     pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|code| code.as_str() == name)
+        Self::ALL.iter().copied().find(|code| code.as_str() == name)
     }
 
     /// The name.
@@ -292,6 +292,7 @@ impl fmt::Display for Code {
 
 /// A step of a datagram's way from its sender to the application.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Step {
     /// Somebody sends it.
     Sent,
@@ -315,7 +316,7 @@ pub enum Step {
 
 impl Step {
     /// All steps, in their order.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: &[Self] = &[
         Self::Sent,
         Self::Egress,
         Self::Arrived,
@@ -369,7 +370,7 @@ mod tests {
         assert_eq!(names, pages);
         let table = fs::read_to_string(docs.join("doctor.md")).unwrap();
         for code in Code::ALL {
-            assert_eq!(Code::named(code.as_str()), Some(code));
+            assert_eq!(Code::named(code.as_str()), Some(*code));
             assert!(
                 table.contains(&format!("[`{code}`](doctor/{code}.md)")),
                 "{code}"

@@ -32,7 +32,7 @@ pub(super) fn from_wire(report: &probe::Report, host: &str) -> (Vec<StepState>, 
     let steps = report.steps.iter().filter_map(|told| {
         Some(StepState {
             step: by_name(Step::ALL, Step::as_str, &told.name)?,
-            mark: by_name(Mark::ALL, Mark::as_str, &told.mark).unwrap_or(Mark::Unknown),
+            mark: by_name(&Mark::ALL, Mark::as_str, &told.mark).unwrap_or(Mark::Unknown),
             detail: of_host(&told.detail, host),
         })
     });
@@ -45,7 +45,7 @@ pub(super) fn from_wire(report: &probe::Report, host: &str) -> (Vec<StepState>, 
             Severity::Fault
         },
         // What cannot be understood proves nothing.
-        confidence: by_name(Confidence::ALL, Confidence::as_str, &told.confidence)
+        confidence: by_name(&Confidence::ALL, Confidence::as_str, &told.confidence)
             .unwrap_or(Confidence::Possible),
         title: titled(&told.title, host),
         evidence: told
@@ -59,12 +59,8 @@ pub(super) fn from_wire(report: &probe::Report, host: &str) -> (Vec<StepState>, 
     (steps.collect(), findings.collect())
 }
 
-fn by_name<T: Copy>(
-    all: impl IntoIterator<Item = T>,
-    name: impl Fn(T) -> &'static str,
-    text: &str,
-) -> Option<T> {
-    all.into_iter().find(|found| name(*found) == text)
+fn by_name<T: Copy>(all: &[T], name: impl Fn(T) -> &'static str, text: &str) -> Option<T> {
+    all.iter().copied().find(|found| name(*found) == text)
 }
 
 /// A text in which a host speaks of itself, as one on another host would say it.
@@ -95,13 +91,12 @@ mod tests {
         .because("this host counts")
         .remedy("mend this host");
         let mut report = Report::of_host(vec![finding], crate::Counters::default());
-        report.steps = Step::ALL
-            .map(|step| StepState {
-                step,
-                mark: Mark::NotReached,
-                detail: "of this host".to_owned(),
-            })
-            .to_vec();
+        let not_reached = Step::ALL.iter().map(|step| StepState {
+            step: *step,
+            mark: Mark::NotReached,
+            detail: "of this host".to_owned(),
+        });
+        report.steps = not_reached.collect();
         let (steps, findings) = from_wire(&to_wire(&report), "10.0.0.1");
         assert_eq!(steps.len(), report.steps.len());
         assert_eq!(

@@ -7,6 +7,7 @@ use super::proof::Grade;
 
 /// Something that was found: what, how sure it is, why, and what mends it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Finding {
     /// Its stable name.
     pub code: Code,
@@ -28,6 +29,7 @@ pub struct Finding {
 
 /// Whether something keeps datagrams away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Severity {
     /// It does, or the sources or groups that were asked for are not kept apart.
     Fault,
@@ -37,6 +39,7 @@ pub enum Severity {
 
 /// How sure a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Confidence {
     /// There is positive evidence of the very cause: a counter of it moved by what is known to have
     /// been lost, datagrams were seen with what the finding says of them, or the kernel says so itself.

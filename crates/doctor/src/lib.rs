@@ -91,7 +91,19 @@ use surroundings::Surroundings;
 use tally::Tally;
 
 /// How to examine.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use manycast::doctor::{Examination, ProgramChoice};
+///
+/// let how = Examination::default()
+///     .duration(Duration::from_secs(30))
+///     .program(Some(ProgramChoice::Pid(4711)));
+/// assert_eq!(how.expected_rate, None);
+/// ```
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Examination {
     /// How long to listen, at least [`SHORTEST`](Self::SHORTEST); ten seconds by default. What comes of
     /// trying other interfaces and sources, where nothing came, is added to it.
@@ -110,6 +122,7 @@ pub struct Examination {
 
 /// Which program to explain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ProgramChoice {
     /// The one with this process number.
     Pid(u32),
@@ -121,6 +134,41 @@ impl Examination {
     /// The least time that tells something: a host reports a membership for up to a second, and
     /// counters are watched after that.
     pub const SHORTEST: Duration = Duration::from_secs(2);
+
+    /// Sets how long to listen.
+    #[must_use]
+    pub const fn duration(mut self, duration: Duration) -> Self {
+        self.duration = duration;
+        self
+    }
+
+    /// Sets which program to explain.
+    #[must_use]
+    pub const fn program(mut self, program: Option<ProgramChoice>) -> Self {
+        self.program = program;
+        self
+    }
+
+    /// Sets how many datagrams a second are to come.
+    #[must_use]
+    pub const fn expected_rate(mut self, rate: Option<f64>) -> Self {
+        self.expected_rate = rate;
+        self
+    }
+
+    /// Sets what ends it before its time.
+    #[must_use]
+    pub fn cancellation(mut self, cancellation: Cancellation) -> Self {
+        self.cancellation = cancellation;
+        self
+    }
+
+    /// Sets whom to tell what must be known while it goes on.
+    #[must_use]
+    pub fn notes(mut self, notes: Notes) -> Self {
+        self.notes = notes;
+        self
+    }
 }
 
 impl Default for Examination {

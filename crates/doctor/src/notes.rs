@@ -9,10 +9,7 @@ use std::sync::Arc;
 /// ```
 /// use manycast::doctor::{Examination, Notes};
 ///
-/// let how = Examination {
-///     notes: Notes::to(|note| eprintln!("{note}")),
-///     ..Examination::default()
-/// };
+/// let how = Examination::default().notes(Notes::to(|note| eprintln!("{note}")));
 /// ```
 #[derive(Clone, Default)]
 pub struct Notes {

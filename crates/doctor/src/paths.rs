@@ -11,6 +11,7 @@ use super::{Code, Confidence, Context, Finding, SelfTest, Severity, Target};
 
 /// Some datagrams that one end sent to the other, and how many came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Trial {
     /// In which direction.
     pub toward: Toward,
@@ -40,6 +41,7 @@ pub enum Toward {
 
 /// What came of sending to the group for a long time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Soak {
     /// How long.
     pub lasted: Duration,

@@ -10,6 +10,7 @@ use super::{Code, Confidence, Context, Finding, Severity, Soak, Step, Tally, Tri
 
 /// The outcome of an examination.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Report {
     /// What was examined, as text: an address, or this host.
     pub subject: String,
@@ -37,6 +38,7 @@ pub struct Report {
 
 /// The walk of datagrams that this host sends, on the host that they go to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct FarWalk {
     /// The far host, as it was named.
     pub host: String,
@@ -46,6 +48,7 @@ pub struct FarWalk {
 
 /// How it stands with one step of the walk.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct StepState {
     /// Which step.
     pub step: Step,
@@ -57,6 +60,7 @@ pub struct StepState {
 
 /// How it stands with a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Mark {
     /// Datagrams passed it.
     Passed,
@@ -276,7 +280,7 @@ fn steps(context: &Context, fault: Option<&Finding>) -> Vec<StepState> {
         };
         StepState { step, mark, detail }
     };
-    Step::ALL.map(state).to_vec()
+    Step::ALL.iter().copied().map(state).collect()
 }
 
 /// Whether a fault is one of datagrams that came to this host: those that were captured, or that a

@@ -23,15 +23,55 @@ use manycast_io::{Error, IntoAddress};
 use session::Session;
 
 /// The far end, and how to ask it.
+///
+/// ```no_run
+/// use manycast::doctor::{self, Examination, FarEnd, Key};
+///
+/// let far = FarEnd::new("192.0.2.7:49366")?.key(Some(Key::new("secret")));
+/// let report = doctor::examine_with("239.1.1.1:5000", &Examination::default(), &far)?;
+/// println!("{}", report.verdict());
+/// # Ok::<(), manycast::Error>(())
+/// ```
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct FarEnd {
     /// Where a [`Server`](super::Server) serves: `HOST:PORT`.
     pub address: Address,
-    /// The key that it was given.
+    /// The key that it was given; none by default.
     pub key: Option<Key>,
     /// How long to go on, a datagram or two a second: beyond 260 s, after which switches forget a
-    /// membership that is not reported again.
+    /// membership that is not reported again; not at all by default.
     pub soak: Option<Duration>,
+}
+
+impl FarEnd {
+    /// The one at this address, `HOST:PORT`; the port is [`DEFAULT_PORT`](crate::DEFAULT_PORT) unless
+    /// its [`Server`](crate::Server) was given another one.
+    ///
+    /// # Errors
+    ///
+    /// The text is no address.
+    pub fn new(address: impl IntoAddress) -> Result<Self, Error> {
+        Ok(Self {
+            address: address.into_address()?,
+            key: None,
+            soak: None,
+        })
+    }
+
+    /// Sets the key that it was given.
+    #[must_use]
+    pub fn key(mut self, key: Option<Key>) -> Self {
+        self.key = key;
+        self
+    }
+
+    /// Sets how long to go on.
+    #[must_use]
+    pub const fn soak(mut self, duration: Option<Duration>) -> Self {
+        self.soak = duration;
+        self
+    }
 }
 
 /// As [`examine`](crate::examine), but together with the far end: numbered datagrams go in both directions, by

@@ -124,17 +124,17 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     let report = match &args.address {
         None => doctor::examine_host()?,
         Some(address) => {
-            let how = Examination {
-                cancellation: cancelled_by_interrupt()?,
-                notes: Notes::to(output.noter()),
-                duration: args.duration,
-                expected_rate: args.expect_rate,
-                program: match args.pid {
-                    Some(0) => bail!("process numbers begin at 1"),
-                    Some(pid) => Some(ProgramChoice::Pid(pid)),
-                    None => args.port.then_some(ProgramChoice::Port),
-                },
+            let program = match args.pid {
+                Some(0) => bail!("process numbers begin at 1"),
+                Some(pid) => Some(ProgramChoice::Pid(pid)),
+                None => args.port.then_some(ProgramChoice::Port),
             };
+            let how = Examination::default()
+                .cancellation(cancelled_by_interrupt()?)
+                .notes(Notes::to(output.noter()))
+                .duration(args.duration)
+                .expected_rate(args.expect_rate)
+                .program(program);
             if args.answers {
                 output.note_in_text(format_args!(
                     "asking {address}, and waiting for answers for {} at most; Ctrl-C ends it before",
@@ -145,11 +145,9 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
                 return tell(&report, output);
             }
             if let Some(host) = &args.with {
-                let far = FarEnd {
-                    address: far_address(host)?,
-                    key: args.key.map(Key::new),
-                    soak: args.soak,
-                };
+                let far = FarEnd::new(far_address(host)?)?
+                    .key(args.key.map(Key::new))
+                    .soak(args.soak);
                 output.note_in_text(format_args!(
                     "trying {address} with {}, in both directions; then watching for {}; Ctrl-C \
                      ends it before",

@@ -27,14 +27,13 @@ const ATTEMPTS: usize = 8;
 /// ```
 /// use manycast_doctor::CounterTables;
 ///
-/// let tables = CounterTables {
-///     snmp: "Udp: InDatagrams NoPorts\nUdp: 17 4\n".into(),
-///     ..CounterTables::default()
-/// };
+/// let mut tables = CounterTables::default();
+/// tables.snmp = "Udp: InDatagrams NoPorts\nUdp: 17 4\n".into();
 /// assert_eq!(tables.counters()?.get("Udp.NoPorts"), 4);
 /// # Ok::<(), manycast_types::Malformed>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CounterTables {
     /// `/proc/net/snmp`: IPv4, and what is above it.
     pub snmp: String,
@@ -50,6 +49,7 @@ pub struct CounterTables {
 
 /// What the kernel has counted since it started, or between two moments.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Counters {
     /// By the kernel's names: `Ip.InReceives`, `IpExt.InMcastPkts`, `Ip6InReceives`.
     pub values: BTreeMap<String, u64>,
@@ -59,6 +59,7 @@ pub struct Counters {
 
 /// What an interface has counted, in packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct InterfaceCounters {
     /// Packets that came in.
     pub received: u64,

@@ -14,6 +14,7 @@ use super::udp_table;
 
 /// A UDP socket of some program, as it was when it was listed.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct OpenSocket {
     /// What it is bound to; the unspecified address takes what comes to any.
     pub local: SocketAddr,

@@ -296,11 +296,7 @@ fn examine_privileged_for(
 }
 
 fn how(duration: Duration, program: Option<ProgramChoice>) -> Examination {
-    Examination {
-        duration,
-        program,
-        ..Examination::default()
-    }
+    Examination::default().duration(duration).program(program)
 }
 
 /// What a program does that reads what comes to its socket `s`.

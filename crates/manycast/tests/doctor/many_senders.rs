@@ -40,11 +40,9 @@ pub(crate) fn a_new_port_for_each_datagram() {
     let switch = lab.switch("sw");
     let [a, b] = two_hosts(&lab, &switch);
     let _sender = from_ever_new_ports(&a, "('239.1.2.3', 5000)", 400);
-    let how = Examination {
-        duration: Duration::from_secs(3),
-        expected_rate: Some(300.0),
-        ..Examination::default()
-    };
+    let how = Examination::default()
+        .duration(Duration::from_secs(3))
+        .expected_rate(Some(300.0));
     for privileged in [false, true] {
         let examine = || doctor::examine("239.1.2.3:5000", &how).unwrap();
         let report = if privileged {

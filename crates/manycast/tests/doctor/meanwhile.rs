@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use manycast::SenderConfig;
-use manycast::doctor::{self, Cancellation, Code, Confidence, Examination};
+use manycast::doctor::{self, Cancellation, Code, Confidence};
 use manycast_lab::netns::{Hook, Host, Lab, wait_until};
 
 use crate::{
@@ -124,10 +124,7 @@ pub(crate) fn it_is_cancelled_while_it_sends_to_itself() {
     let lab = Lab::new();
     let b = host_of_many_interfaces(&lab);
     let cancellation = Cancellation::default();
-    let how = Examination {
-        cancellation: cancellation.clone(),
-        ..how(Duration::from_secs(600), None)
-    };
+    let how = how(Duration::from_secs(600), None).cancellation(cancellation.clone());
     let examined = b.spawn(move || doctor::examine("239.1.2.3:5000", &how).unwrap());
     b.wait_for_group("v40", ip("239.1.2.3"));
     assert!(cancellation.cancel());

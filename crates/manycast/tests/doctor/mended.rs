@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use manycast::SenderConfig;
-use manycast::doctor::{Code, Confidence, Examination, ProgramChoice, Report};
+use manycast::doctor::{Code, Confidence, ProgramChoice, Report};
 use manycast_lab::netns::{self, Hook, Host, Lab, Process, wait_until};
 
 use crate::serving::{Serving, far};
@@ -244,10 +244,7 @@ pub(crate) fn nothing_limits_the_rate() {
     let switch = lab.switch("sw");
     let [a, b] = two_hosts(&lab, &switch);
     let expected = |address: &str| {
-        let how = Examination {
-            expected_rate: Some(150.0),
-            ..how(Duration::from_secs(2), None)
-        };
+        let how = how(Duration::from_secs(2), None).expected_rate(Some(150.0));
         let examine = || manycast::doctor::examine(address, &how).unwrap();
         [b.run_unprivileged(examine), b.run(examine)]
     };

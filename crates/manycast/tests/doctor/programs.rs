@@ -279,11 +279,9 @@ pub(crate) fn of_another_network_namespace() {
     let switch = lab.switch("sw");
     let [a, b] = two_hosts(&lab, &switch);
     let process = program(&a, "s = udp(''); join(s, '239.1.2.3', 'eth0')");
-    let how = Examination {
-        duration: Duration::from_secs(2),
-        program: Some(ProgramChoice::Pid(process.id())),
-        ..Examination::default()
-    };
+    let how = Examination::default()
+        .duration(Duration::from_secs(2))
+        .program(Some(ProgramChoice::Pid(process.id())));
     let error = b
         .run(|| doctor::examine("239.1.2.3:5000", &how))
         .unwrap_err();

@@ -56,9 +56,5 @@ pub(crate) fn far(host: &str) -> FarEnd {
     } else {
         format!("{host}:{DEFAULT_PORT}")
     };
-    FarEnd {
-        address: address.parse().unwrap(),
-        key: None,
-        soak: None,
-    }
+    FarEnd::new(address).unwrap()
 }

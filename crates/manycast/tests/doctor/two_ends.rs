@@ -28,10 +28,7 @@ pub(crate) fn examine_privileged(host: &Host, address: &str, far: &FarEnd) -> Re
 }
 
 fn brief() -> Examination {
-    Examination {
-        duration: Duration::from_secs(2),
-        ..Examination::default()
-    }
+    Examination::default().duration(Duration::from_secs(2))
 }
 
 pub(crate) fn the_way_is_open_and_nobody_sends() {
@@ -89,10 +86,7 @@ pub(crate) fn what_is_sent_is_delivered() {
     let [a, b] = two_hosts(&lab, &switch);
     let _serving = Serving::start(&a, Some("secret"));
     let _stream = Stream::start(&a, "239.1.2.3%eth0:5000");
-    let far = FarEnd {
-        key: Some(Key::new("secret")),
-        ..far("10.0.0.1")
-    };
+    let far = far("10.0.0.1").key(Some(Key::new("secret")));
     assert_delivered(&examine(&b, "239.1.2.3:5000", &far));
 }
 
@@ -136,10 +130,8 @@ pub(crate) fn a_source_of_the_far_end_or_another() {
     ] {
         let told = Arc::new(Mutex::new(Vec::new()));
         let notes = Arc::clone(&told);
-        let how = Examination {
-            notes: Notes::to(move |note| notes.lock().unwrap().push(note.to_owned())),
-            ..brief()
-        };
+        let tell = move |note: &str| notes.lock().unwrap().push(note.to_owned());
+        let how = brief().notes(Notes::to(tell));
         let report = b
             .run_unprivileged(|| doctor::examine_with(address, &how, &far(host)))
             .unwrap();
@@ -455,10 +447,7 @@ pub(crate) fn a_soak_outlasts_the_memory_of_the_switch() {
     query.close_stdin();
     wait_until("the query to be heard", || heard.count() > 0);
     let _serving = Serving::start(&a, None);
-    let far = FarEnd {
-        soak: Some(Duration::from_secs(20)),
-        ..far("10.0.0.1")
-    };
+    let far = far("10.0.0.1").soak(Some(Duration::from_secs(20)));
     let report = examine(&b, "239.1.2.3:5000", &far);
     assert_fault(&report, Code::NoQuerier, Confidence::Likely);
 }

@@ -237,11 +237,9 @@ pub(crate) fn fewer_than_are_expected() {
         assert_delivered(&examine(&b, &address(group)));
         for privileged in [false, true] {
             for (expected, verdict) in [(200.0, Code::Loss), (20.0, Code::Delivered)] {
-                let how = Examination {
-                    duration: Duration::from_secs(2),
-                    expected_rate: Some(expected),
-                    ..Examination::default()
-                };
+                let how = Examination::default()
+                    .duration(Duration::from_secs(2))
+                    .expected_rate(Some(expected));
                 let examine = || doctor::examine(address(group), &how).unwrap();
                 let report = if privileged {
                     b.run(examine)

@@ -257,7 +257,7 @@ pub(crate) fn text(report: &Report) -> String {
     for finding in &report.findings {
         let severity = match finding.severity {
             Severity::Fault => "FAULT",
-            Severity::Warning => "warning",
+            other => other.as_str(),
         };
         let host = finding.host.as_deref().map(|host| format!(" of {host}"));
         line(format_args!(

@@ -212,18 +212,17 @@ impl Scene {
     }
 
     fn report(&self, root: bool, pid: Option<u32>) -> Result<Report, Error> {
-        let how = Examination {
-            duration: self.duration,
-            expected_rate: self.expected_rate,
-            program: pid.map(|pid| {
-                if self.program.by_pid {
-                    ProgramChoice::Pid(pid)
-                } else {
-                    ProgramChoice::Port
-                }
-            }),
-            ..Examination::default()
-        };
+        let program = pid.map(|pid| {
+            if self.program.by_pid {
+                ProgramChoice::Pid(pid)
+            } else {
+                ProgramChoice::Port
+            }
+        });
+        let how = Examination::default()
+            .duration(self.duration)
+            .expected_rate(self.expected_rate)
+            .program(program);
         let asked = self.asked.text();
         let _serving = (self.view == View::TwoEnds).then(|| {
             if root {
