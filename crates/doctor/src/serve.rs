@@ -7,24 +7,26 @@ use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use manycast_net::{ErrorKind, Stopper};
 use manycast_proto::probe::{self, Inquiry, Key, ServerConfig, ServerEvent};
-use manycast_types::{Address, Group, NetworkError};
+use manycast_types::{Group, NetworkError};
 
 use super::{Code, Report, far};
 use inquiry::{Agreed, Examination, Watch};
-use manycast_io::{Commands, Driver, Error, Next, Socket, seed};
+use manycast_io::{Commands, Driver, Error, IntoAddress, Next, Socket, seed};
 
 /// Serves doctors on other hosts: joins the groups that they ask for, counts what comes, sends to
 /// them and to these groups, and nowhere else, and examines this host where they ask why nothing
 /// comes.
 ///
 /// ```no_run
+/// use manycast::Next;
 /// use manycast::doctor::{DEFAULT_PORT, Key, Server};
 ///
-/// let mut server = Server::open(&format!(":{DEFAULT_PORT}").parse()?, Some(Key::new("secret")))?;
-/// while let Some(served) = server.next()? {
+/// let mut server = Server::open(format!(":{DEFAULT_PORT}"), Some(Key::new("secret")))?;
+/// while let Next::Event(served) = server.next_event(None)? {
 ///     println!("{served:?}");
 /// }
 /// # Ok::<(), manycast::Error>(())
@@ -105,8 +107,8 @@ impl Server {
     /// # Errors
     ///
     /// The port is in use, or the address is none of this host.
-    pub fn open(address: &Address, key: Option<Key>) -> Result<Self, Error> {
-        let socket = Socket::bind(address.clone())?;
+    pub fn open(address: impl IntoAddress, key: Option<Key>) -> Result<Self, Error> {
+        let socket = Socket::bind(address)?;
         let config = ServerConfig {
             key,
             ..ServerConfig::default()
@@ -125,20 +127,25 @@ impl Server {
         })
     }
 
-    /// Serves until there is something to tell; `None` when it was stopped.
+    /// Serves until there is something to tell, or `timeout` is over (`None`: for ever);
+    /// [`Next::Finished`] when it was stopped.
     ///
     /// # Errors
     ///
     /// Only where the machine itself fails.
-    #[expect(clippy::should_implement_trait, reason = "an iterator could not fail")]
-    pub fn next(&mut self) -> Result<Option<Served>, Error> {
-        while self.served.is_empty() {
-            match self.driver.next_event(None)? {
+    pub fn next_event(&mut self, timeout: Option<Duration>) -> Result<Next<Served>, Error> {
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        loop {
+            if let Some(served) = self.served.pop_front() {
+                return Ok(Next::Event(served));
+            }
+            let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            match self.driver.next_event(left)? {
                 Next::Event(event) => self.serve(event)?,
-                _ => return Ok(None),
+                Next::TimedOut => return Ok(Next::TimedOut),
+                Next::Finished => return Ok(Next::Finished),
             }
         }
-        Ok(self.served.pop_front())
     }
 
     /// Takes in what the protocol tells and asks.
@@ -378,5 +385,14 @@ mod tests {
     fn an_examination_that_panics_is_an_answer() {
         let error = or_panicked(|| panic!("of a defect")).unwrap_err();
         assert!(error.to_string().contains("panicked"), "{error}");
+    }
+
+    #[test]
+    fn a_time_out_and_a_stop_are_told_apart() {
+        let mut server = Server::open("127.0.0.1:0", None).unwrap();
+        let briefly = Some(Duration::from_millis(1));
+        assert_eq!(server.next_event(briefly).unwrap(), Next::TimedOut);
+        server.stopper().unwrap().stop();
+        assert_eq!(server.next_event(None).unwrap(), Next::Finished);
     }
 }

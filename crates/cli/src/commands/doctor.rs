@@ -6,10 +6,10 @@ use std::process;
 use std::time::Duration;
 
 use anyhow::bail;
-use manycast::Address;
 use manycast::doctor::{
     self, Cancellation, Code, Examination, FarEnd, Key, Notes, ProgramChoice, Served, Server,
 };
+use manycast::{Address, Next};
 
 use crate::Outcome;
 use crate::cli::HELP;
@@ -253,7 +253,7 @@ fn serve(address: &Address, key: Option<String>, output: &mut Output) -> anyhow:
     let mut server = Server::open(address, key.map(Key::new))?;
     interrupt.stops(server.stopper()?);
     output.note(format_args!("serving on {address}; Ctrl-C ends it"));
-    while let Some(served) = server.next()? {
+    while let Next::Event(served) = server.next_event(None)? {
         match served {
             Served::Joined {
                 client,

@@ -26,15 +26,12 @@ impl Serving {
 
     fn here(key: Option<&str>) -> Self {
         let key = key.map(|key| Key::new(key.to_owned()));
-        let address = format!(":{DEFAULT_PORT}").parse().unwrap();
-        let mut server = Server::open(&address, key).unwrap();
+        let mut server = Server::open(format!(":{DEFAULT_PORT}"), key).unwrap();
         Self {
             stopper: server.stopper().unwrap(),
-            thread: Some(thread::spawn(
-                move || {
-                    while server.next().unwrap().is_some() {}
-                },
-            )),
+            thread: Some(thread::spawn(move || {
+                while server.next_event(None).unwrap().event().is_some() {}
+            })),
         }
     }
 }
