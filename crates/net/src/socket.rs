@@ -254,8 +254,9 @@ impl Socket {
         }
     }
 
-    /// The interface that is named for a datagram, with it or by an option of the socket.
-    fn interface_to(&self, destination: SocketAddr, named: Option<u32>) -> Option<u32> {
+    /// The index of the interface that is named for a datagram to `destination`: with it, or by the
+    /// set-up of the socket. It leaves by no other, whatever the routes say.
+    pub fn interface_to(&self, destination: SocketAddr, named: Option<u32>) -> Option<u32> {
         let is_group = destination.ip().is_multicast();
         let of_groups = || self.multicast_interface().filter(|_| is_group);
         named.or(self.device).or_else(of_groups)

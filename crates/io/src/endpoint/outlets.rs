@@ -139,7 +139,7 @@ impl Outlets {
             outlet.socket.try_send_batch(run)
         };
         match result {
-            Err(error) if needs_egress(&error, first) => {
+            Err(error) if needs_egress(&error, outlet, first) => {
                 let same = run.iter().take_while(|other| other.is_like(first)).count();
                 let by = self.first_that_can(first)?;
                 send_by(outlet, &run[..same], &by, wait).inspect_err(|_| self.forget_first())
@@ -212,7 +212,7 @@ impl Outlets {
             return send_segments_by(outlet, transmit, named, wait);
         }
         match outlet.socket.send_segments(transmit, wait) {
-            Err(error) if needs_egress(&error, transmit) => {
+            Err(error) if needs_egress(&error, outlet, transmit) => {
                 let by = self.first_that_can(transmit)?;
                 send_segments_by(outlet, transmit, &by, wait).inspect_err(|_| self.forget_first())
             }
@@ -353,10 +353,12 @@ fn send_segments_by<P: AsRef<[u8]>>(
     sent.map_err(|error| named.explain(error, to))
 }
 
-/// Whether it failed for want of a route to a group, which an interface can stand in for.
-fn needs_egress<P>(error: &manycast_net::Error, transmit: &Transmit<P>) -> bool {
+/// Whether it failed for want of a route to a group, which an interface can stand in for: not where
+/// one was chosen, be it for this socket, since what is meant for that leaves by no other.
+fn needs_egress<P>(error: &manycast_net::Error, outlet: &Outlet, transmit: &Transmit<P>) -> bool {
+    let to = transmit.destination;
     error.operation() == Operation::Send
         && error.kind() == ErrorKind::NetworkUnreachable
-        && transmit.destination.ip().is_multicast()
-        && transmit.interface.is_none()
+        && to.ip().is_multicast()
+        && outlet.socket.interface_to(to, transmit.interface).is_none()
 }

@@ -1,10 +1,12 @@
 //! By which interface datagrams leave and come, on hosts that have several and no route.
 
-use manycast::{InterfaceSelector, Sender, SenderConfig, SocketConfig};
+use manycast::{Driver, InterfaceSelector, Sender, SenderConfig, SocketConfig, Transmit};
 use manycast_lab::netns::{Host, Lab};
 
+use crate::fair::Once;
 use crate::{
     GROUPS, PORT, at, bind, hosts, interfaces_of, listen, on, receive, receive_until, send, sender,
+    wait_until_joined,
 };
 
 pub(crate) fn row_22_listening_joins_on_every_interface_unless_one_is_named() {
@@ -333,4 +335,45 @@ pub(crate) fn the_last_address_of_a_network_is_a_broadcast_also_where_none_was_s
     let mut listener = listen(&b, ":5000");
     a.run(|| manycast::send("10.7.0.255:5000", "all")).unwrap();
     assert_eq!(receive(&b, &mut listener).payload, "all");
+}
+
+/// While the interface that was chosen for a socket is down or gone, what is sent to groups leaves by no
+/// other.
+pub(crate) fn a_socket_with_a_chosen_interface_sends_by_no_other() {
+    let lab = Lab::new();
+    let [a, b] = hosts(&lab, ["a", "b"]);
+    for [group, _] in GROUPS {
+        let mut elsewhere = listen(&b, &on(group, "eth1"));
+        let mut chosen = bind(&a, ":0");
+        let by = InterfaceSelector::Name("eth0".into());
+        a.run(|| chosen.set_multicast_interface(Some(&by)).unwrap());
+        let bound = bind(&a, "%eth0:6000");
+        let (half, _rest) = bind(&a, "%eth0:6001").split();
+        let mut group_alone = listen(&a, &on(group, "eth0"));
+        let to = at(group, PORT);
+        let transmit = Transmit::new(to.parse().unwrap(), "leaked");
+        let mut segments = transmit;
+        segments.segment_size = Some(3);
+        let not_sent = || {
+            a.run(|| {
+                bound.send_to(&*to, "leaked").unwrap_err();
+                half.send_to(&*to, "leaked").unwrap_err();
+                chosen.send_batch(&[segments]).unwrap_err();
+                chosen.send_to(&*to, "leaked").unwrap_err().to_string()
+            })
+        };
+        // It does not know yet that the interface is down when it sends.
+        let listener = listen(&a, &on(group, "eth0"));
+        let driver = Driver::new(listener, Once(Some(transmit.with("leaked".into()))));
+        a.link_down("eth0");
+        a.run(|| driver.run(|_, _| {}).unwrap());
+        let error = not_sent();
+        assert!(error.contains("eth0 has no"), "{error}");
+        a.delete_device("eth0");
+        not_sent();
+        send(&a, &on(group, "eth1"), "end");
+        assert_eq!(receive_until(&b, &mut elsewhere, "end"), [""; 0]);
+        a.recreate_device("eth0");
+        wait_until_joined(&a, &mut group_alone, "eth0");
+    }
 }

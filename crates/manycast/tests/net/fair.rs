@@ -551,7 +551,7 @@ pub(crate) fn an_answer_leaves_by_the_socket_that_was_asked() {
 }
 
 /// Sends one datagram to a group, and no more.
-struct Once(Option<Transmit>);
+pub(crate) struct Once(pub(crate) Option<Transmit>);
 
 impl Protocol for Once {
     type Event = NetworkEvent;

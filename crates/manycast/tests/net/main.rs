@@ -77,6 +77,7 @@ netns::tests!(
     egress::hop_limit_1_stays_on_its_link_and_2_crosses_a_router,
     egress::a_connected_socket_leaves_by_the_interface_that_its_peer_names,
     egress::a_link_local_host_needs_its_link_where_there_are_several,
+    egress::a_socket_with_a_chosen_interface_sends_by_no_other,
     egress::where_nothing_is_up_the_errors_say_so,
     egress::the_last_address_of_a_network_is_a_broadcast_also_where_none_was_set,
     errors::enodev,

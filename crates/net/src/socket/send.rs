@@ -421,7 +421,9 @@ impl Socket {
                 format!("{len} bytes are more than a UDP datagram carries"),
                 format!("send at most {MAX_PAYLOAD} bytes at once; 1,472 pass any Ethernet"),
             )
-        } else if let (true, Some(index)) = (no_route, interface) {
+        } else if let (true, Some(index)) =
+            (no_route, self.interface_to(transmit.destination, interface))
+        {
             error.explained(
                 format!(
                     "{} has no address or no way to send from",
