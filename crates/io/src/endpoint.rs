@@ -382,9 +382,10 @@ impl Endpoint {
         self.events.push_back(event);
     }
 
-    /// Sends `transmits` in order, each by the socket that fits it, and says how many went: all, or
-    /// those before the first that failed. With `wait`, a full send buffer is waited for; without,
-    /// it ends the call.
+    /// Sends `transmits` in order, each by the socket that fits it, and says how many datagrams went:
+    /// all, or those before the first that failed. With `wait`, a full send buffer is waited for;
+    /// without, it ends the call, perhaps amid a transmit with a segment size, of which
+    /// [`Transmit::after`] is the rest.
     ///
     /// # Errors
     ///

@@ -234,8 +234,9 @@ impl Socket {
         (half, self)
     }
 
-    /// Sends many datagrams with few system calls, and says how many went: all, or those before
-    /// the first that failed.
+    /// Sends many datagrams with few system calls, and says how many datagrams went: all, or those
+    /// before the first that failed. A transmit with a segment size is as many as
+    /// [`Transmit::count`] says.
     ///
     /// # Errors
     ///
@@ -245,7 +246,8 @@ impl Socket {
     }
 
     /// As [`Socket::send_batch`], but never waits: 0 means that the send buffer is full, and
-    /// [`Socket::sending_fd`] tells when there is room again.
+    /// [`Socket::sending_fd`] tells when there is room again. A transmit with a segment size may go
+    /// in part; [`Transmit::after`] is the rest.
     ///
     /// ```
     /// use manycast::{Socket, Transmit};

@@ -341,6 +341,23 @@ impl<P: AsRef<[u8]>> Transmit<P> {
         }
     }
 
+    /// What is left of it after so many of its datagrams: what a call that never waits did not send.
+    ///
+    /// ```
+    /// use manycast_types::Transmit;
+    ///
+    /// let mut transmit = Transmit::new(([127, 0, 0, 1], 5000).into(), "aabbc");
+    /// transmit.segment_size = Some(2);
+    /// let left = transmit.after(1);
+    /// assert_eq!((left.payload, left.count()), (&b"bbc"[..], 2));
+    /// ```
+    pub fn after(&self, datagrams: usize) -> Transmit<&[u8]> {
+        let payload = self.payload.as_ref();
+        let size = self.segment_size.map_or(payload.len(), usize::from).max(1);
+        let start = datagrams.saturating_mul(size).min(payload.len());
+        self.with(&payload[start..])
+    }
+
     /// The payloads of the datagrams that it is, in order.
     pub fn segments(&self) -> impl Iterator<Item = &[u8]> {
         let payload = self.payload.as_ref();

@@ -188,17 +188,20 @@ impl<P: Protocol> Engine<P> {
         while let Some(next) = self.outgoing.get_mut(done) {
             let result = if next.segment_size.is_some() {
                 match self.endpoint.outlets().send_segments(next, false) {
-                    Ok(0) => Ok(0),
-                    Ok(sent) if sent == next.count() => Ok(1),
-                    Ok(sent) => {
-                        let size = next.segment_size.map_or(0, usize::from);
-                        next.payload.advance(sent * size);
+                    Ok(sent) if sent > 0 && sent < next.count() => {
+                        let rest = next.after(sent).payload.len();
+                        next.payload.advance(next.payload.len() - rest);
                         continue;
                     }
-                    Err(error) => Err(error),
+                    result => result.map(|sent| sent.min(1)),
                 }
             } else {
-                self.endpoint.send(&self.outgoing[done..], false)
+                let plain = self.outgoing[done..]
+                    .iter()
+                    .take_while(|next| next.segment_size.is_none())
+                    .count();
+                self.endpoint
+                    .send(&self.outgoing[done..done + plain], false)
             };
             match result {
                 Ok(0) => break,

@@ -74,26 +74,30 @@ impl Outlets {
         self.sockets[slot] = outlet;
     }
 
-    /// Sends `transmits` in order, each by the socket that fits it, and says how many went: all, or
-    /// those before the first that failed.
+    /// Sends `transmits` in order, each by the socket that fits it, and says how many datagrams went:
+    /// all, or those before the first that failed.
     ///
-    /// With `wait`, a full send buffer is waited for; without, it ends the call. Only the rest of a
-    /// [`Transmit`] with a segment size is waited for all the same.
+    /// With `wait`, a full send buffer is waited for; without, it ends the call.
     pub(crate) fn send<P: AsRef<[u8]>>(
         &self,
         transmits: &[Transmit<P>],
         wait: bool,
     ) -> Result<usize, Error> {
-        let mut sent = 0;
-        while let Some(next) = transmits.get(sent) {
-            let result = if next.segment_size.is_some() {
-                self.send_all_segments(next, wait).map(usize::from)
+        let (mut sent, mut left) = (0, transmits);
+        while let Some(next) = left.first() {
+            let (result, all) = if next.segment_size.is_some() {
+                (self.send_segments(next, wait), next.count())
             } else {
-                self.send_alike(&transmits[sent..], wait)
+                (self.send_alike(left, wait), 1)
             };
             match result {
-                Ok(0) => break,
-                Ok(count) => sent += count,
+                Ok(count) => {
+                    sent += count;
+                    if count < all {
+                        break;
+                    }
+                    left = &left[count / all..];
+                }
                 Err(_) if sent > 0 => break,
                 Err(error) => return Err(error),
             }
@@ -177,28 +181,6 @@ impl Outlets {
 
     fn forget_first(&self) {
         *self.first.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    }
-
-    fn send_all_segments<P: AsRef<[u8]>>(
-        &self,
-        transmit: &Transmit<P>,
-        wait: bool,
-    ) -> Result<bool, Error> {
-        let payload = transmit.payload.as_ref();
-        let size = transmit
-            .segment_size
-            .map_or(payload.len(), usize::from)
-            .max(1);
-        let mut sent = 0;
-        while sent == 0 || sent * size < payload.len() {
-            let rest = transmit.with(&payload[sent * size..]);
-            let count = self.send_segments(&rest, wait || sent > 0)?;
-            if count == 0 {
-                break;
-            }
-            sent += count;
-        }
-        Ok(sent > 0)
     }
 
     /// Sends the datagrams of one [`Transmit`], and says how many went.

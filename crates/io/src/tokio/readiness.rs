@@ -212,19 +212,34 @@ struct Known {
 }
 
 impl Room {
-    /// Sends many datagrams, waits where a send buffer is full, and says how many went. What sends is
+    /// Sends many datagrams, waits where a send buffer is full without holding the runtime, and says how many went. What sends is
     /// asked for anew after each wait, since sockets may have been replaced.
     pub(crate) async fn send_batch<P: AsRef<[u8]>, O: Deref<Target = Outlets>>(
         &self,
         outlets: impl Fn() -> O,
         transmits: &[Transmit<P>],
     ) -> Result<usize, Error> {
-        let mut sent = 0;
-        while let Some(next) = transmits.get(sent) {
+        let (mut sent, mut left) = (0, transmits);
+        // How many went of the first that is left, which may be several that lie side by side.
+        let mut part = 0;
+        while let Some(next) = left.first() {
             let outlets = outlets();
-            match outlets.send(&transmits[sent..], false) {
+            let result = if next.segment_size.is_some() {
+                outlets.send_segments(&next.after(part), false)
+            } else {
+                let plain = left.iter().take_while(|it| it.segment_size.is_none());
+                outlets.send(&left[..plain.count()], false)
+            };
+            match result {
                 Ok(0) => self.wait(outlets.socket_for(next)?).await?,
-                Ok(count) => sent += count,
+                Ok(count) => {
+                    sent += count;
+                    part += count;
+                    if part >= next.count() {
+                        left = &left[part / next.count()..];
+                        part = 0;
+                    }
+                }
                 Err(_) if sent > 0 => break,
                 Err(error) => return Err(error),
             }

@@ -234,6 +234,37 @@ pub(crate) fn a_full_send_buffer_does_not_hold_the_runtime() {
     });
 }
 
+/// Of what the kernel takes in part the rest is waited for without holding the runtime, and sent once.
+pub(crate) fn the_rest_of_a_transmit_does_not_hold_the_runtime() {
+    const COUNT: u32 = 4096;
+    let lab = Lab::new();
+    let [a, b] = hosts(&lab, ["a", "b"]);
+    let mut receiver = crate::bind(&b, "10.0.0.2:5000");
+    let payload: Vec<u8> = (0..COUNT)
+        .flat_map(|number| [number.to_be_bytes(); 250].concat())
+        .collect();
+    let mut transmit = Transmit::new(([10, 0, 0, 2], PORT).into(), &*payload);
+    transmit.segment_size = Some(1000);
+    block_on(&a, async {
+        let socket = Socket::bind(":0").await.unwrap();
+        a.output("tc qdisc add dev eth0 root tbf rate 8kbit burst 1600 limit 100000000");
+        let all = [transmit];
+        let mut sending = std::pin::pin!(socket.send_batch(&all));
+        let soon = Duration::from_millis(20);
+        assert!(tokio::time::timeout(soon, &mut sending).await.is_err());
+        // What is in the queue goes with it.
+        a.output("tc qdisc del dev eth0 root");
+        assert_eq!(sending.await.unwrap(), COUNT as usize);
+    });
+    let mut last = None;
+    while last != Some(COUNT - 1) {
+        let datagram = crate::receive(&b, &mut receiver);
+        let number = u32::from_be_bytes(datagram.payload[..4].try_into().unwrap());
+        assert!(last < Some(number), "{number} after {last:?}");
+        last = Some(number);
+    }
+}
+
 /// The half that sends is held by its full buffer, and the other receives meanwhile.
 pub(crate) fn a_half_that_sends_waits_for_room_beside_one_that_receives() {
     let lab = Lab::new();

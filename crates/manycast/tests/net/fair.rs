@@ -1,6 +1,6 @@
 //! Drivers under load: a protocol that always has something to send keeps nobody waiting.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,19 +20,19 @@ use crate::{PATIENCE, PORT, bind, hosts, receive, text};
 const SOON: u64 = 4 * 64 + 1024;
 
 /// Sends for ever, or to its deadline, and counts what comes and how often it is told the time.
-struct Greedy {
-    to: SocketAddr,
-    payload: Bytes,
-    polls: Arc<AtomicU64>,
-    came: Arc<AtomicU64>,
-    times: Arc<AtomicU64>,
-    not_sent: Arc<AtomicU64>,
-    until: Option<Instant>,
-    finished: bool,
+pub(crate) struct Greedy {
+    pub(crate) to: SocketAddr,
+    pub(crate) payload: Bytes,
+    pub(crate) polls: Arc<AtomicU64>,
+    pub(crate) came: Arc<AtomicU64>,
+    pub(crate) times: Arc<AtomicU64>,
+    pub(crate) not_sent: Arc<AtomicU64>,
+    pub(crate) until: Option<Instant>,
+    pub(crate) finished: bool,
 }
 
 impl Greedy {
-    fn new(to: SocketAddr) -> Self {
+    pub(crate) fn new(to: SocketAddr) -> Self {
         Self {
             to,
             payload: Bytes::from_static(&[7; 1316]),
@@ -74,7 +74,7 @@ impl Protocol for Greedy {
 }
 
 /// Waits until a counter that another thread raises has come so far.
-fn wait_until(counter: &AtomicU64, least: u64) {
+pub(crate) fn wait_until(counter: &AtomicU64, least: u64) {
     let began = Instant::now();
     while counter.load(Ordering::Relaxed) < least {
         assert!(began.elapsed() < PATIENCE, "it stands still");
@@ -95,11 +95,11 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 /// On a thread of its own, and on a runtime.
-const BOTH: [bool; 2] = [false, true];
+pub(crate) const BOTH: [bool; 2] = [false, true];
 
 /// Runs a protocol on the host until it ends, by the driver that blocks or on a runtime, and gives
 /// what stops and commands it.
-fn drive<P>(
+pub(crate) fn drive<P>(
     host: &Host,
     runtime: bool,
     endpoint: impl Into<Endpoint>,
@@ -289,112 +289,6 @@ pub(crate) fn what_comes_is_taken_in_while_a_protocol_sends_at_full_speed() {
         stopper.stop();
         task.join();
     }
-}
-
-/// Where nothing can be sent for a long time, everything else goes on.
-pub(crate) fn a_full_send_buffer_keeps_nobody_waiting() {
-    let lab = Lab::new();
-    let [a, b] = hosts(&lab, ["a", "b"]);
-    a.output("tc qdisc add dev eth0 root tbf rate 8kbit burst 1600 limit 100000000");
-    for runtime in BOTH {
-        let greedy = Greedy::new(([10, 0, 0, 2], 9).into());
-        let (came, times) = (Arc::clone(&greedy.came), Arc::clone(&greedy.times));
-        let not_sent = Arc::clone(&greedy.not_sent);
-        let (task, stopper, commands) = drive(&a, runtime, bind(&a, "10.0.0.1:5000"), greedy);
-        let sender = crate::sender(&b, "10.0.0.1:5000");
-        for _ in 0..100 {
-            sender.send("hello").unwrap();
-        }
-        wait_until(&came, 100);
-        // The time goes on although nothing comes and nothing can be sent.
-        wait_until(&times, times.load(Ordering::Relaxed) + 3);
-        let (tell, told) = std::sync::mpsc::channel();
-        assert!(commands.give(move |_, _| tell.send(()).unwrap()));
-        told.recv_timeout(PATIENCE).expect("the command is run");
-        assert_eq!(not_sent.load(Ordering::Relaxed), 0);
-        stopper.stop();
-        task.join();
-        // What waited for room is told at the end.
-        assert!(not_sent.load(Ordering::Relaxed) > 0);
-    }
-}
-
-/// Sends what it has, answers what comes, and wants nothing else.
-struct Answering {
-    outputs: VecDeque<Transmit>,
-    came: Arc<AtomicU64>,
-    times: Arc<AtomicU64>,
-}
-
-impl Protocol for Answering {
-    type Event = ();
-
-    fn handle_datagram(&mut self, _now: Instant, datagram: Received<'_>) {
-        self.outputs
-            .push_back(datagram.reply().with("answer".into()));
-        self.came.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn handle_timeout(&mut self, _now: Instant) {
-        self.times.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn poll_output(&mut self, _now: Instant) -> Output<()> {
-        let wait = Output::Wait {
-            until: None,
-            reason: "a question",
-        };
-        self.outputs.pop_front().map_or(wait, Output::Transmit)
-    }
-}
-
-/// What a protocol waited for before it was told of something is not what it waits for then.
-pub(crate) fn what_comes_while_a_send_buffer_is_full_is_answered() {
-    let lab = Lab::new();
-    let [a, b] = hosts(&lab, ["a", "b"]);
-    // A refusal would wake the driver.
-    let _sink = bind(&b, "10.0.0.2:9");
-    for runtime in BOTH {
-        a.output("tc qdisc add dev eth0 root tbf rate 8kbit burst 1600 limit 100000000");
-        let config = SocketConfig::default().send_buffer(16 * 1024);
-        let socket = a.run(|| manycast::Socket::bind_with("10.0.0.1:5000", config).unwrap());
-        let datagram = Transmit::new(([10, 0, 0, 2], 9).into(), Bytes::from_static(&[7; 1316]));
-        let protocol = Answering {
-            // The kernel takes the first 64 KiB as one (GSO), whatever room there is.
-            outputs: vec![datagram; 60].into(),
-            came: Arc::default(),
-            times: Arc::default(),
-        };
-        let (came, times) = (Arc::clone(&protocol.came), Arc::clone(&protocol.times));
-        let (task, stopper, _) = drive(&a, runtime, socket, protocol);
-        // It is told the time although it wants nothing: it waits for room.
-        wait_until(&times, 3);
-        let mut asker = bind(&b, "10.0.0.2:5000");
-        b.run(|| asker.send_to("10.0.0.1:5000", "question").unwrap());
-        wait_until(&came, 1);
-        a.output("tc qdisc del dev eth0 root");
-        assert_eq!(receive(&b, &mut asker).payload, "answer");
-        stopper.stop();
-        task.join();
-    }
-}
-
-/// A sender that waits for room can look in between whether to stop.
-pub(crate) fn a_sender_waits_for_room_as_long_as_it_wants() {
-    let lab = Lab::new();
-    let [a, _b] = hosts(&lab, ["a", "b"]);
-    a.output("tc qdisc add dev eth0 root tbf rate 8kbit burst 1600 limit 100000000");
-    let sender = crate::sender(&a, "10.0.0.2:5000");
-    let payload = [7; 1316];
-    assert!(sender.wait_for_room(Duration::ZERO).unwrap());
-    while sender.try_send_batch(&[payload]).unwrap() > 0 {}
-    // That what went was refused ends no wait for room.
-    let (begun, wait) = (Instant::now(), Duration::from_millis(20));
-    assert!(!sender.wait_for_room(wait).unwrap());
-    assert!(begun.elapsed() >= wait);
-    a.output("tc qdisc del dev eth0 root");
-    assert!(sender.wait_for_room(PATIENCE).unwrap());
-    assert_eq!(sender.try_send_batch(&[payload]).unwrap(), 1);
 }
 
 fn echo() -> Responder {

@@ -17,6 +17,7 @@ mod hostile;
 mod isolation;
 mod limits;
 mod options;
+mod room;
 mod services;
 mod sharing;
 mod ssm;
@@ -42,6 +43,7 @@ netns::tests!(
     asynchronous::row_65_a_refusal_on_a_runtime_is_not_fatal,
     asynchronous::a_driver_on_a_runtime_answers_until_it_is_dropped,
     asynchronous::a_full_send_buffer_does_not_hold_the_runtime,
+    asynchronous::the_rest_of_a_transmit_does_not_hold_the_runtime,
     asynchronous::a_half_that_sends_waits_for_room_beside_one_that_receives,
     asynchronous::an_answer_waits_for_the_room_of_its_own_socket,
     asynchronous::a_host_that_refuses_does_not_hold_the_runtime,
@@ -101,9 +103,6 @@ netns::tests!(
     fair::a_command_ends_a_wait_for_ever,
     fair::a_time_out_ends_while_a_protocol_sends_at_full_speed,
     fair::what_comes_is_taken_in_while_a_protocol_sends_at_full_speed,
-    fair::a_full_send_buffer_keeps_nobody_waiting,
-    fair::what_comes_while_a_send_buffer_is_full_is_answered,
-    fair::a_sender_waits_for_room_as_long_as_it_wants,
     fair::a_protocol_has_two_hundred_sockets_of_its_own,
     fair::a_protocol_answers_ten_thousand_peers_on_one_socket,
     fair::an_answer_leaves_by_the_socket_that_was_asked,
@@ -163,6 +162,11 @@ netns::tests!(
     options::row_47_a_hop_limit_of_0_stays_on_the_host_of_a_member,
     options::row_59_interfaces_tell_what_multicast_needs,
     options::row_50_allmulti_is_not_joining,
+    room::a_full_send_buffer_keeps_nobody_waiting,
+    room::what_comes_while_a_send_buffer_is_full_is_answered,
+    room::a_driver_does_not_wait_for_the_rest_of_a_transmit,
+    room::a_call_that_never_waits_tells_what_went_of_a_transmit,
+    room::a_sender_waits_for_room_as_long_as_it_wants,
     sharing::row_30_four_listeners_on_one_host_each_get_each_datagram,
     sharing::row_40_port_5353_is_shared_with_programs_of_either_habit,
     sharing::unicast_sockets_do_not_share_a_port_unless_asked,
