@@ -100,6 +100,9 @@ struct Port {
     socket: Arc<Socket>,
     local: SocketAddr,
     origin: Origin,
+    /// The only one from whom unicast is wanted. Of the two sockets for both versions of IP, only one
+    /// is connected to it.
+    peer: Option<SocketAddr>,
     groups: Vec<PortGroup>,
     /// Whether the kernel allows no more memberships on it.
     full: bool,
@@ -204,6 +207,7 @@ impl Endpoint {
         let port = Some(Port {
             id,
             local: socket.local_addr()?,
+            peer: socket.peer_addr(),
             socket: Arc::new(socket),
             origin,
             groups: Vec::new(),

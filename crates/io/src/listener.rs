@@ -227,7 +227,7 @@ impl Listener {
 
     /// Waits for a datagram, and passes over events.
     fn wait(&mut self, timeout: Option<Duration>) -> Result<(), Error> {
-        self.endpoint.wait_for_datagram(timeout, false)
+        self.endpoint.wait_for_datagram(timeout)
     }
 
     /// Joins another group while it runs, and says whether it was not joined already. The same

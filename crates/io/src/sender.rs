@@ -226,7 +226,7 @@ impl Sender {
             .transpose()?;
         let ip = from.map(|from| from.ip());
         let egress = Egress::to(destination, address.interface(), ip)?;
-        endpoint.connect_by(&egress, address.interface(), from)?;
+        endpoint.connect_by(&egress, address.interface(), from, true)?;
         let state = State::of(endpoint, &egress)?;
         let hops = if destination.ip().is_multicast() {
             state.socket.multicast_hops()?

@@ -36,7 +36,6 @@ pub use send_half::SendHalf;
 #[derive(Debug)]
 pub struct Socket {
     endpoint: Endpoint,
-    peer: Option<SocketAddr>,
 }
 
 impl Socket {
@@ -71,10 +70,7 @@ impl Socket {
             ));
         }
         let endpoint = Endpoint::listen(std::slice::from_ref(address), config.clone())?;
-        Ok(Self {
-            endpoint,
-            peer: None,
-        })
+        Ok(Self { endpoint })
     }
 
     /// Opens a socket that sends to one peer and receives from it alone. UDP has no connections:
@@ -100,44 +96,50 @@ impl Socket {
     #[doc(hidden)]
     pub fn connect_at_once(peer: &Address) -> Result<Self, Error> {
         let endpoint = Endpoint::connect(peer, SocketConfig::default())?;
-        let peer = endpoint.sockets().find_map(manycast_net::Socket::peer_addr);
-        Ok(Self { endpoint, peer })
+        Ok(Self { endpoint })
     }
 
-    /// Connects to another peer, from the same local port. An address of this host that is tentative
-    /// is not waited for.
+    /// Connects to another peer, from the same local port. The interface is the one that its address
+    /// names, or else that was named before; the source address is chosen anew. What had come from
+    /// others is not received any more. An address of this host that is tentative is not waited for.
     ///
     /// # Errors
     ///
     /// As [`Socket::connect`]; and a peer of the other version of IP.
     pub fn reconnect(&mut self, peer: impl IntoAddress) -> Result<(), Error> {
         let address = peer.into_address()?;
-        let mut result = Err(Error::unsuitable(&address, "its name has no address"));
-        for peer in resolve::socket_addrs(&address)? {
-            result = self.endpoint.reconnect(peer);
+        let peers = resolve::socket_addrs(&address)?;
+        self.reconnect_to(&address, peers)
+    }
+
+    /// Connects to the first of the addresses of a peer that it can be.
+    pub(crate) fn reconnect_to(
+        &mut self,
+        address: &Address,
+        peers: Vec<SocketAddr>,
+    ) -> Result<(), Error> {
+        let mut result = Err(Error::unsuitable(address, "its name has no address"));
+        for peer in peers {
+            result = self.endpoint.reconnect(peer, address.interface());
             if result.is_ok() {
-                self.peer = Some(peer);
                 break;
             }
         }
         result
     }
 
-    /// Lets anybody send to it again. The local port stays; what the peer had sent and was not
-    /// received yet is lost.
+    /// Lets anybody send to it again. The local port stays, and what came is still received.
     ///
     /// # Errors
     ///
     /// Only where the machine itself fails.
     pub fn disconnect(&mut self) -> Result<(), Error> {
-        self.endpoint.disconnect()?;
-        self.peer = None;
-        Ok(())
+        self.endpoint.disconnect()
     }
 
-    /// The peer of a connected socket.
-    pub const fn peer_addr(&self) -> Option<SocketAddr> {
-        self.peer
+    /// The peer of a connected socket; of a link-local one with the index that its interface has now.
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
+        self.endpoint.outlets().peer()
     }
 
     /// The local address, with the port that was chosen; of two sockets that of IPv4.
@@ -163,7 +165,7 @@ impl Socket {
     }
 
     pub(crate) fn connected_peer(&self) -> Result<SocketAddr, Error> {
-        self.peer.ok_or_else(no_peer)
+        self.peer_addr().ok_or_else(no_peer)
     }
 
     #[cfg(feature = "tokio")]
@@ -229,7 +231,6 @@ impl Socket {
     pub fn split(mut self) -> (SendHalf, Self) {
         let half = SendHalf {
             outlets: self.endpoint.share_outlets(),
-            peer: self.peer,
         };
         (half, self)
     }
@@ -358,8 +359,7 @@ impl Socket {
 
     /// Waits for a datagram; a refusal by the peer is an error, other events are passed over.
     fn wait(&mut self, timeout: Option<Duration>) -> Result<(), Error> {
-        self.endpoint
-            .wait_for_datagram(timeout, self.peer.is_some())
+        self.endpoint.wait_for_datagram(timeout)
     }
 
     /// Joins a group on the port of this socket, on every interface unless one is named, and says

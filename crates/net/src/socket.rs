@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::Instant;
 
-use manycast_types::InterfaceId;
+use manycast_types::{InterfaceId, with_zone};
 
 use crate::offload::{self, Offload, OffloadState};
 use crate::sys::features::{self, gro, unreachable};
@@ -119,7 +119,7 @@ impl Socket {
 
     fn set_up(&self, config: &SocketConfig) -> Result<(), Error> {
         if config.share_port {
-            self.set("SO_REUSEADDR", self.inner.set_reuse_address(true))?;
+            self.share_address(true)?;
         }
         if !self.is_ipv4() {
             self.set("IPV6_V6ONLY", self.inner.set_only_v6(true))?;
@@ -201,26 +201,46 @@ impl Socket {
         Ok(())
     }
 
-    /// A socket to take the place of this one: on the same address and port, with no peer, and a
-    /// member of no group. What waits in this one is not passed on.
+    /// A socket to take the place of this one: on the same address and port, connected to `peer` or to
+    /// nobody, and a member of no group. What waits in this one is not passed on.
     ///
     /// There is no way to take the peer away from the socket itself: Linux would go on comparing its
-    /// address for IPv6, and forget [`SocketConfig::device`].
+    /// address for IPv6, and forget [`SocketConfig::device`]. With another peer, it would go on to send
+    /// from the address that it took for the first.
     ///
     /// # Errors
     ///
-    /// Those of [`Socket::bind`].
-    pub fn disconnected(&self, config: &SocketConfig) -> Result<Self, Error> {
+    /// Those of [`Socket::bind`] and [`Socket::connect`].
+    pub fn successor(
+        &self,
+        peer: Option<SocketAddr>,
+        config: &SocketConfig,
+    ) -> Result<Self, Error> {
         // While there are two, they share the port, so that nobody else can take it.
-        self.set("SO_REUSEADDR", self.inner.set_reuse_address(true))?;
+        self.share_address(true)?;
         let shared = SocketConfig {
             share_port: true,
             ..config.clone()
         };
-        let socket = Self::bind(self.local, &shared)?;
-        let share = socket.inner.set_reuse_address(config.share_port);
-        socket.set("SO_REUSEADDR", share)?;
-        Ok(socket)
+        // The device may have been made anew, with another index.
+        let local = config
+            .device
+            .map_or(self.local, |device| with_zone(self.local, device));
+        let result = Self::bind(local, &shared).and_then(|socket| {
+            socket.share_address(config.share_port)?;
+            match peer {
+                Some(peer) => socket.connect(peer).map(|()| socket),
+                None => Ok(socket),
+            }
+        });
+        if result.is_err() {
+            self.share_address(config.share_port)?;
+        }
+        result
+    }
+
+    fn share_address(&self, share: bool) -> Result<(), Error> {
+        self.set("SO_REUSEADDR", self.inner.set_reuse_address(share))
     }
 
     /// The peer, if there is one.

@@ -454,7 +454,7 @@ fn only_the_peer_is_received_until_another_socket_takes_the_place() {
             peer.send(&Transmit::new(own, "peer")).unwrap();
             assert_eq!(receive(&socket, &mut batch, 1), [b"peer"]);
         }
-        let free = socket.disconnected(&SocketConfig::default()).unwrap();
+        let free = socket.successor(None, &SocketConfig::default()).unwrap();
         drop(socket);
         assert_eq!(
             (free.peer_addr(), free.local_addr().unwrap()),

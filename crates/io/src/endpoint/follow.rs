@@ -33,7 +33,29 @@ pub(super) enum Origin {
         /// The interface and the local address that it had.
         interface: Option<u32>,
         source: Option<IpAddr>,
+        /// Whether it takes another local address then. Where its peer answers to that, it does so only
+        /// with the interface that was named.
+        follows: bool,
     },
+}
+
+impl Origin {
+    /// A destination, and what is known of the way there.
+    pub(super) fn peer(
+        egress: &Egress,
+        selector: Option<InterfaceSelector>,
+        from: Option<SocketAddr>,
+        follows: bool,
+    ) -> Self {
+        Self::Peer {
+            destination: egress.destination,
+            selector,
+            from,
+            interface: egress.index(),
+            source: egress.source,
+            follows,
+        }
+    }
 }
 
 impl Endpoint {
@@ -143,15 +165,13 @@ impl Endpoint {
                 let config = self.config.clone().device(Some(index));
                 // The kernel keeps the ports of two devices apart, be the one gone or not.
                 let socket = Socket::bind(with_zone(port.local, index), &config)?;
-                if let Some(peer) = port.socket.peer_addr() {
-                    socket.connect(with_zone(peer, index))?;
-                }
                 let origin = Origin::Local {
                     selector: Some(selector),
                     device: Some(index),
                 };
                 self.replace(slot, socket, origin).map(|()| true)
             }
+            Origin::Peer { follows: false, .. } => Ok(false),
             Origin::Peer { .. } => self.follow_peer(slot).map(|new| new.is_some()),
         }
     }
@@ -168,6 +188,7 @@ impl Endpoint {
             from,
             interface,
             source,
+            follows,
         } = &port.origin
         else {
             return Ok(None);
@@ -176,20 +197,27 @@ impl Endpoint {
         if egress.index() == *interface && egress.source == *source {
             return Ok(None);
         }
-        let socket = port.socket.disconnected(&egress.set_up(&self.config))?;
-        socket
-            .connect(egress.destination)
-            .map_err(|error| egress.explain(error))?;
-        let origin = Origin::Peer {
-            destination: egress.destination,
-            selector: selector.clone(),
-            from: *from,
-            interface: egress.index(),
-            source: egress.source,
-        };
-        self.replace(slot, socket, origin)?;
+        let origin = Origin::peer(&egress, selector.clone(), *from, *follows);
+        self.replace_connected(slot, &egress, origin)?;
         self.publish();
         Ok(Some(egress))
+    }
+
+    /// Puts a new socket, which is connected, into the place of another one.
+    pub(super) fn replace_connected(
+        &mut self,
+        slot: usize,
+        egress: &Egress,
+        origin: Origin,
+    ) -> Result<(), Error> {
+        let Some(port) = self.port(slot) else {
+            return Ok(());
+        };
+        let socket = port
+            .socket
+            .successor(Some(egress.destination), &egress.set_up(&self.config))
+            .map_err(|error| egress.explain(error))?;
+        self.replace(slot, socket, origin)
     }
 
     /// Puts a new socket into the place of another one, whose identifier and groups it takes over.
@@ -210,6 +238,8 @@ impl Endpoint {
         let new = Port {
             id: port.id,
             local,
+            // The other one of two sockets has no peer itself.
+            peer: socket.peer_addr().or(port.peer),
             socket: Arc::new(socket),
             origin,
             groups,
@@ -326,7 +356,11 @@ impl Endpoint {
             let port = port.as_ref().filter(|port| !port.retired)?;
             Some(port.outlet())
         });
-        Outlets::new(sockets.collect(), named, only)
+        let peer = self.ports().find_map(|port| match port.origin {
+            Origin::Peer { .. } => port.peer,
+            Origin::Group | Origin::Local { .. } => None,
+        });
+        Outlets::new(sockets.collect(), named, only, peer)
     }
 
     /// The one interface that all that is listened to was named with, if it is so.

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use manycast_net::{ErrorKind, Socket, SocketConfig};
-use manycast_types::{Address, Host, InterfaceSelector, SocketId, Transmit};
+use manycast_types::{Address, Host, InterfaceSelector, SocketId};
 
 use super::follow::Origin;
 use super::{Endpoint, Port, slot_of, unspecified};
@@ -51,7 +51,7 @@ impl Endpoint {
                     continue;
                 }
             };
-            match endpoint.connect_by(&egress, peer.interface(), None) {
+            match endpoint.connect_by(&egress, peer.interface(), None, peer.interface().is_some()) {
                 Ok(()) => return Ok(endpoint),
                 Err(error) => failure = Some(error),
             }
@@ -63,12 +63,13 @@ impl Endpoint {
     }
 
     /// Opens a socket to one destination, by an egress that is known, from a local address if one is
-    /// given.
+    /// given, which perhaps follows the host.
     pub(crate) fn connect_by(
         &mut self,
         egress: &Egress,
         selector: Option<&InterfaceSelector>,
         from: Option<SocketAddr>,
+        follows: bool,
     ) -> Result<(), Error> {
         let any = unspecified(egress.destination.is_ipv4());
         let local = from.unwrap_or_else(|| (any, 0).into());
@@ -77,13 +78,7 @@ impl Endpoint {
         socket
             .connect(egress.destination)
             .map_err(|error| egress.explain(error))?;
-        let origin = Origin::Peer {
-            destination: egress.destination,
-            selector: selector.cloned(),
-            from,
-            interface: egress.index(),
-            source: egress.source,
-        };
+        let origin = Origin::peer(egress, selector.cloned(), from, follows);
         self.add(socket, origin)?;
         self.publish();
         Ok(())
@@ -169,52 +164,98 @@ impl Endpoint {
         }
     }
 
-    /// Connects the socket that can send to `peer` to it.
-    pub(crate) fn reconnect(&mut self, peer: SocketAddr) -> Result<(), Error> {
-        let slot = slot_of(self.outlets.outlet(&Transmit::new(peer, ()))?.id);
-        let Some(Some(port)) = self.ports.get_mut(slot) else {
-            return Ok(());
+    /// Connects to a peer from now on: by a socket in the place of the one of its version of IP, which
+    /// chooses its source address anew, and has nothing that came before. The interface is the one that
+    /// is named here, or was before.
+    pub(crate) fn reconnect(
+        &mut self,
+        peer: SocketAddr,
+        selector: Option<&InterfaceSelector>,
+    ) -> Result<(), Error> {
+        let may = |port: &Option<Port>| {
+            port.as_ref().is_some_and(|port| {
+                let is_group = matches!(port.origin, Origin::Group);
+                !is_group && !port.retired && port.local.is_ipv4() == peer.is_ipv4()
+            })
         };
-        port.socket.connect(peer)?;
-        if let Origin::Peer { destination, .. } = &mut port.origin {
-            *destination = peer;
+        let slot = self.ports.iter().position(may);
+        let Some((slot, port)) = slot.and_then(|slot| Some((slot, self.port(slot)?))) else {
+            return Err(Error::unsuitable(
+                peer,
+                "no socket that was opened can send to it; open one of the same version of IP",
+            ));
+        };
+        let (before, from) = match &port.origin {
+            Origin::Group => (None, None),
+            Origin::Local { selector, .. } => {
+                let is_any = port.local.ip().is_unspecified();
+                (selector.clone(), (!is_any).then_some(port.local))
+            }
+            Origin::Peer { selector, from, .. } => (selector.clone(), *from),
+        };
+        let selector = selector.cloned().or(before);
+        if selector.is_some() {
+            self.watch()?;
         }
+        // What goes to a group leaves by the interface that was chosen for groups.
+        let of_groups = self
+            .config
+            .multicast_interface
+            .filter(|_| peer.ip().is_multicast())
+            .map(InterfaceSelector::Index);
+        let chosen = selector.as_ref().or(of_groups.as_ref());
+        let egress = Egress::to(peer, chosen, from.map(|from| from.ip()))?;
+        let follows = selector.is_some();
+        let origin = Origin::peer(&egress, selector, from, follows);
+        self.replace_connected(slot, &egress, origin)?;
+        for other in (0..self.ports.len()).filter(|other| *other != slot) {
+            self.disconnect_port(other)?;
+        }
+        self.want_from(self.port(slot).and_then(|port| port.peer));
+        self.publish();
         Ok(())
     }
 
     /// Lets anybody send to it again, by sockets in the places of those that have a peer.
     pub(crate) fn disconnect(&mut self) -> Result<(), Error> {
         for slot in 0..self.ports.len() {
-            let Some(port) = self
-                .port(slot)
-                .filter(|port| !port.retired && port.socket.peer_addr().is_some())
-            else {
-                continue;
-            };
-            let mut config = self.config.clone();
-            let origin = match &port.origin {
-                Origin::Peer {
-                    selector: Some(selector),
-                    interface,
-                    ..
-                } => Origin::Local {
-                    selector: Some(selector.clone()),
-                    device: *interface,
-                },
-                Origin::Peer { selector: None, .. } => Origin::Local {
-                    selector: None,
-                    device: None,
-                },
-                other => other.clone(),
-            };
-            if let Origin::Local { device, .. } = &origin {
-                config.device = config.device.or(*device);
-            }
-            let socket = port.socket.disconnected(&config)?;
-            self.replace(slot, socket, origin)?;
+            self.disconnect_port(slot)?;
         }
+        self.want_from(None);
         self.publish();
         Ok(())
+    }
+
+    fn disconnect_port(&mut self, slot: usize) -> Result<(), Error> {
+        let Some(port) = self.port(slot).filter(|port| !port.retired) else {
+            return Ok(());
+        };
+        let Origin::Peer {
+            selector,
+            interface,
+            ..
+        } = &port.origin
+        else {
+            return Ok(());
+        };
+        let device = interface.filter(|_| selector.is_some());
+        let mut config = self.config.clone();
+        config.device = config.device.or(device);
+        let origin = Origin::Local {
+            selector: selector.clone(),
+            device,
+        };
+        let socket = port.socket.successor(None, &config)?;
+        self.replace(slot, socket, origin)
+    }
+
+    /// Wants unicast from one alone, or from anybody, also of what has come already.
+    fn want_from(&mut self, peer: Option<SocketAddr>) {
+        for port in self.ports.iter_mut().flatten() {
+            port.peer = peer;
+        }
+        self.admitted = false;
+        self.show_left();
     }
 }
 

@@ -19,6 +19,8 @@ pub(crate) struct Outlets {
     named: Vec<(IpAddr, Vec<Named>)>,
     /// The one interface that all was asked for on, if it is so.
     only: Option<Named>,
+    /// To whom one of the sockets is connected.
+    peer: Option<SocketAddr>,
     /// By which interface groups were last sent to where no route leads.
     first: Arc<Mutex<Option<First>>>,
 }
@@ -57,13 +59,20 @@ impl Outlets {
         sockets: Vec<Option<Outlet>>,
         named: Vec<(IpAddr, Vec<Named>)>,
         only: Option<Named>,
+        peer: Option<SocketAddr>,
     ) -> Self {
         Self {
             sockets,
             named,
             only,
+            peer,
             first: Arc::default(),
         }
+    }
+
+    /// The peer, with the zone that it has now.
+    pub(crate) const fn peer(&self) -> Option<SocketAddr> {
+        self.peer
     }
 
     /// Puts a socket in the place of a port, or takes it from there.

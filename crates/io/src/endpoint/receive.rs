@@ -1,5 +1,6 @@
 //! Waiting for what comes, and handing it out.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -43,12 +44,8 @@ impl Endpoint {
 
     /// As [`Endpoint::wait`], but only a datagram or an error ends it before `timeout` is over: see
     /// [`Endpoint::datagram_or_error`].
-    pub(crate) fn wait_for_datagram(
-        &mut self,
-        timeout: Option<Duration>,
-        connected: bool,
-    ) -> Result<(), Error> {
-        self.wait_until(timeout, |it| it.datagram_or_error(connected))
+    pub(crate) fn wait_for_datagram(&mut self, timeout: Option<Duration>) -> Result<(), Error> {
+        self.wait_until(timeout, Self::datagram_or_error)
     }
 
     /// Serves what comes until it is enough, or `timeout` is over.
@@ -198,22 +195,26 @@ impl Endpoint {
     }
 
     /// What a wait has brought, for a caller who wants datagrams alone: says whether there is one.
-    /// A stop is an error, and if `connected`, so is a refusal by the peer, once the datagrams that
-    /// came with it are taken. Other events are passed over; without a peer that goes for refusals
-    /// too, since whoever asks a server and goes away must not end its wait.
-    pub(crate) fn datagram_or_error(&mut self, connected: bool) -> Result<bool, Error> {
+    /// A stop is an error, and so is a refusal by the peer, if there is one, once the datagrams that
+    /// came with it are taken. Other events are passed over; that goes for refusals by others too,
+    /// since whoever asks a server and goes away must not end its wait.
+    pub(crate) fn datagram_or_error(&mut self) -> Result<bool, Error> {
         self.receive_rest()?;
         if self.has_datagram() {
             return Ok(true);
         }
         let mut refusal = None;
         if !self.events.is_empty() {
-            refusal = self.events.iter().find_map(NetworkEvent::refused_by);
+            refusal = self
+                .events
+                .iter()
+                .filter_map(NetworkEvent::refused_by)
+                .find(|by| self.outlets.peer().is_some_and(|peer| is_same(*by, peer)));
             self.events.clear();
             self.show_left();
         }
         match refusal {
-            Some(peer) if connected => Err(Error::ConnectionRefused { peer }),
+            Some(peer) => Err(Error::ConnectionRefused { peer }),
             _ if self.is_stopped() => Err(Error::Stopped),
             _ => Ok(false),
         }
@@ -399,7 +400,8 @@ impl Endpoint {
                 .iter()
                 .any(|group| group.is(to, on) && group.sources.admits(from))
         } else {
-            !port.local.ip().is_multicast()
+            let wanted = port.peer.is_none_or(|peer| is_same(received.source, peer));
+            wanted && !port.local.ip().is_multicast()
         }
     }
 
@@ -449,4 +451,10 @@ impl Endpoint {
         let this = &*self;
         this.batch.runs(next).filter(|run| this.admits(run.whole()))
     }
+}
+
+/// Whether two addresses are of one peer. A link may be told or not, or have had another index.
+#[inline]
+fn is_same(one: SocketAddr, other: SocketAddr) -> bool {
+    (one.ip(), one.port()) == (other.ip(), other.port())
 }

@@ -17,11 +17,10 @@ use super::Socket;
 #[derive(Clone, Debug)]
 pub struct SendHalf {
     pub(super) outlets: Arc<RwLock<Arc<Outlets>>>,
-    pub(super) peer: Option<SocketAddr>,
 }
 
 impl SendHalf {
-    /// Sends to the peer that the socket was connected to when it was split.
+    /// Sends to the peer that the socket is connected to, which the other half may change.
     ///
     /// # Errors
     ///
@@ -32,7 +31,7 @@ impl SendHalf {
     }
 
     pub(crate) fn connected_peer(&self) -> Result<SocketAddr, Error> {
-        self.peer.ok_or_else(no_peer)
+        self.outlets().peer().ok_or_else(no_peer)
     }
 
     /// As [`Socket::send_to`].

@@ -48,7 +48,7 @@ impl Listener {
     /// Those of [`crate::Listener::recv`].
     pub async fn recv(&mut self) -> Result<Received<'_>, Error> {
         self.readiness
-            .wait_for_datagram(self.inner.endpoint(), false)
+            .wait_for_datagram(self.inner.endpoint())
             .await?;
         self.inner.endpoint().take().ok_or(Error::Stopped)
     }
@@ -60,7 +60,7 @@ impl Listener {
     /// Those of [`crate::Listener::recv`].
     pub async fn recv_batch(&mut self) -> Result<impl Iterator<Item = Received<'_>>, Error> {
         self.readiness
-            .wait_for_datagram(self.inner.endpoint(), false)
+            .wait_for_datagram(self.inner.endpoint())
             .await?;
         Ok(self.inner.endpoint().take_batch())
     }

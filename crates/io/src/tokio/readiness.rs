@@ -166,14 +166,10 @@ impl Readiness {
     }
 
     /// As [`Endpoint::wait_for_datagram`], for ever.
-    pub(crate) async fn wait_for_datagram(
-        &mut self,
-        endpoint: &mut Endpoint,
-        connected: bool,
-    ) -> Result<(), Error> {
+    pub(crate) async fn wait_for_datagram(&mut self, endpoint: &mut Endpoint) -> Result<(), Error> {
         loop {
             self.wait(endpoint).await?;
-            if endpoint.datagram_or_error(connected)? {
+            if endpoint.datagram_or_error()? {
                 return Ok(());
             }
         }

@@ -28,7 +28,7 @@ impl SendHalf {
         }
     }
 
-    /// Sends to the peer that the socket was connected to when it was split.
+    /// Sends to the peer that the socket is connected to, which the other half may change.
     ///
     /// # Errors
     ///

@@ -86,15 +86,11 @@ impl Socket {
     pub async fn reconnect(&mut self, peer: impl IntoAddress) -> Result<(), Error> {
         let address = peer.into_address()?;
         let names = has_name([&address]);
-        let peers = unblocked(names, move || resolve::socket_addrs(&address)).await?;
-        let mut result = Err(Error::Stopped);
-        for peer in peers {
-            result = self.inner.reconnect(peer);
-            if result.is_ok() {
-                break;
-            }
-        }
-        result
+        let (address, peers) = unblocked(names, move || {
+            Ok((address.clone(), resolve::socket_addrs(&address)?))
+        })
+        .await?;
+        self.inner.reconnect_to(&address, peers)
     }
 
     /// Sends to the peer of a connected socket.
@@ -180,9 +176,8 @@ impl Socket {
     ///
     /// Those of [`crate::Socket::recv`].
     pub async fn recv(&mut self) -> Result<Received<'_>, Error> {
-        let connected = self.inner.peer_addr().is_some();
         self.readiness
-            .wait_for_datagram(self.inner.endpoint(), connected)
+            .wait_for_datagram(self.inner.endpoint())
             .await?;
         self.inner.endpoint().take().ok_or(Error::Stopped)
     }

@@ -13,7 +13,7 @@ use crate::{
 
 /// Does something again and again, until it gives what is wanted.
 #[track_caller]
-fn again_until<T>(wanted: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn again_until<T>(wanted: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
     let began = Instant::now();
     loop {
         if let Some(found) = attempt() {

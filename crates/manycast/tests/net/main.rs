@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a failure ends the test either way")]
 
 mod asynchronous;
+mod connected;
 mod devices;
 mod driver;
 mod egress;
@@ -48,6 +49,11 @@ netns::tests!(
     asynchronous::an_answer_waits_for_the_room_of_its_own_socket,
     asynchronous::a_host_that_refuses_does_not_hold_the_runtime,
     asynchronous::waits_on_a_runtime_and_others_may_alternate_where_a_watch_runs,
+    connected::with_a_peer_nobody_is_heard_by_the_other_version,
+    connected::what_came_before_another_peer_is_not_received,
+    connected::another_peer_is_sent_to_from_another_address,
+    connected::a_link_local_peer_is_sent_to_by_a_device_that_was_recreated,
+    connected::a_connected_socket_keeps_its_address_beside_a_group,
     devices::a_device_is_found_on_every_interface_and_says_goodbye,
     devices::a_device_is_found_again_on_an_interface_that_was_recreated,
     devices::a_client_finds_devices_again_on_an_interface_that_was_recreated,

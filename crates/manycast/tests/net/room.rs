@@ -112,12 +112,13 @@ pub(crate) fn a_driver_does_not_wait_for_the_rest_of_a_transmit() {
     let lab = Lab::new();
     let [a, b] = hosts(&lab, ["a", "b"]);
     let _sink = bind(&b, "10.0.0.2:9");
+    let first = Transmit::new(([10, 0, 0, 2], 9).into(), "first".into());
     for runtime in BOTH {
         a.output("tc qdisc add dev eth0 root tbf rate 8kbit burst 1600 limit 100000000");
         let config = SocketConfig::default().send_buffer(16 * 1024);
         let socket = a.run(|| manycast::Socket::bind_with("10.0.0.1:5000", config).unwrap());
         let protocol = Answering {
-            outputs: vec![in_parts().with("first".into()), in_parts()].into(),
+            outputs: vec![first.clone(), in_parts()].into(),
             came: Arc::default(),
             times: Arc::default(),
         };
