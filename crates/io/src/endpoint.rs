@@ -71,6 +71,8 @@ pub struct Endpoint {
     watch: Option<Watch>,
     /// When what could not follow the interfaces is tried again.
     retry: Option<Instant>,
+    /// Whether the kernel could not tell of all changes, so that memberships may be gone unseen.
+    is_lost: bool,
     wanted: Vec<Wanted>,
     joined: Vec<Joined>,
     events: VecDeque<NetworkEvent>,
@@ -174,6 +176,7 @@ impl Endpoint {
             has_room: false,
             watch: None,
             retry: None,
+            is_lost: false,
             wanted: Vec::new(),
             joined: Vec::new(),
             events: VecDeque::new(),

@@ -92,18 +92,31 @@ impl Endpoint {
                 // Its memberships are gone with it, also where the index is given anew.
                 Change::Removed(index) => self.leave_interface(index),
                 // Any device may have been recreated; the kernel does not say which.
-                Change::Lost => self.leave_what_is_gone()?,
+                Change::Lost => self.is_lost = true,
                 Change::Changed(_) => {}
             }
         }
-        self.follow()
+        self.follow();
+        Ok(())
     }
 
     /// Makes all sockets and memberships fit the interfaces as they are. What fails is tried again
-    /// after a while.
-    pub(super) fn follow(&mut self) -> Result<(), Error> {
-        // Until it is done, the next wait tries it again.
-        self.retry = Some(Instant::now());
+    /// after a while: for want of open files for instance, which is no reason to end a wait.
+    pub(super) fn follow(&mut self) {
+        self.retry = Instant::now().checked_add(RETRY);
+        match self.try_to_follow() {
+            Ok(true) => self.retry = None,
+            Ok(false) => {}
+            Err(error) => tracing::warn!(%error, "the sockets cannot follow the interfaces yet"),
+        }
+    }
+
+    /// Says whether all could follow.
+    fn try_to_follow(&mut self) -> Result<bool, Error> {
+        if self.is_lost {
+            self.leave_what_is_gone()?;
+            self.is_lost = false;
+        }
         let interfaces = manycast_net::interfaces()?;
         self.forget_left();
         self.follow_multicast_interface(&interfaces);
@@ -115,13 +128,8 @@ impl Endpoint {
             }
         }
         complete &= self.reconcile(&interfaces, false)?;
-        self.retry = if complete {
-            None
-        } else {
-            Instant::now().checked_add(RETRY)
-        };
         self.publish();
-        Ok(())
+        Ok(complete)
     }
 
     /// Lets datagrams to groups leave by the interface that was chosen, which may have another index now.

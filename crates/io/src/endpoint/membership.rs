@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
 
 use manycast_net::{ErrorKind, Interface, Operation, Socket};
 use manycast_proto::NetworkEvent;
@@ -71,9 +72,13 @@ impl Endpoint {
             .and_then(|()| self.quietly(address, asked, Self::join_wanted));
         if result.is_err() {
             self.wanted = before;
-            self.quietly(address, asked, |it| {
-                it.reconcile(&manycast_net::interfaces()?, false)
-            })?;
+            match manycast_net::interfaces() {
+                Ok(interfaces) => {
+                    self.quietly(address, asked, |it| it.reconcile(&interfaces, false))?;
+                }
+                // Why it cannot be joined is told; the next wait makes the memberships as before.
+                Err(_) => self.retry = Some(Instant::now()),
+            }
         }
         self.publish();
         result.map(|()| true)

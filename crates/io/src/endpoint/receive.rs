@@ -250,7 +250,7 @@ impl Endpoint {
         if let Some(retry) = self.retry {
             let left = retry.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                self.follow()?;
+                self.follow();
                 return Ok(true);
             }
             timeout = Some(timeout.map_or(left, |timeout| timeout.min(left)));

@@ -3,10 +3,11 @@
 use std::time::{Duration, Instant};
 
 use manycast::proto::ask::{Responder, ResponderConfig};
-use manycast::{Driver, ErrorKind, Group, Membership, SourceFilter};
+use manycast::{Driver, Group, Membership, Next, SourceFilter};
 use manycast_lab::netns::{Host, Lab};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::follow::again_until;
 use crate::{
     GROUPS, PORT, at, bind, hosts, interfaces_of, listen, on, receive, receive_until, send,
     wait_until_joined, wait_until_left,
@@ -239,6 +240,15 @@ pub(crate) fn ipv6_that_is_switched_off_and_on_is_heard_again() {
     assert_eq!(receive(&b, &mut listener).payload, "unseen");
 }
 
+/// More changes than the kernel keeps for a listener that does not look.
+fn storm(host: &Host) {
+    let lines = "for i in $(seq 250); do for j in $(seq 20); do \
+                 echo address add 10.1.$j.$i/32 dev lo; done; done";
+    let mut sh = host.command("sh");
+    let script = format!("({lines}) | ip -batch -");
+    assert!(sh.args(["-c", &script]).status().unwrap().success());
+}
+
 /// After a storm of changes, what the kernel cannot keep for a listener that does not look: that a
 /// device was recreated under its index.
 pub(crate) fn healing_outlives_lost_messages() {
@@ -246,11 +256,7 @@ pub(crate) fn healing_outlives_lost_messages() {
     let [a, b] = hosts(&lab, ["a", "b"]);
     recreate_under_its_index(&b);
     let mut listeners = GROUPS.map(|[group, _]| listen(&b, &on(group, "mac0")));
-    let lines = "for i in $(seq 250); do for j in $(seq 20); do \
-                 echo address add 10.1.$j.$i/32 dev lo; done; done";
-    let mut sh = b.command("sh");
-    let script = format!("({lines}) | ip -batch -");
-    assert!(sh.args(["-c", &script]).status().unwrap().success());
+    storm(&b);
     recreate_under_its_index(&b);
     for ([group, _], listener) in GROUPS.iter().zip(&mut listeners) {
         wait_until_joined(&b, listener, "mac0");
@@ -267,22 +273,64 @@ pub(crate) fn healing_is_tried_again_after_a_failure() {
         let mut listener = listen(&b, &on(group, "eth0"));
         b.delete_device("eth0");
         b.recreate_device("eth0");
-        let before = getrlimit(Resource::Nofile);
-        b.run(|| {
-            let none = Rlimit {
-                current: Some(0),
-                ..before
-            };
-            setrlimit(Resource::Nofile, none).unwrap();
+        without_files(&b, || {
             for _ in 0..3 {
-                let error = listener.recv().map(drop).unwrap_err();
-                assert_eq!(error.kind(), ErrorKind::LimitReached);
+                assert!(listener.try_recv().unwrap().is_none());
             }
-            setrlimit(Resource::Nofile, before).unwrap();
         });
         wait_until_joined(&b, &mut listener, "eth0");
         send(&a, &on(group, "eth0"), "healed");
         assert_eq!(receive(&b, &mut listener).payload, "healed");
+    }
+}
+
+/// Does something on a host while the process can open no file.
+fn without_files<T: Send>(host: &Host, closure: impl FnOnce() -> T + Send) -> T {
+    host.run(|| {
+        let before = getrlimit(Resource::Nofile);
+        let none = Rlimit {
+            current: Some(0),
+            ..before
+        };
+        setrlimit(Resource::Nofile, none).unwrap();
+        let result = closure();
+        setrlimit(Resource::Nofile, before).unwrap();
+        result
+    })
+}
+
+/// Nor does it forget that messages were lost, and a driver goes on.
+pub(crate) fn lost_messages_are_not_forgotten_after_a_failure() {
+    let lab = Lab::new();
+    let [a, b] = hosts(&lab, ["a", "b"]);
+    recreate_under_its_index(&b);
+    let [mut listeners, for_drivers] =
+        [(); 2].map(|()| GROUPS.map(|groups| listen(&b, &on(groups[0], "mac0"))));
+    let mut drivers = for_drivers
+        .map(|listener| Driver::new(listener, Responder::new(ResponderConfig::default())));
+    storm(&b);
+    recreate_under_its_index(&b);
+    without_files(&b, || {
+        for listener in &mut listeners {
+            assert!(listener.try_recv().unwrap().is_none());
+        }
+        for driver in &mut drivers {
+            let next = driver.next_event(Some(Duration::ZERO)).unwrap();
+            assert_eq!(next, Next::TimedOut);
+        }
+    });
+    for ([group, _], listener) in GROUPS.iter().zip(&mut listeners) {
+        wait_until_joined(&b, listener, "mac0");
+        send(&a, &on(group, "eth0"), "after the storm");
+        assert_eq!(receive(&b, listener).payload, "after the storm");
+    }
+    for ([group, _], mut driver) in GROUPS.iter().zip(drivers) {
+        let task = b.spawn(move || driver.next_event(Some(crate::PATIENCE)).unwrap());
+        again_until("a question", || {
+            send(&a, &on(group, "eth0"), "hello");
+            task.is_finished().then_some(())
+        });
+        assert!(matches!(task.join(), Next::Event(_)));
     }
 }
 

@@ -140,6 +140,7 @@ netns::tests!(
     heal::ipv6_that_is_switched_off_and_on_is_heard_again,
     heal::healing_outlives_lost_messages,
     heal::healing_is_tried_again_after_a_failure,
+    heal::lost_messages_are_not_forgotten_after_a_failure,
     heal::a_driver_and_a_socket_heal,
     hostile::a_flood_of_refusals_fails_nothing,
     hostile::row_65_a_connected_socket_outlives_many_refusals,
