@@ -39,7 +39,9 @@ pub(super) struct Engine<P: Protocol> {
     pub(super) endpoint: Endpoint,
     pub(super) protocol: P,
     outgoing: Vec<Transmit>,
-    /// What comes after them, once they are sent.
+    /// What is asked of sockets and groups after them, once they are sent.
+    asked: Option<Request>,
+    /// What comes after all that.
     held: Option<Turn<P::Event>>,
     /// How many datagrams the kernel would not take.
     pub(super) unsent: u64,
@@ -81,6 +83,7 @@ impl<P: Protocol> Engine<P> {
             endpoint,
             protocol,
             outgoing: Vec::new(),
+            asked: None,
             held: None,
             unsent: 0,
             phase: Phase::New,
@@ -107,6 +110,9 @@ impl<P: Protocol> Engine<P> {
         self.endpoint.forget_room()?;
         self.flush(now);
         if self.outgoing.is_empty() {
+            if let Some(request) = self.asked.take() {
+                self.fulfil(now, request);
+            }
             self.gather(now);
             self.flush(now);
         }
@@ -168,8 +174,12 @@ impl<P: Protocol> Engine<P> {
                 }
                 Output::Event(event) => self.held = Some(Turn::Event(event)),
                 Output::Request(request) => {
-                    // What was to go before goes before.
+                    // What was to go before goes before, and may need the socket that is closed here.
                     self.flush(now);
+                    if !self.outgoing.is_empty() {
+                        self.asked = Some(request);
+                        break;
+                    }
                     self.fulfil(now, request);
                 }
                 Output::Wait { until, reason } => {

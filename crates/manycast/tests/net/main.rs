@@ -173,6 +173,7 @@ netns::tests!(
     room::what_comes_while_a_send_buffer_is_full_is_answered,
     room::a_driver_does_not_wait_for_the_rest_of_a_transmit,
     room::a_call_that_never_waits_tells_what_went_of_a_transmit,
+    room::a_socket_is_closed_once_all_is_sent,
     room::a_sender_waits_for_room_as_long_as_it_wants,
     sharing::row_30_four_listeners_on_one_host_each_get_each_datagram,
     sharing::row_40_port_5353_is_shared_with_programs_of_either_habit,

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use manycast::{Output, Protocol, Received, SocketConfig, Transmit};
+use manycast::{NetworkEvent, Output, Protocol, Received, Request, SocketConfig, Transmit};
 use manycast_lab::netns::Lab;
 
 use crate::fair::{BOTH, Greedy, drive, wait_until};
@@ -170,4 +170,83 @@ pub(crate) fn a_sender_waits_for_room_as_long_as_it_wants() {
     a.output("tc qdisc del dev eth0 root");
     assert!(sender.wait_for_room(PATIENCE).unwrap());
     assert_eq!(sender.try_send_batch(&[payload]).unwrap(), 1);
+}
+
+/// The number of the last datagram.
+const LAST: u8 = 60;
+
+/// Opens a socket, sends more by it than it has room for, and closes it.
+struct Closing {
+    outputs: VecDeque<Output<()>>,
+    times: Arc<AtomicU64>,
+    not_sent: Arc<AtomicU64>,
+}
+
+impl Protocol for Closing {
+    type Event = ();
+
+    fn handle_datagram(&mut self, _now: Instant, _datagram: Received<'_>) {}
+
+    fn handle_network(&mut self, _now: Instant, event: NetworkEvent) {
+        match event {
+            NetworkEvent::Opened { socket, .. } => {
+                let to = ([10, 0, 0, 2], 9).into();
+                // One turn takes them all, and the request.
+                for number in 1..=LAST {
+                    let mut transmit = Transmit::new(to, vec![number; 1316].into());
+                    transmit.socket = Some(socket);
+                    self.outputs.push_back(Output::Transmit(transmit));
+                }
+                let close = Request::Close { socket };
+                self.outputs.push_back(Output::Request(close));
+            }
+            NetworkEvent::NotSent { .. } => {
+                self.not_sent.fetch_add(1, Ordering::Relaxed);
+            }
+            _ => {}
+        }
+    }
+
+    fn handle_timeout(&mut self, _now: Instant) {
+        self.times.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn poll_output(&mut self, _now: Instant) -> Output<()> {
+        let wait = Output::Wait {
+            until: None,
+            reason: "nothing",
+        };
+        self.outputs.pop_front().unwrap_or(wait)
+    }
+}
+
+/// A socket is closed after what was to be sent by it before.
+pub(crate) fn a_socket_is_closed_once_all_is_sent() {
+    let lab = Lab::new();
+    let [a, b] = hosts(&lab, ["a", "b"]);
+    let mut sink = bind(&b, "10.0.0.2:9");
+    for runtime in BOTH {
+        a.output("tc qdisc add dev eth0 root tbf rate 8kbit burst 1600 limit 100000000");
+        let config = SocketConfig::default().send_buffer(16 * 1024);
+        let socket = a.run(|| manycast::Socket::bind_with("10.0.0.1:5000", config).unwrap());
+        let open = Request::Open {
+            tag: 1,
+            local: "10.0.0.1:0".parse().unwrap(),
+        };
+        let protocol = Closing {
+            outputs: [Output::Request(open)].into(),
+            times: Arc::default(),
+            not_sent: Arc::default(),
+        };
+        let (times, not_sent) = (Arc::clone(&protocol.times), Arc::clone(&protocol.not_sent));
+        let (task, stopper, _) = drive(&a, runtime, socket, protocol);
+        wait_until(&times, 3);
+        a.output("tc qdisc del dev eth0 root");
+        while receive(&b, &mut sink).payload[0] < LAST {
+            assert_eq!(not_sent.load(Ordering::Relaxed), 0);
+        }
+        stopper.stop();
+        task.join();
+        assert_eq!(not_sent.load(Ordering::Relaxed), 0);
+    }
 }
