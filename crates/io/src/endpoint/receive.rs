@@ -22,6 +22,9 @@ const EAGER: u32 = 16;
 const CLOSE_TOGETHER: Duration = Duration::from_millis(1);
 const TOO_SHORT: Duration = Duration::from_millis(20);
 
+/// How often is looked once the time is over, where each look finds something that was not asked for.
+const LOOKS: u32 = 64;
+
 /// What [`Endpoint::look`] found.
 #[cfg(feature = "tokio")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,15 +58,16 @@ impl Endpoint {
         is_enough: impl Fn(&mut Self) -> Result<bool, Error>,
     ) -> Result<(), Error> {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        let mut over = false;
-        loop {
-            if is_enough(self)? || over {
-                return Ok(());
-            }
+        let mut looks = LOOKS;
+        while !is_enough(self)? && looks > 0 {
             let left = deadline.map(|it| it.saturating_duration_since(Instant::now()));
-            over = left.is_some_and(|left| left.is_zero());
-            self.advance(left)?;
+            let served = self.advance(left)?;
+            if left.is_some_and(|left| left.is_zero()) {
+                // What is wanted may be behind what is not.
+                looks = if served { looks - 1 } else { 0 };
+            }
         }
+        Ok(())
     }
 
     /// Looks without waiting. Where one socket is all there is, it looks for what came back as
@@ -295,7 +299,8 @@ impl Endpoint {
                         waker.clear();
                     }
                 }
-                LEFT => {}
+                // What was left may not be wanted any more.
+                LEFT => self.show_left(),
                 WATCH => self.heal()?,
                 token => {
                     let index = usize::try_from(token).unwrap_or(usize::MAX);

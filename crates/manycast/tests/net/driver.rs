@@ -1,12 +1,14 @@
 //! Protocols over sockets: hooks, callbacks, composition.
 
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use manycast::{Driver, Next, Output, Protocol, Received, Transmit};
 use manycast_lab::netns::Lab;
+use rustix::event::{PollFd, PollFlags, Timespec};
 
 use crate::asynchronous::block_on;
 use crate::{GROUPS, PORT, at, bind, hosts, listen, on, receive, send, text};
@@ -285,24 +287,22 @@ pub(crate) fn row_33_a_listener_by_interface_name_is_an_iterator() {
     }
 }
 
+/// Whether a descriptor is readable within so many seconds.
+pub(crate) fn poll(socket: BorrowedFd<'_>, timeout: i64) -> bool {
+    let mut fds = [PollFd::from_borrowed_fd(socket, PollFlags::IN)];
+    let timeout = Timespec {
+        tv_sec: timeout,
+        tv_nsec: 0,
+    };
+    rustix::event::poll(&mut fds, Some(&timeout)).unwrap() == 1
+}
+
 pub(crate) fn row_38_a_socket_stands_in_another_programs_poll() {
     let lab = Lab::new();
     let [a, b] = hosts(&lab, ["a", "b"]);
     let mut socket = bind(&b, ":5000");
     let mut listener = listen(&b, &at("239.1.2.3", PORT + 1));
     b.run(|| socket.join("239.1.2.3%eth0").unwrap());
-    let poll = |socket: std::os::fd::BorrowedFd<'_>, timeout: i64| {
-        let mut fds = [rustix::event::PollFd::from_borrowed_fd(
-            socket,
-            rustix::event::PollFlags::IN,
-        )];
-        let timeout = rustix::event::Timespec {
-            tv_sec: timeout,
-            tv_nsec: 0,
-        };
-        rustix::event::poll(&mut fds, Some(&timeout)).unwrap() == 1
-    };
-    use std::os::fd::AsFd;
     assert!(!poll(socket.as_fd(), 0) && !poll(listener.as_fd(), 0));
     for to in ["239.1.2.3%eth0:5000", "10.0.0.2:5000", "[fd00::2]:5000"] {
         send(&a, to, to);
@@ -320,4 +320,25 @@ pub(crate) fn row_38_a_socket_stands_in_another_programs_poll() {
     b.delete_device("eth2");
     assert!(poll(listener.as_fd(), 10));
     crate::wait_until_left(&b, &mut listener, "eth2");
+}
+
+/// What was left of a group that is left keeps nobody busy.
+pub(crate) fn a_group_that_was_left_wakes_no_other_programs_poll() {
+    let lab = Lab::new();
+    let [a, b] = hosts(&lab, ["a", "b"]);
+    let to = "239.1.2.3%eth0:5000";
+    let mut listener = listen(&b, to);
+    b.run(|| listener.join("239.1.2.4%eth0:5000").unwrap());
+    assert!(!poll(listener.as_fd(), 0));
+    // The kernel gathers them again, so that they come by one call.
+    let mut both = Transmit::new("239.1.2.3:5000".parse().unwrap(), "onetwo");
+    both.segment_size = Some(3);
+    both.interface = Some(a.interface_index("eth0"));
+    let socket = bind(&a, ":0");
+    socket.send_batch(&[both]).unwrap();
+    assert_eq!(receive(&b, &mut listener).payload, "one");
+    assert!(poll(listener.as_fd(), 0));
+    assert!(b.run(|| listener.leave(to).unwrap()));
+    assert!(b.run(|| listener.try_recv().unwrap().is_none()));
+    assert!(!poll(listener.as_fd(), 0));
 }

@@ -163,3 +163,24 @@ pub(crate) fn the_kernel_itself_keeps_other_groups_out() {
         assert_eq!(batch.get(0).unwrap().payload, b"end");
     }
 }
+
+/// What nobody asked for hides nothing from who does not wait.
+pub(crate) fn what_is_not_wanted_hides_nothing_that_is() {
+    let lab = Lab::new();
+    let [a, b] = hosts(&lab, ["a", "b"]);
+    // Linux does not compare the interface for IPv6.
+    let [wanted, unwanted] = ["eth0", "eth1"].map(|device| on("ff15::1234", device));
+    let mut listener = listen(&b, &wanted);
+    let mut others = [listen(&b, &unwanted), listen(&b, &wanted)];
+    for to in [&unwanted, &unwanted, &unwanted, &wanted] {
+        send(&a, to, to);
+    }
+    for (other, to) in others.iter_mut().zip([&unwanted, &wanted]) {
+        assert_eq!(text(&receive(&b, other)), *to);
+    }
+    let received = b.run(|| {
+        let received = listener.try_recv().unwrap();
+        received.map(|received| received.to_datagram())
+    });
+    assert_eq!(text(&received.unwrap()), wanted);
+}
