@@ -4,7 +4,9 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::SystemTime;
 
-use manycast_types::{Ecn, InterfaceId, Received, Run, SocketId, Unreachable, with_zone};
+use manycast_types::{
+    Ecn, InterfaceId, Received, Run, SocketId, Unreachable, needs_zone, with_zone,
+};
 
 use crate::sys::Slots;
 use crate::sys::features::{self, Metadata};
@@ -196,7 +198,9 @@ impl RecvBatch {
         received.truncated = self.slots.truncated(entry.slot);
         received.dropped = entry.dropped;
         received.socket = self.socket;
-        received.reply_interface = self.reply_by_interface.then_some(interface.index);
+        // From an address that is another one on each link, an answer leaves by this link alone.
+        let by_interface = self.reply_by_interface || entry.local.is_some_and(needs_zone);
+        received.reply_interface = by_interface.then_some(interface.index);
         Some(received)
     }
 

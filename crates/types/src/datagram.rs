@@ -39,8 +39,8 @@ pub struct Received<'a> {
     /// Which socket it came by, where there are several.
     pub socket: SocketId,
     /// The index of the interface that an answer must leave by: the one that the datagram came in
-    /// on, where the socket was opened for interfaces that were named; `None` leaves it to the
-    /// route.
+    /// on, where the socket was opened for interfaces that were named, or a link-local address was
+    /// asked; `None` leaves it to the route.
     pub reply_interface: Option<u32>,
 }
 
@@ -202,7 +202,7 @@ pub struct Datagram {
     pub dropped: u64,
     /// Which socket it came by, where there are several.
     pub socket: SocketId,
-    /// The index of the interface that an answer must leave by, if one was named.
+    /// The index of the interface that an answer must leave by, if it must leave by one.
     pub reply_interface: Option<u32>,
 }
 

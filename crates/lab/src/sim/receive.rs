@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
-use manycast_types::{MAX_PAYLOAD, Received, Run, SocketId};
+use manycast_types::{MAX_PAYLOAD, Received, Run, SocketId, needs_zone};
 
 use super::Sim;
 use super::agenda::What;
@@ -131,7 +131,8 @@ impl Sim {
         received.time = Some(SystemTime::UNIX_EPOCH + at);
         received.ecn = packet.ecn;
         received.socket = socket;
-        received.reply_interface = named.then_some(id.index);
+        let by_interface = named || received.local.is_some_and(needs_zone);
+        received.reply_interface = by_interface.then_some(id.index);
         hand_over(&mut *endpoint.node, self.transit.now, received);
         self.drain(index);
     }

@@ -207,6 +207,7 @@ netns::tests!(
     unicast::row_43_ask_gathers_the_answers_of_all_members,
     unicast::row_35_broadcasts_reach_the_link,
     unicast::a_router_that_knows_no_way_is_an_event,
+    unicast::a_link_local_address_answers_who_asks_from_a_global_one,
     unicast::a_sender_keeps_its_source_address,
 );
 

@@ -469,6 +469,21 @@ pub(crate) fn a_router_that_knows_no_way_is_an_event() {
     }
 }
 
+/// A link-local address answers by its own link alone, also to who asks from another address.
+pub(crate) fn a_link_local_address_answers_who_asks_from_a_global_one() {
+    let lab = Lab::new();
+    let [a, b] = hosts(&lab, ["a", "b"]);
+    let mut server = bind(&b, ":5000");
+    let mut client = bind(&a, "[fd00::1]:0");
+    let to = at(&format!("{}%eth0", b.link_local("eth0")), PORT);
+    a.run(|| client.send_to(&*to, "hello").unwrap());
+    let question = receive(&b, &mut server);
+    assert_eq!(question.source.ip().to_string(), "fd00::1");
+    b.run(|| server.answer(question.reply(), "welcome").unwrap());
+    let answer = receive(&a, &mut client);
+    assert_eq!(answer.source.ip(), b.link_local("eth0"));
+}
+
 pub(crate) fn a_sender_keeps_its_source_address() {
     let lab = Lab::new();
     let [a, b] = hosts(&lab, ["a", "b"]);
