@@ -517,6 +517,8 @@ impl State {
         }
         self.is_lost = true;
         if let Some(egress) = self.endpoint.follow_peer(0)? {
+            // Answers that nobody reads keep no socket open.
+            self.endpoint.drop_retired();
             self.to = egress.destination;
             self.interface = egress.interface_id();
             self.socket = Arc::clone(

@@ -320,6 +320,17 @@ impl Endpoint {
         self.free.retain(|slot| *slot < count);
     }
 
+    /// Closes the sockets that were taken out of their slots, whatever they have: for who receives
+    /// nothing.
+    pub(crate) fn drop_retired(&mut self) {
+        for slot in 0..self.ports.len() {
+            if self.port(slot).is_some_and(|port| port.retired) {
+                self.remove(slot);
+            }
+        }
+        self.has_retired = false;
+    }
+
     /// Forgets memberships that were left, on sockets that have nothing more of them to hand out.
     fn forget_left(&mut self) {
         for port in self.ports.iter_mut().flatten() {

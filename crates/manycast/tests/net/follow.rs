@@ -1,11 +1,13 @@
 //! Sockets that follow the host: its interfaces and its addresses change while they run.
 
 use std::net::IpAddr;
+use std::os::fd::AsFd;
 use std::time::Instant;
 
 use manycast::{Event, InterfaceSelector, Listener, Socket, SocketConfig};
 use manycast_lab::netns::{Host, Lab};
 
+use crate::driver::poll;
 use crate::{
     GROUPS, PORT, at, bind, hosts, listen, on, receive, receive_until, send, sender, sender_from,
     text, wait_until_joined, wait_until_left,
@@ -118,6 +120,30 @@ pub(crate) fn a_sender_follows_its_address() {
     }
 }
 
+/// What is answered to a sender, which receives nothing, keeps no socket open.
+pub(crate) fn a_sender_that_is_answered_has_one_socket() {
+    let lab = Lab::new();
+    let [a, b] = hosts(&lab, ["a", "b"]);
+    let mut server = bind(&b, "10.0.0.2:5000");
+    let sender = sender(&a, "10.0.0.2:5000");
+    for number in 10..15 {
+        let own: IpAddr = [10, 0, 0, number].into();
+        a.output(&format!("ip address add {own}/32 dev eth0"));
+        a.output(&format!("ip route replace 10.0.0.2/32 dev eth0 src {own}"));
+        // It looks at most every 50 ms.
+        let question = again_until("the new address", || {
+            a.run(|| sender.send("hello").unwrap());
+            let question = receive(&b, &mut server);
+            (question.source.ip() == own).then_some(question)
+        });
+        server.answer(question.reply(), "welcome").unwrap();
+        let waiting = sender.sending_fd().unwrap();
+        assert!(poll(waiting.as_fd(), 60), "it is not read");
+    }
+    let sockets = a.output("ss --udp --all --no-header --numeric");
+    assert_eq!(sockets.lines().count(), 1, "{sockets}");
+}
+
 /// A connected socket keeps its address, to which its peer answers, and says so when it is gone.
 pub(crate) fn a_connected_socket_tells_that_its_address_is_gone() {
     let lab = Lab::new();
@@ -195,7 +221,7 @@ pub(crate) fn a_call_that_joins_keeps_what_was_not_read() {
     });
     b.link_up("eth0");
     b.wait_for_group("lo", "239.1.2.3".parse().unwrap());
-    b.run(|| listener.leave("239.1.2.3%lo:5000").unwrap());
+    b.run(|| listener.leave("239.1.2.7%lo:5000").unwrap());
     b.run(|| listener.join("239.1.2.9:5000").unwrap());
     let joined = wait_until_joined(&b, &mut listener, "eth0");
     assert!(["239.1.2.3:5000", "239.1.2.9:5000"].contains(&&*joined.group.to_string()));

@@ -120,6 +120,7 @@ netns::tests!(
     follow::a_connected_socket_by_name_follows_its_device,
     follow::a_half_that_sends_follows_what_the_other_half_sees,
     follow::a_sender_follows_its_address,
+    follow::a_sender_that_is_answered_has_one_socket,
     follow::a_connected_socket_tells_that_its_address_is_gone,
     follow::a_sender_waits_for_its_interface_and_takes_no_other,
     follow::a_sender_leaves_by_the_interface_of_its_address,
