@@ -334,7 +334,11 @@ class Listener:
         *,
         interface: InterfaceLike | None = None,
     ) -> bool:
-        """Leaves a group, on all interfaces unless one is named, and says whether it had been joined."""
+        """Leaves a group, on all interfaces unless one is named, and says whether it had been joined.
+
+        AddressError: one is named, and the group was joined on every one; leave it without, and join it
+        on those that are wanted.
+        """
 
     @property
     def memberships(self) -> list[Membership]:
@@ -801,7 +805,11 @@ class Socket:
         """
 
     def leave(self, group: str, /, *, interface: InterfaceLike | None = None) -> bool:
-        """Leaves a group, on all interfaces unless one is named, and says whether it had been joined."""
+        """Leaves a group, on all interfaces unless one is named, and says whether it had been joined.
+
+        AddressError: one is named, and the group was joined on every one; leave it without, and join it
+        on those that are wanted.
+        """
 
     @property
     def memberships(self) -> list[Membership]:

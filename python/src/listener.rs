@@ -249,6 +249,9 @@ impl Listener {
     }
 
     /// Leaves a group, on all interfaces unless one is named, and says whether it had been joined.
+    ///
+    /// AddressError: one is named, and the group was joined on every one; leave it without, and join it
+    /// on those that are wanted.
     #[pyo3(signature = (address, port=None, /, *, interface=None))]
     fn leave(
         &self,

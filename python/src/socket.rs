@@ -291,6 +291,9 @@ impl Socket {
     }
 
     /// Leaves a group, on all interfaces unless one is named, and says whether it had been joined.
+    ///
+    /// AddressError: one is named, and the group was joined on every one; leave it without, and join it
+    /// on those that are wanted.
     #[pyo3(signature = (group, /, *, interface=None))]
     fn leave(&self, py: Python<'_>, group: &str, interface: Option<Interface>) -> PyResult<bool> {
         let group = self::group(group, interface, None)?;

@@ -248,7 +248,8 @@ impl Listener {
     ///
     /// # Errors
     ///
-    /// The address is no group, or names an interface that is not there.
+    /// The address is no group, or names an interface that is not there; or it names an interface, and the
+    /// group was joined on every one: leave it without, and join it on those that are wanted.
     pub fn leave(&mut self, group: impl IntoAddress) -> Result<bool, Error> {
         let address = group.into_address()?;
         match address.group() {

@@ -377,7 +377,8 @@ impl Socket {
     ///
     /// # Errors
     ///
-    /// The text names no group, or an interface that is not there.
+    /// The text names no group, or an interface that is not there; or it names an interface, and the
+    /// group was joined on every one: leave it without, and join it on those that are wanted.
     pub fn leave(&mut self, group: impl IntoGroup) -> Result<bool, Error> {
         let port = self.local_addr()?.port();
         self.endpoint.leave(&group.into_group()?, port)

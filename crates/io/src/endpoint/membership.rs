@@ -89,23 +89,33 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// It names an interface that is not there.
+    /// It names an interface that is not there, or the group was joined on every interface: then it
+    /// is left without one, and joined on those that are still wanted.
     pub fn leave(&mut self, group: &Group, port: u16) -> Result<bool, Error> {
         let interfaces = manycast_net::interfaces()?;
         let on = match &group.interface {
             Some(selector) => Some(manycast_net::find_interface(selector)?),
             None => None,
         };
+        let is_group =
+            |wanted: &Wanted| wanted.port == port && wanted.group.address == group.address;
         let before = self.wanted.len();
         self.wanted.retain(|wanted| {
-            let same = wanted.port == port && wanted.group.address == group.address;
             // It may be down, and be named in another way.
             let named = wanted.group.interface.as_ref();
             let here = on
                 .as_ref()
                 .is_none_or(|on| named.is_some_and(|named| is_chosen(on, named)));
-            !(same && here)
+            !(is_group(wanted) && here)
         });
+        let everywhere = |wanted: &Wanted| is_group(wanted) && wanted.group.interface.is_none();
+        if on.is_some() && self.wanted.len() == before && self.wanted.iter().any(everywhere) {
+            return Err(Error::unsuitable(
+                group,
+                "it was joined on every interface; leave it without one, and join it on those that \
+                 are wanted",
+            ));
+        }
         let asked = |event: &NetworkEvent| matches!(event, NetworkEvent::Left(it) if it.group.ip() == group.address);
         self.quietly(group.address, asked, |it| it.reconcile(&interfaces, false))?;
         self.publish();

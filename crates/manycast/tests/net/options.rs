@@ -57,7 +57,16 @@ pub(crate) fn row_70_joining_and_leaving_are_idempotent_and_seen_at_once() {
         });
         assert_eq!(users(&b, other, "eth1"), 1);
         assert_eq!(listener.memberships().count(), 4);
-        b.run(|| assert!(listener.leave(&*at(other, PORT + 1)).unwrap()));
+        b.run(|| {
+            let named = at(&format!("{other}%eth1"), PORT + 1);
+            assert!(listener.leave(&*named).unwrap());
+            let error = listener.leave(&*named).unwrap_err().to_string();
+            let why = "it was joined on every interface; leave it without one, and join it on those \
+                       that are wanted";
+            assert!(error.ends_with(why), "{error}");
+            assert_eq!(listener.memberships().count(), 4);
+            assert!(listener.leave(&*at(other, PORT + 1)).unwrap());
+        });
         for device in ["lo", "eth0", "eth1", "eth2"] {
             assert_eq!(users(&b, other, device), 0, "{device}");
         }
