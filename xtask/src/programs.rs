@@ -41,6 +41,12 @@ pub(crate) fn ensure_installed() -> anyhow::Result<()> {
     ensure(&NEEDED)
 }
 
+/// Whether all tests may rely on a program.
+#[cfg(test)]
+pub(crate) fn is_needed(program: &str) -> bool {
+    NEEDED.iter().any(|(needed, _)| *needed == program)
+}
+
 /// Sees to it that these programs are there, each of which has its Debian package.
 pub(crate) fn ensure(needed: &[(&str, &str)]) -> anyhow::Result<()> {
     let missing = missing(needed);

@@ -26,9 +26,20 @@ pub(crate) struct Summary {
     skipped: Vec<String>,
     /// The tests that failed, each with its package.
     failed: Vec<String>,
+    /// Why some tests were left out by their names.
+    why_left_out: Option<String>,
 }
 
 impl Summary {
+    /// One of a run that leaves out tests by their names. They count as skipped, and are told with this
+    /// reason.
+    pub(crate) fn leaving_out(why: impl Into<String>) -> Self {
+        Self {
+            why_left_out: Some(why.into()),
+            ..Self::default()
+        }
+    }
+
     /// Takes in one line of what cargo says of a build with `--message-format=json`.
     pub(crate) fn read_artifact(&mut self, line: &str) {
         if let (Some(id), Some(path)) = (field(line, "package_id"), field(line, "executable")) {
@@ -59,8 +70,15 @@ impl Summary {
             self.current = format!("{package} (documentation)");
             package.clone_into(&mut self.package);
         } else if let Some(counts) = line.strip_prefix("test result: ") {
-            self.binaries
-                .push((self.current.clone(), Counts::parse(counts)));
+            let (mut counts, left_out) = Counts::parse(counts);
+            if let Some(why) = &self.why_left_out
+                && left_out > 0
+            {
+                counts.skipped += left_out;
+                self.skipped
+                    .push(format!("{}: {left_out} {why}", self.current));
+            }
+            self.binaries.push((self.current.clone(), counts));
         } else if let Some((test, outcome)) = line.split_once(" ... ") {
             let test = test.strip_prefix("test ").unwrap_or(test).trim_end();
             if outcome.starts_with("ignored") {
@@ -145,9 +163,10 @@ fn package(id: &str) -> &str {
 }
 
 impl Counts {
-    /// Reads `ok. 5 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s`.
-    fn parse(text: &str) -> Self {
-        let mut counts = Self::default();
+    /// Reads `ok. 5 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s`, and how
+    /// many were filtered out.
+    fn parse(text: &str) -> (Self, u64) {
+        let (mut counts, mut left_out) = (Self::default(), 0);
         let words: Vec<_> = text.split([' ', ';']).collect();
         for pair in words.windows(2) {
             if let Ok(number) = pair[0].parse() {
@@ -155,11 +174,12 @@ impl Counts {
                     "passed" => counts.passed = number,
                     "failed" => counts.failed = number,
                     "ignored" => counts.skipped = number,
+                    "filtered" => left_out = number,
                     _ => {}
                 }
             }
         }
-        counts
+        (counts, left_out)
     }
 }
 
@@ -236,6 +256,25 @@ SKIPPED others: they are not there
 failed: wire (fuzz)
 "
         );
+    }
+
+    #[test]
+    fn what_is_left_out_is_told() {
+        let output = "
+     Running tests/net.rs (target/debug/deps/net-0bf0eb3157c7c76b)
+test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 2 filtered out; finished in 0.05s
+";
+        let mut meant = Summary::leaving_out("need a cat");
+        output.lines().for_each(|line| meant.read(line));
+        assert_eq!(
+            meant.to_string(),
+            "net (tests/net.rs): 3 passed, 0 failed, 3 skipped\n\
+             SKIPPED net (tests/net.rs): 2 need a cat\n"
+        );
+        // Whoever asks for some tests does not miss the others.
+        let mut asked = Summary::default();
+        output.lines().for_each(|line| asked.read(line));
+        assert_eq!(asked.total().to_string(), "3 passed, 0 failed, 1 skipped");
     }
 
     #[test]

@@ -65,9 +65,16 @@ const PYTHON: [&str; 3] = [
     "zeroconf==0.154.0",
 ];
 
-/// What the names of the tests that need them have in common. They run in `cargo xtask interop` alone.
-pub(crate) const TESTS: [&str; 12] = [
-    "discovery_",
+/// How the names of the tests that need them begin. They run in `cargo xtask interop` alone.
+pub(crate) const TESTS: [&str; 19] = [
+    "discovery_async_upnp_client",
+    "discovery_avahi",
+    "discovery_gssdp",
+    "discovery_minidlna",
+    "discovery_minissdpd",
+    "discovery_wsdd",
+    "discovery_wsdiscovery",
+    "discovery_zeroconf",
     "ssdp_async_upnp_client",
     "ssdp_gssdp",
     "ssdp_minidlna",
@@ -180,5 +187,34 @@ impl Unpacked {
         let before = env::split_paths(&before).filter(|path| !path.as_os_str().is_empty());
         let all = before.chain(folders.iter().map(|folder| self.folder.join(folder)));
         env::join_paths(all).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{guard, root};
+
+    /// The test binaries look for these anywhere in a name.
+    #[test]
+    fn only_what_needs_them_is_left_out() {
+        let mut left_out = Vec::new();
+        for path in guard::files(root()).unwrap() {
+            if guard::is_test(&path) && path.extension().is_some_and(|it| it == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                let functions = text.lines().filter_map(|line| line.split_once("fn "));
+                let names = functions.filter_map(|(_, rest)| rest.split(['(', '<']).next());
+                let meant = |name: &&str| TESTS.iter().any(|test| name.contains(test));
+                left_out.extend(names.filter(meant).map(str::to_owned));
+            }
+        }
+        for test in TESTS {
+            assert!(left_out.iter().any(|it| it.starts_with(test)), "{test}");
+        }
+        for name in left_out {
+            assert!(TESTS.iter().any(|test| name.starts_with(test)), "{name}");
+            let installed = name.split('_').find(|word| programs::is_needed(word));
+            assert_eq!(installed, None, "{name}");
+        }
     }
 }

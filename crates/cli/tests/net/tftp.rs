@@ -450,6 +450,19 @@ pub(crate) fn tftp_atftp_clients_share_a_group() {
     }
 }
 
+/// Captures what comes to `eth0` into a file, and what the arguments say.
+pub(crate) fn capturing(host: &Host, capture: &str, filter: &str, arguments: &[&str]) -> Process {
+    let mut tshark = host.command("tshark");
+    tshark.args(["-i", "eth0", "-w", capture, "-F", "pcap", "-f", filter]);
+    let mut tshark = Process::start(tshark.args(arguments));
+    tshark.wait_for_error_line("Capturing on");
+    // What it has told is before it captures: it does when the file has a header.
+    netns::wait_until("the header of a capture", || {
+        fs::metadata(capture).map_or(0, |it| it.len()) >= 24
+    });
+    tshark
+}
+
 /// Its dissector finds no malformed packet in what this command sends.
 pub(crate) fn tftp_tshark_understands_all() {
     netns::require(&["tshark"]);
@@ -457,14 +470,7 @@ pub(crate) fn tftp_tshark_understands_all() {
     let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
     let (folder, here) = (Folder::new("shark"), Folder::new("shark-here"));
     let capture = here.path("capture.pcap");
-    let mut tshark = b.command("tshark");
-    tshark.args(["-i", "eth0", "-w", &capture, "-F", "pcap", "-f", "udp"]);
-    let mut tshark = Process::start(&mut tshark);
-    tshark.wait_for_error_line("Capturing on");
-    // What it has told is before it captures: it does when the file has a header.
-    while fs::metadata(&capture).map_or(0, |it| it.len()) < 24 {
-        std::thread::yield_now();
-    }
+    let mut tshark = capturing(&b, &capture, "udp", &[]);
     let groups = ["--write", "--multicast", "239.255.0.1"];
     let server = serve(&b, &folder, &groups);
     run(&a, &["tftp", "get", "10.0.0.2/missing", &here.path("x")]);

@@ -5,7 +5,7 @@ use std::fs;
 use manycast_lab::netns::{self, Host, Lab, Process};
 
 use super::{BOTH, announce, end, found, python};
-use crate::tftp::Folder;
+use crate::tftp::{Folder, capturing};
 use crate::{host_between, hosts_on};
 
 /// Avahi wants a user of its own, and folders under `/run` and `/etc`: it gets them in a mount namespace.
@@ -157,11 +157,10 @@ pub(crate) fn discovery_tshark_understands_all() {
     let lab = Lab::new();
     let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
     let filter = "udp port 1900 or udp port 5353";
-    let mut command = b.command("tshark");
-    command.args(["-i", "eth0", "-l", "-f", filter, "-T", "fields"]);
-    command.args(["-e", "frame.protocols", "-e", "_ws.malformed"]);
-    let mut capture = Process::start(&mut command);
-    capture.wait_for_error_line("Capturing");
+    let folder = Folder::new("discovery-shark");
+    let fields = ["-e", "frame.protocols", "-e", "_ws.malformed"];
+    let shown = [&["-P", "-l", "-T", "fields"], &fields[..]].concat();
+    let mut capture = capturing(&b, &folder.path("capture.pcap"), filter, &shown);
     let both = ["--protocol", "dns-sd", "--protocol", "ssdp"];
     let ours = announce(&a, &[&["--type", "_mytest._tcp"][..], &both].concat());
     let mut missing = vec![":mdns", ":ssdp"];
