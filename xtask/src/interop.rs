@@ -38,6 +38,9 @@ const AS_ROOT: &str = "tftp_hpa";
 /// is `N passed, N failed, N skipped`.
 pub(crate) fn run() -> anyhow::Result<bool> {
     programs::ensure_installed()?;
+    if let Err(error) = programs::ensure(&[programs::QEMU]) {
+        eprintln!("SKIPPED there is no machine to boot from us: {error:#}");
+    }
     let unpacked = unpacked::unpack()?;
     let mut summary = Summary::default();
     let mut passed = true;

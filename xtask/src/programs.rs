@@ -10,27 +10,36 @@ use anyhow::{Context, bail, ensure};
 
 use crate::{cargo, succeeds};
 
-/// Each program, and the Debian package that holds it; what is none is named by its path.
-const NEEDED: [(&str, &str); 15] = [
+/// Each program, and the Debian package that holds it; what is none is named by its path, and a module of
+/// Python by how it is run.
+const NEEDED: [(&str, &str); 19] = [
     ("/usr/include/normApi.h", "libnorm-dev"),
     ("/usr/include/zmq.h", "libzmq3-dev"),
     ("bridge", "iproute2"),
     ("c++", "g++"),
+    ("curl", "curl"),
     ("ethtool", "ethtool"),
     ("ip", "iproute2"),
     ("iperf", "iperf"),
+    ("kill", "procps"),
     ("tc", "iproute2"),
     ("mount", "mount"),
     ("ncat", "ncat"),
     ("nft", "nftables"),
     ("python3", "python3"),
+    // Debian takes it out of what `python3 -m venv` needs.
+    ("python3 -m ensurepip", "python3-venv"),
     ("socat", "socat"),
+    ("sysctl", "procps"),
     ("tshark", "tshark"),
     ("unshare", "util-linux"),
 ];
 
 /// What the library of the fuzzers is built with.
 pub(crate) const CPP_COMPILER: [(&str, &str); 1] = [("c++", "g++")];
+
+/// The emulator of machines.
+pub(crate) const QEMU: (&str, &str) = ("qemu-system-x86_64", "qemu-system-x86");
 
 /// Programs that `cargo install` brings: their versions are those that are known to do.
 const CARGO_TOOLS: [(&str, &str); 2] = [("cargo-deny", "0.20.2"), ("cargo-fuzz", "0.13.2")];
@@ -55,6 +64,7 @@ pub(crate) fn ensure(needed: &[(&str, &str)]) -> anyhow::Result<()> {
     }
     let programs: Vec<_> = missing.iter().map(|(program, _)| *program).collect();
     let mut packages: Vec<_> = missing.iter().map(|(_, package)| *package).collect();
+    packages.sort_unstable();
     packages.dedup();
     let (programs, packages) = (programs.join(", "), packages.join(" "));
     if !is_installed("apt-get") {
@@ -114,8 +124,14 @@ fn is_ci() -> bool {
     env::var_os("CI").is_some_and(|ci| ci == "true")
 }
 
-/// Whether a program is on the search path, or where the path of an administrator or of cargo leads.
+/// Whether a program is on the search path, or where the path of an administrator or of cargo leads; or
+/// whether the Python there has a module.
 fn is_installed(program: &str) -> bool {
+    if let Some(module) = program.strip_prefix("python3 -m ") {
+        let mut python = Command::new("python3");
+        let output = python.args(["-c", &format!("import {module}")]).output();
+        return output.is_ok_and(|output| output.status.success());
+    }
     let path = env::var_os("PATH").unwrap_or_default();
     // What cargo installs is often on no search path.
     let of_cargo = env::home_dir().map(|home| home.join(".cargo/bin"));
@@ -128,4 +144,15 @@ fn is_installed(program: &str) -> bool {
 pub(crate) fn is_root() -> anyhow::Result<bool> {
     let own = fs::metadata("/proc/self").context("asking /proc for the user of this process")?;
     Ok(own.uid() == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_module_of_python_is_looked_for_there() {
+        assert!(is_installed("python3 -m json"));
+        assert!(!is_installed("python3 -m no_such_module"));
+    }
 }

@@ -15,13 +15,12 @@ use crate::{programs, succeeds};
 const FOLDER: &str = "target/interop";
 
 /// Debian packages: TFTP clients and servers, daemons and libraries of discovery, and what they need.
-const PACKAGES: [&str; 23] = [
+const PACKAGES: [&str; 22] = [
     "atftp",
     "atftpd",
     "avahi-daemon",
     "avahi-utils",
     "busybox",
-    "curl",
     "dbus-daemon",
     "dnsmasq-base",
     "gir1.2-gssdp-1.6",
@@ -41,16 +40,18 @@ const PACKAGES: [&str; 23] = [
     "wsdd",
 ];
 
-/// Libraries that those need, which are installed: they have many of their own, and start nothing.
-const LIBRARIES: [(&str, &str); 6] = [
+/// What those need and is installed: it has many libraries of its own, and starts nothing. The packages of
+/// two libraries have another name in each release; what names them has one in all.
+const INSTALLED: [(&str, &str); 7] = [
+    ("python3 -m pip", "python3-pip"),
     (
         "/usr/lib/python3/dist-packages/gi/__init__.py",
         "python3-gi",
     ),
-    ("/usr/lib/x86_64-linux-gnu/libFLAC.so.12", "libflac12"),
+    ("/usr/lib/x86_64-linux-gnu/libFLAC.so", "libflac-dev"),
     (
-        "/usr/lib/x86_64-linux-gnu/libavformat.so.59",
-        "libavformat59",
+        "/usr/lib/x86_64-linux-gnu/libavformat.so",
+        "libavformat-dev",
     ),
     ("/usr/lib/x86_64-linux-gnu/libexif.so.12", "libexif12"),
     ("/usr/lib/x86_64-linux-gnu/libid3tag.so.0", "libid3tag0"),
@@ -103,8 +104,8 @@ pub(crate) fn unpack() -> anyhow::Result<Unpacked> {
             eprintln!("SKIPPED {package} cannot be unpacked; try: apt-get download {package}");
         }
     }
-    if let Err(error) = programs::ensure(&LIBRARIES) {
-        eprintln!("SKIPPED some libraries are not there: {error:#}");
+    if let Err(error) = programs::ensure(&INSTALLED) {
+        eprintln!("SKIPPED some of what those need is not there: {error:#}");
     }
     let done = folder.join("python.done");
     if !done.exists() {

@@ -22,7 +22,7 @@ const FOLDER: &str = "target/vm";
 const KERNEL: &str = "linux-image-amd64";
 
 /// The emulator, and what tests need on such a kernel.
-const PROGRAMS: [(&str, &str); 2] = [("iw", "iw"), ("qemu-system-x86_64", "qemu-system-x86")];
+const PROGRAMS: [(&str, &str); 2] = [("iw", "iw"), programs::QEMU];
 
 /// The tests that need a kernel of their own, by what their names have in common.
 pub(crate) const TESTS: &str = "own_kernel::";
