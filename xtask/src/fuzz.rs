@@ -1,9 +1,10 @@
 //! The fuzzers: built, and run for a short time.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::thread;
+use std::process::{Command, Output, Stdio};
+use std::thread::{self, ScopedJoinHandle};
 
 use anyhow::Context;
 
@@ -81,17 +82,10 @@ fn run_all(
     let together = thread::available_parallelism().map_or(1, usize::from);
     for some in names.chunks(together) {
         eprintln!("\nfuzzing {} for {seconds} s", some.join(" and "));
-        // They run side by side; what each says is kept until it has ended.
-        let running: Vec<_> = some
-            .iter()
-            .map(|name| {
-                let mut fuzzer = fuzzer(name, seconds)?;
-                let child = fuzzer.spawn().with_context(|| format!("starting {name}"))?;
-                Ok((name, child))
-            })
-            .collect::<anyhow::Result<_>>()?;
-        for (name, child) in running {
-            let output = child.wait_with_output()?;
+        let fuzzers = some.iter().map(|name| fuzzer(name, seconds));
+        let outputs = side_by_side(fuzzers.collect::<anyhow::Result<_>>()?);
+        for (name, output) in some.iter().zip(outputs) {
+            let output = output.with_context(|| format!("running {name}"))?;
             if output.status.success() {
                 summary.add(
                     "fuzz",
@@ -109,6 +103,21 @@ fn run_all(
         }
     }
     Ok(passed)
+}
+
+/// Runs programs at the same time, and keeps what each says until it has ended. All are read from all the
+/// time: one that nobody reads from stands still when its pipe is full.
+fn side_by_side(programs: Vec<Command>) -> Vec<io::Result<Output>> {
+    thread::scope(|scope| {
+        let running: Vec<_> = programs
+            .into_iter()
+            .map(|mut program| scope.spawn(move || program.output()))
+            .collect();
+        let ended = running.into_iter().map(ScopedJoinHandle::join);
+        ended
+            .map(|ended| ended.unwrap_or_else(|_| Err(io::Error::other("its thread panicked"))))
+            .collect()
+    })
 }
 
 /// The toolchain that builds fuzzers, or why there is none.
@@ -183,4 +192,33 @@ fn binaries(folder: &Path) -> anyhow::Result<PathBuf> {
     let mut paths = entries.filter_map(|entry| Some(entry.ok()?.path().join("release")));
     let found = paths.find(|path| path.join("wire").is_file());
     found.with_context(|| format!("{} holds no fuzzers", target.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::env;
+    use std::process;
+
+    use super::*;
+
+    #[test]
+    fn one_that_says_much_does_not_wait_for_another() {
+        let fifo = env::temp_dir().join(format!("xtask-fuzz-{}", process::id()));
+        let made = Command::new("mkfifo").arg(&fifo).status();
+        assert!(made.unwrap().success());
+        // The first ends only after the second has said all.
+        let scripts = [
+            "cat \"$0\" >&2",
+            "head -c 1000000 /dev/zero >&2; echo end >\"$0\"",
+        ];
+        let programs = scripts.map(|script| {
+            let mut program = Command::new("timeout");
+            program.args(["60", "sh", "-c", script]).arg(&fifo);
+            program
+        });
+        let outputs = side_by_side(programs.into());
+        fs::remove_file(fifo).unwrap();
+        let said = outputs.into_iter().map(|it| it.unwrap().stderr.len());
+        assert_eq!(said.collect::<Vec<_>>(), [4, 1_000_000]);
+    }
 }
