@@ -107,16 +107,21 @@ pub(crate) fn unpack() -> anyhow::Result<Unpacked> {
     if let Err(error) = programs::ensure(&INSTALLED) {
         eprintln!("SKIPPED some of what those need is not there: {error:#}");
     }
+    // It holds what was installed, so that another version is installed anew.
     let done = folder.join("python.done");
-    if !done.exists() {
+    let all = PYTHON.join(" ");
+    if !holds(&done, &all) {
         if install_python(&folder).unwrap_or(false) {
-            fs::write(done, "")?;
+            fs::write(done, all)?;
         } else {
-            let all = PYTHON.join(" ");
             eprintln!("SKIPPED {all} cannot be had; try: python3 -m pip download {all}");
         }
     }
     Ok(Unpacked { folder })
+}
+
+fn holds(file: &Path, text: &str) -> bool {
+    fs::read_to_string(file).is_ok_and(|found| found == text)
 }
 
 fn install_python(folder: &Path) -> anyhow::Result<bool> {
