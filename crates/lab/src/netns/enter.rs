@@ -125,6 +125,12 @@ pub fn require(programs: &[&str]) {
     }
 }
 
+/// Whether this run is one of continuous integration, where a skip is a failure: `CI` is in the environment
+/// and neither empty nor `false`. `cargo xtask` takes it so too.
+pub fn is_ci() -> bool {
+    env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false")
+}
+
 /// Ends the test as ignored for this reason; with `CI=true` in the environment it fails.
 pub fn skip(reason: impl Into<String>) -> ! {
     // Unwinding without the panic hook: nothing went wrong that a backtrace would explain.
@@ -216,7 +222,7 @@ fn run_inside(test: impl FnOnce() + UnwindSafe) -> ExitCode {
 }
 
 fn ignored(reason: String) -> Result<Completion, Failed> {
-    if env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false") {
+    if is_ci() {
         return Err(reason.into());
     }
     Ok(Completion::ignored_with(reason))
