@@ -6,7 +6,7 @@ use std::fs;
 use std::panic::{self, RefUnwindSafe, UnwindSafe};
 use std::process::{Command, ExitCode, Output};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
@@ -23,10 +23,35 @@ const OWN_NAMESPACE: &str = "/proc/self/ns/net";
 /// The exit status of a test that cannot run here.
 const SKIPPED: u8 = 77;
 
+/// That of `timeout` where it has killed.
+const KILLED: i32 = 137;
+
 /// How long a test may take, in seconds, before it is killed; another number where this variable of the
 /// environment has one.
 const LIMIT: u64 = 120;
 const OTHER_LIMIT: &str = "MANYCAST_LAB_LIMIT";
+
+/// What to write before a command that is to have namespaces of its own, the best first.
+///
+/// The first has processes of its own too: they end with whoever runs the command, however that ends. A
+/// signal from the terminal does nothing to the first process of such a namespace, so that is a shell,
+/// which waits for the command. A container whose `/proc` is masked forbids it. Root may do without a user
+/// namespace where those are forbidden, and then `/proc/1` is of the machine.
+const WAYS: [&[&str]; 3] = [
+    &[
+        "unshare",
+        "-Urnmpf",
+        "--kill-child",
+        "--mount-proc",
+        "--",
+        "sh",
+        "-c",
+        "\"$@\"; exit $?",
+        "sh",
+    ],
+    &["unshare", "-Urnm", "--"],
+    &["unshare", "-nm", "--"],
+];
 
 /// Tries what every lab needs, so that a missing piece is found before the first test.
 const PROBE: &str = "mount -t tmpfs tmpfs /run && \
@@ -37,7 +62,7 @@ const PROBE: &str = "mount -t tmpfs tmpfs /run && \
 /// Runs tests in namespaces of their own; [`tests!`](crate::netns::tests) calls it.
 ///
 /// Each test is a process of its own, in which the binary executes itself anew under
-/// `unshare -Urnm`; an ordinary user may do that. Filters, `--list`, threads and nextest work as
+/// `unshare -Urnmpf`; an ordinary user may do that. What it started ends with it. Filters, `--list`, threads and nextest work as
 /// with any test binary, and what a test prints is shown when it fails, or with `--nocapture`.
 ///
 /// Where namespaces are not to be had, each test counts as ignored and the reason is printed; with
@@ -66,19 +91,19 @@ pub fn cases(names: Vec<String>, at_once: usize, run: impl Fn(&str) + RefUnwindS
     let mut arguments = Arguments::from_args();
     let processors = thread::available_parallelism().map_or(1, usize::from);
     arguments.test_threads = arguments.test_threads.or(Some(at_once * processors));
-    let flags = if arguments.list {
-        Ok("")
+    let way = if arguments.list {
+        Ok(WAYS[0])
     } else {
-        flags_that_work()
+        unshare()
     };
-    if let Err(reason) = &flags {
+    if let Err(reason) = &way {
         eprintln!("\nno test with network namespaces can run here: {reason}\n");
     }
     let trials = names.into_iter().map(|name| {
-        let flags = flags.clone();
+        let way = way.clone();
         let capture = !arguments.nocapture;
-        Trial::ignorable_test(name.clone(), move || match flags {
-            Ok(flags) => run_outside(&name, flags, capture),
+        Trial::ignorable_test(name.clone(), move || match way {
+            Ok(way) => run_outside(&name, way, capture),
             Err(_) => ignored("no network namespaces; the reason stands above".to_owned()),
         })
     });
@@ -150,18 +175,14 @@ pub(super) fn limit() -> Duration {
 }
 
 /// Starts the process that runs one test, and judges how it ended.
-fn run_outside(name: &str, flags: &str, capture: bool) -> Result<Completion, Failed> {
-    let limit = limit().as_secs();
+fn run_outside(name: &str, way: &[&str], capture: bool) -> Result<Completion, Failed> {
+    let (begin, limit) = (Instant::now(), limit());
     let mut command = Command::new("timeout");
     command
-        .args([
-            "--foreground",
-            "--kill-after=1",
-            &limit.to_string(),
-            "unshare",
-            flags,
-            "--",
-        ])
+        // `unshare` lets no other signal end it.
+        .args(["--foreground", "--signal=KILL"])
+        .arg(limit.as_secs().to_string())
+        .args(way)
         .arg(env::current_exe()?)
         .env(TEST, name)
         .env(ORIGIN, fs::read_link(OWN_NAMESPACE)?)
@@ -188,7 +209,9 @@ fn run_outside(name: &str, flags: &str, capture: bool) -> Result<Completion, Fai
                 .unwrap_or("it does not tell why")
                 .to_owned(),
         ),
-        Some(124) => Err(format!("killed after {limit} s\n{printed}").into()),
+        Some(KILLED) if begin.elapsed() >= limit => {
+            Err(format!("killed after {limit:?}\n{printed}").into())
+        }
         _ => Err(format!("{}\n{printed}", output.status).into()),
     }
 }
@@ -228,21 +251,23 @@ fn ignored(reason: String) -> Result<Completion, Failed> {
     Ok(Completion::ignored_with(reason))
 }
 
-/// The flags of `unshare` that give namespaces in which a lab works.
-fn flags_that_work() -> Result<&'static str, String> {
-    let probe = |flags| {
-        let mut unshare = Command::new("unshare");
+/// What to write before a command, so that it has namespaces of its own in which a lab works; or why there
+/// are none. [`main`] does it by itself.
+pub fn unshare() -> Result<&'static [&'static str], String> {
+    let works = |way: &'static [&str]| {
+        let mut unshare = Command::new(way[0]);
         unshare
-            .args([flags, "--", "sh", "-c", PROBE])
+            .args(&way[1..])
+            .args(["sh", "-c", PROBE])
             .env("PATH", path());
-        command::output(&mut unshare, "").map(|_| flags)
+        command::output(&mut unshare, "").map(|_| way)
     };
-    // Root may do without a user namespace where those are forbidden.
-    probe("-Urnm").or_else(|problem| {
+    let [best, plain, of_root] = WAYS;
+    works(best).or_else(|_| works(plain)).or_else(|problem| {
         let remedy = "install iproute2, nftables and util-linux, and allow user namespaces \
                       (sysctl kernel.unprivileged_userns_clone=1, \
                       kernel.apparmor_restrict_unprivileged_userns=0), or run as root";
-        probe("-nm").map_err(|_| format!("{problem}; {remedy}"))
+        works(of_root).map_err(|_| format!("{problem}; {remedy}"))
     })
 }
 

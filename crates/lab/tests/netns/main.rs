@@ -47,6 +47,7 @@ netns::tests!(
     processes::a_wait_in_vain_is_told_of_before_the_test_is_killed,
     processes::a_process_ends_at_an_interrupt,
     processes::a_process_is_killed_on_drop,
+    processes::what_a_test_leaves_behind_ends_with_it,
     processes::ncat_and_socat_talk_across_a_switch,
     routers::a_group_crosses_switches_that_snoop,
     routers::hop_limit_1_stays_and_2_crosses,

@@ -1,6 +1,7 @@
 //! Programs in the background.
 
 use std::env;
+use std::fs;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 use std::process::Command;
@@ -75,6 +76,50 @@ pub(crate) fn a_process_is_killed_on_drop() {
     assert!(Path::new(&path).exists());
     drop(process);
     assert!(!Path::new(&path).exists());
+}
+
+/// Whether it ends by itself, or is killed.
+pub(crate) fn what_a_test_leaves_behind_ends_with_it() {
+    const LEAVES: &str = "LEAVES";
+    let name = "processes::what_a_test_leaves_behind_ends_with_it";
+    if let Some(how) = env::var_os(LEAVES) {
+        let script = "tail -f /dev/null left-behind >/dev/null 2>&1 & echo started; wait";
+        let mut process = Process::start(Command::new("sh").args(["-c", script]));
+        process.wait_for_line("started");
+        if how == "by a kill" {
+            loop {
+                std::thread::park();
+            }
+        }
+        // This kills the shell, and not what the shell has started.
+        return;
+    }
+    let first = fs::read_to_string("/proc/1/comm").unwrap();
+    if first != "sh\n" {
+        netns::skip("processes have no namespace of their own here");
+    }
+    let left_behind = || {
+        let processes = fs::read_dir("/proc").unwrap().flatten();
+        let mut lines = processes.filter_map(|it| fs::read(it.path().join("cmdline")).ok());
+        lines.any(|line| line.starts_with(b"tail\0") && line.ends_with(b"\0left-behind\0"))
+    };
+    for how in ["by itself", "by a kill"] {
+        // The same test once more, as a user runs it.
+        let mut again = Command::new(env::current_exe().unwrap());
+        again
+            .args(["--exact", name])
+            .env_remove("MANYCAST_LAB_TEST");
+        again.envs([(LEAVES, how), ("MANYCAST_LAB_LIMIT", "2")]);
+        let finished = Process::start(&mut again).finish();
+        let told = finished.stdout.join("\n");
+        assert_eq!(finished.status.success(), how == "by itself", "{told}");
+        assert_eq!(
+            told.contains("killed after 2s"),
+            how == "by a kill",
+            "{told}"
+        );
+        wait_until("the end of what was left behind", || !left_behind());
+    }
 }
 
 pub(crate) fn ncat_and_socat_talk_across_a_switch() {
