@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::UNIX_EPOCH;
 
 use manycast_lab::netns::{Lab, Pick, Process};
 
@@ -15,7 +16,7 @@ struct Dice(u64);
 impl Dice {
     fn new() -> Self {
         let seed = std::env::var("SEED").map_or_else(
-            |_| u64::from(std::process::id()),
+            |_| u64::from(UNIX_EPOCH.elapsed().unwrap().subsec_nanos()),
             |seed| seed.parse().unwrap(),
         );
         println!("SEED={seed}");

@@ -3,8 +3,11 @@
 use std::env;
 use std::ffi::OsString;
 use std::fs;
+use std::io;
 use std::panic::{self, RefUnwindSafe, UnwindSafe};
-use std::process::{Command, ExitCode, Output};
+use std::path::PathBuf;
+use std::process::{self, Command, ExitCode, Output};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -62,8 +65,10 @@ const PROBE: &str = "mount -t tmpfs tmpfs /run && \
 /// Runs tests in namespaces of their own; [`tests!`](crate::netns::tests) calls it.
 ///
 /// Each test is a process of its own, in which the binary executes itself anew under
-/// `unshare -Urnmpf`; an ordinary user may do that. What it started ends with it. Filters, `--list`, threads and nextest work as
-/// with any test binary, and what a test prints is shown when it fails, or with `--nocapture`.
+/// `unshare -Urnmpf`; an ordinary user may do that. What it started ends with it, and its
+/// [`temp_dir`](env::temp_dir) is its own and gone with it; its process number is that of others too.
+/// Filters, `--list`, threads and nextest work as with any test binary, and what a test prints is shown
+/// when it fails, or with `--nocapture`.
 ///
 /// Where namespaces are not to be had, each test counts as ignored and the reason is printed; with
 /// `CI=true` in the environment they fail instead. A test is killed after two minutes, or after
@@ -177,6 +182,7 @@ pub(super) fn limit() -> Duration {
 /// Starts the process that runs one test, and judges how it ended.
 fn run_outside(name: &str, way: &[&str], capture: bool) -> Result<Completion, Failed> {
     let (begin, limit) = (Instant::now(), limit());
+    let folder = Folder::new()?;
     let mut command = Command::new("timeout");
     command
         // `unshare` lets no other signal end it.
@@ -185,6 +191,7 @@ fn run_outside(name: &str, way: &[&str], capture: bool) -> Result<Completion, Fa
         .args(way)
         .arg(env::current_exe()?)
         .env(TEST, name)
+        .env("TMPDIR", &folder.0)
         .env(ORIGIN, fs::read_link(OWN_NAMESPACE)?)
         .env("PATH", path());
     let output = if capture {
@@ -213,6 +220,28 @@ fn run_outside(name: &str, way: &[&str], capture: bool) -> Result<Completion, Fa
             Err(format!("killed after {limit:?}\n{printed}").into())
         }
         _ => Err(format!("{}\n{printed}", output.status).into()),
+    }
+}
+
+/// A folder for what a test writes.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> io::Result<Self> {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("manycast-lab-{}-{number}", process::id());
+        let folder = env::temp_dir().join(name);
+        // Whoever had this number before may have been killed.
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir(&folder)?;
+        Ok(Self(folder))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
     }
 }
 

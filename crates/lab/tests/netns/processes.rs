@@ -86,6 +86,7 @@ pub(crate) fn what_a_test_leaves_behind_ends_with_it() {
         let script = "tail -f /dev/null left-behind >/dev/null 2>&1 & echo started; wait";
         let mut process = Process::start(Command::new("sh").args(["-c", script]));
         process.wait_for_line("started");
+        fs::write(env::temp_dir().join("left-behind"), "").unwrap();
         if how == "by a kill" {
             loop {
                 std::thread::park();
@@ -119,6 +120,9 @@ pub(crate) fn what_a_test_leaves_behind_ends_with_it() {
             "{told}"
         );
         wait_until("the end of what was left behind", || !left_behind());
+        // That of the test is within this one.
+        let folder = fs::read_dir(env::temp_dir()).unwrap();
+        assert_eq!(folder.count(), 0);
     }
 }
 

@@ -202,8 +202,9 @@ pub(crate) fn built(name: &str, header: &str, library: &str) -> PathBuf {
     if time(&program) > time(text) {
         return program;
     }
-    // Tests that run side by side may all build it; what they make is the same.
-    let made = program.with_extension(std::process::id().to_string());
+    // Tests that run side by side may all build it; what they make is the same. The folder of each for what
+    // it writes has a name of its own.
+    let made = program.with_extension(std::env::temp_dir().file_name().unwrap());
     let output = Command::new("c++")
         .args(["-std=c++17", "-O1", "-o"])
         .args([made.as_path(), text])
