@@ -6,6 +6,8 @@ use std::fs;
 use std::net::UdpSocket;
 use std::process::{Child, Command};
 
+use manycast_lab::netns;
+
 struct Server(Child);
 
 impl Drop for Server {
@@ -35,11 +37,17 @@ fn tftp_hpa_serves_us() {
         .args(["--address", &address.to_string()])
         .arg(&folder)
         .spawn();
-    let _server =
+    let mut server =
         Server(server.expect("in.tftpd is installed, or unpacked by cargo xtask interop"));
-    while UdpSocket::bind(address).is_ok() {
-        std::thread::yield_now();
-    }
+    // To bind the address, so as to see whether it is taken, would take it from the server.
+    let local = format!("0100007F:{:04X}", address.port());
+    netns::wait_until("in.tftpd to listen", || {
+        let ended = server.0.try_wait().unwrap();
+        assert!(ended.is_none(), "in.tftpd ended: {ended:?}");
+        let table = fs::read_to_string("/proc/net/udp").unwrap();
+        let mut sockets = table.lines().filter_map(|it| it.split_whitespace().nth(1));
+        sockets.any(|socket| socket == local)
+    });
     let bytes: Vec<u8> = (0..=250).cycle().take(1_000_001).collect();
     fs::write(folder.join("file"), &bytes).unwrap();
     let back = folder.join("back");

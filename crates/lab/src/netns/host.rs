@@ -153,23 +153,26 @@ impl Host {
     /// Waits until a UDP socket is bound to `port` on the host.
     #[track_caller]
     pub fn wait_for_udp_port(&self, port: u16) {
-        let suffix = format!(":{port:04X}");
         wait_until(
             &format!("a socket on UDP port {port} of {}", self.name),
-            || {
-                let tables = self.run(|| {
-                    ["udp", "udp6"]
-                        .map(|table| fs::read_to_string(format!("/proc/thread-self/net/{table}")))
-                });
-                tables.into_iter().flatten().any(|table| {
-                    // The second column is the local address, in hexadecimal digits.
-                    table
-                        .lines()
-                        .filter_map(|line| line.split_whitespace().nth(1))
-                        .any(|a| a.ends_with(&suffix))
-                })
-            },
+            || self.has_udp_port(port),
         );
+    }
+
+    /// Whether a UDP socket is bound to `port` on the host.
+    pub fn has_udp_port(&self, port: u16) -> bool {
+        let suffix = format!(":{port:04X}");
+        let tables = self.run(|| {
+            ["udp", "udp6"]
+                .map(|table| fs::read_to_string(format!("/proc/thread-self/net/{table}")))
+        });
+        tables.into_iter().flatten().any(|table| {
+            // The second column is the local address, in hexadecimal digits.
+            table
+                .lines()
+                .filter_map(|line| line.split_whitespace().nth(1))
+                .any(|a| a.ends_with(&suffix))
+        })
     }
 
     /// Waits until the host has joined `group` on one of its interfaces.
