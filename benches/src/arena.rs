@@ -7,7 +7,8 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::thread;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, Error, bail, ensure};
+use manycast_lab::netns;
 
 /// Set in the process that has namespaces of its own.
 const INSIDE: &str = "MANYCAST_BENCH_INSIDE";
@@ -68,11 +69,13 @@ fn inside(namespace: &str, core: Option<usize>) -> Command {
     command
 }
 
-/// Goes on in namespaces of its own: executes itself anew there, then builds the arena.
+/// Goes on in namespaces of its own, where all ends with it: executes itself anew there, then builds the
+/// arena.
 pub(crate) fn enter() -> anyhow::Result<()> {
     if env::var_os(INSIDE).is_none() {
-        let error = Command::new("unshare")
-            .arg("-Urnm")
+        let way = netns::unshare().map_err(Error::msg)?;
+        let error = Command::new(way[0])
+            .args(&way[1..])
             .arg(env::current_exe()?)
             .args(env::args_os().skip(1))
             .env(INSIDE, "1")

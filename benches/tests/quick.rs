@@ -6,10 +6,9 @@ use manycast_lab::netns;
 
 #[test]
 fn a_quick_run_has_a_figure_for_each_contestant() {
-    let namespaces = Command::new("unshare").args(["-Urnm", "true"]).status();
-    if !namespaces.is_ok_and(|status| status.success()) {
-        assert!(!netns::is_ci(), "there are no namespaces to be had");
-        eprintln!("SKIPPED: there are no namespaces to be had, so no benchmark can run");
+    if let Err(why) = netns::unshare() {
+        assert!(!netns::is_ci(), "{why}");
+        eprintln!("SKIPPED: no benchmark can run: {why}");
         return;
     }
     let output = Command::new(env!("CARGO_BIN_EXE_manycast-bench"))
