@@ -205,7 +205,8 @@ pub(crate) fn write_to(page: &Path, title: &str, table: &str) -> anyhow::Result<
     fs::write(page, text).with_context(|| format!("writing {}", page.display()))
 }
 
-fn cell(text: &str) -> String {
+/// Text that stands in a table.
+pub(crate) fn cell(text: &str) -> String {
     text.replace('\n', " ").replace('|', "/")
 }
 
