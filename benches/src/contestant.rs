@@ -1,5 +1,6 @@
 //! Who takes part, and how each is called.
 
+use std::fs;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
 use std::process::Command;
@@ -163,6 +164,7 @@ impl Contestant {
                         | Contender::Quinn
                 )
                 | Self::Plain(_)
+                | Self::Iperf3
         )
     }
 
@@ -197,7 +199,7 @@ impl Contestant {
             ),
             Self::Iperf => (
                 words(&format!(
-                    "iperf -s -u -f k -w 4m -B {} -l {}",
+                    "iperf -s -u -f k -w 8m -B {} -l {}",
                     to.ip(),
                     load.size
                 )),
@@ -240,10 +242,12 @@ impl Contestant {
             }
             Self::Iperf3 => {
                 let rate = rate.unwrap_or(0);
+                // It counts whole seconds.
                 let seconds = seconds.ceil();
                 words(&format!(
-                    "iperf3 -u -J -c {} -b {rate} -l {size} -t {seconds} -w 1M",
-                    to.ip()
+                    "iperf3 -u -J -c {} -b {rate} -l {size} -t {seconds} -w {}",
+                    to.ip(),
+                    buffer_of_iperf3()
                 ))
             }
             Self::Iperf => words(&format!(
@@ -271,7 +275,16 @@ impl Contestant {
     }
 
     /// What a sender says it has sent, and what came, where it is the sender that knows.
-    pub(crate) fn sent(self, output: &str, load: &Workload) -> anyhow::Result<(Sent, Option<u64>)> {
+    pub(crate) fn sent(
+        self,
+        output: &str,
+        load: &Workload,
+    ) -> anyhow::Result<(Sent, Option<Received>)> {
+        let of = |datagrams, seconds| Sent {
+            datagrams,
+            seconds,
+            cpu: None,
+        };
         match self {
             Self::Manycast => {
                 let summary = last_object(output)?;
@@ -280,17 +293,21 @@ impl Contestant {
                     .as_f64()
                     .context("bits_per_second")?;
                 let bits = datagrams as f64 * load.size as f64 * 8.0;
-                let seconds = bits / rate.max(1.0);
-                Ok((Sent { datagrams, seconds }, None))
+                Ok((of(datagrams, bits / rate.max(1.0)), None))
             }
             Self::Iperf3 => {
                 let report: Value = serde_json::from_str(output)?;
-                let sum = &report["end"]["sum"];
+                let [sum, other] = ["sum", "sum_received"].map(|it| &report["end"][it]);
                 let datagrams = sum["packets"].as_u64().context("packets")?;
                 let lost = sum["lost_packets"].as_u64().context("lost_packets")?;
                 let seconds = sum["seconds"].as_f64().context("seconds")?;
-                let came = datagrams.saturating_sub(lost);
-                Ok((Sent { datagrams, seconds }, Some(came)))
+                let came = Received {
+                    datagrams: datagrams.saturating_sub(lost),
+                    // Older ones do not tell.
+                    seconds: other["seconds"].as_f64().unwrap_or_default(),
+                    cpu: None,
+                };
+                Ok((of(datagrams, seconds), Some(came)))
             }
             Self::Iperf => {
                 let sent = output
@@ -298,27 +315,28 @@ impl Contestant {
                     .nth(1)
                     .and_then(|it| it.split(' ').next());
                 let datagrams = sent.context("no count")?.parse()?;
-                // "[  1] 0.0000-1.0002 sec  …"
-                let times = output.lines().filter_map(|line| line.split(" sec ").next());
-                let mut ends = times.filter_map(|it| it.rsplit('-').next()?.parse().ok());
-                let end = ends.next_back();
-                let seconds = end.context("no time")?;
-                Ok((Sent { datagrams, seconds }, None))
+                let mut times = output.lines().filter_map(time_of_iperf);
+                let seconds = times.next_back().context("no time")?;
+                Ok((of(datagrams, seconds), None))
             }
             _ => Ok((serde_json::from_str(last_line(output)?)?, None)),
         }
     }
 
     /// What a receiver says has come.
-    pub(crate) fn received(self, output: &str) -> anyhow::Result<u64> {
+    pub(crate) fn received(self, output: &str) -> anyhow::Result<Received> {
+        let of = |datagrams, seconds| Received {
+            datagrams,
+            seconds,
+            cpu: None,
+        };
         match self {
             Self::Manycast => {
                 let summary = last_object(output)?;
                 let streams = summary["streams"].as_array().context("streams")?;
-                Ok(streams
-                    .iter()
-                    .filter_map(|it| it["datagrams"].as_u64())
-                    .sum())
+                let counts = streams.iter().filter_map(|it| it["datagrams"].as_u64());
+                let seconds = streams.iter().filter_map(|it| it["seconds"].as_f64());
+                Ok(of(counts.sum(), seconds.fold(0.0, f64::max)))
             }
             Self::Iperf => {
                 // "… 0.002 ms 3/429 (0.7%)": lost, and all.
@@ -327,19 +345,35 @@ impl Contestant {
                     let (lost, all) = counts.split_once('/')?;
                     let lost: u64 = lost.trim().parse().ok()?;
                     let all: u64 = all.trim().parse().ok()?;
-                    Some(all.saturating_sub(lost))
+                    Some((all.saturating_sub(lost), time_of_iperf(line)?))
                 };
-                let most = output.lines().filter_map(counts).max();
-                most.context("no report")
+                let reports = output.lines().filter_map(counts);
+                let most = reports.max_by_key(|(datagrams, _)| *datagrams);
+                let (datagrams, seconds) = most.context("no report")?;
+                Ok(of(datagrams, seconds))
             }
-            // The sender knows.
-            Self::Iperf3 => Ok(0),
-            _ => {
-                let received: Received = serde_json::from_str(last_line(output)?)?;
-                Ok(received.datagrams)
-            }
+            _ => Ok(serde_json::from_str(last_line(output)?)?),
         }
     }
+}
+
+/// The seconds in "[  1] 0.0000-1.0002 sec  …".
+fn time_of_iperf(line: &str) -> Option<f64> {
+    let (times, _) = line.split_once(" sec ")?;
+    let (begin, end) = times.rsplit(' ').next()?.split_once('-')?;
+    Some(end.parse::<f64>().ok()? - begin.parse::<f64>().ok()?)
+}
+
+/// The buffer that iperf3 is told to ask for, so that it has as much as the others have, who ask for 8 MiB.
+/// It fails where it is given less than it asks for; the kernel gives twice as much, up to twice its limits
+/// (socket(7)).
+fn buffer_of_iperf3() -> u64 {
+    let limits = ["rmem_max", "wmem_max"].map(|name| {
+        let text = fs::read_to_string(format!("/proc/sys/net/core/{name}"));
+        text.ok().and_then(|text| text.trim().parse().ok())
+    });
+    let most = |limit: Option<u64>| limit.map_or(8 << 20, |limit| limit * 2);
+    limits.into_iter().map(most).fold(8 << 20, u64::min)
 }
 
 /// The command, which is built beside this program.
@@ -393,4 +427,16 @@ fn last_line(output: &str) -> anyhow::Result<&str> {
 
 fn last_object(output: &str) -> anyhow::Result<Value> {
     Ok(serde_json::from_str(last_line(output)?)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn iperf_tells_how_long_it_took() {
+        let report = "[  1] 0.5000-2.0000 sec  1.2 MBytes  1.0 Mbits/sec  0.002 ms 3/429 (0.7%)";
+        let received = Contestant::Iperf.received(report).unwrap();
+        assert_eq!((received.datagrams, received.seconds), (426, 1.5));
+    }
 }

@@ -13,10 +13,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use manycast_lab::netns::{Host, Lab, RateLimit};
-use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::resource::UsageWho;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::worker::processor;
 use contestant::{CONTESTANTS, Contestant};
 
 /// How many receive.
@@ -414,10 +415,7 @@ impl Processors {
 
 /// The processor time of all processes that have ended and were waited for, in seconds.
 fn spent() -> anyhow::Result<f64> {
-    let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
-    let seconds =
-        |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
-    Ok(seconds(usage.user_time()) + seconds(usage.system_time()))
+    processor(UsageWho::RUSAGE_CHILDREN)
 }
 
 fn silent(command: &mut Command) -> anyhow::Result<Child> {

@@ -252,8 +252,12 @@ fn introduction(plan: &Plan) -> String {
          those that no mark depends on; round trips are \
          taken by all that stand ready at once, in turns of {} each. What counts are \
          the ratios: \"of the limit\" compares with a bare loop over the system calls with GSO and \
-         GRO, round by round or turn by turn, and is the median of these ratios. Rates are those \
-         that arrived. A contestant that is not there is named with the reason.\n\n\
+         GRO, round by round or turn by turn, and is the median of these ratios. Rates are what \
+         arrived by the time that the sender took or, where that is longer, that a receiver took from the \
+         first datagram to the last, as it tells itself. The processor's time of both ends is that since \
+         each was ready; of manycast measure and iperf, which do not tell it, it is that of the whole program, \
+         some thousandths of a second more. iperf3 counts whole seconds, so it sends for 1 s where the \
+         others send for less. A contestant that is not there is named with the reason.\n\n\
          The limit depends on the size. One send takes at most 64 datagrams and 64 KiB: with 64 bytes \
          it is full at 4 KiB, and the limit is how often the kernel can be called and a receiver be \
          woken; with 1316 bytes and more it is how fast memory is copied. So all that is sent was \
@@ -322,7 +326,7 @@ fn lossless(plan: &Plan, load: &Workload) -> Vec<(Contestant, Result<Vec<f64>, S
             let outcome = trial::run(contestant, load, plan.seconds, Some(rate))?;
             // Nothing is won by asking for more than can be sent.
             let asked = rate as f64 / (load.size as f64 * 8.0);
-            if outcome.loss < 1e-4 && outcome.received_rate > asked * 0.95 {
+            if outcome.loss < 1e-4 && outcome.sent_rate > asked * 0.95 {
                 good = middle;
             } else {
                 bad = middle;

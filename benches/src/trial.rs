@@ -6,18 +6,20 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::resource::UsageWho;
 use nix::sys::signal::{Signal, kill};
-use nix::sys::time::TimeVal;
 use nix::unistd::Pid;
 
 use crate::contestant::{Contestant, End, Workload};
+use crate::worker::{Received, Sent, processor};
 
 /// What became of a trial.
 #[derive(Clone, Debug)]
 pub(crate) struct Outcome {
     /// Datagrams a second that each receiver got, the one with the fewest.
     pub(crate) received_rate: f64,
+    /// Datagrams a second that were sent.
+    pub(crate) sent_rate: f64,
     /// The part of the datagrams that did not come, from 0 to 1.
     pub(crate) loss: f64,
     /// Processor time of both ends, in seconds a million datagrams received.
@@ -34,7 +36,6 @@ pub(crate) fn run(
     seconds: f64,
     rate: Option<u64>,
 ) -> anyhow::Result<Outcome> {
-    let before = cpu()?;
     let (arguments, mark, end) = contestant.receiver(load);
     let mut receivers = Vec::new();
     for _ in 0..load.listeners {
@@ -43,6 +44,7 @@ pub(crate) fn run(
             mark,
         )?);
     }
+    let before = processor(UsageWho::RUSAGE_CHILDREN)?;
     let mut sender = load.path.at_sender();
     sender
         .args(contestant.sender(load, seconds, rate))
@@ -56,28 +58,42 @@ pub(crate) fn run(
         complaint.trim(),
         text.trim()
     );
-    let (sent, came) = contestant
+    let (mut sent, came) = contestant
         .sent(&text, load)
         .context("what the sender says")?;
+    let whole = |before| anyhow::Ok(processor(UsageWho::RUSAGE_CHILDREN)? - before);
+    sent.cpu = Some(sent.cpu.map_or_else(|| whole(before), Ok)?);
     thread::sleep(GRACE);
 
-    let mut fewest = came.unwrap_or(u64::MAX);
-    let mut all = 0;
+    let mut all = Vec::new();
     for receiver in receivers {
+        let before = processor(UsageWho::RUSAGE_CHILDREN)?;
         let text = receiver.finish(end)?;
-        let count = match came {
+        let mut received = match came {
             Some(came) => came,
             None => contestant.received(&text).context("what a receiver says")?,
         };
-        fewest = fewest.min(count);
-        all += count;
+        received.cpu = Some(received.cpu.map_or_else(|| whole(before), Ok)?);
+        all.push(received);
     }
-    let spent = cpu()? - before;
-    Ok(Outcome {
-        received_rate: fewest as f64 / sent.seconds,
+    Ok(outcome(&sent, &all))
+}
+
+/// A receiver that is slower than its sender goes on with what waits for it when the sender has ended, so
+/// what it got counts by the time that it took.
+fn outcome(sent: &Sent, all: &[Received]) -> Outcome {
+    let rates = all
+        .iter()
+        .map(|it| it.datagrams as f64 / it.seconds.max(sent.seconds));
+    let counts = all.iter().map(|it| it.datagrams);
+    let fewest = counts.clone().min().unwrap_or_default();
+    let cpu: f64 = all.iter().filter_map(|it| it.cpu).chain(sent.cpu).sum();
+    Outcome {
+        received_rate: rates.fold(f64::INFINITY, f64::min),
+        sent_rate: sent.datagrams as f64 / sent.seconds,
         loss: 1.0 - fewest.min(sent.datagrams) as f64 / sent.datagrams.max(1) as f64,
-        cpu: spent * 1e6 / all.max(1) as f64,
-    })
+        cpu: cpu * 1e6 / counts.sum::<u64>().max(1) as f64,
+    }
 }
 
 /// A process that is ready.
@@ -144,9 +160,29 @@ impl Drop for Process {
     }
 }
 
-/// The processor time of all processes that have ended, in seconds.
-fn cpu() -> anyhow::Result<f64> {
-    let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
-    let seconds = |time: TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
-    Ok(seconds(usage.user_time()) + seconds(usage.system_time()))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_receiver_does_not_have_the_rate_of_its_sender() {
+        let sent = Sent {
+            datagrams: 1000,
+            seconds: 1.0,
+            cpu: Some(0.5),
+        };
+        let received = |datagrams, seconds| Received {
+            datagrams,
+            seconds,
+            cpu: Some(0.5),
+        };
+        let slow = outcome(&sent, &[received(1000, 2.0)]);
+        assert_eq!(
+            (slow.received_rate, slow.loss, slow.cpu),
+            (500.0, 0.0, 1000.0)
+        );
+        // What came at once may take no time at all.
+        let fast = outcome(&sent, &[received(1000, 0.0), received(750, 0.5)]);
+        assert_eq!((fast.received_rate, fast.loss), (750.0, 0.25));
+    }
 }

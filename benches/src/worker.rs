@@ -2,12 +2,15 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use manycast_proto::pace::Pacer;
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeVal;
 use serde::{Deserialize, Serialize};
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -58,24 +61,37 @@ pub(crate) enum Role {
 }
 
 /// What a sender prints.
-#[derive(Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 pub(crate) struct Sent {
     pub(crate) datagrams: u64,
     pub(crate) seconds: f64,
+    /// Seconds of the processor since it was ready, if it tells.
+    pub(crate) cpu: Option<f64>,
 }
 
 /// What a receiver prints.
-#[derive(Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 pub(crate) struct Received {
     pub(crate) datagrams: u64,
+    /// From the first datagram to the last.
+    pub(crate) seconds: f64,
+    /// Seconds of the processor since it was ready, if it tells.
+    pub(crate) cpu: Option<f64>,
+}
+
+/// The processor's time of this process, or of all of its children that have ended, in seconds.
+pub(crate) fn processor(whose: UsageWho) -> anyhow::Result<f64> {
+    let usage = getrusage(whose)?;
+    let seconds = |time: TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
+    Ok(seconds(usage.user_time()) + seconds(usage.system_time()))
 }
 
 pub(crate) fn run(job: &Job) -> anyhow::Result<()> {
     match job.role {
         Role::Send => {
-            let mut schedule = Schedule::new(job);
+            let mut schedule = Schedule::new(job)?;
             send(job, &mut schedule)?;
-            print(&schedule.sent())
+            print(&schedule.sent()?)
         }
         Role::Receive => {
             let counter = Counter::start();
@@ -184,18 +200,20 @@ pub(crate) struct Schedule {
     end: Instant,
     pacer: Option<Pacer>,
     datagrams: u64,
+    processor: f64,
 }
 
 impl Schedule {
-    fn new(job: &Job) -> Self {
+    fn new(job: &Job) -> anyhow::Result<Self> {
         let now = Instant::now();
-        Self {
+        Ok(Self {
             size: job.size,
             begin: now,
             end: now + Duration::from_secs_f64(job.seconds),
             pacer: job.rate.map(|rate| Pacer::new(rate, Pacer::BURST, now)),
             datagrams: 0,
-        }
+            processor: processor(UsageWho::RUSAGE_SELF)?,
+        })
     }
 
     /// How many datagrams may go now, at most `most`; waits for the first. `None` at the end.
@@ -226,38 +244,88 @@ impl Schedule {
         }
     }
 
-    fn sent(&self) -> Sent {
-        Sent {
+    fn sent(&self) -> anyhow::Result<Sent> {
+        Ok(Sent {
             datagrams: self.datagrams,
             seconds: self.begin.elapsed().as_secs_f64(),
-        }
+            cpu: Some(processor(UsageWho::RUSAGE_SELF)? - self.processor),
+        })
     }
 }
 
-/// Counts what came, until standard input ends; then it prints the count and ends the process.
-pub(crate) struct Counter(AtomicU64);
+/// Counts what came and takes the time, until standard input ends; then it prints that and ends the
+/// process.
+pub(crate) struct Counter {
+    begin: Instant,
+    datagrams: AtomicU64,
+    /// When the first and the last came, in nanoseconds.
+    first: AtomicU64,
+    last: AtomicU64,
+}
+
+/// The processor's time when all was ready.
+static READY: OnceLock<f64> = OnceLock::new();
 
 impl Counter {
+    /// The time is taken when so many have come: to take that of each would cost those a part of theirs
+    /// that make a call for each.
+    const STRIDE: u64 = 64;
+
+    fn new() -> Self {
+        Self {
+            begin: Instant::now(),
+            datagrams: AtomicU64::new(0),
+            first: AtomicU64::new(0),
+            last: AtomicU64::new(0),
+        }
+    }
+
     fn start() -> &'static Self {
-        static COUNTER: Counter = Counter(AtomicU64::new(0));
+        static COUNTER: OnceLock<Counter> = OnceLock::new();
+        let counter = COUNTER.get_or_init(Self::new);
         end_with_standard_input(|| {
-            let datagrams = COUNTER.0.load(Ordering::Relaxed);
-            if let Err(error) = print(&Received { datagrams }) {
+            if let Err(error) = counter.received().and_then(|it| print(&it)) {
                 eprintln!("{error:#}");
             }
         });
-        &COUNTER
+        counter
     }
 
     /// So many came. There is but one thread that counts.
     pub(crate) fn add(&self, datagrams: usize) {
-        let sum = self.0.load(Ordering::Relaxed) + datagrams as u64;
-        self.0.store(sum, Ordering::Relaxed);
+        let before = self.datagrams.load(Ordering::Relaxed);
+        let sum = before + datagrams as u64;
+        self.datagrams.store(sum, Ordering::Relaxed);
+        if before == 0 || before / Self::STRIDE != sum / Self::STRIDE {
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "nobody waits for centuries"
+            )]
+            let now = self.begin.elapsed().as_nanos() as u64;
+            self.last.store(now, Ordering::Relaxed);
+            if before == 0 {
+                self.first.store(now, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn received(&self) -> anyhow::Result<Received> {
+        let [datagrams, first, last] =
+            [&self.datagrams, &self.first, &self.last].map(|it| it.load(Ordering::Relaxed));
+        let ready = READY.get().copied().unwrap_or_default();
+        Ok(Received {
+            datagrams,
+            seconds: Duration::from_nanos(last - first).as_secs_f64(),
+            cpu: Some(processor(UsageWho::RUSAGE_SELF)? - ready),
+        })
     }
 }
 
 /// Says that all is ready to receive.
 pub(crate) fn ready() {
+    if let Ok(now) = processor(UsageWho::RUSAGE_SELF) {
+        let _ = READY.set(now);
+    }
     println!("ready");
     let _ = io::stdout().flush();
 }
@@ -273,4 +341,28 @@ fn end_with_standard_input(finally: impl FnOnce() + Send + 'static) {
 pub(crate) fn print(result: &impl Serialize) -> anyhow::Result<()> {
     println!("{}", serde_json::to_string(result)?);
     Ok(io::stdout().flush()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_is_that_between_the_first_and_the_last() {
+        let counter = Counter::new();
+        let taken = || {
+            let received = counter.received().unwrap();
+            (received.datagrams, received.seconds)
+        };
+        assert_eq!(taken(), (0, 0.0));
+        counter.add(1);
+        let first = Instant::now();
+        while first.elapsed() < Duration::from_millis(1) {}
+        counter.add(1);
+        assert_eq!(taken(), (2, 0.0));
+        counter.add(63);
+        let (datagrams, seconds) = taken();
+        assert_eq!(datagrams, 65);
+        assert!(seconds >= 1e-3, "{seconds}");
+    }
 }

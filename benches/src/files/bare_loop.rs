@@ -44,18 +44,20 @@ pub(super) fn run(place: &Place, work: Work) -> anyhow::Result<Outcome> {
     let spent_by_sender = spent()? - before;
     // What waits at the link is under way for longer than the sender runs.
     thread::sleep(Duration::from_millis(300));
-    let mut fewest = u64::MAX;
+    let (mut fewest, mut slowest) = (u64::MAX, f64::INFINITY);
     for process in running {
         let text = process.finish(End::StandardInput)?;
         let received: Received = serde_json::from_str(&text)?;
         fewest = fewest.min(received.datagrams);
+        let bytes = (received.datagrams * SIZE) as f64;
+        slowest = slowest.min(bytes / received.seconds.max(sent.seconds));
     }
     ensure!(fewest > 0, "nothing came of the bare loop");
     let spent_by_receivers = spent()? - before - spent_by_sender;
     let carried = (fewest * SIZE) as f64;
     let part = place.bytes as f64 / carried;
     Ok(Outcome {
-        seconds: sent.seconds * part,
+        seconds: place.bytes as f64 / slowest,
         sender: spent_by_sender * part,
         receiver: spent_by_receivers * part / RECEIVERS as f64,
         busy,
