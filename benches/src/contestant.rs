@@ -357,7 +357,7 @@ impl Contestant {
     }
 }
 
-/// The seconds in "[  1] 0.0000-1.0002 sec  …".
+/// The seconds in `[  1] 0.0000-1.0002 sec  …`.
 fn time_of_iperf(line: &str) -> Option<f64> {
     let (times, _) = line.split_once(" sec ")?;
     let (begin, end) = times.rsplit(' ').next()?.split_once('-')?;

@@ -136,7 +136,7 @@ fn main() -> anyhow::Result<()> {
             Err(error) => eprintln!("FAILED: {}: {error:#}", stopping::TITLE),
         }
     }
-    part("## Files by TFTP\n\n".to_owned());
+    part(format!("## Files by TFTP\n\n{}\n\n", tftp::introduction()));
     let megabytes = if cli.quick { 1 } else { 100 };
     for path in [tftp::NetworkPath::Loopback, tftp::NetworkPath::Lossy] {
         if !wanted(tftp::title(path)) {

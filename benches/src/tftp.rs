@@ -111,6 +111,16 @@ pub(crate) enum NetworkPath {
     Lossy,
 }
 
+/// What is said of all tables.
+pub(crate) fn introduction() -> String {
+    format!(
+        "Nothing is read from a disk or written to one, and what comes is compared. A transfer that takes over \
+         {} s is cut off and called unfinished; its rate is that of what has come by then. One that fails has \
+         no rate.",
+        LIMIT.as_secs()
+    )
+}
+
 /// The title of the table.
 pub(crate) const fn title(path: NetworkPath) -> &'static str {
     match path {
