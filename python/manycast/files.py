@@ -93,7 +93,8 @@ class Receiver:
 
     ``name``: its own. ``complete``: it has verified every file. ``files``: each File, in one order for all
     receivers. ``heard``: it answered. ``named``: it was expected by its name. ``loss``: the part of the
-    datagrams that it missed, from 0 to 1. ``samples``: how it went over time.
+    datagrams that it missed, from 0 to 1. ``samples``: how it went over time. ``silent``: for how many seconds
+    it was not heard at the end.
 
     >>> files = (manycast.files.File("a", 5, "verified"), manycast.files.File("b", 5, "incomplete"))
     >>> print(manycast.files.Receiver("lab1", False, files))
@@ -107,6 +108,7 @@ class Receiver:
     named: bool = False
     loss: float = 0.0
     samples: tuple[Sample, ...] = ()
+    silent: float = 0.0
 
     def __str__(self) -> str:
         if not self.heard:
@@ -215,7 +217,7 @@ class ReceiverProgress:
     """How far a receiver is.
 
     ``verified``, ``failed``: how many files; ``bytes``: those that it has; ``bits_per_second``, ``loss``:
-    as in a Sample, of late.
+    as in a Sample, of late. ``silent``: for how many seconds it was not heard.
 
     >>> manycast.files.ReceiverProgress("lab1", 3, 0, 1000, 80e6, 0.0).verified
     3
@@ -227,6 +229,7 @@ class ReceiverProgress:
     bytes: int
     bits_per_second: float
     loss: float
+    silent: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -236,7 +239,8 @@ class SendProgress:
     ``duration``: in seconds until now. ``files``, ``bytes``: how many there are. ``sent``: the bytes that
     were sent for the first time. ``datagrams``, ``repairs``: as in a SendReport. ``receivers``: the
     ReceiverProgress of each that was heard of. ``left``: how many seconds it will take until the slowest
-    has all, or None where that is not known.
+    has all, or None where that is not known. ``absent``: the names of those that are expected and were not
+    heard of.
 
     >>> manycast.files.SendProgress(0.5, 1, 1000, 500, 1, 0).sent
     500
@@ -250,6 +254,7 @@ class SendProgress:
     repairs: int
     receivers: tuple[ReceiverProgress, ...] = ()
     left: float | None = None
+    absent: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

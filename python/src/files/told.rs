@@ -42,7 +42,16 @@ pub(super) fn sending(
 
 fn underway(py: Python<'_>, progress: Progress) -> PyResult<Py<PyAny>> {
     let receivers = progress.receivers.into_iter().map(|it| {
-        let fields = (it.name, it.verified, it.failed, it.bytes, it.rate, it.loss);
+        let silent = it.silent.as_secs_f64();
+        let fields = (
+            it.name,
+            it.verified,
+            it.failed,
+            it.bytes,
+            it.rate,
+            it.loss,
+            silent,
+        );
         make(py, "ReceiverProgress", fields)
     });
     let receivers = value::tuple(py, receivers.collect::<PyResult<Vec<_>>>()?)?;
@@ -55,6 +64,7 @@ fn underway(py: Python<'_>, progress: Progress) -> PyResult<Py<PyAny>> {
         progress.repairs,
         receivers,
         progress.left.map(|left| left.as_secs_f64()),
+        value::tuple(py, progress.absent)?,
     );
     make(py, "SendProgress", fields)
 }
@@ -106,6 +116,7 @@ fn receiver(
         receiver.is_named,
         receiver.loss,
         samples,
+        receiver.silent.as_secs_f64(),
     );
     make(py, "Receiver", fields)
 }

@@ -83,7 +83,9 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     });
     let (mut table, mut broken) = (Table::new(output), None);
     let mut told = Instant::now();
+    let mut has_begun = false;
     let report = receiving.run(|event| {
+        has_begun |= matches!(event, ReceiveEvent::Began { .. });
         let told = tell(event, &args, &mut table, &mut told, output);
         if let Err(error) = told.and_then(|()| output.flush()) {
             // Whoever reads has had enough.
@@ -100,7 +102,12 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
         output.after_interrupt();
     }
     if report.timed_out {
-        output.note_in_text("nothing came any more");
+        match args.timeout.filter(|_| !has_begun) {
+            Some(timeout) => {
+                output.note_in_text(format_args!("nothing came within {}", Span(timeout)))
+            }
+            None => output.note_in_text("nothing came any more"),
+        }
         if let ([], [address, ..]) = (&report.deliveries[..], &args.address[..]) {
             output.note_in_text(format_args!("'manycast doctor {address}' tells why"));
         }

@@ -267,6 +267,25 @@ pub(crate) fn two_senders_do_not_mix() {
     assert_eq!(ended.filter(|it| it["event"] == "ended").count(), 2);
 }
 
+/// One that was there and says nothing more, and one that was not there at all.
+pub(crate) fn who_falls_silent_is_told() {
+    let lab = Lab::new();
+    let [a, b] = hosts_on(&lab, &lab.switch("sw"), ["a", "b"]);
+    let folder = Folder::new("silent");
+    let from = folder.fill(10_000_000);
+    let receiver = receive(&b, "b", &folder.sub("into"), "");
+    let options = "--receiver b --receiver absent --wait 1 --rate 10M";
+    let mut sender = begin(&a, &from, options);
+    sender.wait_for_error_line("waiting for absent");
+    sender.wait_for_error_line("; b 2");
+    send_signal(&receiver, "-KILL");
+    sender.wait_for_error_line(" %, silent for 3 s");
+    let finished = sender.finish();
+    let told = finished.stdout.join("\n");
+    assert!(told.contains("lost; not heard for the last "), "{told}");
+    assert!(told.contains("absent: was not heard of"), "{told}");
+}
+
 /// Ctrl-C ends it with what is known until then, and exit code 1.
 pub(crate) fn an_interrupt_tells_what_is_known() {
     let lab = Lab::new();
@@ -292,4 +311,14 @@ pub(crate) fn an_interrupt_tells_what_is_known() {
     assert_eq!(code(&receiver.finish()), 1);
     let left = names(Path::new(&into));
     assert!(!left.iter().any(|name| name.ends_with("large")), "{left:?}");
+
+    // So is who interrupts the receiver.
+    let mut receiver = receive(&b, "b", &into, "");
+    let mut sender = begin(&a, &from, "--receivers 1 --rate 20M");
+    receiver.wait_for_line("\"event\":\"progress\"");
+    receiver.interrupt();
+    receiver.wait_for_error_line(" is not through: ");
+    assert_eq!(code(&receiver.finish()), 1);
+    sender.interrupt();
+    sender.finish();
 }

@@ -113,6 +113,7 @@ netns::tests!(
     files::what_is_there_is_not_counted_as_sent,
     files_broken::a_network_that_is_gone_for_seconds_does_not_end_a_delivery,
     files_broken::an_interrupt_tells_what_is_known,
+    files_broken::who_falls_silent_is_told,
     files_broken::two_receivers_can_have_one_folder,
     files_broken::two_senders_do_not_mix,
     files_broken::who_is_killed_within_a_file_goes_on_there,

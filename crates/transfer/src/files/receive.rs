@@ -216,6 +216,7 @@ impl Receiving {
     pub fn run(self, mut on_event: impl FnMut(ReceiveEvent)) -> Result<ReceiveReport, Error> {
         let mut run = Run::new(self, &mut on_event)?;
         run.run(&mut on_event)?;
+        run.break_off(&mut on_event);
         Ok(run.report)
     }
 }
@@ -469,6 +470,16 @@ impl Run {
         }
     }
 
+    /// Ends what is still under way.
+    fn break_off(&mut self, on_event: &mut impl FnMut(ReceiveEvent)) {
+        let now = Instant::now();
+        let mut keys: Vec<_> = self.sessions.keys().copied().collect();
+        keys.sort_unstable();
+        for key in keys {
+            self.end(key, now, on_event);
+        }
+    }
+
     fn end(&mut self, key: (u32, u16), now: Instant, on_event: &mut impl FnMut(ReceiveEvent)) {
         let Some((mut session, began)) = self.sessions.remove(&key) else {
             return;
@@ -501,14 +512,18 @@ impl Run {
             on_event(ReceiveEvent::Ended(delivered.clone()));
             self.report.deliveries.push(delivered);
         } else {
-            let there = delivered.files.iter();
+            let files = delivered.files.iter().filter(|(file, _)| !file.is_folder);
+            let there = files.clone();
             let there = there.filter(|(_, state)| *state == FileState::Verified);
+            let how = match session.is_gone || self.report.timed_out {
+                true => "fell silent",
+                false => "is not through",
+            };
             on_event(ReceiveEvent::Warning(format!(
-                "sender {:08x} fell silent: {} of {} files are complete; what it sends again goes on \
-                 from there",
+                "sender {:08x} {how}: {} of {} files are complete; what it sends again goes on from there",
                 session.node,
                 there.count(),
-                delivered.files.len()
+                files.count()
             )));
         }
     }

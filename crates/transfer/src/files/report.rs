@@ -78,6 +78,8 @@ pub struct ReceiverReport {
     pub is_named: bool,
     /// Whether it was heard of.
     pub is_heard: bool,
+    /// For how long it was not heard at the end; since the first datagram, where it was never.
+    pub silent: Duration,
     /// What became of each file, in the order of [`SendReport::files`].
     pub files: Vec<FileState>,
     /// The part of the datagrams that it missed, from 0 to 1.
@@ -123,6 +125,8 @@ pub struct Progress {
     pub repairs: u64,
     /// The receivers that were heard of.
     pub receivers: Vec<ReceiverProgress>,
+    /// The names of those that are expected and were not heard of.
+    pub absent: Vec<String>,
     /// How long it will last until the slowest receiver has all, at its rate of late; `None` where
     /// that is not known.
     pub left: Option<Duration>,
@@ -141,6 +145,8 @@ impl Progress {
 pub struct ReceiverProgress {
     /// Its name.
     pub name: String,
+    /// For how long it was not heard. Who is at it speaks at least every few seconds.
+    pub silent: Duration,
     /// The files that it has verified.
     pub verified: usize,
     /// The files that it does not take.

@@ -1,9 +1,12 @@
 //! What is told of a delivery, as text and as JSON.
 
 use std::fmt;
+use std::time::Duration;
 
 use manycast::Sent;
-use manycast::transfer::files::{FileInfo, FileState, Progress, ReceiverReport, SendReport};
+use manycast::transfer::files::{
+    FileInfo, FileState, Progress, ReceiverProgress, ReceiverReport, SendReport,
+};
 use serde::Serialize;
 
 use crate::output::{Escaped, Output, Span, counted, grouped, named};
@@ -108,6 +111,7 @@ pub(super) struct Underway<'a> {
     datagrams: u64,
     repairs: u64,
     receivers: Vec<At<'a>>,
+    absent: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     seconds_left: Option<f64>,
 }
@@ -121,6 +125,9 @@ struct At<'a> {
     bytes: u64,
     bits_per_second: u64,
     loss: f64,
+    silent_seconds: f64,
+    #[serde(skip)]
+    silence: Option<Span>,
 }
 
 impl<'a> Underway<'a> {
@@ -132,6 +139,8 @@ impl<'a> Underway<'a> {
             bytes: receiver.bytes,
             bits_per_second: rounded(receiver.rate),
             loss: receiver.loss,
+            silent_seconds: receiver.silent.as_secs_f64(),
+            silence: silence(receiver, progress.files),
         });
         Self {
             event: "progress",
@@ -142,9 +151,19 @@ impl<'a> Underway<'a> {
             datagrams: progress.datagrams,
             repairs: progress.repairs,
             receivers: receivers.collect(),
+            absent: &progress.absent,
             seconds_left: progress.left.map(|left| left.as_secs_f64()),
         }
     }
+}
+
+/// How long a receiver may be silent before it is told.
+const SILENCE: Duration = Duration::from_secs(3);
+
+/// For how long a receiver is silent that has not all, where that is worth a word.
+pub(super) fn silence(receiver: &ReceiverProgress, files: usize) -> Option<Span> {
+    let is_missed = receiver.silent >= SILENCE && receiver.verified < files;
+    is_missed.then(|| Span(Duration::from_secs(receiver.silent.as_secs())))
 }
 
 /// A rate as a whole number.
@@ -170,12 +189,22 @@ impl fmt::Display for Underway<'_> {
                 percent(receiver.bytes, self.bytes),
             );
             write!(f, "; {name} {part} %")?;
+            if let Some(silence) = &receiver.silence {
+                write!(f, ", silent for {silence}")?;
+            }
         }
         match self.receivers.len() {
-            0 => f.write_str("; nobody answers"),
-            1..=8 => Ok(()),
-            more => write!(f, "; and {} more", more - 8),
+            0 => f.write_str("; nobody answers")?,
+            1..=8 => {}
+            more => write!(f, "; and {} more", more - 8)?,
         }
+        if let [first, others @ ..] = self.absent {
+            write!(f, "; waiting for {}", Escaped(first))?;
+            if !others.is_empty() {
+                write!(f, " and {} more", others.len())?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -254,6 +283,7 @@ struct Line<'a> {
     heard: bool,
     complete: bool,
     loss: f64,
+    silent_seconds: f64,
     files: Vec<FileLine<'a>>,
 }
 
@@ -272,6 +302,7 @@ impl<'a> Reported<'a> {
             heard: receiver.is_heard,
             complete: receiver.is_complete(),
             loss: receiver.loss,
+            silent_seconds: receiver.silent.as_secs_f64(),
             files: report
                 .files
                 .iter()
@@ -345,7 +376,11 @@ impl fmt::Display for Reported<'_> {
                 continue;
             }
             let files = self.report.files.iter().zip(&receiver.files);
-            writeln!(f, "{}; {loss:.1} % lost", verified(files.clone()))?;
+            write!(f, "{}; {loss:.1} % lost", verified(files.clone()))?;
+            if receiver.silent >= SILENCE {
+                write!(f, "; not heard for the last {}", Span(receiver.silent))?;
+            }
+            writeln!(f)?;
             let lacks = files.filter(|(_, state)| **state != FileState::Verified);
             let more = lacks.clone().count().saturating_sub(LINES) as u64;
             for (file, state) in lacks.take(LINES) {

@@ -7,7 +7,7 @@ use std::io::{self, IsTerminal, Write};
 use manycast::transfer::files::Progress;
 use terminal_size::{Height, Width, terminal_size_of};
 
-use super::report::percent;
+use super::report::{percent, silence};
 use crate::output::{Escaped, Output, Span, counted};
 
 /// Lines at the end of a terminal that are written anew each time.
@@ -159,6 +159,11 @@ fn lines(progress: &Progress, width: usize, height: usize) -> Vec<String> {
         if receiver.failed > 0 {
             let _ = write!(numbers, "  {} failed", receiver.failed);
         }
+        if let Some(silence) = silence(receiver, progress.files) {
+            let _ = write!(numbers, "  silent for {silence}");
+            all.push(row(name, longest, part, &numbers, width));
+            continue;
+        }
         let (rate, loss) = (receiver.rate / 1e6, receiver.loss * 100.0);
         let _ = write!(numbers, "  {rate:5.1} Mbit/s  {loss:4.1} % lost");
         all.push(row(name, longest, part, &numbers, width));
@@ -166,6 +171,13 @@ fn lines(progress: &Progress, width: usize, height: usize) -> Vec<String> {
     let more = progress.receivers.len() - shown.len();
     if more > 0 {
         all.push(format!("and {more} more, which have as much or more"));
+    }
+    for name in progress
+        .absent
+        .iter()
+        .take(most.saturating_sub(shown.len()))
+    {
+        all.push(format!("{} is not there yet", Escaped(name)));
     }
     all
 }

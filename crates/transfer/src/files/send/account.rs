@@ -59,6 +59,7 @@ impl Run {
                 let (rate, loss) = peer.of_late();
                 ReceiverProgress {
                     name: peer.name.clone(),
+                    silent: self.silent(peer, now),
                     verified: peer.count(Status::Verified),
                     failed: peer.count(Status::Failed),
                     bytes: peer.bytes,
@@ -75,6 +76,8 @@ impl Run {
             }
         });
         let left = left.collect::<Option<Vec<_>>>();
+        let absent = self.delivery.peers.known.values();
+        let absent = absent.filter(|peer| peer.is_named && peer.heard.is_none());
         Progress {
             elapsed: now.saturating_duration_since(self.delivery.begun()),
             files: self.delivery.entries().len(),
@@ -83,8 +86,14 @@ impl Run {
             datagrams: stats.datagrams,
             repairs: stats.repairs,
             receivers,
+            absent: absent.map(|peer| peer.name.clone()).collect(),
             left: left.and_then(|left| left.into_iter().max()),
         }
+    }
+
+    /// For how long a receiver was not heard.
+    fn silent(&self, peer: &Peer, now: Instant) -> Duration {
+        now.saturating_duration_since(peer.heard.unwrap_or_else(|| self.delivery.begun()))
     }
 
     pub(super) fn report(&self) -> SendReport {
@@ -99,6 +108,7 @@ impl Run {
                 name: peer.name.clone(),
                 is_named: peer.is_named,
                 is_heard: peer.heard.is_some(),
+                silent: self.silent(peer, self.ended),
                 files: (0..entries.len())
                     .map(|index| state(&self.delivery, peer, index))
                     .collect(),
