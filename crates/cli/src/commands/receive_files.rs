@@ -102,12 +102,10 @@ pub(crate) fn run(args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
         output.after_interrupt();
     }
     if report.timed_out {
-        match args.timeout.filter(|_| !has_begun) {
-            Some(timeout) => {
-                output.note_in_text(format_args!("nothing came within {}", Span(timeout)))
-            }
-            None => output.note_in_text("nothing came any more"),
-        }
+        output.note_in_text(match args.timeout.filter(|_| !has_begun) {
+            Some(timeout) => format!("nothing came within {}", Span(timeout)),
+            None => "nothing came any more".to_owned(),
+        });
         if let ([], [address, ..]) = (&report.deliveries[..], &args.address[..]) {
             output.note_in_text(format_args!("'manycast doctor {address}' tells why"));
         }

@@ -31,11 +31,20 @@ pub(super) fn live(devices: &[Device], last: &[String]) -> Vec<String> {
     let (width, height) = size.map_or((80, 24), |(Width(width), Height(height))| {
         (usize::from(width), usize::from(height))
     });
-    let mut lines: Vec<String> = Vec::new();
+    screen(devices, last, width, height)
+}
+
+fn screen(devices: &[Device], last: &[String], width: usize, height: usize) -> Vec<String> {
+    // A terminal folds what is as wide as itself.
+    let width = width.saturating_sub(1);
+    let (mut lines, mut below) = (Vec::new(), Vec::new());
     for device in devices {
-        block(device, false, width.saturating_sub(1), &mut lines);
+        block(device, false, width, &mut lines);
     }
-    let most = height.saturating_sub(last.len() + 3).max(1);
+    for line in last {
+        fold(line, 0, 4, width, &mut below);
+    }
+    let most = height.saturating_sub(below.len() + 3).max(1);
     if lines.len() > most {
         let left = lines.len() - most;
         lines.truncate(most);
@@ -44,9 +53,9 @@ pub(super) fn live(devices: &[Device], last: &[String]) -> Vec<String> {
     if lines.is_empty() {
         lines.push("nothing yet".to_owned());
     }
-    if !last.is_empty() {
+    if !below.is_empty() {
         lines.push(String::new());
-        lines.extend(last.iter().cloned());
+        lines.extend(below);
     }
     lines
 }

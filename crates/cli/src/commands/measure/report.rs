@@ -280,9 +280,9 @@ fn paragraph(report: &StreamReport) -> String {
     if lost > 0 {
         let rest = lost - kernel_dropped;
         loss += &match kernel_dropped {
-            0 => "; none by this host's kernel".to_owned(),
+            0 => "; none for want of buffer here".to_owned(),
             dropped => format!(
-                "; at most {} by this host's kernel, {} before",
+                "; at most {} for want of buffer here, {} elsewhere",
                 grouped(dropped),
                 grouped(rest)
             ),

@@ -411,14 +411,15 @@ impl From<SenderStats> for Summary {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "sent {}, {} in {}, {}",
-            counted(self.datagrams, "datagram"),
-            counted(self.stats.bytes, "byte"),
-            Span(self.stats.duration),
-            bits(self.bits_per_second)
-        )
+        let datagrams = counted(self.datagrams, "datagram");
+        let bytes = counted(self.stats.bytes, "byte");
+        write!(f, "sent {datagrams}, {bytes}")?;
+        // What went at once has no rate.
+        if self.stats.duration.is_zero() {
+            return Ok(());
+        }
+        let rate = bits(self.bits_per_second);
+        write!(f, " in {}, {rate}", Span(self.stats.duration))
     }
 }
 

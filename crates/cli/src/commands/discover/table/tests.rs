@@ -105,3 +105,19 @@ fn what_is_listed_is_in_the_order_that_people_look_for() {
     let at = |address: &str| text.find(address).unwrap();
     assert!(at("10.0.0.9 ") < at("10.0.0.10 "), "{text}");
 }
+
+/// What has happened is folded where the terminal ends, and not cut.
+#[test]
+fn what_has_happened_is_shown_whole() {
+    let last = "changed MediaRenderer:1 linux/1.0 UPnP/2.0 (ssdp): also at 10.77.0.1, 10.78.0.3";
+    let lines = screen(&all(), &[last.to_owned()], 40, 24);
+    assert!(
+        lines.iter().all(|line| line.chars().count() < 40),
+        "{lines:#?}"
+    );
+    let told: Vec<_> = lines
+        .iter()
+        .flat_map(|line| line.split_whitespace())
+        .collect();
+    assert!(told.join(" ").ends_with(last), "{lines:#?}");
+}
