@@ -73,9 +73,8 @@ fn inside(namespace: &str, core: Option<usize>) -> Command {
 /// arena.
 pub(crate) fn enter() -> anyhow::Result<()> {
     if env::var_os(INSIDE).is_none() {
-        let way = netns::unshare().map_err(Error::msg)?;
-        let error = Command::new(way[0])
-            .args(&way[1..])
+        let mut unshare = netns::unshare().map_err(Error::msg)?;
+        let error = unshare
             .arg(env::current_exe()?)
             .args(env::args_os().skip(1))
             .env(INSIDE, "1")

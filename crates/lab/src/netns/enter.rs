@@ -96,11 +96,7 @@ pub fn cases(names: Vec<String>, at_once: usize, run: impl Fn(&str) + RefUnwindS
     let mut arguments = Arguments::from_args();
     let processors = thread::available_parallelism().map_or(1, usize::from);
     arguments.test_threads = arguments.test_threads.or(Some(at_once * processors));
-    let way = if arguments.list {
-        Ok(WAYS[0])
-    } else {
-        unshare()
-    };
+    let way = if arguments.list { Ok(WAYS[0]) } else { way() };
     if let Err(reason) = &way {
         eprintln!("\nno test with network namespaces can run here: {reason}\n");
     }
@@ -280,17 +276,16 @@ fn ignored(reason: String) -> Result<Completion, Failed> {
     Ok(Completion::ignored_with(reason))
 }
 
-/// What to write before a command, so that it has namespaces of its own in which a lab works; or why there
-/// are none. [`main`] does it by itself.
-pub fn unshare() -> Result<&'static [&'static str], String> {
-    let works = |way: &'static [&str]| {
-        let mut unshare = Command::new(way[0]);
-        unshare
-            .args(&way[1..])
-            .args(["sh", "-c", PROBE])
-            .env("PATH", path());
-        command::output(&mut unshare, "").map(|_| way)
-    };
+/// A command that runs what its further arguments name in namespaces of its own, in which a lab works; or why
+/// there are none. [`main`] does it by itself.
+pub fn unshare() -> Result<Command, String> {
+    way().map(by)
+}
+
+/// The best way that works here.
+fn way() -> Result<&'static [&'static str], String> {
+    let works =
+        |way: &'static [&str]| command::output(by(way).args(["sh", "-c", PROBE]), "").map(|_| way);
     let [best, plain, of_root] = WAYS;
     works(best).or_else(|_| works(plain)).or_else(|problem| {
         let remedy = "install iproute2, nftables and util-linux, and allow user namespaces \
@@ -298,6 +293,12 @@ pub fn unshare() -> Result<&'static [&'static str], String> {
                       kernel.apparmor_restrict_unprivileged_userns=0), or run as root";
         works(of_root).map_err(|_| format!("{problem}; {remedy}"))
     })
+}
+
+fn by(way: &[&str]) -> Command {
+    let mut command = Command::new(way[0]);
+    command.args(&way[1..]).env("PATH", path());
+    command
 }
 
 /// The search path with the folders of `nft` and `tc`, which an ordinary user's may lack.
