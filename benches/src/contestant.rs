@@ -297,17 +297,24 @@ impl Contestant {
             }
             Self::Iperf3 => {
                 let report: Value = serde_json::from_str(output)?;
-                let [sum, other] = ["sum", "sum_received"].map(|it| &report["end"][it]);
-                let datagrams = sum["packets"].as_u64().context("packets")?;
-                let lost = sum["lost_packets"].as_u64().context("lost_packets")?;
-                let seconds = sum["seconds"].as_f64().context("seconds")?;
+                let end = &report["end"];
+                // Older ones tell of both ends as one.
+                let told = |part: &str, what: &str| match &end[part][what] {
+                    Value::Null => &end["sum"][what],
+                    told => told,
+                };
+                let count = |part, what| told(part, what).as_u64().context(what);
+                let seconds = |part| told(part, "seconds").as_f64().context("seconds");
+                let datagrams = count("sum_sent", "packets")?;
+                // What the receiver has not seen by its end is not among what it counts as lost.
+                let seen = count("sum_received", "packets")?;
+                let lost = count("sum_received", "lost_packets")?;
                 let came = Received {
-                    datagrams: datagrams.saturating_sub(lost),
-                    // Older ones do not tell.
-                    seconds: other["seconds"].as_f64().unwrap_or_default(),
+                    datagrams: seen.saturating_sub(lost),
+                    seconds: seconds("sum_received")?,
                     cpu: None,
                 };
-                Ok((of(datagrams, seconds), Some(came)))
+                Ok((of(datagrams, seconds("sum_sent")?), Some(came)))
             }
             Self::Iperf => {
                 let sent = output
@@ -438,5 +445,27 @@ mod tests {
         let report = "[  1] 0.5000-2.0000 sec  1.2 MBytes  1.0 Mbits/sec  0.002 ms 3/429 (0.7%)";
         let received = Contestant::Iperf.received(report).unwrap();
         assert_eq!((received.datagrams, received.seconds), (426, 1.5));
+    }
+
+    #[test]
+    fn iperf3_tells_of_both_ends() {
+        let load = Workload {
+            path: Path::Loopback,
+            group: false,
+            size: 1316,
+            listeners: 1,
+        };
+        let of_both = r#"{"end": {
+            "sum": {"seconds": 1.5, "packets": 100, "lost_packets": 30},
+            "sum_sent": {"seconds": 1.0, "packets": 100, "lost_packets": 0},
+            "sum_received": {"seconds": 1.5, "packets": 90, "lost_packets": 30}
+        }}"#;
+        let older = r#"{"end": {"sum": {"seconds": 1.0, "packets": 100, "lost_packets": 30}}}"#;
+        for (report, arrived, seconds) in [(of_both, 60, 1.5), (older, 70, 1.0)] {
+            let (sent, came) = Contestant::Iperf3.sent(report, &load).unwrap();
+            let came = came.unwrap();
+            assert_eq!((sent.datagrams, sent.seconds), (100, 1.0));
+            assert_eq!((came.datagrams, came.seconds), (arrived, seconds));
+        }
     }
 }
