@@ -1,12 +1,12 @@
 //! Who takes part, and how each is called.
 
-use std::fs;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::Context;
 use serde_json::Value;
+use socket2::{Domain, Socket, Type};
 
 use crate::arena::Path;
 use crate::worker::{Contender, Received, Sent};
@@ -214,13 +214,18 @@ impl Contestant {
     }
 
     /// The arguments of a sender.
-    pub(crate) fn sender(self, load: &Workload, seconds: f64, rate: Option<u64>) -> Vec<String> {
+    pub(crate) fn sender(
+        self,
+        load: &Workload,
+        seconds: f64,
+        rate: Option<u64>,
+    ) -> anyhow::Result<Vec<String>> {
         let to = load.to();
         let [interface, _] = load.path.addresses();
         let size = load.size;
-        match self {
+        Ok(match self {
             Self::Plain(contender) => {
-                without_offload(Self::Own(contender).sender(load, seconds, rate))
+                without_offload(Self::Own(contender).sender(load, seconds, rate)?)
             }
             Self::Own(contender) => {
                 let mut line = worker(contender, "send", to, interface, size);
@@ -247,7 +252,7 @@ impl Contestant {
                 words(&format!(
                     "iperf3 -u -J -c {} -b {rate} -l {size} -t {seconds} -w {}",
                     to.ip(),
-                    buffer_of_iperf3()
+                    buffer_of_iperf3()?
                 ))
             }
             Self::Iperf => words(&format!(
@@ -257,7 +262,7 @@ impl Contestant {
             Self::PythonSocket | Self::Asyncio | Self::Twisted => {
                 self.python("send", load, interface, seconds)
             }
-        }
+        })
     }
 
     fn python(self, role: &str, load: &Workload, interface: Ipv4Addr, seconds: f64) -> Vec<String> {
@@ -372,15 +377,14 @@ fn time_of_iperf(line: &str) -> Option<f64> {
 }
 
 /// The buffer that iperf3 is told to ask for, so that it has as much as the others have, who ask for 8 MiB.
-/// It fails where it is given less than it asks for; the kernel gives twice as much, up to twice its limits
-/// (socket(7)).
-fn buffer_of_iperf3() -> u64 {
-    let limits = ["rmem_max", "wmem_max"].map(|name| {
-        let text = fs::read_to_string(format!("/proc/sys/net/core/{name}"));
-        text.ok().and_then(|text| text.trim().parse().ok())
-    });
-    let most = |limit: Option<u64>| limit.map_or(8 << 20, |limit| limit * 2);
-    limits.into_iter().map(most).fold(8 << 20, u64::min)
+/// It fails where it is given less than it asks for, and so does not ask for more than a socket is given here.
+fn buffer_of_iperf3() -> anyhow::Result<usize> {
+    const WANTED: usize = 8 << 20;
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
+    socket.set_recv_buffer_size(WANTED)?;
+    socket.set_send_buffer_size(WANTED)?;
+    let given = socket.recv_buffer_size()?.min(socket.send_buffer_size()?);
+    Ok(WANTED.min(given))
 }
 
 /// The command, which is built beside this program.

@@ -47,7 +47,7 @@ pub(crate) fn run(
     let before = processor(UsageWho::RUSAGE_CHILDREN)?;
     let mut sender = load.path.at_sender();
     sender
-        .args(contestant.sender(load, seconds, rate))
+        .args(contestant.sender(load, seconds, rate)?)
         .stdin(Stdio::null());
     let output = sender.output().context("the sender")?;
     let text = String::from_utf8_lossy(&output.stdout);
