@@ -3,11 +3,8 @@
 use std::env;
 use std::ffi::OsString;
 use std::fs;
-use std::io;
 use std::panic::{self, RefUnwindSafe, UnwindSafe};
-use std::path::PathBuf;
-use std::process::{self, Command, ExitCode, Output};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::process::{Command, ExitCode, Output};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -22,6 +19,10 @@ const TEST: &str = "MANYCAST_LAB_TEST";
 const ORIGIN: &str = "MANYCAST_LAB_ORIGIN";
 
 const OWN_NAMESPACE: &str = "/proc/self/ns/net";
+
+/// For what a test writes: in memory that is mounted for it alone, and is gone with its last process, however
+/// that ends.
+const TEMPORARY: &str = "/run/tmp";
 
 /// The exit status of a test that cannot run here.
 const SKIPPED: u8 = 77;
@@ -66,7 +67,9 @@ const PROBE: &str = "mount -t tmpfs tmpfs /run && \
 ///
 /// Each test is a process of its own, in which the binary executes itself anew under
 /// `unshare -Urnmpf`; an ordinary user may do that. What it started ends with it, and its
-/// [`temp_dir`](env::temp_dir) is its own and gone with it; its process number is that of others too.
+/// [`temp_dir`](env::temp_dir) is its own, in memory, and gone with it; its process number is that of others
+/// too. Where this binary is killed by a signal that it cannot see (`SIGKILL`), the tests that it runs go on
+/// until they end or their time is over.
 /// Filters, `--list`, threads and nextest work as with any test binary, and what a test prints is shown
 /// when it fails, or with `--nocapture`.
 ///
@@ -178,7 +181,6 @@ pub(super) fn limit() -> Duration {
 /// Starts the process that runs one test, and judges how it ended.
 fn run_outside(name: &str, way: &[&str], capture: bool) -> Result<Completion, Failed> {
     let (begin, limit) = (Instant::now(), limit());
-    let folder = Folder::new()?;
     let mut command = Command::new("timeout");
     command
         // `unshare` lets no other signal end it.
@@ -187,7 +189,7 @@ fn run_outside(name: &str, way: &[&str], capture: bool) -> Result<Completion, Fa
         .args(way)
         .arg(env::current_exe()?)
         .env(TEST, name)
-        .env("TMPDIR", &folder.0)
+        .env("TMPDIR", TEMPORARY)
         .env(ORIGIN, fs::read_link(OWN_NAMESPACE)?)
         .env("PATH", path());
     let output = if capture {
@@ -219,28 +221,6 @@ fn run_outside(name: &str, way: &[&str], capture: bool) -> Result<Completion, Fa
     }
 }
 
-/// A folder for what a test writes.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> io::Result<Self> {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("manycast-lab-{}-{number}", process::id());
-        let folder = env::temp_dir().join(name);
-        // Whoever had this number before may have been killed.
-        let _ = fs::remove_dir_all(&folder);
-        fs::create_dir(&folder)?;
-        Ok(Self(folder))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 /// Runs one test, in the process that is for it alone.
 fn run_inside(test: impl FnOnce() + UnwindSafe) -> ExitCode {
     wait::begin();
@@ -256,6 +236,7 @@ fn run_inside(test: impl FnOnce() + UnwindSafe) -> ExitCode {
         Command::new("mount").args(["-t", "tmpfs", "tmpfs", "/run"]),
         "",
     );
+    fs::create_dir(TEMPORARY).expect("nothing is there yet");
 
     match panic::catch_unwind(test) {
         Ok(()) => ExitCode::SUCCESS,

@@ -122,7 +122,7 @@ pub(crate) fn what_a_test_leaves_behind_ends_with_it() {
             "{told}"
         );
         wait_until("the end of what was left behind", || !left_behind());
-        // That of the test is within this one.
+        // It has written to a folder of its own.
         let folder = fs::read_dir(env::temp_dir()).unwrap();
         assert_eq!(folder.count(), 0);
     }

@@ -199,12 +199,13 @@ pub(crate) fn built(name: &str, header: &str, library: &str) -> PathBuf {
     let text = &Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/nrl/{name}.cc"));
     let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let time = |path: &Path| fs::metadata(path).and_then(|file| file.modified()).ok();
+    // Tests that run side by side want it at once: the first builds it, and the others wait for it.
+    let lock = fs::File::create(program.with_extension("lock")).unwrap();
+    lock.lock().unwrap();
     if time(&program) > time(text) {
         return program;
     }
-    // Tests that run side by side may all build it; what they make is the same. The folder of each for what
-    // it writes has a name of its own.
-    let made = program.with_extension(std::env::temp_dir().file_name().unwrap());
+    let made = program.with_extension("made");
     let output = Command::new("c++")
         .args(["-std=c++17", "-O1", "-o"])
         .args([made.as_path(), text])
