@@ -16,7 +16,7 @@ use manycast_lab::Link;
 use manycast_lab::netns::{Hook, Host, Lab, RateLimit, Rule, Wire};
 use nix::sys::socket::{setsockopt, sockopt};
 
-use crate::programs::found;
+use crate::programs::{OURS, found};
 
 /// The title of the table.
 pub(crate) const TITLE: &str = "NORM beside TCP";
@@ -85,7 +85,7 @@ pub(crate) fn table(wanted: impl Fn(&str) -> bool, steady: Duration) -> anyhow::
             "Not measured: a wire with a delay needs {TUN} ({error}), so run it as root.\n\n"
         ));
     }
-    if !found("manycast")?.is_file() {
+    if found(OURS).is_err() {
         return Ok("Not measured: `manycast` is not built beside this program.\n\n".to_owned());
     }
     let mut text = format!(
@@ -156,7 +156,7 @@ impl Case {
         );
         let counted =
             ["udp", "tcp"].map(|it| far.count_at(Hook::Input, &format!("meta l4proto {it}")));
-        let program = found("manycast")?.display().to_string();
+        let program = found(OURS)?.display().to_string();
         let names = ["one", "two"];
         let [one, two] = names.map(|name| receive(&far, &program, name));
         let _receivers = [one?, two?];

@@ -11,7 +11,7 @@ use anyhow::{Context, bail, ensure};
 use manycast_lab::Link;
 use manycast_lab::netns::{Host, Lab, Wire};
 
-use crate::programs::found;
+use crate::programs::{OURS, found, tell};
 use crate::report::{self, median};
 
 /// How long a trial may take; what has come by then counts, and is called unfinished.
@@ -41,8 +41,8 @@ const ATFTPD: &[&str] = &[
 const CONTESTANTS: [Contestant; 6] = [
     Contestant {
         name: "**manycast**",
-        server: &["manycast", "tftp", "serve", "ROOT", "0.0.0.0:69", "--quiet"],
-        client: &["manycast", "tftp", "get", "HOST/file", "FILE", "--quiet"],
+        server: &[OURS, "tftp", "serve", "ROOT", "0.0.0.0:69", "--quiet"],
+        client: &[OURS, "tftp", "get", "HOST/file", "FILE", "--quiet"],
     },
     Contestant {
         name: "atftp and atftpd, windows of 64",
@@ -162,7 +162,7 @@ pub(crate) fn table(path: NetworkPath, megabytes: usize, rounds: usize) -> anyho
             match trial(contestant, &server, client, host, &place) {
                 Ok(rate) => rates.push(rate),
                 Err(error) => {
-                    eprintln!("MISSING: {}: {error:#}", contestant.name);
+                    tell(contestant.name, contestant.client[0] == OURS, &error);
                     *row = Err(format!("{error:#}"));
                 }
             }
@@ -294,7 +294,7 @@ pub(crate) fn many(megabytes: usize) -> anyhow::Result<String> {
                 client
             })
             .collect();
-        let program = found("manycast")?.display().to_string();
+        let program = found(OURS)?.display().to_string();
         let mut serve = server.command(&program);
         serve.args(["tftp", "serve"]).arg(place.root());
         serve.args(["--multicast", "239.255.0.1", "--quiet"]);

@@ -6,7 +6,7 @@ use anyhow::Context;
 use manycast_lab::netns::Host;
 
 use super::{GROUP, Place, RECEIVERS, Work};
-use crate::programs::found;
+use crate::programs::{OURS, found};
 
 /// Who delivers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +62,7 @@ impl Contestant {
             ),
         };
         let program = match self {
-            Self::Manycast => found("manycast")?,
+            Self::Manycast => found(OURS)?,
             Self::Uftp => found("uftpd")?,
             Self::Udpcast => found("udp-receiver")?,
             Self::Nrl => place.nrl.clone().context("not there")?,
@@ -110,7 +110,7 @@ impl Contestant {
             }
         };
         let program = match self {
-            Self::Manycast => found("manycast")?,
+            Self::Manycast => found(OURS)?,
             Self::Uftp => found("uftp")?,
             Self::Udpcast => found("udp-sender")?,
             Self::Nrl => place.nrl.clone().context("not there")?,

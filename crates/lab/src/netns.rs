@@ -67,7 +67,7 @@ mod wire;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-pub use self::enter::{cases, is_ci, main, require, skip, unshare};
+pub use self::enter::{cases, main, require, skip, unshare};
 pub use self::fault::{Hook, Pick, RateLimit, Rule};
 pub use self::host::{Host, Task};
 pub use self::nat::Nat;

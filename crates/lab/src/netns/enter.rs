@@ -156,7 +156,7 @@ pub fn require(programs: &[&str]) {
 
 /// Whether this run is one of continuous integration, where a skip is a failure: `CI` is in the environment
 /// and neither empty nor `false`. `cargo xtask` takes it so too.
-pub fn is_ci() -> bool {
+fn is_ci() -> bool {
     env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false")
 }
 
