@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 
@@ -302,6 +302,10 @@ impl Contestant {
             }
             Self::Iperf3 => {
                 let report: Value = serde_json::from_str(output)?;
+                // It ends with 0 nevertheless.
+                if let Some(error) = report["error"].as_str() {
+                    bail!("{error}");
+                }
                 let end = &report["end"];
                 // Older ones tell of both ends as one.
                 let told = |part: &str, what: &str| match &end[part][what] {
@@ -471,5 +475,8 @@ mod tests {
             assert_eq!((sent.datagrams, sent.seconds), (100, 1.0));
             assert_eq!((came.datagrams, came.seconds), (arrived, seconds));
         }
+        let broken_off = r#"{"end": {}, "error": "the server is busy"}"#;
+        let error = Contestant::Iperf3.sent(broken_off, &load).unwrap_err();
+        assert_eq!(error.to_string(), "the server is busy");
     }
 }

@@ -119,7 +119,7 @@ pub(crate) fn cargo_tool(name: &str) -> anyhow::Result<Option<String>> {
     Ok(None)
 }
 
-/// Whether this run is one of continuous integration, as the tests take it (`netns::is_ci` of the lab).
+/// Whether this run is one of continuous integration, as the tests take it (`is_ci` of the lab).
 fn is_ci() -> bool {
     env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false")
 }
