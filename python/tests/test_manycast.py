@@ -214,7 +214,7 @@ except KeyboardInterrupt:
     result = subprocess.run(
         [sys.executable, "-c", code], check=True, stdout=subprocess.PIPE, text=True, timeout=30
     )
-    assert float(result.stdout) < 0.5
+    assert float(result.stdout) < 3
     assert time.perf_counter() - started < 20
 
 
@@ -265,7 +265,7 @@ except KeyboardInterrupt:
             asked = time.perf_counter()
             child.send_signal(signal.SIGINT)
             output, _ = child.communicate(timeout=30)
-    assert float(output) - asked < 0.5
+    assert float(output) - asked < 3
     assert time.perf_counter() - asked < 5
 
 
