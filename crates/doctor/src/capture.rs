@@ -1,7 +1,7 @@
 //! What is captured on the wire, where this process may listen there (`CAP_NET_RAW`).
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -139,8 +139,8 @@ impl CaptureThread {
         let packets = PacketCapture::open(target.is_ipv4()).ok()?;
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
-        let to = SocketAddr::new(target.ip, target.port);
-        let thread = thread::spawn(move || listen(packets, to, &stopped));
+        let wanted = Wanted::new(target).ok()?;
+        let thread = thread::spawn(move || listen(packets, &wanted, &stopped));
         Some(Self {
             stop,
             thread: Some(thread),
@@ -160,11 +160,44 @@ impl Drop for CaptureThread {
     }
 }
 
-fn listen(mut packets: PacketCapture, to: SocketAddr, stop: &AtomicBool) -> Captured {
+/// What is looked for.
+#[derive(Debug)]
+struct Wanted {
+    /// The group, or an address of this host.
+    addresses: Vec<IpAddr>,
+    port: u16,
+}
+
+impl Wanted {
+    /// The unspecified address stands for all at which this host is reached but groups.
+    fn new(target: &Target) -> Result<Self, manycast_net::Error> {
+        let mut addresses = vec![target.ip];
+        if target.ip.is_unspecified() {
+            let interfaces = manycast_net::interfaces()?;
+            let own = interfaces.iter().flat_map(|link| &link.addresses);
+            let own = own.flat_map(|own| [Some(own.address), own.broadcast.map(IpAddr::V4)]);
+            addresses.extend(own.flatten().chain([Ipv4Addr::BROADCAST.into()]));
+        }
+        Ok(Self {
+            addresses,
+            port: target.port,
+        })
+    }
+
+    fn has(&self, destination: IpAddr) -> bool {
+        self.addresses.contains(&destination)
+    }
+
+    fn is(&self, destination: IpAddr, port: u16) -> bool {
+        port == self.port && self.has(destination)
+    }
+}
+
+fn listen(mut packets: PacketCapture, wanted: &Wanted, stop: &AtomicBool) -> Captured {
     let mut captured = Captured::default();
     let mut read = |packets: &mut PacketCapture, timeout| match packets.next(timeout) {
         Ok(Some((link, packet))) => {
-            captured.note(to, link, packet);
+            captured.note(wanted, link, packet);
             Some(true)
         }
         Ok(None) => Some(false),
@@ -183,14 +216,13 @@ fn listen(mut packets: PacketCapture, to: SocketAddr, stop: &AtomicBool) -> Capt
 }
 
 impl Captured {
-    fn note(&mut self, to: SocketAddr, link: Link, packet: CapturedPacket) {
-        let group = to.ip();
+    fn note(&mut self, wanted: &Wanted, link: Link, packet: CapturedPacket) {
         match packet {
             CapturedPacket::Query { source, version } if !link.outgoing => {
                 self.query(source, version);
             }
             CapturedPacket::Fragment { destination, piece }
-                if destination == group && !link.outgoing =>
+                if wanted.has(destination) && !link.outgoing =>
             {
                 self.piece(link.interface, piece);
             }
@@ -199,23 +231,27 @@ impl Captured {
                 destination,
                 piece,
             } => {
+                let is_to_it = wanted.has(destination.ip());
                 if let Some(piece) = piece
-                    && destination.ip() == group
+                    && is_to_it
                     && !link.outgoing
                 {
                     self.piece(link.interface, piece);
                 }
                 let streams = if link.outgoing {
                     &mut self.sent
-                } else if destination.ip() != group {
+                } else if !is_to_it {
                     &mut self.elsewhere
                 } else if link.frame == Frame::Taken {
                     &mut self.streams
                 } else {
                     &mut self.foreign
                 };
-                let is_heard = destination.ip() == group || destination.ip().is_multicast();
-                if is_heard && !count(streams, to, source, destination, link) && destination == to {
+                let is_heard = is_to_it || destination.ip().is_multicast();
+                if is_heard
+                    && !count(streams, wanted, source, destination, link)
+                    && wanted.is(destination.ip(), destination.port())
+                {
                     self.overflowed = true;
                     if !link.outgoing && link.frame == Frame::Taken {
                         *self.beyond.entry(link.interface).or_default() += 1;
@@ -251,11 +287,11 @@ impl Captured {
     }
 }
 
-/// Adds a datagram to the stream that it belongs to, if there is a place for it. What goes `to` the group and
-/// port in question has places of its own.
+/// Adds a datagram to the stream that it belongs to, if there is a place for it. What is `wanted` has places
+/// of its own.
 fn count(
     streams: &mut Vec<CapturedStream>,
-    to: SocketAddr,
+    wanted: &Wanted,
     source: SocketAddr,
     destination: SocketAddr,
     link: Link,
@@ -273,8 +309,7 @@ fn count(
         datagrams: 1,
         ..known.clone()
     };
-    let goes_there =
-        |stream: &CapturedStream| (stream.destination, stream.port) == (to.ip(), to.port());
+    let goes_there = |stream: &CapturedStream| wanted.is(stream.destination, stream.port);
     let place = place(
         streams,
         |known| known.source == source && from(known, source) == new,
@@ -309,7 +344,11 @@ mod tests {
             destination: ([239, 1, 2, 3], port).into(),
             piece: None,
         };
-        captured.note(([239, 1, 2, 3], 5000).into(), link, packet);
+        let wanted = Wanted {
+            addresses: vec![[239, 1, 2, 3].into()],
+            port: 5000,
+        };
+        captured.note(&wanted, link, packet);
     }
 
     #[test]

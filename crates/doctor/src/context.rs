@@ -257,6 +257,12 @@ impl Context {
             .map_or(0, |watched| total(&watched.exact) + watched.beyond)
     }
 
+    /// Whether another program would receive what is sent to the address.
+    pub(super) fn shares_port(&self) -> bool {
+        let mut sockets = self.host.sockets.iter();
+        sockets.any(|socket| socket.local.port() == self.target.port)
+    }
+
     /// What happened, where the address could be listened on and nothing came as asked for.
     pub(super) fn vain(&self) -> Option<&Watched> {
         self.watched
@@ -353,7 +359,7 @@ impl Context {
     fn as_flow(&self, stream: &CapturedStream) -> Flow {
         Flow {
             source: stream.source,
-            destination: SocketAddr::new(self.target.ip, stream.port),
+            destination: SocketAddr::new(stream.destination, stream.port),
             interface: InterfaceId::new(stream.interface, self.host.name_of(stream.interface)),
             datagrams: stream.datagrams,
             largest: 0,
@@ -404,11 +410,21 @@ impl Target {
         self.ip.is_multicast()
     }
 
+    /// What it is called where something comes to it.
+    pub(super) fn name(&self) -> String {
+        if self.ip.is_unspecified() {
+            format!("port {}", self.port)
+        } else {
+            self.ip.to_string()
+        }
+    }
+
     /// What `nft` calls it, to let it pass.
     pub(super) fn as_rule(&self) -> String {
         match self.asked {
             // The port that asked is another one each time.
             Some(group) => format!("udp sport {}", group.port()),
+            None if self.ip.is_unspecified() => format!("udp dport {}", self.port),
             None => {
                 let family = if self.is_ipv4() { "ip" } else { "ip6" };
                 format!("{family} daddr {} udp dport {}", self.ip, self.port)

@@ -16,7 +16,7 @@ use super::paths::{self, Toward, Trial};
 use super::proof::{Doubt, Grade, Proof};
 use super::{
     Code, Confidence, Context, Examination, FarWalk, Finding, Report, Severity, Snapshot, Step,
-    Tally, Target, Watched, checks, examine_path, report, self_test, watch,
+    Tally, Target, Watched, checks, examine_path, report, self_test,
 };
 use known::{Known, Rewritten, explains};
 use manycast_io::{Error, IntoAddress};
@@ -195,7 +195,7 @@ fn here(
     let subject = context.target.address.to_string();
     // Where it came by another interface, there is nothing to try the firewall for.
     let none_lost = known.lost_rounds.iter().all(|(_, sent)| *sent == 0);
-    let self_tests = if is_open || none_lost || watch::is_used_by_others(&context) {
+    let self_tests = if is_open || none_lost || context.shares_port() {
         Vec::new()
     } else {
         let (target, host) = (&context.target, &context.host);

@@ -90,7 +90,7 @@ pub(super) fn watch(context: &Context, how: &Examination) -> Result<Watched, Err
         }
         if watched.wide.is_empty() {
             watched.while_unjoined = while_unjoined(context, &watched, cancellation)?;
-            let shared = is_used_by_others(context);
+            let shared = context.shares_port();
             watched.self_tests = self_tests(context, &watched, shared, cancellation);
         }
     } else if has_ceased(&watched) && !cancellation.is_requested() {
@@ -287,7 +287,11 @@ impl Meter {
         watched.conntrack_drops = moved.conntrack_drops;
         watched.interfaces = manycast_io::interfaces().ok();
         let target = &context.target;
-        let to = SocketAddr::new(target.ip, target.port);
+        // Where any address of this host is asked for, it is that which they are sent to.
+        let captured = watched.captured.iter();
+        let mut captured = captured.flat_map(|captured| captured.to_port(target.port));
+        let address = captured.next().map_or(target.ip, |one| one.destination);
+        let to = SocketAddr::new(address, target.port);
         watched.routes_back = routes_back(watched);
         let routes = multicast_routes(target.is_ipv4());
         watched.multicast_routes = multicast_routes::since(routes, &self.routes);
@@ -548,13 +552,4 @@ pub(super) fn has_ceased(watched: &Watched) -> bool {
 
 fn was_regular(flow: &Flow) -> bool {
     flow.datagrams > 2 && flow.last.saturating_sub(flow.first) >= REGULAR
-}
-
-/// Whether another program would receive what is sent to the address.
-pub(super) fn is_used_by_others(context: &Context) -> bool {
-    context
-        .host
-        .sockets
-        .iter()
-        .any(|socket| socket.local.port() == context.target.port)
 }

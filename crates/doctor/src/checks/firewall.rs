@@ -32,10 +32,7 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
         return None;
     }
     if !context.target.is_group() {
-        // The port that asked is the doctor's alone. What comes to another one may be another program's.
-        let asked = context.target.asked;
-        return by_rule(context, watched)
-            .or_else(|| asked.and_then(|_| by_wire(context, watched, 1)));
+        return by_rule(context, watched).or_else(|| of_unicast(context, watched));
     }
     let tests = watched.self_tests.iter();
     let sends = context
@@ -364,7 +361,7 @@ fn by_certain_rule(context: &Context, watched: &Watched) -> Option<Finding> {
 
 /// What is dropped: all that comes, or what one source sends while others get through.
 fn whose(context: &Context) -> String {
-    let to = context.target.ip;
+    let to = context.target.name();
     if let Some(asked) = context.target.asked {
         return format!("answers questions to {asked}");
     }
@@ -433,6 +430,19 @@ fn by_source(context: &Context, watched: &Watched) -> Option<Finding> {
         .or_else(|| none.then(|| unseen(context, &tally, tested))?)
 }
 
+/// Of a port that several have, one alone receives what is sent by unicast, so that what does not come to the
+/// doctor may be another program's. The port that asked is the doctor's alone.
+fn of_unicast(context: &Context, watched: &Watched) -> Option<Finding> {
+    let few = if context.target.asked.is_some() {
+        1
+    } else if context.shares_port() {
+        return by_certain_rule(context, watched);
+    } else {
+        super::FEW
+    };
+    by_wire(context, watched, few)
+}
+
 /// More than so many came in by the wire, and none further: a rule that does not count may be it.
 fn by_wire(context: &Context, watched: &Watched, few: u64) -> Option<Finding> {
     let captured = captured(context, watched).filter(|captured| *captured > few)?;
@@ -442,7 +452,8 @@ fn by_wire(context: &Context, watched: &Watched, few: u64) -> Option<Finding> {
     }
     let to = match context.target.asked {
         Some(_) => "the port that asked",
-        None => "the group and port",
+        None if context.target.is_group() => "the group and port",
+        None => "that address and port",
     };
     let finding = fault(
         Doubt::Likely.into(),
@@ -463,7 +474,13 @@ fn by_wire(context: &Context, watched: &Watched, few: u64) -> Option<Finding> {
 
 /// Whether something else is known that drops datagrams within IP.
 fn is_explained(context: &Context, tally: &Tally) -> bool {
-    tally.reverse_path + tally.ignored + tally.fragments + tally.checksums > 0
+    // What no socket wanted went to groups.
+    let ignored = if context.target.is_group() {
+        tally.ignored
+    } else {
+        0
+    };
+    tally.reverse_path + ignored + tally.fragments + tally.checksums > 0
         || super::martian::run(context).is_some()
 }
 

@@ -167,7 +167,12 @@ pub(super) fn mended(rule: &FirewallRule, pass: &str, is_known: bool) -> String 
 
 /// Who keeps the rules can keep this as well.
 fn kept(keeper: Option<&str>, target: &Target, direction: Direction, now: &str) -> String {
-    let (group, port) = (target.ip, target.port);
+    let port = target.port;
+    // The word of ufw for whatever address.
+    let group = match target.ip.is_unspecified() {
+        true => "any".to_owned(),
+        false => target.ip.to_string(),
+    };
     if direction == Direction::Out {
         return match keeper {
             Some("ufw") => format!(

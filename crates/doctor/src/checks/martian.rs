@@ -4,15 +4,16 @@ use std::net::IpAddr;
 
 use super::super::context::setting;
 use super::super::proof::{Grade, Proof};
-use super::super::{Code, Context, Finding, Tally};
+use super::super::{CapturedStream, Code, Context, Finding, Tally};
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
     let watched = context.watched.as_ref()?;
-    if !context.target.is_group() {
-        return None;
-    }
     let host = &context.host;
-    let (stream, why) = context.lost_streams().find_map(|stream| {
+    let by_wire = |stream: &&CapturedStream| {
+        let link = host.interface(stream.interface);
+        link.is_none_or(|link| !link.loopback)
+    };
+    let (stream, why) = context.lost_streams().filter(by_wire).find_map(|stream| {
         let source = stream.source.ip();
         let why = if host.has(source) {
             "is an address of this host itself"

@@ -3,7 +3,9 @@
 //! That nothing was seen proves nothing: it may be sent seldom, or be taken away where it cannot be
 //! seen. So this is never proved by one end alone.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+
+use manycast_types::Host;
 
 use super::super::between::{Point, told, unseen};
 use super::super::proof::Doubt;
@@ -28,12 +30,15 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     if !watched.wide.is_empty() || unwatched || sends {
         return None;
     }
-    if !context.target.is_group() {
-        return unicast(context);
+    if let Some(asked) = context.target.asked {
+        return Some(super::answers::run(context, watched, asked));
     }
     if captured.is_some_and(|captured| captured.count(context.target.port) > 0) {
         // It arrives, and where it is lost is for other checks to say.
         return None;
+    }
+    if !context.target.is_group() {
+        return unicast(context);
     }
     let (group, tally) = (context.target.ip, context.tally());
     let seconds = watched.lasted.as_secs_f64();
@@ -126,7 +131,8 @@ fn unwatched(context: &Context) -> Option<Finding> {
         Doubt::CannotSee,
         format!(
             "whether anything of {} comes to {} cannot be seen: it has the port for itself",
-            context.target.ip, program.name
+            context.target.name(),
+            program.name
         ),
     );
     Some(finding.confirm(confirm(context, false)))
@@ -139,7 +145,7 @@ pub(super) fn unexplained(context: &Context) -> Option<Finding> {
         return Some(finding);
     }
     let watched = context.vain()?;
-    let target = context.target.ip;
+    let target = context.target.name();
     if let Some(program) = &context.program {
         // What comes to the doctor comes to a program that is bound and joined as it has to be.
         if !watched.wide.is_empty() || !super::sender::receives(context, program) {
@@ -158,6 +164,11 @@ pub(super) fn unexplained(context: &Context) -> Option<Finding> {
              tells where they went",
             super::count(lost, "datagram")
         ))
+    } else {
+        finding
+    };
+    let finding = if !context.target.is_group() && context.shares_port() {
+        finding.because(SHARED)
     } else {
         finding
     };
@@ -234,7 +245,7 @@ fn remedy(
 ) -> String {
     let group = context.target.ip;
     if let Some(stream) = others.first() {
-        let other = std::net::SocketAddr::new(stream.destination, stream.port);
+        let other = SocketAddr::new(stream.destination, stream.port);
         return format!(
             "if {} is the sender that you mean: listen on {other}, or let it send to {group}",
             stream.source.ip()
@@ -326,13 +337,45 @@ fn confirm(context: &Context, captured: bool) -> String {
     let as_root = format!(
         "as root, the doctor sees what comes in by the wire: sudo manycast doctor {address}"
     );
-    let two_ends = format!(
-        "at the sender's host: manycast doctor serve; and here: manycast doctor {address} --with HOST"
-    );
+    let further = if context.target.is_group() {
+        format!(
+            "at the sender's host: manycast doctor serve; and here: manycast doctor {address} --with HOST"
+        )
+    } else {
+        of_unicast(context)
+    };
     match &context.watched {
         Some(watched) if is_within(watched) => as_root,
-        _ if captured => two_ends,
-        _ => format!("{as_root}; or {two_ends}"),
+        _ if captured => further,
+        _ => format!("{as_root}; or {further}"),
+    }
+}
+
+/// What tells more where no group is asked for.
+fn of_unicast(context: &Context) -> String {
+    let target = &context.target;
+    let address = &target.address;
+    if context.shares_port() && context.program.is_none() {
+        return format!("what comes to that program: manycast doctor {address} --port");
+    }
+    let any = target.ip.is_unspecified();
+    let mut links = context.host.interfaces.iter().filter(|link| link.up);
+    let own = links.find_map(|link| {
+        let own = link.addresses.iter().map(|own| own.address);
+        let mut own = own.filter(|own| own.is_ipv4() == target.is_ipv4());
+        own.next().filter(|_| !link.loopback)
+    });
+    let to = match own.filter(|_| any) {
+        Some(own) => SocketAddr::new(own, target.port).to_string(),
+        None if any => format!("HOST:{}", target.port),
+        None => address.to_string(),
+    };
+    let send = format!("from another host: manycast send {to} hello");
+    // Of both versions, the doctor looks at the first.
+    if *address.host() == Host::Any {
+        format!("{send}; of IPv6: manycast doctor [::]:{}", target.port)
+    } else {
+        send
     }
 }
 
@@ -349,22 +392,44 @@ fn below(watched: &Watched) -> u64 {
 
 fn unicast(context: &Context) -> Option<Finding> {
     let watched = context.vain()?;
-    if let Some(asked) = context.target.asked {
-        return Some(super::answers::run(context, watched, asked));
-    }
-    Some(
+    let (target, lost) = (&context.target, context.tally().lost());
+    let dropped = lost > FEW && watched.captured.is_none();
+    let shared = context.shares_port();
+    let finding = if dropped || shared && watched.captured.is_none() {
+        Finding::fault(
+            Code::NotArriving,
+            Doubt::CannotSee,
+            format!(
+                "nothing for {} was received, and whether it arrives cannot be seen",
+                target.address
+            ),
+        )
+    } else {
         Finding::fault(
             Code::NotArriving,
             Doubt::Likely,
-            format!("nothing arrives for {}", context.target.address),
+            format!("nothing arrives for {}", target.address),
         )
-        .because(format!(
-            "nothing came in {:.1} s",
-            watched.lasted.as_secs_f64()
+    };
+    let finding = finding.because(format!(
+        "nothing came in {:.1} s",
+        watched.lasted.as_secs_f64()
+    ));
+    let finding = if dropped {
+        finding.because(format!(
+            "{} came and went no further; these may be of it, or of others",
+            super::count(lost, "packet")
         ))
-        .confirm(format!(
-            "send something: manycast send {} hello",
-            context.target.address
-        )),
-    )
+    } else {
+        finding
+    };
+    let finding = if shared {
+        finding.because(SHARED)
+    } else {
+        finding
+    };
+    Some(finding.confirm(confirm(context, watched.captured.is_some())))
 }
+
+/// Why what is sent to a port by unicast may not come to the doctor.
+const SHARED: &str = "another program has the port, and may receive it instead";

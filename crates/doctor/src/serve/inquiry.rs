@@ -10,7 +10,7 @@ use manycast_types::{Address, Group, InterfaceId, NetworkError};
 
 use super::super::host::foreign;
 use super::super::paths::{self, cannot_send};
-use super::super::watch::{self, Meter};
+use super::super::watch::Meter;
 use super::super::{
     Cancellation, Code, Confidence, Context, Finding, Flow, Obstacle, Report, Severity, Snapshot,
     Tally, Target, Watched, checks, self_test,
@@ -89,7 +89,7 @@ impl Examination {
         let watched = self.context.watched.as_ref();
         watched.is_some_and(|watched| watched.obstacle.is_none())
             && !self.came
-            && !watch::is_used_by_others(&self.context)
+            && !self.context.shares_port()
     }
 
     /// Tries the firewall. The group is left meanwhile: one of two sockets that share a port may get

@@ -1,11 +1,11 @@
 //! What the host's own firewall drops of what comes; with the privilege to read its rules, which of them does.
 
-use manycast::doctor::{self, Code, Confidence, ProgramChoice, Report, Severity};
+use manycast::doctor::{self, Code, Confidence, Mark, ProgramChoice, Report, Severity, Step};
 use manycast_lab::netns::{Hook, Host, Lab};
 
 use crate::{
-    GROUPS, Stream, address, assert_delivered, assert_fault, evidence, examine, examine_privileged,
-    examine_with, program, remedy, two_hosts,
+    GROUPS, READS, Stream, address, assert_delivered, assert_fault, evidence, examine,
+    examine_privileged, examine_with, program, remedy, two_hosts,
 };
 
 /// The chain and number of the one rule that drops, as `nft` takes them.
@@ -501,10 +501,58 @@ pub(crate) fn a_drop_of_unicast() {
     let switch = lab.switch("sw");
     let [a, b] = two_hosts(&lab, &switch);
     b.drop_at(Hook::Input, "udp dport 5000");
-    for own in ["10.0.0.2", "fd00::2"] {
+    for (own, any) in UNICAST {
         let _stream = Stream::start(&a, &address(own));
-        let report = examine(&b, &address(own));
-        assert_fault(&report, Code::NotArriving, Confidence::Likely);
-        assert_named(&b, &examine_privileged(&b, &address(own), None));
+        for asked in [&address(own), any] {
+            assert_unseen(&examine(&b, asked));
+            assert_named(&b, &examine_privileged(&b, asked, None));
+        }
     }
+}
+
+/// An address of the host, and what stands for all that it has.
+const UNICAST: [(&str, &str); 2] = [("10.0.0.2", ":5000"), ("fd00::2", "[::]:5000")];
+
+/// It came to IP, and more an ordinary user does not see.
+#[track_caller]
+fn assert_unseen(report: &Report) {
+    assert_fault(report, Code::NotArriving, Confidence::CannotSee);
+    assert!(evidence(report).contains("went no further"), "{report:#?}");
+}
+
+pub(crate) fn a_drop_of_unicast_that_is_not_counted() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    let chain = "type filter hook input priority 0";
+    for (rules, named) in [
+        ("udp dport 5000 drop", "rule 2 of"),
+        ("policy drop; icmpv6 type != 1 accept", "the policy of"),
+    ] {
+        b.nft(&format!(
+            "table inet t {{ chain c {{ {chain}; {rules}\n }}\n }}"
+        ));
+        for (own, any) in UNICAST {
+            let _stream = Stream::start(&a, &address(own));
+            for asked in [&address(own), any] {
+                assert_unseen(&examine(&b, asked));
+                let report = examine_privileged(&b, asked, None);
+                assert_fault(&report, Code::FirewallDrops, Confidence::Likely);
+                assert!(evidence(&report).contains(named), "{report:#?}");
+                assert!(!remedy(&report).contains("daddr 0.0.0.0"), "{report:#?}");
+                let arrived = report
+                    .steps
+                    .iter()
+                    .find(|state| state.step == Step::Arrived);
+                assert_eq!(arrived.unwrap().mark, Mark::Passed, "{report:#?}");
+            }
+        }
+        b.output("nft delete table inet t");
+    }
+    // Of a port that others share, one of them receives it, and nothing is dropped.
+    let _program = program(&b, &format!("s = udp('10.0.0.2'){READS}"));
+    let _stream = Stream::start(&a, "10.0.0.2:5000");
+    let report = examine_privileged(&b, ":5000", None);
+    let mut codes = report.findings.iter().map(|finding| finding.code);
+    assert!(codes.all(|code| code != Code::FirewallDrops), "{report:#?}");
 }

@@ -82,6 +82,7 @@ netns::tests!(
     firewall::a_drop_of_a_part,
     firewall::a_drop_of_one_source_of_two,
     firewall::a_drop_of_unicast,
+    firewall::a_drop_of_unicast_that_is_not_counted,
     firewall::a_firewall_that_knows_the_sender_by_its_address,
     firewall::a_firewall_that_lets_in_what_it_knows,
     firewall::a_policy_that_drops,
