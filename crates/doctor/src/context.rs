@@ -8,10 +8,11 @@ use crate::{Counters, OpenSocket, SocketOwner};
 use manycast_net::{BufferSize, ErrorKind, Interface, JoinedGroup, sysctl};
 use manycast_types::{Address, InterfaceId, SourceFilter};
 
+use super::flow::total;
 use super::watch::REPORTS;
 use super::{
-    Captured, CapturedStream, IpsecPolicy, LinkState, MulticastRoute, Rules, Surroundings, Tally,
-    Translation,
+    Captured, CapturedStream, Flow, IpsecPolicy, LinkState, MulticastRoute, Rules, Surroundings,
+    Tally, Translation,
 };
 use manycast_io::Error;
 
@@ -147,29 +148,6 @@ pub(super) struct Obstacle {
     pub text: String,
 }
 
-/// Datagrams from one source to one destination on one interface.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Flow {
-    /// Who sent them; port 0 where that host sends from more ports than are told apart.
-    pub source: SocketAddr,
-    /// What they were sent to.
-    pub destination: SocketAddr,
-    /// Which interface they came in on.
-    pub interface: InterfaceId,
-    /// How many.
-    pub datagrams: u64,
-    /// How long the longest payload is, in bytes.
-    pub largest: usize,
-    /// The least hop limit that was left.
-    pub hops: Option<u8>,
-    /// When the first one came, from the beginning.
-    pub first: Duration,
-    /// When the last one came, from the beginning.
-    pub last: Duration,
-    /// The longest time between two of them.
-    pub longest_gap: Duration,
-}
-
 /// What became of datagrams that were sent by an interface, with hop limit 0, to a group that was
 /// joined there: they turn round in the kernel and never leave the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -301,6 +279,7 @@ impl Context {
                 let source = stream.source.ip();
                 let named = self.target.interface.as_ref();
                 self.target.sources.admits(source)
+                    && self.is_heard(stream)
                     && named.is_none_or(|named| named.index == stream.interface)
                     && !watched.exact.iter().any(|flow| flow.source.ip() == source)
             })
@@ -336,9 +315,27 @@ impl Context {
                 let source = stream.source.ip();
                 let mut received = watched.exact.iter().chain(&watched.wide);
                 self.target.sources.admits(source)
+                    && self.is_heard(stream)
                     && !received.any(|flow| flow.source.ip() == source)
             })
         })
+    }
+
+    /// Whether the doctor can be a member where it was captured: who follows the flag `MULTICAST` joins on no
+    /// interface that lacks it.
+    fn is_heard(&self, stream: &CapturedStream) -> bool {
+        let link = self.host.interface(self.host.at_ip(stream.interface));
+        !self.target.is_group() || link.is_none_or(Interface::can_multicast)
+    }
+
+    /// What was captured as it was asked for by interfaces on which the doctor cannot be a member.
+    pub(super) fn unheard(&self) -> Vec<Flow> {
+        let captured = self.watched.iter().flat_map(|watched| &watched.captured);
+        let streams = captured.flat_map(|captured| captured.to_port(self.target.port));
+        let flows = streams
+            .filter(|stream| !self.is_heard(stream))
+            .map(|stream| self.as_flow(stream));
+        flows.filter(|flow| self.target.admits(flow)).collect()
     }
 
     /// What comes to this host for a program, from any source on any interface: what was received,
@@ -537,41 +534,6 @@ impl Snapshot {
             .iter()
             .filter(move |joined| joined.group.is_ipv4() == ipv4 && !is_kernels(joined.group))
     }
-}
-
-impl Flow {
-    /// Whether they are sent from there.
-    pub(super) fn comes_from(&self, source: SocketAddr) -> bool {
-        without_zone(self.source) == without_zone(source)
-    }
-
-    /// Whether another flow is of the same sender, and goes to the same address.
-    pub(super) fn is_like(&self, other: &Self) -> bool {
-        self.comes_from(other.source)
-            && without_zone(self.destination) == without_zone(other.destination)
-    }
-
-    /// Whether they may be sent from this port.
-    pub(super) fn may_come_from(&self, port: u16) -> bool {
-        [0, port].contains(&self.source.port())
-    }
-
-    /// Whether a datagram is one of them, but for the port that it was sent from.
-    pub(super) fn is_of(&self, received: &manycast_types::Received<'_>) -> bool {
-        self.source.ip() == received.source.ip()
-            && self.destination == received.destination
-            && self.interface.index == received.interface.index
-    }
-}
-
-/// An address of the link names the interface that it came by, and none where it is captured.
-fn without_zone(address: SocketAddr) -> (IpAddr, u16) {
-    (address.ip(), address.port())
-}
-
-/// How many datagrams there are in flows.
-pub(super) fn total(flows: &[Flow]) -> u64 {
-    flows.iter().map(|flow| flow.datagrams).sum()
 }
 
 /// The name of a setting of an interface, as `sysctl(8)` takes it: one with a dot needs slashes.

@@ -34,6 +34,7 @@ mod context;
 mod explanation;
 mod far;
 mod finding;
+mod flow;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -76,9 +77,10 @@ pub use two_ends::{FarEnd, examine_with};
 
 use capture::{Captured, CapturedStream, Pieces};
 use context::{
-    Context, Flow, Moved, Obstacle, Program, ProgramSocket, Refusal, SelfTest, Snapshot,
+    Context, Moved, Obstacle, Program, ProgramSocket, Refusal, SelfTest, Snapshot,
     SocketMembership, Target, Watched,
 };
+use flow::Flow;
 use host::conntrack::Translation;
 use host::foreign::ForeignSocket;
 use host::ipsec::IpsecPolicy;

@@ -10,7 +10,7 @@ use manycast_types::{Address, InterfaceId, InterfaceSelector, Received};
 
 use super::apart::{Place, place};
 use super::capture::CaptureThread;
-use super::context::total;
+use super::flow::total;
 use super::host::links::LinkState;
 use super::host::multicast_routes::{self, MulticastRoute, multicast_routes};
 use super::host::{conntrack, ipsec, links};

@@ -5,13 +5,16 @@ use crate::FirewallRule;
 use super::super::proof::{Doubt, Grade, Proof};
 use super::super::{Code, Confidence, Context, Finding, Rules, SelfTest, Severity, Tally, Watched};
 use super::firewall_rule::{Direction, named};
-use super::{below_ip, conntrack, firewall_counters, ipsec, nat, sender, vrf};
+use super::{
+    below_ip, conntrack, firewall_counters, interface, ipsec, nat, not_arriving, sender, vrf,
+};
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
     let watched = context.watched.as_ref()?;
-    // What takes them away before IP, the tracking of connections, IPsec and a VRF have findings of
+    // An interface that lacks a flag, what takes them away before IP, the tracking of connections, IPsec and a VRF have findings of
     // their own.
     let elsewhere = [
+        interface::unheard,
         below_ip::run,
         conntrack::run,
         ipsec::run,
@@ -487,14 +490,15 @@ fn is_explained(context: &Context, tally: &Tally) -> bool {
 /// Packets are lost where a firewall may drop them, and nothing tells whether they are of the
 /// group.
 fn unseen(context: &Context, tally: &Tally, tested: bool) -> Option<Finding> {
-    let rules = context.watched.as_ref()?.rules.as_ref();
+    let watched = context.watched.as_ref()?;
+    let rules = watched.rules.as_ref();
     let none = rules.is_some_and(|rules| {
         let dropped = rules.dropped.iter().map(|dropped| &dropped.rule);
         let uncounted = rules.certain.iter().chain(&rules.uncounted);
         let inward = dropped.chain(uncounted).any(FirewallRule::is_inward);
         !inward && rules.legacy.is_empty()
     });
-    if none {
+    if none || not_arriving::is_within(watched) {
         return None;
     }
     let finding = fault(
@@ -519,8 +523,10 @@ fn unseen(context: &Context, tally: &Tally, tested: bool) -> Option<Finding> {
                 "what this host sends to itself is not dropped; a rule that goes by the source, \
                  or by the interface, would not show",
             )
-        } else {
+        } else if context.shares_port() {
             finding.because("another program has the port, so nothing was sent to it for a test")
+        } else {
+            finding
         },
         rules,
         tally.lost(),

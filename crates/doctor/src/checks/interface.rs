@@ -2,6 +2,7 @@
 
 use manycast_net::Interface;
 
+use super::super::apart::sender;
 use super::super::context::setting;
 use super::super::proof::Proof;
 use super::super::{Code, Context, Finding, Severity};
@@ -24,6 +25,37 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
         None if links().any(|interface| unusable(interface).is_none()) => None,
         None => links().find_map(unusable),
     }
+}
+
+/// The datagrams come by an interface on which who follows the flag joins no group. A program that joins there
+/// by index all the same does receive them.
+pub(super) fn unheard(context: &Context) -> Option<Finding> {
+    let flows = context.unheard();
+    let flow = flows.first()?;
+    let (host, group) = (&context.host, context.target.ip);
+    let program = context.program.as_ref();
+    if !context.coming_or_received().is_empty()
+        || program.is_some_and(|it| it.gets_any(&flows, host))
+    {
+        return None;
+    }
+    let link = host.interface(host.at_ip(flow.interface.index))?;
+    let finding = unusable(link)?.because(format!(
+        "{} from {} came in by {}, and {group} is not joined there",
+        super::count(flow.datagrams, "datagram"),
+        sender(flow.source),
+        flow.interface
+    ));
+    let mut joined = host.joined.iter();
+    let is_member = joined.any(|own| own.group == group && own.interface.index == link.index);
+    if program.is_some() || !is_member {
+        return Some(finding);
+    }
+    let finding = Finding {
+        severity: Severity::Warning,
+        ..finding
+    };
+    Some(finding.because("a program that has joined there all the same receives them"))
 }
 
 /// An interface that was of use, and has gone or went down while it was watched: the one that is named, or
@@ -125,8 +157,8 @@ fn unusable(interface: &Interface) -> Option<Finding> {
                 format!("{name} cannot multicast"),
             )
             .because(format!(
-                "{name}, of kind {}, lacks the flag MULTICAST; a join succeeds there, and nothing \
-                 arrives",
+                "{name}, of kind {}, lacks the flag MULTICAST: who follows it, as this program, joins no \
+                 group there",
                 interface.kind
             ))
             .remedy(format!(

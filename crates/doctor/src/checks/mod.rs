@@ -49,11 +49,12 @@ use super::{
 /// A check: what it found, if anything.
 type Check = fn(&Context) -> Option<Finding>;
 
-const CHECKS: [Check; 47] = [
+const CHECKS: [Check; 48] = [
     route::run,
     loopback::run,
     forwarding::run,
     interface::run,
+    interface::unheard,
     interface::lost,
     fragmentation::run,
     loss::run,

@@ -109,7 +109,7 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
 
 /// Whether loopback alone was watched: no other host can send there, and there is no way on which
 /// anything is lost.
-fn is_within(watched: &Watched) -> bool {
+pub(super) fn is_within(watched: &Watched) -> bool {
     let mut links = watched.joined.iter();
     !watched.joined.is_empty() && links.all(|link| *link.name == *"lo")
 }
@@ -148,7 +148,8 @@ pub(super) fn unexplained(context: &Context) -> Option<Finding> {
     let target = context.target.name();
     if let Some(program) = &context.program {
         // What comes to the doctor comes to a program that is bound and joined as it has to be.
-        if !watched.wide.is_empty() || !super::sender::receives(context, program) {
+        let gets = program.gets_any(&context.unheard(), &context.host);
+        if gets || !watched.wide.is_empty() || !super::sender::receives(context, program) {
             return None;
         }
     }

@@ -195,6 +195,8 @@ pub(crate) fn an_interface_without_the_flag() {
     let report = examine(&b, "239.1.2.3:5000", &far(FAR[0]));
     let code = Code::InterfaceNotMulticast;
     assert_far_fault(&report, FAR[0], code, Confidence::Proved);
+    let mut codes = report.findings.iter().map(|finding| finding.code);
+    assert!(codes.all(|code| code != Code::FirewallDrops), "{report:#?}");
 }
 
 pub(crate) fn an_interface_that_is_down() {

@@ -1,10 +1,11 @@
 //! Where and from whom groups are joined.
 
-use manycast::doctor::{Code, Confidence, Report};
+use manycast::doctor::{Code, Confidence, ProgramChoice, Report};
 use manycast_lab::netns::{Lab, Snooping, wait_until};
 
 use crate::{
-    GROUPS, Stream, address, assert_delivered, assert_fault, examine, program, remedy, two_hosts,
+    GROUPS, READS, Stream, address, assert_delivered, assert_fault, examine, examine_privileged,
+    program, remedy, two_hosts,
 };
 
 pub(crate) fn another_interface() {
@@ -163,6 +164,41 @@ pub(crate) fn an_interface_without_the_flag() {
         let report = examine(&b, &address(&format!("{group}%eth1")));
         assert_fault(&report, Code::InterfaceNotMulticast, Confidence::Proved);
     }
+}
+
+/// The stream comes by it, and another interface is well: the doctor joins there alone.
+pub(crate) fn the_stream_comes_by_an_interface_without_the_flag() {
+    let lab = Lab::new();
+    let (switch, other) = (lab.switch("sw"), lab.switch("other"));
+    let [a, b] = two_hosts(&lab, &switch);
+    b.connect(&other, "eth1", &["10.1.0.2/24", "fd01::2/64"]);
+    b.output("ip link set eth0 multicast off");
+    for (group, udp) in GROUPS.into_iter().zip(["udp('')", "udp('::', True)"]) {
+        let joined_on = |device: &str| {
+            program(
+                &b,
+                &format!("s = {udp}; join(s, '{group}', '{device}'){READS}"),
+            )
+        };
+        let _stream = Stream::start(&a, &address(&format!("{group}%eth0")));
+        let examine = |choice| examine_privileged(&b, &address(group), choice);
+        assert_without_the_flag(&examine(None));
+        let elsewhere = joined_on("eth1");
+        assert_without_the_flag(&examine(Some(ProgramChoice::Port)));
+        drop(elsewhere);
+        // By its index, the kernel lets a program join there, and gives it what comes.
+        let _there = joined_on("eth0");
+        let report = examine(Some(ProgramChoice::Port));
+        assert!(report.is_healthy(), "{report:#?}");
+    }
+}
+
+#[track_caller]
+fn assert_without_the_flag(report: &Report) {
+    assert_fault(report, Code::InterfaceNotMulticast, Confidence::Proved);
+    assert!(remedy(report).contains("eth0 multicast on"), "{report:#?}");
+    let mut codes = report.findings.iter().map(|finding| finding.code);
+    assert!(codes.all(|code| code != Code::FirewallDrops), "{report:#?}");
 }
 
 pub(crate) fn two_interfaces_on_one_segment() {

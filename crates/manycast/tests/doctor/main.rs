@@ -125,6 +125,7 @@ netns::tests!(
     joining::an_old_version_by_the_host_s_own_setting,
     joining::another_interface,
     joining::another_source,
+    joining::the_stream_comes_by_an_interface_without_the_flag,
     joining::two_interfaces_on_one_segment,
     joining::a_port_that_is_not_shared,
     many_senders::a_new_port_for_each_datagram,
