@@ -129,6 +129,15 @@ pub(super) fn findings(host: &Snapshot, tests: &[SelfTest]) -> Vec<Finding> {
     if !host.has_route && has_ipv4(host) {
         findings.push(no_route(links()));
     }
+    let is_joined = |link: &Interface| {
+        let joined = [true, false].map(|ipv4| host.joined_by_programs(ipv4));
+        let mut joined = joined.into_iter().flatten();
+        joined.any(|joined| joined.interface.index == link.index)
+    };
+    // One that nobody has set up is no loss.
+    findings.extend(checks::interface::warning(host, |link| {
+        !link.addresses.is_empty() || is_joined(link)
+    }));
     findings.extend(same_segment(host));
     findings.extend(links().find_map(|interface| filtered(host, interface)));
     findings.extend(old_querier(host));

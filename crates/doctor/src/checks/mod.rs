@@ -16,7 +16,7 @@ pub(super) mod firewall_rule;
 mod foreign_frame;
 mod forwarding;
 pub(super) mod fragmentation;
-mod interface;
+pub(super) mod interface;
 mod interface_drops;
 pub(super) mod ipsec;
 mod loopback;
@@ -49,12 +49,14 @@ use super::{
 /// A check: what it found, if anything.
 type Check = fn(&Context) -> Option<Finding>;
 
-const CHECKS: [Check; 48] = [
+const CHECKS: [Check; 50] = [
     route::run,
     loopback::run,
     forwarding::run,
     interface::run,
     interface::unheard,
+    interface::others_down,
+    interface::others_unflagged,
     interface::lost,
     fragmentation::run,
     loss::run,

@@ -1,11 +1,11 @@
 //! Where and from whom groups are joined.
 
-use manycast::doctor::{Code, Confidence, ProgramChoice, Report};
+use manycast::doctor::{self, Code, Confidence, ProgramChoice, Report, Severity};
 use manycast_lab::netns::{Lab, Snooping, wait_until};
 
 use crate::{
     GROUPS, READS, Stream, address, assert_delivered, assert_fault, examine, examine_privileged,
-    program, remedy, two_hosts,
+    examine_with, program, remedy, two_hosts,
 };
 
 pub(crate) fn another_interface() {
@@ -132,6 +132,71 @@ pub(crate) fn an_interface_that_is_down() {
     b.link_down("eth0");
     let report = examine(&b, "239.1.2.3:5000");
     assert_fault(&report, Code::InterfaceDown, Confidence::Proved);
+}
+
+/// Another interface is well: the doctor joins there alone.
+pub(crate) fn an_interface_that_is_down_beside_another() {
+    let lab = Lab::new();
+    let (switch, other) = (lab.switch("sw"), lab.switch("other"));
+    let [_a, b] = two_hosts(&lab, &switch);
+    let c = lab.host("c");
+    c.connect(&other, "eth0", &["10.1.0.3/24", "fd01::3/64"]);
+    b.connect(&other, "eth1", &["10.1.0.2/24", "fd01::2/64"]);
+    b.link_down("eth0");
+    assert_warned_of(&b.run(doctor::examine_host).unwrap());
+    assert_fault(
+        &examine(&b, "10.0.0.2:5000"),
+        Code::InterfaceDown,
+        Confidence::Likely,
+    );
+    for (group, udp) in GROUPS.into_iter().zip(["udp('')", "udp('::', True)"]) {
+        let asked = address(group);
+        let joined = |devices: &str| {
+            let script = format!("for d in {devices}: join(s, '{group}', d)");
+            program(&b, &format!("s = {udp}\n{script}"))
+        };
+        // Which interface it is to come by, nobody has said.
+        let report = examine(&b, &asked);
+        assert_eq!(report.verdict(), Code::NotArriving, "{report:#?}");
+        assert_warned_of(&report);
+        // A program that has joined says so.
+        let process = joined("['eth0']");
+        assert_fault(
+            &examine(&b, &asked),
+            Code::InterfaceDown,
+            Confidence::Likely,
+        );
+        for privileged in [false, true] {
+            let examine = if privileged {
+                examine_privileged
+            } else {
+                examine_with
+            };
+            let report = examine(&b, &asked, Some(ProgramChoice::Port));
+            assert_fault(&report, Code::InterfaceDown, Confidence::Proved);
+        }
+        drop(process);
+        let _process = joined("['eth0', 'eth1']");
+        let report = examine_with(&b, &asked, Some(ProgramChoice::Port));
+        assert_eq!(report.verdict(), Code::NotArriving, "{report:#?}");
+        assert_warned_of(&report);
+        // What comes by the other one is not for the first.
+        let _stream = Stream::start(&c, &address(&format!("{group}%eth0")));
+        let report = examine(&b, &asked);
+        assert_delivered(&report);
+        let mut codes = report.findings.iter().map(|finding| finding.code);
+        assert!(codes.all(|code| code != Code::InterfaceDown), "{report:#?}");
+    }
+}
+
+#[track_caller]
+fn assert_warned_of(report: &Report) {
+    let mut findings = report.findings.iter();
+    let down = findings.find(|finding| finding.code == Code::InterfaceDown);
+    let down = down.unwrap_or_else(|| panic!("{report:#?}"));
+    assert_eq!(down.title, "eth0 is down", "{report:#?}");
+    assert_eq!(down.severity, Severity::Warning, "{report:#?}");
+    assert_eq!(down.confidence, Confidence::Possible, "{report:#?}");
 }
 
 pub(crate) fn an_interface_without_ipv6() {

@@ -118,6 +118,7 @@ netns::tests!(
     ipsec::what_one_source_sends_is_refused,
     joining::an_interface_without_the_flag,
     joining::an_interface_that_is_down,
+    joining::an_interface_that_is_down_beside_another,
     joining::an_interface_without_ipv6,
     joining::an_interface_without_carrier,
     joining::an_old_querier,
