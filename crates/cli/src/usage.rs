@@ -20,7 +20,7 @@ pub(crate) fn explain(error: &clap::Error) -> u8 {
             "{}{}\n  for example: {}",
             shortened(sentence),
             message_behind_dashes(error.kind()).unwrap_or_default(),
-            example()
+            example(error)
         ));
         2
     };
@@ -362,15 +362,34 @@ fn meant() -> (String, clap::Command) {
     (words, command)
 }
 
-/// The first example of the command that was meant, without its comment.
-fn example() -> String {
-    let (_, command) = meant();
+/// The first example of the command that was meant that has what was missing, without its comment.
+fn example(error: &clap::Error) -> String {
+    let (words, command) = meant();
     let help = command.get_before_help();
     let help = help.map(ToString::to_string).unwrap_or_default();
-    let line = help.lines().nth(1).unwrap_or("manycast --help");
-    line.split(" # ")
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_owned()
+    let of_line = |line: &str| {
+        line.split(" # ")
+            .next()
+            .unwrap_or_default()
+            .trim()
+            .to_owned()
+    };
+    let lines: Vec<String> = help.lines().skip(1).map(of_line).collect();
+    let first = lines.first().cloned();
+    // Of a command that needs no arguments by itself, one that has them, and those that were typed.
+    let is_missing = error.kind() == ErrorKind::MissingRequiredArgument;
+    let mut longer: Vec<String> = lines.into_iter().filter(|line| *line != words).collect();
+    longer.retain(|_| is_missing);
+    let typed: Vec<String> = typed_words().filter(|word| word.starts_with('-')).collect();
+    let has_typed = |line: &&String| {
+        let mut words = line.split_whitespace();
+        words.any(|word| {
+            typed
+                .iter()
+                .any(|typed| typed.split('=').next() == Some(word))
+        })
+    };
+    let best = longer.iter().find(has_typed).or(longer.first());
+    let example = best.cloned().or(first);
+    example.unwrap_or_else(|| "manycast --help".to_owned())
 }

@@ -117,6 +117,9 @@ fn row_46_bad_arguments_are_explained() {
         "measure send 239.1.1.1 --rate 5M",
         "measure send 239.1.1.1:5001 --size 5",
         "measure receive",
+        "doctor --with 10.0.0.1",
+        "doctor --pid=1",
+        "doctor --expect-rate 100",
         "measure receive :5001 --max-loss 1",
         "interfaces a/b",
         // From here on: what newcomers wrote.

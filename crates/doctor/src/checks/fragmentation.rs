@@ -4,6 +4,7 @@
 use super::super::proof::{Doubt, Grade, Proof};
 use super::super::{Code, Context, Finding, Moved, Pieces, Tally, Watched};
 use super::firewall_rule::{described, mended};
+use super::two_ends;
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
     let watched = context.vain()?;
@@ -130,12 +131,14 @@ fn lost_before(context: &Context, tally: &Tally, captured: Option<&Pieces>) -> F
         )),
         None => finding,
     };
-    finding
-        .remedy(format!(
-            "let the sender write at most {} bytes at once, or let fragments pass on the way",
-            mtu.saturating_sub(headers)
-        ))
-        .confirm("which sizes pass: 'manycast doctor serve' at the sender's host, and --with here")
+    let finding = finding.remedy(format!(
+        "let the sender write at most {} bytes at once, or let fragments pass on the way",
+        mtu.saturating_sub(headers)
+    ));
+    match two_ends(context) {
+        Some(two_ends) => finding.confirm(format!("which sizes pass: {two_ends}")),
+        None => finding,
+    }
 }
 
 /// The pieces come to this host, and it has no room to put them together.

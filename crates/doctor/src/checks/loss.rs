@@ -2,6 +2,7 @@
 
 use super::super::proof::Doubt;
 use super::super::{Code, Context, Finding, Step};
+use super::two_ends;
 
 /// So much of what was expected is enough: clocks differ, and streams begin and end meanwhile.
 const ENOUGH: f64 = 0.95;
@@ -46,17 +47,14 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
         )),
         None => finding,
     };
-    Some(
-        finding
-            .remedy(
-                "look at each step for a counter that moves: 'ip -s link', 'tc -s qdisc', the \
-                 switch (storm control), the radio; then measure it: manycast measure",
-            )
-            .confirm(format!(
-                "at the sender's host: manycast doctor serve; and here: manycast doctor {} --with HOST",
-                context.target.address
-            )),
-    )
+    let finding = finding.remedy(
+        "look at each step for a counter that moves: 'ip -s link', 'tc -s qdisc', the switch (storm \
+         control), the radio; then measure it: manycast measure",
+    );
+    Some(match two_ends(context) {
+        Some(two_ends) => finding.confirm(two_ends),
+        None => finding,
+    })
 }
 
 /// Counts here are far below the 2⁵³ up to which this is exact.

@@ -385,6 +385,17 @@ const fn slack(count: u64) -> u64 {
     3 + count / 32
 }
 
+/// How two ends find out more, which try a group alone.
+fn two_ends(context: &Context) -> Option<String> {
+    let target = &context.target;
+    target.is_group().then(|| {
+        format!(
+            "at the sender's host: manycast doctor serve; and here: manycast doctor {} --with HOST",
+            target.address
+        )
+    })
+}
+
 /// `1 datagram`, `2 datagrams`.
 pub(super) fn count(number: u64, what: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };

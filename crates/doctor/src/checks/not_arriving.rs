@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use manycast_types::Host;
+use manycast_types::{Host, needs_zone};
 
 use super::super::between::{Point, told, unseen};
 use super::super::proof::Doubt;
@@ -338,13 +338,7 @@ fn confirm(context: &Context, captured: bool) -> String {
     let as_root = format!(
         "as root, the doctor sees what comes in by the wire: sudo manycast doctor {address}"
     );
-    let further = if context.target.is_group() {
-        format!(
-            "at the sender's host: manycast doctor serve; and here: manycast doctor {address} --with HOST"
-        )
-    } else {
-        of_unicast(context)
-    };
+    let further = super::two_ends(context).unwrap_or_else(|| of_unicast(context));
     match &context.watched {
         Some(watched) if is_within(watched) => as_root,
         _ if captured => further,
@@ -363,7 +357,7 @@ fn of_unicast(context: &Context) -> String {
     let mut links = context.host.interfaces.iter().filter(|link| link.up);
     let own = links.find_map(|link| {
         let own = link.addresses.iter().map(|own| own.address);
-        let mut own = own.filter(|own| own.is_ipv4() == target.is_ipv4());
+        let mut own = own.filter(|own| own.is_ipv4() == target.is_ipv4() && !needs_zone(*own));
         own.next().filter(|_| !link.loopback)
     });
     let to = match own.filter(|_| any) {

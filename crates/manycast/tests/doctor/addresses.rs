@@ -109,3 +109,29 @@ pub(crate) fn groups_that_are_not_reported() {
         }
     }
 }
+
+/// The command that is to tell more names a host, and one that can be sent to.
+pub(crate) fn what_is_told_to_be_sent_can_be_sent() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    for (asked, to) in [
+        (":5000", "10.0.0.2:5000"),
+        ("10.0.0.2:5000", "10.0.0.2:5000"),
+        ("[::]:5000", "[fd00::2]:5000"),
+        ("[fd00::2]:5000", "[fd00::2]:5000"),
+    ] {
+        for privileged in [false, true] {
+            let report = match privileged {
+                false => examine(&b, asked),
+                true => examine_privileged(&b, asked, None),
+            };
+            assert_fault(&report, Code::NotArriving, Confidence::Likely);
+            let confirm = report.findings[0].confirm.as_deref().unwrap_or_default();
+            let command = format!("manycast send {to} hello");
+            assert!(confirm.contains(&command), "{report:#?}");
+        }
+        let _stream = Stream::start(&a, to);
+        assert_delivered(&examine(&b, asked));
+    }
+}

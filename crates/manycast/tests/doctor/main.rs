@@ -49,6 +49,7 @@ netns::tests!(
     addresses::a_link_local_group_without_zone,
     addresses::a_source_specific_group_without_source,
     addresses::groups_that_are_not_reported,
+    addresses::what_is_told_to_be_sent_can_be_sent,
     answers::a_firewall_that_follows_connections_drops_them,
     answers::a_rule_that_does_not_count_drops_them,
     answers::nobody_answers,
