@@ -49,9 +49,10 @@ use super::{
 /// A check: what it found, if anything.
 type Check = fn(&Context) -> Option<Finding>;
 
-const CHECKS: [Check; 50] = [
+const CHECKS: [Check; 51] = [
     route::run,
     loopback::run,
+    loopback::of_host,
     forwarding::run,
     interface::run,
     interface::unheard,

@@ -15,6 +15,7 @@ mod many_sockets;
 mod meanwhile;
 mod mended;
 mod own_kernel;
+mod own_senders;
 mod programs;
 mod remedies;
 mod reverse_path;
@@ -157,6 +158,7 @@ netns::tests!(
     own_kernel::an_interface_in_a_vrf,
     own_kernel::frames_with_the_tag_of_a_vlan,
     own_kernel::the_network_of_a_container,
+    own_senders::loopback_off_beside_a_receiver,
     programs::bound_to_a_unicast_address,
     programs::bound_to_another_group,
     programs::bound_to_another_device,

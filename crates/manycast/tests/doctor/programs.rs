@@ -16,7 +16,7 @@ fn by_port(host: &Host, address: &str) -> Report {
 }
 
 /// `ip netns exec` becomes the program, so its number is the program's.
-fn by_pid(host: &Host, address: &str, process: &Process) -> Report {
+pub(crate) fn by_pid(host: &Host, address: &str, process: &Process) -> Report {
     examine_with(host, address, Some(ProgramChoice::Pid(process.id())))
 }
 
@@ -218,7 +218,7 @@ t = socket.socket(s.family, socket.SOCK_DGRAM); join(t, '{group}', 'eth0')",
 }
 
 /// A program that sends to the group by `eth0`, connected, once it has done something else with its socket.
-fn connected_sender(group: &str, first: &str) -> String {
+pub(crate) fn connected_sender(group: &str, first: &str) -> String {
     format!(
         "\
 import threading
