@@ -105,7 +105,10 @@ pub(super) fn of_host(context: &Context) -> Option<Finding> {
     )
     .because(evidence);
     let finding = match socket.loopback {
-        Some(_) => finding.because(format!("IP_MULTICAST_LOOP of its socket {} is 0", socket.local)),
+        Some(_) => finding.because(format!(
+            "IP_MULTICAST_LOOP of its socket {} is 0",
+            socket.local
+        )),
         None => finding,
     };
     Some(
@@ -115,7 +118,9 @@ pub(super) fn of_host(context: &Context) -> Option<Finding> {
                 "where this program is the sender that you mean, let it set IP_MULTICAST_LOOP \
                  (IPV6_MULTICAST_LOOP) to 1, the default",
             )
-            .confirm(format!("which program it is: sudo ss -uanp 'sport = :{port}'")),
+            .confirm(format!(
+                "which program it is: sudo ss -uanp 'sport = :{port}'"
+            )),
     )
 }
 

@@ -200,7 +200,9 @@ fn by_option(context: &Context, program: &Program, better: &str) -> Option<Findi
 const BOUND: &str = "SO_BINDTODEVICE";
 const NAMED: &str = "IPV6_MULTICAST_IF";
 
-/// With a hop limit of 0, a datagram stays on its host.
+/// With a hop limit of 0, a datagram stays on its host where that is a member on the interface that it would
+/// leave by; by IPv6 (`ip6_finish_output2`), where it has loopback on as well, and by IPv4 (`ip_mc_output`)
+/// whatever that is. Elsewhere it leaves. What came back to the doctor, which is a member, has stayed.
 fn no_hop(context: &Context, program: &Program) -> Option<Finding> {
     let own = own(context, program);
     let flow = own.iter().find(|flow| flow.hops == Some(0))?;
@@ -209,14 +211,18 @@ fn no_hop(context: &Context, program: &Program) -> Option<Finding> {
             Code::HopLimit,
             Proof::Seen,
             format!(
-                "{} sends with a hop limit of 0, so that nothing leaves this host",
-                program.name
+                "{} sends with a hop limit of 0: its datagrams stay on this host while a program here is a \
+                 member of {}",
+                program.name, context.target.ip
             ),
         )
         .because(format!(
             "datagrams from {} came back with hop limit 0",
             flow.source
         ))
+        .because(
+            "the doctor is a member meanwhile; where nobody is by that interface, Linux lets them leave",
+        )
         .remedy(
             "let it set IP_MULTICAST_TTL (IPV6_MULTICAST_HOPS) to 1 for the link, and to more for \
              what is behind routers",

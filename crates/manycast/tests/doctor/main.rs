@@ -158,6 +158,7 @@ netns::tests!(
     own_kernel::an_interface_in_a_vrf,
     own_kernel::frames_with_the_tag_of_a_vlan,
     own_kernel::the_network_of_a_container,
+    own_senders::a_hop_limit_of_0,
     own_senders::loopback_off_beside_a_receiver,
     programs::bound_to_a_unicast_address,
     programs::bound_to_another_group,
