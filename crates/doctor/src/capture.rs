@@ -1,22 +1,25 @@
 //! What is captured on the wire, where this process may listen there (`CAP_NET_RAW`).
 
+mod queries;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::host::packets::{CapturedPacket, Frame, Link, PacketCapture, Piece};
 
 use super::Target;
 use super::apart::{Place, place};
+pub(super) use queries::Querier;
 
 /// What was captured on the wire meanwhile, before firewalls and filters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Captured {
-    /// Queriers, the version of IGMP or MLD that each speaks, and how often it asked.
-    pub queriers: Vec<(IpAddr, u8, u64)>,
+    /// Who asked for memberships, and whether this host answered.
+    pub queriers: Vec<Querier>,
     /// What was sent to the group, whatever the port, in frames that IP takes.
     pub streams: Vec<CapturedStream>,
     /// What was sent to the group in frames that IP does not take.
@@ -195,9 +198,10 @@ impl Wanted {
 
 fn listen(mut packets: PacketCapture, wanted: &Wanted, stop: &AtomicBool) -> Captured {
     let mut captured = Captured::default();
+    let began = Instant::now();
     let mut read = |packets: &mut PacketCapture, timeout| match packets.next(timeout) {
         Ok(Some((link, packet))) => {
-            captured.note(wanted, link, packet);
+            captured.note(wanted, link, packet, began.elapsed());
             Some(true)
         }
         Ok(None) => Some(false),
@@ -212,14 +216,28 @@ fn listen(mut packets: PacketCapture, wanted: &Wanted, stop: &AtomicBool) -> Cap
     while packets.close().is_ok() && left > 0 && read(&mut packets, Duration::ZERO) == Some(true) {
         left -= 1;
     }
+    queries::expire(&mut captured.queriers, began.elapsed());
     captured
 }
 
 impl Captured {
-    fn note(&mut self, wanted: &Wanted, link: Link, packet: CapturedPacket) {
+    /// What was captured so long after the beginning.
+    fn note(&mut self, wanted: &Wanted, link: Link, packet: CapturedPacket, at: Duration) {
         match packet {
-            CapturedPacket::Query { source, version } if !link.outgoing => {
-                self.query(source, version);
+            CapturedPacket::Query {
+                source,
+                version,
+                group: asked,
+                within,
+            } if !link.outgoing && link.frame == Frame::Taken => {
+                let is_asked = asked.is_none_or(|asked| wanted.has(asked));
+                let within = is_asked.then_some(within);
+                let of = (source, version, link.interface);
+                queries::ask(&mut self.queriers, of, within, at);
+            }
+            // RFC 2236 §3: who hears another member of the group tell of it says nothing himself.
+            CapturedPacket::Report { group: told } if link.outgoing || told.is_some_and(|told| wanted.has(told)) => {
+                queries::answer(&mut self.queriers, link.interface, at);
             }
             CapturedPacket::Fragment { destination, piece }
                 if wanted.has(destination) && !link.outgoing =>
@@ -258,7 +276,9 @@ impl Captured {
                     }
                 }
             }
-            CapturedPacket::Query { .. } | CapturedPacket::Fragment { .. } => {}
+            CapturedPacket::Query { .. }
+            | CapturedPacket::Report { .. }
+            | CapturedPacket::Fragment { .. } => {}
         }
     }
 
@@ -273,16 +293,6 @@ impl Captured {
             };
             pieces.add(piece);
             self.pieces.push(pieces);
-        }
-    }
-
-    fn query(&mut self, source: IpAddr, version: u8) {
-        let known = self.queriers.iter_mut();
-        let same = |known: &&mut (IpAddr, u8, u64)| (known.0, known.1) == (source, version);
-        if let Some(known) = known.into_iter().find(same) {
-            known.2 += 1;
-        } else if self.queriers.len() < MOST {
-            self.queriers.push((source, version, 1));
         }
     }
 }
@@ -348,7 +358,7 @@ mod tests {
             addresses: vec![[239, 1, 2, 3].into()],
             port: 5000,
         };
-        captured.note(&wanted, link, packet);
+        captured.note(&wanted, link, packet, Duration::ZERO);
     }
 
     #[test]

@@ -75,7 +75,7 @@ pub use report::{FarWalk, Mark, Report, StepState};
 pub use serve::{Served, Server};
 pub use two_ends::{FarEnd, examine_with};
 
-use capture::{Captured, CapturedStream, Pieces};
+use capture::{Captured, CapturedStream, Pieces, Querier};
 use context::{
     Context, Moved, Obstacle, Program, ProgramSocket, Refusal, SelfTest, Snapshot,
     SocketMembership, Target, Watched,

@@ -218,6 +218,13 @@ pub(super) fn mark(steps: &mut [StepState], broken: Step, title: &str) {
     }
 }
 
+/// Marks the step at which a stream has ceased that had gone the whole way before.
+pub(super) fn mark_ceased(steps: &mut [StepState], broken: Step, title: &str) {
+    for state in steps.iter_mut().filter(|state| state.step == broken) {
+        (state.mark, state.detail) = (Mark::Broken, title.to_owned());
+    }
+}
+
 /// The order of importance. Of several of one host with the same code, the first is kept.
 fn in_order(mut findings: Vec<Finding>) -> Vec<Finding> {
     let key = |finding: &Finding| (finding.severity, finding.confidence, finding.code.step());

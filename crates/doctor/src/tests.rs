@@ -13,8 +13,8 @@ use manycast_types::InterfaceId;
 
 use super::{
     Captured, CapturedStream, Code, Confidence, Context, Finding, Flow, Frame, LinkState, Mark,
-    Report, SelfTest, Severity, Snapshot, Step, Surroundings, Tally, Watched, checks, self_test,
-    target,
+    Querier, Report, SelfTest, Severity, Snapshot, Step, Surroundings, Tally, Watched, checks,
+    self_test, target,
 };
 
 /// The kernel's counters after so many steps of a stream, in the words of `/proc/net`.
@@ -232,15 +232,27 @@ fn a_membership_that_ends_and_comes_back_when_joined_anew_wants_a_querier() {
     }];
     watched.revived = Some(true);
     assert_verdict(&context, Code::NoQuerier, Confidence::Likely);
-    // That no query was captured proves nothing; that one was, tells.
+    // That no query was captured proves nothing; that one was not answered, tells.
     context.watched.as_mut().unwrap().captured = Some(Captured::default());
     assert_verdict(&context, Code::NoQuerier, Confidence::Likely);
-    let querier = ("10.0.0.254".parse().unwrap(), 3, 3);
-    context.watched.as_mut().unwrap().captured = Some(Captured {
-        queriers: vec![querier],
-        ..Captured::default()
-    });
+    let querier = Querier::new("10.0.0.254".parse().unwrap(), 3, 2, 3);
+    let hear = |context: &mut Context, unanswered, answered| {
+        let mut querier = querier.clone();
+        (querier.unanswered, querier.answered) = (unanswered, answered);
+        context.watched.as_mut().unwrap().captured = Some(Captured {
+            queriers: vec![querier],
+            ..Captured::default()
+        });
+    };
+    hear(&mut context, 1, None);
     assert_verdict(&context, Code::FirewallDropsIgmp, Confidence::Likely);
+    // It asked before, was answered, and asked no more.
+    hear(&mut context, 0, Some(Duration::from_secs(1)));
+    assert_verdict(&context, Code::NoQuerier, Confidence::Likely);
+    // It was answered since the stream ceased.
+    hear(&mut context, 0, Some(Duration::from_secs(270)));
+    assert_verdict(&context, Code::NotArriving, Confidence::Likely);
+    hear(&mut context, 1, None);
     context.watched.as_mut().unwrap().revived = Some(false);
     assert!(report(&context).is_healthy(), "the sender may have stopped");
 }

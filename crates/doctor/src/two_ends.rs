@@ -135,6 +135,9 @@ pub fn examine_with(
         &known.far,
     );
     between.extend(lost);
+    if checks::querier::may_be_forgotten(&context) {
+        member_before(&context, &mut between);
+    }
     no_room(&context, &known, &mut between);
     between.extend(rewritten(&context.target, &known));
     let mut report = here(context, how, &known, &mut between)?;
@@ -168,6 +171,13 @@ pub fn examine_with(
         steps: steps.unwrap_or_default(),
     });
     report.add(between);
+    // What came at first has gone the whole way, and ceased nevertheless.
+    let has_ceased = known.soak.is_some_and(|soak| soak.silent_after.is_some());
+    let ceased = [Code::NoQuerier, Code::NotArriving];
+    let mut here = report.findings.iter();
+    if let Some(found) = here.find(|found| has_ceased && ceased.contains(&found.code)) {
+        report::mark_ceased(&mut report.steps, found.code.step(), &found.title);
+    }
     // Who could not send has broken the walk to the other host.
     if known.far_refused && !is_open {
         report::mark(&mut report.steps, Step::Egress, "the far host cannot send");
@@ -322,6 +332,22 @@ fn outranked(between: &mut [Finding]) {
                 "the stream itself comes, so that this was met by the trial alone".to_owned(),
             );
         }
+    }
+}
+
+/// What the far end sends does not come, and the kernel tells switches of a group once, whoever joins it
+/// besides.
+fn member_before(context: &Context, between: &mut [Finding]) {
+    let of_here = |found: &&mut Finding| found.code == Code::NotArriving && found.host.is_none();
+    for finding in between.iter_mut().filter(of_here) {
+        let anew = checks::not_arriving::report_anew(context);
+        let others = finding.remedy.take().unwrap_or_default();
+        finding
+            .evidence
+            .push(checks::not_arriving::MEMBER_BEFORE.to_owned());
+        finding.remedy = Some(format!(
+            "{anew}: where it comes then, a switch had forgotten this host (no-querier); {others}"
+        ));
     }
 }
 

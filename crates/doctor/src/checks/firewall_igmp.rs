@@ -80,7 +80,7 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
 }
 
 /// Whether the kernel tells switches of the group at all.
-fn is_reported(context: &Context) -> bool {
+pub(super) fn is_reported(context: &Context) -> bool {
     match context.target.ip {
         IpAddr::V4(group) => {
             let of_link = matches!(group.octets(), [224, 0, 0, _]);

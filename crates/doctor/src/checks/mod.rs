@@ -24,11 +24,11 @@ mod loss;
 mod martian;
 mod membership;
 mod nat;
-mod not_arriving;
+pub(super) mod not_arriving;
 mod old_querier;
 mod other_interface;
 mod port_in_use;
-mod querier;
+pub(super) mod querier;
 mod reserved_group;
 mod reverse_path;
 mod route;
@@ -49,7 +49,7 @@ use super::{
 /// A check: what it found, if anything.
 type Check = fn(&Context) -> Option<Finding>;
 
-const CHECKS: [Check; 51] = [
+const CHECKS: [Check; 52] = [
     route::run,
     loopback::run,
     loopback::of_host,
@@ -68,6 +68,7 @@ const CHECKS: [Check; 51] = [
     surroundings::wireless,
     firewall_igmp::run,
     querier::run,
+    querier::of_member,
     reverse_path::run,
     martian::run,
     reserved_group::run,
@@ -401,6 +402,15 @@ fn two_ends(context: &Context) -> Option<String> {
 pub(super) fn count(number: u64, what: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {what}{plural}")
+}
+
+/// `once`, `twice`, `3 times`.
+fn times(number: u64) -> String {
+    match number {
+        1 => "once".to_owned(),
+        2 => "twice".to_owned(),
+        _ => format!("{number} times"),
+    }
 }
 
 /// Names with commas between them.

@@ -11,6 +11,11 @@ use super::super::between::{Point, told, unseen};
 use super::super::proof::Doubt;
 use super::super::{CapturedStream, Code, Context, Finding, Tally, Watched};
 use super::FEW;
+use super::querier::{asked, heard, may_be_forgotten};
+
+/// What joining a group tells no switch.
+pub(in super::super) const MEMBER_BEFORE: &str =
+    "this host was a member before, so that joining it once more told no switch of it";
 
 /// How many other groups and ports of a sender are told of.
 const MOST_TOLD: usize = 4;
@@ -73,9 +78,14 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     });
     // The kernel tells switches of a group once, whoever joins it besides.
     let finding = if context.host.is_member(group) {
-        finding.because(
-            "this host was a member before, so that joining it once more told no switch of it",
-        )
+        let finding = finding.because(MEMBER_BEFORE);
+        heard(context, watched).fold(finding, |finding, querier| {
+            let answered = match querier.answered {
+                Some(_) => ", and this host answered",
+                None => "",
+            };
+            finding.because(format!("{}{answered}", asked(querier)))
+        })
     } else {
         finding
     };
@@ -252,10 +262,29 @@ fn remedy(
             stream.source.ip()
         );
     }
-    if perhaps {
-        return "find out first where they are lost".to_owned();
+    let mut ways = vec![
+        if perhaps {
+            "find out first where they are lost"
+        } else {
+            "check that somebody sends, to this group and port"
+        }
+        .to_owned(),
+    ];
+    if may_be_forgotten(context) {
+        ways.push(format!(
+            "{}: where it comes then, a switch had forgotten this host (no-querier)",
+            report_anew(context)
+        ));
+        if heard(context, watched).next().is_none() {
+            ways.push(
+                "whether anybody asks for memberships, the doctor finds out as root and with --for 130s"
+                    .to_owned(),
+            );
+        }
     }
-    let mut ways = vec!["check that somebody sends, to this group and port".to_owned()];
+    if perhaps {
+        return ways.join("; ");
+    }
     ways.extend(nothing_at_all(watched));
     ways.push(format!(
         "where it is sent seldom, watch longer (--for {}s)",
@@ -279,6 +308,17 @@ fn remedy(
         ways.extend(snooping(context));
     }
     ways.join("; ")
+}
+
+/// What tells switches of a membership anew.
+pub(in super::super) fn report_anew(context: &Context) -> String {
+    let program = context.program.as_ref();
+    let program = program.map_or("each program that has joined it", |program| &program.name);
+    format!(
+        "let {program} leave {} and join it again, as it does when it is started anew, which tells \
+         switches of it",
+        context.target.ip
+    )
 }
 
 /// Not one packet came by any interface on which the group was joined.
@@ -306,7 +346,7 @@ const fn stays_on_link(group: IpAddr) -> bool {
 
 /// Whether switches forward a group to members alone: RFC 4541 §2.1.2 and §3 name those that they
 /// flood.
-const fn is_pruned(group: IpAddr) -> bool {
+pub(super) const fn is_pruned(group: IpAddr) -> bool {
     match group {
         IpAddr::V4(_) => !stays_on_link(group),
         IpAddr::V6(group) => !matches!(group.segments(), [0xff02, 0, 0, 0, 0, 0, 0, 1]),
@@ -315,7 +355,7 @@ const fn is_pruned(group: IpAddr) -> bool {
 
 /// A switch that snoops, and one that does not know the version which this host speaks, unless it is
 /// set to an old one.
-fn snooping(context: &Context) -> Vec<String> {
+pub(super) fn snooping(context: &Context) -> Vec<String> {
     let (protocol, new, old, setting) = if context.target.is_ipv4() {
         ("IGMP", "IGMPv3", 2, "net.ipv4.conf.all.force_igmp_version")
     } else {

@@ -141,12 +141,11 @@ fn forced(context: &Context, interface: &str) -> Option<(String, u64)> {
 /// Adds who asks in which version, where that was captured.
 fn queriers(context: &Context, finding: Finding) -> Finding {
     let captured = context.watched.iter().flat_map(|watched| &watched.captured);
-    captured.flat_map(|captured| &captured.queriers).fold(
-        finding,
-        |finding, (querier, version, _)| {
-            finding.because(format!(
-                "captured on the wire: {querier} asks in version {version}"
-            ))
-        },
-    )
+    let queriers = captured.flat_map(|captured| &captured.queriers);
+    queriers.fold(finding, |finding, querier| {
+        finding.because(format!(
+            "captured on the wire: {} asks in version {}",
+            querier.source, querier.version
+        ))
+    })
 }

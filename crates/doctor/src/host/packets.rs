@@ -34,6 +34,15 @@ pub(crate) enum CapturedPacket {
         source: IpAddr,
         /// The version of IGMP, from 1 to 3, or of MLD, 1 or 2.
         version: u8,
+        /// The group that it asks for; `None` where it asks for all.
+        group: Option<IpAddr>,
+        /// For how long members may put their answers off.
+        within: Duration,
+    },
+    /// A member tells of its groups.
+    Report {
+        /// The group, in the versions that tell of one at a time.
+        group: Option<IpAddr>,
     },
     /// A UDP datagram, or its first fragment.
     Datagram {
@@ -197,15 +206,7 @@ fn parse_ipv4(packet: &[u8]) -> Option<CapturedPacket> {
         return (header[9] == 17).then_some(CapturedPacket::Fragment { destination, piece });
     }
     match header[9] {
-        // RFC 9776 §7.1: the versions are told apart by length and by the second octet.
-        2 if payload.first() == Some(&0x11) => Some(CapturedPacket::Query {
-            source,
-            version: match (total.checked_sub(length)?, payload.get(1)?) {
-                (12.., _) => 3,
-                (_, 0) => 1,
-                _ => 2,
-            },
-        }),
+        2 => igmp(source, payload, total.checked_sub(length)?),
         17 => datagram(source, destination, payload, piece.more.then_some(piece)),
         _ => None,
     }
@@ -245,15 +246,79 @@ fn parse_ipv6(packet: &[u8]) -> Option<CapturedPacket> {
                 payload = payload.get(length..)?;
                 left = left.checked_sub(length)?;
             }
-            // RFC 3810 §8.1.
-            58 if payload.first() == Some(&130) => {
-                let version = if left >= 28 { 2 } else { 1 };
-                return Some(CapturedPacket::Query { source, version });
-            }
+            58 => return mld(source, payload, left),
             17 => return datagram(source, destination, payload, first),
             _ => return None,
         }
     }
+}
+
+/// RFC 9776 §4, and RFC 2236 §2 for what the versions before it say.
+fn igmp(source: IpAddr, payload: &[u8], length: usize) -> Option<CapturedPacket> {
+    let group = || {
+        let octets: [u8; 4] = *payload.get(4..)?.first_chunk()?;
+        Some(IpAddr::from(Ipv4Addr::from(octets)))
+    };
+    match *payload.first()? {
+        0x11 => {
+            // §7.1: the versions are told apart by length and by the second octet.
+            let (version, tenths) = match (length, u64::from(*payload.get(1)?)) {
+                (12.., code) => (3, floating(code, 8)),
+                (_, 0) => (1, 100),
+                (_, code) => (2, code),
+            };
+            Some(CapturedPacket::Query {
+                source,
+                version,
+                group: group().filter(IpAddr::is_multicast),
+                within: Duration::from_millis(tenths * 100),
+            })
+        }
+        0x12 | 0x16 => Some(CapturedPacket::Report { group: group() }),
+        0x22 => Some(CapturedPacket::Report { group: None }),
+        _ => None,
+    }
+}
+
+/// RFC 3810 §5, and RFC 2710 §3 for the version before it.
+fn mld(source: IpAddr, payload: &[u8], length: usize) -> Option<CapturedPacket> {
+    let group = || {
+        let octets: [u8; 16] = *payload.get(8..)?.first_chunk()?;
+        Some(IpAddr::from(Ipv6Addr::from(octets)))
+    };
+    // §5.1.14: hosts ignore queries from any other source.
+    let is_of_link = matches!(source, IpAddr::V6(source) if source.is_unicast_link_local());
+    match *payload.first()? {
+        130 if is_of_link => {
+            let code = u64::from(u16::from_be_bytes(*payload.get(4..)?.first_chunk()?));
+            // §8.1.
+            let (version, millis) = match length {
+                28.. => (2, floating(code, 16)),
+                _ => (1, code),
+            };
+            Some(CapturedPacket::Query {
+                source,
+                version,
+                group: group().filter(IpAddr::is_multicast),
+                within: Duration::from_millis(millis),
+            })
+        }
+        131 => Some(CapturedPacket::Report { group: group() }),
+        143 => Some(CapturedPacket::Report { group: None }),
+        _ => None,
+    }
+}
+
+/// A time as queries bear it: above half of what so many bits hold, as a mantissa and an exponent of
+/// three bits (RFC 9776 §4.1.1, RFC 3810 §5.1.3).
+const fn floating(code: u64, bits: u32) -> u64 {
+    let half = 1 << (bits - 1);
+    if code < half {
+        return code;
+    }
+    let mantissa_bits = bits - 4;
+    let mantissa = code & ((1 << mantissa_bits) - 1) | 1 << mantissa_bits;
+    mantissa << (((code >> mantissa_bits) & 7) + 3)
 }
 
 fn datagram(

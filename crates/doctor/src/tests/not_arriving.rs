@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use manycast_net::JoinedTables;
 use manycast_types::InterfaceId;
 
 use super::super::{
-    Code, Confidence, Context, InterfaceCounters, Refusal, Severity, Surroundings, Tally, host,
+    Captured, Code, Confidence, Context, InterfaceCounters, Querier, Refusal, Severity,
+    Surroundings, Tally, host,
 };
 use super::{assert_verdict, context, report, tables};
 
@@ -147,4 +149,29 @@ fn only_what_a_firewall_says_accuses_one_of_forbidding_to_send() {
     assert_verdict(&context, Code::FirewallDrops, Confidence::Proved);
     let found = host::findings(&super::host("ethernet", Surroundings::default()), &[test]);
     assert_eq!(found[0].severity, Severity::Warning);
+}
+
+#[test]
+fn who_is_a_member_and_heard_no_query_for_as_long_as_queriers_are_silent_has_none() {
+    let mut context = context(&tables(0, 0, 0, 0, 0));
+    let joined = JoinedTables {
+        igmp: "2\teth0      :     1      V3\n\t\t\t\t030201EF     1 0:00000000\t\t0\n".into(),
+        ..JoinedTables::default()
+    };
+    context.host.joined = joined.groups().unwrap();
+    let watched = context.watched.as_mut().unwrap();
+    watched.captured = Some(Captured::default());
+    watched.lasted = Duration::from_secs(120);
+    assert_verdict(&context, Code::NotArriving, Confidence::Likely);
+    let all = to_do(&context);
+    for hint in ["leave 239.1.2.3 and join it again", "--for 130s"] {
+        assert!(all.contains(hint), "{all}");
+    }
+    context.watched.as_mut().unwrap().lasted = Duration::from_secs(130);
+    assert_verdict(&context, Code::NoQuerier, Confidence::Likely);
+    // One that asks once is one that asks.
+    let querier = Querier::new([10, 0, 0, 254].into(), 3, 2, 1);
+    let captured = context.watched.as_mut().unwrap().captured.as_mut();
+    captured.unwrap().queriers.push(querier);
+    assert_verdict(&context, Code::NotArriving, Confidence::Likely);
 }

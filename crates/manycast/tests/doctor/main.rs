@@ -7,6 +7,7 @@ mod answers;
 mod arriving;
 mod far_host;
 mod firewall;
+mod forgotten;
 mod healthy;
 mod ipsec;
 mod joining;
@@ -101,6 +102,10 @@ netns::tests!(
     far_host::an_interface_without_the_flag,
     far_host::another_interface_to_send_by,
     far_host::its_warnings_are_told_where_nothing_comes,
+    forgotten::a_member_before_which_queries_are_dropped,
+    forgotten::a_member_that_nobody_asks,
+    forgotten::a_member_whose_reports_are_dropped,
+    forgotten::a_querier_that_has_stopped,
     healthy::a_healthy_host,
     healthy::a_healthy_host_that_is_busy_with_other_groups,
     healthy::nothing_is_changed,

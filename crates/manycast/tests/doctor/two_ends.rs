@@ -5,7 +5,9 @@ use std::thread;
 use std::time::Duration;
 
 use manycast::SenderConfig;
-use manycast::doctor::{self, Code, Confidence, Examination, FarEnd, Key, Notes, Report, Severity};
+use manycast::doctor::{
+    self, Code, Confidence, Examination, FarEnd, Key, Mark, Notes, Report, Severity,
+};
 use manycast_lab::netns::{Hook, Host, Lab, Snooping, wait_until};
 
 use crate::drop_fragments;
@@ -450,4 +452,7 @@ pub(crate) fn a_soak_outlasts_the_memory_of_the_switch() {
     let far = far("10.0.0.1").soak(Some(Duration::from_secs(20)));
     let report = examine(&b, "239.1.2.3:5000", &far);
     assert_fault(&report, Code::NoQuerier, Confidence::Likely);
+    let mut here = report.steps.iter();
+    let broken = here.find(|state| state.mark == Mark::Broken);
+    assert_eq!(broken.map(|state| state.step), Some(Code::NoQuerier.step()));
 }

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::{CapturedPacket, Piece, parse};
 
 fn ipv4(protocol: u8, payload: &[u8]) -> Vec<u8> {
@@ -26,24 +28,57 @@ fn ipv6(payload: &[u8], next: u8) -> Vec<u8> {
 }
 
 #[test]
-fn queries_are_known_by_their_version() {
-    for (payload, version) in [
-        (&[0x11, 0, 0, 0, 0, 0, 0, 0][..], 1),
-        (&[0x11, 100, 0, 0, 0, 0, 0, 0], 2),
-        (&[0x11, 100, 0, 0, 0, 0, 0, 0, 2, 125, 0, 0], 3),
+fn queries_are_known_by_their_version_and_what_they_ask() {
+    let asks = |version: u8, group: Option<&str>, millis| {
+        let source = if version > 9 { "fe80::1" } else { "10.0.0.1" };
+        CapturedPacket::Query {
+            source: source.parse().unwrap(),
+            version: version % 10,
+            group: group.map(|group| group.parse().unwrap()),
+            within: Duration::from_millis(millis),
+        }
+    };
+    for (payload, query) in [
+        (&[0x11, 0, 0, 0, 0, 0, 0, 0][..], asks(1, None, 10_000)),
+        (&[0x11, 100, 0, 0, 0, 0, 0, 0], asks(2, None, 10_000)),
+        (
+            &[0x11, 0x8f, 0, 0, 239, 1, 2, 3, 2, 125, 0, 0],
+            asks(3, Some("239.1.2.3"), (0x1f << 3) * 100),
+        ),
     ] {
-        let source = "10.0.0.1".parse().unwrap();
-        let query = CapturedPacket::Query { source, version };
         assert_eq!(parse(&ipv4(2, payload), true), Some(query));
     }
-    let report = [0x22, 0, 0, 0, 0, 0, 0, 1];
-    assert_eq!(parse(&ipv4(2, &report), true), None);
-    for (length, version) in [(24, 1), (28, 2)] {
-        let mut payload = vec![58, 0, 5, 2, 0, 0, 1, 0, 130];
+    for (length, code, query) in [
+        (24, [0, 100], asks(11, None, 100)),
+        (28, [0x90, 1], asks(12, None, 0x1001 << 4)),
+    ] {
+        let mut payload = vec![58, 0, 5, 2, 0, 0, 1, 0, 130, 0, 0, 0, code[0], code[1]];
         payload.resize(8 + length, 0);
-        let source = "fe80::1".parse().unwrap();
-        let query = CapturedPacket::Query { source, version };
         assert_eq!(parse(&ipv6(&payload, 0), false), Some(query));
+        // Hosts heed what comes from an address of the link alone.
+        let mut foreign = ipv6(&payload, 0);
+        foreign[8] = 0x20;
+        assert_eq!(parse(&foreign, false), None);
+    }
+}
+
+#[test]
+fn reports_are_known() {
+    let of = |group: Option<&str>| CapturedPacket::Report {
+        group: group.map(|group| group.parse().unwrap()),
+    };
+    let of_one = [0x16, 0, 0, 0, 239, 1, 2, 3];
+    let parsed = parse(&ipv4(2, &of_one), true);
+    assert_eq!(parsed, Some(of(Some("239.1.2.3"))));
+    let of_several = [0x22, 0, 0, 0, 0, 0, 0, 1];
+    assert_eq!(parse(&ipv4(2, &of_several), true), Some(of(None)));
+    let leave = [0x17, 0, 0, 0, 239, 1, 2, 3];
+    assert_eq!(parse(&ipv4(2, &leave), true), None);
+    for (kind, group) in [(131, Some("ff15::1")), (143, None)] {
+        let mut payload = vec![58, 0, 5, 2, 0, 0, 1, 0, kind, 0, 0, 0, 0, 0, 0, 0];
+        let group_of: std::net::Ipv6Addr = "ff15::1".parse().unwrap();
+        payload.extend(group_of.octets());
+        assert_eq!(parse(&ipv6(&payload, 0), false), Some(of(group)));
     }
 }
 
