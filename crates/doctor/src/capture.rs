@@ -35,6 +35,9 @@ pub(super) struct Captured {
     pub beyond: BTreeMap<u32, u64>,
     /// Whether there are more hosts than are told apart that send to the group and port.
     pub overflowed: bool,
+    /// How many datagrams to the group and port each host sent by each interface while nobody listened yet,
+    /// or any more.
+    pub unheard: BTreeMap<(IpAddr, u32), u64>,
 }
 
 /// Datagrams to a group that came in pieces by one interface.
@@ -124,6 +127,8 @@ impl Captured {
 #[derive(Debug)]
 pub(super) struct CaptureThread {
     stop: Arc<AtomicBool>,
+    /// Whether somebody listens to the address meanwhile.
+    heard: Arc<AtomicBool>,
     thread: Option<JoinHandle<Captured>>,
 }
 
@@ -143,11 +148,19 @@ impl CaptureThread {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let wanted = Wanted::new(target).ok()?;
-        let thread = thread::spawn(move || listen(packets, &wanted, &stopped));
+        let heard = Arc::new(AtomicBool::new(true));
+        let is_heard = Arc::clone(&heard);
+        let thread = thread::spawn(move || listen(packets, &wanted, &stopped, &is_heard));
         Some(Self {
             stop,
+            heard,
             thread: Some(thread),
         })
+    }
+
+    /// Says whether somebody listens to the address from now on; at the beginning, it is so.
+    pub(super) fn set_heard(&self, heard: bool) {
+        self.heard.store(heard, Ordering::Relaxed);
     }
 
     /// Ends, and gives what was captured.
@@ -196,11 +209,19 @@ impl Wanted {
     }
 }
 
-fn listen(mut packets: PacketCapture, wanted: &Wanted, stop: &AtomicBool) -> Captured {
+fn listen(
+    mut packets: PacketCapture,
+    wanted: &Wanted,
+    stop: &AtomicBool,
+    heard: &AtomicBool,
+) -> Captured {
     let mut captured = Captured::default();
     let began = Instant::now();
     let mut read = |packets: &mut PacketCapture, timeout| match packets.next(timeout) {
         Ok(Some((link, packet))) => {
+            if !heard.load(Ordering::Relaxed) {
+                captured.note_unheard(wanted, link, packet);
+            }
             captured.note(wanted, link, packet, began.elapsed());
             Some(true)
         }
@@ -236,7 +257,9 @@ impl Captured {
                 queries::ask(&mut self.queriers, of, within, at);
             }
             // RFC 2236 §3: who hears another member of the group tell of it says nothing himself.
-            CapturedPacket::Report { group: told } if link.outgoing || told.is_some_and(|told| wanted.has(told)) => {
+            CapturedPacket::Report { group: told }
+                if link.outgoing || told.is_some_and(|told| wanted.has(told)) =>
+            {
                 queries::answer(&mut self.queriers, link.interface, at);
             }
             CapturedPacket::Fragment { destination, piece }
@@ -279,6 +302,23 @@ impl Captured {
             CapturedPacket::Query { .. }
             | CapturedPacket::Report { .. }
             | CapturedPacket::Fragment { .. } => {}
+        }
+    }
+
+    fn note_unheard(&mut self, wanted: &Wanted, link: Link, packet: CapturedPacket) {
+        let CapturedPacket::Datagram {
+            source,
+            destination,
+            ..
+        } = packet
+        else {
+            return;
+        };
+        let key = (source.ip(), link.interface);
+        let has_place = self.unheard.len() < MOST || self.unheard.contains_key(&key);
+        let is_wanted = wanted.is(destination.ip(), destination.port());
+        if is_wanted && !link.outgoing && link.frame == Frame::Taken && has_place {
+            *self.unheard.entry(key).or_default() += 1;
         }
     }
 

@@ -28,6 +28,7 @@ mod apart;
 mod between;
 mod cancellation;
 mod capture;
+mod ceased;
 mod checks;
 mod code;
 mod context;

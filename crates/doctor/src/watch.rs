@@ -10,6 +10,7 @@ use manycast_types::{Address, InterfaceId, InterfaceSelector, Received};
 
 use super::apart::{Place, place};
 use super::capture::CaptureThread;
+use super::ceased::{has_ceased, was_regular};
 use super::flow::total;
 use super::host::links::LinkState;
 use super::host::multicast_routes::{self, MulticastRoute, multicast_routes};
@@ -27,6 +28,9 @@ const WIDE: Duration = Duration::from_secs(3);
 /// How long is looked at what comes while the group is not joined.
 const SECOND: Duration = Duration::from_secs(1);
 
+/// How long it may take to read what is there at the end.
+const READ: Duration = Duration::from_millis(50);
+
 /// How many datagrams are proof enough that something comes there.
 const ENOUGH: u64 = 20;
 
@@ -40,13 +44,6 @@ const MOST_FLOWS: usize = 256;
 /// How many other groups are listened on beside the one in question.
 const MOST_OTHERS: usize = 32;
 
-/// A stream has ceased if it was silent at the end for this long, and for much longer than ever
-/// before.
-const SILENCE: Duration = Duration::from_secs(1);
-
-/// What comes for so long is a stream.
-const REGULAR: Duration = Duration::from_secs(1);
-
 /// Listens as a listener of the address would. Where nothing comes, listens to all sources on all
 /// interfaces, and sends to itself.
 pub(super) fn watch(context: &Context, how: &Examination) -> Result<Watched, Error> {
@@ -54,9 +51,11 @@ pub(super) fn watch(context: &Context, how: &Examination) -> Result<Watched, Err
     let duration = how.duration.max(Examination::SHORTEST);
     let mut watched = Watched::default();
     let meter = Meter::start(target)?;
+    meter.set_heard(false);
     let Some(mut listener) = open(std::slice::from_ref(&target.address), &mut watched)? else {
         return Ok(watched);
     };
+    meter.set_heard(true);
     let began = Instant::now();
     let soon = until(began, REPORTS.min(duration), cancellation);
     listen(&mut listener, target, &soon, &mut watched)?;
@@ -67,6 +66,8 @@ pub(super) fn watch(context: &Context, how: &Examination) -> Result<Watched, Err
         &until(began, duration, cancellation),
         &mut watched,
     )?;
+    meter.set_heard(false);
+    finish(&mut listener, target, began, &mut watched)?;
     meter.stop(context, &since, &mut watched)?;
     watched.lasted = duration.min(began.elapsed());
     // Where the interface has gone meanwhile, there is no socket any more.
@@ -129,7 +130,9 @@ pub(super) fn watch_program(context: &Context, how: &Examination) -> Result<Watc
     }
     let mut watched = Watched::default();
     let meter = Meter::start(target)?;
+    meter.set_heard(false);
     let mut listener = open(&addresses, &mut watched)?;
+    meter.set_heard(true);
     let began = Instant::now();
     let soon = until(began, REPORTS.min(duration), cancellation);
     wait(listener.as_mut(), target, &soon, &mut watched)?;
@@ -140,6 +143,10 @@ pub(super) fn watch_program(context: &Context, how: &Examination) -> Result<Watc
         &until(began, duration, cancellation),
         &mut watched,
     )?;
+    meter.set_heard(false);
+    if let Some(listener) = &mut listener {
+        finish(listener, target, began, &mut watched)?;
+    }
     meter.stop(context, &since, &mut watched)?;
     watched.lasted = duration.min(began.elapsed());
     let (flows, others) = std::mem::take(&mut watched.exact)
@@ -259,6 +266,14 @@ impl Meter {
             begun,
             routes,
         })
+    }
+
+    /// Says whether somebody listens to the address from now on: what is captured before and after is not
+    /// missed.
+    fn set_heard(&self, heard: bool) {
+        if let Some(capture) = &self.capture {
+            capture.set_heard(heard);
+        }
     }
 
     /// Whether what comes by the wire is captured.
@@ -477,14 +492,43 @@ fn listen(
             Err(Error::Stopped) => break,
             batch => batch?,
         };
-        for received in batch {
-            watched.dropped = watched.dropped.max(received.dropped);
-            let at = until.start.elapsed();
-            let is_told = count(&mut watched.exact, target.ip, &received, at);
-            watched.beyond += u64::from(!is_told && received.destination.ip() == target.ip);
+        take(batch, target, until.start, watched);
+    }
+    Ok(())
+}
+
+/// Counts what is there to be read already.
+fn finish(
+    listener: &mut Listener,
+    target: &Target,
+    began: Instant,
+    watched: &mut Watched,
+) -> Result<(), Error> {
+    let end = Instant::now() + READ;
+    while Instant::now() < end {
+        let before = total(&watched.exact) + watched.beyond;
+        match listener.recv_batch(Some(Duration::ZERO)) {
+            Err(Error::Stopped) => break,
+            batch => take(batch?, target, began, watched),
+        }
+        if total(&watched.exact) + watched.beyond == before {
+            break;
         }
     }
     Ok(())
+}
+
+fn take<'a>(
+    batch: impl IntoIterator<Item = Received<'a>>,
+    target: &Target,
+    began: Instant,
+    watched: &mut Watched,
+) {
+    for received in batch {
+        watched.dropped = watched.dropped.max(received.dropped);
+        let is_told = count(&mut watched.exact, target.ip, &received, began.elapsed());
+        watched.beyond += u64::from(!is_told && received.destination.ip() == target.ip);
+    }
 }
 
 /// Adds a datagram to the flow that it belongs to, if there is a place for it. What goes to the address in
@@ -535,21 +579,4 @@ pub(super) fn count(
     flow.longest_gap = flow.longest_gap.max(at.saturating_sub(flow.last));
     flow.last = at;
     true
-}
-
-/// Whether every stream fell silent before the end, and one of them had come regularly before: some
-/// datagrams at once are none, as those are by which a service announces itself.
-pub(super) fn has_ceased(watched: &Watched) -> bool {
-    let is_silent = |flow: &Flow| {
-        let silence = watched.lasted.saturating_sub(flow.last);
-        silence > SILENCE.max(flow.longest_gap * 4)
-    };
-    // Of those that are not told apart, the last is not known.
-    watched.beyond == 0
-        && watched.exact.iter().all(is_silent)
-        && watched.exact.iter().any(was_regular)
-}
-
-fn was_regular(flow: &Flow) -> bool {
-    flow.datagrams > 2 && flow.last.saturating_sub(flow.first) >= REGULAR
 }

@@ -3,9 +3,11 @@
 use super::super::proof::Doubt;
 use super::super::{CapturedStream, Code, Context, Finding, Tally, Watched};
 use super::firewall_rule::{Direction, named};
+use super::loss;
 
-/// One in so many is lost in other ways, or at the beginning and at the end.
-const TOLERANCE: u64 = 10;
+/// Of so many that came, one may be under way where the count of what came and that of what was received
+/// begin and end: those who count do not do so at the same moment.
+const UNDER_WAY: u64 = 100;
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
     let watched = context.watched.as_ref()?;
@@ -20,21 +22,30 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
         None if context.program.is_none() => by_counters(context, watched),
         None => None,
     };
-    let is_much =
-        |(missing, of, _): &(u64, u64, String)| *missing > super::FEW && missing * TOLERANCE >= *of;
-    let Some((missing, of, counted)) = counted.filter(is_much) else {
+    let Some((missing, of, counted)) = counted.filter(|(missing, of, _)| is_much(*missing, *of))
+    else {
         return by_rule(context, watched);
     };
     let dropped = watched.rules.iter().flat_map(|rules| &rules.dropped);
     let mut inward = dropped.filter(|dropped| dropped.rule.is_inward());
-    // What was received and what was captured are not read at the same moment.
-    let proof = inward.find_map(|dropped| dropped.proof(missing, super::slack(of)));
+    let proof = inward.find_map(|dropped| dropped.proof(missing, under_way(of)));
     let title = format!(
         "a firewall of this host drops a part of what comes to {}",
         target.ip
     );
     let finding = match proof {
         Some(proof) => Finding::fault(Code::FirewallDrops, proof, title),
+        // Somebody misses what was captured, whatever it is that drops it.
+        None if watched.captured.is_some() && loss::falls_short(context).is_some() => {
+            Finding::fault(
+                Code::FirewallDrops,
+                Doubt::Likely,
+                format!(
+                    "something on this host drops a part of what comes to {}",
+                    target.ip
+                ),
+            )
+        }
         // It may drop what comes to other ports of the group, and rightly; and a host that is too busy
         // to capture all may miss a part as well.
         None => Finding::warning(Code::FirewallDrops, Doubt::Possible, title),
@@ -47,6 +58,25 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
         missing,
         Direction::In,
     ))
+}
+
+/// Whether more are missing than can be under way.
+fn is_much(missing: u64, of: u64) -> bool {
+    missing > 2 * under_way(of)
+}
+
+const fn under_way(of: u64) -> u64 {
+    3 + of / UNDER_WAY
+}
+
+/// How many datagrams were captured and are known to be lost behind that.
+pub(super) fn lost_here(context: &Context) -> u64 {
+    let watched = context
+        .watched
+        .as_ref()
+        .filter(|watched| watched.dropped == 0);
+    let lost = watched.and_then(|watched| by_wire(context, watched));
+    lost.map_or(0, |(missing, ..)| missing)
 }
 
 /// A rule that dropped more than is received, where nothing tells of what: this host's own datagrams are not
@@ -85,8 +115,10 @@ fn by_wire(context: &Context, watched: &Watched) -> Option<(u64, u64, String)> {
         let flows =
             flows.filter(|flow| (flow.source.ip(), flow.interface.index) == (source, interface));
         let received: u64 = flows.map(|flow| flow.datagrams).sum();
+        let unheard = captured.unheard.get(&(source, interface)).copied();
+        let came = came.saturating_sub(unheard.unwrap_or(0));
         let missing = came.saturating_sub(received);
-        (received > 0 && missing > super::FEW && missing * TOLERANCE >= came).then(|| {
+        (received > 0 && is_much(missing, came)).then(|| {
             let evidence = format!(
                 "of {} that {source} sent and that came in by the wire, {received} were received",
                 super::count(came, "datagram")

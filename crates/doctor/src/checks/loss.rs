@@ -2,25 +2,24 @@
 
 use super::super::proof::Doubt;
 use super::super::{Code, Context, Finding, Step};
-use super::two_ends;
+use super::{firewall_part, two_ends};
 
 /// So much of what was expected is enough: clocks differ, and streams begin and end meanwhile.
 const ENOUGH: f64 = 0.95;
 
 pub(super) fn run(context: &Context) -> Option<Finding> {
     let watched = context.watched.as_ref()?;
-    let expected = watched.expected_rate?;
-    let (first, came) = (
-        watched.exact.iter().map(|flow| flow.first).min()?,
-        context.received(),
-    );
-    // From the first one on: before it, a switch may not have known of the membership yet.
-    let seconds = watched.lasted.checked_sub(first)?.as_secs_f64();
-    let rate = count(came) / seconds;
-    let missing = expected * seconds - count(came);
-    if seconds <= 0.0 || rate >= expected * ENOUGH || missing <= count(super::FEW) {
+    let Short {
+        expected,
+        seconds,
+        came,
+    } = falls_short(context)?;
+    let lost_here = firewall_part::lost_here(context);
+    if count(came + lost_here) >= expected * seconds * ENOUGH {
+        // Nearly all came to this host, which has a finding of its own.
         return None;
     }
+    let rate = count(came) / seconds;
     let finding = Finding::fault(
         Code::Loss,
         Doubt::Likely,
@@ -36,9 +35,9 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     ));
     let captured = watched.captured.as_ref();
     let finding = match captured.map(|captured| captured.count(context.target.port)) {
-        Some(captured) if captured > came + super::slack(captured) => finding.because(format!(
-            "{captured} were captured on the wire, so that some are lost on this host: behind the \
-             step '{}'",
+        Some(captured) if lost_here > 0 => finding.because(format!(
+            "{captured} were captured on the wire, so that {lost_here} are lost on this host, behind the \
+             step '{}', and the others before it",
             Step::Arrived
         )),
         Some(captured) => finding.because(format!(
@@ -54,6 +53,36 @@ pub(super) fn run(context: &Context) -> Option<Finding> {
     Some(match two_ends(context) {
         Some(two_ends) => finding.confirm(two_ends),
         None => finding,
+    })
+}
+
+/// Fewer datagrams than were to come.
+pub(super) struct Short {
+    /// How many were to come a second.
+    expected: f64,
+    /// For how long they were counted.
+    seconds: f64,
+    /// How many came.
+    came: u64,
+}
+
+/// Whether fewer came than were to come, as far as that is told.
+pub(super) fn falls_short(context: &Context) -> Option<Short> {
+    let watched = context.watched.as_ref()?;
+    let expected = watched.expected_rate?;
+    let (first, came) = (
+        watched.exact.iter().map(|flow| flow.first).min()?,
+        context.received(),
+    );
+    // From the first one on: before it, a switch may not have known of the membership yet.
+    let seconds = watched.lasted.checked_sub(first)?.as_secs_f64();
+    let missing = expected * seconds - count(came);
+    let short =
+        seconds > 0.0 && count(came) / seconds < expected * ENOUGH && missing > count(super::FEW);
+    short.then_some(Short {
+        expected,
+        seconds,
+        came,
     })
 }
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::FirewallRule;
 
+use super::super::ceased::has_ceased;
 use super::super::proof::Doubt;
-use super::super::watch::has_ceased;
 use super::super::{Code, Context, Finding, Querier, Watched};
 use super::firewall_igmp::{is_reported, rule_of_membership};
 use super::{interface, not_arriving, sender, times};

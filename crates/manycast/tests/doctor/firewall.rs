@@ -1,11 +1,13 @@
 //! What the host's own firewall drops of what comes; with the privilege to read its rules, which of them does.
 
+use std::time::{Duration, Instant};
+
 use manycast::doctor::{self, Code, Confidence, Mark, ProgramChoice, Report, Severity, Step};
-use manycast_lab::netns::{Hook, Host, Lab};
+use manycast_lab::netns::{Hook, Host, Lab, wait_until};
 
 use crate::{
     GROUPS, READS, Stream, address, assert_delivered, assert_fault, evidence, examine,
-    examine_privileged, examine_with, program, remedy, two_hosts,
+    examine_privileged, examine_privileged_for, examine_with, how, program, remedy, two_hosts,
 };
 
 /// The chain and number of the one rule that drops, as `nft` takes them.
@@ -471,6 +473,54 @@ pub(crate) fn a_drop_of_a_part() {
         let choice = Some(ProgramChoice::Pid(process.id()));
         assert_named(&b, &examine_privileged(&b, &address(group), choice));
     }
+}
+
+/// One in twenty: the rule is named all the same, and it is no loss before this host.
+pub(crate) fn a_drop_of_a_small_part() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    let dropped = b.drop_at(Hook::Input, "udp dport 5000 numgen inc mod 20 0");
+    for group in GROUPS {
+        let _stream = Stream::start(&a, &address(&format!("{group}%eth0")));
+        let long = Duration::from_secs(4);
+        let asked = address(group);
+        let report = examine_privileged_for(long, &b, &asked, None);
+        assert_named(&b, &report);
+    }
+    dropped.remove();
+    // What is expected and does not come is missed, where it is captured and no rule counts it.
+    b.nft(
+        "table inet t {
+            chain c {
+                type filter hook input priority 0
+                udp dport 5000 numgen inc mod 2 0 drop
+            }
+        }",
+    );
+    for group in GROUPS {
+        let _stream = Stream::start(&a, &address(&format!("{group}%eth0")));
+        let rate = rate(&b, group);
+        // Half of it comes, and on a busy machine it is sent faster or slower than just before.
+        let how = how(Duration::from_secs(4), None).expected_rate(Some(rate * 0.7));
+        let report = b.run(|| doctor::examine(address(group), &how)).unwrap();
+        assert_fault(&report, Code::FirewallDrops, Confidence::Likely);
+        let arrived = report
+            .steps
+            .iter()
+            .find(|state| state.step == Step::Arrived);
+        assert_eq!(arrived.unwrap().mark, Mark::Passed, "{report:#?}");
+    }
+}
+
+/// How many of a group come to a host in a second.
+fn rate(host: &Host, group: &str) -> f64 {
+    let family = if group.contains(':') { "ip6" } else { "ip" };
+    let came = host.count_at(Hook::Prerouting, &format!("{family} daddr {group}"));
+    let began = Instant::now();
+    wait_until("some hundred datagrams to come", || came.count() >= 300);
+    let seconds = began.elapsed().as_secs_f64();
+    f64::from(u32::try_from(came.count()).unwrap()) / seconds
 }
 
 /// What one host sends arrives, and what another one sends does not.

@@ -83,6 +83,7 @@ netns::tests!(
     firewall::a_drop_of_another_port,
     firewall::a_drop_before_another_program,
     firewall::a_drop_of_a_part,
+    firewall::a_drop_of_a_small_part,
     firewall::a_drop_of_one_source_of_two,
     firewall::a_drop_of_unicast,
     firewall::a_drop_of_unicast_that_is_not_counted,
