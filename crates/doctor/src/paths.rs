@@ -6,8 +6,10 @@ use std::time::Duration;
 use manycast_net::ErrorKind;
 
 use super::checks::count;
+use super::checks::firewall_rule::{Direction, named};
 use super::proof::{Doubt, Grade, Proof};
-use super::{Code, Confidence, Context, Finding, SelfTest, Severity, Target};
+use super::{Code, Confidence, Context, Finding, Rules, SelfTest, Severity, Target};
+use manycast_types::NetworkError;
 
 /// Some datagrams that one end sent to the other, and how many came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -205,14 +207,16 @@ pub(super) fn weigh(findings: Vec<Finding>, context: &Context, sent: u64) -> Vec
     weighed.collect()
 }
 
-/// A host that cannot send to the group at all; meanwhile, policies of IPsec have held back so many.
+/// A host that cannot send to the group at all; meanwhile, policies of IPsec have held back so many, and
+/// the rules of its firewall have dropped what they tell, where this process may read them.
 pub(super) fn cannot_send(
-    group: IpAddr,
-    kind: ErrorKind,
-    text: &str,
+    context: &Context,
+    error: &NetworkError,
     held_by_ipsec: u64,
+    rules: Option<&Rules>,
 ) -> Option<Finding> {
-    let finding = match kind {
+    let (group, text) = (context.target.ip, &error.message);
+    let finding = match error.kind {
         ErrorKind::PermissionDenied if held_by_ipsec > 0 => Finding::fault(
             Code::IpsecDrops,
             // A firewall forbids it with the same error.
@@ -245,12 +249,7 @@ pub(super) fn cannot_send(
             Code::FirewallDrops,
             Proof::Seen,
             format!("a firewall of this host forbids sending to {group}"),
-        )
-        .remedy(format!(
-            "find the rule at the output hook with 'sudo nft list ruleset', and let it pass {} \
-             daddr {group}",
-            if group.is_ipv4() { "ip" } else { "ip6" }
-        )),
+        ),
         ErrorKind::NetworkUnreachable | ErrorKind::NoInterface | ErrorKind::HostUnreachable => {
             Finding::fault(
                 Code::NoRoute,
@@ -264,7 +263,13 @@ pub(super) fn cannot_send(
         }
         _ => return None,
     };
-    Some(finding.because(text))
+    let finding = finding.because(text);
+    Some(if finding.code == Code::FirewallDrops {
+        // The first one that fails is the last that is sent.
+        named(context, finding, rules, 1, Direction::Out)
+    } else {
+        finding
+    })
 }
 
 /// The command that gives a group a route.

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use super::Snapshot;
 use super::proof::Proof;
 use crate::{FirewallRule, firewall_rules, legacy_firewall_tables};
 
@@ -59,7 +60,7 @@ pub(super) struct Way {
 }
 
 /// The rules as they were before, and between two moments within.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct RuleCounters {
     before: Vec<FirewallRule>,
     within: [Option<Vec<FirewallRule>>; 2],
@@ -98,6 +99,13 @@ impl RuleCounters {
             },
             _ => self,
         }
+    }
+
+    /// The same of datagrams to `to` that this host sends by whichever interface.
+    pub(super) fn close_sent(self, to: SocketAddr, host: &Snapshot) -> Option<Rules> {
+        let links = host.interfaces.iter().filter(|link| !link.loopback);
+        let by = links.map(|link| link.name.to_string()).collect();
+        self.close(to, &[Way { from: None, by }])
     }
 
     /// Reads them again. They concern datagrams to `to` that come in one of these ways.

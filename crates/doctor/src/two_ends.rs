@@ -5,7 +5,7 @@ mod session;
 mod soak;
 mod trials;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use manycast_net::ErrorKind;
@@ -14,6 +14,7 @@ use manycast_types::{Address, Host, NetworkError};
 
 use super::paths::{self, Toward, Trial};
 use super::proof::{Doubt, Grade, Proof};
+use super::rules::RuleCounters;
 use super::{
     Code, Confidence, Context, Examination, FarWalk, Finding, Report, Severity, Snapshot, Step,
     Tally, Target, Watched, checks, examine_path, report, self_test,
@@ -112,6 +113,7 @@ pub fn examine_with(
         let findings = checks::all(&context);
         return Ok(Report::new(subject, &context, findings));
     }
+    let rules = RuleCounters::open();
     let mut session = Session::open(&context, how, far)?;
     let result = session.try_all().and_then(|()| match far.soak {
         Some(duration) => session.soak(duration),
@@ -140,6 +142,15 @@ pub fn examine_with(
     }
     no_room(&context, &known, &mut between);
     between.extend(rewritten(&context.target, &known));
+    let to = SocketAddr::new(group, context.target.port);
+    // Read where they matter alone, before anything else is sent.
+    let rules = known.refused.is_some().then_some(rules).flatten();
+    let rules = rules.and_then(|rules| rules.close_sent(to, &context.host));
+    let refused = known.refused.as_ref();
+    let refused = refused.and_then(|error| {
+        let held_back = || held_back(group, error);
+        paths::cannot_send(&context, error, known.held_by_ipsec, rules.as_ref()).or_else(held_back)
+    });
     let mut report = here(context, how, &known, &mut between)?;
     if report.received > 0 {
         outranked(&mut between);
@@ -150,12 +161,6 @@ pub fn examine_with(
         let missed = |found: &Finding| found.severity == Severity::Fault;
         between.retain(|found| found.code != Code::NoRoute || missed(found));
     }
-    let refused = known.refused.as_ref();
-    let refused = refused.and_then(|error| {
-        let held_back = || held_back(group, error);
-        paths::cannot_send(group, error.kind, &error.message, known.held_by_ipsec)
-            .or_else(held_back)
-    });
     let is_open = paths::passes(&known.trials, Toward::Here);
     if known.far_refused {
         far_held_back(&known, group, &mut between);
@@ -380,7 +385,7 @@ fn rewritten(target: &Target, known: &Known) -> Option<Finding> {
     let far = &known.far;
     let Rewritten { source, came, sent } = rewritten;
     let port = target.port;
-    let better = Address::from(std::net::SocketAddr::new(target.ip, port));
+    let better = Address::from(SocketAddr::new(target.ip, port));
     let family = if target.is_ipv4() { "ip" } else { "ip6" };
     Some(
         Finding::fault(

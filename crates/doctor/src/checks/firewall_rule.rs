@@ -34,7 +34,7 @@ impl Direction {
 }
 
 /// Adds which rules it is, as far as they may be read, and what lets the group pass.
-pub(super) fn named(
+pub(in super::super) fn named(
     context: &Context,
     finding: Finding,
     rules: Option<&Rules>,

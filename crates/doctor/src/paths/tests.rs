@@ -31,9 +31,21 @@ fn found(trials: &[Trial]) -> Vec<(Code, Confidence)> {
 #[test]
 fn a_route_that_prohibits_is_no_firewall() {
     let to: SocketAddr = "239.1.2.3:5000".parse().unwrap();
+    let context = Context {
+        target: super::super::target(&to.into()).unwrap(),
+        host: super::super::Snapshot::default(),
+        watched: None,
+        program: None,
+    };
     let found = |errno| {
         let error = manycast_net::Error::from_errno(Operation::Send, to, errno);
-        let found = cannot_send(to.ip(), error.kind(), &error.to_string(), 0).unwrap();
+        let found = cannot_send(
+            &context,
+            &NetworkError::new(error.kind(), error.to_string()),
+            0,
+            None,
+        )
+        .unwrap();
         (found.code, found.confidence)
     };
     assert_eq!(

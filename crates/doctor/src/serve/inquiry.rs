@@ -10,6 +10,7 @@ use manycast_types::{Address, Group, InterfaceId, NetworkError};
 
 use super::super::host::foreign;
 use super::super::paths::{self, cannot_send};
+use super::super::rules::RuleCounters;
 use super::super::watch::Meter;
 use super::super::{
     Cancellation, Code, Confidence, Context, Finding, Flow, Obstacle, Report, Severity, Snapshot,
@@ -31,6 +32,8 @@ pub(super) struct Agreed {
     /// This host before it was joined.
     host: Snapshot,
     before: Counters,
+    /// The rules of the firewall then, where this process may read them.
+    rules: Option<RuleCounters>,
 }
 
 /// Counters that are watched for a client.
@@ -127,6 +130,7 @@ impl Agreed {
             obstacle: None,
             host,
             before: Counters::read()?,
+            rules: RuleCounters::open(),
         })
     }
 
@@ -206,7 +210,9 @@ impl Agreed {
             // The steps are those of what comes here.
             let moved = Counters::read()?.since(&self.before);
             let held = Tally::of(&moved, self.group.is_ipv4()).held_by_ipsec;
-            let refused = cannot_send(self.group.ip(), error.kind, &error.message, held);
+            let rules = self.rules.clone();
+            let rules = rules.and_then(|rules| rules.close_sent(self.group, &self.host));
+            let refused = cannot_send(&context, error, held, rules.as_ref());
             report.add_unmarked(refused);
         }
         Ok(report)

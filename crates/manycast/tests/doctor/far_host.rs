@@ -3,9 +3,11 @@
 use manycast::doctor::{Code, Confidence, Mark, Report, Severity, Step};
 use manycast_lab::netns::{Hook, Host, Lab, Switch};
 
+use crate::firewall::the_rule;
 use crate::two_ends::{Serving, examine, examine_privileged, far};
 use crate::{
-    GROUPS, Stream, address, assert_delivered, assert_fault, privileged_program, two_hosts,
+    GROUPS, Stream, address, assert_delivered, assert_fault, evidence, privileged_program, remedy,
+    two_hosts,
 };
 
 /// The addresses of host `a`, in the order of [`GROUPS`].
@@ -100,6 +102,40 @@ pub(crate) fn a_firewall_that_forbids_sending() {
         let walk = &report.far.as_ref().unwrap().steps;
         let egress = walk.iter().find(|state| state.step == Step::Egress);
         assert_eq!(egress.unwrap().mark, Mark::Broken, "{report:#?}");
+    }
+}
+
+/// With the privileges, either host names the rule that forbids it to send.
+pub(crate) fn a_rule_that_forbids_sending_is_named() {
+    let lab = Lab::new();
+    let [a, b] = two_hosts(&lab, &lab.switch("sw"));
+    let _serving = Serving::privileged(&a);
+    for hook in ["output", "postrouting"] {
+        for (group, far_host) in GROUPS.into_iter().zip(FAR) {
+            let family = if group.contains(':') { "ip6" } else { "ip" };
+            for (host, name) in [(&a, Some(far_host)), (&b, None)] {
+                host.nft(&format!(
+                    "table inet t {{
+                        chain c {{
+                            type filter hook {hook} priority 0
+                            {family} daddr {group} counter drop
+                        }}
+                    }}"
+                ));
+                let report = examine_privileged(&b, &address(group), &far(far_host));
+                assert_fault(&report, Code::FirewallDrops, Confidence::Proved);
+                let first = &report.findings[0];
+                assert_eq!(first.host.as_deref(), name, "{report:#?}");
+                let told = evidence(&report);
+                assert!(
+                    told.contains(&format!("at the {hook} hook, dropped")),
+                    "{told}"
+                );
+                let pass = format!("nft insert rule {}", the_rule(host));
+                assert!(remedy(&report).contains(&pass), "{report:#?}");
+                host.output("nft delete table inet t");
+            }
+        }
     }
 }
 

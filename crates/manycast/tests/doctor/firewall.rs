@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The chain and number of the one rule that drops, as `nft` takes them.
-fn the_rule(host: &Host) -> String {
+pub(crate) fn the_rule(host: &Host) -> String {
     let rules = host.run(doctor::firewall_rules).unwrap();
     let mut rules = rules.iter().filter(|rule| rule.handle.is_some());
     let (Some(rule), None) = (rules.next(), rules.next()) else {

@@ -97,6 +97,7 @@ netns::tests!(
     far_host::a_firewall_that_strikes_one_source,
     far_host::a_firewall_whose_rule_is_named,
     far_host::a_port_that_is_not_shared,
+    far_host::a_rule_that_forbids_sending_is_named,
     far_host::a_reverse_path_filter,
     far_host::a_reverse_path_filter_that_others_meet_too,
     far_host::an_interface_that_is_down,
