@@ -41,6 +41,7 @@ mod flow;
 pub mod fuzzing;
 mod host;
 mod masters;
+mod mtu;
 mod notes;
 mod paths;
 mod program;

@@ -17,7 +17,7 @@ use super::proof::{Doubt, Grade, Proof};
 use super::rules::RuleCounters;
 use super::{
     Code, Confidence, Context, Examination, FarWalk, Finding, Report, Severity, Snapshot, Step,
-    Tally, Target, Watched, checks, examine_path, report, self_test,
+    Tally, Target, Watched, checks, examine_path, mtu, report, self_test,
 };
 use known::{Known, Rewritten, explains};
 use manycast_io::{Error, IntoAddress};
@@ -139,6 +139,9 @@ pub fn examine_with(
     between.extend(lost);
     if checks::querier::may_be_forgotten(&context) {
         member_before(&context, &mut between);
+    }
+    if let (Some(link), Some(examined)) = (context.host.interface(known.link), &known.examined) {
+        mtu::compare(link, &known.far, &examined.steps, &mut between);
     }
     no_room(&context, &known, &mut between);
     between.extend(rewritten(&context.target, &known));

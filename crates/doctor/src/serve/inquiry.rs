@@ -9,6 +9,7 @@ use manycast_proto::probe::{Arrival, Inquiry};
 use manycast_types::{Address, Group, InterfaceId, NetworkError};
 
 use super::super::host::foreign;
+use super::super::mtu;
 use super::super::paths::{self, cannot_send};
 use super::super::rules::RuleCounters;
 use super::super::watch::Meter;
@@ -203,6 +204,9 @@ impl Agreed {
             findings.retain(|finding| finding.code != Code::NotArriving);
         }
         let mut report = Report::new(self.group.to_string(), &context, findings);
+        if let Some(link) = context.host.interface(inquiry.interface) {
+            mtu::tell(&mut report.steps, link);
+        }
         let unusable = [Code::InterfaceDown, Code::InterfaceNotMulticast];
         if let Some(error) = &self.refused
             && !unusable.contains(&report.verdict())

@@ -16,6 +16,8 @@ pub(super) struct Known {
     pub(super) source: Option<IpAddr>,
     /// Whether that is none that was asked for.
     pub(super) is_stand_in: bool,
+    /// The index of the interface that leads to the far host.
+    pub(super) link: u32,
     /// Where the group is joined here.
     pub(super) joined: Vec<InterfaceId>,
     pub(super) trials: Vec<Trial>,

@@ -89,6 +89,7 @@ impl<'a> Session<'a> {
             before: Counters::default(),
             known: Known {
                 far: name(&far.address),
+                link: route.interface,
                 ..Known::default()
             },
         };

@@ -231,6 +231,7 @@ netns::tests!(
     two_ends::another_key_finds_nobody,
     two_ends::large_datagrams_do_not_pass,
     two_ends::large_datagrams_find_no_room,
+    two_ends::links_of_two_sizes,
     two_ends::nothing_is_changed_on_either_host,
     two_ends::the_far_end_sends_by_another_interface,
     two_ends::the_own_host_is_found_guilty_by_a_known_count,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use manycast::SenderConfig;
 use manycast::doctor::{
-    self, Code, Confidence, Examination, FarEnd, Key, Mark, Notes, Report, Severity,
+    self, Code, Confidence, Examination, FarEnd, Finding, Key, Mark, Notes, Report, Severity,
 };
 use manycast_lab::netns::{Hook, Host, Lab, Snooping, wait_until};
 
@@ -241,6 +241,37 @@ pub(crate) fn large_datagrams_do_not_pass() {
     for (group, far_host) in GROUPS.into_iter().zip(["10.0.0.1", "fd00::1"]) {
         let report = examine(&b, &address(group), &far(far_host));
         assert_fault(&report, Code::Fragmentation, Confidence::Proved);
+    }
+}
+
+/// One end sends frames that the link of the other one does not take: these are no pieces.
+pub(crate) fn links_of_two_sizes() {
+    for (group, far_host) in GROUPS.into_iter().zip(["10.0.0.1", "fd00::1"]) {
+        for larger in ["a", "b"] {
+            let lab = Lab::new();
+            let hosts = two_hosts(&lab, &lab.switch("sw"));
+            let [a, b] = &hosts;
+            let large = if larger == "a" { a } else { b };
+            large.output("ip link set eth0 mtu 9000");
+            let _serving = Serving::start(a, None);
+            let report = examine(b, &address(group), &far(far_host));
+            let mut found = report.findings.iter();
+            let found = found
+                .find(|found| found.code == Code::Fragmentation)
+                .unwrap();
+            assert_eq!(found.host.as_deref(), (larger == "b").then_some(far_host));
+            for told in ["its MTU is 9000", "is 1500"] {
+                assert!(found.title.contains(told), "{report:#?}");
+            }
+            assert!(
+                found.remedy.as_ref().unwrap().contains("mtu 1500"),
+                "{report:#?}"
+            );
+            large.output("ip link set eth0 mtu 1500");
+            let report = examine(b, &address(group), &far(far_host));
+            let sizes = |found: &Finding| found.code == Code::Fragmentation;
+            assert!(!report.findings.iter().any(sizes), "{report:#?}");
+        }
     }
 }
 
