@@ -389,7 +389,7 @@ fn example(error: &clap::Error) -> String {
                 .any(|typed| typed.split('=').next() == Some(word))
         })
     };
-    let best = longer.iter().find(has_typed).or(longer.first());
+    let best = longer.iter().find(has_typed).or_else(|| longer.first());
     let example = best.cloned().or(first);
     example.unwrap_or_else(|| "manycast --help".to_owned())
 }

@@ -365,7 +365,7 @@ pub(crate) fn a_far_host_that_holds_back_what_it_sends() {
             } else {
                 examine(&b, &address(group), &far(far_host))
             };
-            let held_back = |finding: &&doctor::Finding| {
+            let held_back = |finding: &&Finding| {
                 (finding.code, finding.confidence) == (Code::FirewallDrops, Confidence::Likely)
                     && finding.host.as_deref() == Some(far_host)
             };
