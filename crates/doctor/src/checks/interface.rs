@@ -201,7 +201,10 @@ pub(super) fn others_down(context: &Context) -> Option<Finding> {
     if !is_missed(context) {
         return None;
     }
-    by_members(context).or_else(|| warning(&context.host, |_| true))
+    // What is sent to one address comes by its own interface.
+    let target = &context.target;
+    let is_any = target.is_group() || target.ip.is_unspecified();
+    by_members(context).or_else(|| warning(&context.host, |_| is_any))
 }
 
 /// Nothing comes, and an interface lacks the flag by which it may be meant to come.

@@ -2,9 +2,12 @@
 //! the stream comes, a warning.
 
 use manycast::doctor::{Code, Confidence, Mark, Report, Severity, Step};
-use manycast_lab::netns::Lab;
+use manycast_lab::netns::{Hook, Lab};
 
-use crate::{Stream, assert_delivered, assert_fault, examine, examine_privileged, two_hosts};
+use crate::{
+    BROADCASTS, Stream, assert_delivered, assert_fault, examine, examine_privileged, program,
+    two_hosts,
+};
 
 /// It is told, and it is no fault.
 #[track_caller]
@@ -133,5 +136,23 @@ pub(crate) fn what_is_told_to_be_sent_can_be_sent() {
         }
         let _stream = Stream::start(&a, to);
         assert_delivered(&examine(&b, asked));
+    }
+}
+
+/// What comes to all hosts of the link is for who asks for no address of its own, and nothing is lost of it.
+pub(crate) fn broadcasts_to_any_address() {
+    let lab = Lab::new();
+    let switch = lab.switch("sw");
+    let [a, b] = two_hosts(&lab, &switch);
+    for to in ["255.255.255.255", "10.0.0.255"] {
+        let broadcasts = BROADCASTS
+            .replace("255.255.255.255", to)
+            .replace("57621", "5000");
+        let _sender = program(&a, &broadcasts);
+        assert_delivered(&examine_privileged(&b, ":5000", None));
+        let drops = b.drop_at(Hook::Input, "udp dport 5000");
+        let report = examine_privileged(&b, ":5000", None);
+        assert_fault(&report, Code::FirewallDrops, Confidence::Proved);
+        drops.remove();
     }
 }

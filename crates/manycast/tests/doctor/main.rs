@@ -50,6 +50,7 @@ netns::tests!(
     addresses::a_group_in_a_reserved_range,
     addresses::a_link_local_group_without_zone,
     addresses::a_source_specific_group_without_source,
+    addresses::broadcasts_to_any_address,
     addresses::groups_that_are_not_reported,
     addresses::what_is_told_to_be_sent_can_be_sent,
     answers::a_firewall_that_follows_connections_drops_them,
