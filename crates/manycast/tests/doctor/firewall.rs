@@ -494,15 +494,15 @@ pub(crate) fn a_drop_of_a_small_part() {
         "table inet t {
             chain c {
                 type filter hook input priority 0
-                udp dport 5000 numgen inc mod 2 0 drop
+                udp dport 5000 numgen inc mod 10 != 0 drop
             }
         }",
     );
     for group in GROUPS {
         let _stream = Stream::start(&a, &address(&format!("{group}%eth0")));
         let rate = rate(&b, group);
-        // Half of it comes, and on a busy machine it is sent faster or slower than just before.
-        let how = how(Duration::from_secs(4), None).expected_rate(Some(rate * 0.7));
+        // A tenth of it comes, and on a busy machine it is sent much faster or slower than just before.
+        let how = how(Duration::from_secs(4), None).expected_rate(Some(rate * 0.3));
         let report = b.run(|| doctor::examine(address(group), &how)).unwrap();
         assert_fault(&report, Code::FirewallDrops, Confidence::Likely);
         let arrived = report
