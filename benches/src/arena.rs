@@ -13,6 +13,9 @@ use manycast_lab::netns;
 /// Set in the process that has namespaces of its own.
 const INSIDE: &str = "MANYCAST_BENCH_INSIDE";
 
+/// Where contestants write what they need for a while, as iperf3 does: what was told outside may be hidden here.
+const TEMPORARY: &str = "/run/tmp";
+
 /// The way from a sender to its receivers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Path {
@@ -78,11 +81,13 @@ pub(crate) fn enter() -> anyhow::Result<()> {
             .arg(env::current_exe()?)
             .args(env::args_os().skip(1))
             .env(INSIDE, "1")
+            .env("TMPDIR", TEMPORARY)
             .exec();
         return Err(error).context("cannot run 'unshare', which is a part of util-linux");
     }
     let lines = [
         "mount -t tmpfs tmpfs /run",
+        &format!("mkdir {TEMPORARY}"),
         "ip netns add a",
         "ip netns add b",
         "ip netns add c",
