@@ -136,11 +136,14 @@ impl Port {
         )
     }
 
-    fn outlet(&self) -> Outlet {
+    fn outlet(&self, config: &SocketConfig) -> Outlet {
+        let was_named = !matches!(self.origin, Origin::Peer { selector: None, .. });
+        let of_socket = self.socket.device().or(config.multicast_interface);
         Outlet {
             id: self.id,
             local: self.local,
             socket: Arc::clone(&self.socket),
+            by_any: !was_named && of_socket.is_none(),
         }
     }
 }
@@ -307,6 +310,7 @@ impl Endpoint {
             |socket| socket.set_multicast_interface(index),
         )?;
         self.multicast_interface = selector.cloned();
+        self.publish();
         Ok(())
     }
 
@@ -439,7 +443,7 @@ impl Endpoint {
                 .and_then(Option::as_mut)
                 .map(|port| {
                     port.reply_by_interface = port.is_bound_to_interface();
-                    port.outlet()
+                    port.outlet(&self.config)
                 });
             Arc::make_mut(&mut self.outlets).set(slot, outlet);
         }

@@ -102,10 +102,13 @@ impl Socket {
     /// Connects to another peer, from the same local port. The interface is the one that its address
     /// names, or else that was named before; the source address is chosen anew. What had come from
     /// others is not received any more. An address of this host that is tentative is not waited for.
+    /// Groups stay joined.
     ///
     /// # Errors
     ///
-    /// As [`Socket::connect`]; and a peer of the other version of IP.
+    /// As [`Socket::connect`]; a peer of the other version of IP; and a port below 1024 without the
+    /// privilege that it takes to bind to it, since that is done anew. After an error the peer and all
+    /// else is as before.
     pub fn reconnect(&mut self, peer: impl IntoAddress) -> Result<(), Error> {
         let address = peer.into_address()?;
         let peers = resolve::socket_addrs(&address)?;
@@ -132,7 +135,7 @@ impl Socket {
     ///
     /// # Errors
     ///
-    /// Only where the machine itself fails.
+    /// A port below 1024, as for [`Socket::reconnect`]; else only where the machine itself fails.
     pub fn disconnect(&mut self) -> Result<(), Error> {
         self.endpoint.disconnect()
     }

@@ -210,7 +210,8 @@ impl Socket {
     ///
     /// # Errors
     ///
-    /// Those of [`Socket::bind`] and [`Socket::connect`].
+    /// Those of [`Socket::bind`] and [`Socket::connect`]: a privileged port needs the privilege again.
+    /// After an error this one is as before.
     pub fn successor(
         &self,
         peer: Option<SocketAddr>,
@@ -226,20 +227,24 @@ impl Socket {
         let local = config
             .device
             .map_or(self.local, |device| with_zone(self.local, device));
-        let result = Self::bind(local, &shared).and_then(|socket| {
-            socket.share_address(config.share_port)?;
-            match peer {
-                Some(peer) => socket.connect(peer).map(|()| socket),
-                None => Ok(socket),
-            }
-        });
-        if result.is_err() {
-            self.share_address(config.share_port)?;
+        let bound = Self::bind(local, &shared);
+        // Whether both share it is asked of those alone who come later.
+        self.share_address(config.share_port)?;
+        let socket = bound?;
+        socket.share_address(config.share_port)?;
+        if let Some(peer) = peer {
+            socket.connect(peer)?;
         }
-        result
+        Ok(socket)
     }
 
-    fn share_address(&self, share: bool) -> Result<(), Error> {
+    /// Lets those sockets have the same address and port that are bound from now on and do the same, or
+    /// no others (`SO_REUSEADDR`).
+    ///
+    /// # Errors
+    ///
+    /// Only where the machine itself fails.
+    pub fn share_address(&self, share: bool) -> Result<(), Error> {
         self.set("SO_REUSEADDR", self.inner.set_reuse_address(share))
     }
 
@@ -280,6 +285,11 @@ impl Socket {
         let is_group = destination.ip().is_multicast();
         let of_groups = || self.multicast_interface().filter(|_| is_group);
         named.or(self.device).or_else(of_groups)
+    }
+
+    /// The index of the interface that it keeps to, as it was set up.
+    pub const fn device(&self) -> Option<u32> {
+        self.device
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use manycast_net::{Change, Interface, Socket, Token, Watch};
@@ -177,7 +178,9 @@ impl Endpoint {
                     selector: Some(selector),
                     device: Some(index),
                 };
-                self.replace(slot, socket, origin).map(|()| true)
+                let heir = self.heir(slot, socket, origin)?;
+                self.install(slot, heir);
+                Ok(true)
             }
             Origin::Peer { follows: false, .. } => Ok(false),
             Origin::Peer { .. } => self.follow_peer(slot).map(|new| new.is_some()),
@@ -206,63 +209,86 @@ impl Endpoint {
             return Ok(None);
         }
         let origin = Origin::peer(&egress, selector.clone(), *from, *follows);
-        self.replace_connected(slot, &egress, origin)?;
+        let heir = self.connected_heir(slot, &egress, origin)?;
+        self.install(slot, heir);
         self.publish();
         Ok(Some(egress))
     }
 
-    /// Puts a new socket, which is connected, into the place of another one.
-    pub(super) fn replace_connected(
-        &mut self,
+    /// A port with a new socket, which is connected, to take the place of another one. Nothing has
+    /// changed before [`Endpoint::install`], also where this fails.
+    pub(super) fn connected_heir(
+        &self,
         slot: usize,
         egress: &Egress,
         origin: Origin,
-    ) -> Result<(), Error> {
-        let Some(port) = self.port(slot) else {
-            return Ok(());
-        };
-        let socket = port
-            .socket
-            .successor(Some(egress.destination), &egress.set_up(&self.config))
+    ) -> Result<Port, Error> {
+        let old = &self.port(slot).ok_or(Error::Stopped)?.socket;
+        let mut config = egress.set_up(&self.config);
+        let was_named = matches!(
+            &origin,
+            Origin::Peer {
+                selector: Some(_),
+                ..
+            }
+        );
+        // What keeps to an interface does so also where its peer is a group.
+        if old.device().is_some() && (was_named || config.device.is_some()) {
+            config.device = egress.index();
+        }
+        let socket = old
+            .successor(Some(egress.destination), &config)
             .map_err(|error| egress.explain(error))?;
-        self.replace(slot, socket, origin)
+        self.heir(slot, socket, origin)
     }
 
-    /// Puts a new socket into the place of another one, whose identifier and groups it takes over.
-    pub(super) fn replace(
-        &mut self,
-        slot: usize,
-        socket: Socket,
-        origin: Origin,
-    ) -> Result<(), Error> {
-        let local = socket.local_addr()?;
-        let Some(port) = self.port(slot) else {
-            return Ok(());
-        };
-        for group in port.groups.iter().filter(|group| !group.left) {
-            socket.join(group.address, group.interface, &group.sources)?;
+    /// The same with any socket.
+    pub(super) fn heir(&self, slot: usize, socket: Socket, origin: Origin) -> Result<Port, Error> {
+        let port = self.port(slot).ok_or(Error::Stopped)?;
+        if self.polled.load(Ordering::Relaxed) {
+            self.poller.add(&socket, slot as Token)?;
         }
-        let groups = port.groups.clone();
-        let new = Port {
+        Ok(Port {
             id: port.id,
-            local,
+            local: socket.local_addr()?,
             // The other one of two sockets has no peer itself.
             peer: socket.peer_addr().or(port.peer),
             socket: Arc::new(socket),
             origin,
-            groups,
+            groups: Vec::new(),
             full: port.full,
             retired: false,
             reply_by_interface: port.reply_by_interface,
-        };
-        self.retire(slot);
-        if *self.polled.get_mut() {
-            self.poller.add(&*new.socket, slot as Token)?;
+        })
+    }
+
+    /// Puts a port into the place of another one, whose groups it takes over as far as it can.
+    pub(super) fn install(&mut self, slot: usize, mut heir: Port) {
+        let mut lost = Vec::new();
+        // Connected, it would take from its peer alone what comes to the group.
+        let has_peer = heir.socket.peer_addr().is_some();
+        for group in self.port(slot).into_iter().flat_map(|port| &port.groups) {
+            let (address, interface) = (group.address, group.interface);
+            if group.left {
+                continue;
+            }
+            if !has_peer && heir.socket.join(address, interface, &group.sources).is_ok() {
+                heir.groups.push(group.clone());
+            } else {
+                lost.push((address, interface));
+            }
         }
+        // While it hands out what it has, those to come need its port.
+        if let Some(port) = self.port(slot)
+            && let Err(error) = port.socket.share_address(true)
+        {
+            tracing::debug!(%error, "the port is not free before all is handed out");
+        }
+        self.give_up(slot, &lost);
+        self.retire(slot);
         // It is the slot that became free last.
         self.free.pop();
-        self.ports[slot] = Some(new);
-        Ok(())
+        self.ports[slot] = Some(heir);
     }
 
     /// Takes a socket out of its slot, and closes it once what it has received is handed out.
@@ -331,6 +357,16 @@ impl Endpoint {
         self.has_retired = false;
     }
 
+    /// Closes those of them that have no group, whose unicast nobody wants any more.
+    pub(super) fn drop_retired_unicast(&mut self) {
+        for slot in 0..self.ports.len() {
+            let is_one = |port: &Port| port.retired && port.groups.is_empty();
+            if self.port(slot).is_some_and(is_one) {
+                self.remove(slot);
+            }
+        }
+    }
+
     /// Forgets memberships that were left, on sockets that have nothing more of them to hand out.
     fn forget_left(&mut self) {
         for port in self.ports.iter_mut().flatten() {
@@ -373,7 +409,7 @@ impl Endpoint {
         }
         let sockets = self.ports.iter().map(|port| {
             let port = port.as_ref().filter(|port| !port.retired)?;
-            Some(port.outlet())
+            Some(port.outlet(&self.config))
         });
         let peer = self.ports().find_map(|port| match port.origin {
             Origin::Peer { .. } => port.peer,

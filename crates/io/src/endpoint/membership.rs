@@ -211,6 +211,33 @@ impl Endpoint {
         }
     }
 
+    /// Leaves groups that the socket in a slot had joined, to be joined by another one soon.
+    pub(super) fn give_up(&mut self, slot: usize, groups: &[(IpAddr, u32)]) {
+        for position in (0..self.joined.len()).rev() {
+            let Joined {
+                membership,
+                sockets,
+            } = &self.joined[position];
+            let group = (membership.group.ip(), membership.interface.index);
+            if sockets.contains(&slot) && groups.contains(&group) {
+                self.undo(position);
+                self.retry = Some(Instant::now());
+            }
+        }
+    }
+
+    /// Joins what was given up by sockets that there are now; the next wait tries again what cannot be.
+    pub(super) fn join_given_up(&mut self) {
+        if self.retry.is_none() {
+            return;
+        }
+        if let Ok(interfaces) = manycast_net::interfaces()
+            && let Err(error) = self.reconcile(&interfaces, false)
+        {
+            tracing::debug!(%error, "the next wait joins the groups again");
+        }
+    }
+
     /// Forgets the memberships that the kernel has no more: a device may have been recreated unseen,
     /// and have its old index.
     pub(super) fn leave_what_is_gone(&mut self) -> Result<(), Error> {

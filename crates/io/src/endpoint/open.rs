@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use manycast_net::{ErrorKind, Socket, SocketConfig};
+use manycast_proto::NetworkEvent;
 use manycast_types::{Address, Host, InterfaceSelector, SocketId};
 
 use super::follow::Origin;
@@ -197,56 +198,84 @@ impl Endpoint {
         if selector.is_some() {
             self.watch()?;
         }
-        // What goes to a group leaves by the interface that was chosen for groups.
+        // What goes to a group leaves by the interface that was chosen for groups, unless the whole
+        // socket keeps to one.
         let of_groups = self
             .config
             .multicast_interface
-            .filter(|_| peer.ip().is_multicast())
-            .map(InterfaceSelector::Index);
-        let chosen = selector.as_ref().or(of_groups.as_ref());
+            .filter(|_| peer.ip().is_multicast());
+        let of_config = self.config.device.or(of_groups);
+        let of_config = of_config.map(InterfaceSelector::Index);
+        let chosen = selector.as_ref().or(of_config.as_ref());
         let egress = Egress::to(peer, chosen, from.map(|from| from.ip()))?;
         let follows = selector.is_some();
         let origin = Origin::peer(&egress, selector, from, follows);
-        self.replace_connected(slot, &egress, origin)?;
-        for other in (0..self.ports.len()).filter(|other| *other != slot) {
-            self.disconnect_port(other)?;
-        }
-        self.want_from(self.port(slot).and_then(|port| port.peer));
-        self.publish();
+        let heir = self.connected_heir(slot, &egress, origin)?;
+        let peer = heir.peer;
+        let mut heirs = self.disconnected(Some(slot))?;
+        heirs.push((slot, heir));
+        // Else whoever changes between peers keeps a socket for each time.
+        self.drop_retired_unicast();
+        self.install_all(heirs, peer);
         Ok(())
     }
 
     /// Lets anybody send to it again, by sockets in the places of those that have a peer.
     pub(crate) fn disconnect(&mut self) -> Result<(), Error> {
-        for slot in 0..self.ports.len() {
-            self.disconnect_port(slot)?;
-        }
-        self.want_from(None);
-        self.publish();
+        let heirs = self.disconnected(None)?;
+        self.install_all(heirs, None);
         Ok(())
     }
 
-    fn disconnect_port(&mut self, slot: usize) -> Result<(), Error> {
-        let Some(port) = self.port(slot).filter(|port| !port.retired) else {
-            return Ok(());
-        };
-        let Origin::Peer {
-            selector,
-            interface,
-            ..
-        } = &port.origin
-        else {
-            return Ok(());
-        };
-        let device = interface.filter(|_| selector.is_some());
-        let mut config = self.config.clone();
-        config.device = config.device.or(device);
-        let origin = Origin::Local {
-            selector: selector.clone(),
-            device,
-        };
-        let socket = port.socket.successor(None, &config)?;
-        self.replace(slot, socket, origin)
+    /// What takes the places of those that have a peer, but for one of them.
+    fn disconnected(&self, but: Option<usize>) -> Result<Vec<(usize, Port)>, Error> {
+        let mut heirs = Vec::new();
+        for slot in (0..self.ports.len()).filter(|slot| Some(*slot) != but) {
+            let Some(port) = self.port(slot).filter(|port| !port.retired) else {
+                continue;
+            };
+            let Origin::Peer {
+                selector,
+                interface,
+                ..
+            } = &port.origin
+            else {
+                continue;
+            };
+            let device = interface.filter(|_| selector.is_some());
+            let mut config = self.config.clone();
+            config.device = device.or(config.device);
+            let origin = Origin::Local {
+                selector: selector.clone(),
+                device: config.device,
+            };
+            let socket = port.socket.successor(None, &config)?;
+            heirs.push((slot, self.heir(slot, socket, origin)?));
+        }
+        Ok(heirs)
+    }
+
+    /// Nothing fails from here on, so that there is no state in between.
+    fn install_all(&mut self, heirs: Vec<(usize, Port)>, peer: Option<SocketAddr>) {
+        let before = std::mem::take(&mut self.events);
+        for (slot, heir) in heirs {
+            self.install(slot, heir);
+        }
+        self.join_given_up();
+        let new = std::mem::replace(&mut self.events, before);
+        for event in &new {
+            // That another socket has joined it is nobody's concern.
+            let is_moved = match event {
+                NetworkEvent::Left(it) => new.contains(&NetworkEvent::Joined(it.clone())),
+                NetworkEvent::Joined(it) => new.contains(&NetworkEvent::Left(it.clone())),
+                _ => false,
+            };
+            if !is_moved {
+                self.tell(event.clone());
+            }
+        }
+        self.want_from(peer);
+        self.publish();
     }
 
     /// Wants unicast from one alone, or from anybody, also of what has come already.

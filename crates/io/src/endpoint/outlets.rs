@@ -42,6 +42,9 @@ pub(super) struct Outlet {
     pub(super) id: SocketId,
     pub(super) local: SocketAddr,
     pub(super) socket: Arc<Socket>,
+    /// Whether nobody chose the interface by which it sends to its peer, which is a group: another one
+    /// can stand in for it.
+    pub(super) by_any: bool,
 }
 
 /// An interface that was named, as it is now.
@@ -351,5 +354,9 @@ fn needs_egress<P>(error: &manycast_net::Error, outlet: &Outlet, transmit: &Tran
     error.operation() == Operation::Send
         && error.kind() == ErrorKind::NetworkUnreachable
         && to.ip().is_multicast()
-        && outlet.socket.interface_to(to, transmit.interface).is_none()
+        && if outlet.by_any {
+            transmit.interface.is_none()
+        } else {
+            outlet.socket.interface_to(to, transmit.interface).is_none()
+        }
 }
