@@ -132,10 +132,11 @@ pub(crate) fn resolve(
     port: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<Vec<Address>> {
     let address = one(address, port, None, None)?;
+    let interface = address.interface().cloned();
     let found = unlocked(py, is_name(&address), move || {
         manycast::resolve(address.clone())
     })?;
-    Ok(addresses(found))
+    Ok(addresses(found, interface.as_ref()))
 }
 
 /// Begins to look up a host. The result of the Pending is that of ``resolve``.
@@ -146,16 +147,27 @@ pub(crate) fn begin_resolve(
     port: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<Pending> {
     let address = one(address, port, None, None)?;
+    let interface = address.interface().cloned();
     Pending::start(
         &LOOK_UPS,
         || manycast::resolve(address),
-        |py, found| Ok(addresses(found).into_pyobject(py)?.unbind()),
+        move |py, found| {
+            let found = addresses(found, interface.as_ref());
+            Ok(found.into_pyobject(py)?.unbind())
+        },
     )
 }
 
-fn addresses(found: Vec<SocketAddr>) -> Vec<Address> {
+/// What was found, on the interface that was named.
+fn addresses(found: Vec<SocketAddr>, interface: Option<&InterfaceSelector>) -> Vec<Address> {
     let addresses = found.into_iter().map(manycast::Address::from);
-    addresses.map(|inner| Address { inner }).collect()
+    let on = |address: manycast::Address| match (interface, address.interface()) {
+        (Some(interface), None) => address.on(interface.clone()),
+        _ => address,
+    };
+    addresses
+        .map(|found| Address { inner: on(found) })
+        .collect()
 }
 
 /// Whether an address has to be looked up before it can be used.

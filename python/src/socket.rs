@@ -133,7 +133,8 @@ impl Socket {
         peer: &Bound<'_, PyAny>,
         port: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        let peer = destination(py, peer, port)?;
+        let peer = address::one(peer, port, None, None)?;
+        let peer = in_numbers(py, peer)?;
         self.with(py, |socket| socket.reconnect(peer))
     }
 
@@ -163,8 +164,8 @@ impl Socket {
         address: &Bound<'_, PyAny>,
         port: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        let destination = destination(py, address, port)?;
-        self.push(py, &self.marked(Transmit::new(destination, payload)))
+        let address = address::one(address, port, None, None)?;
+        self.push(py, &self.marked(transmit_to(py, address, payload)?))
     }
 
     /// Sends without waiting, and says whether the send buffer had room: to an address, to the peer
@@ -524,7 +525,7 @@ impl Socket {
                 "{name} is a name, and looking it up would wait; resolve it first"
             )));
         }
-        Ok(self.marked(Transmit::new(look_up(py, address)?, payload)))
+        Ok(self.marked(transmit_to(py, address, payload)?))
     }
 
     /// Sends one datagram, waiting where the send buffer is full.
@@ -541,13 +542,26 @@ impl Socket {
     }
 }
 
-/// The socket address of a destination; a name is looked up.
-fn destination(
-    py: Python<'_>,
-    address: &Bound<'_, PyAny>,
-    port: Option<&Bound<'_, PyAny>>,
-) -> PyResult<SocketAddr> {
-    look_up(py, address::one(address, port, None, None)?)
+/// A datagram to an address, by the interface that it names; a name is looked up.
+fn transmit_to<P>(py: Python<'_>, address: manycast::Address, payload: P) -> PyResult<Transmit<P>> {
+    let interface = address.interface().map(manycast::find_interface);
+    let interface = interface.transpose().map_err(error::exception)?;
+    let mut transmit = Transmit::new(look_up(py, address)?, payload);
+    transmit.interface = interface.map(|interface| interface.index);
+    Ok(transmit)
+}
+
+/// The same address without a name that must be looked up.
+fn in_numbers(py: Python<'_>, address: manycast::Address) -> PyResult<manycast::Address> {
+    if !is_name(&address) {
+        return Ok(address);
+    }
+    let interface = address.interface().cloned();
+    let found = manycast::Address::from(look_up(py, address)?);
+    Ok(match interface {
+        Some(interface) => found.on(interface),
+        None => found,
+    })
 }
 
 fn look_up(py: Python<'_>, address: manycast::Address) -> PyResult<SocketAddr> {
