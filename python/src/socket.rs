@@ -544,11 +544,13 @@ impl Socket {
 
 /// A datagram to an address, by the interface that it names; a name is looked up.
 fn transmit_to<P>(py: Python<'_>, address: manycast::Address, payload: P) -> PyResult<Transmit<P>> {
-    let interface = address.interface().map(manycast::find_interface);
-    let interface = interface.transpose().map_err(error::exception)?;
-    let mut transmit = Transmit::new(look_up(py, address)?, payload);
-    transmit.interface = interface.map(|interface| interface.index);
-    Ok(transmit)
+    if let (Host::Ip(ip), None) = (address.host(), address.interface()) {
+        return Ok(Transmit::new(SocketAddr::new(*ip, address.port()), payload));
+    }
+    let way = unlocked(py, is_name(&address), move || {
+        manycast::transmit_to(&address, ())
+    })?;
+    Ok(way.with(payload))
 }
 
 /// The same address without a name that must be looked up.

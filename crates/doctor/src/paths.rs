@@ -6,7 +6,7 @@ use std::time::Duration;
 use manycast_net::ErrorKind;
 
 use super::checks::count;
-use super::checks::firewall_rule::{Direction, named};
+use super::checks::firewall_rule::{Direction, suspected};
 use super::proof::{Doubt, Grade, Proof};
 use super::{Code, Confidence, Context, Finding, Rules, SelfTest, Severity, Target};
 use manycast_types::NetworkError;
@@ -265,8 +265,8 @@ pub(super) fn cannot_send(
     };
     let finding = finding.because(text);
     Some(if finding.code == Code::FirewallDrops {
-        // The first one that fails is the last that is sent.
-        named(context, finding, rules, 1, Direction::Out)
+        // Each round is refused, and there are two at least.
+        suspected(context, finding, rules, 2, Direction::Out)
     } else {
         finding
     })

@@ -52,6 +52,8 @@ pub mod net {
 }
 
 #[doc(hidden)]
+pub use socket::transmit_to;
+#[doc(hidden)]
 pub use tentative::{patiently, wait_for_addresses};
 
 /// Sends one datagram to a group or a host, and says how it left.

@@ -532,8 +532,9 @@ impl Socket {
     }
 }
 
-/// A datagram to an address as users write it.
-pub(crate) fn transmit_to<P>(address: &Address, payload: P) -> Result<Transmit<P>, Error> {
+/// A datagram to an address, by the interface that it names; a name is looked up.
+#[doc(hidden)]
+pub fn transmit_to<P>(address: &Address, payload: P) -> Result<Transmit<P>, Error> {
     let mut transmit = Transmit::new(resolve::first(address)?, payload);
     if let Some(selector) = address.interface() {
         transmit.interface = Some(manycast_net::find_interface(selector)?.index);

@@ -294,25 +294,32 @@ fn by_rule(context: &Context, watched: &Watched) -> Option<Finding> {
     let most = inward().map(|dropped| dropped.most).max()?;
     let captured = captured(context, watched);
     let tally = context.tally();
-    let (packets, exact, evidence) =
-        if let Some(captured) = captured.filter(|captured| *captured > 0) {
-            let exact = inward().find_map(|dropped| dropped.proof(captured, 0));
-            // Where the doctor could not listen itself, the program may well receive all of them.
-            let unwatched = watched.obstacle.is_some() && exact.is_none();
-            if unwatched || exact.is_none() && most < captured {
-                return None;
-            }
-            let count = super::count(captured, "datagram");
-            let evidence =
-                format!("{count} to that address and port came in by the wire, and none further");
-            (captured, exact, evidence)
-        } else if captured.is_none() && tally.lost() > super::FEW && most >= tally.lost() {
-            let count = super::count(tally.lost(), "packet");
-            let evidence = format!("{count} came to this host and went no further");
-            (most, None, evidence)
-        } else {
+    let (packets, exact, evidence) = if let Some(captured) =
+        captured.filter(|captured| *captured > 0)
+    {
+        let exact = inward().find_map(|dropped| dropped.proof(captured, 0));
+        // Another program that has the port may well receive all of them.
+        let is_its =
+            !context.target.is_group() && context.target.asked.is_none() && context.shares_port();
+        if is_its && tally.lost() < captured / 2 {
             return None;
-        };
+        }
+        // Where the doctor could not listen itself, the program may well receive all of them.
+        let unwatched = watched.obstacle.is_some() && exact.is_none();
+        if unwatched || exact.is_none() && most < captured {
+            return None;
+        }
+        let count = super::count(captured, "datagram");
+        let evidence =
+            format!("{count} to that address and port came in by the wire, and none further");
+        (captured, exact, evidence)
+    } else if captured.is_none() && tally.lost() > super::FEW && most >= tally.lost() {
+        let count = super::count(tally.lost(), "packet");
+        let evidence = format!("{count} came to this host and went no further");
+        (most, None, evidence)
+    } else {
+        return None;
+    };
     let finding = fault(
         Grade::or_likely(exact),
         format!("a firewall of this host drops what {}", whose(context)),

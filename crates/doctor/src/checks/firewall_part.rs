@@ -69,12 +69,12 @@ const fn under_way(of: u64) -> u64 {
     3 + of / UNDER_WAY
 }
 
-/// How many datagrams were captured and are known to be lost behind that.
+/// How many datagrams were captured and are known to be lost behind that, of what this check looks at.
 pub(super) fn lost_here(context: &Context) -> u64 {
     let watched = context
         .watched
         .as_ref()
-        .filter(|watched| watched.dropped == 0);
+        .filter(|watched| context.target.is_group() && watched.dropped == 0);
     let lost = watched.and_then(|watched| by_wire(context, watched));
     lost.map_or(0, |(missing, ..)| missing)
 }
@@ -116,7 +116,15 @@ fn by_wire(context: &Context, watched: &Watched) -> Option<(u64, u64, String)> {
             flows.filter(|flow| (flow.source.ip(), flow.interface.index) == (source, interface));
         let received: u64 = flows.map(|flow| flow.datagrams).sum();
         let unheard = captured.unheard.get(&(source, interface)).copied();
-        let came = came.saturating_sub(unheard.unwrap_or(0));
+        // What lacks its last piece was lost before this host.
+        let pieces = captured.pieces.iter();
+        let broken = pieces
+            .filter(|pieces| pieces.interface == interface)
+            .map(|pieces| pieces.first.saturating_sub(pieces.last))
+            .sum();
+        let came = came
+            .saturating_sub(unheard.unwrap_or(0))
+            .saturating_sub(broken);
         let missing = came.saturating_sub(received);
         (received > 0 && is_much(missing, came)).then(|| {
             let evidence = format!(

@@ -2,6 +2,7 @@
 
 use crate::FirewallRule;
 
+use super::super::rules::RuleDelta;
 use super::super::{Context, Finding, Rules, Target};
 
 /// How many rules are named at most.
@@ -33,13 +34,57 @@ impl Direction {
     }
 }
 
-/// Adds which rules it is, as far as they may be read, and what lets the group pass.
+/// Adds which rules it is that dropped so many packets, as far as they may be read, and what lets the group
+/// pass.
 pub(in super::super) fn named(
     context: &Context,
     finding: Finding,
     rules: Option<&Rules>,
     packets: u64,
     direction: Direction,
+) -> Finding {
+    told(context, finding, rules, direction, |dropped| {
+        let close = |some| {
+            let close = dropped.iter().copied();
+            close
+                .filter(|dropped| dropped.may_be(packets, some))
+                .collect::<Vec<_>>()
+        };
+        let mut counted = close(0);
+        if counted.is_empty() {
+            counted = close(super::slack(packets));
+        }
+        // Whether it is known which of them it is.
+        let is_known = counted.len() == 1;
+        if counted.is_empty() {
+            let more = dropped.iter().copied();
+            counted = more.filter(|dropped| dropped.most > packets).collect();
+        }
+        (counted, is_known)
+    })
+}
+
+/// The same of as many packets at least: which of the rules it is, is not known.
+pub(in super::super) fn suspected(
+    context: &Context,
+    finding: Finding,
+    rules: Option<&Rules>,
+    least: u64,
+    direction: Direction,
+) -> Finding {
+    told(context, finding, rules, direction, |dropped| {
+        let enough = dropped.iter().copied();
+        let enough = enough.filter(|dropped| dropped.most >= least);
+        (enough.collect(), false)
+    })
+}
+
+fn told<'a>(
+    context: &Context,
+    finding: Finding,
+    rules: Option<&'a Rules>,
+    direction: Direction,
+    choose: impl FnOnce(&[&'a RuleDelta]) -> (Vec<&'a RuleDelta>, bool),
 ) -> Finding {
     let target = &context.target;
     let family = if target.is_ipv4() { "ip" } else { "ip6" };
@@ -66,23 +111,9 @@ pub(in super::super) fn named(
         Direction::BeforeIp => Direction::In,
         other => other,
     };
-    let dropped = || {
-        let dropped = rules.dropped.iter();
-        dropped.filter(|dropped| counting.has(&dropped.rule))
-    };
-    let close = |some| {
-        let close = dropped().filter(move |dropped| dropped.may_be(packets, some));
-        close.collect::<Vec<_>>()
-    };
-    let mut counted = close(0);
-    if counted.is_empty() {
-        counted = close(super::slack(packets));
-    }
-    // Whether it is known which of them it is.
-    let mut is_known = counted.len() == 1;
-    if counted.is_empty() {
-        counted = dropped().filter(|dropped| dropped.most > packets).collect();
-    }
+    let dropped = rules.dropped.iter();
+    let dropped = dropped.filter(|dropped| counting.has(&dropped.rule));
+    let (counted, mut is_known) = choose(&dropped.collect::<Vec<_>>());
     let mut finding = finding;
     let mut suspects: Vec<&FirewallRule> = Vec::new();
     for dropped in counted.into_iter().take(NAMED) {

@@ -95,15 +95,17 @@ pub(super) fn of_host(context: &Context) -> Option<Finding> {
         }
     };
     let port = socket.local.port();
-    let finding = Finding::fault(
-        Code::LoopbackOff,
+    let title = format!(
+        "a program of this host sends to {} with loopback off, so this host does not receive it",
+        target.ip
+    );
+    let finding = if port == target.port {
+        // It receives there as well, and wants what others send.
+        Finding::warning(Code::LoopbackOff, Doubt::Possible, title)
+    } else {
         // Another host may be meant to send.
-        Doubt::Likely,
-        format!(
-            "a program of this host sends to {} with loopback off, so this host does not receive it",
-            target.ip
-        ),
-    )
+        Finding::fault(Code::LoopbackOff, Doubt::Likely, title)
+    }
     .because(evidence);
     let finding = match socket.loopback {
         Some(_) => finding.because(format!(

@@ -225,7 +225,9 @@ pub(super) fn heard<'a>(
         .collect();
     let queriers = watched.captured.iter();
     let queriers = queriers.flat_map(|captured| &captured.queriers);
-    queriers.filter(move |querier| joined.contains(&querier.interface))
+    // A port of a bond captures what the bond captures, and answers nothing.
+    let speaks = |querier: &&Querier| context.host.at_ip(querier.interface) == querier.interface;
+    queriers.filter(move |querier| joined.contains(&querier.interface) && speaks(querier))
 }
 
 /// One that asked last without an answer.

@@ -40,6 +40,9 @@ pub(super) enum Origin {
     },
 }
 
+/// How many sockets are kept at most that another peer had, for what is unread in them.
+const MOST_RETIRED: usize = 8;
+
 impl Origin {
     /// A destination, and what is known of the way there.
     pub(super) fn peer(
@@ -357,11 +360,16 @@ impl Endpoint {
         self.has_retired = false;
     }
 
-    /// Closes those of them that have no group, whose unicast nobody wants any more.
+    /// Closes those of them that have no group, where they have become many. The peer of now may have sent
+    /// what they hold.
     pub(super) fn drop_retired_unicast(&mut self) {
-        for slot in 0..self.ports.len() {
-            let is_one = |port: &Port| port.retired && port.groups.is_empty();
-            if self.port(slot).is_some_and(is_one) {
+        let is_one = |port: &Port| port.retired && port.groups.is_empty();
+        let slots = 0..self.ports.len();
+        let retired: Vec<_> = slots
+            .filter(|slot| self.port(*slot).is_some_and(is_one))
+            .collect();
+        if retired.len() >= MOST_RETIRED {
+            for slot in retired {
                 self.remove(slot);
             }
         }

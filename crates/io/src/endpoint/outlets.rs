@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use manycast_net::{ErrorKind, Operation, Socket};
-use manycast_types::{SocketId, Transmit};
+use manycast_types::{SocketId, Transmit, with_zone};
 
 use crate::{Error, egress};
 
@@ -355,7 +355,8 @@ fn needs_egress<P>(error: &manycast_net::Error, outlet: &Outlet, transmit: &Tran
         && error.kind() == ErrorKind::NetworkUnreachable
         && to.ip().is_multicast()
         && if outlet.by_any {
-            transmit.interface.is_none()
+            // An address with a zone has bound the socket to it, and the kernel lets no other stand in.
+            transmit.interface.is_none() && with_zone(to, 0) == to
         } else {
             outlet.socket.interface_to(to, transmit.interface).is_none()
         }

@@ -550,13 +550,22 @@ pub(crate) fn a_drop_of_unicast() {
     let lab = Lab::new();
     let switch = lab.switch("sw");
     let [a, b] = two_hosts(&lab, &switch);
-    b.drop_at(Hook::Input, "udp dport 5000");
+    let dropped = b.drop_at(Hook::Input, "udp dport 5000");
     for (own, any) in UNICAST {
         let _stream = Stream::start(&a, &address(own));
         for asked in [&address(own), any] {
             assert_unseen(&examine(&b, asked));
             assert_named(&b, &examine_privileged(&b, asked, None));
         }
+    }
+    dropped.remove();
+    // A part that is dropped is missed.
+    b.drop_at(Hook::Input, "udp dport 5000 numgen inc mod 10 != 0");
+    for (own, _) in UNICAST {
+        let _stream = Stream::start(&a, &address(own));
+        let how = how(Duration::from_secs(4), None).expected_rate(Some(rate(&b, own) * 0.3));
+        let report = b.run(|| doctor::examine(address(own), &how)).unwrap();
+        assert_fault(&report, Code::Loss, Confidence::Likely);
     }
 }
 

@@ -36,6 +36,18 @@ fn ask(from: &Host, query: &str, seen: &Rule) {
     wait_until("the query to be seen", || seen.count() > before);
 }
 
+/// Waits until what one host sends does not come to the other. Before, the switch sends all to everybody: it
+/// prunes once the time is over that the first query gives for answers.
+fn wait_until_pruned(from: &Host, to: &Host) {
+    let sent = from.count_at(Hook::Output, "udp dport 5000");
+    let came = to.count_at(Hook::Prerouting, "udp dport 5000");
+    wait_until("the switch to prune", || {
+        let (before, so_far) = (came.count(), sent.count());
+        wait_until("more to be sent", || sent.count() >= so_far + 10);
+        came.count() == before
+    });
+}
+
 /// A program that is a member, and stays one.
 fn member(host: &Host, group: &str) -> Process {
     let any = if group.contains(':') {
@@ -137,6 +149,7 @@ pub(crate) fn a_member_that_nobody_asks() {
         let dropped = b.drop_at(Hook::Output, REPORTS[index]);
         let unheard = member(&b, group);
         let _stream = Stream::start(&a, &address(&format!("{group}%eth0")));
+        wait_until_pruned(&a, &b);
         // The last report that a host gives by itself leaves within a second.
         let long = Duration::from_secs(4);
         for choice in [None, Some(ProgramChoice::Port)] {

@@ -57,6 +57,7 @@ netns::tests!(
     connected::another_peer_that_cannot_be_had_changes_nothing,
     connected::another_peer_is_had_also_where_a_group_cannot_be_joined_again,
     connected::many_other_peers_leave_no_sockets_behind,
+    connected::what_a_peer_had_sent_outlasts_reconnecting,
     connected::another_peer_is_had_by_the_interface_that_the_socket_keeps_to,
     connected::a_peer_that_is_a_group_is_sent_to_by_another_interface_unless_one_was_chosen,
     connected::a_group_is_heard_beside_another_peer,
