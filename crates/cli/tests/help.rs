@@ -582,34 +582,3 @@ fn each_code_of_the_doctor_is_explained() {
         "{all}"
     );
 }
-
-/// Where the process may not have the memory, it says so, and is not aborted in the middle.
-#[test]
-fn too_little_memory_is_told() {
-    let group = "239.192.0.100%lo:5000";
-    let commands = [
-        &["doctor"][..],
-        &["doctor", group],
-        &["doctor", "serve", "127.0.0.1:0"],
-        &["listen", group],
-        &["send", group, "x"],
-        &["echo", ":0"],
-        &["ask", group, "x"],
-        &["measure", "send", group, "--count", "3"],
-        &["measure", "receive", group],
-        &["interfaces"],
-        &["demo"],
-    ];
-    for words in commands {
-        let mut shell = Command::new("sh");
-        let limited = "ulimit -c 0; ulimit -v 32000; exec \"$0\" \"$@\"";
-        shell.args(["-c", limited, env!("CARGO_BIN_EXE_manycast")]);
-        let output = shell.args(words).output().unwrap();
-        assert_eq!(output.status.code(), Some(2), "{words:?} {output:?}");
-        let told = text(output.stderr);
-        assert!(
-            told.starts_with("manycast: cannot get 48 MB of memory: "),
-            "{words:?} {told}"
-        );
-    }
-}

@@ -1,5 +1,5 @@
 //! Every command in surroundings that are not as it would like: wrong arguments, no privileges, a full
-//! disk, a reader that has gone, no standard input, a terminal without colours.
+//! disk, a reader that has gone, no standard input, a terminal without colours, too little memory.
 #![allow(clippy::unwrap_used, reason = "a failure ends the test either way")]
 
 use std::fs::File;
@@ -323,5 +323,36 @@ fn the_documents_tell_of_each_command() {
         if has || command.starts_with("measure") || command.starts_with("tftp") {
             assert!(document.contains(&format!("| `{command}` | ")), "{command}");
         }
+    }
+}
+
+/// Where the process may not have the memory, it says so, and is not aborted in the middle.
+#[test]
+fn too_little_memory_is_told() {
+    let group = "239.192.0.100%lo:5000";
+    let commands = [
+        &["doctor"][..],
+        &["doctor", group],
+        &["doctor", "serve", "127.0.0.1:0"],
+        &["listen", group],
+        &["send", group, "x"],
+        &["echo", ":0"],
+        &["ask", group, "x"],
+        &["measure", "send", group, "--count", "3"],
+        &["measure", "receive", group],
+        &["interfaces"],
+        &["demo"],
+    ];
+    for words in commands {
+        let mut shell = Command::new("sh");
+        let limited = "ulimit -c 0; ulimit -v 32000; exec \"$0\" \"$@\"";
+        shell.args(["-c", limited, BINARY]);
+        let output = shell.args(words).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{words:?} {output:?}");
+        let told = text(&output.stderr);
+        assert!(
+            told.starts_with("manycast: cannot get 48 MB of memory: "),
+            "{words:?} {told}"
+        );
     }
 }

@@ -6,8 +6,8 @@ use manycast::doctor::{self, Code, Confidence, Mark, ProgramChoice, Report, Seve
 use manycast_lab::netns::{Hook, Host, Lab, wait_until};
 
 use crate::{
-    GROUPS, READS, Stream, address, assert_delivered, assert_fault, evidence, examine,
-    examine_privileged, examine_privileged_for, examine_with, how, program, remedy, two_hosts,
+    GROUPS, Stream, address, assert_delivered, assert_fault, evidence, examine, examine_privileged,
+    examine_privileged_for, examine_with, how, program, remedy, two_hosts,
 };
 
 /// The chain and number of the one rule that drops, as `nft` takes them.
@@ -513,10 +513,10 @@ pub(crate) fn a_drop_of_a_small_part() {
     }
 }
 
-/// How many of a group come to a host in a second.
-fn rate(host: &Host, group: &str) -> f64 {
-    let family = if group.contains(':') { "ip6" } else { "ip" };
-    let came = host.count_at(Hook::Prerouting, &format!("{family} daddr {group}"));
+/// How many to a group or an address come to a host in a second.
+pub(crate) fn rate(host: &Host, to: &str) -> f64 {
+    let family = if to.contains(':') { "ip6" } else { "ip" };
+    let came = host.count_at(Hook::Prerouting, &format!("{family} daddr {to}"));
     let began = Instant::now();
     wait_until("some hundred datagrams to come", || came.count() >= 300);
     let seconds = began.elapsed().as_secs_f64();
@@ -544,74 +544,4 @@ pub(crate) fn a_drop_of_one_source_of_two() {
         assert_named(&b, &examine_privileged(&b, &asked, None));
         rule.remove();
     }
-}
-
-pub(crate) fn a_drop_of_unicast() {
-    let lab = Lab::new();
-    let switch = lab.switch("sw");
-    let [a, b] = two_hosts(&lab, &switch);
-    let dropped = b.drop_at(Hook::Input, "udp dport 5000");
-    for (own, any) in UNICAST {
-        let _stream = Stream::start(&a, &address(own));
-        for asked in [&address(own), any] {
-            assert_unseen(&examine(&b, asked));
-            assert_named(&b, &examine_privileged(&b, asked, None));
-        }
-    }
-    dropped.remove();
-    // A part that is dropped is missed.
-    b.drop_at(Hook::Input, "udp dport 5000 numgen inc mod 10 != 0");
-    for (own, _) in UNICAST {
-        let _stream = Stream::start(&a, &address(own));
-        let how = how(Duration::from_secs(4), None).expected_rate(Some(rate(&b, own) * 0.3));
-        let report = b.run(|| doctor::examine(address(own), &how)).unwrap();
-        assert_fault(&report, Code::Loss, Confidence::Likely);
-    }
-}
-
-/// An address of the host, and what stands for all that it has.
-const UNICAST: [(&str, &str); 2] = [("10.0.0.2", ":5000"), ("fd00::2", "[::]:5000")];
-
-/// It came to IP, and more an ordinary user does not see.
-#[track_caller]
-fn assert_unseen(report: &Report) {
-    assert_fault(report, Code::NotArriving, Confidence::CannotSee);
-    assert!(evidence(report).contains("went no further"), "{report:#?}");
-}
-
-pub(crate) fn a_drop_of_unicast_that_is_not_counted() {
-    let lab = Lab::new();
-    let switch = lab.switch("sw");
-    let [a, b] = two_hosts(&lab, &switch);
-    let chain = "type filter hook input priority 0";
-    for (rules, named) in [
-        ("udp dport 5000 drop", "rule 2 of"),
-        ("policy drop; icmpv6 type != 1 accept", "the policy of"),
-    ] {
-        b.nft(&format!(
-            "table inet t {{ chain c {{ {chain}; {rules}\n }}\n }}"
-        ));
-        for (own, any) in UNICAST {
-            let _stream = Stream::start(&a, &address(own));
-            for asked in [&address(own), any] {
-                assert_unseen(&examine(&b, asked));
-                let report = examine_privileged(&b, asked, None);
-                assert_fault(&report, Code::FirewallDrops, Confidence::Likely);
-                assert!(evidence(&report).contains(named), "{report:#?}");
-                assert!(!remedy(&report).contains("daddr 0.0.0.0"), "{report:#?}");
-                let arrived = report
-                    .steps
-                    .iter()
-                    .find(|state| state.step == Step::Arrived);
-                assert_eq!(arrived.unwrap().mark, Mark::Passed, "{report:#?}");
-            }
-        }
-        b.output("nft delete table inet t");
-    }
-    // Of a port that others share, one of them receives it, and nothing is dropped.
-    let _program = program(&b, &format!("s = udp('10.0.0.2'){READS}"));
-    let _stream = Stream::start(&a, "10.0.0.2:5000");
-    let report = examine_privileged(&b, ":5000", None);
-    let mut codes = report.findings.iter().map(|finding| finding.code);
-    assert!(codes.all(|code| code != Code::FirewallDrops), "{report:#?}");
 }

@@ -27,6 +27,7 @@ mod serving;
 mod sockets;
 mod stream;
 mod two_ends;
+mod unicast;
 mod unseen;
 
 use std::net::IpAddr;
@@ -86,8 +87,6 @@ netns::tests!(
     firewall::a_drop_of_a_part,
     firewall::a_drop_of_a_small_part,
     firewall::a_drop_of_one_source_of_two,
-    firewall::a_drop_of_unicast,
-    firewall::a_drop_of_unicast_that_is_not_counted,
     firewall::a_firewall_that_knows_the_sender_by_its_address,
     firewall::a_firewall_that_lets_in_what_it_knows,
     firewall::a_policy_that_drops,
@@ -242,6 +241,8 @@ netns::tests!(
     two_ends::what_is_lost_on_the_way_is_not_the_own_host_s,
     two_ends::what_is_sent_is_delivered,
     two_ends::what_the_trial_meets_and_the_stream_does_not,
+    unicast::a_drop,
+    unicast::a_drop_that_is_not_counted,
     unseen::a_filter_of_tc,
     unseen::a_reverse_path_filter_of_the_firewall,
     unseen::a_translation_of_the_port,
