@@ -181,8 +181,8 @@ impl Endpoint {
                     selector: Some(selector),
                     device: Some(index),
                 };
-                let heir = self.heir(slot, socket, origin)?;
-                self.install(slot, heir);
+                let successor = self.successor(slot, socket, origin)?;
+                self.install(slot, successor);
                 Ok(true)
             }
             Origin::Peer { follows: false, .. } => Ok(false),
@@ -212,15 +212,15 @@ impl Endpoint {
             return Ok(None);
         }
         let origin = Origin::peer(&egress, selector.clone(), *from, *follows);
-        let heir = self.connected_heir(slot, &egress, origin)?;
-        self.install(slot, heir);
+        let successor = self.connected_successor(slot, &egress, origin)?;
+        self.install(slot, successor);
         self.publish();
         Ok(Some(egress))
     }
 
     /// A port with a new socket, which is connected, to take the place of another one. Nothing has
     /// changed before [`Endpoint::install`], also where this fails.
-    pub(super) fn connected_heir(
+    pub(super) fn connected_successor(
         &self,
         slot: usize,
         egress: &Egress,
@@ -242,11 +242,16 @@ impl Endpoint {
         let socket = old
             .successor(Some(egress.destination), &config)
             .map_err(|error| egress.explain(error))?;
-        self.heir(slot, socket, origin)
+        self.successor(slot, socket, origin)
     }
 
     /// The same with any socket.
-    pub(super) fn heir(&self, slot: usize, socket: Socket, origin: Origin) -> Result<Port, Error> {
+    pub(super) fn successor(
+        &self,
+        slot: usize,
+        socket: Socket,
+        origin: Origin,
+    ) -> Result<Port, Error> {
         let port = self.port(slot).ok_or(Error::Stopped)?;
         if self.polled.load(Ordering::Relaxed) {
             self.poller.add(&socket, slot as Token)?;
@@ -266,17 +271,22 @@ impl Endpoint {
     }
 
     /// Puts a port into the place of another one, whose groups it takes over as far as it can.
-    pub(super) fn install(&mut self, slot: usize, mut heir: Port) {
+    pub(super) fn install(&mut self, slot: usize, mut successor: Port) {
         let mut lost = Vec::new();
         // Connected, it would take from its peer alone what comes to the group.
-        let has_peer = heir.socket.peer_addr().is_some();
+        let has_peer = successor.socket.peer_addr().is_some();
         for group in self.port(slot).into_iter().flat_map(|port| &port.groups) {
             let (address, interface) = (group.address, group.interface);
             if group.left {
                 continue;
             }
-            if !has_peer && heir.socket.join(address, interface, &group.sources).is_ok() {
-                heir.groups.push(group.clone());
+            if !has_peer
+                && successor
+                    .socket
+                    .join(address, interface, &group.sources)
+                    .is_ok()
+            {
+                successor.groups.push(group.clone());
             } else {
                 lost.push((address, interface));
             }
@@ -291,7 +301,7 @@ impl Endpoint {
         self.retire(slot);
         // It is the slot that became free last.
         self.free.pop();
-        self.ports[slot] = Some(heir);
+        self.ports[slot] = Some(successor);
     }
 
     /// Takes a socket out of its slot, and closes it once what it has received is handed out.

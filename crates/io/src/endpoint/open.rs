@@ -210,26 +210,26 @@ impl Endpoint {
         let egress = Egress::to(peer, chosen, from.map(|from| from.ip()))?;
         let follows = selector.is_some();
         let origin = Origin::peer(&egress, selector, from, follows);
-        let heir = self.connected_heir(slot, &egress, origin)?;
-        let peer = heir.peer;
-        let mut heirs = self.disconnected(Some(slot))?;
-        heirs.push((slot, heir));
+        let successor = self.connected_successor(slot, &egress, origin)?;
+        let peer = successor.peer;
+        let mut successors = self.disconnected(Some(slot))?;
+        successors.push((slot, successor));
         // Else whoever changes between peers keeps a socket for each time.
         self.drop_retired_unicast();
-        self.install_all(heirs, peer);
+        self.install_all(successors, peer);
         Ok(())
     }
 
     /// Lets anybody send to it again, by sockets in the places of those that have a peer.
     pub(crate) fn disconnect(&mut self) -> Result<(), Error> {
-        let heirs = self.disconnected(None)?;
-        self.install_all(heirs, None);
+        let successors = self.disconnected(None)?;
+        self.install_all(successors, None);
         Ok(())
     }
 
     /// What takes the places of those that have a peer, but for one of them.
     fn disconnected(&self, but: Option<usize>) -> Result<Vec<(usize, Port)>, Error> {
-        let mut heirs = Vec::new();
+        let mut successors = Vec::new();
         for slot in (0..self.ports.len()).filter(|slot| Some(*slot) != but) {
             let Some(port) = self.port(slot).filter(|port| !port.retired) else {
                 continue;
@@ -250,16 +250,16 @@ impl Endpoint {
                 device: config.device,
             };
             let socket = port.socket.successor(None, &config)?;
-            heirs.push((slot, self.heir(slot, socket, origin)?));
+            successors.push((slot, self.successor(slot, socket, origin)?));
         }
-        Ok(heirs)
+        Ok(successors)
     }
 
     /// Nothing fails from here on, so that there is no state in between.
-    fn install_all(&mut self, heirs: Vec<(usize, Port)>, peer: Option<SocketAddr>) {
+    fn install_all(&mut self, successors: Vec<(usize, Port)>, peer: Option<SocketAddr>) {
         let before = std::mem::take(&mut self.events);
-        for (slot, heir) in heirs {
-            self.install(slot, heir);
+        for (slot, successor) in successors {
+            self.install(slot, successor);
         }
         self.join_given_up();
         let new = std::mem::replace(&mut self.events, before);
